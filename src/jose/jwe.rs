@@ -1,0 +1,222 @@
+//! JWE with direct encryption (RFC 7516, RFC 7518 §4.5 and §5.3): `alg` = `dir`, `enc` = A128GCM, A192GCM or A256GCM.
+//!
+//! Nothing else can be asked for: no other algorithm, no compression (`zip`), no critical extension (`crit`). The
+//! algorithm must agree with the length of the key that the operator configured; a token cannot choose a weaker one.
+
+use std::borrow::Cow;
+
+use aes_gcm::aead::consts::U12;
+use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
+use aes_gcm::aes::Aes192;
+use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm, Nonce};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+type Aes192Gcm = AesGcm<Aes192, U12>;
+
+/// A key for direct encryption, its cipher ready for use. Has no `Debug`.
+pub struct ContentKey {
+    cipher: Cipher,
+    id: String,
+}
+
+enum Cipher {
+    A128(Box<Aes128Gcm>),
+    A192(Box<Aes192Gcm>),
+    A256(Box<Aes256Gcm>),
+}
+
+/// Why a text is no content encryption key. Says nothing about the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyFault {
+    /// Something else than hexadecimal digits.
+    NotHexadecimal,
+    /// Another number of digits than 64, 48 or 32.
+    WrongLength(usize),
+}
+
+impl std::fmt::Display for KeyFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotHexadecimal => f.write_str("is not hexadecimal; copy the console's \"Encryption Key\": 64 hex digits"),
+            Self::WrongLength(digits) => {
+                write!(f, "has {digits} hex digits; it takes 64 (AES-256), 48 (AES-192) or 32 (AES-128)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyFault {}
+
+/// A compact JWE taken apart, of a form that this service opens; not yet decrypted.
+pub struct Sealed<'a> {
+    encryption: Encryption,
+    protected: &'a str,
+    nonce: [u8; 12],
+    ciphertext_and_tag: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encryption {
+    A128Gcm,
+    A192Gcm,
+    A256Gcm,
+}
+
+impl Encryption {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::A128Gcm => "A128GCM",
+            Self::A192Gcm => "A192GCM",
+            Self::A256Gcm => "A256GCM",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Header<'a> {
+    #[serde(borrow)]
+    alg: Cow<'a, str>,
+    #[serde(borrow)]
+    enc: Cow<'a, str>,
+    #[serde(default)]
+    zip: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    crit: Option<serde::de::IgnoredAny>,
+}
+
+impl<'a> Sealed<'a> {
+    /// Takes a compact JWE apart. `None` where it is anything but `dir` with AES-GCM: another algorithm, a
+    /// compressed or extended one, an encrypted key, an initialization vector that has not 96 bits, bad base64url.
+    #[must_use]
+    pub fn parse(compact: &'a str) -> Option<Self> {
+        let mut parts = compact.split('.');
+        let (protected, encrypted_key) = (parts.next()?, parts.next()?);
+        let (nonce, ciphertext, tag) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() || !encrypted_key.is_empty() {
+            return None;
+        }
+        let header = URL_SAFE_NO_PAD.decode(protected).ok()?;
+        let header: Header<'_> = serde_json::from_slice(&header).ok()?;
+        if header.alg != "dir" || header.zip.is_some() || header.crit.is_some() {
+            return None;
+        }
+        let encryption = match &*header.enc {
+            "A128GCM" => Encryption::A128Gcm,
+            "A192GCM" => Encryption::A192Gcm,
+            "A256GCM" => Encryption::A256Gcm,
+            _ => return None,
+        };
+        let nonce = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
+        let mut ciphertext_and_tag = Vec::with_capacity((ciphertext.len() + tag.len()) / 4 * 3 + 4);
+        URL_SAFE_NO_PAD.decode_vec(ciphertext, &mut ciphertext_and_tag).ok()?;
+        let length = ciphertext_and_tag.len();
+        URL_SAFE_NO_PAD.decode_vec(tag, &mut ciphertext_and_tag).ok()?;
+        (ciphertext_and_tag.len() - length == 16).then_some(Self { encryption, protected, nonce, ciphertext_and_tag })
+    }
+}
+
+impl ContentKey {
+    /// Reads a key as the console shows it: hexadecimal, either case; 64 digits, or 48, or 32.
+    ///
+    /// # Errors
+    /// [`KeyFault`] where the text is no such key.
+    pub fn from_hex(text: &str) -> Result<Self, KeyFault> {
+        let digits = text.as_bytes();
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(KeyFault::NotHexadecimal);
+        }
+        if !matches!(digits.len(), 64 | 48 | 32) {
+            return Err(KeyFault::WrongLength(digits.len()));
+        }
+        let value = |digit: u8| char::from(digit).to_digit(16).map_or(0, |value| value as u8);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(32));
+        for pair in digits.chunks_exact(2) {
+            if let [high, low] = pair {
+                bytes.push(value(*high) << 4 | value(*low));
+            }
+        }
+        Self::from_bytes(&bytes).ok_or(KeyFault::WrongLength(digits.len()))
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let cipher = match bytes.len() {
+            16 => Cipher::A128(Box::new(Aes128Gcm::new_from_slice(bytes).ok()?)),
+            24 => Cipher::A192(Box::new(Aes192Gcm::new_from_slice(bytes).ok()?)),
+            32 => Cipher::A256(Box::new(Aes256Gcm::new_from_slice(bytes).ok()?)),
+            _ => return None,
+        };
+        let id = Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Some(Self { cipher, id })
+    }
+
+    /// Makes a fresh 256-bit key in the form of [`ContentKey::from_hex`], for the simulator's files.
+    #[must_use]
+    pub fn generate_hex() -> Zeroizing<String> {
+        let bytes = Zeroizing::new(<[u8; 32]>::generate());
+        Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The first 16 hex digits of the key's SHA-256: names the key without telling anything of it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Opens a JWE. `None` where this key did not seal it, or its algorithm is for another key length.
+    #[must_use]
+    pub fn open(&self, sealed: &Sealed<'_>) -> Option<Vec<u8>> {
+        if self.encryption() != sealed.encryption {
+            return None;
+        }
+        let payload = Payload { msg: &sealed.ciphertext_and_tag, aad: sealed.protected.as_bytes() };
+        let nonce = Nonce::<U12>::from(sealed.nonce);
+        match &self.cipher {
+            Cipher::A128(cipher) => cipher.decrypt(&nonce, payload),
+            Cipher::A192(cipher) => cipher.decrypt(&nonce, payload),
+            Cipher::A256(cipher) => cipher.decrypt(&nonce, payload),
+        }
+        .ok()
+    }
+
+    /// Seals `plaintext` as a compact JWE whose header has exactly `alg` and `enc`, as IDaaS sends it.
+    #[must_use]
+    pub fn seal(&self, plaintext: &[u8]) -> String {
+        self.seal_with_header(plaintext, &format!(r#"{{"alg":"dir","enc":"{}"}}"#, self.encryption().name()))
+    }
+
+    /// Seals `plaintext` as a compact JWE that names its key by [`ContentKey::id`] as `kid`, for holders of several.
+    #[must_use]
+    pub fn seal_named(&self, plaintext: &[u8]) -> String {
+        let (enc, kid) = (self.encryption().name(), self.id());
+        self.seal_with_header(plaintext, &format!(r#"{{"alg":"dir","enc":"{enc}","kid":"{kid}"}}"#))
+    }
+
+    fn seal_with_header(&self, plaintext: &[u8], header: &str) -> String {
+        let protected = URL_SAFE_NO_PAD.encode(header);
+        let nonce = Nonce::<U12>::generate();
+        let payload = Payload { msg: plaintext, aad: protected.as_bytes() };
+        let sealed = match &self.cipher {
+            Cipher::A128(cipher) => cipher.encrypt(&nonce, payload),
+            Cipher::A192(cipher) => cipher.encrypt(&nonce, payload),
+            Cipher::A256(cipher) => cipher.encrypt(&nonce, payload),
+        }
+        // AES-GCM fails only beyond 64 GiB of plaintext; the body limit lies far below.
+        .unwrap_or_default();
+        let (ciphertext, tag) = sealed.split_at(sealed.len().saturating_sub(16));
+        let (nonce, ciphertext, tag) =
+            (URL_SAFE_NO_PAD.encode(nonce), URL_SAFE_NO_PAD.encode(ciphertext), URL_SAFE_NO_PAD.encode(tag));
+        format!("{protected}..{nonce}.{ciphertext}.{tag}")
+    }
+
+    const fn encryption(&self) -> Encryption {
+        match self.cipher {
+            Cipher::A128(_) => Encryption::A128Gcm,
+            Cipher::A192(_) => Encryption::A192Gcm,
+            Cipher::A256(_) => Encryption::A256Gcm,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! idaas-bridge
+pub mod jose;
+pub mod secret;
