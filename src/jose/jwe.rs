@@ -41,7 +41,9 @@ pub enum KeyFault {
 impl std::fmt::Display for KeyFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotHexadecimal => f.write_str("is not hexadecimal; copy the console's \"Encryption Key\": 64 hex digits"),
+            Self::NotHexadecimal => {
+                f.write_str("is not hexadecimal; copy the console's \"Encryption Key\": 64 hex digits")
+            }
             Self::WrongLength(digits) => {
                 write!(f, "has {digits} hex digits; it takes 64 (AES-256), 48 (AES-192) or 32 (AES-128)")
             }
