@@ -1,4 +1,5 @@
 //! idaas-bridge
+pub mod commands;
 pub mod jose;
 pub mod secret;
 pub mod simulate;

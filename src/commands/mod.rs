@@ -1,0 +1,3 @@
+//! The commands of the binary: arguments, and what each does with the library.
+
+pub mod simulate;
