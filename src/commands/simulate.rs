@@ -21,6 +21,7 @@ use crate::simulate::payload::Form;
 use crate::simulate::redelivery::Schedule;
 use crate::simulate::run::{self, Plan, Source};
 use crate::simulate::sender::Sender;
+use crate::simulate::show::Colour;
 
 /// Bad arguments, or a directory that cannot be used.
 const EXIT_USAGE: u8 = 2;
@@ -55,7 +56,7 @@ enum Command {
 /// Arguments of `simulate send`.
 #[derive(Debug, Args)]
 pub struct SendArguments {
-    /// The bridge, http://HOST:PORT, or the whole URL of the callback (else /callbacks/<application> is added)
+    /// The bridge, http://HOST:PORT, or the whole URL of the callback (else /callbacks/APPLICATION is added)
     #[arg(long, value_name = "URL")]
     to: String,
     /// A directory that `simulate init` wrote
@@ -112,10 +113,10 @@ fn rate(text: &str) -> Result<f64, String> {
     if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err("must lie between 0.001 and 1000000".to_owned()) }
 }
 
-/// Runs the command: results to `out`, progress and faults to `err`. Makes a runtime of its own, so it must not be
+/// Runs the command: results to `out`, in colour where it is a terminal that wants it; progress and faults to `err`. Makes a runtime of its own, so it must not be
 /// called from within one.
-pub fn run(arguments: SimulateArguments, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
-    match execute(&arguments.command, out, err) {
+pub fn run(arguments: SimulateArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    match execute(&arguments.command, colour, out, err) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
@@ -127,10 +128,10 @@ pub fn run(arguments: SimulateArguments, out: &mut dyn Write, err: &mut dyn Writ
 }
 
 /// Whether all is as it should be; or what is wrong with the arguments.
-fn execute(command: &Command, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
+fn execute(command: &Command, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     match command {
         Command::Init { directory } => init(directory, out),
-        Command::Send(arguments) => send(arguments, out, err),
+        Command::Send(arguments) => send(arguments, colour, out, err),
     }
 }
 
@@ -148,7 +149,7 @@ fn init(directory: &Path, out: &mut dyn Write) -> Result<bool, String> {
     Ok(write().is_ok())
 }
 
-fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
+fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     let material = keys_dir::load(&arguments.keys, arguments.application.as_deref()).map_err(|f| f.to_string())?;
     let authorities = arguments.ca_file.as_ref().map(|path| read(path)).transpose()?;
     let sender = Sender::trusting(Arc::new(material), &arguments.to, authorities.as_deref());
@@ -160,7 +161,7 @@ fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn Write) -> 
     let (sending, news) = unbounded_channel();
     let run = run::send(sender, Arc::clone(&plan), sending);
     let task = runtime.spawn(run);
-    let mut screen = Screen::new(plan.count, arguments.json, out, err);
+    let mut screen = Screen::new(plan.count, arguments.json, colour, out, err);
     // A closed pipe ends the showing, and so the run: nobody reads it.
     let shown = runtime.block_on(screen.follow(news));
     task.abort();
@@ -246,7 +247,7 @@ mod tests {
     fn simulate(line: &[&str]) -> (Result<bool, String>, String) {
         let line = Line::try_parse_from([&["simulate"], line].concat()).unwrap_or_else(|error| panic!("{error}"));
         let mut out = Vec::new();
-        let result = execute(&line.arguments.command, &mut out, &mut io::sink());
+        let result = execute(&line.arguments.command, Colour::Off, &mut out, &mut io::sink());
         (result, String::from_utf8(out).unwrap())
     }
 

@@ -289,6 +289,7 @@ fn set(object: &mut Value, name: &str, value: Value) {
 mod tests {
     use super::*;
     use crate::simulate::events::Generator;
+    use crate::simulate::test_bridge::material;
 
     const NOW: i64 = 1_753_000_000;
 
@@ -301,9 +302,7 @@ mod tests {
     }
 
     fn request(fault: Fault) -> Request {
-        static MATERIAL: std::sync::OnceLock<Material> = std::sync::OnceLock::new();
-        let material = MATERIAL.get_or_init(|| Material::generate().unwrap());
-        fault.request(material, &[user()], Form::Wire, false, NOW).unwrap()
+        fault.request(&material(), &[user()], Form::Wire, false, NOW).unwrap()
     }
 
     #[test]

@@ -214,10 +214,11 @@ fn key_id(document: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::test_bridge::material;
 
-    fn written() -> (tempfile::TempDir, Material) {
+    fn written() -> (tempfile::TempDir, std::sync::Arc<Material>) {
         let directory = tempfile::tempdir().unwrap();
-        let material = Material::generate().unwrap();
+        let material = material();
         init(directory.path(), &material).unwrap();
         (directory, material)
     }
@@ -235,7 +236,7 @@ mod tests {
     fn nothing_is_overwritten_and_the_file_in_the_way_is_named() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(KEY_SET), "mine").unwrap();
-        let fault = init(directory.path(), &Material::generate().unwrap()).unwrap_err();
+        let fault = init(directory.path(), &material()).unwrap_err();
         assert!(fault.to_string().contains(KEY_SET), "{fault}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(std::fs::read_to_string(directory.path().join(KEY_SET)).unwrap(), "mine");

@@ -263,10 +263,10 @@ pub fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::test_bridge::material;
 
     fn target(text: &str) -> Result<String, SenderFault> {
-        let material = Arc::new(Material::generate().unwrap());
-        Sender::new(material, text).map(|sender| sender.target().to_owned())
+        Sender::new(material(), text).map(|sender| sender.target().to_owned())
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Colour {
     }
 }
 
-/// The line of one event: whether it is as expected, the verdict, the time, the type, the id.
+/// The line of one event: whether it is as expected, the verdict, the time, the id, the type.
 ///
 /// # Errors
 /// Where `out` cannot be written.
@@ -42,7 +42,7 @@ pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Resul
     let event_type = outcome.event_type.strip_prefix(PREFIX).unwrap_or(&outcome.event_type);
     write!(
         out,
-        "{} {} {took:>9}  {event_type:<35} {}",
+        "{} {} {took:>9}  {}  {event_type}",
         colour.paint(of_mark, mark),
         colour.paint(colour_of(&outcome.last_word), &word),
         outcome.event_id
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_the_verdict_the_time_the_type_and_the_id() {
+    fn a_line_tells_the_verdict_the_time_the_id_and_the_type() {
         let line = shown(|out| line(out, &outcome(true), Colour::Off));
         for part in ["ok success SUCCESS", "1.9 ms", " ud:user:create", "evnt_1", "sent 2 times"] {
             assert!(line.contains(part), "{line}");

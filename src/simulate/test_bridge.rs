@@ -1,6 +1,6 @@
 //! A bridge of a few lines for the sender's own tests: it opens what it gets, and answers as a test tells it to.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,6 +21,12 @@ pub(crate) struct Arrival {
     pub(crate) items: Vec<Value>,
 }
 
+/// One instance for all tests of a process, because a key takes long to make.
+pub(crate) fn material() -> Arc<Material> {
+    static MATERIAL: OnceLock<Arc<Material>> = OnceLock::new();
+    Arc::clone(MATERIAL.get_or_init(|| Arc::new(Material::generate().unwrap())))
+}
+
 type Script = dyn Fn(usize, &[String]) -> (u16, String) + Send + Sync;
 
 /// A listening bridge and a sender to it.
@@ -34,7 +40,7 @@ impl TestBridge {
     /// Listens; `script` gets the request's number and its event ids, and gives status and body.
     pub(crate) async fn start(script: impl Fn(usize, &[String]) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let material = Arc::new(Material::generate().unwrap());
+        let material = material();
         let target = format!("http://{}", listener.local_addr().unwrap());
         let sender = Arc::new(Sender::new(Arc::clone(&material), &target).unwrap());
         let arrivals = Arc::new(Mutex::new(Vec::new()));

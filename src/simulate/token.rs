@@ -1,7 +1,10 @@
-//! Builds the body of one callback: payload, encryption, claims, signature; and, for tests, each of them wrong.
+//! Builds the body of one callback: payload, encryption, claims, signature; and, for tests, each of them wrong
+//! (the usual ways to be wrong are in `token/wrong.rs`).
 //!
 //! An honest callback is `Callback::new(material, now).events(&events).body()`. Pure but for fresh random numbers
 //! (`jti`, initialization vector): the time comes from the caller.
+
+mod wrong;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -68,6 +71,26 @@ pub fn body(material: &Material, events: &[Event], now: i64) -> Result<String, S
     Callback::new(material, now).events(events).body()
 }
 
+/// The bodies of many honest callbacks, in their order, made on all processors: for benchmarks and large tests.
+///
+/// # Errors
+/// [`SigningFault`] where the crypto library fails.
+pub fn bodies(material: &Material, batches: &[Vec<Event>], now: i64) -> Result<Vec<String>, SigningFault> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = batches.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let make = |batches: &[Vec<Event>]| -> Result<Vec<String>, SigningFault> {
+            batches.iter().map(|events| body(material, events, now)).collect()
+        };
+        let making: Vec<_> = batches.chunks(share).map(|batches| scope.spawn(move || make(batches))).collect();
+        let mut bodies = Vec::with_capacity(batches.len());
+        for thread in making {
+            bodies.extend(thread.join().map_err(|_| SigningFault)??);
+        }
+        Ok(bodies)
+    })
+}
+
 impl<'a> Callback<'a> {
     /// An honest callback without events, issued `now` (seconds since 1970).
     pub const fn new(material: &'a Material, now: i64) -> Self {
@@ -116,77 +139,9 @@ impl<'a> Callback<'a> {
         self
     }
 
-    /// Encrypts with a key that the bridge does not have.
-    pub fn wrong_encryption_key(mut self) -> Self {
-        self.encryption = Encryption::SealedByAnother;
-        self
-    }
-
-    /// Compresses before it encrypts (`zip`), which IDaaS never does.
-    pub fn deflated(mut self) -> Self {
-        self.encryption = Encryption::Deflated;
-        self
-    }
-
     /// Sends this in the place of `cipherData`.
     pub fn cipher_data(mut self, cipher_data: impl Into<String>) -> Self {
         self.encryption = Encryption::Given(cipher_data.into());
-        self
-    }
-
-    /// Dates the token an hour back, so that it expired half an hour ago.
-    pub const fn expired(mut self) -> Self {
-        self.issued_at -= 2 * LIFETIME;
-        self
-    }
-
-    /// Dates the token an hour ahead.
-    pub const fn not_yet_valid(mut self) -> Self {
-        self.issued_at += 2 * LIFETIME;
-        self
-    }
-
-    /// Signs with another key under the id of the real one.
-    pub const fn wrong_key(mut self) -> Self {
-        self.signature = Signature::ByAnotherKey;
-        self
-    }
-
-    /// Names a key that was never published.
-    pub fn unknown_key(self) -> Self {
-        self.header("kid", "KEYthatwasneverpublished")
-    }
-
-    /// Signs with HS256 and the public key as the secret.
-    pub fn wrong_algorithm(mut self) -> Self {
-        self.signature = Signature::Hmac;
-        self.header("alg", "HS256")
-    }
-
-    /// Does not sign, and says `alg: none`.
-    pub fn none_algorithm(mut self) -> Self {
-        self.signature = Signature::Missing;
-        self.header("alg", "none")
-    }
-
-    /// Speaks to another application.
-    pub fn wrong_audience(self) -> Self {
-        self.claim("aud", "app_somebodyelsesapplication0")
-    }
-
-    /// Comes from another instance.
-    pub fn wrong_instance(self) -> Self {
-        self.claim("sub", "idaas_somebodyelsesinstance00")
-    }
-
-    /// Comes from another issuer.
-    pub fn wrong_issuer(self) -> Self {
-        self.claim("iss", "urn:alibaba:idaas:app:login")
-    }
-
-    /// Changes a claim after the token was signed.
-    pub const fn tampered(mut self) -> Self {
-        self.signature = Signature::OfOtherClaims;
         self
     }
 
@@ -342,8 +297,8 @@ mod tests {
     }
 
     fn material() -> &'static Material {
-        static MATERIAL: std::sync::OnceLock<Material> = std::sync::OnceLock::new();
-        MATERIAL.get_or_init(|| Material::generate().unwrap())
+        static MATERIAL: std::sync::OnceLock<std::sync::Arc<Material>> = std::sync::OnceLock::new();
+        MATERIAL.get_or_init(crate::simulate::test_bridge::material)
     }
 
     fn callback() -> Callback<'static> {
@@ -446,5 +401,20 @@ mod tests {
         assert_eq!(opened_token.verification, Verification::Good);
         let text = callback().claims_json().replacen('{', "{\"aud\":\"x\",", 1);
         assert_eq!(opened(material(), &callback().raw_claims(text).token().unwrap()).verification, Verification::Good);
+    }
+
+    #[test]
+    fn many_bodies_are_in_the_order_of_their_events() {
+        let event = |index| Generator::new(1).event(&crate::simulate::kind::Kind::Test.into(), index, NOW * 1000);
+        let batches: Vec<_> = (0..5).map(|index| vec![event(index)]).collect();
+        let bodies = bodies(material(), &batches, NOW).unwrap();
+        for (body, events) in bodies.iter().zip(&batches) {
+            let body: Value = serde_json::from_str(body).unwrap();
+            let claims = opened(material(), body["event"].as_str().unwrap()).claims;
+            let sealed = Sealed::parse(claims["cipherData"].as_str().unwrap()).unwrap();
+            let payload = String::from_utf8(material().content.open(&sealed).unwrap()).unwrap();
+            assert!(payload.contains(&events[0].event_id));
+        }
+        assert_eq!(bodies.len(), 5);
     }
 }

@@ -1,6 +1,6 @@
 //! What `simulate send` shows while a run goes on, and at its end.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,14 +30,15 @@ pub(super) struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    pub(super) fn new(count: u64, json: bool, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        let plain = std::env::var_os("NO_COLOR").is_some() || !io::stdout().is_terminal();
+    pub(super) fn new(count: u64, json: bool, colour: Colour, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
         let bar = if count > FEW { ProgressBar::new(count) } else { ProgressBar::hidden() };
         // The template is a constant; were it wrong, the default one would do.
-        if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} events {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} events {wide_msg}")
+        {
             bar.set_style(style);
         }
-        let colour = if plain { Colour::Off } else { Colour::On };
+        bar.set_message("signing ahead");
         let started = Instant::now();
         Self { out, err, count, json, colour, bar, tally: Tally::default(), started, notices: 0 }
     }
@@ -50,6 +51,7 @@ impl<'a> Screen<'a> {
             if let (true, News::Delivered(latency)) = (first, &news) {
                 // The signing ahead is not part of the run.
                 self.started = Instant::now().checked_sub(*latency).unwrap_or_else(Instant::now);
+                self.bar.reset_elapsed();
                 first = false;
             }
             self.tally.count(&news);
