@@ -1,5 +1,8 @@
 //! idaas-bridge
 pub mod jose;
+pub mod kafka;
+pub mod outbox;
 pub mod prepare;
 pub mod refusal;
 pub mod secret;
+pub mod telemetry;

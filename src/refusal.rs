@@ -141,7 +141,9 @@ impl Refusal {
             Self::RequestTimeout => "The body did not arrive in time.",
             Self::TooLarge => "The body is larger than this service accepts.",
             Self::BadSignature => "The signature does not verify with the key that the token names.",
-            Self::UnknownKey => "The token names a key that is not in the application's key set; it is being fetched anew.",
+            Self::UnknownKey => {
+                "The token names a key that is not in the application's key set; it is being fetched anew."
+            }
             Self::BadAlgorithm => "Only RS256 signatures are accepted.",
             Self::UnsupportedHeader => "The token's header has a member that is not supported.",
             Self::Expired => "The token has expired, or has no usable \"exp\".",

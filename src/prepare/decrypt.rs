@@ -29,9 +29,8 @@ pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal
         Content::Encrypted(compact) => {
             let sealed = Sealed::parse(&compact).ok_or(Refusal::Undecryptable)?;
             let mut keys = policy.decryption_keys.iter().enumerate();
-            let (key, opened) = keys
-                .find_map(|(position, key)| Some((position, key.open(&sealed)?)))
-                .ok_or(Refusal::Undecryptable)?;
+            let (key, opened) =
+                keys.find_map(|(position, key)| Some((position, key.open(&sealed)?))).ok_or(Refusal::Undecryptable)?;
             (String::from_utf8(opened).map_err(|_| Refusal::Unreadable)?, Some(key))
         }
     };

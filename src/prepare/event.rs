@@ -26,7 +26,10 @@ pub(super) struct Event<'a> {
 pub(super) enum Time<'a> {
     #[default]
     Absent,
-    Known { milliseconds: i64, rfc3339: String },
+    Known {
+        milliseconds: i64,
+        rfc3339: String,
+    },
     AsSent(&'a RawValue),
 }
 

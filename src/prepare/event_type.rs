@@ -127,11 +127,7 @@ pub const KNOWN: [(&str, Entity, Action); 24] = [
     ("ud:organizational_unit:create", Entity::OrganizationalUnit, Action::Created),
     ("ud:organizational_unit:delete", Entity::OrganizationalUnit, Action::Deleted),
     ("ud:organizational_unit:update", Entity::OrganizationalUnit, Action::Updated),
-    (
-        "ud:organizational_unit:update_parent_organizational_unit",
-        Entity::OrganizationalUnit,
-        Action::Moved,
-    ),
+    ("ud:organizational_unit:update_parent_organizational_unit", Entity::OrganizationalUnit, Action::Moved),
     ("ud:organizational_unit:add_user", Entity::OrganizationalUnit, Action::MemberAdded),
     ("ud:organizational_unit:remove_user", Entity::OrganizationalUnit, Action::MemberRemoved),
     ("ud:organizational_unit:push", Entity::OrganizationalUnit, Action::Snapshot),

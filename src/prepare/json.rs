@@ -20,7 +20,10 @@ impl<'a> Members<'a> {
 
     /// Whether a name stands in it twice, so that two readers could see two different objects.
     pub(crate) fn ambiguous(&self) -> bool {
-        self.0.iter().enumerate().any(|(index, (name, _))| self.0.iter().skip(index + 1).any(|(other, _)| name == other))
+        self.0
+            .iter()
+            .enumerate()
+            .any(|(index, (name, _))| self.0.iter().skip(index + 1).any(|(other, _)| name == other))
     }
 
     /// The value of a member: of its last occurrence, as most readers of JSON take it.

@@ -21,7 +21,7 @@ pub use authenticate::{ISSUER, Verified, authenticate};
 pub use decode::{Callback, decode};
 pub use decrypt::{Plaintext, decrypt};
 pub use field::Drift;
-pub use normalize::{Evidence, Item, Moment, Plan, Reason, normalize};
+pub use normalize::{EventId, Evidence, Item, Moment, Plan, Reason, normalize};
 
 use crate::jose::jws::KeySet;
 use crate::refusal::Refusal;

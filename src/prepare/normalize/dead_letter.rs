@@ -70,23 +70,25 @@ impl Evidence {
             received_at: &received_at,
         };
         let original = if fingerprint_only { fingerprint(raw) } else { original(&event, raw, policy) };
-        Some(maker.dead_letter_with(Reason::RefusedByBroker, &event, original, self.position))
+        let made = if event.id.is_none() { Some(maker.fresh_id(self.position)) } else { None };
+        let id = event.id.as_deref().or(made.as_deref())?;
+        Some(maker.dead_letter_with(Reason::RefusedByBroker, &event, original, id))
     }
 }
 
 impl Maker<'_> {
     /// The dead letter of an event, small enough to be published.
-    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, raw: &RawValue, position: usize) -> Record {
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, raw: &RawValue, id: &str) -> Record {
         if reason != Reason::RecordTooLarge {
-            let record = self.dead_letter_with(reason, event, original(event, raw, self.policy), position);
+            let record = self.dead_letter_with(reason, event, original(event, raw, self.policy), id);
             if record.size() <= self.policy.max_record_bytes {
                 return record;
             }
         }
-        self.dead_letter_with(reason, event, fingerprint(raw), position)
+        self.dead_letter_with(reason, event, fingerprint(raw), id)
     }
 
-    fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, position: usize) -> Record {
+    fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, id: &str) -> Record {
         let value = Value {
             schema_version: SCHEMA_VERSION,
             action: Action::Refused.name(),
@@ -96,10 +98,7 @@ impl Maker<'_> {
         };
         let key = event.id.as_deref().or(event.biz_id.as_deref());
         let about = (Entity::DeadLetter, Action::Refused);
-        match event.id.as_deref() {
-            Some(id) => self.build(event, id, about, (key, None), &value),
-            None => self.build(event, &self.fresh_id(position), about, (key, None), &value),
-        }
+        self.build(event, id, about, (key, None), &value)
     }
 }
 

@@ -38,8 +38,8 @@ pub struct Moment<'a> {
 
 /// One event, and what is to be done with it.
 pub struct Item {
-    /// The eventId; `None` where IDaaS sent none, and then it is answered nowhere.
-    pub event_id: Option<String>,
+    /// Its id, which is the record's `ce_id`.
+    pub id: EventId,
     /// What it is about; a dead letter is [`Entity::DeadLetter`].
     pub entity: Entity,
     /// What happened; of a dead letter [`Action::Refused`].
@@ -52,6 +52,25 @@ pub struct Item {
     pub plan: Plan,
     /// What a dead letter would be made of, should the broker refuse the record.
     pub evidence: Evidence,
+}
+
+/// The id of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventId {
+    /// The `eventId` that IDaaS sent, and waits to hear of.
+    Sent(String),
+    /// IDaaS sent none; this one is made up, and answered nowhere.
+    Made(String),
+}
+
+impl EventId {
+    /// The id, whoever made it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Sent(id) | Self::Made(id) => id,
+        }
+    }
 }
 
 /// What is to be done with an event.
@@ -113,7 +132,6 @@ struct Maker<'a> {
 /// A record's parts, before it is built.
 struct Draft<'a> {
     action: Action,
-    entity: Entity,
     key: Option<Cow<'a, str>>,
     subject: Option<Cow<'a, str>>,
     value: Body<'a>,
@@ -123,16 +141,19 @@ impl Maker<'_> {
     fn item(&self, raw: &RawValue, evidence: Evidence) -> Item {
         let mut event = Event::parse(raw).unwrap_or_default();
         let event_time = event.time.milliseconds();
-        let event_id = event.id.as_deref().map(str::to_owned);
+        let id = match event.id.as_deref() {
+            Some(id) => EventId::Sent(id.to_owned()),
+            None => EventId::Made(self.fresh_id(evidence.position)),
+        };
         let mut drift = Drift::default();
         let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
             Ok(planned) => planned,
             Err(reason) => {
-                let record = self.dead_letter(reason, &event, raw, evidence.position);
+                let record = self.dead_letter(reason, &event, raw, id.text());
                 (Entity::DeadLetter, Action::Refused, Plan::DeadLetter { reason, record })
             }
         };
-        Item { event_id, entity, action, event_time, drift, plan, evidence }
+        Item { id, entity, action, event_time, drift, plan, evidence }
     }
 
     /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
@@ -156,23 +177,23 @@ impl Maker<'_> {
                 }
                 password = reading.password;
                 merge(&mut additional, reading.additional);
-                Draft::about(entity, action, reading.user.id.clone(), Body::User(Box::new(reading.user)))
+                Draft::about(action, reading.user.id.clone(), Body::User(Box::new(reading.user)))
             }
             Entity::OrganizationalUnit => {
                 let (unit, rest) = organizational_unit::read(fields()?);
                 merge(&mut additional, rest);
                 let id = present(&unit.id)?;
-                Draft::about(entity, action, id, Body::OrganizationalUnit(Box::new(unit)))
+                Draft::about(action, id, Body::OrganizationalUnit(Box::new(unit)))
             }
             Entity::Group => {
                 let (group, rest) = group::read(fields()?);
                 merge(&mut additional, rest);
                 let id = present(&group.id)?;
-                Draft::about(entity, action, id, Body::Group(Box::new(group)))
+                Draft::about(action, id, Body::Group(Box::new(group)))
             }
-            Entity::Connectivity => Draft::of(entity, action, id, Body::Data(decoded(event.data))),
+            Entity::Connectivity => Draft::of(action, id, Body::Data(decoded(event.data))),
             Entity::Unclassified | Entity::DeadLetter | Entity::Credential => {
-                Draft::of(entity, action, biz_id.unwrap_or(id), Body::Data(decoded(event.data)))
+                Draft::of(action, biz_id.unwrap_or(id), Body::Data(decoded(event.data)))
             }
         };
         *drift = additional.drift;
@@ -260,13 +281,13 @@ impl Maker<'_> {
 
 impl<'a> Draft<'a> {
     /// A record about an entity, in whose order it stands.
-    fn about(entity: Entity, action: Action, id: Cow<'a, str>, value: Body<'a>) -> Self {
-        Self { action, entity, key: Some(id.clone()), subject: Some(id), value }
+    fn about(action: Action, id: Cow<'a, str>, value: Body<'a>) -> Self {
+        Self { action, key: Some(id.clone()), subject: Some(id), value }
     }
 
     /// A record about nothing that has an order.
-    fn of(entity: Entity, action: Action, key: &'a str, value: Body<'a>) -> Self {
-        Self { action, entity, key: Some(Cow::Borrowed(key)), subject: None, value }
+    fn of(action: Action, key: &'a str, value: Body<'a>) -> Self {
+        Self { action, key: Some(Cow::Borrowed(key)), subject: None, value }
     }
 }
 

@@ -103,8 +103,7 @@ fn units<'a>(name: Cow<'a, str>, value: &'a RawValue, kept: &mut Additional<'a>)
 }
 
 fn unit<'a>(members: Members<'a>, drift: &mut field::Drift) -> Unit<'a> {
-    let (mut id, mut name, mut former_name, mut primary) =
-        (Field::Absent, Field::Absent, Field::Absent, Field::Absent);
+    let (mut id, mut name, mut former_name, mut primary) = (Field::Absent, Field::Absent, Field::Absent, Field::Absent);
     let mut additional = Additional::default();
     for (member, value) in members.into_iter() {
         match &*member {
