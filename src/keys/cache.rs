@@ -135,7 +135,8 @@ mod tests {
         assert_eq!(cached.document, document);
         assert_eq!(cached.fetched_at, time);
         assert_eq!(cached.set.key_ids().collect::<Vec<_>>(), ["KEY1"]);
-        let names: Vec<_> = std::fs::read_dir(directory.path()).expect("a list").map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(directory.path()).expect("a list").map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["jwks-workforce.json"]);
     }
 

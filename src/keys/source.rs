@@ -34,13 +34,16 @@ pub enum Proxy {
 }
 
 impl Source {
-    /// What tells this source from others: lower-case hexadecimal SHA-256 of the URL. `None` for a file.
+    /// What tells this source from others: lower-case hexadecimal SHA-256 of the URL without user info. `None` for a
+    /// file.
     ///
-    /// A digest, because a URL can carry a token, which must not lie on disk.
+    /// A digest, because a query can carry a token, which must not lie on disk; without user info, because a password
+    /// can be guessed from a digest.
     #[must_use]
     pub fn digest(&self) -> Option<String> {
         match self {
             Self::Url { url, .. } => {
+                let url = without_user_info(url).map_or_else(|| url.clone(), String::from);
                 Some(Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
             }
             Self::File(_) => None,
@@ -59,18 +62,19 @@ impl fmt::Display for Source {
 
 /// Scheme, host, port and path of a URL; all that cannot hold a secret.
 fn without_secrets(url: &str) -> String {
-    let Ok(mut url) = reqwest::Url::parse(url) else {
-        return "(not a URL)".to_owned();
+    let Some(mut url) = without_user_info(url) else {
+        return "(not a URL with a host)".to_owned();
     };
-    if url.cannot_be_a_base() {
-        return format!("{}:…", url.scheme());
-    }
     url.set_query(None);
     url.set_fragment(None);
-    // Neither can fail for a URL with a host; one without has no user info.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
     url.into()
+}
+
+fn without_user_info(url: &str) -> Option<reqwest::Url> {
+    let mut url = reqwest::Url::parse(url).ok()?;
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some(url)
 }
 
 #[cfg(test)]
@@ -85,13 +89,14 @@ mod tests {
     fn a_source_shows_neither_user_info_nor_query_nor_fragment() {
         let shown = source("https://user:secret@example.com:8443/a/jwks?token=secret#secret").to_string();
         assert_eq!(shown, "https://example.com:8443/a/jwks");
-        assert_eq!(source("data:secret").to_string(), "data:…");
-        assert_eq!(source("secret").to_string(), "(not a URL)");
+        assert_eq!(source("data:secret").to_string(), "(not a URL with a host)");
+        assert_eq!(source("secret").to_string(), "(not a URL with a host)");
     }
 
     #[test]
     fn sources_that_differ_in_the_query_only_have_different_digests() {
         assert_ne!(source("https://example.com/?a").digest(), source("https://example.com/?b").digest());
+        assert_eq!(source("https://u:a@example.com/").digest(), source("https://u:b@example.com/").digest());
         assert_eq!(Source::File("jwks.json".into()).digest(), None);
     }
 }
