@@ -4,5 +4,6 @@ pub mod kafka;
 pub mod outbox;
 pub mod prepare;
 pub mod refusal;
+pub mod keys;
 pub mod secret;
 pub mod telemetry;
