@@ -1,3 +1,4 @@
 //! idaas-bridge
+pub mod config;
 pub mod jose;
 pub mod secret;
