@@ -1,4 +1,5 @@
 //! idaas-bridge
+pub mod config;
 pub mod jose;
 pub mod kafka;
 pub mod outbox;
