@@ -8,3 +8,4 @@ pub mod refusal;
 pub mod keys;
 pub mod secret;
 pub mod telemetry;
+pub mod simulate;
