@@ -1,3 +1,4 @@
 //! idaas-bridge
 pub mod jose;
+pub mod schema;
 pub mod secret;
