@@ -6,6 +6,7 @@ pub mod outbox;
 pub mod prepare;
 pub mod refusal;
 pub mod keys;
+pub mod schema;
 pub mod secret;
 pub mod telemetry;
 pub mod simulate;

@@ -1,0 +1,8 @@
+//! What several tests need: judges of records and of schemas.
+
+pub(crate) mod compatibility;
+pub(crate) mod conformance;
+pub(crate) mod passwords;
+pub(crate) mod record;
+pub(crate) mod rules;
+pub(crate) mod validators;
