@@ -10,4 +10,5 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod foreign_fixtures;
 mod real_kafka;

@@ -10,8 +10,14 @@ use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
 use crate::support::records::{Until, consume_all, consume_all_as};
 
 fn send(client: &ClientConfig, topic: &str, values: &[&str]) {
-    let producer: ThreadedProducer<DefaultProducerContext> =
-        client.clone().set("message.timeout.ms", "30000").set("linger.ms", "0").create().unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> = client
+        .clone()
+        .set("message.timeout.ms", "30000")
+        .set("request.timeout.ms", "3000")
+        .set("socket.timeout.ms", "4000")
+        .set("linger.ms", "0")
+        .create()
+        .unwrap();
     for value in values {
         let headers = rdkafka::message::OwnedHeaders::new()
             .insert(rdkafka::message::Header { key: "ce_id", value: Some(*value) });
@@ -48,7 +54,7 @@ fn one_node_keeps_what_it_is_sent() {
 
 #[test]
 fn three_nodes_lose_nothing_when_one_is_killed_and_comes_back_or_is_paused() {
-    let Some(kafka) = RealKafka::start(Nodes::Three, Options::default()) else { return };
+    let Some(kafka) = RealKafka::start(Nodes::Three, Options::default().fast_failover()) else { return };
     kafka.create_topic("harness-three", 1, 3, &[]);
     let client = plain(kafka.bootstrap_servers());
     send(&client, "harness-three", &["before"]);
