@@ -6,3 +6,7 @@ pub(crate) mod passwords;
 pub(crate) mod record;
 pub(crate) mod rules;
 pub(crate) mod validators;
+//! What several suites share: brokers to run against, and readers of what was published.
+
+pub(crate) mod real_kafka;
+pub(crate) mod records;
