@@ -1,12 +1,14 @@
 //! idaas-bridge
+pub mod bridge;
 pub mod config;
 pub mod jose;
 pub mod kafka;
+pub mod keys;
 pub mod outbox;
 pub mod prepare;
 pub mod refusal;
-pub mod keys;
 pub mod schema;
 pub mod secret;
-pub mod telemetry;
+pub mod server;
 pub mod simulate;
+pub mod telemetry;
