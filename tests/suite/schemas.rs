@@ -82,7 +82,8 @@ fn every_member_is_explained() {
     for schema in record_schemas() {
         let document = document(schema);
         walk(&document, "", &mut |path, inner| {
-            let target = inner["$ref"].as_str().map(|reference| document.pointer(&reference[1..]).unwrap());
+            let target =
+                inner["$ref"].as_str().map(|reference| document.pointer(reference.trim_start_matches('#')).unwrap());
             let words = inner["description"].as_str().or_else(|| target?["description"].as_str());
             assert!(words.is_some_and(|words| words.ends_with('.')), "{}{path} has no description", schema.name());
         });

@@ -37,7 +37,7 @@ fn every_released_schema_is_still_published() {
     assert_eq!(found, expected);
 }
 
-/// The user schema with something planted at a JSON pointer, or taken away where there is nothing to plant.
+/// A schema with something planted at a JSON pointer, or taken away where there is nothing to plant.
 fn changed(schema: Schema, pointer: &str, value: Option<Value>) -> Value {
     let mut document = document(schema);
     let (parent, member) = pointer.rsplit_once('/').unwrap();
