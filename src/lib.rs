@@ -1,5 +1,6 @@
 //! idaas-bridge
 pub mod bridge;
+pub mod commands;
 pub mod config;
 pub mod jose;
 pub mod kafka;
@@ -10,5 +11,6 @@ pub mod refusal;
 pub mod schema;
 pub mod secret;
 pub mod server;
+pub mod service;
 pub mod simulate;
 pub mod telemetry;

@@ -26,8 +26,8 @@ pub struct Policy {
     pub topics: Topics,
     /// The form of the CloudEvents.
     pub mode: EventMode,
-    /// Seals what a dead letter cannot show.
-    pub journal_key: Arc<ContentKey>,
+    /// The first seals what a dead letter cannot show.
+    pub journal_keys: Vec<Arc<ContentKey>>,
     /// The largest record, in bytes of key, value and headers, that the producer takes.
     pub max_record_bytes: usize,
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 /// The sender's address. `None` where a trusted proxy forwards for something that is no address.
 #[must_use]
-pub fn sender<'a>(
+pub(super) fn sender<'a>(
     peer: IpAddr,
     forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
     trusted: &[IpNet],
@@ -26,7 +26,7 @@ pub fn sender<'a>(
 
 /// Whether one of the networks holds the address. An IPv4 address written as IPv6 is IPv4.
 #[must_use]
-pub fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+pub(super) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     networks.iter().any(|network| network.contains(&address))
 }

@@ -41,13 +41,9 @@ pub(super) async fn console(bridge: Data<Bridge>) -> HttpResponse {
     let rows: String = names
         .iter()
         .map(|application| {
-            let age = application.keys.age().map_or_else(|| "none".to_owned(), |age| format!("{} s old", age.as_secs()));
-            format!(
-                "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
-                application.name,
-                application.keys.key_count(),
-                age
-            )
+            let age =
+                application.keys.age().map_or_else(|| "none".to_owned(), |age| format!("{} s old", age.as_secs()));
+            format!("<tr><td>{}</td><td>{}</td><td>{}</td></tr>", application.name, application.keys.key_count(), age)
         })
         .collect();
     let figures: String = text

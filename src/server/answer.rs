@@ -7,7 +7,7 @@ use crate::outbox::verdict::List;
 use crate::refusal::Refusal;
 
 /// The verdicts on a callback's events, each eventId in exactly one list.
-pub struct Answer(pub Vec<Answered>);
+pub(super) struct Answer(pub(super) Vec<Answered>);
 
 struct Listed<'a>(&'a [Answered], List);
 
@@ -16,7 +16,7 @@ struct Event<'a>(&'a Answered);
 impl Answer {
     /// The body of the answer.
     #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
+    pub(super) fn to_json(&self) -> Vec<u8> {
         // Writing to memory does not fail, and every key is a string.
         serde_json::to_vec(self).unwrap_or_default()
     }
@@ -24,7 +24,7 @@ impl Answer {
 
 /// The body of a refusal: a code and a constant sentence, never an echo of the input.
 #[must_use]
-pub fn refusal(refusal: Refusal) -> String {
+pub(super) fn refusal(refusal: Refusal) -> String {
     serde_json::json!({"error": refusal.code(), "errorDescription": refusal.description()}).to_string()
 }
 

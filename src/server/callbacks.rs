@@ -153,8 +153,8 @@ fn trace_context(value: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(value).ok()?;
     let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let parts: Vec<_> = text.split('-').collect();
-    let sound = matches!(parts.as_slice(), [version, trace, parent, flags]
-        if version.len() == 2 && trace.len() == 32 && parent.len() == 16 && flags.len() == 2);
+    let sound = matches!(parts.as_slice(), ["00", trace, parent, flags]
+        if trace.len() == 32 && parent.len() == 16 && flags.len() == 2);
     (sound && parts.iter().all(|part| hex(part))).then_some(text)
 }
 

@@ -107,10 +107,10 @@ impl Maker<'_> {
 fn original<'a>(event: &Event<'_>, raw: &'a RawValue, policy: &Policy) -> Original<'a> {
     let searchable = raw.get().starts_with('{')
         && event.data.is_none_or(|data| json::is_null(data) || Members::parse(&json::unwrapped(data)).is_some());
-    if searchable {
-        Original::Clear(redacted(raw))
-    } else {
-        Original::Sealed(policy.journal_key.seal_named(raw.get().as_bytes()))
+    match policy.journal_keys.first() {
+        _ if searchable => Original::Clear(redacted(raw)),
+        Some(key) => Original::Sealed(key.seal_named(raw.get().as_bytes())),
+        None => fingerprint(raw),
     }
 }
 
