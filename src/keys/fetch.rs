@@ -9,13 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT, DATE};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode};
 use tokio::io::AsyncReadExt;
 
 use crate::jose::jws::KeySet;
 
 use super::fault::FetchFault;
 use super::source::{Proxy, Source};
+
+pub(super) use reqwest::Url;
 
 /// The largest document that is read, in bytes. A set of two keys has about 900.
 pub const MAX_DOCUMENT: usize = 1024 * 1024;

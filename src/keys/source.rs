@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
+use super::fetch::Url;
+
 /// Where the JSON Web Key Set (RFC 7517) of an application is. Its `Display` leaves out user info and query.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Source {
@@ -70,8 +72,8 @@ fn without_secrets(url: &str) -> String {
     url.into()
 }
 
-fn without_user_info(url: &str) -> Option<reqwest::Url> {
-    let mut url = reqwest::Url::parse(url).ok()?;
+fn without_user_info(url: &str) -> Option<Url> {
+    let mut url = Url::parse(url).ok()?;
     url.set_username("").ok()?;
     url.set_password(None).ok()?;
     Some(url)

@@ -1,6 +1,7 @@
 //! The public keys of applications, fetched through real sockets: TLS, proxies, outages, rotations, reloads.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, LazyLock};
@@ -19,6 +20,11 @@ use endpoint::{Answer, Authority, ConnectProxy, Endpoint};
 
 static OLD: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("KEYold").expect("a key"));
 static NEW: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("KEYnew").expect("a key"));
+
+/// An endpoint that goes away has a loopback address of its own, so that no other test can take its port meanwhile.
+fn passing(last_byte: u8, answer: Answer) -> Endpoint {
+    Endpoint::http_at(SocketAddr::from(([127, 0, 0, last_byte], 0)), answer)
+}
 
 fn document(key: &SigningKey) -> Vec<u8> {
     key.to_jwks().to_string().into_bytes()
@@ -167,7 +173,7 @@ async fn the_environment_names_the_proxy_and_what_goes_without_it() {
 
 #[tokio::test]
 async fn each_failure_has_its_code() {
-    let endpoint = Endpoint::http(Answer::Status(404));
+    let endpoint = passing(2, Answer::Status(404));
     let source = url(endpoint.url());
     for (answer, expected) in [
         (Answer::Status(404), FetchFault::Status(404)),
@@ -241,7 +247,7 @@ async fn a_rotated_key_is_accepted_after_its_first_use() {
 
 #[tokio::test]
 async fn an_outage_garbage_and_floods_of_bytes_leave_the_old_keys() {
-    let endpoint = Endpoint::http(answer(&OLD));
+    let endpoint = passing(3, answer(&OLD));
     let (settings, mut told) = settings();
     let ring = KeyRing::start(one(&url(endpoint.url())), &settings);
     assert_eq!(next(&mut told).await, RefreshResult::Changed);
@@ -272,7 +278,7 @@ async fn an_outage_garbage_and_floods_of_bytes_leave_the_old_keys() {
 #[tokio::test]
 async fn a_restart_during_an_outage_starts_with_the_keys_on_disk() {
     let directory = tempfile::tempdir().expect("a directory");
-    let endpoint = Endpoint::http(answer(&OLD));
+    let endpoint = passing(4, answer(&OLD));
     let (mut settings, mut told) = settings();
     settings.directory = Some(directory.path().to_owned());
     let source = url(endpoint.url());
