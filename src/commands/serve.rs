@@ -34,8 +34,13 @@ pub fn run(arguments: &ServeArguments) -> Exit {
     let Some(runtime) = runtime() else { return Exit::Failed };
     runtime.block_on(async {
         match Service::start(&arguments.config, config).await {
-            Ok(service) if service.run().await => Exit::Fine,
-            Ok(_) => Exit::Failed,
+            Ok(service) => {
+                if service.run().await {
+                    Exit::Fine
+                } else {
+                    Exit::Failed
+                }
+            }
             Err(StartFault::Configuration(faults)) => print_faults(&faults),
             Err(StartFault::Failed(why)) => {
                 tracing::error!(code = "not_started", "{why}");

@@ -11,8 +11,6 @@
 mod support;
 
 mod foreign_fixtures;
-// What a test cannot set up, it fails by; clippy knows tests only by their attribute, not their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod keys;
 mod real_kafka;
