@@ -75,3 +75,6 @@ pub(crate) fn runtime() -> Option<tokio::runtime::Runtime> {
     }
     runtime.ok()
 }
+//! The commands of the binary: arguments, and what each does with the library.
+
+pub mod simulate;

@@ -22,6 +22,26 @@ pub struct Event {
     pub event_time: i64,
     /// What kind of event it was made as; `None` where it was not made here.
     pub kind: Option<Kind>,
+    /// The element of `eventData` to send as it is, where somebody else wrote it.
+    pub given: Option<Value>,
+}
+
+impl Event {
+    /// An event that somebody else wrote, as an element of `eventData`. It is sent as it is; what can be read of it
+    /// serves to judge the answer.
+    #[must_use]
+    pub fn given(item: Value) -> Self {
+        let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            event_id: text("eventId"),
+            event_type: text("eventType"),
+            biz_id: text("bizId"),
+            biz_data: item.get("bizData").cloned().unwrap_or_default(),
+            event_time: text("eventTime").parse().unwrap_or_default(),
+            kind: None,
+            given: Some(item),
+        }
+    }
 }
 
 /// Makes events. Two of the same seed make the same ones.
@@ -69,7 +89,7 @@ impl Generator {
             Subject::Unknown => directory.device_id(number),
         };
         let event_type = event_type.urn().to_owned();
-        Event { event_id, event_type, biz_id, biz_data, event_time, kind: Some(kind) }
+        Event { event_id, event_type, biz_id, biz_data, event_time, kind: Some(kind), given: None }
     }
 
     /// One event of every type, in the order of [`Kind::ALL`].

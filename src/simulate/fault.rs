@@ -261,6 +261,9 @@ impl Expected {
     /// What the bridge must say to `event`, sent with `fault`, where its configuration skips the types `skip`.
     #[must_use]
     pub fn of(event: &Event, fault: Option<Fault>, skip: &[String]) -> Self {
+        if event.event_id.is_empty() && fault.is_none() {
+            return Self::NoVerdict;
+        }
         let expected = fault.filter(|fault| fault.touches(event)).map_or(Self::SUCCESS, Fault::expected);
         let keeps_its_type = fault != Some(Fault::UnknownType);
         if expected == Self::SUCCESS && keeps_its_type && skip.contains(&event.event_type) {

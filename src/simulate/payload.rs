@@ -15,9 +15,12 @@ pub enum Form {
     Documented,
 }
 
-/// One event as an element of `eventData`.
+/// One event as an element of `eventData`. One that was given is not changed.
 #[must_use]
 pub fn item(event: &Event, form: Form) -> Value {
+    if let Some(given) = &event.given {
+        return given.clone();
+    }
     let (biz_data, event_time) = match form {
         Form::Wire => (Value::String(event.biz_data.to_string()), Value::String(event.event_time.to_string())),
         Form::Documented => (with_numeric_times(&event.biz_data), Value::from(event.event_time)),

@@ -235,10 +235,10 @@ impl Directory {
         let members: Vec<_> = (0..random.u64(1..4))
             .map(|member| json!({"memberId": self.user_id(number + member), "memberName": "成员"}))
             .collect();
-        let mut group = json!({"groupId": id, "groupName": name});
+        let mut group = Map::from_iter([("groupId".to_owned(), id.into()), ("groupName".to_owned(), name.into())]);
         if [Kind::GroupCreate, Kind::GroupUpdate, Kind::GroupPush].contains(&kind) {
             let external_id = if kind == Kind::GroupPush { String::new() } else { format!("grp-{number}") };
-            group["groupExternalId"] = external_id.into();
+            group.insert("groupExternalId".into(), external_id.into());
         }
         let list = [
             (Kind::GroupAddUser, "addedMembers"),
@@ -246,9 +246,9 @@ impl Directory {
             (Kind::GroupPush, "allMembers"),
         ];
         if let Some((_, list)) = list.into_iter().find(|(of, _)| *of == kind) {
-            group[list] = members.into();
+            group.insert(list.into(), members.into());
         }
-        group
+        Value::Object(group)
     }
 
     /// `bizData` of a type that nobody knows yet, with a password in it where nobody looks for one.
