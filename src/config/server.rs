@@ -128,5 +128,9 @@ fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
 }
 
 fn quoted(duration: Duration) -> String {
-    format!("\"{}\"", humantime::format_duration(duration)).replace(' ', "")
+    if duration.subsec_nanos() == 0 {
+        format!("\"{}\"", humantime::format_duration(duration)).replace(' ', "")
+    } else {
+        format!("\"{}ms\"", duration.as_millis())
+    }
 }

@@ -1,4 +1,5 @@
 //! The integration tests: one binary, so that there is one link step, whatever the number of tests.
+//! The one integration binary: one link step, whatever the number of tests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,3 +16,4 @@ mod foreign_fixtures;
 mod keys;
 mod real_kafka;
 mod schemas;
+mod deploy;
