@@ -2,7 +2,6 @@
 pub mod bridge;
 pub mod commands;
 pub mod config;
-pub mod commands;
 pub mod jose;
 pub mod kafka;
 pub mod keys;

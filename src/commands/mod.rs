@@ -1,6 +1,7 @@
 //! The commands of the program: arguments in, exit code out. Results go to stdout, everything else to stderr.
 
 pub mod serve;
+pub mod simulate;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -44,15 +45,16 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::ServeArguments),
+    Simulate(simulate::SimulateArguments),
 }
 
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let exit = match Program::parse().command {
-        Command::Serve(arguments) => serve::run(&arguments),
-    };
-    exit.into()
+    match Program::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments).into(),
+        Command::Simulate(arguments) => simulate::run(arguments, &mut std::io::stdout(), &mut std::io::stderr()),
+    }
 }
 
 /// Shows what is wrong with the configuration, on stderr.
@@ -75,6 +77,3 @@ pub(crate) fn runtime() -> Option<tokio::runtime::Runtime> {
     }
     runtime.ok()
 }
-//! The commands of the binary: arguments, and what each does with the library.
-
-pub mod simulate;

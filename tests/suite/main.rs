@@ -1,5 +1,4 @@
 //! The integration tests: one binary, so that there is one link step, whatever the number of tests.
-//! The one integration binary: one link step, whatever the number of tests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,9 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deploy;
 mod foreign_fixtures;
-
 mod keys;
 mod real_kafka;
 mod schemas;
-mod deploy;
