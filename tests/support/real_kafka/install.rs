@@ -20,7 +20,7 @@ pub(super) fn target() -> &'static Path {
 fn available() -> Result<(), String> {
     let version = output("java", &["-version"]).and_then(|text| java_version(&text));
     if version.is_none_or(|version| version < JAVA) {
-        return Err(format!("it takes Java {JAVA} or newer (Debian: apt-get install openjdk-17-jre-headless)"));
+        return Err(format!("it takes Java {JAVA} or newer (Debian: apt-get install default-jre-headless)"));
     }
     if !is_complete(&home()) && output("mvn", &["-version"]).is_none() {
         return Err("it takes Maven for the first run (Debian: apt-get install maven)".to_owned());
