@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `idaas-bridge`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    idaas_bridge::commands::main()
+}

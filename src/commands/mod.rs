@@ -1,3 +1,79 @@
-//! The commands of the binary: arguments, and what each does with the library.
+//! The commands of the program: arguments in, exit code out. Results go to stdout, everything else to stderr.
 
+pub mod serve;
 pub mod simulate;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Fault;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Fine,
+    /// Something failed, or is not as it should be.
+    Failed,
+    /// The configuration or the arguments are wrong.
+    Misconfigured,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Misconfigured => Self::from(2),
+        }
+    }
+}
+
+/// Receives Alibaba Cloud IDaaS event callbacks and publishes them to Kafka.
+///
+/// Nothing is acknowledged to IDaaS before the broker has confirmed it. To see it work with nothing installed:
+/// idaas-bridge demo
+#[derive(Parser)]
+#[command(name = "idaas-bridge", version, max_term_width = 110)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::ServeArguments),
+    Simulate(simulate::SimulateArguments),
+}
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Program::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments).into(),
+        Command::Simulate(arguments) => simulate::run(arguments, &mut std::io::stdout(), &mut std::io::stderr()),
+    }
+}
+
+/// Shows what is wrong with the configuration, on stderr.
+pub(crate) fn print_faults(faults: &[Fault]) -> Exit {
+    let mut stderr = std::io::stderr().lock();
+    let what = if faults.len() == 1 { "fault" } else { "faults" };
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(stderr, "The configuration has {} {what}:\n", faults.len());
+    for fault in faults {
+        let _ = writeln!(stderr, "  {fault}");
+    }
+    Exit::Misconfigured
+}
+
+/// The runtime for everything but the HTTP workers, which have their own.
+pub(crate) fn runtime() -> Option<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    if let Err(error) = &runtime {
+        let _ = writeln!(std::io::stderr(), "no runtime: {error}");
+    }
+    runtime.ok()
+}

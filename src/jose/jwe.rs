@@ -62,6 +62,7 @@ pub struct Sealed<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "the names are those of the standard")]
 enum Encryption {
     A128Gcm,
     A192Gcm,

@@ -1,0 +1,165 @@
+//! What all requests share: the applications, the way to the broker, and whether the service is taking callbacks.
+//!
+//! Applications are an immutable snapshot that a reload replaces whole, so a request sees the old ones or the new ones
+//! and never a mixture.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use crate::keys::{KeyRing, KeyStore};
+use crate::outbox::dispatch::Dispatcher;
+use crate::prepare::policy::Policy;
+use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::metrics::Metrics;
+
+/// How many bytes of callbacks may be in memory at once, before they are read: as many as 32 of the largest default.
+const BUFFERED_BYTES: usize = 256 << 20;
+
+/// One application whose callbacks are taken.
+pub struct Application {
+    /// Its name in paths, logs and metrics.
+    pub name: String,
+    /// What its callbacks are held to.
+    pub policy: Arc<Policy>,
+    /// Where its callbacks may come from.
+    pub networks: Vec<IpNet>,
+    /// Its public keys.
+    pub keys: Arc<KeyStore>,
+    /// Its metrics.
+    pub metrics: Arc<ApplicationMetrics>,
+}
+
+/// The applications by name, and the tasks that keep their keys fresh.
+pub struct Applications {
+    /// By the last part of the path.
+    pub by_name: HashMap<String, Arc<Application>>,
+    /// Their key stores.
+    pub keys: KeyRing,
+}
+
+/// The limits of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// When an answer leaves at the latest, counted from the request.
+    pub response_deadline: Duration,
+    /// The largest body, in bytes.
+    pub max_body: usize,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The running service, as requests see it.
+pub struct Bridge {
+    /// The limits.
+    pub limits: Limits,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// The metrics of callbacks to no application.
+    pub unknown: Arc<ApplicationMetrics>,
+    /// The way to the broker.
+    pub dispatcher: Arc<Dispatcher>,
+    applications: ArcSwap<Applications>,
+    draining: AtomicBool,
+    warm: AtomicBool,
+    buffered: AtomicUsize,
+}
+
+impl Bridge {
+    /// A bridge that is not ready yet.
+    #[must_use]
+    pub fn new(limits: Limits, metrics: Arc<Metrics>, dispatcher: Arc<Dispatcher>, applications: Applications) -> Self {
+        Self {
+            limits,
+            unknown: metrics.application("unknown"),
+            metrics,
+            dispatcher,
+            applications: ArcSwap::from_pointee(applications),
+            draining: AtomicBool::new(false),
+            warm: AtomicBool::new(false),
+            buffered: AtomicUsize::new(0),
+        }
+    }
+
+    /// The applications of this moment.
+    #[must_use]
+    pub fn applications(&self) -> Arc<Applications> {
+        self.applications.load_full()
+    }
+
+    /// The application of that name.
+    #[must_use]
+    pub fn application(&self, name: &str) -> Option<Arc<Application>> {
+        self.applications.load().by_name.get(name).cloned()
+    }
+
+    /// Puts other applications in place of those that are there.
+    pub fn replace_applications(&self, applications: Applications) {
+        self.applications.store(Arc::new(applications));
+    }
+
+    /// Whether callbacks are to be sent here: the producer has been warmed up or given up on, keys are there for one
+    /// application at least, and the service is not shutting down. Kafka's absence does not count: what is sent is
+    /// answered truthfully all the same.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.warm.load(Ordering::Relaxed) && !self.is_draining() && self.applications.load().keys.any_keys()
+    }
+
+    /// Says that the producer has been warmed up, or given up on.
+    pub fn warmed_up(&self) {
+        self.warm.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the service is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Begins the shutdown: no further callback is taken.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes room in memory for `bytes` of a body. `None` where there is none.
+    #[must_use]
+    pub fn reserve(&self, bytes: usize) -> Option<Reserved<'_>> {
+        let room = BUFFERED_BYTES.max(self.limits.max_body);
+        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
+        let reserved = Reserved { bridge: self, bytes };
+        (before + bytes <= room).then_some(reserved)
+    }
+
+    /// All metrics in Prometheus' text format, as of now.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let flag = i64::from;
+        self.metrics.ready.set(flag(self.is_ready()));
+        self.metrics.draining.set(flag(self.is_draining()));
+        self.metrics.events_in_flight.set(i64::try_from(self.dispatcher.in_flight()).unwrap_or(i64::MAX));
+        for application in self.applications.load().by_name.values() {
+            let keys = &application.keys;
+            application.metrics.jwks_keys.set(i64::try_from(keys.key_count()).unwrap_or(i64::MAX));
+            let age = keys.age().map_or(0, |age| age.as_secs());
+            application.metrics.jwks_age.set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+        self.metrics.text()
+    }
+}
+
+/// Room in memory, given back when dropped.
+pub struct Reserved<'a> {
+    bridge: &'a Bridge,
+    bytes: usize,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.bridge.buffered.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,66 @@
+//! `serve`: runs the service until it is told to end.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tracing::level_filters::LevelFilter;
+
+use super::{Exit, print_faults, runtime};
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::service::{Service, StartFault};
+use crate::telemetry::logs::{self, Format};
+
+/// Run the service until SIGTERM or SIGINT, then drain.
+#[derive(Args)]
+#[command(after_help = "Example:\n  idaas-bridge serve --config /etc/idaas-bridge/bridge.toml\n\n\
+    SIGHUP reloads applications, keys, allow-lists and certificates. `check` says beforehand whether it will start.")]
+pub struct ServeArguments {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &ServeArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    start_logging(&config);
+    for warning in &config.warnings {
+        tracing::warn!(code = "configuration", "{warning}");
+    }
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    runtime.block_on(async {
+        match Service::start(&arguments.config, config).await {
+            Ok(service) => {
+                if service.run().await {
+                    Exit::Fine
+                } else {
+                    Exit::Failed
+                }
+            }
+            Err(StartFault::Configuration(faults)) => print_faults(&faults),
+            Err(StartFault::Failed(why)) => {
+                tracing::error!(code = "not_started", "{why}");
+                Exit::Failed
+            }
+        }
+    })
+}
+
+fn start_logging(config: &Config) {
+    let format = match config.log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    };
+    let level = match config.log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    logs::start(format, level);
+}

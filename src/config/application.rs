@@ -1,0 +1,210 @@
+//! The tables `[[application]]`: who may send, with which keys, and what becomes of their events.
+
+use std::collections::BTreeSet;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::fault::Problem;
+use super::given::{Given, Raw};
+use super::section::{Reading, Section};
+use super::{Application, Journal, keyring, values};
+
+/// What every event type of IDaaS starts with.
+const URN: &str = "urn:alibaba:idaas:app:event:";
+/// The label of metrics for callbacks to no configured application.
+const RESERVED: &str = "unknown";
+
+/// Names and ids of the applications above the one that is being read.
+#[derive(Default)]
+struct Taken {
+    names: BTreeSet<String>,
+    ids: BTreeSet<String>,
+}
+
+pub(super) fn read_all(reading: &mut Reading<'_>, given: Option<Given>, journal: Option<&Journal>) -> Vec<Application> {
+    let remedy = "add [[application]] with name, id, jwks and decryption_keys, all from the provisioning settings of the application in the IDaaS console";
+    let items = match given {
+        Some(Given { raw: Raw::List(items), .. }) if !items.is_empty() => items,
+        Some(Given { raw: Raw::Table(_), .. }) => {
+            reading.fault("application", "is a single table", "write [[application]], with two brackets");
+            return Vec::new();
+        }
+        Some(_) | None => {
+            reading.fault("application", "is missing: no callback could be accepted", remedy);
+            return Vec::new();
+        }
+    };
+    let mut taken = Taken::default();
+    let mut applications = Vec::with_capacity(items.len());
+    for (index, mut item) in items.into_iter().enumerate() {
+        let path = path(index, &item);
+        rename(&mut item, &path);
+        applications.extend(read(reading, &path, item, journal, &mut taken));
+    }
+    applications
+}
+
+/// `application[workforce]` says more than a position, which stays for those without a name.
+fn path(index: usize, given: &Given) -> String {
+    let name = match &given.raw {
+        Raw::Table(entries) => entries.get("name").and_then(|name| name.text().ok()).filter(|name| is_name(name)),
+        Raw::Plain(_) | Raw::List(_) | Raw::Variable(_) => None,
+    };
+    name.map_or_else(|| format!("application[{index}]"), |name| format!("application[{name}]"))
+}
+
+fn rename(given: &mut Given, path: &str) {
+    let rest = given.key.find(']').and_then(|end| given.key.get(end + 1..)).unwrap_or_default();
+    given.key = format!("{path}{rest}");
+    match &mut given.raw {
+        Raw::Table(entries) => entries.values_mut().for_each(|below| rename(below, path)),
+        Raw::List(items) => items.iter_mut().for_each(|below| rename(below, path)),
+        Raw::Plain(_) | Raw::Variable(_) => {}
+    }
+}
+
+fn read(
+    reading: &mut Reading<'_>,
+    path: &str,
+    given: Given,
+    journal: Option<&Journal>,
+    taken: &mut Taken,
+) -> Option<Application> {
+    let mut section = Section::open(reading, path, Some(given));
+    let name =
+        section.required("name", "give it a short one, as \"workforce\": callbacks go to /callbacks/<name>", |given| {
+            unique(name(given)?, &mut taken.names, "name")
+        });
+    let id = section.required("id", "copy the application's id from the console: app_…", |given| {
+        unique(application_id(given)?, &mut taken.ids, "id")
+    });
+    let instance_id = instance_id(&mut section);
+    let jwks = keyring::jwks(&mut section);
+    let require_encryption = section.value("require_encryption", true, Given::boolean);
+    let decryption_keys = keyring::decryption_keys(&mut section, require_encryption);
+    let passwords = keyring::passwords(&mut section, journal);
+    let allowed_networks = allowed_networks(&mut section);
+    let skip = skip(&mut section);
+    let topic_prefix = section.optional("topic_prefix", values::topic_prefix);
+    section.close();
+    let (name, id, jwks) = (name?, id?, jwks?);
+    Some(Application {
+        name,
+        id,
+        instance_id,
+        jwks,
+        decryption_keys,
+        require_encryption,
+        allowed_networks,
+        passwords,
+        skip,
+        topic_prefix,
+    })
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+}
+
+fn name(given: &Given) -> Result<String, Problem> {
+    let text = given.text()?;
+    if text == RESERVED {
+        let problem = "\"unknown\" is what metrics call callbacks to no application";
+        return Err(Problem::new(problem, "choose another name"));
+    }
+    if !is_name(text) {
+        let problem = format!("{text:?} cannot be part of a URL and a metric's label");
+        return Err(Problem::new(problem, "use 1 to 64 of: a-z, 0-9, \"-\""));
+    }
+    Ok(text.to_owned())
+}
+
+fn unique(text: String, taken: &mut BTreeSet<String>, what: &str) -> Result<String, Problem> {
+    if taken.insert(text.clone()) {
+        Ok(text)
+    } else {
+        let problem = format!("{text:?} is the {what} of an application above");
+        Err(Problem::new(problem, format!("give each application an {what} of its own").replace("an name", "a name")))
+    }
+}
+
+/// An identifier as IDaaS makes them; it becomes part of a URI reference (`ce_source`).
+fn identifier(given: &Given) -> Result<&str, Problem> {
+    let text = given.text()?;
+    let plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
+    if plain && text.len() <= 128 {
+        Ok(text)
+    } else {
+        Err(Problem::new(
+            format!("{text:?} is no identifier of IDaaS"),
+            "copy it from the console, without anything around it",
+        ))
+    }
+}
+
+fn application_id(given: &Given) -> Result<String, Problem> {
+    let text = identifier(given)?;
+    if text.starts_with("idaas_") {
+        let problem = format!("{text:?} is the id of an instance");
+        return Err(Problem::new(problem, "put it under instance_id, and the application's id (app_…) here"));
+    }
+    Ok(text.to_owned())
+}
+
+fn instance_id(section: &mut Section<'_, '_>) -> Option<String> {
+    let name = section.name("instance_id");
+    let Some(given) = section.take("instance_id") else {
+        let text = "is not set, so callbacks of any instance pass; set the instance's id (idaas_…, the token's sub)";
+        section.reading.warn(name, text);
+        return None;
+    };
+    let id = identifier(&given).and_then(|text| {
+        if text.starts_with("app_") {
+            let problem = format!("{text:?} is the id of an application");
+            return Err(Problem::new(problem, "put it under id, and the instance's id (idaas_…) here"));
+        }
+        Ok(text.to_owned())
+    });
+    section.reading.accept(&given.key, id)
+}
+
+fn allowed_networks(section: &mut Section<'_, '_>) -> Vec<IpNet> {
+    let name = section.name("allowed_networks");
+    let before = section.reading.faults.len();
+    let networks = section.list("allowed_networks", |_, item| values::network(item));
+    match networks {
+        Some(networks) => {
+            if networks.is_empty() && section.reading.faults.len() == before {
+                let remedy = "list the egress addresses that the console shows, or remove the key to allow all";
+                section.reading.fault(name, "is empty, so that nobody could send", remedy);
+            }
+            networks
+        }
+        None => {
+            let text = "is not set, so callbacks from any address are looked at; list the egress addresses that the console shows, or write [\"0.0.0.0/0\", \"::/0\"] where that is meant";
+            section.reading.warn(name, text);
+            vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
+        }
+    }
+}
+
+fn skip(section: &mut Section<'_, '_>) -> Vec<String> {
+    let types = section.list("skip", |reading, item| {
+        let text = item.text()?;
+        let rest = text.strip_prefix(URN).unwrap_or_default();
+        if rest.is_empty()
+            || !rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'_' | b':'))
+        {
+            let remedy = format!("write the whole type, as \"{URN}ud:user:lock\"");
+            return Err(Problem::new(format!("{text:?} is no event type"), remedy));
+        }
+        if rest == "common:test" {
+            reading.warn(
+                &item.key,
+                "the console's connection test is skipped, and its button will report a failure; remove it",
+            );
+        }
+        Ok(text.to_owned())
+    });
+    types.unwrap_or_default()
+}

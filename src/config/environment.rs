@@ -1,0 +1,109 @@
+//! Settings from environment variables: `IDAAS_BRIDGE_<SECTION>__<KEY>` takes the place of the file's key.
+//!
+//! This file does not read the environment; the variables come in as an argument.
+
+use std::collections::BTreeSet;
+
+use toml::Value;
+
+use super::given::{Entries, Given, Raw};
+use super::section::{Reading, nearest};
+
+/// What the name of every variable that sets a key starts with.
+pub const PREFIX: &str = "IDAAS_BRIDGE_";
+
+/// The sections whose keys variables can set.
+pub(super) const SECTIONS: [&str; 5] = ["server", "kafka", "topics", "journal", "log"];
+
+/// The name of the variable that sets a key: `server.tls` and `key` give `IDAAS_BRIDGE_SERVER__TLS__KEY`.
+pub(super) fn variable(section: &str, key: &str) -> String {
+    let name = |text: &str| text.to_ascii_uppercase().replace('.', "_");
+    let section: Vec<_> = section.split('.').map(name).collect();
+    format!("{PREFIX}{}__{}", section.join("__"), name(key))
+}
+
+/// Puts the variables in the place of the file's keys. A variable that has our prefix and sets nothing is a fault,
+/// unless the file names it as a secret's source, or Kubernetes made it.
+pub(super) fn overlay(reading: &mut Reading<'_>, root: &mut Entries) {
+    let mut sources = BTreeSet::new();
+    root.values().for_each(|given| collect_sources(given, &mut sources));
+    for (variable, value) in &reading.around.variables {
+        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        if sources.contains(variable) || is_service_link(rest) {
+            continue;
+        }
+        let path: Vec<_> = rest.split("__").map(str::to_ascii_lowercase).collect();
+        let given = Given { key: variable.clone(), raw: Raw::Variable(value.clone()) };
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            [section, key] if SECTIONS.contains(section) => put(root, &[section], key, given),
+            ["server", "tls", key] => put(root, &["server", "tls"], key, given),
+            ["kafka", "properties", key] => put(root, &["kafka", "properties"], &key.replace('_', "."), given),
+            other => {
+                let remedy = remedy_for(other);
+                reading.faults.push(super::Fault {
+                    key: variable.clone(),
+                    problem: "sets no known key".to_owned(),
+                    remedy,
+                });
+            }
+        }
+    }
+}
+
+fn remedy_for(path: &[&str]) -> String {
+    let first = path.first().copied().unwrap_or_default();
+    if first == "application" || first.starts_with("application_") {
+        return "applications are set in the file; a secret there can be { env = \"…\" }".to_owned();
+    }
+    if let [only] = path
+        && let Some((section, key)) = only.split_once('_')
+        && SECTIONS.contains(&section)
+    {
+        return format!("put two underscores behind the section: {}", variable(section, key));
+    }
+    match nearest(first, &SECTIONS) {
+        Some(section) if path.len() > 1 => {
+            format!("did you mean {PREFIX}{}__…?", section.to_ascii_uppercase())
+        }
+        Some(_) | None => format!("unset it, or write {PREFIX}<SECTION>__<KEY>"),
+    }
+}
+
+fn put(root: &mut Entries, path: &[&str], key: &str, given: Given) {
+    let mut entries = root;
+    for name in path {
+        let table = entries
+            .entry((*name).to_owned())
+            .or_insert_with(|| Given { key: (*name).to_owned(), raw: Raw::Table(Entries::new()) });
+        // Where the file has no table here, that is a fault of its own, reported when the section is read.
+        let Raw::Table(below) = &mut table.raw else { return };
+        entries = below;
+    }
+    entries.insert(key.to_owned(), given);
+}
+
+/// The variables that the file takes secrets from: they may have our prefix without setting a key.
+fn collect_sources(given: &Given, sources: &mut BTreeSet<String>) {
+    match &given.raw {
+        Raw::Table(entries) => {
+            if let Some(Given { raw: Raw::Plain(Value::String(name)), .. }) = entries.get("env") {
+                sources.insert(name.clone());
+            }
+            entries.values().for_each(|given| collect_sources(given, sources));
+        }
+        Raw::List(items) => items.iter().for_each(|given| collect_sources(given, sources)),
+        Raw::Plain(_) | Raw::Variable(_) => {}
+    }
+}
+
+/// Kubernetes sets variables for each Service of the namespace, and a Service may well be called `idaas-bridge` or
+/// `idaas-bridge-admin`: `…SERVICE_HOST`, `…SERVICE_PORT[_NAME]`, `…PORT`, `…PORT_80_TCP[_ADDR|_PORT|_PROTO]`.
+fn is_service_link(rest: &str) -> bool {
+    let marked = |marks: &[&str]| marks.iter().any(|mark| rest == *mark || rest.starts_with(&format!("{mark}_")));
+    let inner = |marks: &[&str]| {
+        marks.iter().any(|mark| rest.ends_with(&format!("_{mark}")) || rest.contains(&format!("_{mark}_")))
+    };
+    let marks = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
+    !rest.contains("__") && (marked(&marks) || inner(&marks))
+}

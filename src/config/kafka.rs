@@ -1,0 +1,157 @@
+//! The section `[kafka]`: brokers, and librdkafka properties that pass through.
+//!
+//! Any property's value can be a password: none is ever quoted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fault::Problem;
+use super::given::{Entries, Given, Raw};
+use super::section::{Reading, Section};
+use super::{Kafka, files, properties, secrets};
+use crate::secret::Secret;
+
+type Properties = BTreeMap<String, Secret<String>>;
+
+pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, deadline: Duration) -> Option<Kafka> {
+    let mut section = Section::open(reading, "kafka", given);
+    let name = section.name("bootstrap_servers");
+    let before = section.reading.faults.len();
+    let servers = section.list("bootstrap_servers", |_, item| server(item));
+    let example = "name some brokers: [\"kafka-1:9092\", \"kafka-2:9092\", \"kafka-3:9092\"]";
+    match &servers {
+        None => section.reading.fault(&name, "is missing", example),
+        Some(good) if good.is_empty() && section.reading.faults.len() == before => {
+            section.reading.fault(&name, "is empty", example);
+        }
+        Some(_) => {}
+    }
+    let properties = read_properties(&mut section);
+    section.close();
+    let kafka = Kafka { bootstrap_servers: servers.unwrap_or_default(), properties };
+    check_linger(reading, &kafka.properties, deadline);
+    warn_about_transport(reading, &kafka);
+    (!kafka.bootstrap_servers.is_empty()).then_some(kafka)
+}
+
+fn server(given: &Given) -> Result<String, Problem> {
+    let text = given.text()?;
+    if text.contains("://") {
+        let remedy = "write host:port, and set \"security.protocol\" in [kafka.properties]";
+        return Err(Problem::new(format!("{text:?} has a scheme"), remedy));
+    }
+    let parts = text.rsplit_once(':').filter(|(host, port)| {
+        let bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+        !host.is_empty()
+            && !bare_v6
+            && !host.contains([' ', ',', '/'])
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    match parts {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(Problem::new(format!("{text:?} is no broker's address"), "write host:port, as \"kafka-1:9092\"")),
+    }
+}
+
+fn read_properties(section: &mut Section<'_, '_>) -> Properties {
+    let mut properties = Properties::new();
+    let Some(given) = section.take("properties") else { return properties };
+    let key = given.key.clone();
+    let Some(entries) = section.reading.accept(&key, given.table()) else { return properties };
+    let mut flat = BTreeMap::new();
+    flatten("", entries, &mut flat);
+    for (name, given) in flat {
+        let key = given.key.clone();
+        if let Some(problem) = properties::refusal(&name) {
+            section.reading.accept::<()>(&key, Err(problem));
+            continue;
+        }
+        let value = property(section.reading, &name, &given);
+        if let Some(value) = section.reading.accept(&key, value) {
+            properties.insert(name, value);
+        }
+    }
+    properties
+}
+
+/// `"sasl.password" = …` and the unquoted `sasl.password = …`, which TOML reads as a table in a table, mean the same.
+fn flatten(path: &str, entries: Entries, flat: &mut BTreeMap<String, Given>) {
+    for (name, given) in entries {
+        let name = if path.is_empty() { name } else { format!("{path}.{name}") };
+        match given.raw {
+            Raw::Table(below) if !secrets::is_reference(&below) => flatten(&name, below, flat),
+            raw @ (Raw::Table(_) | Raw::Plain(_) | Raw::Variable(_) | Raw::List(_)) => {
+                let variable = matches!(raw, Raw::Variable(_));
+                let given = Given { key: given.key, raw };
+                if variable {
+                    flat.insert(name, given);
+                } else {
+                    flat.entry(name).or_insert(given);
+                }
+            }
+        }
+    }
+}
+
+fn property(reading: &mut Reading<'_>, name: &str, given: &Given) -> Result<Secret<String>, Problem> {
+    let plain = match &given.raw {
+        Raw::Table(_) => return secrets::text(reading, given),
+        Raw::Plain(toml::Value::Integer(number)) => number.to_string(),
+        Raw::Plain(toml::Value::Boolean(value)) => value.to_string(),
+        Raw::Plain(toml::Value::String(_)) if is_secret(name) => return secrets::text(reading, given),
+        Raw::Variable(_) if is_secret(name) => return secrets::text(reading, given),
+        Raw::Plain(toml::Value::Float(number)) => number.to_string(),
+        Raw::Plain(_) | Raw::Variable(_) | Raw::List(_) => given.text()?.to_owned(),
+    };
+    // librdkafka takes the word "probe" in the place of a path: it then looks for the system's certificates.
+    let value = if properties::is_path(name) && plain != "probe" {
+        files::resolve(reading.around, &plain).display().to_string()
+    } else {
+        plain
+    };
+    Ok(Secret::new(value))
+}
+
+/// Properties that hold a secret whatever their value is.
+fn is_secret(name: &str) -> bool {
+    name.ends_with("password")
+        || name.ends_with("secret")
+        || name.ends_with("passphrase")
+        || matches!(name, "ssl.key.pem" | "sasl.oauthbearer.config")
+}
+
+fn check_linger(reading: &mut Reading<'_>, properties: &Properties, deadline: Duration) {
+    for name in ["linger.ms", "queue.buffering.max.ms"] {
+        let linger = properties.get(name).and_then(|value| value.expose().parse::<f64>().ok());
+        if linger.is_some_and(|milliseconds| milliseconds >= deadline.as_secs_f64() * 1000.0) {
+            reading.fault(
+                format!("kafka.properties.\"{name}\""),
+                "holds every record back beyond server.response_deadline, so that no event could be confirmed in time",
+                "set a few milliseconds, or remove it",
+            );
+        }
+    }
+}
+
+fn warn_about_transport(reading: &mut Reading<'_>, kafka: &Kafka) {
+    let value = |name| kafka.properties.get(name).map(|value| value.expose().to_ascii_lowercase());
+    let local = |server: &String| ["localhost:", "127.", "[::1]:"].iter().any(|start| server.starts_with(start));
+    if value("security.protocol").is_none() && !kafka.bootstrap_servers.iter().all(local) {
+        reading.warn(
+            "kafka.properties.\"security.protocol\"",
+            "personal data travels to Kafka in clear text; set \"ssl\" or \"sasl_ssl\", or \"plaintext\" where that is meant",
+        );
+    }
+    if value("enable.ssl.certificate.verification").as_deref() == Some("false") {
+        reading.warn(
+            "kafka.properties.\"enable.ssl.certificate.verification\"",
+            "anybody can pose as the broker; remove it, and set \"ssl.ca.location\" to the authority's certificate",
+        );
+    }
+    if value("ssl.endpoint.identification.algorithm").as_deref() == Some("none") {
+        reading.warn(
+            "kafka.properties.\"ssl.endpoint.identification.algorithm\"",
+            "any certificate of the same authority can pose as the broker; remove it",
+        );
+    }
+}

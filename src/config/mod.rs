@@ -1,0 +1,216 @@
+//! The configuration: what the operator wrote, read once, checked whole, and typed.
+//!
+//! [`Config::parse`] is pure: text, variables and files come in as arguments, and it returns either a configuration
+//! that can be used as it stands, or **all** of its faults. [`Config::load`] is the edge that reads the file system and
+//! the environment. Nothing here may show a secret: neither a fault nor a warning ever contains a value that can be one.
+
+mod application;
+mod environment;
+mod fault;
+mod files;
+mod given;
+mod kafka;
+mod keyring;
+mod load;
+mod parse;
+mod properties;
+mod reload;
+mod secrets;
+mod section;
+mod server;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use environment::PREFIX;
+pub use fault::{Fault, Warning};
+pub use parse::Surroundings;
+
+use crate::jose::jwe::ContentKey;
+use crate::secret::Secret;
+
+/// The whole configuration. Has no `Debug`: it holds keys and passwords.
+pub struct Config {
+    /// Listeners, limits and times of the HTTP side.
+    pub server: Server,
+    /// The Kafka cluster that records go to.
+    pub kafka: Kafka,
+    /// Names and layout of the topics.
+    pub topics: Topics,
+    /// Where events wait that the broker has not confirmed.
+    pub journal: Journal,
+    /// Log lines on stderr.
+    pub log: Log,
+    /// The IDaaS applications whose callbacks are accepted: at least one; names and ids are unique.
+    pub applications: Vec<Application>,
+    /// What works and is likely not meant. `check` shows it.
+    pub warnings: Vec<Warning>,
+}
+
+/// Listeners, limits and times of the HTTP side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where IDaaS delivers callbacks.
+    pub listen: SocketAddr,
+    /// Metrics, health and console: never reachable from outside.
+    pub admin_listen: SocketAddr,
+    /// When the answer leaves at the latest, counted from the request; below the 10 s that IDaaS waits.
+    pub response_deadline: Duration,
+    /// How long the end of the process may take; above the response deadline.
+    pub drain_timeout: Duration,
+    /// How far the sender's clock may be off when `iat` and `exp` are judged; at most 300 s.
+    pub clock_skew: Duration,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// How many events may be under way at once; beyond that callbacks are answered `overloaded`.
+    pub max_in_flight_events: usize,
+    /// Peers whose `X-Forwarded-For` counts. IPv4-mapped IPv6 networks stand here as IPv4.
+    pub trusted_proxies: Vec<IpNet>,
+    /// TLS on the callback listener; plain HTTP where it is absent.
+    pub tls: Option<Tls>,
+}
+
+/// Certificate and key of the callback listener, PEM. Both were readable when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, followed by its intermediates.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The Kafka cluster. Has no `Debug`: any property can be a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port` of some of the brokers; at least one.
+    pub bootstrap_servers: Vec<String>,
+    /// librdkafka properties that the operator added. Those that would break a guarantee have been refused; relative
+    /// paths of certificates and key tabs are resolved.
+    pub properties: BTreeMap<String, Secret<String>>,
+}
+
+/// Names and layout of the topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// What every topic's name starts with, unless an application has a prefix of its own.
+    pub prefix: String,
+    /// Whether missing topics are created at start.
+    pub create: bool,
+    /// Partitions of a topic that is created.
+    pub partitions: i32,
+    /// Replicas of a topic that is created.
+    pub replication_factor: i32,
+    /// How CloudEvents attributes travel.
+    pub event_mode: EventMode,
+}
+
+/// The content mode of the CloudEvents Kafka protocol binding 1.0 (§3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventMode {
+    /// Attributes in headers, the value is the data.
+    Binary,
+    /// Attributes and data in one JSON object.
+    Structured,
+}
+
+/// Where events wait that the broker has not confirmed. Has no `Debug`: it holds keys.
+#[derive(Clone)]
+pub struct Journal {
+    /// The directory, made absolute relative to the configuration file.
+    pub directory: PathBuf,
+    /// The most that the journal may occupy, in bytes.
+    pub max_size: u64,
+    /// AES-256 keys, at least one: the first seals, all can open.
+    pub keys: Vec<Arc<ContentKey>>,
+}
+
+/// Log lines on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line, for collectors.
+    Json,
+    /// For eyes.
+    Text,
+}
+
+/// How severe a log line must be to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what needs somebody.
+    Error,
+    /// And what may.
+    Warn,
+    /// And what happened: the default.
+    Info,
+    /// And one line per event.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// One IDaaS application whose callbacks are accepted. Has no `Debug`: it holds keys.
+#[derive(Clone)]
+pub struct Application {
+    /// Label in metrics and last part of the callback's path; `[a-z0-9-]`, never `unknown`.
+    pub name: String,
+    /// The token's `aud`: `app_…`.
+    pub id: String,
+    /// The token's `sub`: `idaas_…`; any instance where it is absent.
+    pub instance_id: Option<String>,
+    /// Where the public keys come from.
+    pub jwks: JwksSource,
+    /// The console's "Encryption Key", and others during a rotation, in the order in which they are tried.
+    pub decryption_keys: Vec<Arc<ContentKey>>,
+    /// Whether a callback in `plainData` is refused.
+    pub require_encryption: bool,
+    /// Where callbacks may come from. IPv4-mapped IPv6 networks stand here as IPv4.
+    pub allowed_networks: Vec<IpNet>,
+    /// What becomes of passwords in user events.
+    pub passwords: Passwords,
+    /// Event types (URNs) that are answered as skipped, on purpose.
+    pub skip: Vec<String>,
+    /// Takes the place of [`Topics::prefix`] for this application.
+    pub topic_prefix: Option<String>,
+}
+
+/// Where an application's public keys (JSON Web Key Set) come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwksSource {
+    /// The "Public Key Endpoint" of the console.
+    Url {
+        /// An absolute http or https URL.
+        url: String,
+        /// Further certificate authorities to trust for it, PEM. Was readable when the configuration was read.
+        ca_file: Option<PathBuf>,
+    },
+    /// A file, which held a usable key set when the configuration was read.
+    File(PathBuf),
+}
+
+/// What becomes of passwords that IDaaS sends in clear text. Has no `Debug`: it holds a key.
+#[derive(Clone)]
+pub enum Passwords {
+    /// They are removed.
+    Drop,
+    /// They go to the credential topic, sealed with this AES-256 key.
+    Seal(Arc<ContentKey>),
+}

@@ -1,0 +1,84 @@
+//! Text, variables and files become a [`Config`], or the list of all their faults. Pure.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::environment::{self, SECTIONS};
+use super::given::{Entries, Given};
+use super::section::{Reading, nearest};
+use super::{Config, Fault, application, kafka, server, storage, topics};
+
+/// What a configuration refers to beyond its own text.
+pub struct Surroundings<'a> {
+    /// Where relative paths start: the configuration file's directory.
+    pub directory: &'a Path,
+    /// The environment: overrides (`IDAAS_BRIDGE_…`), and what `{ env = "…" }` names.
+    pub variables: BTreeMap<String, String>,
+    /// Reads a file.
+    pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
+
+impl Config {
+    /// Reads a configuration. Every key outside `[[application]]` can also be set by a variable, which counts more.
+    ///
+    /// # Errors
+    /// All [`Fault`]s, in the order of the sections; only where the text is no TOML, none but those of its syntax.
+    pub fn parse(text: &str, around: &Surroundings<'_>) -> Result<Self, Vec<Fault>> {
+        let mut root = document(text)?;
+        let mut reading = Reading::new(around);
+        environment::overlay(&mut reading, &mut root);
+        unknown_sections(&mut reading, &mut root);
+        let server = server::read(&mut reading, root.remove("server"));
+        let kafka = kafka::read(&mut reading, root.remove("kafka"), server.response_deadline);
+        let topics = topics::read(&mut reading, root.remove("topics"));
+        let journal = storage::journal(&mut reading, root.remove("journal"));
+        let log = storage::log(&mut reading, root.remove("log"));
+        let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
+        match (kafka, journal) {
+            (Some(kafka), Some(journal)) if reading.faults.is_empty() => {
+                Ok(Self { server, kafka, topics, journal, log, applications, warnings: reading.warnings })
+            }
+            (None | Some(_), None | Some(_)) => Err(reading.faults),
+        }
+    }
+}
+
+/// The TOML document. The library's own rendering of an error quotes the line, which can hold a secret: only its
+/// message and place are used.
+fn document(text: &str) -> Result<Entries, Vec<Fault>> {
+    let (_, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| syntax_fault(text, error)).collect());
+    }
+    let table: toml::Table = toml::from_str(text).map_err(|error| vec![syntax_fault(text, &error)])?;
+    Ok(table.into_iter().map(|(name, value)| (name.clone(), Given::from_file(name, value))).collect())
+}
+
+fn syntax_fault(text: &str, error: &toml::de::Error) -> Fault {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Fault {
+        key: format!("line {line}, column {column}"),
+        problem: format!("is no valid TOML ({})", error.message()),
+        remedy: "correct this line; the rest is checked once the file can be read".to_owned(),
+    }
+}
+
+fn unknown_sections(reading: &mut Reading<'_>, root: &mut Entries) {
+    let known: Vec<_> = SECTIONS.into_iter().chain(["application"]).collect();
+    for (name, given) in root.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+        let remedy = nearest(name, &known).map_or_else(
+            || format!("put it under one of the sections {} or [[application]]", sections_listed()),
+            |section| format!("did you mean \"{section}\"?"),
+        );
+        reading.fault(&given.key, "is no known section", remedy);
+    }
+}
+
+fn sections_listed() -> String {
+    SECTIONS.map(|section| format!("[{section}]")).join(", ")
+}

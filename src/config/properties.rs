@@ -1,0 +1,85 @@
+//! librdkafka properties that an operator must not set, each with the reason.
+//!
+//! The guarantees rest on these values; everything else passes through.
+
+use super::fault::Problem;
+
+const LEAVE_OUT: &str = "remove it";
+
+/// The problem with a property, by its name.
+pub(super) fn refusal(name: &str) -> Option<Problem> {
+    let (problem, remedy) = match name {
+        "bootstrap.servers" | "metadata.broker.list" => {
+            ("the brokers have a key of their own", "set kafka.bootstrap_servers")
+        }
+        "acks" | "request.required.acks" => {
+            ("is fixed to all: an event counts as delivered only when every in-sync replica has it", LEAVE_OUT)
+        }
+        "enable.idempotence" => ("is fixed to true: without it a retry writes an event twice", LEAVE_OUT),
+        "partitioner" | "partitioner_cb" => (
+            "is fixed to murmur2_random: events of one entity must be in the partition that Java clients compute",
+            LEAVE_OUT,
+        ),
+        "max.in.flight" | "max.in.flight.requests.per.connection" => {
+            ("is fixed to 5: with more, retries can change the order", LEAVE_OUT)
+        }
+        "retries" | "message.send.max.retries" => {
+            ("is fixed: a record is retried until its time is over, not a number of times", LEAVE_OUT)
+        }
+        "message.timeout.ms" | "delivery.timeout.ms" => (
+            "is fixed: a record stays with the producer longer than its callback waits",
+            "set server.response_deadline for the time until the answer",
+        ),
+        "transactional.id" | "transaction.timeout.ms" => {
+            ("would make records wait for a transaction that nobody commits", LEAVE_OUT)
+        }
+        "allow.auto.create.topics" => (
+            "is fixed to false: a topic made by accident has the broker's layout",
+            "use topics.create = true, or `idaas-bridge topics --create`",
+        ),
+        "delivery.report.only.error" => ("would withhold the very confirmations that answers are made of", LEAVE_OUT),
+        "enable.gapless.guarantee" => ("would stop the producer for good at the first record that expires", LEAVE_OUT),
+        "queuing.strategy" => ("is fixed to fifo: another one changes the order", LEAVE_OUT),
+        "statistics.interval.ms" => ("is fixed: metrics and health are taken from these statistics", LEAVE_OUT),
+        "plugin.library.paths" => ("would load foreign code into the process that holds the keys", LEAVE_OUT),
+        "enabled_events"
+        | "opaque"
+        | "default_topic_conf"
+        | "socket_cb"
+        | "connect_cb"
+        | "closesocket_cb"
+        | "open_cb"
+        | "error_cb"
+        | "throttle_cb"
+        | "stats_cb"
+        | "log_cb"
+        | "dr_cb"
+        | "dr_msg_cb"
+        | "rebalance_cb"
+        | "consume_cb"
+        | "offset_commit_cb"
+        | "background_event_cb"
+        | "resolve_cb"
+        | "ssl.certificate.verify_cb"
+        | "oauthbearer_token_refresh_cb" => ("cannot be set by a text", LEAVE_OUT),
+        test if test.starts_with("test.mock.") => (
+            "is for tests: a mock cluster loses every record at its end",
+            "use `idaas-bridge demo` to try without Kafka",
+        ),
+        _ => return None,
+    };
+    Some(Problem::new(problem, remedy))
+}
+
+/// Whether a property is a path, so that a relative one starts at the configuration file's directory.
+pub(super) fn is_path(name: &str) -> bool {
+    matches!(
+        name,
+        "ssl.ca.location"
+            | "ssl.certificate.location"
+            | "ssl.key.location"
+            | "ssl.keystore.location"
+            | "ssl.crl.location"
+            | "sasl.kerberos.keytab"
+    )
+}

@@ -1,0 +1,58 @@
+//! What a reload cannot change.
+
+use super::{Config, Kafka, Server};
+
+impl Config {
+    /// The keys in which `new` differs from this configuration and that take effect only after a restart.
+    ///
+    /// A reload takes over everything else: applications with their keys and allow-lists, the journal's keys, and the
+    /// callback listener's certificate (its files' paths and content, but not whether there is TLS at all).
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        server(&self.server, &new.server, &mut keys);
+        kafka(&self.kafka, &new.kafka, &mut keys);
+        let mut differs = |key, differs| {
+            if differs {
+                keys.push(key)
+            }
+        };
+        differs("topics.prefix", self.topics.prefix != new.topics.prefix);
+        differs("topics.create", self.topics.create != new.topics.create);
+        differs("topics.partitions", self.topics.partitions != new.topics.partitions);
+        differs("topics.replication_factor", self.topics.replication_factor != new.topics.replication_factor);
+        differs("topics.event_mode", self.topics.event_mode != new.topics.event_mode);
+        differs("journal.directory", self.journal.directory != new.journal.directory);
+        differs("journal.max_size", self.journal.max_size != new.journal.max_size);
+        differs("log.format", self.log.format != new.log.format);
+        differs("log.level", self.log.level != new.log.level);
+        keys
+    }
+}
+
+fn server(old: &Server, new: &Server, keys: &mut Vec<&'static str>) {
+    let mut differs = |key, differs| {
+        if differs {
+            keys.push(key)
+        }
+    };
+    differs("server.listen", old.listen != new.listen);
+    differs("server.admin_listen", old.admin_listen != new.admin_listen);
+    differs("server.response_deadline", old.response_deadline != new.response_deadline);
+    differs("server.drain_timeout", old.drain_timeout != new.drain_timeout);
+    differs("server.clock_skew", old.clock_skew != new.clock_skew);
+    differs("server.max_body", old.max_body != new.max_body);
+    differs("server.max_in_flight_events", old.max_in_flight_events != new.max_in_flight_events);
+    differs("server.trusted_proxies", old.trusted_proxies != new.trusted_proxies);
+    differs("server.tls", old.tls.is_some() != new.tls.is_some());
+}
+
+fn kafka(old: &Kafka, new: &Kafka, keys: &mut Vec<&'static str>) {
+    let mut differs = |key, differs| {
+        if differs {
+            keys.push(key)
+        }
+    };
+    differs("kafka.bootstrap_servers", old.bootstrap_servers != new.bootstrap_servers);
+    differs("kafka.properties", old.properties != new.properties);
+}

@@ -1,0 +1,93 @@
+//! Secrets: `{ file = "…" }`, `{ env = "…" }`, or inline. Problems say where a secret should be, never what it is.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::fault::Problem;
+use super::files::{self, shown};
+use super::given::{Entries, Given, Raw};
+use super::section::Reading;
+use crate::jose::jwe::ContentKey;
+use crate::secret::Secret;
+
+const FORMS: &str = "write { file = \"…\" } or { env = \"…\" }";
+
+/// A secret text. The newline that editors and `echo` leave at a file's end is not part of it.
+pub(super) fn text(reading: &mut Reading<'_>, given: &Given) -> Result<Secret<String>, Problem> {
+    let secret = match &given.raw {
+        Raw::Table(entries) => referred(reading, entries)?,
+        Raw::Variable(text) => Zeroizing::new(text.clone()),
+        Raw::Plain(toml::Value::String(text)) => {
+            let hint = "the secret stands in the configuration itself; move it out and write { file = \"…\" }";
+            reading.warn(&given.key, hint);
+            Zeroizing::new(text.clone())
+        }
+        Raw::Plain(_) | Raw::List(_) => return Err(given.mismatch(FORMS)),
+    };
+    let ended = secret.strip_suffix('\n').map_or(secret.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    if ended.is_empty() {
+        return Err(Problem::new("the secret is empty", "put the secret there"));
+    }
+    Ok(Secret::new(ended.to_owned()))
+}
+
+/// Whether a table is a reference to a secret, and no table of further keys.
+pub(super) fn is_reference(entries: &Entries) -> bool {
+    entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
+}
+
+fn referred(reading: &Reading<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
+    let mut entries = entries.iter();
+    match (entries.next(), entries.next()) {
+        (Some((form, given)), None) if form == "file" => {
+            let path = files::resolve(reading.around, given.text()?);
+            let content = Zeroizing::new(files::read(reading.around, &path)?);
+            std::str::from_utf8(&content).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| {
+                Problem::new(format!("{} is no text", path.display()), "put the secret there as text (UTF-8)")
+            })
+        }
+        (Some((form, given)), None) if form == "env" => {
+            let name = given.text()?;
+            reading.around.variables.get(name).map(|value| Zeroizing::new(value.clone())).ok_or_else(|| {
+                let conventional = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+                let name = if conventional { shown(name, "it names") } else { "it names".to_owned() };
+                Problem::new(format!("the environment variable {name} is not set"), "set it for the service")
+            })
+        }
+        (None | Some(_), _) => Err(Problem::new("is no reference to a secret", FORMS)),
+    }
+}
+
+/// Which lengths of a key will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyLength {
+    /// 64 hex digits: AES-256.
+    Longest,
+    /// 64, 48 or 32 hex digits.
+    Any,
+}
+
+/// A key in hexadecimal.
+pub(super) fn key(reading: &mut Reading<'_>, given: &Given, length: KeyLength) -> Result<Arc<ContentKey>, Problem> {
+    let text = text(reading, given)?;
+    let digits = text.expose().trim();
+    let remedy = match length {
+        KeyLength::Longest => "make one with: openssl rand -hex 32",
+        KeyLength::Any => "copy the \"Encryption Key\" of the application's provisioning settings as it is",
+    };
+    let key = ContentKey::from_hex(digits).map_err(|fault| Problem::new(key_problem(fault), remedy))?;
+    if length == KeyLength::Longest && digits.len() != 64 {
+        return Err(Problem::new(format!("the key has {} hex digits and needs 64", digits.len()), remedy));
+    }
+    Ok(Arc::new(key))
+}
+
+fn key_problem(fault: crate::jose::jwe::KeyFault) -> String {
+    match fault {
+        crate::jose::jwe::KeyFault::NotHexadecimal => "the key is not hexadecimal (0-9, a-f)".to_owned(),
+        crate::jose::jwe::KeyFault::WrongLength(digits) => {
+            format!("the key has {digits} hex digits; 64 make an AES-256 key")
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The section `[server]`, and the times that must nest.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::fault::Problem;
+use super::given::Given;
+use super::section::{Reading, Section};
+use super::{Server, Tls, files, values};
+
+/// How long IDaaS waits for an answer.
+const IDAAS_WAITS: Duration = Duration::from_secs(10);
+const LEAST_DEADLINE: Duration = Duration::from_millis(500);
+const MOST_CLOCK_SKEW: Duration = Duration::from_secs(300);
+const MOST_DRAIN: Duration = Duration::from_secs(3600);
+const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
+
+pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
+    let mut section = Section::open(reading, "server", given);
+    let (listen, admin_listen) = listeners(&mut section);
+    let (response_deadline, drain_timeout) = nested_times(&mut section);
+    let server = Server {
+        listen,
+        admin_listen,
+        response_deadline,
+        drain_timeout,
+        clock_skew: clock_skew(&mut section),
+        max_body: section.value("max_body", 8 << 20, max_body),
+        max_in_flight_events: section.value("max_in_flight_events", 20_000, |given| {
+            values::between(given, 1..=1_000_000_i64).map(|events| usize::try_from(events).unwrap_or(usize::MAX))
+        }),
+        trusted_proxies: section.list("trusted_proxies", |_, item| values::network(item)).unwrap_or_default(),
+        tls: tls(&mut section),
+    };
+    section.close();
+    server
+}
+
+fn listeners(section: &mut Section<'_, '_>) -> (SocketAddr, SocketAddr) {
+    let name = section.name("admin_listen");
+    let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+    let listen = section.value("listen", listen, values::socket);
+    let admin = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+    let admin = section.value("admin_listen", admin, values::socket);
+    let shared = listen.ip() == admin.ip() || listen.ip().is_unspecified() || admin.ip().is_unspecified();
+    // Port 0 means any free port, a different one each time.
+    if listen.port() == admin.port() && listen.port() != 0 && shared {
+        let problem = format!("\"{admin}\" takes the port that server.listen (\"{listen}\") has");
+        section.reading.fault(name, problem, "give the two different ports");
+    }
+    (listen, admin)
+}
+
+fn nested_times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
+    let (deadline_name, drain_name) = (section.name("response_deadline"), section.name("drain_timeout"));
+    let default_deadline = Duration::from_millis(8500);
+    let deadline = section.value("response_deadline", default_deadline, |given| {
+        let deadline = values::duration(given)?;
+        if deadline >= IDAAS_WAITS {
+            let problem = format!("{} is not below the 10 s that IDaaS waits for an answer", quoted(deadline));
+            return Err(Problem::new(problem, "set it below \"10s\"; \"8500ms\" leaves time for the network"));
+        }
+        if deadline < LEAST_DEADLINE {
+            let problem = format!("{} is too short for a broker to confirm anything", quoted(deadline));
+            return Err(Problem::new(problem, "set it to \"500ms\" or more; \"8500ms\" is the default"));
+        }
+        Ok(deadline)
+    });
+    if deadline > Duration::from_millis(9500) {
+        let text = "leaves the network less than half a second of the 10 s that IDaaS waits; \"8500ms\" is the default";
+        section.reading.warn(deadline_name, text);
+    }
+    let given = section.optional("drain_timeout", |given| {
+        let drain = values::duration(given)?;
+        if drain > MOST_DRAIN {
+            return Err(Problem::new(format!("{} is too long", quoted(drain)), "set it to \"1h\" or less"));
+        }
+        Ok(drain)
+    });
+    let drain = given.unwrap_or(Duration::from_secs(12));
+    if drain <= deadline {
+        let problem = format!(
+            "{} is not longer than server.response_deadline ({}), so callbacks would be cut off at each restart",
+            quoted(drain),
+            quoted(deadline)
+        );
+        let remedy = format!("set it above {}", quoted(deadline));
+        section.reading.fault(drain_name, problem, remedy);
+    }
+    (deadline, drain)
+}
+
+fn clock_skew(section: &mut Section<'_, '_>) -> Duration {
+    let name = section.name("clock_skew");
+    let skew = section.value("clock_skew", Duration::from_secs(60), |given| {
+        let skew = values::duration(given)?;
+        if skew > MOST_CLOCK_SKEW {
+            let problem = format!("{} would accept tokens long after they expired", quoted(skew));
+            return Err(Problem::new(problem, "set it to \"300s\" or less, and keep the clock right (NTP)"));
+        }
+        Ok(skew)
+    });
+    if skew.is_zero() {
+        section
+            .reading
+            .warn(name, "without any skew, a clock that is a second slow refuses callbacks; 60s is the default");
+    }
+    skew
+}
+
+fn max_body(given: &Given) -> Result<usize, Problem> {
+    let size = values::bytes(given)?;
+    if !BODY.contains(&size) {
+        return Err(Problem::new(format!("{size} bytes are out of range"), "set it between \"64KiB\" and \"256MiB\""));
+    }
+    usize::try_from(size).map_err(|_| Problem::new("is too large for this machine", "set a smaller size"))
+}
+
+fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
+    let given = section.take("tls")?;
+    let around = section.reading.around;
+    let mut tls = Section::open(section.reading, "server.tls", Some(given));
+    let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
+    let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
+    let key = tls.required("key", both, |given| files::pem(around, given, "PRIVATE KEY"));
+    tls.close();
+    Some(Tls { certificate: certificate?, key: key? })
+}
+
+fn quoted(duration: Duration) -> String {
+    if duration.subsec_nanos() == 0 {
+        format!("\"{}\"", humantime::format_duration(duration)).replace(' ', "")
+    } else {
+        format!("\"{}ms\"", duration.as_millis())
+    }
+}

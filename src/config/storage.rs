@@ -1,0 +1,61 @@
+//! The sections `[journal]` and `[log]`.
+
+use std::path::PathBuf;
+
+use super::fault::Problem;
+use super::given::Given;
+use super::secrets::{self, KeyLength};
+use super::section::{Reading, Section};
+use super::{Journal, Log, LogFormat, LogLevel, files, values};
+
+const LEAST_JOURNAL: u64 = 16 << 20;
+
+pub(super) fn journal(reading: &mut Reading<'_>, given: Option<Given>) -> Option<Journal> {
+    let mut section = Section::open(reading, "journal", given);
+    let around = section.reading.around;
+    let directory = section.value("directory", PathBuf::from("/var/lib/idaas-bridge"), |given| {
+        given.text().map(|text| files::resolve(around, text))
+    });
+    let max_size = section.value("max_size", 1 << 30, |given| {
+        let size = values::bytes(given)?;
+        if size < LEAST_JOURNAL {
+            let problem = format!("{size} bytes are too few to carry anything over an outage");
+            return Err(Problem::new(problem, "set it to \"16MiB\" or more"));
+        }
+        Ok(size)
+    });
+    let name = section.name("keys");
+    let before = section.reading.faults.len();
+    let keys = section.list("keys", |reading, item| secrets::key(reading, item, KeyLength::Longest));
+    let remedy = "name a key that this service alone has: [{ file = \"journal.key\" }], made by: openssl rand -hex 32 > journal.key";
+    match &keys {
+        None => section.reading.fault(name, "is missing", remedy),
+        Some(keys) if keys.is_empty() && section.reading.faults.len() == before => {
+            section.reading.fault(name, "is empty", remedy);
+        }
+        Some(_) => {}
+    }
+    section.close();
+    keys.filter(|keys| !keys.is_empty()).map(|keys| Journal { directory, max_size, keys })
+}
+
+pub(super) fn log(reading: &mut Reading<'_>, given: Option<Given>) -> Log {
+    let mut section = Section::open(reading, "log", given);
+    let log = Log {
+        format: section.value("format", LogFormat::Json, |given| {
+            values::choice(given, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
+        }),
+        level: section.value("level", LogLevel::Info, |given| {
+            let levels = [
+                ("error", LogLevel::Error),
+                ("warn", LogLevel::Warn),
+                ("info", LogLevel::Info),
+                ("debug", LogLevel::Debug),
+                ("trace", LogLevel::Trace),
+            ];
+            values::choice(given, &levels)
+        }),
+    };
+    section.close();
+    log
+}

@@ -1,0 +1,121 @@
+use proptest::prelude::*;
+
+use super::{KEY, MINIMAL, OTHER_KEY, World, shown};
+
+#[test]
+fn the_newline_at_a_files_end_is_no_part_of_a_secret() {
+    for (content, secret) in [("hush\n", "hush"), ("hush\r\n", "hush"), ("hush", "hush"), (" hu sh \n\n", " hu sh \n")]
+    {
+        let text = format!("[kafka.properties]\nsasl.password = {{ file = 'password' }}\n{MINIMAL}");
+        let config = World::new().file("password", content).good(&text);
+        assert_eq!(config.kafka.properties.get("sasl.password").unwrap().expose(), secret);
+    }
+}
+
+#[test]
+fn keys_come_from_files_variables_and_inline() {
+    let keys = format!("[{{ file = 'journal.key' }}, {{ env = 'JOURNAL_KEY' }}, '{}']", OTHER_KEY.to_uppercase());
+    let text = MINIMAL.replace("[{ file = \"journal.key\" }]", &keys);
+    let config = World::new().variable("JOURNAL_KEY", OTHER_KEY).good(&text);
+    let ids: Vec<_> = config.journal.keys.iter().map(|key| key.id().to_owned()).collect();
+    assert_eq!(ids.len(), 3);
+    assert!(ids[0] != ids[1] && ids[1] == ids[2]);
+}
+
+#[test]
+fn an_inline_secret_is_warned_of_and_one_from_a_variable_is_not() {
+    let warned = |world: &World, text: &str| {
+        let config = world.good(text);
+        assert!(config.warnings.iter().all(|warning| !warning.to_string().contains(KEY)));
+        config.warnings.iter().any(|warning| warning.text.contains("move it out"))
+    };
+    let inline = MINIMAL.replace("{ file = \"journal.key\" }", &format!("\"{KEY}\""));
+    assert!(warned(&World::new(), &inline));
+    assert!(!warned(&World::new(), MINIMAL));
+    assert!(!warned(&World::new().variable("IDAAS_BRIDGE_JOURNAL__KEYS", KEY), MINIMAL));
+    assert!(warned(&World::new(), &format!("[kafka.properties]\nsasl.password = 'hush'\n{MINIMAL}")));
+    assert!(!warned(&World::new(), &format!("[kafka.properties]\nsasl.username = 'bridge'\n{MINIMAL}")));
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_a_fault_that_says_where_it_should_be() {
+    let faults = World::new().bad(&MINIMAL.replace("current.key", "absent.key"));
+    assert!(
+        faults.contains("application[workforce].decryption_keys[0]: /etc/bridge/absent.key does not exist"),
+        "{faults}"
+    );
+    let faults = World::new().bad(&MINIMAL.replace("{ file = \"current.key\" }", "{ env = \"ABSENT\" }"));
+    assert!(faults.contains("the environment variable ABSENT is not set"), "{faults}");
+    let faults = World::new().file("current.key", "\n").bad(MINIMAL);
+    assert!(faults.contains("the secret is empty"), "{faults}");
+    let faults = World::new().file("current.key", [0xff, 0xfe]).bad(MINIMAL);
+    assert!(faults.contains("is no text"), "{faults}");
+    for form in ["{}", "{ path = 'x' }", "{ file = 'x', env = 'Y' }", "17", "['x']"] {
+        let faults = World::new().bad(&MINIMAL.replace("{ file = \"current.key\" }", form));
+        assert!(faults.contains("{ file = \"…\" } or { env = \"…\" }"), "{form}: {faults}");
+    }
+}
+
+#[test]
+fn keys_of_a_wrong_form_are_faults_that_do_not_show_them() {
+    for bad in [&KEY[1..], &KEY[..48], &format!("{}zz", &KEY[2..])] {
+        let faults = World::new().file("journal.key", bad).bad(MINIMAL);
+        assert!(faults.starts_with("journal.keys[0]: the key ") && faults.contains("openssl rand -hex 32"), "{faults}");
+        assert!(!faults.contains("5ec2e75ec2e7"), "{faults}");
+    }
+    World::new().file("current.key", &KEY[..48]).good(MINIMAL);
+    World::new().file("current.key", &KEY[..32]).good(MINIMAL);
+}
+
+/// A secret in every place where one can stand, and in some where none belongs.
+fn misplaced() -> Vec<String> {
+    let quoted = format!("\"{KEY}\"");
+    let secrets = [
+        MINIMAL.replace("[{ file = \"journal.key\" }]", &quoted),
+        MINIMAL.replace("{ file = \"journal.key\" }", &format!("{{ file = {quoted} }}")),
+        MINIMAL.replace("{ file = \"journal.key\" }", &format!("{{ env = {quoted} }}")),
+        MINIMAL.replace("{ file = \"journal.key\" }", &format!("{{ value = {quoted} }}")),
+        MINIMAL.replace("{ file = \"journal.key\" }", &format!("\"{KEY}00\"")),
+        MINIMAL.replace("{ file = \"journal.key\" }", &format!("\"{KEY}")),
+        MINIMAL.replace("{ file = \"journal.key\" }", KEY),
+        format!("[kafka.properties]\nacks = {quoted}\nsasl.password = [{quoted}]\n{MINIMAL}"),
+        format!("[kafka.properties]\nsasl.password = {KEY}\n{MINIMAL}"),
+        format!("[kafka.properties]\nsasl.password = \"{KEY}\n{MINIMAL}"),
+        format!("[kafka.properties]\nsasl.password = {quoted}\nsasl.password = {quoted}\n{MINIMAL}"),
+        format!("{MINIMAL}credential_key = {quoted}\n"),
+        format!("{MINIMAL}passwords = 'seal'\ncredential_key = [{quoted}]\n"),
+        format!("{MINIMAL}decryption_key = {quoted}\n"),
+        MINIMAL.replace("https://eiam", &format!("https://user:{KEY}@eiam")),
+        MINIMAL.replace("https://eiam", &format!("user:{KEY}@eiam")),
+    ];
+    secrets.to_vec()
+}
+
+#[test]
+fn no_fault_shows_a_secret_wherever_it_was_put() {
+    for text in misplaced() {
+        let faults = World::new().bad(&text);
+        assert!(!faults.contains(&KEY[..16]), "{faults}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_has_faults_and_never_panics(text in "\\PC{0,200}") {
+        prop_assert!(World::new().parse(&text).is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_never_shows_its_secrets(at in 0usize..900, insert in "[\"'=\\[\\]{}\\n #a]{0,2}", remove in 0usize..3) {
+        let text = format!(
+            "[kafka.properties]\n\"sasl.password\" = \"{KEY}\"\n{}passwords = 'seal'\ncredential_key = \"{KEY}\"\n",
+            MINIMAL.replace("{ file = \"journal.key\" }", &format!("\"{KEY}\""))
+        );
+        let at = at % text.len();
+        let end = (at + remove).min(text.len());
+        let damaged = format!("{}{insert}{}", &text[..at], &text[end..]);
+        if let Err(faults) = World::new().parse(&damaged) {
+            prop_assert!(!shown(&faults).contains(&KEY[..16]), "{}", shown(&faults));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The forms of single values: durations, sizes, networks, addresses, names. Pure functions of a [`Given`].
+//!
+//! None of them is used for a secret, so their problems may quote the value.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::fault::Problem;
+use super::given::{Given, Raw};
+
+/// A duration with its unit: `8500ms`, `12s`, `10m`.
+pub(super) fn duration(given: &Given) -> Result<Duration, Problem> {
+    let example = "write a number and a unit in quotes, as \"8500ms\", \"12s\" or \"10m\"";
+    if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
+        return Err(Problem::new("has no unit", example));
+    }
+    let text = given.text()?;
+    humantime::parse_duration(text).map_err(|_| {
+        let problem = if text.chars().all(|c| c.is_ascii_digit()) { "has no unit" } else { "is no duration" };
+        Problem::new(format!("{text:?} {problem}"), example)
+    })
+}
+
+/// A number of bytes: `8MiB`, `1GiB`, `500kB`, or just digits.
+pub(super) fn bytes(given: &Given) -> Result<u64, Problem> {
+    let example = "write a number and a unit in quotes, as \"8MiB\", \"1GiB\" or \"500kB\"";
+    if let Raw::Plain(toml::Value::Integer(value)) = given.raw {
+        return u64::try_from(value).map_err(|_| Problem::new("is negative", example));
+    }
+    let text = given.text()?;
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: Option<u64> = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "kb" | "k" => Some(1000),
+        "mb" | "m" => Some(1000 * 1000),
+        "gb" | "g" => Some(1000 * 1000 * 1000),
+        "tb" | "t" => Some(1000 * 1000 * 1000 * 1000),
+        "kib" => Some(1 << 10),
+        "mib" => Some(1 << 20),
+        "gib" => Some(1 << 30),
+        "tib" => Some(1 << 40),
+        _ => None,
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .ok_or_else(|| Problem::new(format!("{text:?} is no size"), example))
+}
+
+/// A whole number in a range.
+pub(super) fn between<T>(given: &Given, range: RangeInclusive<T>) -> Result<T, Problem>
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
+{
+    let value = given.integer()?;
+    T::try_from(value).ok().filter(|value| range.contains(value)).ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        Problem::new(format!("{value} is out of range"), format!("set it between {least} and {most}"))
+    })
+}
+
+/// An address to listen on.
+pub(super) fn socket(given: &Given) -> Result<SocketAddr, Problem> {
+    let text = given.text()?;
+    text.parse().map_err(|_| {
+        Problem::new(
+            format!("{text:?} is no address to listen on"),
+            "write IP:port, as \"0.0.0.0:8080\", \"127.0.0.1:9090\" or \"[::]:8080\" (a number, not a host name)",
+        )
+    })
+}
+
+/// A network in CIDR notation, or a bare address for itself alone. An IPv4-mapped IPv6 network (RFC 4291 §2.5.5.2)
+/// becomes the IPv4 network that it stands for, because peers are compared in that form.
+pub(super) fn network(given: &Given) -> Result<IpNet, Problem> {
+    let text = given.text()?;
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+        Problem::new(
+            format!("{text:?} is no network"),
+            "write CIDR notation or an address, as \"47.96.0.0/16\", \"10.1.2.3\" or \"2001:db8::/32\"",
+        )
+    })?;
+    let network = match parsed {
+        IpNet::V4(_) => parsed,
+        IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
+            (Some(v4), Some(length)) => Ipv4Net::new(v4, length).map_or(parsed, IpNet::V4),
+            (None, _) | (_, None) => parsed,
+        },
+    };
+    if network.trunc() != network {
+        return Err(Problem::new(
+            format!("{text:?} has bits set behind its prefix"),
+            format!("write \"{}\" for the network, or \"{}\" for the address alone", network.trunc(), network.addr()),
+        ));
+    }
+    Ok(network)
+}
+
+/// The longest ending that a prefix gets.
+const LONGEST_ENDING: &str = ".organizational-unit.v1";
+/// The longest name of a topic that Kafka takes.
+const LONGEST_TOPIC: usize = 249;
+
+/// The start of topic names: legal for Kafka with every ending.
+pub(super) fn topic_prefix(given: &Given) -> Result<String, Problem> {
+    let text = given.text()?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let longest = LONGEST_TOPIC - LONGEST_ENDING.len();
+    if !text.chars().all(legal) {
+        let remedy = "use letters, digits, \".\", \"_\" and \"-\" only";
+        return Err(Problem::new(format!("{text:?} cannot start a topic's name"), remedy));
+    }
+    if text.len() > longest {
+        return Err(Problem::new(
+            "makes topic names longer than Kafka takes",
+            format!("use at most {longest} characters"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// One of some names.
+pub(super) fn choice<T: Copy>(given: &Given, choices: &[(&'static str, T)]) -> Result<T, Problem> {
+    let text = given.text()?;
+    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        Problem::new(format!("{text:?} is not known here"), format!("write {}", names.join(" or ")))
+    })
+}

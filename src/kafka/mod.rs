@@ -1,0 +1,6 @@
+//! Everything that meets Kafka: no other place knows the `rdkafka` crate.
+
+pub mod producer;
+pub mod settings;
+pub mod statistics;
+pub mod watch;

@@ -1,0 +1,228 @@
+//! The producer: records go in, one report per record comes back, from the broker's delivery report and nowhere else.
+//!
+//! A record stays in the producer for two minutes whatever its sender is told meanwhile; that is what keeps a short
+//! outage of the cluster from making duplicates. Nothing here may panic: librdkafka's thread would die of it, and with
+//! it every later report.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
+
+use super::settings::Cluster;
+use super::statistics::ProducerState;
+use crate::outbox::{EventKey, Report};
+use crate::prepare::event_type::Entity;
+use crate::prepare::record::Record;
+use crate::telemetry::application::ApplicationMetrics;
+
+/// What comes back with the report on a record.
+#[derive(Clone)]
+pub struct Ticket {
+    /// The event of which the record is a part.
+    pub key: EventKey,
+    /// What the record is about.
+    pub entity: Entity,
+    /// When the record was handed over.
+    pub handed_over: Instant,
+    /// `eventTime`, in milliseconds since 1970.
+    pub event_time: Option<i64>,
+    /// The eventId, where somebody reads it in the log.
+    pub event_id: Option<Box<str>>,
+    /// Whose event it is.
+    pub application: Arc<ApplicationMetrics>,
+}
+
+/// Where a record came to stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// The partition.
+    pub partition: i32,
+    /// The offset; negative where the broker found it had the record already.
+    pub offset: i64,
+}
+
+/// Who takes the producer's reports. Called on librdkafka's thread: must be quick, and never panic.
+pub trait Reports: Send + Sync {
+    /// What the broker said of one record.
+    fn report(&self, ticket: Ticket, topic: &str, report: Report, position: Option<Position>);
+    /// The producer's state, about once a second.
+    fn state(&self, state: ProducerState);
+}
+
+/// The producer. Cheap to share; the last owner's drop ends it, which blocks.
+pub struct Producer {
+    inner: ThreadedProducer<Context>,
+}
+
+/// librdkafka refuses the settings.
+#[derive(Debug)]
+pub struct ProducerFault(KafkaError);
+
+impl std::fmt::Display for ProducerFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "kafka.properties: {}", describe(&self.0))
+    }
+}
+
+impl std::error::Error for ProducerFault {}
+
+/// What a librdkafka error is, without the value of the property it is about, which could be a password.
+#[must_use]
+pub(super) fn describe(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, problem, name, _) => {
+            let problem = problem.split(['"', '=']).next().unwrap_or_default();
+            format!("librdkafka does not take the property \"{name}\": {problem}; see its CONFIGURATION.md")
+        }
+        other => other.to_string(),
+    }
+}
+
+impl Producer {
+    /// Starts a producer and its polling thread. Connects in the background.
+    ///
+    /// # Errors
+    /// [`ProducerFault`] where librdkafka refuses a property.
+    pub fn start(cluster: &Cluster, reports: Arc<dyn Reports>) -> Result<Self, ProducerFault> {
+        let settings = cluster.producer();
+        let mut alone = settings.clone();
+        alone.set("batch.num.messages", "1").set("statistics.interval.ms", "0");
+        let alone = Some(Alone { settings: alone, producer: OnceLock::new() });
+        let context = Context { reports, alone };
+        let inner = ThreadedProducer::from_config_and_context(&settings, context).map_err(ProducerFault)?;
+        Ok(Self { inner })
+    }
+
+    /// Hands a record over. Its report comes by [`Reports::report`], on another thread, unless the hand-over itself
+    /// fails.
+    ///
+    /// # Errors
+    /// [`Report::NoRoom`] where the queue is full, [`Report::Refused`] where the record is larger than the producer
+    /// takes, [`Report::Failed`] for everything else.
+    pub fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value.as_bytes()) })
+            });
+        let mut base: BaseRecord<'_, str, [u8], Box<Ticket>> =
+            BaseRecord::with_opaque_to(&record.topic, Box::new(ticket))
+                .payload(record.value.as_slice())
+                .timestamp(record.timestamp)
+                .headers(headers);
+        base.key = record.key.as_deref();
+        self.inner.send(base).map_err(|(error, _)| classify(error.rdkafka_error_code()))
+    }
+
+    /// Waits until everything that was handed over has its report, or the time is over. Says how many are left.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> usize {
+        // An error says only that the time was over, which the count says better.
+        let _ = self.inner.flush(limit);
+        usize::try_from(self.inner.in_flight_count()).unwrap_or_default()
+    }
+
+    /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
+    /// second for them. `None` where the cluster does not answer in time.
+    #[must_use]
+    pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
+        let metadata = self.inner.client().fetch_metadata(None, limit).ok()?;
+        Some(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+}
+
+/// librdkafka's calls back into the service.
+struct Context {
+    reports: Arc<dyn Reports>,
+    alone: Option<Alone>,
+}
+
+/// A producer that sends each record in a request of its own, for records whose whole batch was refused: so one
+/// record that is too large does not condemn those that happened to travel with it.
+struct Alone {
+    settings: ClientConfig,
+    producer: OnceLock<Option<ThreadedProducer<Context>>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::watch::log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.reports.state(ProducerState::from(&statistics));
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The same text comes by `log` as well.
+        tracing::debug!(target: "kafka", %error, reason, "librdkafka reports an error");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        match result {
+            Ok(message) => {
+                let position = Position { partition: message.partition(), offset: message.offset() };
+                self.reports.report(*ticket, message.topic(), Report::Confirmed, Some(position));
+            }
+            Err((error, message)) => self.failed(error, message, ticket),
+        }
+    }
+}
+
+impl Context {
+    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, ticket: Box<Ticket>) {
+        let code = error.rdkafka_error_code();
+        let report = classify(code);
+        let shared = report == Report::Refused || code == Some(RDKafkaErrorCode::InvalidDifferentRecord);
+        let ticket = match (&self.alone, shared) {
+            (Some(alone), true) => match self.send_alone(alone, message, ticket) {
+                Ok(()) => return,
+                Err(ticket) => ticket,
+            },
+            _ => ticket,
+        };
+        tracing::warn!(target: "kafka", topic = message.topic(), %error, "a record was not taken");
+        self.reports.report(*ticket, message.topic(), report, None);
+    }
+
+    fn send_alone(&self, alone: &Alone, message: &BorrowedMessage<'_>, ticket: Box<Ticket>) -> Result<(), Box<Ticket>> {
+        let start = || {
+            let context = Self { reports: Arc::clone(&self.reports), alone: None };
+            ThreadedProducer::from_config_and_context(&alone.settings, context).ok()
+        };
+        let Some(producer) = alone.producer.get_or_init(start) else { return Err(ticket) };
+        let message = message.detach();
+        let mut record: BaseRecord<'_, [u8], [u8], Box<Ticket>> =
+            BaseRecord::with_opaque_to(message.topic(), ticket).payload(message.payload().unwrap_or_default());
+        record.key = message.key();
+        record.timestamp = message.timestamp().to_millis();
+        record.headers = message.headers().cloned();
+        producer.send(record).map_err(|(_, record)| record.delivery_opaque)
+    }
+}
+
+/// Sorts an error. Only these mean that a record can never succeed; whatever is not on the list can, so an error that
+/// a later librdkafka invents is a failure to be retried.
+fn classify(code: Option<RDKafkaErrorCode>) -> Report {
+    const REFUSED: [RDKafkaErrorCode; 3] = [
+        RDKafkaErrorCode::MessageSizeTooLarge,
+        RDKafkaErrorCode::MessageBatchTooLarge,
+        RDKafkaErrorCode::InvalidRecord,
+    ];
+    match code {
+        Some(code) if REFUSED.contains(&code) => Report::Refused,
+        Some(RDKafkaErrorCode::QueueFull) => Report::NoRoom,
+        _ => Report::Failed,
+    }
+}

@@ -1,0 +1,111 @@
+//! librdkafka's properties: ours, which keep the guarantees, and the operator's, which say how to reach the cluster.
+//!
+//! The values come from measurement: a reconnect back-off of librdkafka's default ten seconds outlasts every
+//! deadline, and a record that is given up at the answer's deadline comes back as a duplicate.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+
+use crate::secret::Secret;
+
+/// The largest record that the producer takes where the operator says nothing else, in bytes.
+pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_000_000;
+
+/// The property that bounds a record's size.
+pub const MAX_MESSAGE_BYTES: &str = "message.max.bytes";
+
+const COMMON: [(&str, &str); 10] = [
+    ("client.id", "idaas-bridge"),
+    ("socket.timeout.ms", "4000"),
+    ("socket.connection.setup.timeout.ms", "3000"),
+    ("socket.keepalive.enable", "true"),
+    ("reconnect.backoff.ms", "50"),
+    ("reconnect.backoff.max.ms", "500"),
+    ("allow.auto.create.topics", "false"),
+    ("topic.metadata.refresh.interval.ms", "60000"),
+    ("log.connection.close", "false"),
+    ("enable.metrics.push", "false"),
+];
+
+/// May be set otherwise by the operator.
+const TUNING: [(&str, &str); 11] = [
+    ("request.timeout.ms", "3000"),
+    ("retry.backoff.ms", "50"),
+    ("retry.backoff.max.ms", "250"),
+    // Nothing to wait for: under load records gather while the request before them is on its way.
+    ("linger.ms", "0"),
+    ("batch.size", "1000000"),
+    ("compression.type", "lz4"),
+    ("queue.buffering.max.messages", "50000"),
+    ("queue.buffering.max.kbytes", "262144"),
+    (MAX_MESSAGE_BYTES, "1000000"),
+    ("topic.metadata.propagation.max.ms", "5000"),
+    ("statistics.interval.ms", "1000"),
+];
+
+/// What the guarantees rest on; set last, so that nothing can undo it.
+const GUARANTEES: [(&str, &str); 5] = [
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("max.in.flight.requests.per.connection", "5"),
+    ("message.timeout.ms", "120000"),
+    ("partitioner", "murmur2_random"),
+];
+
+/// How to reach the cluster. Has no `Debug`: the properties hold passwords.
+#[derive(Clone)]
+pub struct Cluster {
+    /// `host:port` of some brokers.
+    pub bootstrap_servers: Vec<String>,
+    /// The operator's librdkafka properties.
+    pub properties: BTreeMap<String, Secret<String>>,
+}
+
+impl Cluster {
+    /// A cluster that is reached without any property.
+    #[must_use]
+    pub fn plain(bootstrap_servers: &str) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.split(',').map(str::to_owned).collect(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// The largest record that the producer takes, in bytes.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> usize {
+        let configured = self.properties.get(MAX_MESSAGE_BYTES).and_then(|value| value.expose().parse().ok());
+        configured.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES)
+    }
+
+    /// Settings for the producer.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let mut settings = self.client(&TUNING);
+        for (name, value) in GUARANTEES {
+            settings.set(name, value);
+        }
+        settings
+    }
+
+    /// Settings for whoever only looks: metadata, topics, records.
+    pub(super) fn observer(&self) -> ClientConfig {
+        self.client(&[])
+    }
+
+    fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        let mut settings = ClientConfig::new();
+        for (name, value) in COMMON.iter().chain(defaults) {
+            settings.set(*name, *value);
+        }
+        let producing = !defaults.is_empty();
+        for (name, value) in &self.properties {
+            // A consumer or admin client would warn of each property that only producers know.
+            if producing || !TUNING.iter().any(|(tuning, _)| tuning == name) {
+                settings.set(name, value.expose());
+            }
+        }
+        settings.set("bootstrap.servers", self.bootstrap_servers.join(","));
+        settings
+    }
+}

@@ -1,0 +1,267 @@
+//! The background task that keeps one application's keys fresh. There is one per application and it fetches one at
+//! a time: that is the single flight.
+//!
+//! This file must never let a failed fetch, or a set without a usable key, replace keys that are there.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::jose::jws::KeySet;
+
+use super::cache::{Cache, Cached};
+use super::fault::FetchFault;
+use super::fetch::{Fetched, fetch};
+use super::schedule::{Cause, End, Schedule, Timing};
+use super::source::{Proxy, Source};
+use super::store::{KeyStore, Keys};
+
+/// How long a refresh waits for the disk; a disk that hangs must not stop the refreshing.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// How many key ids a log line names. IDaaS has one, and two in a rotation.
+const LOGGED_IDS: usize = 16;
+
+/// How a refresh ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefreshResult {
+    /// With other keys than before.
+    Changed,
+    /// With the same keys.
+    Unchanged,
+    /// Without a usable set; the keys are those from before.
+    Failed(FetchFault),
+}
+
+impl RefreshResult {
+    /// The value of the metric's label `result`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Changed | Self::Unchanged => "ok",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// Hears of each refresh, for the metrics. Called from the background task; must not block.
+pub trait KeyObserver: Send + Sync {
+    /// A refresh ended; the store already shows its result.
+    fn refreshed(&self, application: &str, result: &RefreshResult);
+}
+
+/// What all applications have in common.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where the last good sets are kept; `None` keeps none.
+    pub directory: Option<PathBuf>,
+    /// How endpoints are reached.
+    pub proxy: Proxy,
+    /// When to fetch.
+    pub timing: Timing,
+    /// Who hears of refreshes.
+    pub observer: Arc<dyn KeyObserver>,
+}
+
+/// A store with the task that refreshes it, which ends when this is dropped.
+pub struct Refresher {
+    source: Source,
+    store: Arc<KeyStore>,
+    task: JoinHandle<()>,
+}
+
+impl Refresher {
+    /// The keys. They stay as they are once the refresher is gone.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<KeyStore> {
+        &self.store
+    }
+
+    /// Where they come from.
+    #[must_use]
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+impl Drop for Refresher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads the last good set from disk, if there is one, and starts the background task, whose first fetch is at once.
+///
+/// Must be called within a tokio runtime. Reads one small file.
+pub fn start(application: &str, source: Source, settings: &Settings) -> Refresher {
+    let fetching = (source.clone(), settings.proxy.clone());
+    let fetcher = move || -> Fetching {
+        let (source, proxy) = fetching.clone();
+        Box::pin(async move { fetch(&source, &proxy).await })
+    };
+    start_with(application, source, settings, Box::new(fetcher))
+}
+
+type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchFault>> + Send>>;
+type Fetcher = Box<dyn Fn() -> Fetching + Send + Sync>;
+
+fn start_with(application: &str, source: Source, settings: &Settings, fetcher: Fetcher) -> Refresher {
+    let cache = settings.directory.as_deref().and_then(|directory| Cache::new(directory, application, &source));
+    let cached = cache.as_ref().and_then(|cache| read_cache(application, cache));
+    let (keys, known) = match cached {
+        Some(Cached { document, set, fetched_at }) => {
+            let set = Arc::new(set);
+            (Some(Keys { set: Arc::clone(&set), fetched_at }), Some((document, set)))
+        }
+        None => (None, None),
+    };
+    let store = Arc::new(KeyStore::new(keys));
+    let work = Work {
+        application: application.to_owned(),
+        store: Arc::clone(&store),
+        observer: Arc::clone(&settings.observer),
+        fetcher,
+        cache,
+        known,
+        write: None,
+    };
+    Refresher { source, store, task: tokio::spawn(work.run(settings.timing)) }
+}
+
+fn read_cache(application: &str, cache: &Cache) -> Option<Cached> {
+    match cache.read() {
+        Ok(Some(cached)) => {
+            tracing::info!(application, keys = %ids(&cached.set), "key set taken from disk until the endpoint answers");
+            Some(cached)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            let kind = error.kind();
+            tracing::warn!(application, code = "cache_unreadable", "the key set on disk is not used: {kind}");
+            None
+        }
+    }
+}
+
+/// All that the task owns.
+struct Work {
+    application: String,
+    store: Arc<KeyStore>,
+    observer: Arc<dyn KeyObserver>,
+    fetcher: Fetcher,
+    cache: Option<Cache>,
+    /// The last good document, and the set made of it.
+    known: Option<(Vec<u8>, Arc<KeySet>)>,
+    /// The last write to disk, where it has not ended.
+    write: Option<JoinHandle<()>>,
+}
+
+impl Work {
+    async fn run(mut self, timing: Timing) {
+        let mut schedule = Schedule::new(timing, Instant::now());
+        loop {
+            self.wait_until_due(&schedule).await;
+            // Before the fetch: a wish that comes while it runs can be for something that it no longer sees.
+            let cause = if self.store.take_wishes().unknown_kid { Cause::UnknownKid } else { Cause::Time };
+            schedule.began(Instant::now(), cause);
+            let result = match (self.fetcher)().await {
+                Ok(fetched) => self.accept(fetched).await,
+                Err(fault) => self.refuse(fault),
+            };
+            schedule.ended(Instant::now(), self.end(&result));
+            self.observer.refreshed(&self.application, &result);
+            self.store.attempt_ended();
+        }
+    }
+
+    async fn wait_until_due(&self, schedule: &Schedule) {
+        loop {
+            let wishes = self.store.wishes();
+            let due = schedule.due(wishes.unknown_kid);
+            if wishes.demanded || due <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.store.woken() => {}
+            }
+        }
+    }
+
+    async fn accept(&mut self, fetched: Fetched) -> RefreshResult {
+        let fetched_at = SystemTime::now();
+        let Fetched { document, set, date: _ } = fetched;
+        let unchanged = self.known.as_ref().filter(|(known, _)| same_keys(known, &document));
+        let (set, result) = match unchanged {
+            Some((_, known)) => (Arc::clone(known), RefreshResult::Unchanged),
+            None => (Arc::new(set), RefreshResult::Changed),
+        };
+        self.store.replace(Keys { set: Arc::clone(&set), fetched_at });
+        if result == RefreshResult::Changed {
+            tracing::info!(application = self.application, keys = %ids(&set), "key set changed");
+        }
+        self.keep(document.clone(), fetched_at).await;
+        self.known = Some((document, set));
+        result
+    }
+
+    fn refuse(&self, fault: FetchFault) -> RefreshResult {
+        let keys = self.store.key_count();
+        tracing::warn!(application = self.application, code = fault.code(), keys, "keys not refreshed: {fault}");
+        RefreshResult::Failed(fault)
+    }
+
+    fn end(&self, result: &RefreshResult) -> End {
+        match result {
+            RefreshResult::Changed | RefreshResult::Unchanged => End::Good,
+            RefreshResult::Failed(_) if self.store.key_count() > 0 => End::FailedWithKeys,
+            RefreshResult::Failed(_) => End::FailedWithoutKeys,
+        }
+    }
+
+    /// Writes the set to disk, patient with a slow disk up to a point. A failure is reported and costs nothing else.
+    async fn keep(&mut self, document: Vec<u8>, fetched_at: SystemTime) {
+        let Some(cache) = self.cache.clone() else { return };
+        if self.write.as_ref().is_some_and(|write| !write.is_finished()) {
+            tracing::warn!(application = self.application, code = "cache_busy", "key set not kept: the disk hangs");
+            return;
+        }
+        let application = self.application.clone();
+        let mut write = tokio::task::spawn_blocking(move || {
+            if let Err(error) = cache.write(&document, fetched_at) {
+                let kind = error.kind();
+                tracing::warn!(application, code = "cache_not_written", "key set not kept on disk: {kind}");
+            }
+        });
+        let ended = timeout(WRITE_PATIENCE, &mut write).await.is_ok();
+        self.write = if ended { None } else { Some(write) };
+    }
+}
+
+/// Whether two documents hold the same keys, whatever the order of keys and members.
+fn same_keys(a: &[u8], b: &[u8]) -> bool {
+    fn keys(document: &[u8]) -> Option<Vec<String>> {
+        let mut document: serde_json::Value = serde_json::from_slice(document).ok()?;
+        document.sort_all_objects();
+        let mut keys: Vec<String> = document.get("keys")?.as_array()?.iter().map(ToString::to_string).collect();
+        keys.sort();
+        Some(keys)
+    }
+    a == b || keys(a).is_some_and(|keys_of_a| keys(b).is_some_and(|keys_of_b| keys_of_a == keys_of_b))
+}
+
+fn ids(set: &KeySet) -> String {
+    let mut ids: Vec<&str> = set.key_ids().take(LOGGED_IDS).collect();
+    if set.key_ids().len() > LOGGED_IDS {
+        ids.push("…");
+    }
+    ids.join(" ")
+}
+
+#[cfg(test)]
+#[path = "refresh_tests.rs"]
+mod tests;

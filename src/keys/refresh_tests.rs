@@ -1,0 +1,304 @@
+//! The background task on a clock that stands still until everything waits, so that minutes pass at once and each
+//! time is exact.
+
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::jose::jws::{SigningKey, Verification};
+
+static DOCUMENTS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    ["OLD", "NEW"].map(|kid| SigningKey::generate(kid).expect("a key").to_jwks().to_string().into_bytes())
+});
+
+/// An endpoint that answers what it is told to, after a time, and remembers when it was asked.
+struct Endpoint {
+    answer: Mutex<Result<Vec<u8>, FetchFault>>,
+    takes: Mutex<Duration>,
+    asked: Mutex<Vec<Instant>>,
+    busy: Mutex<(usize, usize)>,
+}
+
+impl Endpoint {
+    fn new(answer: Result<Vec<u8>, FetchFault>) -> Arc<Self> {
+        Arc::new(Self {
+            answer: Mutex::new(answer),
+            takes: Mutex::new(Duration::ZERO),
+            asked: Mutex::default(),
+            busy: Mutex::default(),
+        })
+    }
+
+    fn answers(&self, answer: Result<Vec<u8>, FetchFault>) {
+        *self.answer.lock() = answer;
+    }
+
+    fn fetches(&self) -> usize {
+        self.asked.lock().len()
+    }
+
+    /// When it was asked, in seconds since it was asked first.
+    fn times(&self) -> Vec<u64> {
+        let asked = self.asked.lock();
+        asked.iter().map(|time| (*time - asked[0]).as_secs()).collect()
+    }
+
+    fn fetcher(self: &Arc<Self>) -> Fetcher {
+        let endpoint = Arc::clone(self);
+        Box::new(move || {
+            let endpoint = Arc::clone(&endpoint);
+            Box::pin(async move {
+                endpoint.asked.lock().push(Instant::now());
+                {
+                    let (now, most) = &mut *endpoint.busy.lock();
+                    *now += 1;
+                    *most = (*most).max(*now);
+                }
+                let takes = *endpoint.takes.lock();
+                tokio::time::sleep(takes).await;
+                endpoint.busy.lock().0 -= 1;
+                let document = endpoint.answer.lock().clone()?;
+                Ok(Fetched { set: KeySet::parse(&document)?, document, date: None })
+            })
+        })
+    }
+}
+
+/// Remembers how refreshes ended.
+#[derive(Default)]
+struct Heard(Mutex<Vec<RefreshResult>>);
+
+impl KeyObserver for Heard {
+    fn refreshed(&self, application: &str, result: &RefreshResult) {
+        assert_eq!(application, "workforce");
+        self.0.lock().push(result.clone());
+    }
+}
+
+fn settings(observer: &Arc<Heard>) -> Settings {
+    Settings {
+        directory: None,
+        proxy: Proxy::Direct,
+        timing: Timing::default(),
+        observer: Arc::clone(observer) as Arc<dyn KeyObserver>,
+    }
+}
+
+fn source() -> Source {
+    Source::Url { url: "https://example.com/jwks".to_owned(), ca_file: None }
+}
+
+fn begin(endpoint: &Arc<Endpoint>) -> (Refresher, Arc<Heard>) {
+    let heard = Arc::new(Heard::default());
+    (start_with("workforce", source(), &settings(&heard), endpoint.fetcher()), heard)
+}
+
+fn old() -> Result<Vec<u8>, FetchFault> {
+    Ok(DOCUMENTS[0].clone())
+}
+
+fn new() -> Result<Vec<u8>, FetchFault> {
+    Ok(DOCUMENTS[1].clone())
+}
+
+fn kids(store: &KeyStore) -> Vec<String> {
+    store.current().as_ref().map(|keys| keys.set.key_ids().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_fetch_is_at_once_and_the_next_ones_every_ten_minutes() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, heard) = begin(&endpoint);
+    assert_eq!(refresher.store().key_count(), 0);
+    refresher.store().first_attempt().await;
+    assert_eq!(kids(refresher.store()), ["OLD"]);
+    pass(1801).await;
+    assert_eq!(endpoint.times(), [0, 600, 1200, 1800]);
+    use RefreshResult::{Changed, Unchanged};
+    assert_eq!(*heard.0.lock(), [Changed, Unchanged, Unchanged, Unchanged]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_key_is_there_within_two_seconds_of_its_first_use() {
+    let endpoint = Endpoint::new(old());
+    *endpoint.takes.lock() = Duration::from_millis(800);
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().first_attempt().await;
+    endpoint.answers(new());
+    let current = refresher.store().current();
+    let set = &current.as_ref().expect("keys").set;
+    assert_eq!(set.verify("NEW", b"", b""), Verification::UnknownKey);
+    refresher.store().unknown_kid();
+    let asked = Instant::now();
+    while kids(refresher.store()) != ["NEW"] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_keys_causes_one_fetch_in_ten_seconds() {
+    let endpoint = Endpoint::new(old());
+    *endpoint.takes.lock() = Duration::from_millis(300);
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().first_attempt().await;
+    for _ in 0..10_000 {
+        for _ in 0..100 {
+            refresher.store().unknown_kid();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let asked: Vec<Instant> = endpoint.asked.lock().clone();
+    assert_eq!(asked.len(), 1 + 10);
+    assert!(asked.windows(2).skip(1).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)));
+    assert_eq!(endpoint.busy.lock().1, 1, "two fetches at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_keys_in_an_outage_causes_no_more_than_one_fetch_in_ten_seconds() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().first_attempt().await;
+    endpoint.answers(Err(FetchFault::Connect));
+    for _ in 0..10_000 {
+        refresher.store().unknown_kid();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(endpoint.fetches(), 1 + 10);
+    assert_eq!(kids(refresher.store()), ["OLD"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_during_the_cool_down_is_remembered_until_its_end() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().first_attempt().await;
+    refresher.store().unknown_kid();
+    pass(3).await;
+    endpoint.answers(new());
+    refresher.store().unknown_kid();
+    pass(6).await;
+    assert_eq!((endpoint.fetches(), kids(refresher.store())), (2, vec!["OLD".to_owned()]));
+    pass(2).await;
+    assert_eq!((endpoint.times(), kids(refresher.store())), (vec![0, 0, 10], vec!["NEW".to_owned()]));
+    pass(500).await;
+    assert_eq!(endpoint.fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_during_a_fetch_causes_another_one_and_not_at_the_same_time() {
+    let endpoint = Endpoint::new(old());
+    *endpoint.takes.lock() = Duration::from_secs(2);
+    let (refresher, _) = begin(&endpoint);
+    pass(1).await;
+    refresher.store().unknown_kid();
+    refresher.store().unknown_kid();
+    pass(9).await;
+    assert_eq!(endpoint.times(), [0, 2]);
+    assert_eq!(endpoint.busy.lock().1, 1, "two fetches at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_keeps_the_keys_and_ends_with_the_first_good_answer() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, heard) = begin(&endpoint);
+    refresher.store().first_attempt().await;
+    endpoint.answers(Err(FetchFault::Timeout));
+    pass(900).await;
+    assert_eq!(endpoint.times(), [0, 600, 610, 630, 670, 730, 790, 850]);
+    assert_eq!(kids(refresher.store()), ["OLD"]);
+    assert_eq!(heard.0.lock().last(), Some(&RefreshResult::Failed(FetchFault::Timeout)));
+    endpoint.answers(new());
+    pass(11).await;
+    assert_eq!(kids(refresher.store()), ["NEW"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_keys_the_retries_start_at_a_second() {
+    let endpoint = Endpoint::new(Err(FetchFault::Dns));
+    let (refresher, _) = begin(&endpoint);
+    pass(64).await;
+    assert_eq!(endpoint.times(), [0, 1, 3, 7, 15, 31, 63]);
+    assert!(refresher.store().current().is_none() && refresher.store().age().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unusable_set_never_replaces_a_good_one() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, heard) = begin(&endpoint);
+    refresher.store().first_attempt().await;
+    for document in
+        [&b"<html>"[..], b"", b"{\"keys\":[]}", b"{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\",\"kid\":\"K\"}]}"]
+    {
+        endpoint.answers(Ok(document.to_vec()));
+        refresher.store().refresh_now();
+        pass(1).await;
+        assert_eq!(kids(refresher.store()), ["OLD"]);
+    }
+    use FetchFault::{NoUsableKey, NotAKeySet};
+    use RefreshResult::{Changed, Failed};
+    let results = [Changed, Failed(NotAKeySet), Failed(NotAKeySet), Failed(NoUsableKey), Failed(NoUsableKey)];
+    assert_eq!(*heard.0.lock(), results);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_demand_by_the_operator_waits_for_no_cool_down() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().unknown_kid();
+    pass(1).await;
+    refresher.store().refresh_now();
+    pass(1).await;
+    assert_eq!(endpoint.times(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_refresher_ends_the_fetching_and_leaves_the_keys() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, _) = begin(&endpoint);
+    let store = Arc::clone(refresher.store());
+    store.first_attempt().await;
+    drop(refresher);
+    pass(3600).await;
+    assert_eq!((endpoint.fetches(), kids(&store)), (1, vec!["OLD".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_during_an_outage_works_with_the_set_on_disk() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let kept = Settings { directory: Some(directory.path().to_owned()), ..settings(&Arc::default()) };
+    let endpoint = Endpoint::new(old());
+    let before = start_with("workforce", source(), &kept, endpoint.fetcher());
+    before.store().first_attempt().await;
+    drop(before);
+
+    endpoint.answers(Err(FetchFault::Connect));
+    let after = start_with("workforce", source(), &kept, endpoint.fetcher());
+    assert_eq!(kids(after.store()), ["OLD"]);
+    after.store().first_attempt().await;
+    assert_eq!(kids(after.store()), ["OLD"]);
+
+    let elsewhere = Source::Url { url: "https://example.com/other".to_owned(), ca_file: None };
+    let other = start_with("workforce", elsewhere, &kept, endpoint.fetcher());
+    assert_eq!(other.store().key_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_cannot_be_written_costs_nothing_but_the_copy() {
+    let settings = Settings { directory: Some("/nonexistent/directory".into()), ..settings(&Arc::default()) };
+    let refresher = start_with("workforce", source(), &settings, Endpoint::new(old()).fetcher());
+    refresher.store().first_attempt().await;
+    assert_eq!(kids(refresher.store()), ["OLD"]);
+}
+
+#[test]
+fn the_order_of_keys_and_members_makes_no_change() {
+    assert!(same_keys(br#"{"keys":[{"a":1,"b":2},{"c":3}]}"#, br#"{"x":0,"keys":[{"c":3},{"b":2,"a":1}]}"#));
+    assert!(!same_keys(br#"{"keys":[{"a":1}]}"#, br#"{"keys":[{"a":2}]}"#));
+    assert!(!same_keys(b"", b"{}"));
+}

@@ -1,0 +1,145 @@
+//! When to fetch next: a pure function of what happened and when.
+//!
+//! This file must never wait, fetch or read a clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The times of refreshing. `Default` is what the service runs by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Between a success and the next fetch.
+    pub refresh: Duration,
+    /// The least time between two fetches that unknown key ids cause.
+    pub cool_down: Duration,
+    /// After the first failure while no key is there, and then doubling.
+    pub retry_without_keys: Duration,
+    /// After the first failure while older keys are there, and then doubling.
+    pub retry_with_keys: Duration,
+    /// The longest time between two fetches during an outage.
+    pub retry_limit: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            refresh: Duration::from_secs(600),
+            cool_down: Duration::from_secs(10),
+            retry_without_keys: Duration::from_secs(1),
+            retry_with_keys: Duration::from_secs(10),
+            retry_limit: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why a fetch began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Its time had come.
+    Time,
+    /// A token named an unknown key id. The only cause that starts the cool-down: a background refresh must not
+    /// delay the answer to a rotation that happens just after it.
+    UnknownKid,
+}
+
+/// How a fetch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// With a usable key set.
+    Good,
+    /// Without, and older keys are there.
+    FailedWithKeys,
+    /// Without, and there are no keys at all.
+    FailedWithoutKeys,
+}
+
+/// The times of the next fetches. The first is due at once.
+pub(super) struct Schedule {
+    timing: Timing,
+    regular: Instant,
+    cool_down_end: Instant,
+    failures: u32,
+}
+
+impl Schedule {
+    pub(super) const fn new(timing: Timing, now: Instant) -> Self {
+        Self { timing, regular: now, cool_down_end: now, failures: 0 }
+    }
+
+    /// When the next fetch is due, where an unknown key id waits for one (`wanted`) or none does.
+    pub(super) fn due(&self, wanted: bool) -> Instant {
+        if wanted { self.regular.min(self.cool_down_end) } else { self.regular }
+    }
+
+    pub(super) fn began(&mut self, now: Instant, cause: Cause) {
+        match cause {
+            Cause::Time => {}
+            Cause::UnknownKid => self.cool_down_end = now + self.timing.cool_down,
+        }
+    }
+
+    pub(super) fn ended(&mut self, now: Instant, end: End) {
+        let first = match end {
+            End::Good => {
+                self.failures = 0;
+                self.regular = now + self.timing.refresh;
+                return;
+            }
+            End::FailedWithKeys => self.timing.retry_with_keys,
+            End::FailedWithoutKeys => self.timing.retry_without_keys,
+        };
+        let delay = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        self.failures = self.failures.saturating_add(1);
+        self.regular = now + delay.min(self.timing.retry_limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delays(end: End, count: usize) -> Vec<u64> {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(Timing::default(), now);
+        let mut delay = || {
+            schedule.ended(now, end);
+            (schedule.due(false) - now).as_secs()
+        };
+        (0..count).map(|_| delay()).collect()
+    }
+
+    #[test]
+    fn without_keys_retries_start_at_one_second_and_double_to_a_minute() {
+        assert_eq!(delays(End::FailedWithoutKeys, 8), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(delays(End::FailedWithoutKeys, 100).last(), Some(&60));
+    }
+
+    #[test]
+    fn with_keys_retries_start_at_ten_seconds_and_double_to_a_minute() {
+        assert_eq!(delays(End::FailedWithKeys, 5), [10, 20, 40, 60, 60]);
+    }
+
+    #[test]
+    fn after_a_success_the_next_fetch_is_ten_minutes_away_and_the_back_off_starts_anew() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(Timing::default(), now);
+        schedule.ended(now, End::FailedWithKeys);
+        schedule.ended(now, End::Good);
+        assert_eq!((schedule.due(false) - now).as_secs(), 600);
+        schedule.ended(now, End::FailedWithKeys);
+        assert_eq!((schedule.due(false) - now).as_secs(), 10);
+    }
+
+    #[test]
+    fn only_a_fetch_for_an_unknown_key_starts_the_cool_down() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(Timing::default(), now);
+        schedule.began(now, Cause::Time);
+        schedule.ended(now, End::Good);
+        assert_eq!(schedule.due(true), now);
+        schedule.began(now, Cause::UnknownKid);
+        schedule.ended(now, End::Good);
+        assert_eq!((schedule.due(true) - now).as_secs(), 10);
+    }
+}

@@ -1,0 +1,104 @@
+//! Where the keys of an application come from, and how that is named to people.
+//!
+//! A URL can carry a password or a token (user info, query), so nothing here has `Debug`, and [`Source`] shows
+//! itself without them.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::fetch::Url;
+
+/// Where the JSON Web Key Set (RFC 7517) of an application is. Its `Display` leaves out user info and query.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The "Public Key Endpoint" of the application's provisioning settings.
+    Url {
+        /// `https`, or `http` where the operator wants it so.
+        url: String,
+        /// Certificates (PEM) to trust beside the system's.
+        ca_file: Option<PathBuf>,
+    },
+    /// A file, for tests and for networks without a way out.
+    File(PathBuf),
+}
+
+/// How an endpoint is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proxy {
+    /// As `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    Environment,
+    /// Without a proxy, whatever the environment says.
+    Direct,
+    /// Through this proxy.
+    Url(String),
+}
+
+impl Source {
+    /// What tells this source from others: lower-case hexadecimal SHA-256 of the URL without user info. `None` for a
+    /// file.
+    ///
+    /// A digest, because a query can carry a token, which must not lie on disk; without user info, because a password
+    /// can be guessed from a digest.
+    #[must_use]
+    pub fn digest(&self) -> Option<String> {
+        match self {
+            Self::Url { url, .. } => {
+                let url = without_user_info(url).map_or_else(|| url.clone(), String::from);
+                Some(Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+            Self::File(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { url, .. } => f.write_str(&without_secrets(url)),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Scheme, host, port and path of a URL; all that cannot hold a secret.
+fn without_secrets(url: &str) -> String {
+    let Some(mut url) = without_user_info(url) else {
+        return "(not a URL with a host)".to_owned();
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+fn without_user_info(url: &str) -> Option<Url> {
+    let mut url = Url::parse(url).ok()?;
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(url: &str) -> Source {
+        Source::Url { url: url.to_owned(), ca_file: None }
+    }
+
+    #[test]
+    fn a_source_shows_neither_user_info_nor_query_nor_fragment() {
+        let shown = source("https://user:secret@example.com:8443/a/jwks?token=secret#secret").to_string();
+        assert_eq!(shown, "https://example.com:8443/a/jwks");
+        assert_eq!(source("data:secret").to_string(), "(not a URL with a host)");
+        assert_eq!(source("secret").to_string(), "(not a URL with a host)");
+    }
+
+    #[test]
+    fn sources_that_differ_in_the_query_only_have_different_digests() {
+        assert_ne!(source("https://example.com/?a").digest(), source("https://example.com/?b").digest());
+        assert_eq!(source("https://u:a@example.com/").digest(), source("https://u:b@example.com/").digest());
+        assert_eq!(Source::File("jwks.json".into()).digest(), None);
+    }
+}

@@ -1,0 +1,38 @@
+//! From a verified callback to its text in the clear.
+//!
+//! The keys are tried in the order of the configuration, because IDaaS names none: that is what makes a change of the
+//! key harmless.
+
+use super::authenticate::{Content, Verified};
+use super::policy::Policy;
+use crate::jose::jwe::Sealed;
+use crate::refusal::Refusal;
+
+/// What an authentic callback says, readable. Only [`decrypt`] makes one. Has no `Debug`: it holds personal data.
+pub struct Plaintext {
+    pub(super) instance_id: String,
+    pub(super) text: String,
+    pub(super) signature: Vec<u8>,
+    /// The position of the key that opened it; `None` where it was not encrypted.
+    pub(super) key: Option<usize>,
+}
+
+/// Opens a verified callback.
+///
+/// # Errors
+/// [`Refusal::Undecryptable`] where no key opens it or there is nothing to open, [`Refusal::Unreadable`] where what
+/// was inside is no text.
+pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal> {
+    let Verified { instance_id, content, signature } = verified;
+    let (text, key) = match content {
+        Content::Plain(text) => (text, None),
+        Content::Encrypted(compact) => {
+            let sealed = Sealed::parse(&compact).ok_or(Refusal::Undecryptable)?;
+            let mut keys = policy.decryption_keys.iter().enumerate();
+            let (key, opened) =
+                keys.find_map(|(position, key)| Some((position, key.open(&sealed)?))).ok_or(Refusal::Undecryptable)?;
+            (String::from_utf8(opened).map_err(|_| Refusal::Unreadable)?, Some(key))
+        }
+    };
+    Ok(Plaintext { instance_id, text, signature, key })
+}

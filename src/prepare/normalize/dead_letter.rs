@@ -1,0 +1,121 @@
+//! Dead letters: an authentic event that fits no record is published all the same, with the reason and what was sent.
+
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::{Evidence, Maker, Moment};
+use crate::prepare::event::Event;
+use crate::prepare::event_type::{Action, Entity};
+use crate::prepare::json::{self, Members};
+use crate::prepare::policy::Policy;
+use crate::prepare::record::Record;
+use crate::prepare::redact::redacted;
+use crate::prepare::timestamp::rfc3339;
+use crate::prepare::value::{Body, Original, SCHEMA_VERSION, Value};
+
+/// Why an event fits no record. The first that applies counts; [`Reason::code`] is stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No object, or without a type.
+    MalformedEvent,
+    /// Without an `eventId`, so there is nothing to answer.
+    MissingEventId,
+    /// Of a known type, and its `bizData` is no JSON object.
+    MalformedData,
+    /// The entity it is about is not named.
+    MissingEntityId,
+    /// Larger than the producer takes.
+    RecordTooLarge,
+    /// The broker will never take it.
+    RefusedByBroker,
+}
+
+impl Reason {
+    /// Every reason, in the order in which they are tried.
+    pub const ALL: [Self; 6] = [
+        Self::MalformedEvent,
+        Self::MissingEventId,
+        Self::MalformedData,
+        Self::MissingEntityId,
+        Self::RecordTooLarge,
+        Self::RefusedByBroker,
+    ];
+
+    /// The stable code: the record's `reason`, the answer's `eventCode`, the metric's label.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::MalformedEvent => "malformed_event",
+            Self::MissingEventId => "missing_event_id",
+            Self::MalformedData => "malformed_data",
+            Self::MissingEntityId => "missing_entity_id",
+            Self::RecordTooLarge => "record_too_large",
+            Self::RefusedByBroker => "refused_by_broker",
+        }
+    }
+}
+
+impl Evidence {
+    /// The dead letter of an event whose record the broker refuses. The second time `fingerprint_only`, in case the
+    /// original is what makes it too large.
+    #[must_use]
+    pub fn refused_by_broker(&self, policy: &Policy, fingerprint_only: bool) -> Option<Record> {
+        let raw: &RawValue = serde_json::from_str(self.events.get(self.event.clone())?).ok()?;
+        let event = Event::parse(raw).unwrap_or_default();
+        let received_at = rfc3339(self.received_at).unwrap_or_default();
+        let maker = Maker {
+            policy,
+            moment: Moment { received_at: self.received_at, traceparent: None },
+            context: &self.context,
+            received_at: &received_at,
+        };
+        let original = if fingerprint_only { fingerprint(raw) } else { original(&event, raw, policy) };
+        let made = if event.id.is_none() { Some(maker.fresh_id(self.position)) } else { None };
+        let id = event.id.as_deref().or(made.as_deref())?;
+        Some(maker.dead_letter_with(Reason::RefusedByBroker, &event, original, id))
+    }
+}
+
+impl Maker<'_> {
+    /// The dead letter of an event, small enough to be published.
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, raw: &RawValue, id: &str) -> Record {
+        if reason != Reason::RecordTooLarge {
+            let record = self.dead_letter_with(reason, event, original(event, raw, self.policy), id);
+            if record.size() <= self.policy.max_record_bytes {
+                return record;
+            }
+        }
+        self.dead_letter_with(reason, event, fingerprint(raw), id)
+    }
+
+    fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, id: &str) -> Record {
+        let value = Value {
+            schema_version: SCHEMA_VERSION,
+            action: Action::Refused.name(),
+            body: Body::DeadLetter { reason: reason.code(), original },
+            additional: crate::prepare::field::Additional::default(),
+            origin: self.origin(event),
+        };
+        let key = event.id.as_deref().or(event.biz_id.as_deref());
+        let about = (Entity::DeadLetter, Action::Refused);
+        self.build(event, id, about, (key, None), &value)
+    }
+}
+
+/// The event as it may be shown. Where the event or its data is no object, passwords cannot be found by their name in
+/// it, so it is sealed.
+fn original<'a>(event: &Event<'_>, raw: &'a RawValue, policy: &Policy) -> Original<'a> {
+    let searchable = raw.get().starts_with('{')
+        && event.data.is_none_or(|data| json::is_null(data) || Members::parse(&json::unwrapped(data)).is_some());
+    match policy.journal_keys.first() {
+        _ if searchable => Original::Clear(redacted(raw)),
+        Some(key) => Original::Sealed(key.seal_named(raw.get().as_bytes())),
+        None => fingerprint(raw),
+    }
+}
+
+fn fingerprint(raw: &RawValue) -> Original<'static> {
+    let shown = redacted(raw);
+    let sha256 = Sha256::digest(shown.get()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Original::Fingerprint { size: shown.get().len(), sha256 }
+}

@@ -1,0 +1,311 @@
+//! From the events of a callback to what is to be done with each: a record, a skip, or a dead letter.
+//!
+//! Total: every event becomes exactly one item, whatever it looks like, and none can harm its neighbours.
+
+mod dead_letter;
+mod group;
+mod organizational_unit;
+mod user;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::decode::{Callback, Context};
+use super::event::Event;
+use super::event_type::{Action, Entity, classify};
+use super::field::Drift;
+use super::json::{self, Members};
+use super::policy::{Passwords, Policy};
+use super::record::{Attributes, Record, build};
+use super::redact::redacted;
+use super::timestamp::rfc3339;
+use super::value::{Body, Origin, SCHEMA_VERSION, Value};
+
+pub use dead_letter::Reason;
+
+/// What `prepare` is told about the moment and the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The time of acceptance, in milliseconds since 1970.
+    pub received_at: i64,
+    /// The W3C trace context that the callback carried.
+    pub traceparent: Option<&'a str>,
+}
+
+/// One event, and what is to be done with it.
+pub struct Item {
+    /// Its id, which is the record's `ce_id`.
+    pub id: EventId,
+    /// What it is about; a dead letter is [`Entity::DeadLetter`].
+    pub entity: Entity,
+    /// What happened; of a dead letter [`Action::Refused`].
+    pub action: Action,
+    /// `eventTime` in milliseconds since 1970, where it is a time.
+    pub event_time: Option<i64>,
+    /// How far the event was from what is documented.
+    pub drift: Drift,
+    /// What is to be done.
+    pub plan: Plan,
+    /// What a dead letter would be made of, should the broker refuse the record.
+    pub evidence: Evidence,
+}
+
+/// The id of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventId {
+    /// The `eventId` that IDaaS sent, and waits to hear of.
+    Sent(String),
+    /// IDaaS sent none; this one is made up, and answered nowhere.
+    Made(String),
+}
+
+impl EventId {
+    /// The id, whoever made it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Sent(id) | Self::Made(id) => id,
+        }
+    }
+}
+
+/// What is to be done with an event.
+pub enum Plan {
+    /// To be published; a credential as well, where passwords are sealed and one came.
+    Publish {
+        /// The event's record.
+        record: Record,
+        /// The sealed password's record.
+        credential: Option<Record>,
+    },
+    /// Not wanted by the operator.
+    Skip,
+    /// To be published as a dead letter.
+    DeadLetter {
+        /// Why.
+        reason: Reason,
+        /// The dead letter's record.
+        record: Record,
+    },
+}
+
+/// An event as sent, kept by reference until its record is confirmed.
+#[derive(Clone)]
+pub struct Evidence {
+    context: Arc<Context>,
+    events: Arc<String>,
+    event: Range<usize>,
+    position: usize,
+    received_at: i64,
+}
+
+/// Makes an item of each event, in their order.
+pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Vec<Item> {
+    let received_at = rfc3339(moment.received_at).unwrap_or_default();
+    let begin = callback.events.as_ptr() as usize;
+    let items = callback.elements().into_iter().enumerate().map(|(position, raw)| {
+        let start = (raw.get().as_ptr() as usize).saturating_sub(begin);
+        let evidence = Evidence {
+            context: Arc::clone(&callback.context),
+            events: Arc::clone(&callback.events),
+            event: start..start + raw.get().len(),
+            position,
+            received_at: moment.received_at,
+        };
+        Maker { policy, moment, context: &callback.context, received_at: &received_at }.item(raw, evidence)
+    });
+    items.collect()
+}
+
+/// What the making of every record of a callback needs.
+struct Maker<'a> {
+    policy: &'a Policy,
+    moment: Moment<'a>,
+    context: &'a Context,
+    received_at: &'a str,
+}
+
+/// A record's parts, before it is built.
+struct Draft<'a> {
+    action: Action,
+    key: Option<Cow<'a, str>>,
+    subject: Option<Cow<'a, str>>,
+    value: Body<'a>,
+}
+
+impl Maker<'_> {
+    fn item(&self, raw: &RawValue, evidence: Evidence) -> Item {
+        let mut event = Event::parse(raw).unwrap_or_default();
+        let event_time = event.time.milliseconds();
+        let id = match event.id.as_deref() {
+            Some(id) => EventId::Sent(id.to_owned()),
+            None => EventId::Made(self.fresh_id(evidence.position)),
+        };
+        let mut drift = Drift::default();
+        let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
+            Ok(planned) => planned,
+            Err(reason) => {
+                let record = self.dead_letter(reason, &event, raw, id.text());
+                (Entity::DeadLetter, Action::Refused, Plan::DeadLetter { reason, record })
+            }
+        };
+        Item { id, entity, action, event_time, drift, plan, evidence }
+    }
+
+    /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
+    fn plan(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Plan), Reason> {
+        let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
+        let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
+        let (entity, action) = classify(kind);
+        if self.policy.skip.contains(kind) {
+            return Ok((entity, action, Plan::Skip));
+        }
+        let biz_id = event.biz_id.as_deref();
+        let data = event.data.map(json::unwrapped);
+        let fields = || data.as_deref().and_then(Members::parse).ok_or(Reason::MalformedData);
+        let mut password = None;
+        let mut additional = std::mem::take(&mut event.additional);
+        let draft = match entity {
+            Entity::User => {
+                let mut reading = user::read(fields()?);
+                if reading.user.id.is_empty() {
+                    reading.user.id = Cow::Borrowed(biz_id.ok_or(Reason::MissingEntityId)?);
+                }
+                password = reading.password;
+                merge(&mut additional, reading.additional);
+                Draft::about(action, reading.user.id.clone(), Body::User(Box::new(reading.user)))
+            }
+            Entity::OrganizationalUnit => {
+                let (unit, rest) = organizational_unit::read(fields()?);
+                merge(&mut additional, rest);
+                let id = present(&unit.id)?;
+                Draft::about(action, id, Body::OrganizationalUnit(Box::new(unit)))
+            }
+            Entity::Group => {
+                let (group, rest) = group::read(fields()?);
+                merge(&mut additional, rest);
+                let id = present(&group.id)?;
+                Draft::about(action, id, Body::Group(Box::new(group)))
+            }
+            Entity::Connectivity => Draft::of(action, id, Body::Data(decoded(event.data))),
+            Entity::Unclassified | Entity::DeadLetter | Entity::Credential => {
+                Draft::of(action, biz_id.unwrap_or(id), Body::Data(decoded(event.data)))
+            }
+        };
+        *drift = additional.drift;
+        let credential = self.credential(event, &draft, password.as_deref());
+        let value = Value {
+            schema_version: SCHEMA_VERSION,
+            action: action.name(),
+            body: draft.value,
+            additional,
+            origin: self.origin(event),
+        };
+        let record = self.build(event, id, (entity, action), (draft.key.as_deref(), draft.subject.as_deref()), &value);
+        if record.size() > self.policy.max_record_bytes {
+            return Err(Reason::RecordTooLarge);
+        }
+        Ok((entity, action, Plan::Publish { record, credential }))
+    }
+
+    /// The sealed password of a create or a password change, where the operator wants it.
+    fn credential(&self, event: &Event<'_>, draft: &Draft<'_>, password: Option<&str>) -> Option<Record> {
+        let (Passwords::Seal(key), Some(password)) = (&self.policy.passwords, password) else { return None };
+        if !matches!(draft.action, Action::Created | Action::PasswordChanged) {
+            return None;
+        }
+        let user_id = draft.key.as_deref()?;
+        let value = Value {
+            schema_version: SCHEMA_VERSION,
+            action: draft.action.name(),
+            body: Body::Credential { user_id, password: &key.seal_named(password.as_bytes()) },
+            additional: super::field::Additional::default(),
+            origin: self.origin(event),
+        };
+        let about = (Entity::Credential, draft.action);
+        Some(self.build(event, event.id.as_deref()?, about, (Some(user_id), Some(user_id)), &value))
+    }
+
+    fn build(
+        &self,
+        event: &Event<'_>,
+        id: &str,
+        (entity, action): (Entity, Action),
+        (key, subject): (Option<&str>, Option<&str>),
+        value: &Value<'_>,
+    ) -> Record {
+        let attributes = Attributes {
+            id,
+            instance_id: &self.context.instance_id,
+            entity,
+            action,
+            subject,
+            time: event.time.rfc3339(),
+            key,
+            traceparent: self.moment.traceparent,
+            timestamp: self.moment.received_at,
+        };
+        build(&attributes, value, self.policy)
+    }
+
+    fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
+        Origin {
+            event_id: event.id.as_deref(),
+            event_type: event.kind.as_deref(),
+            event_time: event.time.in_origin(),
+            instance_id: &self.context.instance_id,
+            ali_uid: self.context.ali_uid.as_deref(),
+            application_id: &self.context.application_id,
+            biz_id: event.biz_id.as_deref(),
+            event_version: self.context.event_version.as_deref(),
+            received_at: self.received_at,
+        }
+    }
+
+    /// An id for an event that came without one: unique as the token is, so a fresh one at each delivery.
+    fn fresh_id(&self, position: usize) -> String {
+        let mut hash = Sha256::new();
+        hash.update(&self.context.signature);
+        hash.update(position.to_be_bytes());
+        let mut bytes = [0; 16];
+        for (byte, hashed) in bytes.iter_mut().zip(hash.finalize()) {
+            *byte = hashed;
+        }
+        uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().to_string()
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// A record about an entity, in whose order it stands.
+    fn about(action: Action, id: Cow<'a, str>, value: Body<'a>) -> Self {
+        Self { action, key: Some(id.clone()), subject: Some(id), value }
+    }
+
+    /// A record about nothing that has an order.
+    fn of(action: Action, key: &'a str, value: Body<'a>) -> Self {
+        Self { action, key: Some(Cow::Borrowed(key)), subject: None, value }
+    }
+}
+
+fn merge<'a>(event: &mut super::field::Additional<'a>, mut data: super::field::Additional<'a>) {
+    std::mem::swap(event, &mut data);
+    event.merge(data);
+}
+
+fn present<'a>(id: &Cow<'a, str>) -> Result<Cow<'a, str>, Reason> {
+    if id.is_empty() { Err(Reason::MissingEntityId) } else { Ok(id.clone()) }
+}
+
+/// The data as JSON: what came as JSON text is decoded, everything else stays as sent.
+fn decoded(data: Option<&RawValue>) -> Option<Cow<'_, RawValue>> {
+    let data = data?;
+    let inner = json::text(data).and_then(|text| RawValue::from_string(text.into_owned()).ok());
+    Some(match inner {
+        Some(inner) => Cow::Owned(redacted(&inner).into_owned()),
+        None => redacted(data),
+    })
+}

@@ -1,0 +1,172 @@
+//! Why a whole callback is refused: one closed list, with the stable code and the HTTP status of each.
+//!
+//! A refusal never carries text of the sender, so nothing of a forged or private callback can reach a log or an answer.
+
+/// Why a callback is refused. [`Refusal::code`] is stable: operators alert on it, and senders are told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Not a callback: no JSON object with a compact JWS as `event`, or an ambiguous one (a member twice).
+    Malformed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The body is larger than `server.max_body`.
+    TooLarge,
+    /// No key of that id made this signature.
+    BadSignature,
+    /// The token names a key that the key set does not hold (yet), or none.
+    UnknownKey,
+    /// Another algorithm than RS256.
+    BadAlgorithm,
+    /// A header that would change how the token is to be read (`crit`), or brings its own key (`jwk`, `jku`, …).
+    UnsupportedHeader,
+    /// `exp` has passed by more than the clock skew, or is missing.
+    Expired,
+    /// `iat` or `nbf` lies ahead by more than the clock skew, or `iat` is missing.
+    NotYetValid,
+    /// `iss` is not that of IDaaS event callbacks.
+    WrongIssuer,
+    /// `aud` is not this application.
+    WrongAudience,
+    /// `sub` is not the configured IDaaS instance.
+    WrongInstance,
+    /// The application demands encryption, and the callback is not encrypted.
+    NotEncrypted,
+    /// The sender's address is in none of the application's `allowed_networks`.
+    AddressNotAllowed,
+    /// No such application or path.
+    NotFound,
+    /// Callbacks are sent by POST.
+    MethodNotAllowed,
+    /// The body is compressed; IDaaS compresses nothing.
+    UnsupportedEncoding,
+    /// Authentic, and none of the keys opens it, or nothing usable is there to open.
+    Undecryptable,
+    /// Authentic and opened, but what is inside is no list of events.
+    Unreadable,
+    /// No key set of this application could be had so far.
+    KeysUnavailable,
+    /// More callbacks are being worked on than there is room for.
+    Overloaded,
+    /// The service is shutting down.
+    Draining,
+}
+
+impl Refusal {
+    /// Every refusal, for tables and for the tests that cover each.
+    pub const ALL: [Self; 22] = [
+        Self::Malformed,
+        Self::RequestTimeout,
+        Self::TooLarge,
+        Self::BadSignature,
+        Self::UnknownKey,
+        Self::BadAlgorithm,
+        Self::UnsupportedHeader,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WrongIssuer,
+        Self::WrongAudience,
+        Self::WrongInstance,
+        Self::NotEncrypted,
+        Self::AddressNotAllowed,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::UnsupportedEncoding,
+        Self::Undecryptable,
+        Self::Unreadable,
+        Self::KeysUnavailable,
+        Self::Overloaded,
+        Self::Draining,
+    ];
+
+    /// The stable code: the answer's `error`, the log line's `code`, the metric's label.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::RequestTimeout => "request_timeout",
+            Self::TooLarge => "too_large",
+            Self::BadSignature => "bad_signature",
+            Self::UnknownKey => "unknown_key",
+            Self::BadAlgorithm => "bad_algorithm",
+            Self::UnsupportedHeader => "unsupported_header",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongInstance => "wrong_instance",
+            Self::NotEncrypted => "not_encrypted",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::Undecryptable => "undecryptable",
+            Self::Unreadable => "unreadable",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// The HTTP status (RFC 9110 §15).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Malformed => 400,
+            Self::BadSignature
+            | Self::UnknownKey
+            | Self::BadAlgorithm
+            | Self::UnsupportedHeader
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::WrongIssuer
+            | Self::WrongAudience
+            | Self::WrongInstance
+            | Self::NotEncrypted => 401,
+            Self::AddressNotAllowed => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
+            Self::TooLarge => 413,
+            Self::UnsupportedEncoding => 415,
+            Self::Undecryptable | Self::Unreadable => 422,
+            Self::KeysUnavailable | Self::Overloaded | Self::Draining => 503,
+        }
+    }
+
+    /// One sentence for the person who reads the sender's log. Constant, so it never echoes the input.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Malformed => "The body is no JSON object with a compact JWS as \"event\".",
+            Self::RequestTimeout => "The body did not arrive in time.",
+            Self::TooLarge => "The body is larger than this service accepts.",
+            Self::BadSignature => "The signature does not verify with the key that the token names.",
+            Self::UnknownKey => {
+                "The token names a key that is not in the application's key set; it is being fetched anew."
+            }
+            Self::BadAlgorithm => "Only RS256 signatures are accepted.",
+            Self::UnsupportedHeader => "The token's header has a member that is not supported.",
+            Self::Expired => "The token has expired, or has no usable \"exp\".",
+            Self::NotYetValid => "The token is not valid yet, or has no usable \"iat\".",
+            Self::WrongIssuer => "The token's \"iss\" is not that of IDaaS event callbacks.",
+            Self::WrongAudience => "The token's \"aud\" is not this application.",
+            Self::WrongInstance => "The token's \"sub\" is not the configured IDaaS instance.",
+            Self::NotEncrypted => "This application accepts encrypted callbacks only.",
+            Self::AddressNotAllowed => "The sender's address is not in the application's allowed networks.",
+            Self::NotFound => "There is no such application here.",
+            Self::MethodNotAllowed => "Callbacks are sent by POST.",
+            Self::UnsupportedEncoding => "Compressed bodies are not accepted.",
+            Self::Undecryptable => "None of the configured keys opens the encrypted data.",
+            Self::Unreadable => "The data is no list of events.",
+            Self::KeysUnavailable => "The application's public keys could not be fetched yet.",
+            Self::Overloaded => "Too many callbacks are being worked on.",
+            Self::Draining => "The service is shutting down.",
+        }
+    }
+
+    /// Seconds after which a new attempt makes sense, for the refusals that pass by themselves.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<u32> {
+        if self.status() == 503 { Some(1) } else { None }
+    }
+}

@@ -1,0 +1,106 @@
+//! The schemas that this build publishes by, inside the binary: one JSON Schema per topic, and the AsyncAPI document.
+//!
+//! Pure text: nothing here validates. Records are made to fit by `prepare`; that they do is for the tests to show.
+
+/// A document of the interface to consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Schema {
+    /// Events of user accounts.
+    User,
+    /// Events of organizational units.
+    OrganizationalUnit,
+    /// Events of groups.
+    Group,
+    /// The console's connection test.
+    Connectivity,
+    /// Authentic events of a type that this version does not know.
+    Unclassified,
+    /// Authentic events that could not become a record.
+    DeadLetter,
+    /// Sealed passwords.
+    Credential,
+    /// All topics, headers and payloads, as AsyncAPI 3 in YAML.
+    Asyncapi,
+}
+
+impl Schema {
+    /// Every document, in the order in which they are listed to people.
+    pub const ALL: [Self; 8] = [
+        Self::User,
+        Self::OrganizationalUnit,
+        Self::Group,
+        Self::Connectivity,
+        Self::Unclassified,
+        Self::DeadLetter,
+        Self::Credential,
+        Self::Asyncapi,
+    ];
+
+    /// The name it is asked for by: the entity as it stands in topic names and in `ce_type`, or `asyncapi`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::OrganizationalUnit => "organizational-unit",
+            Self::Group => "group",
+            Self::Connectivity => "connectivity",
+            Self::Unclassified => "unclassified",
+            Self::DeadLetter => "dead-letter",
+            Self::Credential => "credential",
+            Self::Asyncapi => "asyncapi",
+        }
+    }
+
+    /// The document: JSON Schema 2020-12, or YAML for [`Schema::Asyncapi`]. Ends with a line feed.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::User => include_str!("../schemas/user.schema.json"),
+            Self::OrganizationalUnit => include_str!("../schemas/organizational-unit.schema.json"),
+            Self::Group => include_str!("../schemas/group.schema.json"),
+            Self::Connectivity => include_str!("../schemas/connectivity.schema.json"),
+            Self::Unclassified => include_str!("../schemas/unclassified.schema.json"),
+            Self::DeadLetter => include_str!("../schemas/dead-letter.schema.json"),
+            Self::Credential => include_str!("../schemas/credential.schema.json"),
+            Self::Asyncapi => include_str!("../schemas/asyncapi.yaml"),
+        }
+    }
+
+    /// All names, in the order of [`Schema::ALL`].
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(Self::name)
+    }
+
+    /// The document of that name. `None` where there is no such name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|schema| schema.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_finds_its_document() {
+        for schema in Schema::ALL {
+            assert_eq!(Schema::find(schema.name()), Some(schema));
+        }
+        assert_eq!(Schema::names().count(), Schema::ALL.len());
+    }
+
+    #[test]
+    fn an_unknown_name_finds_nothing() {
+        assert_eq!(Schema::find("users"), None);
+        assert_eq!(Schema::find(""), None);
+    }
+
+    #[test]
+    fn a_schema_identifies_itself_by_its_name() {
+        for schema in Schema::ALL.into_iter().filter(|schema| *schema != Schema::Asyncapi) {
+            let document: serde_json::Value = serde_json::from_str(schema.text()).unwrap();
+            assert_eq!(document["$id"], format!("urn:idaas-bridge:schema:{}:v1", schema.name()));
+        }
+    }
+}

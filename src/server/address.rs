@@ -1,0 +1,85 @@
+//! Whose request it is: the peer's address, or the one that a trusted proxy vouches for.
+//!
+//! `X-Forwarded-For` is written by whoever sends the request, so it is read from the right, and only as far as the
+//! writers are proxies that the operator trusts. What cannot be read is nobody's address, and nobody is allowed in.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// The sender's address. `None` where a trusted proxy forwards for something that is no address.
+#[must_use]
+pub(super) fn sender<'a>(
+    peer: IpAddr,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[IpNet],
+) -> Option<IpAddr> {
+    let mut sender = peer.to_canonical();
+    for entry in forwarded_for.flat_map(|line| line.split(',')).rev() {
+        if !contains(trusted, sender) {
+            break;
+        }
+        sender = parse(entry.trim())?;
+    }
+    Some(sender)
+}
+
+/// Whether one of the networks holds the address. An IPv4 address written as IPv6 is IPv4.
+#[must_use]
+pub(super) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// An address, perhaps with a port, as proxies write it.
+fn parse(entry: &str) -> Option<IpAddr> {
+    let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
+    let address = bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nets(nets: &[&str]) -> Vec<IpNet> {
+        nets.iter().map(|net| net.parse().unwrap()).collect()
+    }
+
+    fn from(peer: &str, lines: &[&str]) -> Option<String> {
+        let trusted = nets(&["10.0.0.0/8", "fd00::/8"]);
+        sender(peer.parse().unwrap(), lines.iter().copied(), &trusted).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn a_stranger_cannot_forward_for_anybody() {
+        assert_eq!(from("203.0.113.9", &["198.51.100.1"]).unwrap(), "203.0.113.9");
+    }
+
+    #[test]
+    fn behind_trusted_proxies_the_rightmost_stranger_is_the_sender() {
+        assert_eq!(from("10.0.0.1", &["198.51.100.1"]).unwrap(), "198.51.100.1");
+        assert_eq!(from("10.0.0.1", &["6.6.6.6, 198.51.100.1, 10.2.3.4"]).unwrap(), "198.51.100.1");
+        assert_eq!(from("10.0.0.1", &["6.6.6.6", "198.51.100.1"]).unwrap(), "198.51.100.1");
+        assert_eq!(from("fd00::1", &["[2001:db8::7]:4711"]).unwrap(), "2001:db8::7");
+        assert_eq!(from("10.0.0.1", &["198.51.100.1:4711"]).unwrap(), "198.51.100.1");
+    }
+
+    #[test]
+    fn a_trusted_proxy_that_forwards_for_nobody_is_the_sender_itself() {
+        assert_eq!(from("10.0.0.1", &[]).unwrap(), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_address_is_nobody() {
+        assert_eq!(from("10.0.0.1", &["198.51.100.1, unknown"]), None);
+        assert_eq!(from("10.0.0.1", &["198.51.100.1,"]), None);
+    }
+
+    #[test]
+    fn an_ipv4_address_written_as_ipv6_is_ipv4() {
+        assert_eq!(from("::ffff:10.0.0.1", &["::ffff:198.51.100.1"]).unwrap(), "198.51.100.1");
+        assert!(contains(&nets(&["198.51.100.0/24"]), "::ffff:198.51.100.1".parse().unwrap()));
+        assert!(!contains(&nets(&["198.51.100.0/24"]), "198.51.101.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,46 @@
+//! Reading a request's body: bounded in size, in time, and in the memory of all bodies together.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::{BytesMut, Payload};
+use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::bridge::{Bridge, Reserved};
+use crate::refusal::Refusal;
+
+/// A body, with the room that it occupies.
+pub(super) struct Body<'a> {
+    pub(super) bytes: BytesMut,
+    _reserved: Reserved<'a>,
+}
+
+/// Reads the body as it is; the content type does not matter.
+pub(super) async fn read<'a>(
+    request: &HttpRequest,
+    mut payload: Payload,
+    bridge: &'a Bridge,
+    deadline: Instant,
+) -> Result<Body<'a>, Refusal> {
+    let limit = bridge.limits.max_body;
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Refusal::UnsupportedEncoding);
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Refusal::TooLarge);
+    }
+    let reserved = bridge.reserve(announced.unwrap_or(limit)).ok_or(Refusal::Overloaded)?;
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default().min(64 << 10));
+    loop {
+        match timeout_at(deadline, payload.next()).await {
+            Err(_) => return Err(Refusal::RequestTimeout),
+            Ok(None) => return Ok(Body { bytes, _reserved: reserved }),
+            Ok(Some(Err(_))) => return Err(Refusal::Malformed),
+            Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
+            Ok(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The way of one callback through HTTP: who sends it, what it is, what it is answered.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use tokio::time::Instant;
+
+use super::answer::{self, Answer};
+use super::{address, body};
+use crate::bridge::{Application, Bridge};
+use crate::prepare::{Moment, Prepared, prepare};
+use crate::refusal::Refusal;
+use crate::telemetry::application::ApplicationMetrics;
+
+/// The content type of every answer, as IDaaS writes it.
+const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
+
+/// Beyond this size a callback is prepared on another thread, so that it does not hold up its neighbours. In bytes.
+const LARGE: usize = 128 << 10;
+
+/// Takes one callback.
+pub(super) async fn callback(
+    request: HttpRequest,
+    name: Path<String>,
+    payload: Payload,
+    bridge: Data<Bridge>,
+) -> HttpResponse {
+    let began = Instant::now();
+    let sender = sender(&request, &bridge);
+    let Some(application) = bridge.application(&name) else {
+        return refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge);
+    };
+    bridge.metrics.callbacks_in_flight.inc();
+    let taken = take(&request, payload, &bridge, &application, sender, began).await;
+    bridge.metrics.callbacks_in_flight.dec();
+    let metrics = &application.metrics;
+    metrics.callback_duration.observe(began.elapsed().as_secs_f64());
+    match taken {
+        Err(refusal) => refuse(refusal, &application.name, sender, metrics, &bridge),
+        Ok(answer) => {
+            metrics.callback(None);
+            respond(StatusCode::OK, &bridge).body(answer.to_json())
+        }
+    }
+}
+
+/// Answers everything that is not addressed to an application.
+pub(super) async fn nothing_here(request: HttpRequest, bridge: Data<Bridge>) -> HttpResponse {
+    let sender = sender(&request, &bridge);
+    refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge)
+}
+
+async fn take(
+    request: &HttpRequest,
+    payload: Payload,
+    bridge: &Bridge,
+    application: &Arc<Application>,
+    sender: Option<IpAddr>,
+    began: Instant,
+) -> Result<Answer, Refusal> {
+    if !sender.is_some_and(|sender| address::contains(&application.networks, sender)) {
+        return Err(Refusal::AddressNotAllowed);
+    }
+    if request.method() != Method::POST {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    if bridge.is_draining() {
+        return Err(Refusal::Draining);
+    }
+    let deadline = began + bridge.limits.response_deadline;
+    let body = body::read(request, payload, bridge, deadline).await?;
+    let prepared = prepared(request, body.bytes, application).await?;
+    if let Some(position) = prepared.decryption_key {
+        application.metrics.decrypted(position);
+    }
+    application.metrics.last_event.set(seconds(now()));
+    let delivered =
+        bridge.dispatcher.deliver(prepared.items, &application.policy, &application.metrics, deadline).await;
+    delivered.map(Answer).map_err(|_| Refusal::Overloaded)
+}
+
+/// Makes records of a body, here or, where it is large, on another thread.
+async fn prepared(
+    request: &HttpRequest,
+    body: actix_web::web::BytesMut,
+    application: &Arc<Application>,
+) -> Result<Prepared, Refusal> {
+    let traceparent = request.headers().get("traceparent").and_then(|value| trace_context(value.as_bytes()));
+    let traceparent = traceparent.map(str::to_owned);
+    let keys = application.keys.current().as_ref().map(Arc::clone).ok_or_else(|| {
+        application.keys.unknown_kid();
+        Refusal::KeysUnavailable
+    })?;
+    let application = Arc::clone(application);
+    let large = body.len() > LARGE;
+    let work = move || {
+        let moment = Moment { received_at: now(), traceparent: traceparent.as_deref() };
+        let prepared = prepare(&body, &keys.set, &application.policy, moment);
+        if matches!(prepared, Err(Refusal::UnknownKey)) {
+            application.keys.unknown_kid();
+        }
+        prepared
+    };
+    // The pool ends only with the process, and nothing in the work panics.
+    if large { actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded)) } else { work() }
+}
+
+fn sender(request: &HttpRequest, bridge: &Bridge) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip();
+    // A line that is no text names no address; it must not be passed over either.
+    let lines: Vec<_> = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or("?")).collect();
+    address::sender(peer, lines.into_iter(), &bridge.limits.trusted_proxies)
+}
+
+fn refuse(
+    refusal: Refusal,
+    application: &str,
+    sender: Option<IpAddr>,
+    metrics: &ApplicationMetrics,
+    bridge: &Bridge,
+) -> HttpResponse {
+    metrics.callback(Some(refusal));
+    let address = sender.map_or_else(|| "unknown".to_owned(), |sender| sender.to_string());
+    tracing::warn!(target: "callback", code = refusal.code(), application, address, "callback refused");
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = respond(status, bridge);
+    if let Some(after) = refusal.retry_after() {
+        response.insert_header((header::RETRY_AFTER, after));
+    }
+    if refusal == Refusal::MethodNotAllowed {
+        response.insert_header((header::ALLOW, "POST"));
+    }
+    response.body(answer::refusal(refusal))
+}
+
+fn respond(status: StatusCode, bridge: &Bridge) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CONTENT_TYPE, JSON));
+    if bridge.is_draining() {
+        // The sender's next request goes to somebody who stays.
+        response.force_close();
+    }
+    response
+}
+
+/// A W3C trace context as the standard writes it (Trace Context §3.2.2); anything else is not passed on.
+fn trace_context(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?;
+    let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: Vec<_> = text.split('-').collect();
+    let sound = matches!(parts.as_slice(), ["00", trace, parent, flags]
+        if trace.len() == 32 && parent.len() == 16 && flags.len() == 2);
+    (sound && parts.iter().all(|part| hex(part))).then_some(text)
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+const fn seconds(milliseconds: i64) -> i64 {
+    milliseconds / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_trace_context_is_passed_on() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(trace_context(good.as_bytes()), Some(good));
+        for bad in ["", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-x-y-01", "00-00-00"] {
+            assert_eq!(trace_context(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Everything that meets HTTP: no other place knows the `actix-web` crate.
+//!
+//! Listeners and the end of the service come from outside; nothing here reads a configuration.
+
+mod address;
+mod admin;
+mod answer;
+mod body;
+mod callbacks;
+mod tls;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::KeepAlive;
+use actix_web::{App, HttpServer, web};
+use socket2::{SockFilter, SockRef};
+
+use crate::bridge::Bridge;
+
+pub use tls::{Certificate, CertificateFault};
+
+/// Longer than load balancers keep idle connections, so that it is they who close them.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take for its request's headers.
+const HEADER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a closed connection may take to end.
+const DISCONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The callback listener, serving.
+pub struct Callbacks {
+    handle: ServerHandle,
+    listener: TcpListener,
+}
+
+impl Callbacks {
+    /// Starts to serve callbacks on `listener`. The server runs until [`Callbacks::stop`].
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn serve(
+        listener: TcpListener,
+        bridge: Arc<Bridge>,
+        certificate: Option<&Certificate>,
+        drain: Duration,
+    ) -> std::io::Result<Self> {
+        let ours = listener.try_clone()?;
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(web::Data::from(Arc::clone(&bridge)))
+                .service(web::resource("/callbacks/{application}").to(callbacks::callback))
+                .default_service(web::to(callbacks::nothing_here))
+        })
+        .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+        .client_request_timeout(HEADER_PATIENCE)
+        .client_disconnect_timeout(DISCONNECT_PATIENCE)
+        .shutdown_timeout(drain.as_secs().max(1))
+        .tcp_nodelay(true)
+        .disable_signals();
+        let server = match certificate {
+            Some(certificate) => server.listen_openssl(listener, certificate.acceptor()?)?,
+            None => server.listen(listener)?,
+        };
+        Ok(Self { handle: run(server.run()), listener: ours })
+    }
+
+    /// Stops: takes the connections that wait, lets what is being answered finish, and closes.
+    ///
+    /// New connections are dropped unheard before the socket closes: a sender then finds the port closed and knows
+    /// that nothing was taken, where a reset would leave it in doubt.
+    pub async fn stop(self) {
+        let deaf = SockFilter::new(0x06, 0, 0, 0);
+        // Not every system can; then a connection of the last moment is reset, as it would be anywhere.
+        if SockRef::from(&self.listener).attach_filter(&[deaf]).is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.handle.stop(true).await;
+    }
+}
+
+/// Starts to serve metrics, health and the console.
+///
+/// # Errors
+/// The operating system's.
+pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>) -> std::io::Result<ServerHandle> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::from(Arc::clone(&bridge)))
+            .route("/metrics", web::get().to(admin::metrics))
+            .route("/livez", web::get().to(admin::livez))
+            .route("/readyz", web::get().to(admin::readyz))
+            .route("/", web::get().to(admin::console))
+    })
+    .workers(1)
+    .client_request_timeout(HEADER_PATIENCE)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(run(server.run()))
+}
+
+fn run(server: Server) -> ServerHandle {
+    let handle = server.handle();
+    tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(code = "server_ended", %error, "an HTTP server has ended");
+        }
+    });
+    handle
+}

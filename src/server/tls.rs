@@ -1,0 +1,66 @@
+//! TLS on the callback listener, by OpenSSL, with a certificate that can be replaced while connections run.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslContext, SslFiletype, SslMethod};
+
+/// The certificate of the callback listener. A clone is the same certificate.
+#[derive(Clone)]
+pub struct Certificate {
+    current: Arc<ArcSwap<SslContext>>,
+}
+
+/// A certificate and its key cannot be used. Says what OpenSSL says, which never shows the key.
+#[derive(Debug)]
+pub struct CertificateFault(ErrorStack);
+
+impl std::fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "server.tls: the certificate and its key cannot be used together: {}", self.0)
+    }
+}
+
+impl std::error::Error for CertificateFault {}
+
+impl Certificate {
+    /// Reads a certificate with its chain, and its private key, both PEM.
+    ///
+    /// # Errors
+    /// [`CertificateFault`] where they are unreadable or do not belong together.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, CertificateFault> {
+        let context = context(certificate, key).map_err(CertificateFault)?;
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(context)) })
+    }
+
+    /// Reads it anew. New connections get the new one.
+    ///
+    /// # Errors
+    /// As [`Certificate::load`]; then the one that is there stays.
+    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), CertificateFault> {
+        self.current.store(Arc::new(context(certificate, key).map_err(CertificateFault)?));
+        Ok(())
+    }
+
+    /// What accepts connections, with whatever certificate is current when one comes.
+    pub(super) fn acceptor(&self) -> io::Result<SslAcceptorBuilder> {
+        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        let current = Arc::clone(&self.current);
+        // Called at each handshake, whether or not the client names the server.
+        acceptor.set_servername_callback(move |ssl, _| {
+            ssl.set_ssl_context(&current.load()).map_err(|_| openssl::ssl::SniError::ALERT_FATAL)
+        });
+        Ok(acceptor)
+    }
+}
+
+fn context(certificate: &Path, key: &Path) -> Result<SslContext, ErrorStack> {
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    acceptor.set_certificate_chain_file(certificate)?;
+    acceptor.set_private_key_file(key, SslFiletype::PEM)?;
+    acceptor.check_private_key()?;
+    Ok(acceptor.build().into_context())
+}

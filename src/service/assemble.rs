@@ -1,0 +1,188 @@
+//! From the configuration to the parts of the service. Each function makes one part; none starts to serve.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::bridge::{Application, Applications, Limits};
+use crate::config::{self, Config, Fault};
+use crate::kafka::settings::Cluster;
+use crate::kafka::watch::Watch;
+use crate::keys::{KeyObserver, KeyRing, Proxy, RefreshResult, Settings, Source, Timing};
+use crate::prepare::event_type::Entity;
+use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
+use crate::server::{Certificate, CertificateFault};
+use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::metrics::Metrics;
+
+/// How many connections may wait to be taken.
+const BACKLOG: i32 = 1024;
+
+/// What the producer adds to a record before it measures it, in bytes.
+const RECORD_OVERHEAD: usize = 512;
+
+/// The rules for one application.
+pub(crate) fn policy(config: &Config, application: &config::Application) -> Policy {
+    let prefix = application.topic_prefix.as_deref().unwrap_or(&config.topics.prefix);
+    let max_message_bytes = cluster(config).max_message_bytes();
+    Policy {
+        application_id: application.id.clone(),
+        instance_id: application.instance_id.clone(),
+        clock_skew: i64::try_from(config.server.clock_skew.as_secs()).unwrap_or(i64::MAX),
+        decryption_keys: application.decryption_keys.clone(),
+        require_encryption: application.require_encryption,
+        passwords: match &application.passwords {
+            config::Passwords::Drop => Passwords::Drop,
+            config::Passwords::Seal(key) => Passwords::Seal(Arc::clone(key)),
+        },
+        skip: application.skip.iter().cloned().collect(),
+        topics: Topics::with_prefix(prefix),
+        mode: match config.topics.event_mode {
+            config::EventMode::Binary => EventMode::Binary,
+            config::EventMode::Structured => EventMode::Structured,
+        },
+        // The configuration has at least one.
+        journal_keys: config.journal.keys.clone(),
+        max_record_bytes: max_message_bytes.saturating_sub(RECORD_OVERHEAD),
+    }
+}
+
+/// How to reach the cluster.
+pub(crate) fn cluster(config: &Config) -> Cluster {
+    Cluster { bootstrap_servers: config.kafka.bootstrap_servers.clone(), properties: config.kafka.properties.clone() }
+}
+
+/// The limits of the HTTP side.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        response_deadline: config.server.response_deadline,
+        max_body: config.server.max_body,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    }
+}
+
+/// How keys are fetched and kept.
+pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings {
+    let observed = config.applications.iter().map(|application| &application.name);
+    let observer =
+        Observer(Arc::clone(metrics), observed.map(|name| (name.clone(), metrics.application(name))).collect());
+    Settings {
+        directory: Some(config.journal.directory.clone()),
+        proxy: Proxy::Environment,
+        timing: Timing::default(),
+        observer: Arc::new(observer),
+    }
+}
+
+/// The applications; those whose keys come from the same source as in `old` keep them.
+pub(super) fn applications(
+    config: &Config,
+    old: Option<&KeyRing>,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> Applications {
+    let sources = config.applications.iter().map(|application| (application.name.clone(), source(&application.jwks)));
+    let keys = match old {
+        Some(old) => old.reload(sources, settings),
+        None => KeyRing::start(sources, settings),
+    };
+    let mut by_name = HashMap::new();
+    for application in &config.applications {
+        let Some(store) = keys.get(&application.name) else { continue };
+        let made = Application {
+            name: application.name.clone(),
+            policy: Arc::new(policy(config, application)),
+            networks: application.allowed_networks.clone(),
+            keys: Arc::clone(store),
+            metrics: metrics.application(&application.name),
+        };
+        by_name.insert(application.name.clone(), Arc::new(made));
+    }
+    Applications { by_name, keys }
+}
+
+/// Where an application's keys come from.
+pub(crate) fn source(jwks: &config::JwksSource) -> Source {
+    match jwks {
+        config::JwksSource::Url { url, ca_file } => Source::Url { url: url.clone(), ca_file: ca_file.clone() },
+        config::JwksSource::File(path) => Source::File(path.clone()),
+    }
+}
+
+/// Watches the cluster by the topic that is always there.
+pub(super) fn watch(cluster: &Cluster, config: &Config, metrics: &Arc<Metrics>) -> Result<Watch, String> {
+    let metrics = Arc::clone(metrics);
+    let topic = Topics::with_prefix(&config.topics.prefix).of(Entity::User).to_string();
+    Watch::start(cluster, &topic, move |available| {
+        metrics.kafka.available.set(i64::from(available));
+        if available {
+            tracing::info!(code = "kafka_available", "Kafka answers");
+        } else {
+            tracing::error!(code = "kafka_away", "Kafka does not answer; events are kept and asked for again");
+        }
+    })
+}
+
+/// The certificate of the callback listener, where there is to be one.
+pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Fault> {
+    let Some(tls) = &config.server.tls else { return Ok(None) };
+    Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
+}
+
+pub(super) fn tls_fault(fault: &CertificateFault) -> Fault {
+    Fault {
+        key: "server.tls".to_owned(),
+        problem: fault.to_string(),
+        remedy: "name a PEM certificate with its chain and the PEM private key that belongs to it".to_owned(),
+    }
+}
+
+pub(super) fn kafka_fault(problem: &str) -> Fault {
+    Fault {
+        key: "kafka.properties".to_owned(),
+        problem: problem.to_owned(),
+        remedy: "correct or remove the property".to_owned(),
+    }
+}
+
+/// Binds a listener at once, so that an occupied address is found before anything else is done.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Error) -> Fault {
+    Fault {
+        key: key.to_owned(),
+        problem: format!("{address} cannot be listened on ({})", error.kind()),
+        remedy: "end the process that holds the address, or choose another address or port".to_owned(),
+    }
+}
+
+/// Makes the journal's directory, where the key sets are kept as well.
+pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
+    std::fs::create_dir_all(&config.journal.directory).map_err(|error| Fault {
+        key: "journal.directory".to_owned(),
+        problem: format!("{} cannot be made ({})", config.journal.directory.display(), error.kind()),
+        remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
+    })
+}
+
+/// Counts the refreshes of key sets.
+struct Observer(Arc<Metrics>, HashMap<String, Arc<ApplicationMetrics>>);
+
+impl KeyObserver for Observer {
+    fn refreshed(&self, application: &str, result: &RefreshResult) {
+        match self.1.get(application) {
+            Some(metrics) => metrics.jwks_refreshed(result.code()),
+            // One that came with a reload.
+            None => self.0.application(application).jwks_refreshed(result.code()),
+        }
+    }
+}

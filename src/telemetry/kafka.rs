@@ -1,0 +1,77 @@
+//! The metrics of the cluster and of the producer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::{GaugeVec, IntCounter, IntGauge, Registry};
+
+use super::metrics::{opts, register};
+use crate::kafka::statistics::ProducerState;
+
+/// What librdkafka tells of itself once a second.
+pub struct KafkaMetrics {
+    /// Whether the cluster answers.
+    pub available: IntGauge,
+    /// How often the producer was replaced.
+    pub producer_recreated: IntCounter,
+    queue_events: IntGauge,
+    queue_events_limit: IntGauge,
+    queue_bytes: IntGauge,
+    queue_bytes_limit: IntGauge,
+    round_trip: GaugeVec,
+    request_timeouts: Total,
+    retries: Total,
+}
+
+/// A counter that follows a total kept elsewhere.
+struct Total {
+    counter: IntCounter,
+    seen: AtomicU64,
+}
+
+impl Total {
+    fn follow(&self, total: u64) {
+        let seen = self.seen.swap(total, Ordering::Relaxed);
+        // A smaller total is that of a new producer, which began at zero.
+        self.counter.inc_by(if total >= seen { total - seen } else { total });
+    }
+}
+
+impl KafkaMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name, help| register(registry, IntGauge::with_opts(opts(name, help))?);
+        let counter = |name, help| register(registry, IntCounter::with_opts(opts(name, help))?);
+        let total =
+            |name, help| Ok::<_, prometheus::Error>(Total { counter: counter(name, help)?, seen: AtomicU64::new(0) });
+        Ok(Self {
+            available: gauge("kafka_available", "Whether the cluster answers.")?,
+            producer_recreated: counter("kafka_producer_recreated_total", "How often the producer was replaced.")?,
+            queue_events: gauge("kafka_queue_events", "Records that wait in the producer.")?,
+            queue_events_limit: gauge("kafka_queue_events_limit", "Records that the producer has room for.")?,
+            queue_bytes: gauge("kafka_queue_bytes", "Bytes that wait in the producer.")?,
+            queue_bytes_limit: gauge("kafka_queue_bytes_limit", "Bytes that the producer has room for.")?,
+            round_trip: register(
+                registry,
+                GaugeVec::new(opts("kafka_broker_rtt_seconds", "Mean round trip to a broker."), &["broker"])?,
+            )?,
+            request_timeouts: total("kafka_request_timeouts_total", "Requests that timed out.")?,
+            retries: total("kafka_retries_total", "Requests that were sent again.")?,
+        })
+    }
+
+    /// Shows the producer's state.
+    pub(crate) fn show(&self, state: &ProducerState) {
+        for (gauge, value) in [
+            (&self.queue_events, state.queue_events),
+            (&self.queue_events_limit, state.queue_events_limit),
+            (&self.queue_bytes, state.queue_bytes),
+            (&self.queue_bytes_limit, state.queue_bytes_limit),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        for (broker, microseconds) in &state.round_trips {
+            self.round_trip.with_label_values(&[&broker.to_string()]).set(*microseconds as f64 / 1e6);
+        }
+        self.request_timeouts.follow(state.request_timeouts);
+        self.retries.follow(state.retries);
+    }
+}

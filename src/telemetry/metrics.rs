@@ -1,0 +1,167 @@
+//! The metrics of the process as a whole, and the registry of all.
+//!
+//! Label sets are closed: nothing that a sender writes can become a label.
+
+use std::sync::Arc;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::application::{ApplicationFamilies, ApplicationMetrics};
+use super::kafka::KafkaMetrics;
+use crate::prepare::event_type::Entity;
+
+/// What every metric's name begins with.
+pub const NAMESPACE: &str = "idaas_bridge";
+
+/// Edges of how long things take, in seconds: from half a millisecond to what IDaaS waits.
+pub(super) const DURATION_EDGES: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0];
+
+/// Edges of how old events are, in seconds: up to a day.
+const AGE_EDGES: [f64; 12] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 21_600.0, 86_400.0];
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    /// Callbacks that are being worked on.
+    pub callbacks_in_flight: IntGauge,
+    /// Events that are on their way to the broker.
+    pub events_in_flight: IntGauge,
+    /// How many of them there is room for.
+    pub events_in_flight_limit: IntGauge,
+    /// Whether callbacks are to be sent here.
+    pub ready: IntGauge,
+    /// Whether the service is shutting down.
+    pub draining: IntGauge,
+    /// Reloads of the configuration, by result.
+    pub config_reloads: IntCounterVec,
+    /// The cluster and the producer.
+    pub kafka: KafkaMetrics,
+    publish_duration: [Histogram; Entity::ALL.len()],
+    event_age: [Histogram; Entity::ALL.len()],
+    families: ApplicationFamilies,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    ///
+    /// # Errors
+    /// The registry's, where a name is taken twice: a fault of this build.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help))?);
+        let build = register(
+            &registry,
+            IntGaugeVec::new(opts("build_info", "The build that runs; always 1."), &["version", "revision"])?,
+        )?;
+        let revision = option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown");
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        let config_reloads = counters(&registry, "config_reloads_total", "Reloads of the configuration.", &["result"])?;
+        for result in ["ok", "failed"] {
+            config_reloads.with_label_values(&[result]);
+        }
+        Ok(Arc::new(Self {
+            callbacks_in_flight: gauge("callbacks_in_flight", "Callbacks that are being worked on.")?,
+            events_in_flight: gauge("events_in_flight", "Events on their way to the broker.")?,
+            events_in_flight_limit: gauge("events_in_flight_limit", "Events there is room for.")?,
+            ready: gauge("ready", "Whether callbacks are to be sent here.")?,
+            draining: gauge("draining", "Whether the service is shutting down.")?,
+            config_reloads,
+            kafka: KafkaMetrics::new(&registry)?,
+            publish_duration: by_entity(
+                &registry,
+                "publish_duration_seconds",
+                "From the hand-over to the producer to the broker's confirmation.",
+                &DURATION_EDGES,
+            )?,
+            event_age: by_entity(
+                &registry,
+                "event_age_seconds",
+                "From eventTime to the broker's confirmation.",
+                &AGE_EDGES,
+            )?,
+            families: ApplicationFamilies::new(&registry)?,
+            registry,
+        }))
+    }
+
+    /// The metrics of an application, under its configured name; `unknown` is for callbacks to no application.
+    #[must_use]
+    pub fn application(&self, name: &str) -> Arc<ApplicationMetrics> {
+        Arc::new(self.families.of(name))
+    }
+
+    /// How long the broker takes to confirm an entity's record, in seconds.
+    pub(crate) fn publish_duration(&self, entity: Entity) -> &Histogram {
+        pick(&self.publish_duration, entity)
+    }
+
+    /// How old an entity's events are when they are confirmed, in seconds.
+    pub(crate) fn event_age(&self, entity: Entity) -> &Histogram {
+        pick(&self.event_age, entity)
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        // Encoding to a string fails only for a family without metrics, which is left out before.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+pub(super) fn pick<T>(all: &[T; Entity::ALL.len()], entity: Entity) -> &T {
+    let [user, organizational_unit, group, connectivity, unclassified, dead_letter, credential] = all;
+    match entity {
+        Entity::User => user,
+        Entity::OrganizationalUnit => organizational_unit,
+        Entity::Group => group,
+        Entity::Connectivity => connectivity,
+        Entity::Unclassified => unclassified,
+        Entity::DeadLetter => dead_letter,
+        Entity::Credential => credential,
+    }
+}
+
+fn by_entity(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    edges: &[f64],
+) -> Result<[Histogram; Entity::ALL.len()], prometheus::Error> {
+    let family = histograms(registry, name, help, edges, &["entity"])?;
+    Ok(Entity::ALL.map(|entity| family.with_label_values(&[entity.name()])))
+}
+
+pub(super) fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+pub(super) fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(registry, IntCounterVec::new(opts(name, help), labels)?)
+}
+
+pub(super) fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    edges: &[f64],
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(edges.to_vec());
+    register(registry, HistogramVec::new(opts, labels)?)
+}

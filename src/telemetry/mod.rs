@@ -1,0 +1,6 @@
+//! What operators see: metrics and log lines. No other place names a metric.
+
+pub mod application;
+pub mod kafka;
+pub mod logs;
+pub mod metrics;

@@ -1,0 +1,289 @@
+//! What is shipped for deployment fits the program: its configurations load, its files and variables exist, its alerts
+//! ask for metrics that there are, and whoever stops the process waits long enough.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use idaas_bridge::config::{Config, PREFIX, Surroundings};
+use idaas_bridge::jose::jws::SigningKey;
+
+/// The metrics of idaas-bridge, without their prefix.
+const METRICS: &[&str] = &[
+    "build_info",
+    "callback_duration_seconds",
+    "callbacks_in_flight",
+    "callbacks_total",
+    "config_reloads_total",
+    "conflicting_fields_total",
+    "dead_letters_total",
+    "decryptions_total",
+    "draining",
+    "event_age_seconds",
+    "events_answered_total",
+    "events_duplicate_total",
+    "events_in_flight",
+    "events_in_flight_limit",
+    "events_published_total",
+    "events_received_total",
+    "journal_bytes",
+    "journal_events",
+    "journal_limit_bytes",
+    "journal_oldest_seconds",
+    "journal_refused_total",
+    "journal_replayed_total",
+    "jwks_age_seconds",
+    "jwks_keys",
+    "jwks_refreshes_total",
+    "kafka_available",
+    "kafka_broker_rtt_seconds",
+    "kafka_producer_recreated_total",
+    "kafka_queue_bytes",
+    "kafka_queue_bytes_limit",
+    "kafka_queue_events",
+    "kafka_queue_events_limit",
+    "kafka_request_timeouts_total",
+    "kafka_retries_total",
+    "last_event_timestamp_seconds",
+    "malformed_fields_total",
+    "publish_duration_seconds",
+    "quarantine_callbacks",
+    "ready",
+    "unknown_fields_total",
+];
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Loads a configuration with its secrets made up by the names of their files.
+fn load(text: &str, variables: BTreeMap<String, String>) -> Config {
+    let read = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(match name.as_str() {
+            "kafka.password" => b"hush\n".to_vec(),
+            "jwks.json" => SigningKey::generate("one").unwrap().to_jwks().to_string().into_bytes(),
+            certificate if certificate.ends_with(".crt") || certificate.ends_with(".pem") => {
+                b"-----BEGIN CERTIFICATE-----\n".to_vec()
+            }
+            key if key.ends_with(".key") => {
+                let digit = name.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte)) % 16;
+                format!("{digit:x}").repeat(64).into_bytes()
+            }
+            _ => return Err(std::io::ErrorKind::NotFound.into()),
+        })
+    };
+    let around = Surroundings { directory: Path::new("/etc/idaas-bridge"), variables, read: &read };
+    Config::parse(text, &around).unwrap_or_else(|faults| {
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        panic!("{}", faults.join("\n"))
+    })
+}
+
+const EXAMPLES: [&str; 3] =
+    ["deploy/bridge.example.toml", "deploy/bridge.minimal.toml", "deploy/kubernetes/bridge.toml"];
+
+#[test]
+fn every_example_configuration_loads_without_a_warning() {
+    for path in EXAMPLES {
+        let config = load(&text(path), BTreeMap::new());
+        assert!(config.warnings.is_empty(), "{path}: {:?}", config.warnings);
+    }
+}
+
+#[test]
+fn every_configuration_that_is_shipped_is_among_the_examples() {
+    let shipped: BTreeSet<_> = files(&repository("deploy"))
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    assert_eq!(shipped, EXAMPLES.iter().map(|path| repository(path)).collect());
+}
+
+#[test]
+fn the_complete_example_shows_the_defaults_as_they_are() {
+    let example = load(&text("deploy/bridge.example.toml"), BTreeMap::new());
+    let default = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new());
+    assert_eq!(example.server, default.server);
+    assert_eq!(example.topics, default.topics);
+    assert_eq!(example.log, default.log);
+    assert_eq!(example.journal.directory, default.journal.directory);
+    assert_eq!(example.journal.max_size, default.journal.max_size);
+    assert_eq!(example.applications[0].require_encryption, default.applications[0].require_encryption);
+}
+
+#[test]
+fn what_is_commented_out_in_the_complete_example_is_valid_as_well() {
+    let whole: String = text("deploy/bridge.example.toml")
+        .lines()
+        .filter(|line| !line.starts_with("passwords"))
+        .map(|line| match line.strip_prefix("# ") {
+            Some(key) if key.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) => format!("{key}\n"),
+            Some(_) | None => format!("{line}\n"),
+        })
+        .collect();
+    let config = load(&whole.replace("credential_key", "passwords = \"seal\"\ncredential_key"), BTreeMap::new());
+    assert!(config.server.tls.is_some());
+    assert_eq!(config.applications[0].topic_prefix.as_deref(), Some("idaas-workforce"));
+}
+
+#[test]
+fn the_minimal_example_has_at_most_a_dozen_lines() {
+    assert!(text("deploy/bridge.minimal.toml").lines().count() <= 12);
+}
+
+/// The variables that docker-compose.yml sets for the bridge, with the defaults of `${NAME:-default}`.
+fn compose_variables() -> BTreeMap<String, String> {
+    let compose = text("docker-compose.yml");
+    let settings = compose.lines().filter_map(|line| line.trim().strip_prefix(PREFIX)?.split_once(": "));
+    settings
+        .map(|(name, value)| {
+            let value = value.trim_matches('"');
+            let value = value
+                .strip_prefix("${")
+                .and_then(|value| value.strip_suffix('}')?.split_once(":-"))
+                .map_or(value, |(_, default)| default);
+            (format!("{PREFIX}{name}"), value.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn every_variable_in_the_compose_file_is_a_real_key_and_takes_effect() {
+    let variables = compose_variables();
+    assert!(variables.len() >= 5);
+    let config = load(&text("deploy/bridge.minimal.toml"), variables);
+    assert_eq!(config.kafka.bootstrap_servers, ["kafka-1:19092", "kafka-2:19092", "kafka-3:19092"]);
+    assert_eq!(config.server.admin_listen.to_string(), "0.0.0.0:9090");
+    assert!(config.topics.create);
+}
+
+#[test]
+fn every_path_in_the_compose_file_exists_and_every_volume_is_declared() {
+    let compose = text("docker-compose.yml");
+    let (services, declared) = compose.split_once("\nvolumes:\n").unwrap();
+    let declared: BTreeSet<_> = declared.lines().map(|line| line.trim().trim_end_matches(':')).collect();
+    let mounts = services.split(|c: char| c.is_whitespace() || "[]\"".contains(c)).filter_map(|word| {
+        word.split_once(":/").map(|(source, _)| source).filter(|source| {
+            let local = source.starts_with("./");
+            local || source.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        })
+    });
+    let mut used = BTreeSet::new();
+    for source in mounts.filter(|source| *source != "http") {
+        if source.starts_with("./") {
+            assert!(repository(source).is_file(), "{source}");
+        } else {
+            assert!(declared.contains(source), "{source} is no declared volume");
+            used.insert(source);
+        }
+    }
+    assert_eq!(used, declared, "volumes that nobody uses");
+    for dockerfile in services.lines().filter_map(|line| line.trim().strip_prefix("dockerfile: ")) {
+        assert!(repository(dockerfile).is_file(), "{dockerfile}");
+    }
+}
+
+#[test]
+fn the_image_is_built_from_files_that_exist_and_reach_the_build() {
+    let admitted = text("deploy/Dockerfile.dockerignore");
+    let admitted: BTreeSet<_> = admitted.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let dockerfile = text("deploy/Dockerfile");
+    for line in dockerfile.lines().filter(|line| line.starts_with("COPY") && !line.contains("--from=")) {
+        let source = line.split_whitespace().find(|word| *word != "COPY" && !word.starts_with("--")).unwrap();
+        assert!(repository(source).exists(), "{source}");
+        assert!(source == "." || admitted.contains(source), "{source} is kept from the build");
+    }
+    for source in files(&repository("src")).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "rs"))
+    {
+        let code = std::fs::read_to_string(&source).unwrap();
+        for included in ["include_str!(\"", "include_bytes!(\""].iter().flat_map(|start| code.split(start).skip(1)) {
+            let path = source.parent().unwrap().join(included.split('"').next().unwrap());
+            let path = path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let inside = path.strip_prefix(repository("").canonicalize().unwrap()).unwrap().to_owned();
+            let top = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+            assert!(admitted.contains(top.as_str()), "{} is kept from the build", inside.display());
+        }
+    }
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn whoever_stops_the_bridge_waits_longer_than_its_drain() {
+    let seconds = |path: &str, key: &str| {
+        let found = text(path);
+        let value = found.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap_or_else(|| panic!("{path}"));
+        let digits: String = value.trim().chars().take_while(char::is_ascii_digit).collect();
+        Duration::from_secs(digits.parse().unwrap())
+    };
+    let drain = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new()).server.drain_timeout;
+    assert!(seconds("docker-compose.yml", "stop_grace_period:") > drain);
+    assert!(seconds("deploy/systemd/idaas-bridge.service", "TimeoutStopSec=") > drain);
+    let pause = seconds("deploy/kubernetes/statefulset.yaml", "sleep: { seconds:");
+    assert!(seconds("deploy/kubernetes/statefulset.yaml", "terminationGracePeriodSeconds:") > drain + pause);
+}
+
+#[test]
+fn alerts_ask_only_for_metrics_that_there_are() {
+    for path in ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml"] {
+        let rules = text(path);
+        let mut asked = 0;
+        for rest in rules.split("idaas_bridge_").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let metric = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(&name);
+            assert!(METRICS.contains(&metric), "{path}: idaas_bridge_{name} is no metric");
+            asked += 1;
+        }
+        assert!(asked > 10, "{path}");
+    }
+}
+
+#[test]
+fn every_alert_has_a_severity_a_summary_an_action_and_a_test() {
+    let tests = text("deploy/prometheus/alerts_test.yml");
+    for rule in text("deploy/prometheus/alerts.yml").split("- alert: ").skip(1) {
+        let name = rule.lines().next().unwrap();
+        for part in ["severity: ", "summary: ", "action: "] {
+            assert!(rule.contains(part), "{name} has no {part}");
+        }
+        assert!(tests.contains(&format!("\"{name}\"")), "{name} has no test");
+    }
+}
+
+#[test]
+fn the_health_check_of_the_image_passes_only_where_livez_answers_200() {
+    for (answer, healthy) in [("200 OK", true), ("503 Service Unavailable", false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let server = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let mut request = [0; 512];
+            let length = peer.read(&mut request).unwrap();
+            write!(peer, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let status = Command::new("bash").arg(repository("deploy/healthcheck")).arg(port).status().unwrap();
+        assert_eq!(status.success(), healthy, "{answer}");
+        assert!(server.join().unwrap().starts_with("GET /livez HTTP/1.1\r\n"));
+    }
+}
+
+#[test]
+fn the_health_check_of_the_image_fails_where_nobody_listens() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    let output = Command::new("bash").arg(repository("deploy/healthcheck")).arg(port).output().unwrap();
+    assert!(!output.status.success());
+}

@@ -1,0 +1,17 @@
+//! The integration tests: one binary, so that there is one link step, whatever the number of tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as the tests do"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod deploy;
+mod foreign_fixtures;
+mod keys;
+mod real_kafka;
+mod schemas;

@@ -1,0 +1,10 @@
+//! What several tests share: judges of records and of schemas, brokers to run against, readers of what was published.
+
+pub(crate) mod compatibility;
+pub(crate) mod conformance;
+pub(crate) mod passwords;
+pub(crate) mod real_kafka;
+pub(crate) mod record;
+pub(crate) mod records;
+pub(crate) mod rules;
+pub(crate) mod validators;

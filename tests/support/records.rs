@@ -1,0 +1,146 @@
+//! Reads back what stands on a broker, real or mock, without a consumer group.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+/// After this long, a reader gives up and fails its test. No test should come near it.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// One record as a consumer gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    /// Name and value, in the record's order; a header without a value has an empty one.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) value: Vec<u8>,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: Option<i64>,
+}
+
+impl Seen {
+    /// The first header of that name, as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).and_then(|(_, value)| std::str::from_utf8(value).ok())
+    }
+}
+
+/// When a reader has read enough.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// Everything that stood there when the reading began.
+    HighWatermarks,
+    /// That many records, waiting for those that are still to come.
+    Count(usize),
+}
+
+/// Reads `topics` from their beginning, and returns the records sorted by topic, partition and offset.
+pub(crate) fn consume_all(bootstrap_servers: &str, topics: &[&str], until: Until) -> Vec<Seen> {
+    consume_all_as(ClientConfig::new().set("bootstrap.servers", bootstrap_servers), topics, until)
+}
+
+/// As [`consume_all`], with the client properties of `client` (a login, for instance).
+pub(crate) fn consume_all_as(client: &ClientConfig, topics: &[&str], until: Until) -> Vec<Seen> {
+    let give_up = Instant::now() + GIVE_UP;
+    let consumer: BaseConsumer = client
+        .clone()
+        // A group is required by the client and never used: partitions are assigned, offsets not committed.
+        .set("group.id", "idaas-bridge-tests")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "50")
+        .set("reconnect.backoff.max.ms", "200")
+        .create()
+        .unwrap();
+    let ends = ends(&consumer, topics);
+    let mut assignment = TopicPartitionList::new();
+    for ((topic, partition), (low, high)) in &ends {
+        if matches!(until, Until::Count(_)) || low < high {
+            assignment.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
+        }
+    }
+    consumer.assign(&assignment).unwrap();
+
+    let mut open: HashMap<_, _> =
+        ends.into_iter().filter(|(_, (low, high))| low < high).map(|(place, (_, high))| (place, high)).collect();
+    let mut seen = Vec::new();
+    let enough = |seen: &Vec<Seen>, open: &HashMap<(String, i32), i64>| match until {
+        Until::HighWatermarks => open.is_empty(),
+        Until::Count(count) => seen.len() >= count,
+    };
+    while !enough(&seen, &open) {
+        assert!(Instant::now() < give_up, "{} records came, not {until:?}; unread: {open:?}", seen.len());
+        // Errors here pass (a broker that is away); what does not pass ends at the time limit.
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            let record = record(&message);
+            let place = (record.topic.clone(), record.partition);
+            if open.get(&place).is_some_and(|high| record.offset + 1 >= *high) {
+                open.remove(&place);
+            }
+            seen.push(record);
+        }
+    }
+    seen.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+    seen
+}
+
+/// The lowest and the next offset of each partition.
+fn ends(consumer: &BaseConsumer, topics: &[&str]) -> HashMap<(String, i32), (i64, i64)> {
+    let mut ends = HashMap::new();
+    for topic in topics {
+        let partitions = retry(|| {
+            let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).map_err(|e| e.to_string())?;
+            let topic = metadata.topics().first().ok_or("no such topic")?;
+            match (topic.error(), topic.partitions().len()) {
+                (None, count) if count > 0 => Ok(count),
+                (error, _) => Err(format!("{}: {error:?}", topic.name())),
+            }
+        });
+        for partition in 0..i32::try_from(partitions).unwrap() {
+            let (low, high) = retry(|| {
+                consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_err(|e| format!("{topic}: {e}"))
+            });
+            ends.insert(((*topic).to_owned(), partition), (low, high));
+        }
+    }
+    ends
+}
+
+/// Repeats `attempt` until it succeeds; fails the test when it never does.
+pub(crate) fn retry<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let give_up = Instant::now() + GIVE_UP;
+    loop {
+        match attempt() {
+            Ok(value) => return value,
+            Err(error) => assert!(Instant::now() < give_up, "gave up after {GIVE_UP:?}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Seen {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    Seen {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        headers: headers.map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect(),
+        value: message.payload().unwrap_or_default().to_vec(),
+        timestamp: message.timestamp().to_millis(),
+    }
+}
+
+/// A client that says nothing about the brokers that a test takes away on purpose.
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
+}
