@@ -3,12 +3,13 @@
 pub mod serve;
 pub mod simulate;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::Fault;
+use crate::simulate::show::Colour;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,16 @@ enum Command {
 pub fn main() -> ExitCode {
     match Program::parse().command {
         Command::Serve(arguments) => serve::run(&arguments).into(),
-        Command::Simulate(arguments) => simulate::run(arguments, &mut std::io::stdout(), &mut std::io::stderr()),
+        Command::Simulate(arguments) => {
+            simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut std::io::stderr()).into()
+        }
     }
+}
+
+/// Whether results are coloured: on a terminal, unless its user wants none (`NO_COLOR`).
+fn colour() -> Colour {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stdout().is_terminal() && !unwanted { Colour::On } else { Colour::Off }
 }
 
 /// Shows what is wrong with the configuration, on stderr.

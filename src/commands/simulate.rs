@@ -4,7 +4,6 @@ mod screen;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -12,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
 use self::screen::{FEW, Screen};
+use super::Exit;
 use crate::simulate::events::{Event, Generator};
 use crate::simulate::fault::Fault;
 use crate::simulate::keys_dir;
@@ -22,9 +22,6 @@ use crate::simulate::redelivery::Schedule;
 use crate::simulate::run::{self, Plan, Source};
 use crate::simulate::sender::Sender;
 use crate::simulate::show::Colour;
-
-/// Bad arguments, or a directory that cannot be used.
-const EXIT_USAGE: u8 = 2;
 
 /// Arguments of `simulate`.
 #[derive(Debug, Args)]
@@ -115,14 +112,14 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// Runs the command: results to `out`, in colour where it is a terminal that wants it; progress and faults to `err`. Makes a runtime of its own, so it must not be
 /// called from within one.
-pub fn run(arguments: SimulateArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+pub fn run(arguments: &SimulateArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match execute(&arguments.command, colour, out, err) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(true) => Exit::Fine,
+        Ok(false) => Exit::Failed,
         Err(problem) => {
             // Where even this cannot be written, the exit code has to do.
             let _ = writeln!(err, "idaas-bridge simulate: {problem}");
-            ExitCode::from(EXIT_USAGE)
+            Exit::Misconfigured
         }
     }
 }
