@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -15,7 +16,10 @@ pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 impl<'a> Members<'a> {
     /// Reads an object. `None` where `text` is anything else.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        serde_json::from_str(text).ok().or_else(|| {
+            let lenient: LenientMembers<'a> = serde_json::from_str(text).ok()?;
+            Some(Self(lenient.0))
+        })
     }
 
     /// Whether a name stands in it twice, so that two readers could see two different objects.
@@ -37,37 +41,69 @@ impl<'a> Members<'a> {
     }
 }
 
+/// The same of an object one of whose names is no Unicode.
+struct LenientMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
+        deserializer.deserialize_map(Object::<Name<'de>>(PhantomData)).map(Self)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de> Deserialize<'de> for LenientMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object::<LenientName<'de>>(PhantomData)).map(Self)
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(16);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
+/// Takes an object's members, each name as an `N`.
+struct Object<N>(PhantomData<N>);
+
+impl<'de, N: Deserialize<'de> + Into<Cow<'de, str>>> Visitor<'de> for Object<N> {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(16);
+        while let Some((name, value)) = map.next_entry::<N, _>()? {
+            members.push((name.into(), value));
         }
-        deserializer.deserialize_map(Object)
+        Ok(members)
     }
 }
 
 struct Name<'a>(Cow<'a, str>);
 
+struct LenientName<'a>(Cow<'a, str>);
+
 impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(Text).map(Name)
+        deserializer.deserialize_str(Text).map(Self)
     }
 }
 
-/// Takes a JSON string as bytes, which is the form in which `serde_json` lets half a surrogate pair through.
+impl<'de> Deserialize<'de> for LenientName<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(Text).map(Self)
+    }
+}
+
+impl<'a> From<Name<'a>> for Cow<'a, str> {
+    fn from(name: Name<'a>) -> Self {
+        name.0
+    }
+}
+
+impl<'a> From<LenientName<'a>> for Cow<'a, str> {
+    fn from(name: LenientName<'a>) -> Self {
+        name.0
+    }
+}
+
+/// Takes a JSON string as text, or as bytes, the form in which `serde_json` lets half a surrogate pair through.
 struct Text;
 
 impl<'de> Visitor<'de> for Text {
@@ -100,7 +136,8 @@ pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     if !json.starts_with('"') {
         return None;
     }
-    serde_json::Deserializer::from_str(json).deserialize_bytes(Text).ok()
+    let sound = serde_json::Deserializer::from_str(json).deserialize_str(Text);
+    sound.or_else(|_| serde_json::Deserializer::from_str(json).deserialize_bytes(Text)).ok()
 }
 
 /// The elements of a JSON array, unread. `None` where the value is no array.
