@@ -1,6 +1,9 @@
 //! Everything that meets Kafka: no other place knows the `rdkafka` crate.
 
+pub mod administrator;
 pub mod producer;
 pub mod settings;
 pub mod statistics;
+pub mod topics;
+pub mod trouble;
 pub mod watch;
