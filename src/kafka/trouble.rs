@@ -148,7 +148,7 @@ impl Listener {
         Away { troubles: self.heard.lock().troubles.clone() }
     }
 
-    fn hear(&self, code: RDKafkaErrorCode, reason: &str) {
+    pub(super) fn hear(&self, code: RDKafkaErrorCode, reason: &str) {
         let mut heard = self.heard.lock();
         if code == RDKafkaErrorCode::AllBrokersDown {
             heard.all_down = true;
