@@ -58,6 +58,8 @@ pub fn writing(cluster: &Cluster, topics: &[(&str, usize)], limit: Duration) -> 
         .set(MAX_MESSAGE_BYTES, (largest + 4 * EXCESS).to_string())
         // A record of nothing but zeros would shrink below every limit.
         .set("compression.type", "none")
+        // An answer is wanted, not a record that is taken in the end.
+        .set("message.send.max.retries", "2")
         .set("batch.num.messages", "1");
     let context = Context::default();
     let producer =
