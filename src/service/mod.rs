@@ -1,6 +1,7 @@
 //! The life of the service: start, reload, drain, end. The order of things stands here, and nothing else.
 
 pub(crate) mod assemble;
+mod topics;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl Service {
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
         let admin = serve_admin(admin, Arc::clone(&bridge)).map_err(failed)?;
-        warm_up(Arc::clone(&bridge));
+        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             listen = %config.server.listen,
@@ -129,6 +130,8 @@ impl Service {
             certificate.reload(&tls.certificate, &tls.key).map_err(|fault| vec![assemble::tls_fault(&fault)])?;
         }
         self.bridge.replace_applications(applications);
+        // An application may have come with a prefix of its own.
+        tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
         self.config = config;
         Ok(())
     }
@@ -183,14 +186,19 @@ fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, Start
         .map_err(|error| StartFault::Configuration(vec![assemble::listen_fault(key, address, &error)]))
 }
 
-/// Warms the producer up in the background.
-fn warm_up(bridge: Arc<Bridge>) {
+/// Warms the producer up in the background, and sees to the topics.
+fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.producer().warm_up(WARM_UP)).await;
-        if !matches!(known, Ok(Some(_))) {
+        let answers = matches!(known, Ok(Some(_)));
+        if !answers {
             tracing::warn!(code = "not_warm", "Kafka did not answer at the start; going on without");
         }
+        let seen_to = answers && Arc::clone(&care).attempt().await;
         bridge.warmed_up();
+        if !seen_to {
+            care.persist(bridge).await;
+        }
     });
 }
