@@ -1,15 +1,18 @@
 //! The life of the service: start, reload, drain, end. The order of things stands here, and nothing else.
+//!
+//! What it is told to do comes from outside, so that signals are one way of telling and not the only one.
 
 pub(crate) mod assemble;
 mod topics;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::bridge::Bridge;
@@ -39,15 +42,22 @@ pub struct Service {
     admin: ServerHandle,
     certificate: Option<Certificate>,
     key_settings: crate::keys::Settings,
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
     _watch: Watch,
-    signals: Signals,
 }
 
-struct Signals {
-    end: Signal,
-    interrupt: Signal,
-    reload: Signal,
+/// What a running service is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Take a changed configuration over.
+    Reload,
+    /// Drain and end; a second time: do not wait any longer.
+    End,
 }
+
+/// Where orders come from.
+pub type Orders = mpsc::UnboundedReceiver<Order>;
 
 impl Service {
     /// Starts everything. The service takes callbacks when this returns; it is ready once it has its keys and the
@@ -56,11 +66,13 @@ impl Service {
     /// # Errors
     /// [`StartFault`], with everything undone.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
-        let signals = Signals::catch().map_err(|error| StartFault::Failed(format!("no signals: {error}")))?;
         let certificate = assemble::certificate(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
         assemble::journal_directory(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let failed = |error: std::io::Error| StartFault::Failed(error.to_string());
+        let listen = callbacks.local_addr().map_err(failed)?;
+        let admin_listen = admin.local_addr().map_err(failed)?;
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = assemble::cluster(&config);
         let dispatcher = Dispatcher::start(&cluster, config.server.max_in_flight_events, Arc::clone(&metrics))
@@ -69,7 +81,6 @@ impl Service {
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         let watch = assemble::watch(&cluster, &config, &metrics).map_err(StartFault::Failed)?;
-        let failed = |error: std::io::Error| StartFault::Failed(error.to_string());
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
@@ -77,25 +88,45 @@ impl Service {
         warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            listen = %config.server.listen,
-            admin_listen = %config.server.admin_listen,
+            %listen,
+            %admin_listen,
             applications = config.applications.len(),
             "idaas-bridge takes callbacks"
         );
         let path = path.to_owned();
-        Ok(Self { path, config, bridge, callbacks, admin, certificate, key_settings, _watch: watch, signals })
+        Ok(Self {
+            path,
+            config,
+            bridge,
+            callbacks,
+            admin,
+            certificate,
+            key_settings,
+            listen,
+            admin_listen,
+            _watch: watch,
+        })
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains. Says whether everything was confirmed.
-    pub async fn run(mut self) -> bool {
-        loop {
-            tokio::select! {
-                _ = self.signals.reload.recv() => self.reload().await,
-                _ = self.signals.end.recv() => break,
-                _ = self.signals.interrupt.recv() => break,
-            }
+    /// Where callbacks are taken, with the port that the system gave where the configuration says 0.
+    #[must_use]
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where metrics and health are served, likewise.
+    #[must_use]
+    pub const fn admin_listen(&self) -> SocketAddr {
+        self.admin_listen
+    }
+
+    /// Runs until it is told to end, then drains. Says whether everything was confirmed.
+    pub async fn run(mut self, mut orders: Orders) -> bool {
+        // Whoever can give no more orders has no more use for the service.
+        while let Some(Order::Reload) = orders.recv().await {
+            self.reload().await;
         }
-        self.drain().await
+        self.drain(orders).await
     }
 
     /// Takes a changed configuration over, or leaves everything as it is.
@@ -137,7 +168,7 @@ impl Service {
     }
 
     /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied.
-    async fn drain(mut self) -> bool {
+    async fn drain(self, orders: Orders) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
         tracing::info!(code = "draining", "shutting down; what is being worked on is finished");
@@ -156,8 +187,7 @@ impl Service {
                     tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
                 }
             }
-            _ = self.signals.end.recv() => tracing::warn!(code = "second_signal", "not waiting any longer"),
-            _ = self.signals.interrupt.recv() => tracing::warn!(code = "second_signal", "not waiting any longer"),
+            () = told_again(orders) => tracing::warn!(code = "second_signal", "not waiting any longer"),
         }
         let dispatcher = Arc::clone(&self.bridge.dispatcher);
         let rest = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(100));
@@ -171,17 +201,35 @@ impl Service {
     }
 }
 
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            end: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            reload: signal(SignalKind::hangup())?,
-        })
+/// Waits until the end is ordered again; for ever where it is not.
+async fn told_again(mut orders: Orders) {
+    while let Some(order) = orders.recv().await {
+        if order == Order::End {
+            return;
+        }
     }
+    std::future::pending().await
 }
 
-fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, StartFault> {
+/// The process's signals as orders: SIGTERM and SIGINT end, SIGHUP reloads. From now on they do nothing else.
+///
+/// # Errors
+/// The operating system's.
+pub fn signals() -> std::io::Result<Orders> {
+    let (give, orders) = mpsc::unbounded_channel();
+    let kinds = [
+        (SignalKind::terminate(), Order::End),
+        (SignalKind::interrupt(), Order::End),
+        (SignalKind::hangup(), Order::Reload),
+    ];
+    for (kind, order) in kinds {
+        let (mut caught, give): (Signal, _) = (signal(kind)?, give.clone());
+        tokio::spawn(async move { while caught.recv().await.is_some() && give.send(order).is_ok() {} });
+    }
+    Ok(orders)
+}
+
+fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
     assemble::bind(address)
         .map_err(|error| StartFault::Configuration(vec![assemble::listen_fault(key, address, &error)]))
 }

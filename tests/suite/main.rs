@@ -14,4 +14,5 @@ mod deploy;
 mod foreign_fixtures;
 mod keys;
 mod real_kafka;
+mod refusals;
 mod schemas;
