@@ -70,7 +70,6 @@ pub fn main() -> ExitCode {
         }
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Topics(arguments) => topics::run(&arguments).into(),
-        Command::Simulate(arguments) => simulate::run(arguments, &mut std::io::stdout(), &mut std::io::stderr()),
         Command::Inspect(arguments) => inspect::run(&arguments).into(),
         Command::Tail(arguments) => tail::run(&arguments).into(),
         Command::Schema(arguments) => schema::run(&arguments).into(),
