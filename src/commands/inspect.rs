@@ -28,8 +28,10 @@ use crate::service::assemble;
 #[command(after_help = "Examples:\n  idaas-bridge inspect --config bridge.toml capture.json\n  \
     idaas-bridge inspect --config bridge.toml --at 2026-01-15T08:00:00Z capture.json\n  \
     pbpaste | idaas-bridge inspect --config bridge.toml -\n\n\
-    A capture is the body as IDaaS sent it: {\"event\":\"eyJ…\"}. Tokens live for 30 minutes: judge an old one with --at.\n\
-    Exit code: 0 it would be accepted, 1 it would be refused, 2 the configuration or the arguments are wrong.")]
+    A capture is the body as IDaaS sent it: {\"event\":\"eyJ…\"}.\n\
+    Tokens live for 30 minutes: judge an old one with --at.\n\
+    Exit code: 0 it would be accepted, 1 it would be refused,\n\
+    2 the configuration or the arguments are wrong.")]
 pub struct InspectArguments {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]

@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge topics --config bridge.toml\n  \
     idaas-bridge topics --config bridge.toml --create\n\n\
-    Exit code: 0 all topics are as they should be, 1 one is missing or wrong, or Kafka does not answer,\n\
-    2 the configuration is wrong. A topic that is there is never changed.")]
+    Exit code: 0 all topics are as they should be, 1 one is missing or wrong,\n\
+    or Kafka does not answer, 2 the configuration is wrong. A topic that is there is never changed.")]
 pub struct TopicsArguments {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]

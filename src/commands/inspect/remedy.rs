@@ -38,7 +38,16 @@ pub(super) const fn step(refusal: Refusal) -> Step {
     }
 }
 
-/// What to do about it.
+/// What is wrong, in words.
+pub(super) const fn problem(refusal: Refusal) -> &'static str {
+    // The service would fetch the keys anew; here they have just been fetched.
+    if matches!(refusal, Refusal::UnknownKey) {
+        return "The token names a key that is not in the application's key set.";
+    }
+    refusal.description()
+}
+
+/// What to do about it, in a sentence without its full stop.
 pub(super) const fn remedy(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Malformed => {

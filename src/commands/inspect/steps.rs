@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::captured::Captured;
 use super::pretty::{Strings, pretty};
-use super::remedy::{Step, remedy, step};
+use super::remedy::{Step, problem, remedy, step};
 use crate::commands::Exit;
 use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
 use crate::config::Application;
@@ -47,7 +47,7 @@ impl Screen<'_> {
             Ok(plaintext) => plaintext,
             Err(refusal) => {
                 let keys = self.policy.decryption_keys.len();
-                self.step("decryption", Some(refusal), &format!("none of the {keys} decryption_keys opened it"))?;
+                self.step("decryption", Some(refusal), &format!("decryption_keys in the configuration: {keys}"))?;
                 return self.refused(refusal);
             }
         };
@@ -71,6 +71,7 @@ impl Screen<'_> {
     fn frame(&mut self, body: &[u8], captured: &Captured, failed: Option<Refusal>) -> io::Result<()> {
         let at = |wanted: Step| failed.filter(|refusal| step(*refusal) == wanted);
         let Application { name, id, .. } = self.application;
+        self.value("judged as of", &readable(self.at.div_euclid(1000)))?;
         self.value("application", &format!("{name} ({id})"))?;
         let token = captured
             .token
@@ -83,7 +84,7 @@ impl Screen<'_> {
         if failed.is_none_or(|refusal| step(refusal) >= Step::Signature) {
             let known: Vec<_> = self.keys.key_ids().collect();
             let words = match at(Step::Signature) {
-                Some(_) => format!("does not hold; {} has the keys {}", self.source, known.join(", ")),
+                Some(_) => format!("the keys of {} are {}", self.source, known.join(", ")),
                 None => format!("holds, by key {}", captured.key_id().unwrap_or_default()),
             };
             self.step("signature", at(Step::Signature), &words)?;
@@ -118,9 +119,8 @@ impl Screen<'_> {
     fn time(&self, seconds: i64) -> String {
         let apart = seconds.saturating_sub(self.at.div_euclid(1000));
         let span = humantime::format_duration(std::time::Duration::from_secs(apart.unsigned_abs()));
-        let relation = if apart < 0 { "before" } else { "after" };
-        let time = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());
-        format!("{} ({span} {relation} the time it is judged by)", time.unwrap_or_else(|| seconds.to_string()))
+        let relation = if apart < 0 { "earlier" } else { "later" };
+        format!("{} ({span} {relation})", readable(seconds))
     }
 
     fn opened(&mut self, plaintext: &Plaintext) -> io::Result<()> {
@@ -177,13 +177,20 @@ impl Screen<'_> {
             writeln!(self.out, "  {} {name}: {value}", styled(QUIET, "header"))?;
         }
         let value = String::from_utf8_lossy(&record.value);
-        let value = record_value(&value);
+        // The sealed password of a credential is masked as well: it is of no use to a reader.
+        let value = pretty(&value, Strings::Folded, 2).unwrap_or_default();
         writeln!(self.out, "  {} {value}", styled(QUIET, "value"))
     }
 
     fn refused(&mut self, refusal: Refusal) -> io::Result<Exit> {
         let verdict = styled(BAD, format_args!("refused: {} (status {})", refusal.code(), refusal.status()));
-        writeln!(self.out, "\n{verdict}\n  {}\n  {}.", refusal.description(), remedy(refusal))?;
+        writeln!(
+            self.out,
+            "\n{verdict}\n{}\n{} {}.",
+            problem(refusal),
+            styled(HEADING, "What to do:"),
+            remedy(refusal)
+        )?;
         Ok(Exit::Failed)
     }
 
@@ -196,11 +203,12 @@ impl Screen<'_> {
     }
 
     fn value(&mut self, name: &str, value: &str) -> io::Result<()> {
-        writeln!(self.out, "{} {value}", styled(HEADING, format_args!("{name:<15}")))
+        let name = styled(HEADING, format_args!("{name:<15}"));
+        writeln!(self.out, "{}", format!("{name} {value}").trim_end())
     }
 }
 
-/// A record's value as it is: the sealed password of a credential stands in it as consumers get it.
-fn record_value(value: &str) -> String {
-    pretty(value, Strings::Folded, 2).unwrap_or_else(|| value.to_owned())
+fn readable(seconds: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());
+    time.unwrap_or_else(|| seconds.to_string())
 }
