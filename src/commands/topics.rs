@@ -10,7 +10,7 @@ use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, stdout, s
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::topics::{Difference, Plan, Severity, State, Wanted, differences};
+use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Wanted, differences};
 use crate::kafka::trouble::Away;
 use crate::service::assemble;
 
@@ -163,17 +163,11 @@ fn cells(wanted: &Wanted, state: &State) -> [String; 5] {
 fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
     let mut told = Vec::new();
     for state in states {
-        if let State::Present(present) = state {
-            if let Err(why) = &present.settings {
-                if !told.contains(&why) {
-                    writeln!(
-                        out,
-                        "\n{} {why}; see to them by hand",
-                        styled(WARNING, "? = the settings are not known:")
-                    )?;
-                    told.push(why);
-                }
-            }
+        if let State::Present(Present { settings: Err(why), .. }) = state
+            && !told.contains(&why)
+        {
+            writeln!(out, "\n{} {why}; see to them by hand", styled(WARNING, "? = the settings are not known:"))?;
+            told.push(why);
         }
     }
     Ok(())
@@ -182,7 +176,7 @@ fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::topics::{Present, Settings};
+    use crate::kafka::topics::Settings;
     use crate::prepare::event_type::Entity;
 
     fn shown(state: State) -> String {

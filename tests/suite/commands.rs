@@ -23,7 +23,7 @@ fn schema_prints_the_names_and_each_document() {
     for name in names.out.lines() {
         let document = run(&["schema", name]);
         assert_eq!(document.code, 0, "{name}");
-        assert!(document.out.contains("schemaVersion"), "{name}");
+        assert!(document.out.len() > 500 && document.out.contains(name), "{name}");
     }
     assert_eq!(run(&["schema", "users"]).code, 2);
 }
