@@ -9,7 +9,7 @@ mod decrypt;
 mod event;
 pub mod event_type;
 mod field;
-mod json;
+pub(crate) mod json;
 mod normalize;
 pub mod policy;
 pub mod record;
