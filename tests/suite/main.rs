@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callbacks;
 mod deploy;
 mod foreign_fixtures;
 mod keys;
