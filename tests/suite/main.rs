@@ -11,6 +11,7 @@
 mod support;
 
 mod commands;
+mod callbacks;
 mod deploy;
 mod foreign_fixtures;
 mod keys;
