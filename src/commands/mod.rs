@@ -1,5 +1,6 @@
 //! The commands of the program: arguments in, exit code out. Results go to stdout, everything else to stderr.
 
+pub mod demo;
 pub mod serve;
 pub mod simulate;
 
@@ -46,6 +47,7 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::ServeArguments),
+    Demo(demo::DemoArguments),
     Simulate(simulate::SimulateArguments),
 }
 
@@ -54,6 +56,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Program::parse().command {
         Command::Serve(arguments) => serve::run(&arguments).into(),
+        Command::Demo(arguments) => demo::run(arguments).into(),
         Command::Simulate(arguments) => {
             simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut std::io::stderr()).into()
         }

@@ -2,7 +2,7 @@
 
 pub(crate) mod assemble;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub enum StartFault {
 pub struct Service {
     path: PathBuf,
     config: Config,
+    addresses: Addresses,
     bridge: Arc<Bridge>,
     callbacks: Callbacks,
     admin: ServerHandle,
@@ -40,6 +41,15 @@ pub struct Service {
     key_settings: crate::keys::Settings,
     _watch: Watch,
     signals: Signals,
+}
+
+/// Where the service listens, with the ports that it really has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Callbacks.
+    pub callbacks: SocketAddr,
+    /// Metrics, health and console.
+    pub admin: SocketAddr,
 }
 
 struct Signals {
@@ -59,6 +69,7 @@ impl Service {
         let certificate = assemble::certificate(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
+        let addresses = addresses(&callbacks, &admin).map_err(|error| StartFault::Failed(error.to_string()))?;
         assemble::journal_directory(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = assemble::cluster(&config);
@@ -76,13 +87,24 @@ impl Service {
         warm_up(Arc::clone(&bridge));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            listen = %config.server.listen,
-            admin_listen = %config.server.admin_listen,
+            listen = %addresses.callbacks,
+            admin_listen = %addresses.admin,
             applications = config.applications.len(),
             "idaas-bridge takes callbacks"
         );
         let path = path.to_owned();
-        Ok(Self { path, config, bridge, callbacks, admin, certificate, key_settings, _watch: watch, signals })
+        Ok(Self {
+            path,
+            config,
+            addresses,
+            bridge,
+            callbacks,
+            admin,
+            certificate,
+            key_settings,
+            _watch: watch,
+            signals,
+        })
     }
 
     /// Runs until SIGTERM or SIGINT, then drains. Says whether everything was confirmed.
@@ -95,6 +117,22 @@ impl Service {
             }
         }
         self.drain().await
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Returns when the service is ready, or `limit` is over. Says whether it is.
+    pub async fn ready(&self, limit: Duration) -> bool {
+        let ready = async {
+            while !self.bridge.is_ready() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(limit, ready).await.is_ok()
     }
 
     /// Takes a changed configuration over, or leaves everything as it is.
@@ -133,8 +171,9 @@ impl Service {
         Ok(())
     }
 
-    /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied.
-    async fn drain(mut self) -> bool {
+    /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied. Says whether
+    /// everything was confirmed.
+    pub async fn drain(mut self) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
         tracing::info!(code = "draining", "shutting down; what is being worked on is finished");
@@ -178,9 +217,13 @@ impl Signals {
     }
 }
 
-fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, StartFault> {
+fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
     assemble::bind(address)
         .map_err(|error| StartFault::Configuration(vec![assemble::listen_fault(key, address, &error)]))
+}
+
+fn addresses(callbacks: &TcpListener, admin: &TcpListener) -> std::io::Result<Addresses> {
+    Ok(Addresses { callbacks: callbacks.local_addr()?, admin: admin.local_addr()? })
 }
 
 /// Warms the producer up in the background.

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod demo;
 mod deploy;
 mod foreign_fixtures;
 mod keys;
