@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::ordered::Ordered;
 
 /// In a glance longer texts are cut.
-const GLANCE: usize = 64;
+const GLANCE: usize = 52;
 
 const KEY: Style = AnsiColor::Cyan.on_default();
 const LITERAL: Style = AnsiColor::Yellow.on_default();

@@ -23,7 +23,7 @@ const HEADING: Style = AnsiColor::Magenta.on_default().bold();
 
 /// The lines that a record's value gets at a glance.
 const GLANCE: usize = 3;
-/// From this width on a record's coordinates and its type stand in one line.
+/// From this width on a record's coordinates and its type stand in one line where they fit, and lines grow no wider.
 const WIDE: usize = 132;
 
 const WHAT_IT_IS: &str = "Alibaba Cloud IDaaS tells one URL, by signed and encrypted HTTP callbacks, what happens to \
@@ -47,7 +47,7 @@ pub(super) struct Said<'a> {
     /// How the answer is painted.
     pub(super) style: Style,
     /// From the request to the answer.
-    pub(super) took: Option<Duration>,
+    pub(super) took: Duration,
 }
 
 impl<'a> Page<'a> {
@@ -97,54 +97,51 @@ impl<'a> Page<'a> {
 
     pub(super) fn places(&mut self, places: &Places) -> io::Result<()> {
         let Places { kafka, partitions, user_topic, callback_url, .. } = places;
-        let what = if places.embedded {
-            format!("{DIM}embedded in this process; {partitions} partitions per topic{DIM:#}")
-        } else {
-            format!("{DIM}yours; only what is published from now on is looked at{DIM:#}")
-        };
-        self.entry("Kafka", &format!("{PLACE}{kafka}{PLACE:#}  {what}"))?;
-        self.entry("bridge", &format!("{PLACE}{callback_url}{PLACE:#}  {DIM}the real one, as `serve` runs it{DIM:#}"))?;
-        let application = &places.application_id;
-        self.entry("IDaaS", &format!("{application}  {DIM}simulated, with fresh keys{DIM:#}"))?;
-        let format = "'%T %p@%o  %k\\n%s\\n\\n'";
-        self.entry("look yourself", &format!("{BOLD}kcat -b {kafka} -C -t {user_topic} -f {format}{BOLD:#}"))?;
-        if !places.stay {
-            self.entry("", &format!("{DIM}from another terminal; with --stay there is time for it{DIM:#}"))?;
-        }
-        Ok(())
+        let embedded = format!("embedded in this process, {partitions} partitions per topic");
+        let what = if places.embedded { &embedded } else { "yours; what is published from now on is looked at" };
+        self.noted("Kafka", PLACE, kafka, what)?;
+        self.noted("bridge", PLACE, callback_url, "the real one, as `serve` runs it")?;
+        self.noted("IDaaS", Style::new(), &places.application_id, "simulated, with fresh keys")?;
+        let kcat = format!("kcat -b {kafka} -C -t {user_topic} -f '%p@%o %k %s\\n'");
+        let when = if places.stay { "in another terminal" } else { "in another terminal; --stay gives time for it" };
+        self.noted("look yourself", BOLD, &kcat, when)
     }
 
-    /// The line of one delivery: mark, what was sent, the answer, the time.
-    pub(super) fn said(&mut self, said: &Said<'_>) -> io::Result<()> {
+    /// An entry with a remark, which goes to a line of its own where there is no room for it.
+    fn noted(&mut self, name: &str, style: Style, text: &str, note: &str) -> io::Result<()> {
+        let text_painted = format!("{style}{text}{style:#}");
+        if 16 + text.width() + 2 + note.width() <= self.width {
+            return self.entry(name, &format!("{text_painted}  {DIM}{note}{DIM:#}"));
+        }
+        self.entry(name, &text_painted)?;
+        self.entry("", &format!("{DIM}{note}{DIM:#}"))
+    }
+
+    /// The line of one delivery: mark, what was sent, the answer, the time; and the record's place, where it is given.
+    pub(super) fn said(&mut self, said: &Said<'_>, place: Option<&str>) -> io::Result<()> {
         let (mark, paint) = if said.good { ("✓", GOOD) } else { ("✗", BAD) };
-        let took = said.took.map(milliseconds).unwrap_or_default();
+        let took = milliseconds(said.took);
         let Said { what, answer, style, .. } = said;
-        let columns = self.width.min(WIDE).saturating_sub(38);
+        let columns = if place.is_some() { 35 } else { self.width.min(WIDE).saturating_sub(35) };
         write!(self.out, "  {paint}{mark}{paint:#} {BOLD}{what:<columns$}{BOLD:#}")?;
         if what.width() >= columns {
             write!(self.out, "\n{:1$}", "", columns + 4)?;
         }
-        writeln!(self.out, "{style}{answer:<24}{style:#}{DIM}{took:>9}{DIM:#}")
+        let place = place.map_or_else(String::new, |place| format!("  {PLACE}{place}{PLACE:#}"));
+        writeln!(self.out, "{style}{answer:<21}{style:#}{DIM}{took:>7}{DIM:#}{place}")
     }
 
-    /// A record at a glance: where it is, its key, its type, and the beginning of its value, or not.
-    pub(super) fn record(&mut self, seen: &Seen, value: bool) -> io::Result<()> {
-        let Seen { topic, partition, offset, key, .. } = seen;
-        let place = format!("{PLACE}{topic}{PLACE:#} {partition}@{offset}");
-        let kind = seen.header("ce_type");
-        if self.width >= WIDE {
-            writeln!(self.out, "    {DIM}→{DIM:#} {place}  {DIM}key{DIM:#} {key}  {DIM}ce_type{DIM:#} {kind}")?;
-        } else {
-            writeln!(self.out, "    {DIM}→{DIM:#} {place}  {DIM}key{DIM:#} {key}")?;
-            if value {
-                writeln!(self.out, "      {DIM}ce_type{DIM:#} {kind}")?;
-            }
-        }
-        if value {
-            let known = Ordered::parse(&seen.value).without(&["schemaVersion", "origin"]);
-            for line in json::filled(&known, self.width - 7, GLANCE) {
-                writeln!(self.out, "      {line}")?;
-            }
+    /// A record at a glance: where it is, its key, its type, and the beginning of its value.
+    pub(super) fn record(&mut self, seen: &Seen) -> io::Result<()> {
+        let Seen { topic, key, .. } = seen;
+        let (kind, at) = (seen.header("ce_type"), at(seen));
+        write!(self.out, "    {DIM}→{DIM:#} {PLACE}{topic}{PLACE:#} {at}  {DIM}key{DIM:#} {key}")?;
+        let width = 6 + topic.width() + 1 + at.width() + 6 + key.width() + 10 + kind.width();
+        let gap = if self.width >= WIDE && width <= self.width { "  " } else { "\n      " };
+        writeln!(self.out, "{gap}{DIM}ce_type{DIM:#} {kind}")?;
+        let known = Ordered::parse(&seen.value).without(&["schemaVersion", "origin"]);
+        for line in json::filled(&known, self.width - 7, GLANCE) {
+            writeln!(self.out, "      {line}")?;
         }
         Ok(())
     }
@@ -164,4 +161,9 @@ impl<'a> Page<'a> {
         }
         Ok(())
     }
+}
+
+/// Where a record stands in its topic: partition and offset.
+pub(super) fn at(seen: &Seen) -> String {
+    format!("{}@{}", seen.partition, seen.offset)
 }

@@ -1,5 +1,6 @@
 //! The demo's scenes: what is sent in which order, and what is shown of it.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use anstyle::Style;
@@ -7,10 +8,11 @@ use tokio::time::timeout;
 
 use super::ledger::Ledger;
 use super::ordered::Ordered;
-use super::page::{BAD, BOLD, DIM, GOOD, Page, REFUSED, Said};
+use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page, REFUSED, Said, at};
 use super::stage::Stage;
 use super::story::{Story, awaited, passwords};
 use super::{DemoFault, Options};
+use crate::kafka::reader::Seen;
 use crate::simulate::answer::List;
 use crate::simulate::events::Event;
 use crate::simulate::fault::{Expected, Fault};
@@ -66,7 +68,7 @@ impl<'a> Play<'a> {
         if let Some(seen) = self.ledger.record_of(&event.event_id) {
             self.page.line("")?;
             if self.brief {
-                self.page.record(seen, true)?;
+                self.page.record(seen)?;
             } else {
                 self.page.whole_record(seen)?;
             }
@@ -106,23 +108,23 @@ impl<'a> Play<'a> {
         self.page.heading(3, "What else comes from IDaaS: nothing is lost for being odd")?;
         let unknown = self.story.event(Kind::Unknown);
         let name = unknown.event_type.strip_prefix(PREFIX).unwrap_or(&unknown.event_type);
-        self.one(&format!("{name}, a type that nobody knows yet"), &unknown, &Expected::SUCCESS).await?;
+        self.one(&format!("{name}, not known yet"), &unknown, &Expected::SUCCESS).await?;
 
         let (good, bad) = (self.story.newcomer(), self.story.malformed());
         let delivery = self.stage.sender.deliver(&[bad.clone(), good.clone()]).await.map_err(stage)?;
         self.ledger.callback(delivery.latency);
         let failed = Expected::Verdict(List::Failed, "malformed_data");
         for (what, event, expected) in [
-            ("two events in one callback: broken data", &bad, &failed),
+            ("two events at once: one is broken", &bad, &failed),
             ("and its neighbour: ud:user:create", &good, &Expected::SUCCESS),
         ] {
             self.awaits(event);
             self.show(what, &delivery, event, expected).await?;
         }
-        self.again("ud:user:create of above, delivered again", first, None).await?;
+        self.again("the first ud:user:create again", first, None).await?;
         let twin = self.story.newcomer();
         self.awaits(&twin);
-        self.again("ud:user:create twice in one callback", &twin, Some(Fault::Duplicate)).await
+        self.again("ud:user:create twice at once", &twin, Some(Fault::Duplicate)).await
     }
 
     /// An event that comes more than once: the same verdict, and no second record, which the judgement sees to.
@@ -136,11 +138,11 @@ impl<'a> Play<'a> {
             // It was counted when it came first.
             self.ledger.confirmed -= usize::from(good);
         }
-        self.page.said(&Said { good, what, answer: &answer, style, took: Some(delivery.latency) })?;
         self.arrive(&event.event_id).await;
-        if let Some(seen) = self.ledger.record_of(&event.event_id) {
-            let (partition, offset) = (seen.partition, seen.offset);
-            let text = format!("    {DIM}→ one record all the same:{DIM:#} {} {partition}@{offset}", seen.topic);
+        self.said(&Said { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
+        if let (Some(seen), false) = (self.ledger.record_of(&event.event_id), self.brief) {
+            let Seen { topic, .. } = seen;
+            let text = format!("    {DIM}→ one record all the same:{DIM:#} {PLACE}{topic}{PLACE:#} {}", at(seen));
             self.page.line(&text)?;
         }
         Ok(())
@@ -161,7 +163,7 @@ impl<'a> Play<'a> {
             let delivery = self.stage.sender.post(request, Instant::now()).await;
             self.ledger.callback(delivery.latency);
             let (good, answer, style) = self.judged(&delivery, &event, &fault.expected());
-            self.page.said(&Said { good, what, answer: &answer, style, took: Some(delivery.latency) })?;
+            self.page.said(&Said { good, what, answer: &answer, style, took: delivery.latency }, None)?;
         }
         Ok(())
     }
@@ -182,13 +184,21 @@ impl<'a> Play<'a> {
         expected: &Expected,
     ) -> Result<(), DemoFault> {
         let (good, answer, style) = self.judged(delivery, event, expected);
-        self.page.said(&Said { good, what, answer: &answer, style, took: Some(delivery.latency) })?;
         self.arrive(&event.event_id).await;
+        self.said(&Said { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
         match self.ledger.record_of(&event.event_id) {
-            Some(seen) => self.page.record(seen, !self.brief)?,
+            Some(_) if self.brief => {}
+            Some(seen) => self.page.record(seen)?,
             None => self.page.line(&format!("    {BAD}no record came{BAD:#}"))?,
         }
         Ok(())
+    }
+
+    /// Shows what was said; in brief also where the record stands.
+    fn said(&mut self, said: &Said<'_>, event_id: &str) -> io::Result<()> {
+        let seen = self.ledger.record_of(event_id).filter(|_| self.brief);
+        let place = seen.map(|seen| format!("{} {}", seen.topic, at(seen)));
+        self.page.said(said, place.as_deref())
     }
 
     fn awaits(&mut self, event: &Event) {
@@ -280,7 +290,7 @@ impl<'a> Play<'a> {
             tokio::select! {
                 seen = self.stage.records.recv() => {
                     let Some(seen) = seen else { break };
-                    self.page.record(&seen, true)?;
+                    self.page.record(&seen)?;
                 }
                 () = &mut ended => break,
             }

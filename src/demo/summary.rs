@@ -37,7 +37,7 @@ impl Play<'_> {
 
 fn counts(page: &mut Page<'_>, ledger: &Ledger) -> io::Result<()> {
     let row = |page: &mut Page<'_>, name: &str, count: usize, text: &str| {
-        page.line(&format!("  {name:<26}{BOLD}{count:>5}{BOLD:#}   {DIM}{text}{DIM:#}"))
+        page.line(&format!("  {name:<30}{BOLD}{count:>5}{BOLD:#}   {DIM}{text}{DIM:#}"))
     };
     row(page, "callbacks sent", ledger.callbacks, "over HTTP, each signed and, but for one forgery, encrypted")?;
     row(page, "events in them", ledger.events, "without those of the forgeries, and each once")?;
@@ -49,12 +49,12 @@ fn counts(page: &mut Page<'_>, ledger: &Ledger) -> io::Result<()> {
     row(page, "passwords sent", ledger.passwords.len(), &format!("found in {} records", ledger.leaks))?;
     row(page, "records read back", ledger.records.len(), &format!("of {} that the topics hold", ledger.published))?;
     for (topic, count) in ledger.topics() {
-        page.line(&format!("    {PLACE}{topic:<32}{PLACE:#}{BOLD}{count:>4}{BOLD:#}"))?;
+        page.line(&format!("    {PLACE}{topic:<28}{PLACE:#}{BOLD}{count:>5}{BOLD:#}"))?;
     }
     let quantiles = ledger.quantiles();
     let [p50, p90, max] = [quantiles.p50, quantiles.p90, quantiles.max].map(milliseconds);
     let latency = format!("p50 {BOLD}{p50}{BOLD:#}   p90 {BOLD}{p90}{BOLD:#}   max {BOLD}{max}{BOLD:#}");
-    page.line(&format!("  {:<26}{latency}   {DIM}request to answer{DIM:#}", "latency"))
+    page.line(&format!("  {:<30}{latency}   {DIM}request to answer{DIM:#}", "latency"))
 }
 
 fn how_to_go_on(page: &mut Page<'_>, options: &Options) -> io::Result<()> {
