@@ -2,6 +2,7 @@
 pub mod bridge;
 pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod jose;
 pub mod kafka;
 pub mod keys;

@@ -1,6 +1,7 @@
 //! The commands of the program: arguments in, exit code out. Results go to stdout, everything else to stderr.
 
 pub mod check;
+pub mod demo;
 pub mod inspect;
 mod output;
 pub mod schema;
@@ -54,6 +55,7 @@ enum Command {
     Serve(serve::ServeArguments),
     Check(check::CheckArguments),
     Topics(topics::TopicsArguments),
+    Demo(demo::DemoArguments),
     Simulate(simulate::SimulateArguments),
     Inspect(inspect::InspectArguments),
     Tail(tail::TailArguments),
@@ -65,6 +67,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Program::parse().command {
         Command::Serve(arguments) => serve::run(&arguments).into(),
+        Command::Demo(arguments) => demo::run(arguments).into(),
         Command::Simulate(arguments) => {
             simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut std::io::stderr()).into()
         }

@@ -129,6 +129,16 @@ impl Service {
         self.drain(orders).await
     }
 
+    /// Returns when the service is ready, or `limit` is over. Says whether it is.
+    pub async fn ready(&self, limit: Duration) -> bool {
+        let ready = async {
+            while !self.bridge.is_ready() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(limit, ready).await.is_ok()
+    }
+
     /// Takes a changed configuration over, or leaves everything as it is.
     async fn reload(&mut self) {
         let result = self.reloaded().await;

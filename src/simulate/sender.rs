@@ -1,5 +1,6 @@
 //! Posts callbacks to a bridge and reads what it says. One attempt each; [`super::redelivery`] makes the others.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -157,6 +158,8 @@ impl Sender {
             url.set_path(&format!("/callbacks/{}", material.identity.application));
         }
         let client = Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        // A proxy that the environment names is for the world outside; this machine is not behind it.
+        let client = if is_loopback(&url) { client.no_proxy() } else { client };
         let client = match authorities.map(Certificate::from_pem_bundle) {
             None => client,
             Some(Ok(certificates)) if !certificates.is_empty() => client.tls_certs_merge(certificates),
@@ -241,6 +244,11 @@ impl Sender {
             Ok(body) => Reply::Refused { status, code: refusal_code(&body) },
         }
     }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let address = url.host_str().map(|host| host.trim_matches(['[', ']'])).and_then(|host| host.parse::<IpAddr>().ok());
+    url.host_str() == Some("localhost") || address.is_some_and(|address| address.is_loopback())
 }
 
 fn no_answer(error: &reqwest::Error) -> NoAnswer {

@@ -10,8 +10,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod commands;
 mod callbacks;
+mod commands;
+mod demo;
 mod deploy;
 mod foreign_fixtures;
 mod keys;

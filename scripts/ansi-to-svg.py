@@ -1,0 +1,57 @@
+"""Turns a terminal's text with ANSI colours (stdin) into an SVG image (stdout). Argument: the command, for the prompt.
+
+Knows only the colours and weights that the demo writes (SGR 0, 1, 2, 22, 30 to 37); other sequences are dropped.
+Every piece of text stands at its own place, so that columns hold whatever monospaced font a viewer has.
+"""
+
+import re
+import sys
+from html import escape
+
+COLUMN, ROW, SIZE, MARGIN, BAR = 7.8, 18, 13, 20, 34
+COLOURS = ["#484f58", "#ff7b72", "#3fb950", "#d29922", "#79c0ff", "#d2a8ff", "#56d4dd", "#e6edf3"]
+TEXT, GROUND, DIMMED = "#d6dde5", "#0d1117", 0.62
+
+
+def pieces(line):
+    """The line's texts with their column, colour, and whether they are bold or dimmed."""
+    colour, bold, dim, column = TEXT, False, False, 0
+    for part in re.split(r"(\x1b\[[0-9;]*[A-Za-z])", line):
+        sequence = re.fullmatch(r"\x1b\[([0-9;]*)m", part)
+        if sequence:
+            for code in (int(number or 0) for number in sequence[1].split(";")):
+                if code in (0, 22):
+                    bold, dim = False, False
+                if code in (0, 39):
+                    colour = TEXT
+                bold, dim = bold or code == 1, dim or code == 2
+                if 30 <= code <= 37:
+                    colour = COLOURS[code - 30]
+        elif not part.startswith("\x1b"):
+            # A gap of several columns is left out, as viewers may shrink it.
+            for word in re.finditer(r"\S+(?: \S+)*", part):
+                yield column + word.start(), word[0], colour, bold, dim
+            column += len(part)
+
+
+def main():
+    lines = [f"\x1b[32m$\x1b[0m \x1b[1m{sys.argv[1]}\x1b[0m", *sys.stdin.read().rstrip("\n").split("\n")]
+    columns = max(len(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line)) for line in lines)
+    width, height = round(columns * COLUMN + 2 * MARGIN), len(lines) * ROW + BAR + MARGIN
+    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+          f'font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,\'DejaVu Sans Mono\',monospace" font-size="{SIZE}">')
+    print(f"<title>{escape(sys.argv[1])}</title>")
+    print(f'<rect width="{width}" height="{height}" rx="8" fill="{GROUND}"/>')
+    for number, dot in enumerate(["#ff5f57", "#febc2e", "#28c840"]):
+        print(f'<circle cx="{MARGIN + 4 + number * 18}" cy="18" r="5.5" fill="{dot}"/>')
+    for number, line in enumerate(lines):
+        y = BAR + (number + 1) * ROW
+        for column, text, colour, bold, dim in pieces(line):
+            style = (' font-weight="bold"' if bold else "") + (f' opacity="{DIMMED}"' if dim else "")
+            length = f'{len(text) * COLUMN:.1f}'
+            print(f'<text x="{MARGIN + column * COLUMN:.1f}" y="{y}" fill="{colour}"{style} textLength="{length}" '
+                  f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(text)}</text>')
+    print("</svg>")
+
+
+main()

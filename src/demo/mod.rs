@@ -1,0 +1,115 @@
+//! The shop window: the main job with nothing installed, shown and checked.
+//!
+//! A broker inside the process, the service as `serve` runs it, and a simulated IDaaS with fresh keys that sends to it
+//! over HTTP. What is published is read back by a consumer and compared with what was sent: the demo says that all is
+//! well only if it saw so.
+//!
+//! | file | does |
+//! |---|---|
+//! | `stage` | starts broker, bridge, sender and reader, and ends them |
+//! | `story` | the events that are sent, and what must become of each |
+//! | `scenes` | plays them in order |
+//! | `ledger` | keeps what was answered and what came out, and finds what is wrong |
+//! | `page`, `json`, `ordered`, `summary` | writing |
+//!
+//! Nothing here may be used by the service, and nothing here may make it behave in another way.
+
+mod json;
+mod ledger;
+mod ordered;
+mod page;
+mod scenes;
+mod stage;
+mod story;
+mod summary;
+
+use std::io::{self, Write};
+
+use self::page::Page;
+use self::scenes::Play;
+use self::stage::Stage;
+
+/// What to show, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A real cluster in place of the embedded broker.
+    pub bootstrap_servers: Option<String>,
+    /// What the topics' names start with.
+    pub topic_prefix: String,
+    /// Leaves the records' values out.
+    pub brief: bool,
+    /// Keeps everything up at the end, until somebody ends it.
+    pub stay: bool,
+    /// How many columns there are to write in.
+    pub width: usize,
+    /// The program's name, as its user calls it.
+    pub program: String,
+}
+
+/// Why there is no demo, or only the beginning of one.
+#[derive(Debug)]
+pub enum DemoFault {
+    /// What it shows cannot be written.
+    Output(io::Error),
+    /// Something that it needs cannot be had; in words.
+    Stage(String),
+    /// Somebody ended it.
+    Interrupted,
+}
+
+impl From<io::Error> for DemoFault {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl std::fmt::Display for DemoFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Output(error) => write!(f, "the demo cannot be shown: {error}"),
+            Self::Stage(why) => f.write_str(why),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for DemoFault {}
+
+/// Runs the demo, and writes it to `out`, with ANSI colours. Says whether everything was as it should be.
+///
+/// # Errors
+/// [`DemoFault`] where it cannot be run to its end.
+pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFault> {
+    let began = std::time::Instant::now();
+    let mut page = Page::new(out, options.width);
+    page.title()?;
+    let stage = tokio::select! {
+        stage = Stage::start(options) => stage?,
+        () = interrupted() => return Err(DemoFault::Interrupted),
+    };
+    page.places(&stage.places(options))?;
+    let mut play = Play::new(page, stage, options.brief);
+    tokio::select! {
+        played = play.all() => played?,
+        () = interrupted() => return Err(DemoFault::Interrupted),
+    }
+    let good = play.summary(began, options)?;
+    if options.stay {
+        play.stay(options).await?;
+    } else {
+        play.end().await;
+    }
+    Ok(good)
+}
+
+/// Returns when somebody wants the demo to end. The service has taken the signals from the system by then.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut end), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = end.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,93 @@
+//! The end of the demo: what it came to, whether that is as it should be, and how to go on.
+
+use std::io;
+use std::time::Instant;
+
+use super::ledger::Ledger;
+use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page};
+use super::scenes::Play;
+use super::stage::Places;
+use super::{DemoFault, Options};
+use crate::simulate::show::milliseconds;
+
+impl Play<'_> {
+    /// Judges, and shows the summary. Says whether everything was as it should be.
+    pub(super) fn summary(&mut self, began: Instant, options: &Options) -> Result<bool, DemoFault> {
+        self.ledger.judge(&options.topic_prefix);
+        self.page.heading(5, "Summary")?;
+        counts(&mut self.page, &self.ledger)?;
+        let took = began.elapsed().as_secs_f64();
+        let good = self.ledger.findings.is_empty();
+        self.page.line("")?;
+        if good {
+            let text =
+                "Everything was as it should be: every verdict as expected, every event on its topic exactly once";
+            self.page.line(&format!("  {GOOD}✓ {text}.{GOOD:#}"))?;
+            self.page.line(&format!("    {DIM}as a consumer saw it, {took:.1} s after the start{DIM:#}"))?;
+        } else {
+            self.page.line(&format!("  {BAD}✗ Not everything was as it should be:{BAD:#}"))?;
+            for finding in &self.ledger.findings {
+                self.page.line(&format!("    {finding}"))?;
+            }
+        }
+        how_to_go_on(&mut self.page, options)?;
+        Ok(good)
+    }
+}
+
+fn counts(page: &mut Page<'_>, ledger: &Ledger) -> io::Result<()> {
+    let row = |page: &mut Page<'_>, name: &str, count: usize, text: &str| {
+        page.line(&format!("  {name:<30}{BOLD}{count:>5}{BOLD:#}   {DIM}{text}{DIM:#}"))
+    };
+    row(page, "callbacks sent", ledger.callbacks, "over HTTP, each signed and, but for one forgery, encrypted")?;
+    row(page, "events in them", ledger.events, "without those of the forgeries, and each once")?;
+    row(page, "confirmed", ledger.confirmed, "answered \"success\" after the broker's confirmation")?;
+    row(page, "dead letters", ledger.dead_letters, "kept with their reason; answered \"failed\", so not sent again")?;
+    row(page, "duplicates absorbed", ledger.duplicates, "the same verdict again, and no second record")?;
+    let refused: Vec<_> = ledger.refused.keys().map(String::as_str).collect();
+    row(page, "forgeries refused", ledger.refused.values().sum(), &refused.join(", "))?;
+    row(page, "passwords sent", ledger.passwords.len(), &format!("found in {} records", ledger.leaks))?;
+    row(page, "records read back", ledger.records.len(), &format!("of {} that the topics hold", ledger.published))?;
+    for (topic, count) in ledger.topics() {
+        page.line(&format!("    {PLACE}{topic:<28}{PLACE:#}{BOLD}{count:>5}{BOLD:#}"))?;
+    }
+    let quantiles = ledger.quantiles();
+    let [p50, p90, max] = [quantiles.p50, quantiles.p90, quantiles.max].map(milliseconds);
+    let latency = format!("p50 {BOLD}{p50}{BOLD:#}   p90 {BOLD}{p90}{BOLD:#}   max {BOLD}{max}{BOLD:#}");
+    page.line(&format!("  {:<30}{latency}   {DIM}request to answer{DIM:#}", "latency"))
+}
+
+fn how_to_go_on(page: &mut Page<'_>, options: &Options) -> io::Result<()> {
+    let program = &options.program;
+    page.line(&format!("\n  {BOLD}How to go on{BOLD:#}"))?;
+    let steps = [
+        ("demo --stay", "this again, and it stays up to be looked at"),
+        ("simulate init staging", "keys, and a bridge.toml to put your brokers into"),
+        ("check --config staging/bridge.toml", "says what is still missing, with the remedy"),
+        ("serve --config staging/bridge.toml", "runs the bridge"),
+        ("simulate send --keys staging --to http://127.0.0.1:8080", "plays IDaaS against it"),
+    ];
+    for (command, text) in steps.into_iter().skip(usize::from(options.stay)) {
+        let line = format!("{program} {command}");
+        page.line(&format!("    {line}"))?;
+        page.line(&format!("        {DIM}{text}{DIM:#}"))?;
+    }
+    page.line(&format!("    {DIM}README.md tells the rest.{DIM:#}\n"))
+}
+
+impl Page<'_> {
+    /// Tells what can be done while everything stays up.
+    pub(super) fn staying(&mut self, places: &Places, program: &str) -> io::Result<()> {
+        let Places { callback_url, addresses, directory, .. } = places;
+        let directory = directory.display();
+        self.line(&format!("  {BOLD}Staying up until Ctrl-C{BOLD:#}\n"))?;
+        self.entry("callbacks", &format!("{PLACE}{callback_url}{PLACE:#}"))?;
+        self.entry(
+            "admin",
+            &format!("{PLACE}http://{}/metrics{PLACE:#}  {DIM}/livez /readyz{DIM:#}", addresses.admin),
+        )?;
+        self.entry("send more", &format!("{program} simulate send --to http://{} \\", addresses.callbacks))?;
+        self.entry("", &format!("    --keys {directory}"))?;
+        self.line(&format!("\n  {DIM}What arrives is shown here.{DIM:#}\n"))
+    }
+}

@@ -1,0 +1,50 @@
+//! The demo, as its users run it: the program's own judgement, and what it shows.
+
+use std::process::{Command, Output};
+
+use idaas_bridge::simulate::kind::Kind;
+
+fn demo(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
+    command.arg("demo").args(arguments).env_remove("CLICOLOR_FORCE");
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    (output, text)
+}
+
+#[test]
+fn the_demo_shows_every_event_type_and_is_content_with_itself() {
+    let (output, text) = demo(&[], &[]);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    for kind in Kind::ALL {
+        assert!(text.contains(kind.name()), "{} is not shown", kind.name());
+    }
+    for code in ["bad_signature", "expired", "wrong_audience", "not_encrypted", "malformed_data"] {
+        assert!(text.contains(code), "{code} is not shown");
+    }
+    assert!(text.contains("kcat -b 127.0.0.1:"), "{text}");
+    assert!(text.contains("Everything was as it should be"), "{text}");
+    // What it does not say is as important: an invented password is a password.
+    assert!(!text.contains("Pä55-") && !text.contains("Not-for-anybody"), "{text}");
+}
+
+#[test]
+fn what_is_no_terminal_gets_no_colour_unless_it_asks_for_it() {
+    let (_, plain) = demo(&["--brief"], &[]);
+    assert!(!plain.contains('\x1b'), "{plain}");
+    assert!(plain.lines().all(|line| line.chars().count() <= 110), "{plain}");
+    let (output, coloured) = demo(&["--brief"], &[("CLICOLOR_FORCE", "1")]);
+    assert!(output.status.success() && coloured.contains("\x1b[32m"), "{coloured}");
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_fails_the_demo_in_words() {
+    let (output, _) = demo(&["--bootstrap-servers", "127.0.0.1:1"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("Kafka does not answer"), "{told}");
+}
