@@ -91,7 +91,8 @@ impl Stage {
         drop(records);
         drop(reader);
         // Nobody gives orders any more, which is the order to end.
-        service.run(unbounded_channel().1).await;
+        let (_, orders) = unbounded_channel();
+        service.run(orders).await;
         // Joins a thread.
         let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
     }
