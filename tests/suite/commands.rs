@@ -252,3 +252,19 @@ fn check_says_what_stands_between_here_and_a_guarded_cluster() {
     let out = shown(&[]);
     assert!(out.contains("may not be seen by this user"), "{out}");
 }
+
+#[test]
+fn the_service_reports_missing_topics_and_creates_them_where_it_is_told_to() {
+    let Some(kafka) = shared_one_node() else { return };
+    let more = |create: bool| {
+        format!("[topics]\nprefix = \"served\"\npartitions = 1\nreplication_factor = 1\ncreate = {create}\n")
+    };
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &more(false));
+    start(&["serve", "--config", &setting.config]).wait_for_note("\"code\":\"topic_missing\"");
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &more(true));
+    let mut serving = start(&["serve", "--config", &setting.config]);
+    for _ in ENTITIES {
+        serving.wait_for_note("\"code\":\"topic_created\"");
+    }
+    assert_eq!(run(&["topics", "--config", &setting.config]).code, 0);
+}
