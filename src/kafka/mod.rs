@@ -2,6 +2,7 @@
 
 pub mod administrator;
 pub mod consumer;
+pub mod difference;
 pub mod probe;
 pub mod producer;
 pub mod settings;
