@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -74,7 +74,9 @@ impl Administrator {
     pub fn new(cluster: &Cluster) -> Result<Self, SettingsFault> {
         let listener = Listener::default();
         let fault = |error: KafkaError| SettingsFault(describe(&error));
-        let settings = cluster.observer();
+        let mut settings = cluster.observer();
+        // A broker that hangs up is what a wrong "security.protocol" looks like, and must be heard.
+        settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
         let observer = BaseConsumer::from_config_and_context(&settings, listener.clone()).map_err(fault)?;
         let admin = AdminClient::from_config_and_context(&settings, listener.clone()).map_err(fault)?;
         let runtime = tokio::runtime::Builder::new_current_thread().build();

@@ -2,6 +2,9 @@
 
 pub mod administrator;
 pub mod consumer;
+pub mod administrator;
+pub mod consumer;
+pub mod difference;
 pub mod embedded;
 pub mod probe;
 pub mod producer;

@@ -170,6 +170,12 @@ fn shortened(reason: &str) -> String {
 impl ClientContext for Listener {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "kafka", facility, message);
+        // A broker that hangs up is not reported as an error, only told in the log: "[thrd:…]: broker: Disconnected …".
+        let words = message.split_once("]: ").map_or(message, |(_, words)| words);
+        let code = RDKafkaErrorCode::BrokerTransportFailure;
+        if facility == "FAIL" && Cause::of(code, words) == Cause::HungUp {
+            self.hear(code, words);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

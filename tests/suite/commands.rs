@@ -8,7 +8,8 @@ use rdkafka::mocking::MockCluster;
 use serde_json::Value;
 
 use self::setting::{Setting, fixture, run, start};
-use crate::support::real_kafka::shared_one_node;
+use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
+use crate::support::records::{Until, consume_all};
 
 /// Nothing listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -204,7 +205,6 @@ fn topics_are_created_as_they_should_be_and_permission_is_found_without_publishi
     assert_eq!(shown.out.matches("the user may write").count(), ENTITIES.len(), "{}", shown.out);
     let topics: Vec<_> = ENTITIES.iter().map(|entity| format!("made.{entity}.v1")).collect();
     let topics: Vec<_> = topics.iter().map(String::as_str).collect();
-    use crate::support::records::{Until, consume_all};
     assert_eq!(consume_all(kafka.bootstrap_servers(), &topics, Until::HighWatermarks), []);
 
     kafka.create_topic("wrong.user.v1", 1, 1, &[("cleanup.policy", "compact"), ("max.message.bytes", "1000")]);
@@ -217,4 +217,54 @@ fn topics_are_created_as_they_should_be_and_permission_is_found_without_publishi
     {
         assert!(shown.out.contains(part), "{part}: {}", shown.out);
     }
+}
+
+#[test]
+fn check_says_what_stands_between_here_and_a_guarded_cluster() {
+    let options = Options::default()
+        .scram("bridge", "correct horse")
+        .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .property("super.users", "User:ANONYMOUS");
+    let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
+    kafka.create_topic("idaas.user.v1", 1, 1, &[]);
+    let login = kafka.secure_properties();
+    let value = |name: &str| login.iter().find(|(known, _)| *known == name).unwrap().1.clone();
+    let shown = |changes: &[(&str, &str)]| {
+        let mut properties: Vec<_> = login.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        properties.retain(|(name, _)| *name != "bootstrap.servers" && !changes.iter().any(|(other, _)| name == other));
+        properties.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
+        let lines: String = properties.iter().map(|(name, value)| format!("{name:?} = {value:?}\n")).collect();
+        let more = format!("[kafka.properties]\n{lines}");
+        let setting = Setting::foreign_with("jwcrypto", &value("bootstrap.servers"), &more);
+        let shown = run(&["check", "--config", &setting.config]);
+        assert_eq!(shown.code, 1, "{changes:?}: {}", shown.out);
+        assert!(!shown.out.contains("correct horse") && !shown.out.contains("battery"), "{}", shown.out);
+        shown.out
+    };
+    for (changes, cause) in [
+        (&[("sasl.password", "battery")][..], "(authentication)"),
+        (&[("ssl.ca.location", "")], "(tls)"),
+        (&[("security.protocol", "plaintext"), ("sasl.mechanism", "")], "(closed)"),
+    ] {
+        let out = shown(changes);
+        assert!(out.contains(cause), "{changes:?}: {out}");
+    }
+    let out = shown(&[]);
+    assert!(out.contains("may not be seen by this user"), "{out}");
+}
+
+#[test]
+fn the_service_reports_missing_topics_and_creates_them_where_it_is_told_to() {
+    let Some(kafka) = shared_one_node() else { return };
+    let more = |create: bool| {
+        format!("[topics]\nprefix = \"served\"\npartitions = 1\nreplication_factor = 1\ncreate = {create}\n")
+    };
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &more(false));
+    start(&["serve", "--config", &setting.config]).wait_for_note("\"code\":\"topic_missing\"");
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &more(true));
+    let mut serving = start(&["serve", "--config", &setting.config]);
+    for _ in ENTITIES {
+        serving.wait_for_note("\"code\":\"topic_created\"");
+    }
+    assert_eq!(run(&["topics", "--config", &setting.config]).code, 0);
 }
