@@ -1,8 +1,14 @@
 //! The commands of the program: arguments in, exit code out. Results go to stdout, everything else to stderr.
 
+pub mod check;
 pub mod demo;
+pub mod inspect;
+mod output;
+pub mod schema;
 pub mod serve;
 pub mod simulate;
+pub mod tail;
+pub mod topics;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -48,7 +54,12 @@ struct Program {
 enum Command {
     Serve(serve::ServeArguments),
     Demo(demo::DemoArguments),
+    Check(check::CheckArguments),
+    Topics(topics::TopicsArguments),
     Simulate(simulate::SimulateArguments),
+    Inspect(inspect::InspectArguments),
+    Tail(tail::TailArguments),
+    Schema(schema::SchemaArguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -60,6 +71,11 @@ pub fn main() -> ExitCode {
         Command::Simulate(arguments) => {
             simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut std::io::stderr()).into()
         }
+        Command::Check(arguments) => check::run(&arguments).into(),
+        Command::Topics(arguments) => topics::run(&arguments).into(),
+        Command::Inspect(arguments) => inspect::run(&arguments).into(),
+        Command::Tail(arguments) => tail::run(&arguments).into(),
+        Command::Schema(arguments) => schema::run(&arguments).into(),
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{Exit, print_faults, runtime};
 use crate::config::{Config, LogFormat, LogLevel};
-use crate::service::{Service, StartFault};
+use crate::service::{self, Service, StartFault};
 use crate::telemetry::logs::{self, Format};
 
 /// Run the service until SIGTERM or SIGINT, then drain.
@@ -33,9 +33,16 @@ pub fn run(arguments: &ServeArguments) -> Exit {
     }
     let Some(runtime) = runtime() else { return Exit::Failed };
     runtime.block_on(async {
+        let orders = match service::signals() {
+            Ok(orders) => orders,
+            Err(error) => {
+                tracing::error!(code = "not_started", "no signals: {error}");
+                return Exit::Failed;
+            }
+        };
         match Service::start(&arguments.config, config).await {
             Ok(service) => {
-                if service.run().await {
+                if service.run(orders).await {
                     Exit::Fine
                 } else {
                     Exit::Failed

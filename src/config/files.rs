@@ -18,16 +18,14 @@ pub(super) fn resolve(around: &Surroundings<'_>, text: &str) -> PathBuf {
 pub(super) fn read(around: &Surroundings<'_>, path: &Path) -> Result<Vec<u8>, Problem> {
     (around.read)(path).map_err(|error| {
         let shown = shown(&path.display().to_string(), "the file");
-        match error.kind() {
-            io::ErrorKind::NotFound => Problem::new(
-                format!("{shown} does not exist"),
-                "put it there, or name another one (relative paths start at the configuration file's directory)",
-            ),
-            io::ErrorKind::PermissionDenied => {
-                Problem::new(format!("{shown} may not be read"), "let the user that the service runs as read it")
-            }
-            // Kinds of errors are an open set of the standard library's.
-            _ => Problem::new(format!("{shown} cannot be read ({})", error.kind()), "name a readable file"),
+        if error.kind() == io::ErrorKind::NotFound {
+            let remedy =
+                "put it there, or name another one (relative paths start at the configuration file's directory)";
+            Problem::new(format!("{shown} does not exist"), remedy)
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            Problem::new(format!("{shown} may not be read"), "let the user that the service runs as read it")
+        } else {
+            Problem::new(format!("{shown} cannot be read ({})", error.kind()), "name a readable file")
         }
     })
 }

@@ -20,6 +20,7 @@ mod section;
 mod server;
 mod storage;
 #[cfg(test)]
+#[allow(clippy::string_slice, reason = "the texts are ASCII")]
 mod tests;
 mod topics;
 mod values;

@@ -16,7 +16,7 @@ pub(super) fn refusal(name: &str) -> Option<Problem> {
             ("is fixed to all: an event counts as delivered only when every in-sync replica has it", LEAVE_OUT)
         }
         "enable.idempotence" => ("is fixed to true: without it a retry writes an event twice", LEAVE_OUT),
-        "partitioner" | "partitioner_cb" => (
+        "partitioner" => (
             "is fixed to murmur2_random: events of one entity must be in the partition that Java clients compute",
             LEAVE_OUT,
         ),
@@ -42,26 +42,8 @@ pub(super) fn refusal(name: &str) -> Option<Problem> {
         "queuing.strategy" => ("is fixed to fifo: another one changes the order", LEAVE_OUT),
         "statistics.interval.ms" => ("is fixed: metrics and health are taken from these statistics", LEAVE_OUT),
         "plugin.library.paths" => ("would load foreign code into the process that holds the keys", LEAVE_OUT),
-        "enabled_events"
-        | "opaque"
-        | "default_topic_conf"
-        | "socket_cb"
-        | "connect_cb"
-        | "closesocket_cb"
-        | "open_cb"
-        | "error_cb"
-        | "throttle_cb"
-        | "stats_cb"
-        | "log_cb"
-        | "dr_cb"
-        | "dr_msg_cb"
-        | "rebalance_cb"
-        | "consume_cb"
-        | "offset_commit_cb"
-        | "background_event_cb"
-        | "resolve_cb"
-        | "ssl.certificate.verify_cb"
-        | "oauthbearer_token_refresh_cb" => ("cannot be set by a text", LEAVE_OUT),
+        "enabled_events" | "opaque" | "default_topic_conf" => ("cannot be set by a text", LEAVE_OUT),
+        callback if callback.ends_with("_cb") => ("cannot be set by a text", LEAVE_OUT),
         test if test.starts_with("test.mock.") => (
             "is for tests: a mock cluster loses every record at its end",
             "use `idaas-bridge demo` to try without Kafka",

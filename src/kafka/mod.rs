@@ -1,8 +1,12 @@
 //! Everything that meets Kafka: no other place knows the `rdkafka` crate.
 
+pub mod administrator;
+pub mod consumer;
 pub mod embedded;
+pub mod probe;
 pub mod producer;
-pub mod reader;
 pub mod settings;
 pub mod statistics;
+pub mod topics;
+pub mod trouble;
 pub mod watch;

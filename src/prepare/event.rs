@@ -35,9 +35,9 @@ pub(super) enum Time<'a> {
 
 impl<'a> Event<'a> {
     /// Reads an event's frame. `None` where it is no object.
-    pub(super) fn parse(event: &'a RawValue) -> Option<Self> {
+    pub(super) fn parse(event: &'a str) -> Option<Self> {
         let mut read = Self::default();
-        for (name, value) in Members::parse(event.get())?.into_iter() {
+        for (name, value) in Members::parse(event)?.into_iter() {
             match &*name {
                 "eventId" => read.id = json::identifier(value),
                 "eventType" => read.kind = json::text(value).filter(|kind| !kind.is_empty()),

@@ -48,9 +48,10 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(16);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
+                // As many as a user's event has.
+                let mut members = Vec::with_capacity(32);
+                while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                    members.push((text(name).unwrap_or_default(), value));
                 }
                 Ok(Members(members))
             }
@@ -59,48 +60,61 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(Text).map(Name)
-    }
-}
-
-/// Takes a JSON string as bytes, which is the form in which `serde_json` lets half a surrogate pair through.
-struct Text;
-
-impl<'de> Visitor<'de> for Text {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(String::from_utf8_lossy(bytes))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(String::from_utf8_lossy(bytes).into_owned()))
-    }
-}
-
 /// The content of a JSON string; what is no Unicode in it becomes U+FFFD. `None` where the value is no string.
 pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let json = value.get();
-    if !json.starts_with('"') {
-        return None;
+    let content = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    // Most texts have no escape at all, and some are megabytes long.
+    Some(match content.find('\\') {
+        None => Cow::Borrowed(content),
+        Some(first) => Cow::Owned(unescaped(content, first)),
+    })
+}
+
+/// Where the next escape begins. They stand close together in JSON inside JSON, so a search that is made for long
+/// texts would cost more than it saves.
+fn backslash(content: &str) -> Option<usize> {
+    content.as_bytes().iter().position(|byte| *byte == b'\\')
+}
+
+/// Resolves the escapes of a string's content (RFC 8259 §7), the first of which is at `first`. Half a surrogate pair
+/// is no error here, as it is for most readers: a sender that cut a name in the middle of an emoji must not cost an
+/// event. It becomes U+FFFD.
+fn unescaped(content: &str, first: usize) -> String {
+    let mut output = String::with_capacity(content.len());
+    let (mut rest, mut escape) = (content, Some(first));
+    while let Some(at) = escape {
+        let (plain, escaped) = rest.split_at(at);
+        output.push_str(plain);
+        let (character, length) = match escaped.as_bytes().get(1) {
+            Some(b'u') => unicode(escaped),
+            Some(b'n') => ('\n', 2),
+            Some(b't') => ('\t', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            // A quotation mark, a backslash or a slash: there is no other escape.
+            Some(itself) => (char::from(*itself), 2),
+            None => (char::REPLACEMENT_CHARACTER, 1),
+        };
+        output.push(character);
+        rest = escaped.get(length..).unwrap_or_default();
+        escape = backslash(rest);
     }
-    serde_json::Deserializer::from_str(json).deserialize_bytes(Text).ok()
+    output.push_str(rest);
+    output
+}
+
+/// Resolves `\uXXXX`, or two of them that are a surrogate pair: the character, and how many bytes it takes.
+fn unicode(escaped: &str) -> (char, usize) {
+    let unit = |at: usize| {
+        let hex = escaped.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(hex, 16).ok()
+    };
+    let units = [unit(0), unit(6)];
+    match char::decode_utf16(units.into_iter().map_while(|unit| unit)).next() {
+        Some(Ok(character)) => (character, 6 * character.len_utf16()),
+        Some(Err(_)) | None => (char::REPLACEMENT_CHARACTER, 6),
+    }
 }
 
 /// The elements of a JSON array, unread. `None` where the value is no array.
@@ -142,8 +156,23 @@ mod tests {
 
     #[test]
     fn half_a_surrogate_pair_becomes_a_replacement_character() {
-        assert_eq!(text(raw(r#""a\ud83dz""#)).unwrap().replace('\u{fffd}', "?").trim_matches('?'), "a???z");
-        assert!(Members::parse(r#"{"\udc00": 1}"#).is_some());
+        assert_eq!(text(raw(r#""a\ud83dz""#)).unwrap(), "a\u{fffd}z");
+        assert_eq!(text(raw(r#""\ud83d\u0041\udc00""#)).unwrap(), "\u{fffd}A\u{fffd}");
+        assert_eq!(Members::parse(r#"{"\udc00": 1}"#).unwrap().get("\u{fffd}").unwrap().get(), "1");
+    }
+
+    #[test]
+    fn every_escape_means_what_other_readers_of_json_take_it_for() {
+        for json in [
+            r#""""#,
+            r#""plain""#,
+            r#""\"\\\/\b\f\n\r\t\u0041\u00e9\u4e2d\ud83d\ude00""#,
+            r#""{\"a\":\"{\\\"b\\\":\\\"\\\\u4e2d\\\"}\"}""#,
+            r#""\u0000é\\""#,
+        ] {
+            let expected: String = serde_json::from_str(json).unwrap();
+            assert_eq!(text(raw(json)).unwrap(), expected, "{json}");
+        }
     }
 
     #[test]

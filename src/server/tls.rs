@@ -45,6 +45,16 @@ impl Certificate {
         Ok(())
     }
 
+    /// How many days a certificate file holds from now; negative once it has ended. `None` where it cannot be read.
+    #[must_use]
+    pub fn days_left(certificate: &Path) -> Option<i32> {
+        let certificate = openssl::x509::X509::from_pem(&std::fs::read(certificate).ok()?).ok()?;
+        let now = openssl::asn1::Asn1Time::days_from_now(0).ok()?;
+        let left = now.diff(certificate.not_after()).ok()?;
+        // Both parts have the same sign; a certificate that ended an hour ago has ended.
+        Some(if left.secs < 0 { left.days - 1 } else { left.days })
+    }
+
     /// What accepts connections, with whatever certificate is current when one comes.
     pub(super) fn acceptor(&self) -> io::Result<SslAcceptorBuilder> {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;

@@ -131,7 +131,7 @@ pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Fault>
     Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
 }
 
-pub(super) fn tls_fault(fault: &CertificateFault) -> Fault {
+pub(crate) fn tls_fault(fault: &CertificateFault) -> Fault {
     Fault {
         key: "server.tls".to_owned(),
         problem: fault.to_string(),
@@ -139,7 +139,7 @@ pub(super) fn tls_fault(fault: &CertificateFault) -> Fault {
     }
 }
 
-pub(super) fn kafka_fault(problem: &str) -> Fault {
+pub(crate) fn kafka_fault(problem: &str) -> Fault {
     Fault {
         key: "kafka.properties".to_owned(),
         problem: problem.to_owned(),

@@ -1,6 +1,9 @@
 //! The life of the service: start, reload, drain, end. The order of things stands here, and nothing else.
+//!
+//! What it is told to do comes from outside, so that signals are one way of telling and not the only one.
 
 pub(crate) mod assemble;
+mod topics;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::bridge::Bridge;
@@ -33,30 +37,27 @@ pub enum StartFault {
 pub struct Service {
     path: PathBuf,
     config: Config,
-    addresses: Addresses,
     bridge: Arc<Bridge>,
     callbacks: Callbacks,
     admin: ServerHandle,
     certificate: Option<Certificate>,
     key_settings: crate::keys::Settings,
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
     _watch: Watch,
-    signals: Signals,
 }
 
-/// Where the service listens, with the ports that it really has.
+/// What a running service is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addresses {
-    /// Callbacks.
-    pub callbacks: SocketAddr,
-    /// Metrics, health and console.
-    pub admin: SocketAddr,
+pub enum Order {
+    /// Take a changed configuration over.
+    Reload,
+    /// Drain and end; a second time: do not wait any longer.
+    End,
 }
 
-struct Signals {
-    end: Signal,
-    interrupt: Signal,
-    reload: Signal,
-}
+/// Where orders come from.
+pub type Orders = mpsc::UnboundedReceiver<Order>;
 
 impl Service {
     /// Starts everything. The service takes callbacks when this returns; it is ready once it has its keys and the
@@ -65,12 +66,13 @@ impl Service {
     /// # Errors
     /// [`StartFault`], with everything undone.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
-        let signals = Signals::catch().map_err(|error| StartFault::Failed(format!("no signals: {error}")))?;
         let certificate = assemble::certificate(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
-        let addresses = addresses(&callbacks, &admin).map_err(|error| StartFault::Failed(error.to_string()))?;
         assemble::journal_directory(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let failed = |error: std::io::Error| StartFault::Failed(error.to_string());
+        let listen = callbacks.local_addr().map_err(failed)?;
+        let admin_listen = admin.local_addr().map_err(failed)?;
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = assemble::cluster(&config);
         let dispatcher = Dispatcher::start(&cluster, config.server.max_in_flight_events, Arc::clone(&metrics))
@@ -79,16 +81,15 @@ impl Service {
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         let watch = assemble::watch(&cluster, &config, &metrics).map_err(StartFault::Failed)?;
-        let failed = |error: std::io::Error| StartFault::Failed(error.to_string());
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
         let admin = serve_admin(admin, Arc::clone(&bridge)).map_err(failed)?;
-        warm_up(Arc::clone(&bridge));
+        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            listen = %addresses.callbacks,
-            admin_listen = %addresses.admin,
+            %listen,
+            %admin_listen,
             applications = config.applications.len(),
             "idaas-bridge takes callbacks"
         );
@@ -96,36 +97,30 @@ impl Service {
         Ok(Self {
             path,
             config,
-            addresses,
             bridge,
             callbacks,
             admin,
             certificate,
             key_settings,
+            listen,
+            admin_listen,
             _watch: watch,
-            signals,
         })
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains. Says whether everything was confirmed.
-    pub async fn run(mut self) -> bool {
-        loop {
-            tokio::select! {
-                _ = self.signals.reload.recv() => self.reload().await,
-                _ = self.signals.end.recv() => break,
-                _ = self.signals.interrupt.recv() => break,
-            }
-        }
-        self.drain().await
-    }
-
-    /// Where it listens.
+    /// Where callbacks are taken, with the port that the system gave where the configuration says 0.
     #[must_use]
-    pub const fn addresses(&self) -> Addresses {
-        self.addresses
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
     }
 
-    /// Returns when the service is ready, or `limit` is over. Says whether it is.
+    /// Where metrics and health are served, likewise.
+    #[must_use]
+    pub const fn admin_listen(&self) -> SocketAddr {
+        self.admin_listen
+    }
+
+    /// Waits until callbacks are to be sent here, at most for `limit`. Says whether they are.
     pub async fn ready(&self, limit: Duration) -> bool {
         let ready = async {
             while !self.bridge.is_ready() {
@@ -133,6 +128,15 @@ impl Service {
             }
         };
         timeout(limit, ready).await.is_ok()
+    }
+
+    /// Runs until it is told to end, then drains. Says whether everything was confirmed.
+    pub async fn run(mut self, mut orders: Orders) -> bool {
+        // Whoever can give no more orders has no more use for the service.
+        while let Some(Order::Reload) = orders.recv().await {
+            self.reload().await;
+        }
+        self.drain(orders).await
     }
 
     /// Takes a changed configuration over, or leaves everything as it is.
@@ -167,13 +171,14 @@ impl Service {
             certificate.reload(&tls.certificate, &tls.key).map_err(|fault| vec![assemble::tls_fault(&fault)])?;
         }
         self.bridge.replace_applications(applications);
+        // An application may have come with a prefix of its own.
+        tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
         self.config = config;
         Ok(())
     }
 
-    /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied. Says whether
-    /// everything was confirmed.
-    pub async fn drain(mut self) -> bool {
+    /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied.
+    async fn drain(self, orders: Orders) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
         tracing::info!(code = "draining", "shutting down; what is being worked on is finished");
@@ -192,8 +197,7 @@ impl Service {
                     tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
                 }
             }
-            _ = self.signals.end.recv() => tracing::warn!(code = "second_signal", "not waiting any longer"),
-            _ = self.signals.interrupt.recv() => tracing::warn!(code = "second_signal", "not waiting any longer"),
+            () = told_again(orders) => tracing::warn!(code = "second_signal", "not waiting any longer"),
         }
         let dispatcher = Arc::clone(&self.bridge.dispatcher);
         let rest = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(100));
@@ -207,14 +211,32 @@ impl Service {
     }
 }
 
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self {
-            end: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            reload: signal(SignalKind::hangup())?,
-        })
+/// Waits until the end is ordered again; for ever where it is not.
+async fn told_again(mut orders: Orders) {
+    while let Some(order) = orders.recv().await {
+        if order == Order::End {
+            return;
+        }
     }
+    std::future::pending().await
+}
+
+/// The process's signals as orders: SIGTERM and SIGINT end, SIGHUP reloads. From now on they do nothing else.
+///
+/// # Errors
+/// The operating system's.
+pub fn signals() -> std::io::Result<Orders> {
+    let (give, orders) = mpsc::unbounded_channel();
+    let kinds = [
+        (SignalKind::terminate(), Order::End),
+        (SignalKind::interrupt(), Order::End),
+        (SignalKind::hangup(), Order::Reload),
+    ];
+    for (kind, order) in kinds {
+        let (mut caught, give): (Signal, _) = (signal(kind)?, give.clone());
+        tokio::spawn(async move { while caught.recv().await.is_some() && give.send(order).is_ok() {} });
+    }
+    Ok(orders)
 }
 
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
@@ -222,18 +244,19 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
         .map_err(|error| StartFault::Configuration(vec![assemble::listen_fault(key, address, &error)]))
 }
 
-fn addresses(callbacks: &TcpListener, admin: &TcpListener) -> std::io::Result<Addresses> {
-    Ok(Addresses { callbacks: callbacks.local_addr()?, admin: admin.local_addr()? })
-}
-
-/// Warms the producer up in the background.
-fn warm_up(bridge: Arc<Bridge>) {
+/// Warms the producer up in the background, and sees to the topics.
+fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.producer().warm_up(WARM_UP)).await;
-        if !matches!(known, Ok(Some(_))) {
+        let answers = matches!(known, Ok(Some(_)));
+        if !answers {
             tracing::warn!(code = "not_warm", "Kafka did not answer at the start; going on without");
         }
+        let seen_to = answers && Arc::clone(&care).attempt().await;
         bridge.warmed_up();
+        if !seen_to {
+            care.persist(bridge).await;
+        }
     });
 }

@@ -2,7 +2,7 @@
 //! ask for metrics that there are, and whoever stops the process waits long enough.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -73,6 +73,7 @@ fn load(text: &str, variables: BTreeMap<String, String>) -> Config {
             certificate if certificate.ends_with(".crt") || certificate.ends_with(".pem") => {
                 b"-----BEGIN CERTIFICATE-----\n".to_vec()
             }
+            "tls.key" => b"-----BEGIN PRIVATE KEY-----\n".to_vec(),
             key if key.ends_with(".key") => {
                 let digit = name.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte)) % 16;
                 format!("{digit:x}").repeat(64).into_bytes()
@@ -129,7 +130,7 @@ fn what_is_commented_out_in_the_complete_example_is_valid_as_well() {
             Some(_) | None => format!("{line}\n"),
         })
         .collect();
-    let config = load(&whole.replace("credential_key", "passwords = \"seal\"\ncredential_key"), BTreeMap::new());
+    let config = load(&whole.replace("\ncredential_key", "\npasswords = \"seal\"\ncredential_key"), BTreeMap::new());
     assert!(config.server.tls.is_some());
     assert_eq!(config.applications[0].topic_prefix.as_deref(), Some("idaas-workforce"));
 }
@@ -251,7 +252,7 @@ fn alerts_ask_only_for_metrics_that_there_are() {
 
 #[test]
 fn every_alert_has_a_severity_a_summary_an_action_and_a_test() {
-    let tests = text("deploy/prometheus/alerts_test.yml");
+    let tests = text("deploy/prometheus/alerts_test.yml") + &text("deploy/prometheus/alerts_days_test.yml");
     for rule in text("deploy/prometheus/alerts.yml").split("- alert: ").skip(1) {
         let name = rule.lines().next().unwrap();
         for part in ["severity: ", "summary: ", "action: "] {
@@ -267,15 +268,15 @@ fn the_health_check_of_the_image_passes_only_where_livez_answers_200() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
         let server = std::thread::spawn(move || {
-            let (mut peer, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let length = peer.read(&mut request).unwrap();
-            write!(peer, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").unwrap();
-            String::from_utf8_lossy(&request[..length]).into_owned()
+            let (peer, _) = listener.accept().unwrap();
+            let request: Vec<_> =
+                BufReader::new(&peer).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            write!(&peer, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").unwrap();
+            request.into_iter().next().unwrap()
         });
         let status = Command::new("bash").arg(repository("deploy/healthcheck")).arg(port).status().unwrap();
         assert_eq!(status.success(), healthy, "{answer}");
-        assert!(server.join().unwrap().starts_with("GET /livez HTTP/1.1\r\n"));
+        assert_eq!(server.join().unwrap(), "GET /livez HTTP/1.1");
     }
 }
 

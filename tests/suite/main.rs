@@ -15,4 +15,5 @@ mod deploy;
 mod foreign_fixtures;
 mod keys;
 mod real_kafka;
+mod refusals;
 mod schemas;

@@ -1,7 +1,9 @@
 //! What several tests share: judges of records and of schemas, brokers to run against, readers of what was published.
 
+pub(crate) mod bridge;
 pub(crate) mod compatibility;
 pub(crate) mod conformance;
+pub(crate) mod http;
 pub(crate) mod passwords;
 pub(crate) mod real_kafka;
 pub(crate) mod record;

@@ -97,7 +97,7 @@ pub enum Plan {
 #[derive(Clone)]
 pub struct Evidence {
     context: Arc<Context>,
-    events: Arc<String>,
+    text: Arc<String>,
     event: Range<usize>,
     position: usize,
     received_at: i64,
@@ -106,17 +106,16 @@ pub struct Evidence {
 /// Makes an item of each event, in their order.
 pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Vec<Item> {
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
-    let begin = callback.events.as_ptr() as usize;
-    let items = callback.elements().into_iter().enumerate().map(|(position, raw)| {
-        let start = (raw.get().as_ptr() as usize).saturating_sub(begin);
+    let maker = Maker { policy, moment, context: &callback.context, received_at: &received_at };
+    let items = callback.events.iter().enumerate().map(|(position, event)| {
         let evidence = Evidence {
             context: Arc::clone(&callback.context),
-            events: Arc::clone(&callback.events),
-            event: start..start + raw.get().len(),
+            text: Arc::clone(&callback.text),
+            event: event.clone(),
             position,
             received_at: moment.received_at,
         };
-        Maker { policy, moment, context: &callback.context, received_at: &received_at }.item(raw, evidence)
+        maker.item(callback.text.get(event.clone()).unwrap_or_default(), evidence)
     });
     items.collect()
 }
@@ -138,7 +137,7 @@ struct Draft<'a> {
 }
 
 impl Maker<'_> {
-    fn item(&self, raw: &RawValue, evidence: Evidence) -> Item {
+    fn item(&self, raw: &str, evidence: Evidence) -> Item {
         let mut event = Event::parse(raw).unwrap_or_default();
         let event_time = event.time.milliseconds();
         let id = match event.id.as_deref() {

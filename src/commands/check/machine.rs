@@ -1,0 +1,140 @@
+//! The doctor's look at this machine: listeners, certificate, the journal's directory. Makes and changes nothing.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rustix::fs::{Access, access, statvfs};
+
+use super::finding::Finding;
+use crate::config::{Config, Fault, Tls};
+use crate::server::Certificate;
+use crate::service::assemble;
+
+/// A certificate that ends within so many days is worth a word.
+const DAYS: i32 = 14;
+
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![
+        listener("server.listen", config.server.listen),
+        listener("server.admin_listen", config.server.admin_listen),
+    ];
+    findings.extend(config.server.tls.as_ref().map(certificate));
+    findings.extend(journal(&config.journal.directory, config.journal.max_size));
+    findings
+}
+
+fn listener(key: &str, address: SocketAddr) -> Finding {
+    match assemble::bind(address) {
+        Ok(_) => Finding::ok(key, &format!("{address} is free")),
+        Err(error) => {
+            let fault = assemble::listen_fault(key, address, &error);
+            let remedy = format!("{} (where the service itself is running now, all is well)", fault.remedy);
+            Finding::prevents_start(Fault { remedy, ..fault })
+        }
+    }
+}
+
+fn certificate(tls: &Tls) -> Finding {
+    let key = "server.tls";
+    if let Err(fault) = Certificate::load(&tls.certificate, &tls.key) {
+        return Finding::prevents_start(assemble::tls_fault(&fault));
+    }
+    match Certificate::days_left(&tls.certificate) {
+        None => Finding::skipped(key, "the certificate's end cannot be read"),
+        Some(days) if days < 0 => {
+            let problem = format!("the certificate ended {} days ago: IDaaS will not deliver to it", -days);
+            Finding::fault(key, &problem, "put a new one in its place, then send SIGHUP")
+        }
+        Some(days) if days < DAYS => {
+            let problem = format!("the certificate ends in {days} days");
+            Finding::warning(key, &problem, "put a new one in its place, then send SIGHUP")
+        }
+        Some(days) => Finding::ok(key, &format!("the certificate belongs to its key, and holds for {days} days")),
+    }
+}
+
+fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
+    let key = "journal.directory";
+    // What is not there yet is made at the start, below the nearest directory that is.
+    let Some(existing) = directory.ancestors().find(|path| path.exists()) else {
+        let problem = format!("{} cannot be made", directory.display());
+        return vec![Finding::prevents_start(fault(&problem))];
+    };
+    let shown = directory.display();
+    if !existing.is_dir() {
+        return vec![Finding::prevents_start(fault(&format!("{} is no directory", existing.display())))];
+    }
+    if let Err(error) = access(existing, Access::WRITE_OK | Access::EXEC_OK) {
+        let problem = format!("{} cannot be written to ({})", existing.display(), std::io::Error::from(error).kind());
+        let finding = Finding::prevents_start(fault(&problem));
+        // A directory that is there does not keep the service from starting.
+        return vec![Finding { prevents_start: existing != directory, ..finding }];
+    }
+    let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
+    let mut findings = vec![Finding::ok(key, &format!("{shown} {text}"))];
+    findings.push(room(existing, max_size));
+    findings
+}
+
+fn room(directory: &Path, max_size: u64) -> Finding {
+    let key = "journal.max_size";
+    let Ok(disk) = statvfs(directory) else {
+        return Finding::skipped(key, "the free room of the disk cannot be read");
+    };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let (free_shown, wanted) = (mebibytes(free), mebibytes(max_size));
+    if free < max_size {
+        let problem =
+            format!("the disk of {} has {free_shown} free, less than the {wanted} of max_size", directory.display());
+        Finding::warning(key, &problem, "make room, or lower journal.max_size")
+    } else {
+        Finding::ok(key, &format!("the disk has {free_shown} free, and the journal takes {wanted} at most"))
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
+fn fault(problem: &str) -> Fault {
+    Fault {
+        key: "journal.directory".to_owned(),
+        problem: problem.to_owned(),
+        remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn a_journal_below_a_file_keeps_the_service_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let findings = journal(&file.join("journal"), 1);
+        assert!(findings.iter().any(|finding| finding.prevents_start), "{findings:?}");
+    }
+
+    #[test]
+    fn a_journal_that_can_be_made_is_good_and_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal_directory = directory.path().join("a/b");
+        let findings = journal(&journal_directory, 1);
+        assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
+        assert!(!journal_directory.exists());
+        let findings = journal(directory.path(), u64::MAX);
+        assert_eq!(findings.last().unwrap().level, Level::Warning);
+    }
+
+    #[test]
+    fn an_address_that_is_taken_keeps_the_service_from_starting() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        assert!(listener("server.listen", address).prevents_start);
+        drop(taken);
+        assert_eq!(listener("server.listen", address).level, Level::Ok);
+    }
+}

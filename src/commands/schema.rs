@@ -1,0 +1,30 @@
+//! `schema`: prints a document of the interface to consumers, as this build publishes by it.
+
+use std::io::Write;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use super::{Exit, output};
+use crate::schema::Schema;
+
+/// Print the JSON Schema of an entity, or the AsyncAPI document; without a name, the names
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge schema\n  idaas-bridge schema user > user.schema.json\n  \
+    idaas-bridge schema asyncapi")]
+pub struct SchemaArguments {
+    /// What to print
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(Schema::names()))]
+    name: Option<String>,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &SchemaArguments) -> Exit {
+    let mut out = std::io::stdout().lock();
+    let result = match arguments.name.as_deref().and_then(Schema::find) {
+        Some(schema) => out.write_all(schema.text().as_bytes()),
+        None => Schema::names().try_for_each(|name| writeln!(out, "{name}")),
+    };
+    output::end(result.and_then(|()| out.flush()).map(|()| Exit::Fine))
+}

@@ -1,0 +1,115 @@
+//! `tail`: follows the topics and shows each record on a line of its own. Joins no group and commits nothing.
+
+mod line;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use super::output::{complain, end, stdout};
+use super::{Exit, print_faults};
+use crate::config::Config;
+use crate::kafka::consumer::{Begin, FollowFault, Follower};
+use crate::kafka::topics::Plan;
+use crate::kafka::trouble::Trouble;
+use crate::prepare::event_type::Entity;
+use crate::service::assemble;
+
+/// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.
+const PATIENCE: Duration = Duration::from_secs(15);
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Follow the topics: one line per record, without the values of its fields
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge tail --config bridge.toml\n  \
+    idaas-bridge tail --config bridge.toml user group --from-beginning\n  \
+    idaas-bridge tail --config bridge.toml dead-letter --json | jq .value.reason\n\n\
+    A line: time of acceptance, entity.action, the entity's id, eventId, topic/partition@offset, names of the fields.\n\
+    No consumer group is joined, and no offset committed. Ends with Ctrl-C, or after --count records.")]
+pub struct TailArguments {
+    /// What to follow [default: everything]
+    #[arg(value_name = "ENTITY", value_parser = PossibleValuesParser::new(Entity::ALL.map(Entity::name)))]
+    entities: Vec<String>,
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// One JSON object per record, with headers, key and the whole value (personal data included)
+    #[arg(long)]
+    json: bool,
+    /// Begin with the oldest records that the topics keep
+    #[arg(long)]
+    from_beginning: bool,
+    /// End after so many records
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &TailArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let wanted =
+        |entity: Entity| arguments.entities.is_empty() || arguments.entities.iter().any(|name| name == entity.name());
+    let topics: Vec<_> =
+        Plan::of(&config).topics.into_iter().filter(|topic| wanted(topic.entity)).map(|topic| topic.name).collect();
+    if topics.is_empty() {
+        return complain("no application seals passwords, so there is no credential topic");
+    }
+    let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
+    let follower = match Follower::start(&assemble::cluster(&config), &topics, begin, PATIENCE) {
+        Ok(follower) => follower,
+        Err(FollowFault::Settings(words)) => return print_faults(&[assemble::kafka_fault(&words)]),
+        Err(FollowFault::Away(away)) => {
+            complain(&away);
+            return remedies(&away.troubles);
+        }
+    };
+    for topic in follower.missing() {
+        note(&format!(
+            "{topic} is not there yet; create it: idaas-bridge topics --config {} --create",
+            arguments.config.display()
+        ));
+    }
+    end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
+}
+
+fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
+    let mut left = arguments.count.unwrap_or(u64::MAX);
+    let mut told = 0;
+    while left > 0 {
+        let Some(seen) = follower.next(GLANCE) else {
+            let troubles = follower.troubles();
+            for trouble in troubles.iter().skip(told) {
+                note(&trouble.words);
+            }
+            told = troubles.len();
+            continue;
+        };
+        if arguments.json {
+            writeln!(out, "{}", line::json(&seen))?;
+        } else {
+            writeln!(out, "{}", line::line(&seen))?;
+        }
+        out.flush()?;
+        left -= 1;
+    }
+    Ok(())
+}
+
+fn note(text: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "note: {text}");
+}
+
+fn remedies(troubles: &[Trouble]) -> Exit {
+    for trouble in troubles {
+        note(trouble.cause.remedy());
+    }
+    Exit::Failed
+}

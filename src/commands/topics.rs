@@ -1,0 +1,229 @@
+//! `topics`: what the topics should be and what they are; creates those that are missing where it is asked to.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, stdout, styled};
+use super::{Exit, print_faults};
+use crate::config::Config;
+use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::topics::{Difference, Plan, Severity, State, Wanted, differences};
+use crate::kafka::trouble::Away;
+use crate::service::assemble;
+
+/// How long the cluster may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Show what the topics should be and what they are; create the missing ones
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge topics --config bridge.toml\n  \
+    idaas-bridge topics --config bridge.toml --create\n\n\
+    Exit code: 0 all topics are as they should be, 1 one is missing or wrong, or Kafka does not answer,\n\
+    2 the configuration is wrong. A topic that is there is never changed.")]
+pub struct TopicsArguments {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Create the topics that are missing
+    #[arg(long)]
+    create: bool,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &TopicsArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let administrator = match Administrator::new(&assemble::cluster(&config)) {
+        Ok(administrator) => administrator,
+        Err(fault) => return print_faults(&[assemble::kafka_fault(&fault.to_string())]),
+    };
+    let plan = Plan::of(&config);
+    let mut out = stdout();
+    match look(&administrator, &plan, arguments.create, &mut out) {
+        Ok(states) => {
+            let path = arguments.config.display().to_string();
+            let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
+            let exit = if good { Exit::Fine } else { Exit::Failed };
+            // A pipe that was closed early does not make the topics right.
+            match end(table(&plan, &states, &path, &mut out).map(|()| exit)) {
+                Exit::Fine => exit,
+                failed @ (Exit::Failed | Exit::Misconfigured) => failed,
+            }
+        }
+        Err(away) => {
+            complain(&away);
+            for trouble in &away.troubles {
+                let _ = writeln!(io::stderr(), "  {}", trouble.cause.remedy());
+            }
+            Exit::Failed
+        }
+    }
+}
+
+fn look(administrator: &Administrator, plan: &Plan, create: bool, out: &mut dyn Write) -> Result<Vec<State>, Away> {
+    let states = administrator.observe(plan, PATIENCE)?;
+    let pairs = plan.topics.iter().zip(&states);
+    let missing: Vec<&Wanted> =
+        pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
+    if !create || missing.is_empty() {
+        return Ok(states);
+    }
+    for (wanted, creation) in missing.iter().zip(administrator.create(&missing, PATIENCE)?) {
+        let name = &wanted.name;
+        let _ = match creation {
+            Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
+            Creation::WasThere => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
+            Creation::Refused { problem, remedy } => {
+                writeln!(out, "{} {name}: {problem}; {remedy}", styled(BAD, "not created"))
+            }
+        };
+    }
+    let _ = writeln!(out);
+    administrator.observe(plan, PATIENCE)
+}
+
+fn is_wrong(differences: &[Difference]) -> bool {
+    differences.iter().any(|difference| difference.severity() == Severity::Wrong)
+}
+
+/// One row per topic, and below the table what is to be done.
+fn table(plan: &Plan, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
+    let width = plan.topics.iter().map(|wanted| wanted.name.len()).max().unwrap_or_default().max("topic".len());
+    let heading = format!(
+        "{:width$}  {:>11}  {:>9}  {:>13}  {:<14}  {:>17}  ",
+        "topic", "partitions", "replicas", "min. in sync", "cleanup", "largest record"
+    );
+    writeln!(out, "{}{}", styled(HEADING, heading), styled(HEADING, "state"))?;
+    let mut remedies = Vec::new();
+    for (wanted, state) in plan.topics.iter().zip(states) {
+        let found = differences(wanted, state);
+        let cells = cells(wanted, state);
+        let verdict = match () {
+            () if found.is_empty() => styled(GOOD, "ok"),
+            () if found == [Difference::Missing] => styled(BAD, "missing"),
+            () if is_wrong(&found) => styled(BAD, "wrong"),
+            () => styled(WARNING, "ok, see below"),
+        };
+        let [partitions, replicas, in_sync, cleanup, largest] = cells;
+        writeln!(
+            out,
+            "{:width$}  {partitions:>11}  {replicas:>9}  {in_sync:>13}  {cleanup:<14}  {largest:>17}  {verdict}",
+            wanted.name
+        )?;
+        remedies.extend(found.into_iter().map(|difference| (&wanted.name, difference)));
+    }
+    notes(states, out)?;
+    if !remedies.is_empty() {
+        writeln!(out)?;
+    }
+    for (name, difference) in remedies {
+        let style = match difference.severity() {
+            Severity::Notable => WARNING,
+            Severity::Wrong => BAD,
+        };
+        writeln!(out, "{} {difference}; {}", styled(style, format_args!("{name}:")), difference.remedy(name, path))?;
+    }
+    out.flush()
+}
+
+/// What is, and behind a slash what should be where it differs.
+fn cells(wanted: &Wanted, state: &State) -> [String; 5] {
+    let State::Present(present) = state else {
+        let size = format!("-/{}", wanted.max_message_bytes);
+        let (partitions, replication) = (format!("-/{}", wanted.partitions), format!("-/{}", wanted.replication));
+        return [partitions, replication, format!("-/{}", wanted.min_insync_replicas()), "-/delete".to_owned(), size];
+    };
+    let settings = present.settings.clone().unwrap_or_default();
+    let number = |found: Option<i64>, wanted: i64, fits: fn(i64, i64) -> bool| match found {
+        None => "?".to_owned(),
+        Some(found) if fits(found, wanted) => found.to_string(),
+        Some(found) => format!("{found}/{wanted}"),
+    };
+    let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+    let at_least = |found: i64, wanted: i64| found >= wanted;
+    [
+        number(Some(present.partitions.into()), wanted.partitions.into(), |found, wanted| found == wanted),
+        number(Some(present.replication.into()), wanted.replication.into(), at_least),
+        number(settings.min_insync_replicas.map(i64::from), wanted.min_insync_replicas().into(), at_least),
+        settings.cleanup_policy.map_or_else(
+            || "?".to_owned(),
+            |policy| if policy.contains("compact") { format!("{policy}/delete") } else { policy },
+        ),
+        number(settings.max_message_bytes.map(size), size(wanted.max_message_bytes), at_least),
+    ]
+}
+
+/// Why settings are not known, each reason once.
+fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
+    let mut told = Vec::new();
+    for state in states {
+        if let State::Present(present) = state {
+            if let Err(why) = &present.settings {
+                if !told.contains(&why) {
+                    writeln!(
+                        out,
+                        "\n{} {why}; see to them by hand",
+                        styled(WARNING, "? = the settings are not known:")
+                    )?;
+                    told.push(why);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::topics::{Present, Settings};
+    use crate::prepare::event_type::Entity;
+
+    fn shown(state: State) -> String {
+        let wanted = Wanted {
+            name: "idaas.user.v1".to_owned(),
+            entity: Entity::User,
+            partitions: 12,
+            replication: 3,
+            max_message_bytes: 1_000_000,
+        };
+        let mut out = anstream::StripStream::new(Vec::new());
+        table(&Plan { topics: vec![wanted] }, &[state], "bridge.toml", &mut out).unwrap();
+        String::from_utf8(out.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn a_missing_topic_is_shown_with_what_it_should_be_and_the_command_that_makes_it() {
+        let shown = shown(State::Missing);
+        assert!(shown.contains("-/12"), "{shown}");
+        assert!(shown.contains("missing\n"), "{shown}");
+        assert!(shown.contains("idaas-bridge topics --config bridge.toml --create"), "{shown}");
+    }
+
+    #[test]
+    fn a_wrong_value_stands_beside_the_right_one() {
+        let settings = Settings {
+            min_insync_replicas: Some(1),
+            cleanup_policy: Some("compact".to_owned()),
+            max_message_bytes: Some(500),
+        };
+        let shown =
+            shown(State::Present(Present { partitions: 6, replication: 3, leaderless: 0, settings: Ok(settings) }));
+        for part in ["6/12", "1/2", "compact/delete", "500/1000000", "wrong\n"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+
+    #[test]
+    fn settings_that_are_not_known_are_a_question_mark_and_not_wrong() {
+        let settings = Err("this cluster does not tell them".to_owned());
+        let shown = shown(State::Present(Present { partitions: 12, replication: 3, leaderless: 0, settings }));
+        assert!(shown.contains('?') && shown.contains("ok\n") && !shown.contains("wrong"), "{shown}");
+    }
+}

@@ -1,0 +1,231 @@
+//! Follows topics as they grow, for commands that show records.
+//!
+//! Partitions are assigned, not shared out, and no offset is committed: following changes nothing on the cluster and
+//! takes nothing from anybody. The service itself must never need it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::producer::describe;
+use super::settings::Cluster;
+use super::trouble::{Away, Listener, Trouble};
+
+/// How long one question may take before what librdkafka complains of is looked at.
+const GLANCE: Duration = Duration::from_millis(500);
+/// How often topics and partitions that came later are looked for.
+const RESCAN: Duration = Duration::from_secs(10);
+/// How long a list of offsets may take.
+const OFFSETS: Duration = Duration::from_secs(10);
+
+/// One record as it stands on a topic. Has no `Debug`: it holds personal data.
+#[derive(Clone)]
+pub struct Seen {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Its place in the partition.
+    pub offset: i64,
+    /// The record's timestamp in milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// Name and value in their order; a header without a value has an empty one.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+impl Seen {
+    /// The first header of that name, where it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).and_then(|(_, value)| std::str::from_utf8(value).ok())
+    }
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// With the oldest record that is kept.
+    Oldest,
+    /// With the first that comes from now on.
+    Now,
+}
+
+/// Why topics cannot be followed.
+#[derive(Debug)]
+pub enum FollowFault {
+    /// librdkafka refuses a property, in words that show no value.
+    Settings(String),
+    /// The cluster does not answer.
+    Away(Away),
+}
+
+impl std::fmt::Display for FollowFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Settings(words) => f.write_str(words),
+            Self::Away(away) => write!(f, "{away}"),
+        }
+    }
+}
+
+impl std::error::Error for FollowFault {}
+
+/// Follows topics. Blocks while it waits.
+pub struct Follower {
+    consumer: BaseConsumer<Listener>,
+    listener: Listener,
+    /// How many partitions of each topic are followed.
+    followed: BTreeMap<String, usize>,
+    scanned: Instant,
+}
+
+impl Follower {
+    /// Starts to follow. When this returns, every record that comes from now on will be seen. A topic that is not
+    /// there is followed from its beginning as soon as it is.
+    ///
+    /// # Errors
+    /// [`FollowFault`]; [`FollowFault::Away`] where the cluster does not answer within `limit`.
+    pub fn start(cluster: &Cluster, topics: &[String], begin: Begin, limit: Duration) -> Result<Self, FollowFault> {
+        let mut settings = cluster.observer();
+        settings
+            // librdkafka wants the name of a group before it assigns anything. No group is joined.
+            .set("group.id", "idaas-bridge-follower")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            // Some brokers answer a fetch only when its time is over, whatever arrives meanwhile.
+            .set("fetch.wait.max.ms", "25");
+        let listener = Listener::default();
+        let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
+            .map_err(|error| FollowFault::Settings(describe(&error)))?;
+        let followed = topics.iter().map(|topic| (topic.clone(), 0)).collect();
+        let mut follower = Self { consumer, listener, followed, scanned: Instant::now() };
+        let end = Instant::now() + limit;
+        while !follower.scan(begin) {
+            // Serves the error callback.
+            let _ = follower.consumer.poll(Duration::ZERO);
+            if Instant::now() >= end || follower.listener.is_decided() {
+                return Err(FollowFault::Away(follower.listener.away()));
+            }
+        }
+        Ok(follower)
+    }
+
+    /// The next record, whatever its topic; `None` where none comes within `limit`. Errors pass or stay: see
+    /// [`Follower::troubles`].
+    pub fn next(&mut self, limit: Duration) -> Option<Seen> {
+        let end = Instant::now() + limit;
+        loop {
+            if self.scanned.elapsed() >= RESCAN {
+                self.scan(Begin::Oldest);
+            }
+            match self.consumer.poll(end.saturating_duration_since(Instant::now()).min(RESCAN)) {
+                Some(Ok(message)) => return Some(seen(&message)),
+                Some(Err(error)) => self.note(&error),
+                None => {}
+            }
+            if Instant::now() >= end {
+                return None;
+            }
+        }
+    }
+
+    /// The next offsets of all partitions that are followed, added up: by how much it has grown says how many records
+    /// were published. `None` where a broker does not answer.
+    #[must_use]
+    pub fn published(&self) -> Option<i64> {
+        let partitions =
+            self.followed.iter().flat_map(|(topic, count)| (0_i32..).take(*count).map(move |at| (topic, at)));
+        let next = partitions.map(|(topic, partition)| self.consumer.fetch_watermarks(topic, partition, OFFSETS));
+        next.map(|watermarks| watermarks.ok().map(|(_, next)| next)).sum()
+    }
+
+    /// The topics that are not there, or cannot be seen.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&str> {
+        self.followed.iter().filter(|(_, partitions)| **partitions == 0).map(|(topic, _)| topic.as_str()).collect()
+    }
+
+    /// What librdkafka has complained of so far, each complaint once.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.listener.away().troubles
+    }
+
+    fn note(&self, error: &KafkaError) {
+        if let Some(code) = error.rdkafka_error_code() {
+            self.listener.hear(code, &error.to_string());
+        }
+    }
+
+    /// Looks for partitions that are not followed yet. Says whether the cluster answered for every topic.
+    fn scan(&mut self, begin: Begin) -> bool {
+        self.scanned = Instant::now();
+        let mut fresh = TopicPartitionList::new();
+        for (topic, followed) in &mut self.followed {
+            let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), GLANCE) else { return false };
+            let partitions = metadata.topics().iter().find(|found| found.name() == topic);
+            let count = partitions.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
+            for partition in *followed..count {
+                fresh.add_partition(topic, i32::try_from(partition).unwrap_or(i32::MAX));
+            }
+            *followed = count.max(*followed);
+        }
+        fresh.count() == 0 || self.follow(fresh, begin)
+    }
+
+    fn follow(&self, mut fresh: TopicPartitionList, begin: Begin) -> bool {
+        let offset = match begin {
+            Begin::Oldest => Offset::Beginning,
+            Begin::Now => Offset::End,
+        };
+        if fresh.set_all_offsets(offset).is_err() {
+            return false;
+        }
+        let places = match begin {
+            Begin::Oldest => Ok(fresh),
+            // "The end" as of now, not as of when the partition is first fetched: what comes between must be seen.
+            Begin::Now => self.consumer.offsets_for_times(fresh.clone(), OFFSETS).map(|ends| or_end(&fresh, &ends)),
+        };
+        places.and_then(|places| self.consumer.incremental_assign(&places)).map_err(|error| self.note(&error)).is_ok()
+    }
+}
+
+/// The offsets that the brokers told; the end where one told none.
+fn or_end(wanted: &TopicPartitionList, told: &TopicPartitionList) -> TopicPartitionList {
+    let mut places = TopicPartitionList::new();
+    for element in wanted.elements() {
+        let (topic, partition) = (element.topic(), element.partition());
+        let offset = match told.find_partition(topic, partition).map(|told| told.offset()) {
+            Some(Offset::Offset(offset)) => Offset::Offset(offset),
+            Some(Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_)) | None => {
+                Offset::End
+            }
+        };
+        // Only a partition beyond all numbers is refused.
+        let _ = places.add_partition_offset(topic, partition, offset);
+    }
+    places
+}
+
+fn seen(message: &BorrowedMessage<'_>) -> Seen {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    Seen {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis(),
+        key: message.key().map(<[u8]>::to_vec),
+        headers: headers.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect(),
+        value: message.payload().unwrap_or_default().to_vec(),
+    }
+}

@@ -1,0 +1,363 @@
+//! The bridge itself, started for a test: real sockets, real crypto, a broker. What it published is read back and
+//! judged by the contract, record by record.
+//!
+//! It runs inside the test process ([`Setup::start`]), or as the program ([`Setup::spawn`]) where a test is about
+//! signals, log lines or exit codes. Both read the same configuration file.
+
+mod application;
+mod caller;
+mod program;
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use idaas_bridge::config::Config;
+use idaas_bridge::service::{Order, Service, StartFault};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::conformance::assert_conforms;
+use super::records::{Seen, Until, consume_all, retry};
+
+pub(crate) use self::application::{JOURNAL_KEY, TestApplication};
+pub(crate) use self::caller::{Caller, Verdicts};
+use self::program::Program;
+
+/// The entities, as topics name them.
+pub(crate) const ENTITIES: [&str; 7] =
+    ["user", "organizational-unit", "group", "connectivity", "unclassified", "dead-letter", "credential"];
+
+/// A bridge in the making.
+pub(crate) struct Setup {
+    pub(crate) applications: Vec<TestApplication>,
+    listen: &'static str,
+    server: Vec<String>,
+    topics: Vec<String>,
+    properties: Vec<String>,
+    log: &'static str,
+    brokers: i32,
+    partitions: i32,
+    bootstrap_servers: Option<String>,
+    without_topics: bool,
+    until_ready: bool,
+}
+
+impl Setup {
+    /// One application `workforce`, one mock broker, three partitions.
+    pub(crate) fn new() -> Self {
+        Self::of(vec![TestApplication::workforce()])
+    }
+
+    /// These applications.
+    pub(crate) fn of(applications: Vec<TestApplication>) -> Self {
+        Self {
+            applications,
+            listen: "127.0.0.1:0",
+            server: Vec::new(),
+            topics: Vec::new(),
+            properties: Vec::new(),
+            log: "info",
+            brokers: 1,
+            partitions: 3,
+            bootstrap_servers: None,
+            without_topics: false,
+            until_ready: true,
+        }
+    }
+
+    /// Adds a line to the first application's table.
+    pub(crate) fn application(mut self, line: impl Into<String>) -> Self {
+        self.applications[0].lines.push(line.into());
+        self
+    }
+
+    /// Adds a line to `[server]`.
+    pub(crate) fn server(mut self, line: impl Into<String>) -> Self {
+        self.server.push(line.into());
+        self
+    }
+
+    /// Takes callbacks at this address.
+    pub(crate) fn listen(mut self, address: &'static str) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Answers after that long at the latest, and drains for a second more.
+    pub(crate) fn deadline(self, milliseconds: u32) -> Self {
+        let drain = milliseconds + 1000;
+        self.server(format!("response_deadline = \"{milliseconds}ms\"\ndrain_timeout = \"{drain}ms\""))
+    }
+
+    /// Adds a line to `[topics]`.
+    pub(crate) fn topics(mut self, line: impl Into<String>) -> Self {
+        self.topics.push(line.into());
+        self
+    }
+
+    /// Adds a line to `[kafka.properties]`.
+    pub(crate) fn property(mut self, name: &str, value: &str) -> Self {
+        self.properties.push(format!("{name:?} = {value:?}"));
+        self
+    }
+
+    /// Log level of the program.
+    pub(crate) fn log(mut self, level: &'static str) -> Self {
+        self.log = level;
+        self
+    }
+
+    /// A mock cluster of that many brokers.
+    pub(crate) fn brokers(mut self, count: i32) -> Self {
+        self.brokers = count;
+        self
+    }
+
+    /// Topics of that many partitions.
+    pub(crate) fn partitions(mut self, count: i32) -> Self {
+        self.partitions = count;
+        self
+    }
+
+    /// Publishes to this cluster in the place of a mock one. Topics are the test's affair.
+    pub(crate) fn kafka(mut self, bootstrap_servers: &str) -> Self {
+        self.bootstrap_servers = Some(bootstrap_servers.to_owned());
+        self
+    }
+
+    /// Does not wait for readiness.
+    pub(crate) fn not_ready(mut self) -> Self {
+        self.until_ready = false;
+        self
+    }
+
+    /// Starts the service in this process.
+    pub(crate) fn start(self) -> TestBridge {
+        self.run(|path| Running::start_inside(path))
+    }
+
+    /// Starts the program.
+    pub(crate) fn spawn(self) -> TestBridge {
+        self.run(|path| {
+            let program = Program::spawn(path);
+            let (listen, admin) = program.addresses();
+            (Running::Program(program), listen, admin)
+        })
+    }
+
+    fn run(
+        self,
+        start: impl FnOnce(&std::path::Path) -> (Running, std::net::SocketAddr, std::net::SocketAddr),
+    ) -> TestBridge {
+        let directory = tempfile::tempdir().unwrap();
+        let mock = self.bootstrap_servers.is_none().then(|| MockCluster::new(self.brokers).unwrap());
+        let bootstrap_servers = match (&self.bootstrap_servers, &mock) {
+            (Some(given), _) => given.clone(),
+            (None, Some(mock)) => mock.bootstrap_servers(),
+            (None, None) => unreachable!("there is a mock where nothing was given"),
+        };
+        let topics = topics_of(&self.applications);
+        if let Some(mock) = &mock {
+            for topic in topics.iter().filter(|_| !self.without_topics) {
+                mock.create_topic(topic, self.partitions, self.brokers).unwrap();
+            }
+        }
+        let path = directory.path().join("bridge.toml");
+        self.write(&path, &bootstrap_servers);
+        let (running, listen, admin) = start(&path);
+        let caller = Arc::new(Caller::new(listen, admin, self.applications.clone()));
+        let until_ready = self.until_ready;
+        let bridge =
+            TestBridge { running, caller, topics, bootstrap_servers, mock, path, setup: self, _directory: directory };
+        if until_ready {
+            bridge.wait_until_ready();
+        }
+        bridge
+    }
+
+    fn write(&self, path: &std::path::Path, bootstrap_servers: &str) {
+        let mut text = format!(
+            "[server]\nlisten = {:?}\nadmin_listen = \"127.0.0.1:0\"\n{}\n\
+             [kafka]\nbootstrap_servers = [{}]\n[kafka.properties]\n{}\n\
+             [topics]\n{}\n[journal]\ndirectory = \"journal\"\nkeys = [\"{JOURNAL_KEY}\"]\n\
+             [log]\nlevel = \"{}\"\n",
+            self.listen,
+            self.server.join("\n"),
+            bootstrap_servers.split(',').map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", "),
+            self.properties.join("\n"),
+            self.topics.join("\n"),
+            self.log,
+        );
+        let directory = path.parent().unwrap();
+        for application in &self.applications {
+            text.push_str(&application.table(directory));
+        }
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+fn topics_of(applications: &[TestApplication]) -> Vec<String> {
+    let mut prefixes: Vec<_> = applications.iter().map(|application| application.prefix.as_str()).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes.iter().flat_map(|prefix| ENTITIES.map(|entity| format!("{prefix}.{entity}.v1"))).collect()
+}
+
+enum Running {
+    Inside { orders: UnboundedSender<Order>, thread: Option<JoinHandle<bool>> },
+    Program(Program),
+}
+
+impl Running {
+    /// Runs the service on a thread with a runtime of its own, so that a test need not be asynchronous.
+    fn start_inside(path: &std::path::Path) -> (Self, std::net::SocketAddr, std::net::SocketAddr) {
+        let path = path.to_owned();
+        let (orders, taken) = tokio::sync::mpsc::unbounded_channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let config = Config::load(&path).unwrap_or_else(|faults| panic!("{}", listed(&faults)));
+                let service = match Service::start(&path, config).await {
+                    Ok(service) => service,
+                    Err(StartFault::Configuration(faults)) => panic!("{}", listed(&faults)),
+                    Err(StartFault::Failed(why)) => panic!("{why}"),
+                };
+                tell.send((service.listen(), service.admin_listen())).unwrap();
+                service.run(taken).await
+            })
+        });
+        let (listen, admin) = told.recv().expect("the service starts");
+        (Self::Inside { orders, thread: Some(thread) }, listen, admin)
+    }
+}
+
+fn listed(faults: &[idaas_bridge::config::Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// A running bridge with its broker. Dropping it ends both.
+pub(crate) struct TestBridge {
+    running: Running,
+    caller: Arc<Caller>,
+    topics: Vec<String>,
+    bootstrap_servers: String,
+    mock: Option<MockCluster<'static, DefaultProducerContext>>,
+    path: PathBuf,
+    setup: Setup,
+    _directory: tempfile::TempDir,
+}
+
+impl Deref for TestBridge {
+    type Target = Arc<Caller>;
+
+    fn deref(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+}
+
+impl TestBridge {
+    /// The mock cluster, to make trouble with.
+    pub(crate) fn mock(&self) -> &MockCluster<'static, DefaultProducerContext> {
+        self.mock.as_ref().expect("a mock cluster")
+    }
+
+    /// The program. Only after [`Setup::spawn`].
+    pub(crate) fn program(&mut self) -> &mut Program {
+        match &mut self.running {
+            Running::Program(program) => program,
+            Running::Inside { .. } => panic!("the service runs inside the test"),
+        }
+    }
+
+    /// The directory of the configuration.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.path.parent().unwrap()
+    }
+
+    /// Everything that was published so far, each record judged by the contract.
+    pub(crate) fn records(&self) -> Vec<Seen> {
+        let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();
+        let records = consume_all(&self.bootstrap_servers, &topics, Until::HighWatermarks);
+        for record in &records {
+            assert_conforms(&record.headers, record.key.as_deref(), &record.value, &record.topic);
+        }
+        records
+    }
+
+    /// The records of topics with this ending, as `user` or `dead-letter`.
+    pub(crate) fn records_of(&self, entity: &str) -> Vec<Seen> {
+        let ending = format!(".{entity}.v1");
+        self.records().into_iter().filter(|record| record.topic.ends_with(&ending)).collect()
+    }
+
+    /// Changes the configuration and orders a reload; returns when it is done. Says whether it was taken.
+    pub(crate) fn reload(&mut self, change: impl FnOnce(&mut Setup)) -> bool {
+        change(&mut self.setup);
+        self.setup.write(&self.path, &self.bootstrap_servers);
+        self.reload_as_it_is()
+    }
+
+    /// Orders a reload of whatever the file says now.
+    pub(crate) fn reload_as_it_is(&mut self) -> bool {
+        let count = |result| self.caller.metric("config_reloads_total", &[("result", result)]);
+        let (taken, refused) = (count("ok"), count("failed"));
+        match &self.running {
+            Running::Inside { orders, .. } => orders.send(Order::Reload).unwrap(),
+            Running::Program(program) => program.signal("HUP"),
+        }
+        retry(|| match (count("ok") - taken, count("failed") - refused) {
+            (0.0, 0.0) => Err("no reload is done".to_owned()),
+            (taken, _) => Ok(taken > 0.0),
+        })
+    }
+
+    /// Where the configuration lies.
+    pub(crate) fn configuration(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Orders the end, and does not wait for it.
+    pub(crate) fn order_end(&self) {
+        match &self.running {
+            // Whoever has ended already takes no more orders.
+            Running::Inside { orders, .. } => drop(orders.send(Order::End)),
+            Running::Program(program) => program.signal("TERM"),
+        }
+    }
+
+    /// Ends the bridge as SIGTERM would, and waits for the end. Says whether everything was confirmed (exit code 0).
+    pub(crate) fn end(&mut self) -> bool {
+        self.order_end();
+        match &mut self.running {
+            Running::Inside { thread, .. } => thread.take().is_none_or(|thread| thread.join().unwrap()),
+            Running::Program(program) => program.wait() == Some(0),
+        }
+    }
+
+    /// Ends the bridge, so that nothing can be on its way, and fails where anything was published.
+    pub(crate) fn ends_without_a_record(mut self) {
+        self.end();
+        let records = self.records();
+        assert!(records.is_empty(), "{} records were published: {records:?}", records.len());
+    }
+
+    fn wait_until_ready(&self) {
+        retry(|| match self.caller.admin("/readyz") {
+            reply if reply.status == 200 => Ok(()),
+            reply => Err(reply.text().to_owned()),
+        });
+    }
+}
+
+impl Drop for TestBridge {
+    fn drop(&mut self) {
+        // Not waited for: what a test has left in the producer may take its whole time.
+        if let Running::Inside { orders, thread: Some(_) } = &self.running {
+            let _ = orders.send(Order::End);
+        }
+    }
+}

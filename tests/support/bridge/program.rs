@@ -1,0 +1,85 @@
+//! The program as an operator runs it: its log lines, its signals, its exit code.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use serde_json::Value;
+
+use crate::support::http::PATIENCE;
+
+type Lines = Arc<(Mutex<Vec<String>>, Condvar)>;
+
+/// The running program. Dropping it kills it.
+pub(crate) struct Program {
+    child: Child,
+    lines: Lines,
+}
+
+impl Program {
+    pub(super) fn spawn(configuration: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"))
+            .args(["serve", "--config"])
+            .arg(configuration)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines: Lines = Arc::default();
+        let (stderr, collected) = (child.stderr.take().unwrap(), Arc::clone(&lines));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                collected.0.lock().push(line);
+                collected.1.notify_all();
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Where it listens, as its first line says.
+    pub(super) fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        let line = self.wait_for(|line| line["listen"].is_string());
+        let address = |name: &str| line[name].as_str().and_then(|text| text.parse().ok()).unwrap();
+        (address("listen"), address("admin_listen"))
+    }
+
+    /// The first log line that fits, as soon as it is there.
+    pub(crate) fn wait_for(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        let (lines, more) = &*self.lines;
+        let mut lines = lines.lock();
+        loop {
+            let found = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).find(&fits);
+            if let Some(found) = found {
+                return found;
+            }
+            assert!(!more.wait_for(&mut lines, PATIENCE).timed_out(), "no such line in:\n{}", lines.join("\n"));
+        }
+    }
+
+    /// All that was logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.lines.0.lock().join("\n")
+    }
+
+    /// Sends a signal, as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "SIG{name}");
+    }
+
+    /// Waits for the end; `None` where a signal ended it.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
