@@ -17,7 +17,7 @@ use crate::prepare::policy::Policy;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Metrics;
 
-/// How many bytes of callbacks may be in memory at once, before they are read: as many as 32 of the largest default.
+/// How many bytes of callbacks may be in memory at once: as many as 32 of the largest default.
 const BUFFERED_BYTES: usize = 256 << 20;
 
 /// One application whose callbacks are taken.
@@ -126,13 +126,10 @@ impl Bridge {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Makes room in memory for `bytes` of a body. `None` where there is none.
+    /// Room in memory for a body, none as yet.
     #[must_use]
-    pub fn reserve(&self, bytes: usize) -> Option<Reserved<'_>> {
-        let room = BUFFERED_BYTES.max(self.limits.max_body);
-        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
-        let reserved = Reserved { bridge: self, bytes };
-        (before + bytes <= room).then_some(reserved)
+    pub const fn reserve(&self) -> Reserved<'_> {
+        Reserved { bridge: self, bytes: 0 }
     }
 
     /// All metrics in Prometheus' text format, as of now.
@@ -156,6 +153,18 @@ impl Bridge {
 pub struct Reserved<'a> {
     bridge: &'a Bridge,
     bytes: usize,
+}
+
+impl Reserved<'_> {
+    /// Makes room for `bytes` more, which have arrived: what is only announced takes none, or a few who announce much
+    /// and send nothing would keep everybody else out. Says whether there is room.
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let room = BUFFERED_BYTES.max(self.bridge.limits.max_body);
+        let before = self.bridge.buffered.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        before + bytes <= room
+    }
 }
 
 impl Drop for Reserved<'_> {

@@ -19,8 +19,8 @@ use crate::config::Config;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge check --config /etc/idaas-bridge/bridge.toml\n  \
     idaas-bridge check --config bridge.toml --offline\n\n\
-    Exit code: 0 nothing is wrong (warnings may be there), 1 something is wrong, 2 `serve` would not start for its\n\
-    configuration. Publishes nothing and changes nothing.")]
+    Exit code: 0 nothing is wrong (warnings may be there), 1 something is wrong,\n\
+    2 `serve` would not start for its configuration. Publishes nothing and changes nothing.")]
 pub struct CheckArguments {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]

@@ -27,7 +27,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  idaas-bridge tail --config bridge.toml\n  \
     idaas-bridge tail --config bridge.toml user group --from-beginning\n  \
     idaas-bridge tail --config bridge.toml dead-letter --json | jq .value.reason\n\n\
-    A line: time of acceptance, entity.action, the entity's id, eventId, topic/partition@offset, names of the fields.\n\
+    A line: time of acceptance, entity.action, the entity's id, eventId,\n\
+    topic/partition@offset, names of the fields.\n\
     No consumer group is joined, and no offset committed. Ends with Ctrl-C, or after --count records.")]
 pub struct TailArguments {
     /// What to follow [default: everything]

@@ -10,7 +10,7 @@ use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, stdout, s
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::topics::{Difference, Plan, Severity, State, Wanted, differences};
+use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Wanted, differences};
 use crate::kafka::trouble::Away;
 use crate::service::assemble;
 
@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge topics --config bridge.toml\n  \
     idaas-bridge topics --config bridge.toml --create\n\n\
-    Exit code: 0 all topics are as they should be, 1 one is missing or wrong, or Kafka does not answer,\n\
-    2 the configuration is wrong. A topic that is there is never changed.")]
+    Exit code: 0 all topics are as they should be, 1 one is missing or wrong,\n\
+    or Kafka does not answer, 2 the configuration is wrong. A topic that is there is never changed.")]
 pub struct TopicsArguments {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
@@ -163,17 +163,11 @@ fn cells(wanted: &Wanted, state: &State) -> [String; 5] {
 fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
     let mut told = Vec::new();
     for state in states {
-        if let State::Present(present) = state {
-            if let Err(why) = &present.settings {
-                if !told.contains(&why) {
-                    writeln!(
-                        out,
-                        "\n{} {why}; see to them by hand",
-                        styled(WARNING, "? = the settings are not known:")
-                    )?;
-                    told.push(why);
-                }
-            }
+        if let State::Present(Present { settings: Err(why), .. }) = state
+            && !told.contains(&why)
+        {
+            writeln!(out, "\n{} {why}; see to them by hand", styled(WARNING, "? = the settings are not known:"))?;
+            told.push(why);
         }
     }
     Ok(())
@@ -182,7 +176,7 @@ fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::topics::{Present, Settings};
+    use crate::kafka::topics::Settings;
     use crate::prepare::event_type::Entity;
 
     fn shown(state: State) -> String {

@@ -115,7 +115,7 @@ impl<'a> Sealed<'a> {
         };
         let nonce = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
         let mut ciphertext_and_tag = Vec::with_capacity((ciphertext.len() + tag.len()) / 4 * 3 + 4);
-        URL_SAFE_NO_PAD.decode_vec(ciphertext, &mut ciphertext_and_tag).ok()?;
+        base64_simd::URL_SAFE_NO_PAD.decode_append(ciphertext, &mut ciphertext_and_tag).ok()?;
         let length = ciphertext_and_tag.len();
         URL_SAFE_NO_PAD.decode_vec(tag, &mut ciphertext_and_tag).ok()?;
         (ciphertext_and_tag.len() - length == 16).then_some(Self { encryption, protected, nonce, ciphertext_and_tag })

@@ -18,6 +18,8 @@ use super::trouble::{Away, Listener};
 
 /// How long one question may take before what librdkafka complains of is looked at.
 const GLANCE: Duration = Duration::from_millis(500);
+/// How long the topics' settings may take. A cluster that does not know the question leaves it unanswered.
+const SETTINGS: Duration = Duration::from_secs(3);
 /// How long a created topic may take to be seen.
 const PROPAGATION: Duration = Duration::from_secs(5);
 
@@ -104,6 +106,16 @@ impl Administrator {
     /// # Errors
     /// [`Away`] where the cluster does not answer within `limit`.
     pub fn observe(&self, plan: &Plan, limit: Duration) -> Result<Vec<State>, Away> {
+        let mut states = self.presence(plan, limit)?;
+        self.add_settings(plan, &mut states);
+        Ok(states)
+    }
+
+    /// As [`Administrator::observe`], without the topics' settings, which can take longer.
+    ///
+    /// # Errors
+    /// As [`Administrator::observe`].
+    pub fn presence(&self, plan: &Plan, limit: Duration) -> Result<Vec<State>, Away> {
         let end = Instant::now() + limit;
         self.reach(limit)?;
         let mut states = Vec::with_capacity(plan.topics.len());
@@ -111,7 +123,6 @@ impl Administrator {
             let rest = end.saturating_duration_since(Instant::now()).max(GLANCE);
             states.push(self.state(wanted, rest).ok_or_else(|| self.listener.away())?);
         }
-        self.add_settings(plan, &mut states, end.saturating_duration_since(Instant::now()).max(GLANCE));
         Ok(states)
     }
 
@@ -122,7 +133,7 @@ impl Administrator {
     }
 
     /// Asks for the settings of the topics that are there.
-    fn add_settings(&self, plan: &Plan, states: &mut [State], limit: Duration) {
+    fn add_settings(&self, plan: &Plan, states: &mut [State]) {
         let present: Vec<_> = plan
             .topics
             .iter()
@@ -136,7 +147,7 @@ impl Administrator {
         if asked.is_empty() {
             return;
         }
-        let options = AdminOptions::new().request_timeout(Some(limit));
+        let options = AdminOptions::new().request_timeout(Some(SETTINGS));
         let answers = self.runtime.block_on(self.admin.describe_configs(&asked, &options));
         match answers {
             Ok(answers) => {
@@ -243,7 +254,9 @@ fn unknown(code: RDKafkaErrorCode) -> String {
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
             "this user may not read them (DESCRIBE_CONFIGS)".to_owned()
         }
-        RDKafkaErrorCode::UnsupportedFeature => "this cluster does not tell them".to_owned(),
+        RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::OperationTimedOut => {
+            "this cluster does not tell them".to_owned()
+        }
         other => other.to_string(),
     }
 }

@@ -18,8 +18,9 @@ use super::trouble::{Away, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
 const GLANCE: Duration = Duration::from_millis(500);
-/// How often topics and partitions that came later are looked for.
-const RESCAN: Duration = Duration::from_secs(10);
+/// How often partitions that came later are looked for, and topics that are missing.
+const RESCAN: Duration = Duration::from_secs(30);
+const RESCAN_MISSING: Duration = Duration::from_secs(2);
 /// How long a list of offsets may take.
 const OFFSETS: Duration = Duration::from_secs(10);
 
@@ -125,10 +126,11 @@ impl Follower {
     pub fn next(&mut self, limit: Duration) -> Option<Seen> {
         let end = Instant::now() + limit;
         loop {
-            if self.scanned.elapsed() >= RESCAN {
+            let rescan = if self.missing().is_empty() { RESCAN } else { RESCAN_MISSING };
+            if self.scanned.elapsed() >= rescan {
                 self.scan(Begin::Oldest);
             }
-            match self.consumer.poll(end.saturating_duration_since(Instant::now()).min(RESCAN)) {
+            match self.consumer.poll(end.saturating_duration_since(Instant::now()).min(rescan)) {
                 Some(Ok(message)) => return Some(seen(&message)),
                 Some(Err(error)) => self.note(&error),
                 None => {}

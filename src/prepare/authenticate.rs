@@ -66,7 +66,7 @@ fn members(text: &str) -> Result<Members<'_>, Refusal> {
 }
 
 fn decoded(part: &str) -> Option<String> {
-    String::from_utf8(URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+    String::from_utf8(base64_simd::URL_SAFE_NO_PAD.decode_to_vec(part).ok()?).ok()
 }
 
 /// Checks the JOSE header and returns the key id.

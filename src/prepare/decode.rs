@@ -2,10 +2,7 @@
 //!
 //! On the wire `eventData` is a string that holds a JSON array; in IDaaS's documents it is an array. Both are read.
 
-use std::ops::Range;
 use std::sync::Arc;
-
-use serde_json::value::RawValue;
 
 use super::decrypt::Plaintext;
 use super::json::{self, Members};
@@ -16,10 +13,8 @@ use crate::refusal::Refusal;
 pub struct Callback {
     pub(super) context: Arc<Context>,
     pub(super) key: Option<usize>,
-    /// The JSON array of events.
-    pub(super) text: Arc<String>,
-    /// Where each event stands in it.
-    pub(super) events: Vec<Range<usize>>,
+    /// The JSON array of events, unread.
+    pub(super) events: Arc<String>,
 }
 
 /// What all events of a callback have in common.
@@ -35,11 +30,10 @@ pub(super) struct Context {
 /// Reads the payload's frame.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] where the text is no object with a list of events.
+/// [`Refusal::Unreadable`] where the text is no object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
     let payload = Members::parse(&plaintext.text).ok_or(Refusal::Unreadable)?;
-    let text = payload.get("eventData").map(json::unwrapped).ok_or(Refusal::Unreadable)?.into_owned();
-    let events = positions(&text).ok_or(Refusal::Unreadable)?;
+    let events = payload.get("eventData").map(json::unwrapped).ok_or(Refusal::Unreadable)?;
     let scalar = |name| payload.get(name).and_then(json::identifier).map(|text| text.into_owned());
     Ok(Callback {
         context: Arc::new(Context {
@@ -50,17 +44,6 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
             signature: plaintext.signature,
         }),
         key: plaintext.key,
-        text: Arc::new(text),
-        events,
+        events: Arc::new(events.into_owned()),
     })
-}
-
-/// Where the elements of a JSON array stand in its text.
-fn positions(array: &str) -> Option<Vec<Range<usize>>> {
-    let begin = array.as_ptr() as usize;
-    let position = |element: &RawValue| {
-        let start = (element.get().as_ptr() as usize).saturating_sub(begin);
-        start..start + element.get().len()
-    };
-    Some(json::elements(array)?.into_iter().map(position).collect())
 }

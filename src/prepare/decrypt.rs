@@ -17,6 +17,20 @@ pub struct Plaintext {
     pub(super) key: Option<usize>,
 }
 
+impl Plaintext {
+    /// What was inside. Holds personal data, and perhaps passwords.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The position of the key that opened it; `None` where it was not encrypted.
+    #[must_use]
+    pub const fn key(&self) -> Option<usize> {
+        self.key
+    }
+}
+
 /// Opens a verified callback.
 ///
 /// # Errors

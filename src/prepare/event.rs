@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::field::{Additional, milliseconds};
-use super::json::{self, Members};
+use super::json::{self, Element, Members};
 use super::redact::{SECRET_MEMBER, redacted};
 use super::timestamp::rfc3339;
 use super::value::EventTime;
@@ -34,10 +34,10 @@ pub(super) enum Time<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Reads an event's frame. `None` where it is no object.
-    pub(super) fn parse(event: &'a str) -> Option<Self> {
+    /// Reads an event's frame. Nothing is in it where it is no object.
+    pub(super) fn of(Element(members): Element<'a>) -> Self {
         let mut read = Self::default();
-        for (name, value) in Members::parse(event)?.into_iter() {
+        for (name, value) in members.into_iter().flat_map(Members::into_iter) {
             match &*name {
                 "eventId" => read.id = json::identifier(value),
                 "eventType" => read.kind = json::text(value).filter(|kind| !kind.is_empty()),
@@ -48,7 +48,7 @@ impl<'a> Event<'a> {
                 _ => read.additional.unknown(name, value),
             }
         }
-        Some(read)
+        read
     }
 }
 

@@ -4,6 +4,7 @@
 //! surrogate pair in a name must not cost an event.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -18,12 +19,11 @@ impl<'a> Members<'a> {
         serde_json::from_str(text).ok()
     }
 
-    /// Whether a name stands in it twice, so that two readers could see two different objects.
+    /// Whether a name stands in it twice, so that two readers could see two different objects. Costs no more than the
+    /// object's size, because it is asked of what nobody has authenticated yet.
     pub(crate) fn ambiguous(&self) -> bool {
-        self.0
-            .iter()
-            .enumerate()
-            .any(|(index, (name, _))| self.0.iter().skip(index + 1).any(|(other, _)| name == other))
+        let mut seen = HashSet::with_capacity(self.0.len());
+        !self.0.iter().all(|(name, _)| seen.insert(&**name))
     }
 
     /// The value of a member: of its last occurrence, as most readers of JSON take it.
@@ -39,25 +39,43 @@ impl<'a> Members<'a> {
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                // As many as a user's event has.
-                let mut members = Vec::with_capacity(32);
-                while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    members.push((text(name).unwrap_or_default(), value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_map(MembersVisitor)
     }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        // As many as a user's event has.
+        let mut members = Vec::with_capacity(32);
+        while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            members.push((text(name).unwrap_or_default(), value));
+        }
+        Ok(Members(members))
+    }
+}
+
+/// An element of an array: its members, where it is an object.
+pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
+
+impl<'de> Deserialize<'de> for Element<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor).map(|members| Self(Some(members)))
+    }
+}
+
+/// The elements of a JSON array. `None` where the value is no array.
+pub(crate) fn objects(json: &str) -> Option<Vec<Element<'_>>> {
+    // One pass where all are objects, as they should be; two where one is not.
+    let objects = serde_json::from_str::<Vec<Element<'_>>>(json).ok();
+    objects.or_else(|| Some(elements(json)?.into_iter().map(|raw| Element(Members::parse(raw.get()))).collect()))
 }
 
 /// The content of a JSON string; what is no Unicode in it becomes U+FFFD. `None` where the value is no string.

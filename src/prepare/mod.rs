@@ -9,7 +9,7 @@ mod decrypt;
 mod event;
 pub mod event_type;
 mod field;
-mod json;
+pub(crate) mod json;
 mod normalize;
 pub mod policy;
 pub mod record;
@@ -43,6 +43,6 @@ pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, moment: Moment<'_>) 
     let verified = authenticate(body, keys, policy, moment.received_at.div_euclid(1000))?;
     let plaintext = decrypt(verified, policy)?;
     let callback = decode(plaintext, policy)?;
-    let items = normalize(&callback, policy, moment);
+    let items = normalize(&callback, policy, moment)?;
     Ok(Prepared { items, decryption_key: callback.key })
 }

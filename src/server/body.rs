@@ -23,8 +23,8 @@ pub(super) async fn read<'a>(
     deadline: Instant,
 ) -> Result<Body<'a>, Refusal> {
     let limit = bridge.limits.max_body;
-    let encoding = request.headers().get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::UnsupportedEncoding);
     }
     let announced = request.headers().get(header::CONTENT_LENGTH);
@@ -32,7 +32,7 @@ pub(super) async fn read<'a>(
     if announced.is_some_and(|length| length > limit) {
         return Err(Refusal::TooLarge);
     }
-    let reserved = bridge.reserve(announced.unwrap_or(limit)).ok_or(Refusal::Overloaded)?;
+    let mut reserved = bridge.reserve();
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default().min(64 << 10));
     loop {
         match timeout_at(deadline, payload.next()).await {
@@ -40,6 +40,7 @@ pub(super) async fn read<'a>(
             Ok(None) => return Ok(Body { bytes, _reserved: reserved }),
             Ok(Some(Err(_))) => return Err(Refusal::Malformed),
             Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
+            Ok(Some(Ok(chunk))) if !reserved.grow(chunk.len()) => return Err(Refusal::Overloaded),
             Ok(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
         }
     }

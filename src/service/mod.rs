@@ -253,10 +253,10 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
         if !answers {
             tracing::warn!(code = "not_warm", "Kafka did not answer at the start; going on without");
         }
-        let seen_to = answers && Arc::clone(&care).attempt().await;
-        bridge.warmed_up();
-        if !seen_to {
-            care.persist(bridge).await;
+        if answers {
+            Arc::clone(&care).create().await;
         }
+        bridge.warmed_up();
+        care.persist(bridge).await;
     });
 }

@@ -32,35 +32,43 @@ impl Care {
         Arc::new(Self { plan, cluster, create: config.topics.create, configuration })
     }
 
-    /// Sees to the topics once. Says whether the cluster could be asked.
-    pub(super) async fn attempt(self: Arc<Self>) -> bool {
-        tokio::task::spawn_blocking(move || self.look()).await.unwrap_or(true)
+    /// Creates what is missing, where that is asked for. Says whether the cluster could be asked.
+    pub(super) async fn create(self: Arc<Self>) -> bool {
+        if !self.create {
+            return true;
+        }
+        tokio::task::spawn_blocking(move || self.with_administrator(Self::create_missing)).await.unwrap_or(true)
     }
 
-    /// Sees to the topics until the cluster could be asked, or the service ends.
+    /// Creates and reports, again and again until the cluster could be asked, or the service ends.
     pub(super) async fn persist(self: Arc<Self>, bridge: Arc<Bridge>) {
-        while !bridge.is_draining() && !Arc::clone(&self).attempt().await {
+        while !bridge.is_draining() {
+            let care = Arc::clone(&self);
+            let look = move || {
+                (!care.create || care.with_administrator(Self::create_missing)) && care.with_administrator(Self::report)
+            };
+            if tokio::task::spawn_blocking(look).await.unwrap_or(true) {
+                return;
+            }
             sleep(REST).await;
         }
     }
 
-    fn look(&self) -> bool {
-        let administrator = match Administrator::new(&self.cluster) {
-            Ok(administrator) => administrator,
+    fn with_administrator(&self, act: impl Fn(&Self, &Administrator) -> bool) -> bool {
+        match Administrator::new(&self.cluster) {
+            Ok(administrator) => act(self, &administrator),
             Err(fault) => {
                 tracing::error!(code = "topics_not_checked", "the topics could not be looked at: {fault}");
-                return true;
-            }
-        };
-        let Ok(mut states) = administrator.observe(&self.plan, PATIENCE) else { return false };
-        if self.create && states.contains(&State::Missing) {
-            self.make(&administrator, &states);
-            match administrator.observe(&self.plan, PATIENCE) {
-                Ok(after) => states = after,
-                Err(_) => return false,
+                true
             }
         }
-        self.report(&states);
+    }
+
+    fn create_missing(&self, administrator: &Administrator) -> bool {
+        let Ok(states) = administrator.presence(&self.plan, PATIENCE) else { return false };
+        if states.contains(&State::Missing) {
+            self.make(administrator, &states);
+        }
         true
     }
 
@@ -91,9 +99,10 @@ impl Care {
         }
     }
 
-    fn report(&self, states: &[State]) {
+    fn report(&self, administrator: &Administrator) -> bool {
+        let Ok(states) = administrator.observe(&self.plan, PATIENCE) else { return false };
         let configuration = self.configuration.display().to_string();
-        for (wanted, state) in self.plan.topics.iter().zip(states) {
+        for (wanted, state) in self.plan.topics.iter().zip(&states) {
             for difference in differences(wanted, state) {
                 let (code, topic) = (difference.code(), wanted.name.as_str());
                 let remedy = difference.remedy(topic, &configuration);
@@ -103,5 +112,6 @@ impl Care {
                 }
             }
         }
+        true
     }
 }

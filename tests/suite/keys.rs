@@ -16,7 +16,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 mod endpoint;
 
-use endpoint::{Answer, Authority, ConnectProxy, Endpoint};
+use endpoint::{Answer, ConnectProxy, Endpoint};
+
+use crate::support::certificates::Authority;
 
 static OLD: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("KEYold").expect("a key"));
 static NEW: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("KEYnew").expect("a key"));
@@ -40,6 +42,13 @@ fn url(url: impl Into<String>) -> Source {
 
 fn trusting(url: impl Into<String>, ca_file: PathBuf) -> Source {
     Source::Url { url: url.into(), ca_file: Some(ca_file) }
+}
+
+/// Writes the authority's certificate into a file.
+fn file(authority: &Authority, directory: &tempfile::TempDir) -> PathBuf {
+    let path = directory.path().join("ca.pem");
+    std::fs::write(&path, authority.pem()).expect("written");
+    path
 }
 
 async fn fault(source: &Source) -> FetchFault {
@@ -95,7 +104,7 @@ async fn a_key_set_is_fetched_with_the_time_of_the_endpoint() {
 async fn a_private_authority_is_trusted_only_where_it_is_named() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let endpoint = Endpoint::https(&authority, answer(&OLD));
-    let trusted = trusting(endpoint.url(), authority.file(&directory));
+    let trusted = trusting(endpoint.url(), file(&authority, &directory));
     assert!(fetch(&trusted, &Proxy::Direct).await.is_ok());
 
     let refused = fault(&url(endpoint.url())).await;
@@ -104,7 +113,7 @@ async fn a_private_authority_is_trusted_only_where_it_is_named() {
     assert_eq!(endpoint.requests(), 1, "a request went out to a server that is not trusted");
 
     let other = tempfile::tempdir().expect("a directory");
-    assert_eq!(fault(&trusting(endpoint.url(), Authority::new().file(&other))).await.code(), "tls");
+    assert_eq!(fault(&trusting(endpoint.url(), file(&Authority::new(), &other))).await.code(), "tls");
 }
 
 #[tokio::test]
@@ -112,7 +121,7 @@ async fn a_certificate_for_another_name_is_refused() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let endpoint = Endpoint::https(&authority, answer(&OLD));
     let by_other_name = endpoint.url().replace("127.0.0.1", "localhost");
-    let refused = fault(&trusting(by_other_name, authority.file(&directory))).await;
+    let refused = fault(&trusting(by_other_name, file(&authority, &directory))).await;
     assert_eq!(refused.code(), "tls");
     assert!(refused.to_string().contains("hostname mismatch"), "{refused}");
 }
@@ -132,7 +141,7 @@ async fn an_endpoint_behind_a_proxy_is_reached_by_a_tunnel_with_tls_inside() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let endpoint = Endpoint::https(&authority, answer(&OLD));
     let proxy = ConnectProxy::start(endpoint.address());
-    let source = trusting("https://keys.example/v2/jwks", authority.file(&directory));
+    let source = trusting("https://keys.example/v2/jwks", file(&authority, &directory));
     assert!(fetch(&source, &Proxy::Url(proxy.url())).await.is_ok());
     assert_eq!(proxy.asked(), ["CONNECT keys.example:443 HTTP/1.1"]);
     let untrusted = fetch(&url("https://keys.example/v2/jwks"), &Proxy::Url(proxy.url())).await;
@@ -160,7 +169,7 @@ async fn the_environment_names_the_proxy_and_what_goes_without_it() {
         }
         let test = format!("{module}::the_environment_names_the_proxy_and_what_goes_without_it");
         command.args([&test, "--exact"]).env("HTTPS_PROXY", proxy.url()).env("NO_PROXY", no_proxy);
-        let output = command.env(CHILD_URL, url).env(CHILD_CA, authority.file(&directory)).output().expect("a child");
+        let output = command.env(CHILD_URL, url).env(CHILD_CA, file(&authority, &directory)).output().expect("a child");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
     };
@@ -219,7 +228,7 @@ async fn redirects_are_followed_within_the_scheme_and_never_from_https_to_http()
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let (secure, plain) = (Endpoint::https(&authority, answer(&OLD)), Endpoint::http(answer(&OLD)));
     let moved = Endpoint::https(&authority, Answer::Redirect(secure.url()));
-    let source = trusting(moved.url(), authority.file(&directory));
+    let source = trusting(moved.url(), file(&authority, &directory));
     assert!(fetch(&source, &Proxy::Direct).await.is_ok());
     moved.answers(Answer::Redirect(plain.url()));
     assert_eq!(fault(&source).await, FetchFault::Redirect);
@@ -231,7 +240,7 @@ async fn a_rotated_key_is_accepted_after_its_first_use() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let endpoint = Endpoint::https(&authority, answer(&OLD));
     let (settings, mut told) = settings();
-    let ring = KeyRing::start(one(&trusting(endpoint.url(), authority.file(&directory))), &settings);
+    let ring = KeyRing::start(one(&trusting(endpoint.url(), file(&authority, &directory))), &settings);
     ring.first_attempts().await;
     assert!(ring.any_keys());
     assert_eq!(next(&mut told).await, RefreshResult::Changed);

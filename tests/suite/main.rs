@@ -11,6 +11,8 @@
 mod support;
 
 mod demo;
+mod commands;
+mod callbacks;
 mod deploy;
 mod foreign_fixtures;
 mod keys;

@@ -22,7 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::conformance::assert_conforms;
 use super::records::{Seen, Until, consume_all, retry};
 
-pub(crate) use self::application::{JOURNAL_KEY, TestApplication};
+pub(crate) use self::application::{JOURNAL_KEY, TestApplication, material};
 pub(crate) use self::caller::{Caller, Verdicts};
 use self::program::Program;
 

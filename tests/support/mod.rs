@@ -1,6 +1,7 @@
 //! What several tests share: judges of records and of schemas, brokers to run against, readers of what was published.
 
 pub(crate) mod bridge;
+pub(crate) mod certificates;
 pub(crate) mod compatibility;
 pub(crate) mod conformance;
 pub(crate) mod http;

@@ -1,7 +1,9 @@
 //! The doctor's look at this machine: listeners, certificate, the journal's directory. Makes and changes nothing.
 
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Access, access, statvfs};
 
@@ -12,26 +14,45 @@ use crate::service::assemble;
 
 /// A certificate that ends within so many days is worth a word.
 const DAYS: i32 = 14;
+/// How long whoever holds the admin listener's address may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![
-        listener("server.listen", config.server.listen),
-        listener("server.admin_listen", config.server.admin_listen),
-    ];
+    let admin = config.server.admin_listen;
+    let mut findings =
+        vec![listener("server.listen", config.server.listen, admin), listener("server.admin_listen", admin, admin)];
     findings.extend(config.server.tls.as_ref().map(certificate));
     findings.extend(journal(&config.journal.directory, config.journal.max_size));
     findings
 }
 
-fn listener(key: &str, address: SocketAddr) -> Finding {
+fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
     match assemble::bind(address) {
         Ok(_) => Finding::ok(key, &format!("{address} is free")),
-        Err(error) => {
-            let fault = assemble::listen_fault(key, address, &error);
-            let remedy = format!("{} (where the service itself is running now, all is well)", fault.remedy);
-            Finding::prevents_start(Fault { remedy, ..fault })
+        // Whoever checks a machine where the service runs does not want to be told that it does.
+        Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
+            Finding::ok(key, &format!("{address} is held by the idaas-bridge that is running"))
         }
+        Err(error) => Finding::prevents_start(assemble::listen_fault(key, address, &error)),
     }
+}
+
+/// Whether an idaas-bridge answers on the admin listener.
+fn bridge_runs(admin: SocketAddr) -> bool {
+    let ask = || -> io::Result<bool> {
+        let address = match admin.ip() {
+            ip if ip.is_unspecified() && ip.is_ipv4() => SocketAddr::from((Ipv4Addr::LOCALHOST, admin.port())),
+            ip if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, admin.port())),
+            _ => admin,
+        };
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(1 << 20).read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).contains("idaas_bridge_build_info"))
+    };
+    ask().unwrap_or(false)
 }
 
 fn certificate(tls: &Tls) -> Finding {
@@ -65,7 +86,7 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
         return vec![Finding::prevents_start(fault(&format!("{} is no directory", existing.display())))];
     }
     if let Err(error) = access(existing, Access::WRITE_OK | Access::EXEC_OK) {
-        let problem = format!("{} cannot be written to ({})", existing.display(), std::io::Error::from(error).kind());
+        let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
         let finding = Finding::prevents_start(fault(&problem));
         // A directory that is there does not keep the service from starting.
         return vec![Finding { prevents_start: existing != directory, ..finding }];
@@ -133,8 +154,8 @@ mod tests {
     fn an_address_that_is_taken_keeps_the_service_from_starting() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        assert!(listener("server.listen", address).prevents_start);
+        assert!(listener("server.listen", address, address).prevents_start);
         drop(taken);
-        assert_eq!(listener("server.listen", address).level, Level::Ok);
+        assert_eq!(listener("server.listen", address, address).level, Level::Ok);
     }
 }

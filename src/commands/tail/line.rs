@@ -148,7 +148,9 @@ mod tests {
         for part in ["2022-03-30T07:34:52.578Z", "user.updated", "user_a", "evnt_1", "idaas.user.v1/3@42", "username"] {
             assert!(line.contains(part), "{part}: {line}");
         }
-        assert!(line.ends_with("description=null organizationalUnits[2] username +odd"), "{line}");
+        for part in ["description=null", "organizationalUnits[2]", "+odd"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
         assert!(!line.contains("zhangsan") && !line.contains("secret"), "{line}");
     }
 

@@ -1,14 +1,14 @@
 //! Dead letters: an authentic event that fits no record is published all the same, with the reason and what was sent.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Evidence, Maker, Moment};
+use super::{Evidence, Maker, Moment, RawEvents};
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
-use crate::prepare::json::{self, Members};
+use crate::prepare::json::{self, Element, Members};
 use crate::prepare::policy::Policy;
 use crate::prepare::record::Record;
 use crate::prepare::redact::redacted;
@@ -62,14 +62,15 @@ impl Evidence {
     /// original is what makes it too large.
     #[must_use]
     pub fn refused_by_broker(&self, policy: &Policy, fingerprint_only: bool) -> Option<Record> {
-        let raw = self.text.get(self.event.clone())?;
-        let event = Event::parse(raw).unwrap_or_default();
+        let raw = *json::elements(&self.events)?.get(self.position)?;
+        let event = Event::of(Element(Members::parse(raw.get())));
         let received_at = rfc3339(self.received_at).unwrap_or_default();
         let maker = Maker {
             policy,
             moment: Moment { received_at: self.received_at, traceparent: None },
             context: &self.context,
             received_at: &received_at,
+            raw: RawEvents { text: &self.events, events: OnceCell::new() },
         };
         let original = if fingerprint_only { fingerprint(raw) } else { original(&event, raw, policy) };
         let made = if event.id.is_none() { Some(maker.fresh_id(self.position)) } else { None };
@@ -80,7 +81,7 @@ impl Evidence {
 
 impl Maker<'_> {
     /// The dead letter of an event, small enough to be published.
-    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, raw: &str, id: &str) -> Record {
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, raw: &RawValue, id: &str) -> Record {
         if reason != Reason::RecordTooLarge {
             let record = self.dead_letter_with(reason, event, original(event, raw, self.policy), id);
             if record.size() <= self.policy.max_record_bytes {
@@ -106,24 +107,18 @@ impl Maker<'_> {
 
 /// The event as it may be shown. Where the event or its data is no object, passwords cannot be found by their name in
 /// it, so it is sealed.
-fn original<'a>(event: &Event<'_>, raw: &'a str, policy: &Policy) -> Original<'a> {
-    let searchable = raw.starts_with('{')
+fn original<'a>(event: &Event<'_>, raw: &'a RawValue, policy: &Policy) -> Original<'a> {
+    let searchable = raw.get().starts_with('{')
         && event.data.is_none_or(|data| json::is_null(data) || Members::parse(&json::unwrapped(data)).is_some());
     match policy.journal_keys.first() {
-        _ if searchable => Original::Clear(redacted_text(raw)),
-        Some(key) => Original::Sealed(key.seal_named(raw.as_bytes())),
+        _ if searchable => Original::Clear(redacted(raw)),
+        Some(key) => Original::Sealed(key.seal_named(raw.get().as_bytes())),
         None => fingerprint(raw),
     }
 }
 
-/// The event without passwords.
-fn redacted_text(raw: &str) -> Cow<'_, RawValue> {
-    // It was cut out of a JSON array, so it is JSON.
-    serde_json::from_str(raw).map_or(Cow::Borrowed(RawValue::NULL), redacted)
-}
-
-fn fingerprint(raw: &str) -> Original<'static> {
-    let shown = redacted_text(raw);
+fn fingerprint(raw: &RawValue) -> Original<'static> {
+    let shown = redacted(raw);
     let sha256 = Sha256::digest(shown.get()).iter().map(|byte| format!("{byte:02x}")).collect();
     Original::Fingerprint { size: shown.get().len(), sha256 }
 }

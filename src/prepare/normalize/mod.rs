@@ -8,7 +8,7 @@ mod organizational_unit;
 mod user;
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -24,6 +24,7 @@ use super::record::{Attributes, Record, build};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
 use super::value::{Body, Origin, SCHEMA_VERSION, Value};
+use crate::refusal::Refusal;
 
 pub use dead_letter::Reason;
 
@@ -97,27 +98,44 @@ pub enum Plan {
 #[derive(Clone)]
 pub struct Evidence {
     context: Arc<Context>,
-    text: Arc<String>,
-    event: Range<usize>,
+    events: Arc<String>,
     position: usize,
     received_at: i64,
 }
 
 /// Makes an item of each event, in their order.
-pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Vec<Item> {
+///
+/// # Errors
+/// [`Refusal::Unreadable`] where there is no list of events.
+pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<Item>, Refusal> {
+    let events = json::objects(&callback.events).ok_or(Refusal::Unreadable)?;
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
-    let maker = Maker { policy, moment, context: &callback.context, received_at: &received_at };
-    let items = callback.events.iter().enumerate().map(|(position, event)| {
+    let context = &callback.context;
+    let raw = RawEvents { text: &callback.events, events: OnceCell::new() };
+    let maker = Maker { policy, moment, context, received_at: &received_at, raw };
+    let items = events.into_iter().enumerate().map(|(position, event)| {
         let evidence = Evidence {
-            context: Arc::clone(&callback.context),
-            text: Arc::clone(&callback.text),
-            event: event.clone(),
+            context: Arc::clone(context),
+            events: Arc::clone(&callback.events),
             position,
             received_at: moment.received_at,
         };
-        maker.item(callback.text.get(event.clone()).unwrap_or_default(), evidence)
+        maker.item(Event::of(event), evidence)
     });
-    items.collect()
+    Ok(items.collect())
+}
+
+/// The events as they stand in the callback. Looked up only for dead letters.
+struct RawEvents<'a> {
+    text: &'a str,
+    events: OnceCell<Vec<&'a RawValue>>,
+}
+
+impl<'a> RawEvents<'a> {
+    fn get(&self, position: usize) -> &'a RawValue {
+        let events = self.events.get_or_init(|| json::elements(self.text).unwrap_or_default());
+        events.get(position).copied().unwrap_or(RawValue::NULL)
+    }
 }
 
 /// What the making of every record of a callback needs.
@@ -126,6 +144,7 @@ struct Maker<'a> {
     moment: Moment<'a>,
     context: &'a Context,
     received_at: &'a str,
+    raw: RawEvents<'a>,
 }
 
 /// A record's parts, before it is built.
@@ -137,8 +156,7 @@ struct Draft<'a> {
 }
 
 impl Maker<'_> {
-    fn item(&self, raw: &str, evidence: Evidence) -> Item {
-        let mut event = Event::parse(raw).unwrap_or_default();
+    fn item(&self, mut event: Event<'_>, evidence: Evidence) -> Item {
         let event_time = event.time.milliseconds();
         let id = match event.id.as_deref() {
             Some(id) => EventId::Sent(id.to_owned()),
@@ -148,7 +166,7 @@ impl Maker<'_> {
         let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
             Ok(planned) => planned,
             Err(reason) => {
-                let record = self.dead_letter(reason, &event, raw, id.text());
+                let record = self.dead_letter(reason, &event, self.raw.get(evidence.position), id.text());
                 (Entity::DeadLetter, Action::Refused, Plan::DeadLetter { reason, record })
             }
         };

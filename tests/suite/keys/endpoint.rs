@@ -4,20 +4,16 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use openssl::asn1::Asn1Time;
-use openssl::bn::BigNum;
-use openssl::hash::MessageDigest;
-use openssl::pkey::{PKey, Private};
-use openssl::rsa::Rsa;
+use openssl::pkey::PKey;
 use openssl::ssl::{SslAcceptor, SslMethod};
-use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
+use openssl::x509::X509;
 use parking_lot::Mutex;
+
+use crate::support::certificates::Authority;
 
 /// What the endpoint says its time is.
 pub(super) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -95,7 +91,7 @@ impl Endpoint {
     }
 
     pub(super) fn https(authority: &Authority, answer: Answer) -> Self {
-        Self::start(SocketAddr::from(([127, 0, 0, 1], 0)), Some(authority.acceptor()), answer)
+        Self::start(SocketAddr::from(([127, 0, 0, 1], 0)), Some(acceptor(authority)), answer)
     }
 
     fn start(address: SocketAddr, tls: Option<SslAcceptor>, answer: Answer) -> Self {
@@ -210,64 +206,10 @@ fn pump(mut from: &TcpStream, mut into: &TcpStream) -> io::Result<()> {
     copied.map(drop)
 }
 
-/// A private certificate authority, with a certificate for `127.0.0.1` and `keys.example`.
-pub(super) struct Authority {
-    certificate: X509,
-    key: PKey<Private>,
-}
-
-impl Authority {
-    pub(super) fn new() -> Self {
-        let key = private_key();
-        let mut builder = certificate("test authority", "test authority", &key);
-        builder.append_extension(BasicConstraints::new().critical().ca().build().expect("an extension")).expect("it");
-        builder.sign(&key, MessageDigest::sha256()).expect("a signature");
-        Self { certificate: builder.build(), key }
-    }
-
-    /// Writes the authority's certificate into a file of `directory`.
-    pub(super) fn file(&self, directory: &tempfile::TempDir) -> PathBuf {
-        let path = directory.path().join("ca.pem");
-        std::fs::write(&path, self.certificate.to_pem().expect("PEM")).expect("written");
-        path
-    }
-
-    fn acceptor(&self) -> SslAcceptor {
-        let key = private_key();
-        let mut builder = certificate("keys.example", "test authority", &key);
-        let names = SubjectAlternativeName::new()
-            .ip("127.0.0.1")
-            .dns("keys.example")
-            .build(&builder.x509v3_context(Some(&self.certificate), None))
-            .expect("an extension");
-        builder.append_extension(names).expect("it");
-        builder.sign(&self.key, MessageDigest::sha256()).expect("a signature");
-        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).expect("OpenSSL");
-        acceptor.set_private_key(&key).expect("its key");
-        acceptor.set_certificate(&builder.build()).expect("its certificate");
-        acceptor.build()
-    }
-}
-
-fn private_key() -> PKey<Private> {
-    PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key")
-}
-
-fn certificate(subject: &str, issuer: &str, key: &PKey<Private>) -> X509Builder {
-    let name = |text: &str| {
-        let mut name = X509NameBuilder::new().expect("a name");
-        name.append_entry_by_text("CN", text).expect("its text");
-        name.build()
-    };
-    let mut serial = BigNum::new().expect("a number");
-    serial.rand(64, openssl::bn::MsbOption::MAYBE_ZERO, false).expect("a random one");
-    let mut builder = X509::builder().expect("a builder");
-    builder.set_version(2).expect("version 3");
-    builder.set_serial_number(&serial.to_asn1_integer().expect("it")).expect("a serial number");
-    builder.set_subject_name(&name(subject)).expect("a subject");
-    builder.set_issuer_name(&name(issuer)).expect("an issuer");
-    builder.set_pubkey(key).expect("a key");
-    builder.set_not_before(&Asn1Time::days_from_now(0).expect("a time")).expect("a begin");
-    builder.set_not_after(&Asn1Time::days_from_now(1).expect("a time")).expect("an end");
-    builder
+fn acceptor(authority: &Authority) -> SslAcceptor {
+    let (certificate, key) = authority.issue(&["127.0.0.1", "keys.example"]);
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).expect("OpenSSL");
+    acceptor.set_private_key(&PKey::private_key_from_pem(&key).expect("a key")).expect("its key");
+    acceptor.set_certificate(&X509::from_pem(&certificate).expect("a certificate")).expect("its certificate");
+    acceptor.build()
 }

@@ -1,0 +1,115 @@
+//! What to do about each refusal, told to the operator. The sender is told less.
+
+use crate::refusal::Refusal;
+
+/// At which step a refusal is made, counted from the envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Envelope,
+    Header,
+    Signature,
+    Claims,
+    Decryption,
+    Events,
+}
+
+pub(super) const fn step(refusal: Refusal) -> Step {
+    match refusal {
+        Refusal::Malformed
+        | Refusal::RequestTimeout
+        | Refusal::TooLarge
+        | Refusal::AddressNotAllowed
+        | Refusal::NotFound
+        | Refusal::MethodNotAllowed
+        | Refusal::UnsupportedEncoding
+        | Refusal::KeysUnavailable
+        | Refusal::Overloaded
+        | Refusal::Draining => Step::Envelope,
+        Refusal::BadAlgorithm | Refusal::UnsupportedHeader => Step::Header,
+        Refusal::UnknownKey | Refusal::BadSignature => Step::Signature,
+        Refusal::Expired
+        | Refusal::NotYetValid
+        | Refusal::WrongIssuer
+        | Refusal::WrongAudience
+        | Refusal::WrongInstance
+        | Refusal::NotEncrypted => Step::Claims,
+        Refusal::Undecryptable => Step::Decryption,
+        Refusal::Unreadable => Step::Events,
+    }
+}
+
+/// What is wrong, in words.
+pub(super) const fn problem(refusal: Refusal) -> &'static str {
+    // The service would fetch the keys anew; here they have just been fetched.
+    if matches!(refusal, Refusal::UnknownKey) {
+        return "The token names a key that is not in the application's key set.";
+    }
+    refusal.description()
+}
+
+/// What to do about it, in a sentence without its full stop.
+pub(super) const fn remedy(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Malformed => {
+            "capture the request's body whole and unchanged: {\"event\":\"eyJ…\"}, each member once. If it came so over \
+             the network, it does not come from IDaaS"
+        }
+        Refusal::BadSignature => {
+            "if the capture is whole, somebody else made it, or jwks is that of another application: copy the \"Public \
+             Key Endpoint\" of this one"
+        }
+        Refusal::UnknownKey => {
+            "if IDaaS sent it, jwks is that of another application (its OIDC keys are not these), or the file is older \
+             than the last change of keys: copy the \"Public Key Endpoint\" of the provisioning settings"
+        }
+        Refusal::BadAlgorithm => "IDaaS signs with RS256 only: this is a forgery, or an example from the documents",
+        Refusal::UnsupportedHeader => "IDaaS sends alg, kid and typ only: this is not from IDaaS",
+        Refusal::Expired => {
+            "tokens live for 30 minutes: judge an old capture with --at and a time before its exp. If it came just now, \
+             set this machine's clock right"
+        }
+        Refusal::NotYetValid => "set this machine's clock right, or give --at a time after its iat",
+        Refusal::WrongIssuer => "this token was made for another purpose (a login token, for instance): not a callback",
+        Refusal::WrongAudience => {
+            "set the application's id in the configuration to the token's aud, if that is the application you mean; it \
+             is neither the OAuth client id nor the instance id"
+        }
+        Refusal::WrongInstance => {
+            "set instance_id to the token's sub, if that is the instance you mean, or leave it out"
+        }
+        Refusal::NotEncrypted => {
+            "switch encryption on in the provisioning settings of the IDaaS console, or set require_encryption = false"
+        }
+        Refusal::Undecryptable => {
+            "copy the \"Encryption Key\" of this application's provisioning settings into a file, and name it in \
+             decryption_keys beside those that are there"
+        }
+        Refusal::Unreadable => {
+            "what is inside has a form that this version does not know: keep the capture, and look for a newer version"
+        }
+        Refusal::RequestTimeout
+        | Refusal::TooLarge
+        | Refusal::AddressNotAllowed
+        | Refusal::NotFound
+        | Refusal::MethodNotAllowed
+        | Refusal::UnsupportedEncoding
+        | Refusal::KeysUnavailable
+        | Refusal::Overloaded
+        | Refusal::Draining => "see the service's log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_of_a_token_has_a_step_and_a_remedy_of_its_own() {
+        let of_tokens: Vec<_> =
+            Refusal::ALL.into_iter().filter(|refusal| remedy(*refusal) != "see the service's log").collect();
+        assert_eq!(of_tokens.len(), 13);
+        for status in of_tokens.iter().map(|refusal| refusal.status()) {
+            assert!([400, 401, 422].contains(&status));
+        }
+    }
+}

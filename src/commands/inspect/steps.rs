@@ -1,0 +1,214 @@
+//! The steps of a callback on the screen: those that hold, the one that does not, and what comes out.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::captured::Captured;
+use super::pretty::{Strings, pretty};
+use super::remedy::{Step, problem, remedy, step};
+use crate::commands::Exit;
+use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
+use crate::config::Application;
+use crate::jose::jws::KeySet;
+use crate::keys::Source;
+use crate::prepare::policy::Policy;
+use crate::prepare::record::Record;
+use crate::prepare::{Item, Moment, Plaintext, Plan, authenticate, decode, decrypt, normalize};
+use crate::refusal::Refusal;
+
+/// Where the values of a step begin.
+const MARGIN: usize = 16;
+
+/// What a capture is judged by, and where that is shown.
+pub(super) struct Screen<'a> {
+    pub(super) out: &'a mut dyn Write,
+    pub(super) application: &'a Application,
+    pub(super) policy: &'a Policy,
+    pub(super) keys: &'a KeySet,
+    pub(super) source: &'a Source,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+impl Screen<'_> {
+    /// Takes the body through all stages, as far as it comes.
+    pub(super) fn show(&mut self, body: &[u8], captured: &Captured) -> io::Result<Exit> {
+        let authentic = authenticate(body, self.keys, self.policy, self.at.div_euclid(1000));
+        let failed = authentic.as_ref().err().copied();
+        self.frame(body, captured, failed)?;
+        let verified = match authentic {
+            Ok(verified) => verified,
+            Err(refusal) => return self.refused(refusal),
+        };
+        let plaintext = match decrypt(verified, self.policy) {
+            Ok(plaintext) => plaintext,
+            Err(refusal) => {
+                let keys = self.policy.decryption_keys.len();
+                self.step("decryption", Some(refusal), &format!("decryption_keys in the configuration: {keys}"))?;
+                return self.refused(refusal);
+            }
+        };
+        self.opened(&plaintext)?;
+        let shown = pretty(plaintext.text(), Strings::Unfolded, MARGIN);
+        let size = plaintext.text().len();
+        let callback = match decode(plaintext, self.policy) {
+            Ok(callback) => callback,
+            Err(refusal) => {
+                self.step("events", Some(refusal), &format!("{size} bytes that are no list of events"))?;
+                return self.refused(refusal);
+            }
+        };
+        self.value("payload", &shown.unwrap_or_default())?;
+        let items = normalize(&callback, self.policy, Moment { received_at: self.at, traceparent: None });
+        self.items(&items)?;
+        Ok(Exit::Fine)
+    }
+
+    /// Everything up to the claims.
+    fn frame(&mut self, body: &[u8], captured: &Captured, failed: Option<Refusal>) -> io::Result<()> {
+        let at = |wanted: Step| failed.filter(|refusal| step(*refusal) == wanted);
+        let Application { name, id, .. } = self.application;
+        self.value("judged as of", &readable(self.at.div_euclid(1000)))?;
+        self.value("application", &format!("{name} ({id})"))?;
+        let token = captured
+            .token
+            .as_ref()
+            .map_or_else(String::new, |token| format!(", a token of {} characters", token.len()));
+        self.step("envelope", at(Step::Envelope), &format!("{} bytes{token}", body.len()))?;
+        if let Some(header) = &captured.header {
+            self.step("header", at(Step::Header), &header.to_string())?;
+        }
+        if failed.is_none_or(|refusal| step(refusal) >= Step::Signature) {
+            let known: Vec<_> = self.keys.key_ids().collect();
+            let words = match at(Step::Signature) {
+                Some(_) => format!("the keys of {} are {}", self.source, known.join(", ")),
+                None => format!("holds, by key {}", captured.key_id().unwrap_or_default()),
+            };
+            self.step("signature", at(Step::Signature), &words)?;
+        }
+        let Some(claims) = &captured.claims else { return Ok(()) };
+        let trusted = failed.is_none_or(|refusal| step(refusal) >= Step::Claims);
+        self.step(
+            "claims",
+            at(Step::Claims),
+            if trusted { "" } else { "not to be believed: nobody vouches for them" },
+        )?;
+        self.claims(claims)
+    }
+
+    fn claims(&mut self, claims: &Value) -> io::Result<()> {
+        for (name, value) in claims.as_object().into_iter().flatten() {
+            let shown = match (name.as_str(), value) {
+                ("iat" | "exp" | "nbf", value) => match value.as_f64() {
+                    Some(seconds) => self.time(seconds as i64),
+                    None => value.to_string(),
+                },
+                ("cipherData" | "plainData", Value::String(text)) => format!("{} characters", text.len()),
+                ("plainData", value) => format!("{} bytes of JSON", value.to_string().len()),
+                (_, value) => value.to_string(),
+            };
+            writeln!(self.out, "{:MARGIN$}{} {shown}", "", styled(QUIET, format_args!("{name:<13}")))?;
+        }
+        Ok(())
+    }
+
+    /// A time, and how far it is from the one by which the token is judged.
+    fn time(&self, seconds: i64) -> String {
+        let apart = seconds.saturating_sub(self.at.div_euclid(1000));
+        let span = humantime::format_duration(std::time::Duration::from_secs(apart.unsigned_abs()));
+        let relation = if apart < 0 { "earlier" } else { "later" };
+        format!("{} ({span} {relation})", readable(seconds))
+    }
+
+    fn opened(&mut self, plaintext: &Plaintext) -> io::Result<()> {
+        let words = match plaintext.key() {
+            Some(position) => {
+                let id = self.policy.decryption_keys.get(position).map_or("", |key| key.id());
+                format!("decryption_keys[{position}] (SHA-256 {id}…) opened it")
+            }
+            None => "not encrypted, which require_encryption = false permits".to_owned(),
+        };
+        self.step("decryption", None, &words)
+    }
+
+    fn items(&mut self, items: &[Item]) -> io::Result<()> {
+        let (mut records, mut skipped, mut dead) = (0, 0, 0);
+        for (index, item) in items.iter().enumerate() {
+            let kind = format!("{}.{}", item.entity.name(), item.action.name());
+            write!(self.out, "\n{} {} {}", styled(HEADING, format_args!("event {}", index + 1)), item.id.text(), kind)?;
+            match &item.plan {
+                Plan::Publish { record, credential } => {
+                    records += 1;
+                    writeln!(self.out, " {}", styled(GOOD, "would be published"))?;
+                    self.record(record)?;
+                    if let Some(credential) = credential {
+                        records += 1;
+                        self.record(credential)?;
+                    }
+                }
+                Plan::Skip => {
+                    skipped += 1;
+                    writeln!(self.out, " {}", styled(WARNING, "would be skipped: the configuration says so"))?;
+                }
+                Plan::DeadLetter { reason, record } => {
+                    dead += 1;
+                    let words = format!("would be a dead letter: {}", reason.code());
+                    writeln!(self.out, " {}", styled(WARNING, words))?;
+                    self.record(record)?;
+                }
+            }
+            let drift = item.drift;
+            if drift.unknown + drift.malformed + drift.conflicting > 0 {
+                let (unknown, malformed, conflicting) = (drift.unknown, drift.malformed, drift.conflicting);
+                writeln!(self.out, "  fields: {unknown} unknown, {malformed} malformed, {conflicting} conflicting")?;
+            }
+        }
+        let counts = format!("{} events: {records} records, {skipped} skipped, {dead} dead letters", items.len());
+        writeln!(self.out, "\n{} {counts}. Nothing was published.", styled(GOOD, "accepted:"))
+    }
+
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        writeln!(self.out, "  {} {}", styled(QUIET, "topic"), record.topic)?;
+        writeln!(self.out, "  {}   {}", styled(QUIET, "key"), record.key.as_deref().unwrap_or("(none)"))?;
+        for (name, value) in &record.headers {
+            writeln!(self.out, "  {} {name}: {value}", styled(QUIET, "header"))?;
+        }
+        let value = String::from_utf8_lossy(&record.value);
+        // The sealed password of a credential is masked as well: it is of no use to a reader.
+        let value = pretty(&value, Strings::Folded, 2).unwrap_or_default();
+        writeln!(self.out, "  {} {value}", styled(QUIET, "value"))
+    }
+
+    fn refused(&mut self, refusal: Refusal) -> io::Result<Exit> {
+        let verdict = styled(BAD, format_args!("refused: {} (status {})", refusal.code(), refusal.status()));
+        writeln!(
+            self.out,
+            "\n{verdict}\n{}\n{} {}.",
+            problem(refusal),
+            styled(HEADING, "What to do:"),
+            remedy(refusal)
+        )?;
+        Ok(Exit::Failed)
+    }
+
+    fn step(&mut self, name: &str, failed: Option<Refusal>, words: &str) -> io::Result<()> {
+        let mark = match failed {
+            Some(refusal) => styled(BAD, format_args!("{} ", refusal.code())),
+            None => String::new(),
+        };
+        self.value(name, &format!("{mark}{words}"))
+    }
+
+    fn value(&mut self, name: &str, value: &str) -> io::Result<()> {
+        let name = styled(HEADING, format_args!("{name:<15}"));
+        writeln!(self.out, "{}", format!("{name} {value}").trim_end())
+    }
+}
+
+fn readable(seconds: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());
+    time.unwrap_or_else(|| seconds.to_string())
+}

@@ -1,0 +1,46 @@
+//! Requests in, answers and records out: what IDaaS and the consumers get for what was sent.
+
+mod dead_letters;
+mod events;
+mod observation;
+mod outage;
+mod passwords;
+mod reload;
+mod repetition;
+mod shutdown;
+mod tls;
+
+use idaas_bridge::simulate::answer::List;
+use idaas_bridge::simulate::events::{Event, Generator};
+use idaas_bridge::simulate::kind::Kind;
+use idaas_bridge::simulate::sender::now_ms;
+use serde_json::Value;
+
+use crate::support::bridge::Verdicts;
+use crate::support::records::Seen;
+
+/// An event of that type; another number, another event.
+fn event(kind: Kind, number: u64) -> Event {
+    Generator::new(11).event(&kind.into(), number, now_ms())
+}
+
+fn users(count: u64) -> Vec<Event> {
+    (0..count).map(|number| event(Kind::UserUpdateInfo, number)).collect()
+}
+
+fn value(record: &Seen) -> Value {
+    serde_json::from_slice(&record.value).unwrap()
+}
+
+fn ids(records: &[Seen]) -> Vec<&str> {
+    records.iter().filter_map(|record| record.header("ce_id")).collect()
+}
+
+fn assert_all(verdicts: &Verdicts, list: List, code: &str) {
+    assert!(!verdicts.is_empty());
+    assert!(verdicts.values().all(|verdict| *verdict == (list, code.to_owned())), "{verdicts:?}");
+}
+
+fn assert_success(verdicts: &Verdicts) {
+    assert_all(verdicts, List::Success, "SUCCESS");
+}

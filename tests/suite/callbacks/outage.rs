@@ -1,0 +1,102 @@
+//! A broker that is away: the answer is in time and true, and nothing is published twice.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use idaas_bridge::simulate::answer::List;
+
+use super::{assert_all, assert_success, users};
+use crate::support::bridge::Setup;
+use crate::support::records::retry;
+
+/// IDaaS waits that long.
+const IDAAS_WAITS: Duration = Duration::from_secs(10);
+
+#[test]
+fn what_is_not_confirmed_in_time_is_retried_and_later_a_success_with_one_record() {
+    let bridge = Setup::new().deadline(1000).start();
+    let events = users(10);
+    bridge.mock().broker_down(1).unwrap();
+    let began = Instant::now();
+    assert_all(&bridge.send(&events), List::Retried, "not_confirmed");
+    assert!(began.elapsed() < IDAAS_WAITS, "answered too late");
+    assert_all(&bridge.send(&events), List::Retried, "not_confirmed");
+    bridge.mock().broker_up(1).unwrap();
+    // As IDaaS does: again and again.
+    retry(|| {
+        let verdicts = bridge.send(&events);
+        if verdicts.values().all(|(list, _)| *list == List::Success) { Ok(()) } else { Err(format!("{verdicts:?}")) }
+    });
+    assert_eq!(bridge.records().len(), events.len());
+}
+
+#[test]
+fn kafka_s_absence_leaves_the_service_alive_and_ready() {
+    let bridge = Setup::new().deadline(600).start();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    assert_eq!((bridge.admin("/livez").status, bridge.admin("/readyz").status), (200, 200));
+    bridge.mock().broker_up(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+}
+
+#[test]
+fn a_service_that_starts_without_kafka_takes_callbacks_and_delivers_when_it_comes() {
+    let bridge = Setup::new().deadline(600).not_ready().start();
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("jwks_keys", &[], 1.0);
+    let events = users(2);
+    assert_all(&bridge.send(&events), List::Retried, "not_confirmed");
+    bridge.mock().broker_up(1).unwrap();
+    bridge.wait_metric("events_published_total", &[], 2.0);
+    assert_success(&bridge.send(&events));
+    assert_eq!(bridge.records().len(), 2);
+}
+
+#[test]
+fn over_the_limit_in_flight_events_are_retried_as_overloaded_at_once() {
+    let bridge = Setup::new().deadline(5000).server("max_in_flight_events = 100").start();
+    bridge.mock().broker_round_trip_time(1, Duration::from_secs(2)).unwrap();
+    let events = users(150);
+    let caller = Arc::clone(&bridge);
+    let (first, more) = (events[..100].to_vec(), &events[100..]);
+    let delivery = std::thread::spawn(move || caller.send(&first));
+    bridge.wait_metric("events_in_flight", &[], 100.0);
+    assert_all(&bridge.send(more), List::Retried, "overloaded");
+    assert_eq!(bridge.metric("events_in_flight", &[]), 100.0, "the answer waited for something");
+    assert_success(&delivery.join().unwrap());
+    bridge.mock().broker_round_trip_time(1, Duration::ZERO).unwrap();
+    assert_success(&bridge.send(more));
+    assert_eq!(bridge.records().len(), 150);
+}
+
+#[test]
+fn a_callback_of_more_events_than_the_limit_is_taken_in_parts() {
+    let bridge = Setup::new().server("max_in_flight_events = 100").start();
+    let events = users(250);
+    let verdicts = bridge.send(&events);
+    let successes = verdicts.values().filter(|(list, _)| *list == List::Success).count();
+    let overloaded = verdicts.values().filter(|verdict| **verdict == (List::Retried, "overloaded".to_owned())).count();
+    assert_eq!((successes, overloaded), (100, 150));
+    retry(|| match bridge.send(&events).values().filter(|(list, _)| *list != List::Success).count() {
+        0 => Ok(()),
+        left => Err(format!("{left} are left")),
+    });
+    assert_eq!(bridge.records().len(), 250);
+}
+
+#[test]
+fn a_broker_of_three_may_go() {
+    let bridge = Setup::new().brokers(3).start();
+    assert_success(&bridge.send(&users(20)));
+    for topic in ["user"] {
+        for partition in 0..3 {
+            bridge.mock().partition_leader(&format!("idaas.{topic}.v1"), partition, Some(2)).unwrap();
+        }
+    }
+    bridge.mock().broker_down(1).unwrap();
+    assert_success(&bridge.send(&users(40)));
+    bridge.mock().broker_up(1).unwrap();
+    assert_eq!(bridge.records().len(), 40);
+}

@@ -1,0 +1,99 @@
+//! A changed configuration, taken over by SIGHUP while callbacks come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use idaas_bridge::simulate::kind::Kind;
+use idaas_bridge::simulate::material::Identity;
+use serde_json::json;
+
+use super::{assert_success, event, users};
+use crate::support::bridge::{Caller, Setup, TestApplication, TestBridge, material};
+use crate::support::http::request;
+
+/// Somebody who knows the bridge and these applications.
+fn caller(bridge: &TestBridge, applications: &[TestApplication]) -> Caller {
+    Caller { listen: bridge.listen, admin: bridge.admin, applications: applications.to_vec() }
+}
+
+#[test]
+fn sighup_takes_a_new_application_over() {
+    let mut bridge = Setup::new().spawn();
+    let partners = TestApplication::named("partners");
+    let applications = vec![TestApplication::workforce(), partners];
+    let caller = caller(&bridge, &applications);
+    let body = caller.callback_of(1).events(&users(1)).body().unwrap();
+    assert_eq!(caller.raw(&request("POST", "/callbacks/partners", &[], body.as_bytes())).status, 404);
+    assert!(bridge.reload(|setup| setup.applications = applications.clone()));
+    assert_success(&caller.deliver_to(1, caller.callback_of(1).events(&users(1))));
+    assert_success(&caller.deliver(caller.callback().events(&users(1))));
+    assert_eq!(bridge.records().len(), 2);
+    assert!(bridge.reload(|setup| drop(setup.applications.remove(0))));
+    let body = caller.callback().events(&users(1)).body().unwrap();
+    assert_eq!(caller.post(body).status, 404);
+}
+
+#[test]
+fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
+    let mut bridge = Setup::new().start();
+    let identity = bridge.applications[0].material.identity.clone();
+    let changed = TestApplication::of(Arc::new(material(identity)));
+    let new = caller(&bridge, std::slice::from_ref(&changed));
+    let body = |caller: &Caller| caller.callback().events(&users(1)).body().unwrap();
+    assert_eq!((bridge.post(body(&bridge)).status, new.post(body(&new)).status), (200, 401));
+    assert!(bridge.reload(|setup| setup.applications = vec![changed.clone()]));
+    assert_eq!((bridge.post(body(&bridge)).status, new.post(body(&new)).status), (401, 200));
+
+    let skip = format!("skip = [{:?}]", Kind::UserUpdateInfo.urn());
+    assert!(bridge.reload(|setup| setup.applications[0].lines = vec![skip]));
+    assert!(new.deliver(new.callback().events(&users(3))).values().all(|(_, code)| code == "not_subscribed"));
+    let elsewhere = "allowed_networks = [\"192.0.2.0/24\"]".to_owned();
+    assert!(bridge.reload(|setup| setup.applications[0].lines = vec![elsewhere]));
+    assert_eq!(new.post(body(&new)).json()["error"], "address_not_allowed");
+    assert_eq!(bridge.records().len(), 1);
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_is_told() {
+    let mut bridge = Setup::new().spawn();
+    for bad in ["", "no toml", "[server]\nlisten = 7\n"] {
+        std::fs::write(bridge.configuration(), bad).unwrap();
+        assert!(!bridge.reload_as_it_is(), "{bad:?}");
+        assert_success(&bridge.send(&users(2)));
+    }
+    let more = Identity { application: "more".to_owned(), ..Identity::generate() };
+    assert!(!bridge.reload(|setup| {
+        setup.applications.push(TestApplication::of(Arc::new(material(more))).line("typo = true"));
+    }));
+    let line = bridge.program().wait_for(|line| line["code"] == "reload_refused" && line.to_string().contains("typo"));
+    assert!(line["message"].as_str().is_some(), "{line}");
+    assert_eq!(bridge.raw(&request("POST", "/callbacks/more", &[], b"{}")).status, 404);
+    assert_success(&bridge.send(&[event(Kind::UserCreate, 1)]));
+    assert!(bridge.reload(|setup| drop(setup.applications.pop())));
+    assert!(bridge.end());
+}
+
+#[test]
+fn a_reload_loses_no_request() {
+    let mut bridge = Setup::new().start();
+    let stop = Arc::new(AtomicBool::new(false));
+    let senders: Vec<_> = (0..4)
+        .map(|sender| {
+            let (caller, stop) = (Arc::clone(&bridge), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let mut number = sender * 1_000_000;
+                while !stop.load(Ordering::Relaxed) {
+                    assert_success(&caller.send(&[event(Kind::UserUpdateInfo, number)]));
+                    number += 1;
+                }
+                number - sender * 1_000_000
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        assert!(bridge.reload(|setup| setup.applications[0].lines.push(format!("# {}", json!(1)))));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent: u64 = senders.into_iter().map(|sender| sender.join().unwrap()).sum();
+    assert_eq!(bridge.records().len() as u64, sent);
+}

@@ -1,0 +1,155 @@
+//! The end under load: nobody is cut off, and what was answered is true.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use idaas_bridge::simulate::kind::Kind;
+
+use super::{assert_success, event, users};
+use crate::support::bridge::{Caller, Setup};
+use crate::support::http::{Connection, request};
+
+/// What became of a request during the shutdown.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
+enum Fate {
+    Answered(String),
+    Draining,
+    /// The port was closed: nothing was taken.
+    NotConnected,
+    /// The server had closed the connection before the request.
+    Closed,
+    Wrong(String),
+}
+
+fn fate(caller: &Caller, connection: &mut Option<Connection>, number: u64) -> Fate {
+    let event = event(Kind::UserUpdateInfo, number);
+    let body = caller.callback().events(std::slice::from_ref(&event)).body().unwrap();
+    let request = request("POST", &caller.path(), &[], body.as_bytes());
+    if connection.is_none() {
+        match Connection::open(caller.listen) {
+            Ok(opened) => *connection = Some(opened),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Fate::NotConnected,
+            Err(error) => return Fate::Wrong(format!("connect: {error}")),
+        }
+    }
+    let reply = match connection.as_mut().unwrap().exchange(&request) {
+        Ok(reply) => reply,
+        Err(error) => {
+            *connection = None;
+            return if error.kind() == ErrorKind::UnexpectedEof {
+                Fate::Closed
+            } else {
+                Fate::Wrong(error.to_string())
+            };
+        }
+    };
+    if reply.header("connection") == Some("close") {
+        *connection = None;
+    }
+    match reply.status {
+        200 if reply.text().contains("SUCCESS") => Fate::Answered(event.event_id),
+        503 if reply.json()["error"] == "draining" => Fate::Draining,
+        status => Fate::Wrong(format!("{status}: {}", reply.text())),
+    }
+}
+
+fn end_under_load(keep_alive: bool, connections: u64) {
+    let mut bridge = Setup::new().spawn();
+    let senders: Vec<_> = (0..connections)
+        .map(|sender| {
+            let caller = Arc::clone(&bridge);
+            std::thread::spawn(move || {
+                let (mut fates, mut connection, mut number) = (Vec::new(), None, sender * 1_000_000);
+                loop {
+                    if !keep_alive {
+                        connection = None;
+                    }
+                    let fate = fate(&caller, &mut connection, number);
+                    number += 1;
+                    let last = matches!(fate, Fate::NotConnected | Fate::Wrong(_));
+                    fates.push(fate);
+                    if last {
+                        return fates;
+                    }
+                }
+            })
+        })
+        .collect();
+    let answered = [("code", "answered")];
+    crate::support::records::retry(|| match bridge.metric("callbacks_total", &answered) {
+        count if count > 200.0 => Ok(()),
+        count => Err(format!("{count}")),
+    });
+    let began = Instant::now();
+    assert!(bridge.end(), "{}", bridge.program().log());
+    assert!(began.elapsed() < Duration::from_secs(12), "the end took {:?}", began.elapsed());
+    let fates: Vec<_> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
+    let wrong: Vec<_> = fates.iter().filter(|fate| matches!(fate, Fate::Wrong(_))).collect();
+    assert!(wrong.is_empty(), "{} of {}: {wrong:?}", wrong.len(), fates.len());
+    let records = bridge.records();
+    let published: std::collections::BTreeSet<_> = records.iter().filter_map(|record| record.header("ce_id")).collect();
+    assert_eq!(published.len(), records.len(), "something was published twice");
+    for fate in &fates {
+        if let Fate::Answered(id) = fate {
+            assert!(published.contains(id.as_str()), "{id} was answered as a success and is not there");
+        }
+    }
+}
+
+#[test]
+fn sigterm_under_load_resets_no_new_connection() {
+    end_under_load(false, 8);
+}
+
+#[test]
+fn sigterm_under_load_cuts_no_kept_connection_off() {
+    end_under_load(true, 8);
+}
+
+#[test]
+fn an_idle_kept_connection_does_not_hold_the_end_up() {
+    let mut bridge = Setup::new().spawn();
+    let body = bridge.callback().events(&users(1)).body().unwrap();
+    let mut idle = Connection::open(bridge.listen).unwrap();
+    assert_eq!(idle.exchange(&request("POST", &bridge.path(), &[], body.as_bytes())).unwrap().status, 200);
+    let _silent = Connection::open(bridge.listen).unwrap();
+    let began = Instant::now();
+    assert!(bridge.end());
+    // The drain's limit is 12 s; nothing was being worked on.
+    assert!(began.elapsed() < Duration::from_secs(6), "the end took {:?}", began.elapsed());
+    idle.closed().unwrap();
+}
+
+#[test]
+fn what_is_unconfirmed_at_the_end_is_told_by_the_exit_code() {
+    let mut bridge = Setup::new().deadline(600).spawn();
+    bridge.mock().broker_down(1).unwrap();
+    assert!(bridge.send(&users(2)).values().all(|(_, code)| code == "not_confirmed"));
+    assert!(!bridge.end());
+    let line = bridge.program().wait_for(|line| line["code"] == "not_confirmed");
+    assert_eq!(line["records"], 2, "{line}");
+}
+
+#[test]
+fn sigint_ends_as_sigterm_does_and_a_second_signal_does_not_wait() {
+    let mut bridge = Setup::new().spawn();
+    assert_success(&bridge.send(&users(1)));
+    bridge.program().signal("INT");
+    assert_eq!(bridge.program().wait(), Some(0));
+
+    let mut bridge = Setup::new().server("response_deadline = \"9s\"\ndrain_timeout = \"60s\"").spawn();
+    bridge.mock().broker_down(1).unwrap();
+    let caller = Arc::clone(&bridge);
+    let body = bridge.callback().events(&users(1)).body().unwrap();
+    let mut waiting = Connection::open(caller.listen).unwrap();
+    waiting.send(&request("POST", &caller.path(), &[], body.as_bytes())).unwrap();
+    bridge.wait_metric("callbacks_in_flight", &[], 1.0);
+    bridge.program().signal("TERM");
+    bridge.program().wait_for(|line| line["code"] == "draining");
+    bridge.program().signal("TERM");
+    bridge.program().wait_for(|line| line["code"] == "second_signal");
+    let began = Instant::now();
+    assert_eq!(bridge.program().wait(), Some(1));
+    assert!(began.elapsed() < Duration::from_secs(20), "the second signal waited {:?}", began.elapsed());
+}
