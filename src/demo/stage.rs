@@ -85,8 +85,8 @@ impl Stage {
         let config = configure(&path, &bootstrap_servers, &options.topic_prefix)?;
         let (plan, cluster) = (Plan::of(&config), assemble::cluster(&config));
         let make = broker.is_none();
-        let follower = tokio::task::spawn_blocking(move || open(&cluster, plan, make)).await.map_err(failed)??;
-        let (counts, records) = read_along(follower)?;
+        let opened = tokio::task::spawn_blocking(move || open(&cluster, plan, make)).await.map_err(failed)?;
+        let (counts, records) = read_along(opened?)?;
         let service = Service::start(&path, config).await.map_err(not_started)?;
         if !service.ready(PATIENCE).await {
             return Err(DemoFault::Stage("the bridge did not become ready".to_owned()));
@@ -181,15 +181,18 @@ fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Confi
     Config::parse(&text, &around).map_err(|faults| DemoFault::Stage(told(&faults)))
 }
 
-/// Starts to follow the topics; those that are missing on a real cluster are made first. Blocks.
-fn open(cluster: &Cluster, plan: Plan, make: bool) -> Result<Follower, DemoFault> {
+/// Starts to follow the topics, and says by which count; those that are missing on a real cluster are made first. Blocks.
+fn open(cluster: &Cluster, plan: Plan, make: bool) -> Result<(Follower, Option<i64>), DemoFault> {
     let names: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.clone()).collect();
     if make {
         make_missing(cluster, plan)?;
     }
     let follower = Follower::start(cluster, &names, Begin::Now, CLUSTER).map_err(failed)?;
     match follower.missing().as_slice() {
-        [] => Ok(follower),
+        [] => {
+            let began = follower.published();
+            Ok((follower, began))
+        }
         missing => Err(DemoFault::Stage(format!("these topics are not there: {}", missing.join(", ")))),
     }
 }
@@ -221,11 +224,10 @@ fn make_missing(cluster: &Cluster, mut plan: Plan) -> Result<(), DemoFault> {
 type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
 /// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
-fn read_along(mut follower: Follower) -> Result<(Counts, UnboundedReceiver<Seen>), DemoFault> {
+fn read_along((mut follower, began): (Follower, Option<i64>)) -> Result<(Counts, UnboundedReceiver<Seen>), DemoFault> {
     let (found, records) = unbounded_channel();
     let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();
     let read = move || {
-        let began = follower.published();
         while !found.is_closed() {
             // Nobody listening is found out above.
             let _ = follower.next(LOOK).map(|seen| found.send(seen));

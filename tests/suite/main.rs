@@ -10,9 +10,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod demo;
-mod commands;
 mod callbacks;
+mod commands;
+mod demo;
 mod deploy;
 mod foreign_fixtures;
 mod keys;
