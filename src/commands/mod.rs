@@ -53,9 +53,9 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::ServeArguments),
-    Demo(demo::DemoArguments),
     Check(check::CheckArguments),
     Topics(topics::TopicsArguments),
+    Demo(demo::DemoArguments),
     Simulate(simulate::SimulateArguments),
     Inspect(inspect::InspectArguments),
     Tail(tail::TailArguments),

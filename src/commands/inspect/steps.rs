@@ -54,17 +54,19 @@ impl Screen<'_> {
         self.opened(&plaintext)?;
         let shown = pretty(plaintext.text(), Strings::Unfolded, MARGIN);
         let size = plaintext.text().len();
-        let callback = match decode(plaintext, self.policy) {
-            Ok(callback) => callback,
+        let moment = Moment { received_at: self.at, traceparent: None };
+        let items = decode(plaintext, self.policy).and_then(|callback| normalize(&callback, self.policy, moment));
+        match items {
+            Ok(items) => {
+                self.value("payload", &shown.unwrap_or_default())?;
+                self.items(&items)?;
+                Ok(Exit::Fine)
+            }
             Err(refusal) => {
                 self.step("events", Some(refusal), &format!("{size} bytes that are no list of events"))?;
-                return self.refused(refusal);
+                self.refused(refusal)
             }
-        };
-        self.value("payload", &shown.unwrap_or_default())?;
-        let items = normalize(&callback, self.policy, Moment { received_at: self.at, traceparent: None });
-        self.items(&items)?;
-        Ok(Exit::Fine)
+        }
     }
 
     /// Everything up to the claims.
