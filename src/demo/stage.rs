@@ -229,8 +229,10 @@ fn read_along((mut follower, began): (Follower, Option<i64>)) -> Result<(Counts,
     let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();
     let read = move || {
         while !found.is_closed() {
-            // Nobody listening is found out above.
-            let _ = follower.next(LOOK).map(|seen| found.send(seen));
+            if let Some(seen) = follower.next(LOOK) {
+                // Nobody listening is found out above.
+                let _ = found.send(seen);
+            }
             while let Ok(answer) = asked.try_recv() {
                 let _ = answer.send(follower.published().zip(began).map(|(now, began)| now - began));
             }
