@@ -1,4 +1,5 @@
-//! idaas-bridge
+#![doc = include_str!("../ARCHITECTURE.md")]
+
 pub mod bridge;
 pub mod commands;
 pub mod config;

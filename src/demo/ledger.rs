@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::ordered::Ordered;
 use super::story::Awaited;
-use crate::kafka::reader::Seen;
+use crate::kafka::consumer::Seen;
 use crate::simulate::redelivery::News;
 use crate::simulate::tally::{Quantiles, Tally};
 
@@ -55,7 +55,7 @@ impl Ledger {
 
     /// The record of an event, if it has come.
     pub(super) fn record_of(&self, event_id: &str) -> Option<&Seen> {
-        self.records.iter().find(|seen| seen.header("ce_id") == event_id)
+        self.records.iter().find(|seen| id_of(seen) == event_id)
     }
 
     /// The latencies of all callbacks.
@@ -78,7 +78,7 @@ impl Ledger {
         for awaited in &self.awaited {
             findings.extend(self.judge_event(awaited, prefix));
         }
-        let known = |seen: &&Seen| self.awaited.iter().any(|awaited| awaited.event_id == seen.header("ce_id"));
+        let known = |seen: &&Seen| self.awaited.iter().any(|awaited| awaited.event_id == id_of(seen));
         let strange = self.records.iter().filter(|seen| !known(seen)).count();
         if strange > 0 {
             findings.push(format!("{strange} records came of nothing that should have been published"));
@@ -96,7 +96,7 @@ impl Ledger {
 
     fn judge_event(&self, awaited: &Awaited, prefix: &str) -> Option<String> {
         let Awaited { event_id, entity, action, key } = awaited;
-        let found: Vec<_> = self.records.iter().filter(|seen| seen.header("ce_id") == event_id).collect();
+        let found: Vec<_> = self.records.iter().filter(|seen| id_of(seen) == event_id).collect();
         let [seen] = found.as_slice() else {
             return Some(format!("{event_id} became {} records", found.len()));
         };
@@ -104,8 +104,8 @@ impl Ledger {
         let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");
         let wrong = [
             ("topic", seen.topic.as_str(), topic.as_str()),
-            ("key", seen.key.as_str(), key.as_str()),
-            ("ce_type", seen.header("ce_type"), kind.as_str()),
+            ("key", key_of(seen), key.as_str()),
+            ("ce_type", seen.header("ce_type").unwrap_or_default(), kind.as_str()),
         ];
         let wrong = wrong.into_iter().find(|(_, is, should)| is != should);
         if let Some((what, is, should)) = wrong {
@@ -122,10 +122,19 @@ impl Ledger {
     }
 
     fn leaks_in(&self, seen: &Seen) -> bool {
-        let headers = seen.headers.iter().map(|(_, value)| value.as_str());
-        let value = String::from_utf8_lossy(&seen.value);
-        let mut texts = headers.chain([seen.key.as_str(), &value]);
+        let headers = seen.headers.iter().map(|(_, value)| value.as_slice());
+        let parts = headers.chain(seen.key.as_deref()).chain([seen.value.as_slice()]);
+        let mut texts = parts.map(String::from_utf8_lossy);
         let sent = texts.any(|text| self.passwords.iter().any(|password| text.contains(password.as_str())));
         sent || Ordered::parse(&seen.value).has_member("password")
     }
+}
+
+fn id_of(seen: &Seen) -> &str {
+    seen.header("ce_id").unwrap_or_default()
+}
+
+/// The key as text; empty where there is none.
+pub(super) fn key_of(seen: &Seen) -> &str {
+    seen.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
 }

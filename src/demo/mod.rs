@@ -28,6 +28,7 @@ use std::io::{self, Write};
 use self::page::Page;
 use self::scenes::Play;
 use self::stage::Stage;
+use crate::service::{Order, Orders};
 
 /// What to show, and where.
 #[derive(Debug, Clone)]
@@ -81,35 +82,29 @@ impl std::error::Error for DemoFault {}
 /// [`DemoFault`] where it cannot be run to its end.
 pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFault> {
     let began = std::time::Instant::now();
+    let mut signals = crate::service::signals()?;
     let mut page = Page::new(out, options.width);
     page.title()?;
     let stage = tokio::select! {
         stage = Stage::start(options) => stage?,
-        () = interrupted() => return Err(DemoFault::Interrupted),
+        () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     };
     page.places(&stage.places(options))?;
     let mut play = Play::new(page, stage, options.brief);
     tokio::select! {
         played = play.all() => played?,
-        () = interrupted() => return Err(DemoFault::Interrupted),
+        () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     }
     let good = play.summary(began, options)?;
     if options.stay {
-        play.stay(options).await?;
+        play.stay(options, &mut signals).await?;
     } else {
         play.end().await;
     }
     Ok(good)
 }
 
-/// Returns when somebody wants the demo to end. The service has taken the signals from the system by then.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut end), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = end.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Returns when somebody wants the demo to end.
+async fn ended(signals: &mut Orders) {
+    while let Some(Order::Reload) = signals.recv().await {}
 }

@@ -8,9 +8,10 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::json;
+use super::ledger::key_of;
 use super::ordered::Ordered;
 use super::stage::Places;
-use crate::kafka::reader::Seen;
+use crate::kafka::consumer::Seen;
 use crate::simulate::show::milliseconds;
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -133,8 +134,8 @@ impl<'a> Page<'a> {
 
     /// A record at a glance: where it is, its key, its type, and the beginning of its value.
     pub(super) fn record(&mut self, seen: &Seen) -> io::Result<()> {
-        let Seen { topic, key, .. } = seen;
-        let (kind, at) = (seen.header("ce_type"), at(seen));
+        let (topic, key) = (&seen.topic, key_of(seen));
+        let (kind, at) = (seen.header("ce_type").unwrap_or_default(), at(seen));
         write!(self.out, "    {DIM}→{DIM:#} {PLACE}{topic}{PLACE:#} {at}  {DIM}key{DIM:#} {key}")?;
         let width = 6 + topic.width() + 1 + at.width() + 6 + key.width() + 10 + kind.width();
         let gap = if self.width >= WIDE && width <= self.width { "  " } else { "\n      " };
@@ -148,11 +149,12 @@ impl<'a> Page<'a> {
 
     /// A record with all that a consumer gets.
     pub(super) fn whole_record(&mut self, seen: &Seen) -> io::Result<()> {
-        let Seen { topic, partition, offset, key, headers, .. } = seen;
+        let Seen { topic, partition, offset, headers, .. } = seen;
         self.entry("topic", &format!("{PLACE}{topic}{PLACE:#}  partition {partition}, offset {offset}"))?;
-        self.entry("key", key)?;
+        self.entry("key", key_of(seen))?;
         for (number, (name, value)) in headers.iter().enumerate() {
             let what = if number == 0 { "headers" } else { "" };
+            let value = String::from_utf8_lossy(value);
             self.entry(what, &format!("{DIM}{name:<16}{DIM:#} {value}"))?;
         }
         let lines = json::spread(&Ordered::parse(&seen.value), self.width - 17);

@@ -11,8 +11,9 @@ use super::ordered::Ordered;
 use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page, REFUSED, Said, at};
 use super::stage::Stage;
 use super::story::{Story, awaited, passwords};
-use super::{DemoFault, Options};
-use crate::kafka::reader::Seen;
+use super::{DemoFault, Options, ended};
+use crate::kafka::consumer::Seen;
+use crate::service::Orders;
 use crate::simulate::answer::List;
 use crate::simulate::events::Event;
 use crate::simulate::fault::{Expected, Fault};
@@ -262,9 +263,7 @@ impl<'a> Play<'a> {
 
     /// Waits for everything that is on the topics, so that a record too many is found as well, and judges.
     async fn settle(&mut self) -> Result<(), DemoFault> {
-        let reader = std::sync::Arc::clone(&self.stage.reader);
-        let published = tokio::task::spawn_blocking(move || reader.published()).await.map_err(stage)?;
-        self.ledger.published = published.map_err(stage)?;
+        self.ledger.published = self.stage.published().await?;
         let come = async {
             while self.ledger.records.len() < self.ledger.published {
                 let Some(seen) = self.stage.records.recv().await else { return };
@@ -282,17 +281,16 @@ impl<'a> Play<'a> {
     }
 
     /// Shows what else comes, until somebody ends it.
-    pub(super) async fn stay(mut self, options: &Options) -> Result<(), DemoFault> {
+    pub(super) async fn stay(mut self, options: &Options, signals: &mut Orders) -> Result<(), DemoFault> {
         let places = self.stage.places(options);
         self.page.staying(&places, &options.program)?;
-        let mut ended = std::pin::pin!(super::interrupted());
         loop {
             tokio::select! {
                 seen = self.stage.records.recv() => {
                     let Some(seen) = seen else { break };
                     self.page.record(&seen)?;
                 }
-                () = &mut ended => break,
+                () = ended(signals) => break,
             }
         }
         self.page.line("")?;

@@ -78,15 +78,12 @@ fn how_to_go_on(page: &mut Page<'_>, options: &Options) -> io::Result<()> {
 impl Page<'_> {
     /// Tells what can be done while everything stays up.
     pub(super) fn staying(&mut self, places: &Places, program: &str) -> io::Result<()> {
-        let Places { callback_url, addresses, directory, .. } = places;
+        let Places { callback_url, listen, admin_listen, directory, .. } = places;
         let directory = directory.display();
         self.line(&format!("  {BOLD}Staying up until Ctrl-C{BOLD:#}\n"))?;
         self.entry("callbacks", &format!("{PLACE}{callback_url}{PLACE:#}"))?;
-        self.entry(
-            "admin",
-            &format!("{PLACE}http://{}/metrics{PLACE:#}  {DIM}/livez /readyz{DIM:#}", addresses.admin),
-        )?;
-        self.entry("send more", &format!("{program} simulate send --to http://{} \\", addresses.callbacks))?;
+        self.entry("admin", &format!("{PLACE}http://{}/metrics{PLACE:#}  {DIM}/livez /readyz{DIM:#}", admin_listen))?;
+        self.entry("send more", &format!("{program} simulate send --to http://{} \\", listen))?;
         self.entry("", &format!("    --keys {directory}"))?;
         self.line(&format!("\n  {DIM}What arrives is shown here.{DIM:#}\n"))
     }

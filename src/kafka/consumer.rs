@@ -103,7 +103,8 @@ impl Follower {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "100");
+            // Some brokers answer a fetch only when its time is over, whatever arrives meanwhile.
+            .set("fetch.wait.max.ms", "25");
         let listener = Listener::default();
         let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
             .map_err(|error| FollowFault::Settings(describe(&error)))?;
@@ -138,6 +139,16 @@ impl Follower {
                 return None;
             }
         }
+    }
+
+    /// The next offsets of all partitions that are followed, added up: by how much it has grown says how many records
+    /// were published. `None` where a broker does not answer.
+    #[must_use]
+    pub fn published(&self) -> Option<i64> {
+        let partitions =
+            self.followed.iter().flat_map(|(topic, count)| (0_i32..).take(*count).map(move |at| (topic, at)));
+        let next = partitions.map(|(topic, partition)| self.consumer.fetch_watermarks(topic, partition, OFFSETS));
+        next.map(|watermarks| watermarks.ok().map(|(_, next)| next)).sum()
     }
 
     /// The topics that are not there, or cannot be seen.

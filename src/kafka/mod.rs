@@ -2,13 +2,10 @@
 
 pub mod administrator;
 pub mod consumer;
-pub mod administrator;
-pub mod consumer;
 pub mod difference;
 pub mod embedded;
 pub mod probe;
 pub mod producer;
-pub mod reader;
 pub mod settings;
 pub mod statistics;
 pub mod topics;

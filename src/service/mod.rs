@@ -120,16 +120,7 @@ impl Service {
         self.admin_listen
     }
 
-    /// Runs until it is told to end, then drains. Says whether everything was confirmed.
-    pub async fn run(mut self, mut orders: Orders) -> bool {
-        // Whoever can give no more orders has no more use for the service.
-        while let Some(Order::Reload) = orders.recv().await {
-            self.reload().await;
-        }
-        self.drain(orders).await
-    }
-
-    /// Returns when the service is ready, or `limit` is over. Says whether it is.
+    /// Waits until callbacks are to be sent here, at most for `limit`. Says whether they are.
     pub async fn ready(&self, limit: Duration) -> bool {
         let ready = async {
             while !self.bridge.is_ready() {
@@ -137,6 +128,15 @@ impl Service {
             }
         };
         timeout(limit, ready).await.is_ok()
+    }
+
+    /// Runs until it is told to end, then drains. Says whether everything was confirmed.
+    pub async fn run(mut self, mut orders: Orders) -> bool {
+        // Whoever can give no more orders has no more use for the service.
+        while let Some(Order::Reload) = orders.recv().await {
+            self.reload().await;
+        }
+        self.drain(orders).await
     }
 
     /// Takes a changed configuration over, or leaves everything as it is.

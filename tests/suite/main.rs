@@ -14,6 +14,7 @@ mod callbacks;
 mod commands;
 mod demo;
 mod deploy;
+mod documents;
 mod foreign_fixtures;
 mod keys;
 mod real_kafka;

@@ -1,0 +1,85 @@
+//! The documents say what is: links lead somewhere, tests that are named exist, and examples are the shipped ones.
+
+use std::path::{Path, PathBuf};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn sources(directory: &Path) -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            all.push_str(&sources(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            all.push_str(&std::fs::read_to_string(&entry).unwrap());
+        }
+    }
+    all
+}
+
+#[test]
+fn the_readme_s_configuration_is_the_shipped_minimal_one() {
+    let readme = text("README.md");
+    let shown = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(shown, text("deploy/bridge.minimal.toml"));
+}
+
+#[test]
+fn every_link_of_a_document_leads_to_a_file() {
+    for document in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "schemas/README.md"]
+    {
+        for link in text(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = repository(document).parent().unwrap().join(link);
+            assert!(link.starts_with("https://") || target.exists(), "{document}: {link}");
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_readme_names_exists() {
+    let tests = sources(&repository("tests"));
+    let readme = text("README.md");
+    let promises = readme.split("## What is promised").nth(1).and_then(|rest| rest.split("\n\n**").next()).unwrap();
+    let named = promises.split('`').filter(|word| word.matches('_').count() > 4 && !word.contains(' '));
+    let named: Vec<_> = named.collect();
+    assert!(named.len() > 10, "{named:?}");
+    for name in named {
+        assert!(tests.contains(&format!("fn {name}(")), "no test is called {name}");
+    }
+}
+
+#[test]
+fn every_room_is_on_the_architecture_s_map() {
+    let map = text("ARCHITECTURE.md");
+    for entry in std::fs::read_dir(repository("src")).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        if !["lib.rs", "main.rs"].contains(&name.as_str()) {
+            assert!(map.contains(&format!("`src/{name}`")), "src/{name} is not on the map");
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_program_is_in_the_readme() {
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_idaas-bridge")).arg("--help").output().unwrap();
+    let help = String::from_utf8(program.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let readme = text("README.md");
+    let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    for name in names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+        assert!(readme.contains(&format!("| `{name}")), "{name} is not in the README's table");
+    }
+}
+
+#[test]
+fn documents_stay_short_enough_to_be_read() {
+    for (document, most) in [("README.md", 250), ("ARCHITECTURE.md", 200)] {
+        assert!(text(document).lines().count() <= most, "{document}");
+    }
+}
