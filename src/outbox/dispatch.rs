@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::verdict::Verdict;
-use super::{Admitted, Arrival, EventKey, Finished, Outbox, Report, Step};
+use super::{Admitted, Arrival, DeliveryId, EventKey, Finished, Outbox, Report, Step};
 use crate::kafka::producer::{Position, Producer, ProducerFault, Reports, Ticket};
 use crate::kafka::settings::Cluster;
 use crate::kafka::statistics::ProducerState;
 use crate::prepare::policy::Policy;
 use crate::prepare::record::Record;
-use crate::prepare::{EventId, Item, Plan};
+use crate::prepare::{EventId, Item, Plan, Reason};
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Metrics;
 
@@ -109,6 +109,7 @@ impl Dispatcher {
                 Admitted::Known(_) => {}
             }
         }
+        let mut request = Request { shared: &self.shared, delivery, batch: Some(batch), metrics };
         let verdicts = match tokio::time::timeout_at(deadline, &mut waiting).await {
             Ok(verdicts) => verdicts.unwrap_or_default(),
             Err(_) => {
@@ -120,10 +121,13 @@ impl Dispatcher {
                 }
             }
         };
-        batch.answer(&verdicts, metrics)
+        request.answer(&verdicts)
     }
 
     fn publish(&self, key: EventKey, id: &EventId, plan: &Planned, metrics: &Arc<ApplicationMetrics>) {
+        if let Some(reason) = plan.reason {
+            metrics.dead_letter(reason);
+        }
         for record in [Some(&plan.record), plan.credential.as_ref()].into_iter().flatten() {
             let ticket = Ticket {
                 key,
@@ -173,8 +177,10 @@ impl Reports for Shared {
         match step {
             Step::Waiting => {}
             Step::Resolved(_, finished) => wake(finished),
-            Step::Produce(record) => {
-                ticket.application.dead_letter(crate::prepare::Reason::RefusedByBroker);
+            Step::Produce(record, reason) => {
+                if let Some(reason) = reason {
+                    ticket.application.dead_letter(reason);
+                }
                 let ticket = Ticket { entity: record.entity, handed_over: Instant::now(), ..ticket };
                 // The task ends only with the process; then nobody waits for the verdict either.
                 let _ = self.letters.send((ticket, record));
@@ -194,8 +200,36 @@ fn wake(finished: impl IntoIterator<Item = Finished<Waiter>>) {
     }
 }
 
+/// A request that waits for its verdicts. One that is dropped before, because its sender has reset the connection, is
+/// forgotten by the outbox and counted as answered that nothing was confirmed: so what is received and what is answered
+/// stay the same number.
+struct Request<'a> {
+    shared: &'a Shared,
+    delivery: DeliveryId,
+    batch: Option<Batch>,
+    metrics: &'a ApplicationMetrics,
+}
+
+impl Request<'_> {
+    fn answer(&mut self, verdicts: &[Verdict]) -> Result<Vec<Answered>, Unanswerable> {
+        self.batch.take().map_or(Ok(Vec::new()), |batch| batch.answer(verdicts, self.metrics))
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        if self.batch.is_some() {
+            self.shared.outbox.lock().expire(self.delivery);
+            // Nobody hears it.
+            let _ = self.answer(&[]);
+        }
+    }
+}
+
 /// What an event is published as.
 struct Planned {
+    /// Why it is a dead letter, where it is one.
+    reason: Option<Reason>,
     record: Record,
     credential: Option<Record>,
     event_time: Option<i64>,
@@ -232,33 +266,32 @@ impl Batch {
             metrics.received(entity, action);
         }
         metrics.drifted(entity, drift);
-        let (verdict, record, credential) = match plan {
+        let (verdict, reason, record, credential) = match plan {
             Plan::Skip => return self.skipped.push(id.text().to_owned()),
-            Plan::Publish { record, credential } => (Verdict::Confirmed, record, credential),
-            Plan::DeadLetter { reason, record } => {
-                metrics.dead_letter(reason);
-                (Verdict::DeadLettered(reason), record, None)
-            }
+            Plan::Publish { record, credential } => (Verdict::Confirmed, None, record, credential),
+            Plan::DeadLetter { reason, record } => (Verdict::DeadLettered(reason), Some(reason), record, None),
         };
         let records = 1 + u8::from(credential.is_some());
         self.arrivals.push(Arrival { key, records, verdict, evidence, policy: Arc::clone(policy) });
-        self.plans.push((key, id, Planned { record, credential, event_time }));
+        self.plans.push((key, id, Planned { reason, record, credential, event_time }));
     }
 
     fn answer(self, verdicts: &[Verdict], metrics: &ApplicationMetrics) -> Result<Vec<Answered>, Unanswerable> {
         let skipped = self.skipped.into_iter().map(|event_id| Answered { event_id, verdict: Verdict::NotSubscribed });
         let mut answered: Vec<_> = skipped.collect();
+        let mut unanswerable = false;
         for (position, (_, id, _)) in self.plans.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
             match id {
                 EventId::Sent(event_id) => answered.push(Answered { event_id, verdict }),
                 EventId::Made(_) if verdict.is_final() => {}
-                EventId::Made(_) => return Err(Unanswerable),
+                EventId::Made(_) => unanswerable = true,
             }
         }
         for event in &answered {
-            metrics.answered(event.verdict);
+            // The whole callback is refused: each of its events is asked for again.
+            metrics.answered(if unanswerable { Verdict::NotConfirmed } else { event.verdict });
         }
-        Ok(answered)
+        if unanswerable { Err(Unanswerable) } else { Ok(answered) }
     }
 }

@@ -104,8 +104,8 @@ pub enum Step<W> {
     Waiting,
     /// The event is resolved, and with it perhaps deliveries.
     Resolved(Verdict, Vec<Finished<W>>),
-    /// The event's dead letter is to be produced in its place.
-    Produce(Box<Record>),
+    /// The event's dead letter is to be produced in its place; with the reason, where it was no dead letter before.
+    Produce(Box<Record>, Option<Reason>),
 }
 
 struct Pending {
@@ -205,7 +205,7 @@ impl<W> Outbox<W> {
             Report::Failed => Verdict::NotConfirmed,
             Report::NoRoom => Verdict::Overloaded,
             Report::Refused => match pending.next_letter() {
-                Some(record) => return Step::Produce(Box::new(record)),
+                Some((record, reason)) => return Step::Produce(Box::new(record), reason),
                 None => Verdict::NotConfirmed,
             },
         };
@@ -250,8 +250,8 @@ impl<W> Outbox<W> {
 }
 
 impl Pending {
-    /// The next, smaller form of an event that the broker refuses.
-    fn next_letter(&mut self) -> Option<Record> {
+    /// The next, smaller form of an event that the broker refuses; and the reason, where it was no dead letter before.
+    fn next_letter(&mut self) -> Option<(Record, Option<Reason>)> {
         self.letter = match self.letter {
             // A dead letter that is refused can only have been too large.
             Letter::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Letter::Fingerprint,
@@ -259,10 +259,17 @@ impl Pending {
             Letter::DeadLetter => Letter::Fingerprint,
             Letter::Fingerprint => return None,
         };
-        let record = self.evidence.refused_by_broker(&self.policy, self.letter == Letter::Fingerprint)?;
-        self.verdict = Verdict::DeadLettered(Reason::RefusedByBroker);
+        // Of several reasons the first counts.
+        let (reason, news) = match self.verdict {
+            Verdict::DeadLettered(reason) => (reason, None),
+            Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {
+                (Reason::RefusedByBroker, Some(Reason::RefusedByBroker))
+            }
+        };
+        let record = self.evidence.dead_letter(reason, &self.policy, self.letter == Letter::Fingerprint)?;
+        self.verdict = Verdict::DeadLettered(reason);
         (self.worst, self.records) = (Report::Confirmed, 1);
-        Some(record)
+        Some((record, news))
     }
 }
 

@@ -2,9 +2,13 @@
 //!
 //! On the wire `eventData` is a string that holds a JSON array; in IDaaS's documents it is an array. Both are read.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::value::RawValue;
 
 use super::decrypt::Plaintext;
+use super::event::LONGEST_NAME;
 use super::json::{self, Members};
 use super::policy::Policy;
 use crate::refusal::Refusal;
@@ -13,8 +17,35 @@ use crate::refusal::Refusal;
 pub struct Callback {
     pub(super) context: Arc<Context>,
     pub(super) key: Option<usize>,
-    /// The JSON array of events, unread.
-    pub(super) events: Arc<String>,
+    pub(super) events: Arc<Events>,
+}
+
+/// The JSON array of events as it was sent. Single events are looked up only for dead letters, and only then is it
+/// found out where each stands: once, because a broker can refuse all of thousands.
+pub(super) struct Events {
+    text: String,
+    places: OnceLock<Vec<Range<usize>>>,
+}
+
+impl Events {
+    /// The whole array.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The event at a position.
+    pub(super) fn get(&self, position: usize) -> &RawValue {
+        let places = self.places.get_or_init(|| {
+            let start = self.text.as_ptr().addr();
+            let place = |raw: &RawValue| {
+                let from = raw.get().as_ptr().addr() - start;
+                from..from + raw.get().len()
+            };
+            json::elements(&self.text).unwrap_or_default().into_iter().map(place).collect()
+        });
+        let text = places.get(position).and_then(|place| self.text.get(place.clone()));
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(RawValue::NULL)
+    }
 }
 
 /// What all events of a callback have in common.
@@ -34,7 +65,11 @@ pub(super) struct Context {
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
     let payload = Members::parse(&plaintext.text).ok_or(Refusal::Unreadable)?;
     let events = payload.get("eventData").map(json::unwrapped).ok_or(Refusal::Unreadable)?;
-    let scalar = |name| payload.get(name).and_then(json::identifier).map(|text| text.into_owned());
+    // One that is longer than any real one would keep every record from fitting.
+    let scalar = |name| {
+        let text = payload.get(name).and_then(json::identifier).filter(|text| text.len() <= LONGEST_NAME);
+        text.map(|text| text.into_owned())
+    };
     Ok(Callback {
         context: Arc::new(Context {
             application_id: policy.application_id.clone(),
@@ -44,6 +79,6 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
             signature: plaintext.signature,
         }),
         key: plaintext.key,
-        events: Arc::new(events.into_owned()),
+        events: Arc::new(Events { text: events.into_owned(), places: OnceLock::new() }),
     })
 }

@@ -4,11 +4,15 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::field::{Additional, milliseconds};
+use super::field::{self, Additional, Field, milliseconds};
 use super::json::{self, Element, Members};
 use super::redact::{SECRET_MEMBER, redacted};
 use super::timestamp::rfc3339;
 use super::value::EventTime;
+
+/// The longest id or type, in bytes, that a dead letter keeps when it would not fit otherwise. Real ones have fewer than
+/// a hundred.
+pub(super) const LONGEST_NAME: usize = 1024;
 
 /// An event as sent. Only the reading of a callback makes one.
 #[derive(Default)]
@@ -41,7 +45,11 @@ impl<'a> Event<'a> {
             match &*name {
                 "eventId" => read.id = json::identifier(value),
                 "eventType" => read.kind = json::text(value).filter(|kind| !kind.is_empty()),
-                "bizId" => read.biz_id = json::identifier(value),
+                "bizId" => match field::identifier(value) {
+                    Some(Field::Value(id)) => read.biz_id = Some(id),
+                    Some(Field::Null | Field::Absent) => {}
+                    None => read.additional.malformed(name, value),
+                },
                 "bizData" => read.data = Some(value),
                 "eventTime" => read.time = Time::parse(value),
                 SECRET_MEMBER => {}
@@ -50,11 +58,26 @@ impl<'a> Event<'a> {
         }
         read
     }
+
+    /// The frame without what is longer than any real one, for the dead letter of an event that fits in no other way.
+    pub(super) fn shortened(&self) -> Event<'a> {
+        let kept = |text: &Option<Cow<'a, str>>| text.as_ref().filter(|text| text.len() <= LONGEST_NAME).cloned();
+        let time = match &self.time {
+            Time::Known { milliseconds, rfc3339 } => {
+                Time::Known { milliseconds: *milliseconds, rfc3339: rfc3339.clone() }
+            }
+            Time::AsSent(value) if value.get().len() <= LONGEST_NAME => Time::AsSent(value),
+            Time::Absent | Time::AsSent(_) => Time::Absent,
+        };
+        Event { id: kept(&self.id), kind: kept(&self.kind), biz_id: kept(&self.biz_id), time, ..Event::default() }
+    }
 }
 
 impl<'a> Time<'a> {
     fn parse(value: &'a RawValue) -> Self {
+        // What happened at "never" has no time.
         let known = milliseconds(&json::unwrapped(value))
+            .filter(|milliseconds| *milliseconds != field::NEVER)
             .and_then(|milliseconds| Some(Self::Known { milliseconds, rfc3339: rfc3339(milliseconds)? }));
         match known {
             Some(known) => known,

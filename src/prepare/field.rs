@@ -4,6 +4,7 @@
 //! it as empty or as "never". A field that does not fit is kept in `additional`, never dropped, never an error.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
@@ -84,18 +85,22 @@ impl<'a> Additional<'a> {
     }
 
     fn keep(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
-        self.fields.retain(|(kept, _)| *kept != name);
         self.fields.push((name, redacted(value)));
     }
 
     /// Keeps what another place noted, where the name is not taken.
-    pub(crate) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, mut other: Self) {
         self.drift.add(other.drift);
-        for (name, value) in other.fields {
-            if self.fields.iter().all(|(kept, _)| *kept != name) {
-                self.fields.push((name, value));
-            }
-        }
+        other.fields.append(&mut self.fields);
+        self.fields = other.fields;
+    }
+
+    /// Each name once, with its last value. In one pass at the end, because there can be hundreds of thousands.
+    fn distinct(&self) -> Vec<&(Cow<'a, str>, Cow<'a, RawValue>)> {
+        let mut seen = HashSet::with_capacity(self.fields.len());
+        let mut distinct: Vec<_> = self.fields.iter().rev().filter(|(name, _)| seen.insert(&**name)).collect();
+        distinct.reverse();
+        distinct
     }
 
     /// Reads a field by `reader`; what it cannot read is kept here, and absent there.
@@ -128,8 +133,9 @@ impl<'a> Additional<'a> {
 
 impl Serialize for Additional<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
-        for (name, value) in &self.fields {
+        let fields = self.distinct();
+        let mut map = serializer.serialize_map(Some(fields.len()))?;
+        for (name, value) in fields {
             map.serialize_entry(name, value.as_ref())?;
         }
         map.end()
@@ -166,6 +172,9 @@ pub(crate) fn flag(value: &RawValue) -> Option<Field<bool>> {
     }
 }
 
+/// What IDaaS sends for "never".
+pub(crate) const NEVER: i64 = -1;
+
 /// Milliseconds since 1970, as a number or as its digits; `-1` means never.
 pub(crate) fn time(value: &RawValue) -> Option<Field<String>> {
     if is_empty(value) {
@@ -173,7 +182,7 @@ pub(crate) fn time(value: &RawValue) -> Option<Field<String>> {
     }
     let digits = json::unwrapped(value);
     match milliseconds(&digits)? {
-        -1 => Some(Field::Null),
+        NEVER => Some(Field::Null),
         milliseconds => rfc3339(milliseconds).map(Field::Value),
     }
 }

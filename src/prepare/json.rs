@@ -39,11 +39,15 @@ impl<'a> Members<'a> {
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_map(MembersVisitor { expected: 32 })
     }
 }
 
-struct MembersVisitor;
+/// `expected` is how many members there will be, most often: of an event's frame few, of a user many. Room for many in
+/// each frame would be the largest part of what a callback of thousands of small events costs.
+struct MembersVisitor {
+    expected: usize,
+}
 
 impl<'de> Visitor<'de> for MembersVisitor {
     type Value = Members<'de>;
@@ -53,8 +57,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        // As many as a user's event has.
-        let mut members = Vec::with_capacity(32);
+        let mut members = Vec::with_capacity(self.expected);
         while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
             members.push((text(name).unwrap_or_default(), value));
         }
@@ -67,7 +70,7 @@ pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 
 impl<'de> Deserialize<'de> for Element<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(|members| Self(Some(members)))
+        deserializer.deserialize_map(MembersVisitor { expected: 6 }).map(|members| Self(Some(members)))
     }
 }
 

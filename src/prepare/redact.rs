@@ -19,7 +19,13 @@ pub(crate) fn redacted(value: &RawValue) -> Cow<'_, RawValue> {
     if !json.contains(SECRET_MEMBER) && !json.contains("\\u") {
         return Cow::Borrowed(value);
     }
-    match RawValue::from_string(Redactor { input: json, at: 0, output: String::with_capacity(json.len()) }.run()) {
+    let mut redactor = Redactor { input: json, at: 0, output: String::with_capacity(json.len()), changed: false };
+    redactor.run();
+    let Redactor { output, changed, .. } = redactor;
+    if !changed && !output.is_empty() {
+        return Cow::Borrowed(value);
+    }
+    match RawValue::from_string(output) {
         Ok(clean) => Cow::Owned(clean),
         // Only a fault in this file leads here; nothing unsearched may pass.
         Err(_) => Cow::Borrowed(RawValue::NULL),
@@ -30,6 +36,8 @@ struct Redactor<'a> {
     input: &'a str,
     at: usize,
     output: String,
+    /// Whether the output says anything else than the input.
+    changed: bool,
 }
 
 /// An object or array that is open: where its output began, and whether it has an element yet.
@@ -39,7 +47,8 @@ struct Open {
 }
 
 impl<'a> Redactor<'a> {
-    fn run(mut self) -> String {
+    /// Leaves the output empty where the input is no JSON.
+    fn run(&mut self) {
         let mut open: Vec<Open> = Vec::new();
         loop {
             self.space();
@@ -49,7 +58,7 @@ impl<'a> Redactor<'a> {
                     self.output.push(if inner.object { '}' } else { ']' });
                     open.pop();
                     if open.is_empty() {
-                        return self.output;
+                        return;
                     }
                     continue;
                 }
@@ -60,9 +69,11 @@ impl<'a> Redactor<'a> {
                     self.space();
                     let colon = self.take(b':');
                     if !colon || (!separated && !inner.empty) {
-                        return String::new();
+                        self.output.clear();
+                        return;
                     }
                     if content(name).as_deref() == Some(SECRET_MEMBER) {
+                        self.changed = true;
                         self.skip_value();
                         // The separator that follows belongs to the removed member when nothing was kept before it.
                         if inner.empty {
@@ -96,10 +107,10 @@ impl<'a> Redactor<'a> {
                     let scalar = self.scalar();
                     self.output.push_str(scalar);
                 }
-                None => return self.output,
+                None => return,
             }
             if open.is_empty() {
-                return self.output;
+                return;
             }
         }
     }
@@ -186,12 +197,15 @@ impl<'a> Redactor<'a> {
             self.output.push_str(string);
             return;
         }
-        let Some(content) = content(string) else { return self.output.push_str("\"\"") };
-        let inner = content.trim_start();
-        if inner.starts_with(['{', '[']) {
-            if let Ok(nested) = serde_json::from_str::<&RawValue>(inner) {
-                if let Cow::Owned(clean) = redacted(nested) {
-                    return self.push_encoded(clean.get());
+        let Some(content) = content(string) else { return self.push_encoded("") };
+        // A string that holds a string can hold an object in turn.
+        let nested = Some(content.trim_start()).filter(|inner| inner.starts_with(['{', '[', '"']));
+        match nested.and_then(|inner| serde_json::from_str::<&RawValue>(inner).ok()).map(redacted) {
+            Some(Cow::Owned(clean)) => return self.push_encoded(clean.get()),
+            Some(Cow::Borrowed(_)) => {}
+            None => {
+                if let Some(cut) = cut(&content) {
+                    return self.push_encoded(&cut);
                 }
             }
         }
@@ -203,10 +217,25 @@ impl<'a> Redactor<'a> {
     }
 
     fn push_encoded(&mut self, content: &str) {
+        self.changed = true;
         if let Ok(encoded) = serde_json::to_string(content) {
             self.output.push_str(&encoded);
         }
     }
+}
+
+/// Text that is no JSON, up to the member that it holds all the same, as JSON does that was cut off. Where the member's
+/// value ends cannot be told, so all that follows its name goes. `None` where there is no such member.
+fn cut(content: &str) -> Option<String> {
+    let mut after = content;
+    while let Some(at) = after.find(SECRET_MEMBER) {
+        after = after.get(at + SECRET_MEMBER.len()..)?;
+        let quoted = after.trim_start_matches('\\').strip_prefix('"');
+        if quoted.is_some_and(|rest| rest.trim_start().starts_with(':')) {
+            return content.get(..content.len() - after.len()).map(str::to_owned);
+        }
+    }
+    None
 }
 
 fn content(string: &str) -> Option<Cow<'_, str>> {
@@ -257,6 +286,33 @@ mod tests {
         let kept = clean(&sent);
         assert!(!kept.contains("password"), "{kept}");
         assert!(kept.contains('y'));
+    }
+
+    #[test]
+    fn what_needs_no_removal_keeps_every_byte_however_long_it_was_searched() {
+        let inner = r#"{ "passwordSet" : true, "username" : "\u4e2d" }"#;
+        let sent = format!(r#"{{ "passwordSet" : true, "a" : "\u00e9" , "bizData" : {} }}"#, serde_json::json!(inner));
+        assert_eq!(clean(&sent), sent);
+    }
+
+    #[test]
+    fn the_member_is_removed_from_strings_in_strings_and_from_json_that_was_cut_off() {
+        let mut text = serde_json::json!({"a": 1, "password": "hunter2"}).to_string();
+        for _ in 0..5 {
+            text = serde_json::json!(text).to_string();
+            assert!(!clean(&text).contains("hunter2"), "{text}");
+        }
+        for broken in [
+            r#"{"a":1,"password":"hunter2"#,
+            r#"{"a":1,"password" : "hunter2"} and more"#,
+            "\u{feff}{\"password\":\"hunter2\"}",
+            r#"{"a":"{\"password\":\"hunter2\"}""#,
+        ] {
+            let kept = clean(&serde_json::json!({ "x": broken }).to_string());
+            assert!(!kept.contains("hunter2"), "{kept}");
+        }
+        let harmless = r#"{"x":"the password: \"password\", of course"}"#;
+        assert_eq!(clean(harmless), harmless);
     }
 
     #[test]

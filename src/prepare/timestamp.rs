@@ -9,13 +9,16 @@ use time::macros::format_description;
 const FORMAT: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
+/// The first millisecond that RFC 3339 can express: the beginning of the year 0.
+const FIRST: i64 = -62_167_219_200_000;
+
 /// The last millisecond that RFC 3339 can express: the end of the year 9999.
 const LAST: i64 = 253_402_300_799_999;
 
-/// Formats milliseconds since 1970 in UTC. `None` before 1970 and after the year 9999.
+/// Formats milliseconds since 1970 in UTC. `None` before the year 0 and after the year 9999.
 #[must_use]
 pub fn rfc3339(milliseconds: i64) -> Option<String> {
-    if !(0..=LAST).contains(&milliseconds) {
+    if !(FIRST..=LAST).contains(&milliseconds) {
         return None;
     }
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()?.format(FORMAT).ok()
@@ -31,6 +34,12 @@ mod tests {
         assert_eq!(rfc3339(0).unwrap(), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(LAST).unwrap(), "9999-12-31T23:59:59.999Z");
         assert_eq!(rfc3339(LAST + 1), None);
-        assert_eq!(rfc3339(-1), None);
+    }
+
+    #[test]
+    fn a_time_before_1970_is_a_time_and_one_before_the_year_0_is_none() {
+        assert_eq!(rfc3339(-1).unwrap(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(FIRST).unwrap(), "0000-01-01T00:00:00.000Z");
+        assert_eq!((rfc3339(FIRST - 1), rfc3339(i64::MIN), rfc3339(i64::MAX)), (None, None, None));
     }
 }

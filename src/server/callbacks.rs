@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::answer::{self, Answer};
@@ -35,9 +36,10 @@ pub(super) async fn callback(
     let Some(application) = bridge.application(&name) else {
         return refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge);
     };
-    bridge.metrics.callbacks_in_flight.inc();
-    let taken = take(&request, payload, &bridge, &application, sender, began).await;
-    bridge.metrics.callbacks_in_flight.dec();
+    let taken = {
+        let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
+        take(&request, payload, &bridge, &application, sender, began).await
+    };
     let metrics = &application.metrics;
     metrics.callback_duration.observe(began.elapsed().as_secs_f64());
     match taken {
@@ -53,6 +55,22 @@ pub(super) async fn callback(
 pub(super) async fn nothing_here(request: HttpRequest, bridge: Data<Bridge>) -> HttpResponse {
     let sender = sender(&request, &bridge);
     refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge)
+}
+
+/// Counts a callback while it is worked on; also one whose sender resets the connection, which ends the work at once.
+struct InFlight<'a>(&'a IntGauge);
+
+impl<'a> InFlight<'a> {
+    fn of(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 async fn take(
@@ -154,7 +172,8 @@ fn trace_context(value: &[u8]) -> Option<&str> {
     let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let parts: Vec<_> = text.split('-').collect();
     let sound = matches!(parts.as_slice(), ["00", trace, parent, flags]
-        if trace.len() == 32 && parent.len() == 16 && flags.len() == 2);
+        if trace.len() == 32 && parent.len() == 16 && flags.len() == 2
+            && [trace, parent].iter().all(|id| id.bytes().any(|byte| byte != b'0')));
     (sound && parts.iter().all(|part| hex(part))).then_some(text)
 }
 
@@ -176,7 +195,11 @@ mod tests {
     fn only_a_well_formed_trace_context_is_passed_on() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(trace_context(good.as_bytes()), Some(good));
-        for bad in ["", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-x-y-01", "00-00-00"] {
+        for bad in ["", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-x-y-01", "00-00-00"]
+            .into_iter()
+            .chain(["00-00000000000000000000000000000000-00f067aa0ba902b7-01"])
+            .chain(["00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"])
+        {
             assert_eq!(trace_context(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -191,16 +191,20 @@ impl Service {
             }
             callbacks.stop().await;
         };
-        tokio::select! {
+        let until = tokio::select! {
             ended = timeout(limit, orderly) => {
                 if ended.is_err() {
                     tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
                 }
+                limit
             }
-            () = told_again(orders) => tracing::warn!(code = "second_signal", "not waiting any longer"),
-        }
+            () = told_again(orders) => {
+                tracing::warn!(code = "second_signal", "not waiting any longer");
+                Duration::ZERO
+            }
+        };
         let dispatcher = Arc::clone(&self.bridge.dispatcher);
-        let rest = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(100));
+        let rest = until.saturating_sub(began.elapsed()).max(Duration::from_millis(100));
         let left = tokio::task::spawn_blocking(move || dispatcher.producer().flush(rest)).await.unwrap_or_default();
         if left > 0 {
             tracing::error!(code = "not_confirmed", records = left, "records were not confirmed; IDaaS was told so");

@@ -1,11 +1,9 @@
 //! Dead letters: an authentic event that fits no record is published all the same, with the reason and what was sent.
 
-use std::cell::OnceCell;
-
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Evidence, Maker, Moment, RawEvents};
+use super::{Evidence, Maker, Moment};
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
 use crate::prepare::json::{self, Element, Members};
@@ -61,8 +59,8 @@ impl Evidence {
     /// The dead letter of an event whose record the broker refuses. The second time `fingerprint_only`, in case the
     /// original is what makes it too large.
     #[must_use]
-    pub fn refused_by_broker(&self, policy: &Policy, fingerprint_only: bool) -> Option<Record> {
-        let raw = *json::elements(&self.events)?.get(self.position)?;
+    pub fn dead_letter(&self, reason: Reason, policy: &Policy, fingerprint_only: bool) -> Option<Record> {
+        let raw = self.events.get(self.position);
         let event = Event::of(Element(Members::parse(raw.get())));
         let received_at = rfc3339(self.received_at).unwrap_or_default();
         let maker = Maker {
@@ -70,25 +68,38 @@ impl Evidence {
             moment: Moment { received_at: self.received_at, traceparent: None },
             context: &self.context,
             received_at: &received_at,
-            raw: RawEvents { text: &self.events, events: OnceCell::new() },
+            events: &self.events,
         };
-        let original = if fingerprint_only { fingerprint(raw) } else { original(&event, raw, policy) };
+        let (event, original) = if fingerprint_only {
+            (event.shortened(), fingerprint(raw))
+        } else {
+            let original = original(&event, raw, policy);
+            (event, original)
+        };
         let made = if event.id.is_none() { Some(maker.fresh_id(self.position)) } else { None };
         let id = event.id.as_deref().or(made.as_deref())?;
-        Some(maker.dead_letter_with(Reason::RefusedByBroker, &event, original, id))
+        Some(maker.dead_letter_with(reason, &event, original, id))
     }
 }
 
 impl Maker<'_> {
     /// The dead letter of an event, small enough to be published.
-    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, raw: &RawValue, id: &str) -> Record {
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, position: usize, id: &str) -> Record {
+        let raw = self.events.get(position);
+        let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
         if reason != Reason::RecordTooLarge {
             let record = self.dead_letter_with(reason, event, original(event, raw, self.policy), id);
-            if record.size() <= self.policy.max_record_bytes {
+            if fits(&record) {
                 return record;
             }
         }
-        self.dead_letter_with(reason, event, fingerprint(raw), id)
+        let record = self.dead_letter_with(reason, event, fingerprint(raw), id);
+        if fits(&record) {
+            return record;
+        }
+        let event = event.shortened();
+        let made = if event.id.is_none() { Some(self.fresh_id(position)) } else { None };
+        self.dead_letter_with(reason, &event, fingerprint(raw), made.as_deref().unwrap_or(id))
     }
 
     fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, id: &str) -> Record {

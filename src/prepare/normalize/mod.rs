@@ -8,13 +8,12 @@ mod organizational_unit;
 mod user;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::decode::{Callback, Context};
+use super::decode::{Callback, Context, Events};
 use super::event::Event;
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
@@ -98,7 +97,7 @@ pub enum Plan {
 #[derive(Clone)]
 pub struct Evidence {
     context: Arc<Context>,
-    events: Arc<String>,
+    events: Arc<Events>,
     position: usize,
     received_at: i64,
 }
@@ -108,11 +107,10 @@ pub struct Evidence {
 /// # Errors
 /// [`Refusal::Unreadable`] where there is no list of events.
 pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<Item>, Refusal> {
-    let events = json::objects(&callback.events).ok_or(Refusal::Unreadable)?;
+    let events = json::objects(callback.events.text()).ok_or(Refusal::Unreadable)?;
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
-    let raw = RawEvents { text: &callback.events, events: OnceCell::new() };
-    let maker = Maker { policy, moment, context, received_at: &received_at, raw };
+    let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
     let items = events.into_iter().enumerate().map(|(position, event)| {
         let evidence = Evidence {
             context: Arc::clone(context),
@@ -125,26 +123,13 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
     Ok(items.collect())
 }
 
-/// The events as they stand in the callback. Looked up only for dead letters.
-struct RawEvents<'a> {
-    text: &'a str,
-    events: OnceCell<Vec<&'a RawValue>>,
-}
-
-impl<'a> RawEvents<'a> {
-    fn get(&self, position: usize) -> &'a RawValue {
-        let events = self.events.get_or_init(|| json::elements(self.text).unwrap_or_default());
-        events.get(position).copied().unwrap_or(RawValue::NULL)
-    }
-}
-
 /// What the making of every record of a callback needs.
 struct Maker<'a> {
     policy: &'a Policy,
     moment: Moment<'a>,
     context: &'a Context,
     received_at: &'a str,
-    raw: RawEvents<'a>,
+    events: &'a Events,
 }
 
 /// A record's parts, before it is built.
@@ -166,7 +151,7 @@ impl Maker<'_> {
         let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
             Ok(planned) => planned,
             Err(reason) => {
-                let record = self.dead_letter(reason, &event, self.raw.get(evidence.position), id.text());
+                let record = self.dead_letter(reason, &event, evidence.position, id.text());
                 (Entity::DeadLetter, Action::Refused, Plan::DeadLetter { reason, record })
             }
         };

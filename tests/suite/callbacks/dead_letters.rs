@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use idaas_bridge::simulate::answer::List;
 use idaas_bridge::simulate::kind::Kind;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -127,6 +128,67 @@ fn what_is_too_large_is_kept_as_size_and_fingerprint() {
     let sha256: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(letter["originalSha256"], sha256);
     assert!(letter.get("original").is_none());
+}
+
+#[test]
+fn the_fingerprint_is_that_of_the_event_as_sent_where_it_holds_no_password() {
+    let bridge = Setup::new().start();
+    let text = format!(
+        "{{ \"eventId\" : \"evnt_1\", \"eventType\" : \"{}\",\n \"bizData\" : {{ \"userId\" : \"\\u0075\", \"passwordSet\" : true, \
+         \"description\" : \"{}\" }} }}",
+        Kind::UserUpdateInfo.urn(),
+        "x".repeat(1_000_000)
+    );
+    bridge.deliver(bridge.callback().raw_payload(format!("{{\"eventData\":[{text}]}}")));
+    let letter = letters(&bridge)["evnt_1"].clone();
+    let sha256: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((&letter["originalSize"], &letter["originalSha256"]), (&json!(text.len()), &json!(sha256)));
+}
+
+#[test]
+fn an_id_a_type_or_a_time_that_is_too_large_for_any_record_is_a_dead_letter_all_the_same() {
+    let bridge = Setup::new().start();
+    let (large, user) = ("x".repeat(1_100_000), Kind::UserUpdateInfo.urn());
+    let data = json!({"userId": "u"});
+    for (number, (member, value)) in
+        [("eventType", json!(large)), ("bizId", json!(large)), ("eventTime", json!([large]))].into_iter().enumerate()
+    {
+        let mut item = json!({"eventId": format!("evnt_{number}"), "eventType": user, "bizData": data});
+        item[member] = value;
+        let letter = failed(&bridge, &item, "record_too_large");
+        assert!(letter["originalSize"].as_u64().unwrap() > 1_100_000 && letter["origin"].get(member).is_none());
+    }
+    let id = &large;
+    let verdicts = bridge.send_items(vec![json!({"eventId": id, "eventType": user, "bizData": data})]);
+    assert_eq!(verdicts[id], (List::Failed, "record_too_large".to_owned()));
+    assert_eq!(
+        (letters(&bridge).len(), bridge.metric("dead_letters_total", &[("reason", "record_too_large")])),
+        (4, 4.0)
+    );
+    let payload = json!({"aliUid": large, "eventVersion": large, "eventData": [
+        {"eventId": "a", "eventType": user, "bizData": data}]});
+    assert_success(&bridge.deliver(bridge.callback().raw_payload(payload.to_string())));
+}
+
+#[test]
+fn what_the_broker_refuses_is_one_dead_letter_counted_once_with_its_first_reason() {
+    let bridge = Setup::new().start();
+    let refuse = |times| {
+        // Each record is sent twice before it is given up: with others, and alone.
+        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; times];
+        bridge.mock().request_errors(RDKafkaApiKey::Produce, &errors);
+    };
+    let count = |reason| bridge.metric("dead_letters_total", &[("reason", reason)]);
+    refuse(4);
+    let item = json!({"eventId": "a", "eventType": Kind::UserDelete.urn(), "bizData": {"userId": "u"}});
+    let letter = failed(&bridge, &item, "refused_by_broker");
+    assert!(letter.get("original").is_none() && letter["originalSize"].is_u64(), "{letter}");
+    refuse(2);
+    let item = json!({"eventId": "b", "eventType": Kind::UserDelete.urn(), "bizData": []});
+    failed(&bridge, &item, "malformed_data");
+    failed(&bridge, &item, "malformed_data");
+    assert_eq!((count("refused_by_broker"), count("malformed_data")), (1.0, 1.0));
+    assert_eq!(bridge.records().len(), 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every type of event, in every form, to its topic.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use idaas_bridge::simulate::answer::List;
 use idaas_bridge::simulate::events::Generator;
@@ -212,6 +213,64 @@ fn a_sender_that_hangs_up_stops_nothing() {
     assert_success(&bridge.send(&events));
     assert_eq!(bridge.records().len(), 20);
     assert_eq!(bridge.metric("callbacks_in_flight", &[]), 0.0);
+}
+
+#[test]
+fn a_sender_that_resets_its_connection_leaves_nothing_behind() {
+    let mut bridge = Setup::new().start();
+    bridge.mock().broker_round_trip_time(1, std::time::Duration::from_millis(500)).unwrap();
+    let body = bridge.callback().events(&users(20)).body().unwrap();
+    let mut stream = std::net::TcpStream::connect(bridge.listen).unwrap();
+    stream.write_all(&crate::support::http::request("POST", &bridge.path(), &[], body.as_bytes())).unwrap();
+    bridge.wait_metric("events_received_total", &[], 20.0);
+    socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(stream);
+    bridge.wait_metric("callbacks_in_flight", &[], 0.0);
+    bridge.wait_metric("events_answered_total", &[], 20.0);
+    bridge.wait_metric("events_published_total", &[], 20.0);
+    bridge.mock().broker_round_trip_time(1, std::time::Duration::ZERO).unwrap();
+    assert!(bridge.end());
+}
+
+#[test]
+fn an_odd_bizid_is_kept_and_counted() {
+    let bridge = Setup::new().start();
+    let item = |id: &str, kind: &str, biz_id: Value| json!({"eventId": id, "eventType": kind, "bizId": biz_id, "bizData": {"userId": "u"}, "bizId2": 1});
+    let user = Kind::UserUpdateInfo.urn();
+    assert_success(&bridge.send_items(vec![item("a", &user, json!({"x": 1})), item("b", "urn:x", json!(1.5))]));
+    let kept = |entity: &str| value(&bridge.records_of(entity)[0])["additional"].clone();
+    assert_eq!(kept("user"), json!({"bizId": {"x": 1}, "bizId2": 1}));
+    assert_eq!(kept("unclassified"), json!({"bizId": 1.5, "bizId2": 1}));
+    assert_eq!(bridge.metric("malformed_fields_total", &[]), 2.0);
+}
+
+#[test]
+fn a_time_before_1970_is_a_time_and_never_is_none() {
+    let bridge = Setup::new().start();
+    let item = |id: &str, time: Value| json!({"eventId": id, "eventType": Kind::UserDelete.urn(), "eventTime": time, "bizData": {"userId": "u"}});
+    let times = [json!("-86400000"), json!("-1"), json!(253_402_300_800_000_i64), json!("99999999999999999999")];
+    let items = times.iter().enumerate().map(|(number, time)| item(&number.to_string(), time.clone())).collect();
+    assert_success(&bridge.send_items(items));
+    let records = bridge.records();
+    let told: Vec<_> =
+        records.iter().map(|record| (record.header("ce_time"), value(record)["origin"]["eventTime"].clone())).collect();
+    let past = "1969-12-31T00:00:00.000Z";
+    assert_eq!(told[0], (Some(past), json!(past)));
+    for (told, sent) in told.iter().zip(&times).skip(1) {
+        assert_eq!(told, &(None, sent.clone()));
+    }
+}
+
+#[test]
+fn fifty_thousand_tiny_events_and_half_a_million_odd_fields_are_answered_in_time() {
+    let bridge = Setup::new().property("message.max.bytes", "8000000").start();
+    let items = (0..50_000).map(|number| json!({"eventId": number, "eventType": "x"})).collect();
+    assert_eq!(bridge.send_items(items).len(), 50_000);
+    let data: serde_json::Map<String, Value> = (0..250_000).map(|number| (format!("x{number}"), json!(0))).collect();
+    let mut item = json!({"eventId": "a", "eventType": Kind::UserUpdateInfo.urn(), "bizData": data, "bizId": "u"});
+    item.as_object_mut().unwrap().extend((0..50_000).map(|number| (format!("x{number}"), json!(1))));
+    bridge.send_items(vec![item]);
+    bridge.wait_metric("callbacks_total", &[("code", "answered")], 2.0);
 }
 
 #[test]
