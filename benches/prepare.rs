@@ -2,6 +2,15 @@
 //!
 //! The bare RSA verification is measured in the same run, because only the ratio to it holds on another machine.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a benchmark fails by panicking"
+)]
+#![allow(missing_docs, reason = "the macros of criterion document nothing")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;

@@ -63,10 +63,11 @@ fn apply(directory: &mut Directory, event: &Value) -> String {
         _ => {
             let known = directory.entry(id.to_owned()).or_default();
             for (name, value) in user {
-                match value {
-                    Value::Null => known.remove(name),
-                    value => known.insert(name.clone(), value.clone()),
-                };
+                if value.is_null() {
+                    known.remove(name);
+                } else {
+                    known.insert(name.clone(), value.clone());
+                }
             }
         }
     }

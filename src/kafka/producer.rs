@@ -75,13 +75,9 @@ impl std::error::Error for ProducerFault {}
 /// What a librdkafka error is, without the value of the property it is about, which could be a password.
 #[must_use]
 pub(super) fn describe(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, problem, name, _) => {
-            let problem = problem.split(['"', '=']).next().unwrap_or_default();
-            format!("librdkafka does not take the property \"{name}\": {problem}; see its CONFIGURATION.md")
-        }
-        other => other.to_string(),
-    }
+    let KafkaError::ClientConfig(_, problem, name, _) = error else { return error.to_string() };
+    let problem = problem.split(['"', '=']).next().unwrap_or_default();
+    format!("librdkafka does not take the property \"{name}\": {problem}; see its CONFIGURATION.md")
 }
 
 impl Producer {

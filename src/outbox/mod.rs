@@ -113,16 +113,16 @@ struct Pending {
     records: u8,
     worst: Report,
     verdict: Verdict,
-    letter: Letter,
+    letter: Form,
     evidence: Evidence,
     policy: Arc<Policy>,
 }
 
 /// Which form of the event is on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Letter {
+enum Form {
     Event,
-    DeadLetter,
+    Original,
     Fingerprint,
 }
 
@@ -187,7 +187,7 @@ impl<W> Outbox<W> {
         }
         let Arrival { key, records, verdict, evidence, policy } = arrival;
         let worst = Report::Confirmed;
-        let letter = Letter::Event;
+        let letter = Form::Event;
         self.pending.insert(key, Pending { waiters: vec![waiter], records, worst, verdict, letter, evidence, policy });
         Admitted::New
     }
@@ -254,10 +254,10 @@ impl Pending {
     fn next_letter(&mut self) -> Option<(Record, Option<Reason>)> {
         self.letter = match self.letter {
             // A dead letter that is refused can only have been too large.
-            Letter::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Letter::Fingerprint,
-            Letter::Event => Letter::DeadLetter,
-            Letter::DeadLetter => Letter::Fingerprint,
-            Letter::Fingerprint => return None,
+            Form::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Form::Fingerprint,
+            Form::Event => Form::Original,
+            Form::Original => Form::Fingerprint,
+            Form::Fingerprint => return None,
         };
         // Of several reasons the first counts.
         let (reason, news) = match self.verdict {
@@ -266,7 +266,7 @@ impl Pending {
                 (Reason::RefusedByBroker, Some(Reason::RefusedByBroker))
             }
         };
-        let record = self.evidence.dead_letter(reason, &self.policy, self.letter == Letter::Fingerprint)?;
+        let record = self.evidence.dead_letter(reason, &self.policy, self.letter == Form::Fingerprint)?;
         self.verdict = Verdict::DeadLettered(reason);
         (self.worst, self.records) = (Report::Confirmed, 1);
         Some((record, news))

@@ -46,73 +46,102 @@ struct Open {
     empty: bool,
 }
 
+/// What comes next inside an object or array.
+enum Next {
+    /// An element, its separator and name written.
+    Element,
+    /// Nothing: the member was one that is removed.
+    Removed,
+    /// The closing bracket, written.
+    Closed,
+    /// Something that is no JSON.
+    Broken,
+}
+
 impl<'a> Redactor<'a> {
     /// Leaves the output empty where the input is no JSON.
     fn run(&mut self) {
         let mut open: Vec<Open> = Vec::new();
         loop {
             self.space();
-            // In front of an element: its separator, and its name.
-            if let Some(inner) = open.last_mut() {
-                if self.take(if inner.object { b'}' } else { b']' }) {
-                    self.output.push(if inner.object { '}' } else { ']' });
-                    open.pop();
-                    if open.is_empty() {
-                        return;
-                    }
-                    continue;
-                }
-                let separated = self.take(b',');
-                self.space();
-                if inner.object {
-                    let name = self.string();
-                    self.space();
-                    let colon = self.take(b':');
-                    if !colon || (!separated && !inner.empty) {
-                        self.output.clear();
-                        return;
-                    }
-                    if content(name).as_deref() == Some(SECRET_MEMBER) {
-                        self.changed = true;
-                        self.skip_value();
-                        // The separator that follows belongs to the removed member when nothing was kept before it.
-                        if inner.empty {
-                            self.space();
-                            self.take(b',');
-                        }
-                        continue;
-                    }
-                    if !inner.empty {
-                        self.output.push(',');
-                    }
-                    inner.empty = false;
-                    self.push_string(name);
-                    self.output.push(':');
-                    self.space();
-                } else {
-                    if !inner.empty {
-                        self.output.push(',');
-                    }
-                    inner.empty = false;
-                }
+            if self.peek().is_none() {
+                return;
             }
-            match self.peek() {
-                Some(b'{') => open.push(self.open('{')),
-                Some(b'[') => open.push(self.open('[')),
-                Some(b'"') => {
-                    let string = self.string();
-                    self.push_string(string);
+            match open.last_mut().map_or(Next::Element, |inner| self.approach(inner)) {
+                Next::Element => open.extend(self.element()),
+                Next::Removed => {}
+                Next::Closed => {
+                    open.pop();
                 }
-                Some(_) => {
-                    let scalar = self.scalar();
-                    self.output.push_str(scalar);
-                }
-                None => return,
+                Next::Broken => return self.output.clear(),
             }
             if open.is_empty() {
                 return;
             }
         }
+    }
+
+    /// Passes what stands in front of an element.
+    fn approach(&mut self, inner: &mut Open) -> Next {
+        if self.take(if inner.object { b'}' } else { b']' }) {
+            self.output.push(if inner.object { '}' } else { ']' });
+            return Next::Closed;
+        }
+        let separated = self.take(b',');
+        self.space();
+        let mut name = None;
+        if inner.object {
+            let member = self.string();
+            self.space();
+            if !self.take(b':') || (!separated && !inner.empty) {
+                return Next::Broken;
+            }
+            if content(member).as_deref() == Some(SECRET_MEMBER) {
+                self.remove(inner.empty);
+                return Next::Removed;
+            }
+            name = Some(member);
+        }
+        if !inner.empty {
+            self.output.push(',');
+        }
+        inner.empty = false;
+        if let Some(name) = name {
+            self.push_string(name);
+            self.output.push(':');
+            self.space();
+        }
+        Next::Element
+    }
+
+    /// Passes over a member's value without writing it.
+    fn remove(&mut self, first: bool) {
+        self.changed = true;
+        self.skip_value();
+        // The separator that follows belongs to the removed member when nothing was kept before it.
+        if first {
+            self.space();
+            self.take(b',');
+        }
+    }
+
+    /// Writes a value, of an object or array only its opening bracket.
+    fn element(&mut self) -> Option<Open> {
+        match self.peek()? {
+            b'{' => return Some(self.open('{')),
+            b'[' => return Some(self.open('[')),
+            b'"' => {
+                let string = self.string();
+                self.push_string(string);
+            }
+            _ => {
+                let scalar = self.scalar();
+                self.output.push_str(scalar);
+                // No JSON has a value of no character; whatever stands here is passed, so that there is an end.
+                self.at += usize::from(scalar.is_empty());
+            }
+        }
+        None
     }
 
     fn open(&mut self, bracket: char) -> Open {

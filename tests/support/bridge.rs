@@ -136,7 +136,7 @@ impl Setup {
 
     /// Starts the service in this process.
     pub(crate) fn start(self) -> TestBridge {
-        self.run(|path| Running::start_inside(path))
+        self.run(Running::start_inside)
     }
 
     /// Starts the program.
