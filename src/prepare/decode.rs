@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::decrypt::Plaintext;
+use super::field::{self, Field};
 use super::json::{self, Members};
 use super::policy::Policy;
 use crate::refusal::Refusal;
@@ -39,7 +40,10 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
     if json::elements(&events).is_none() {
         return Err(Refusal::Unreadable);
     }
-    let scalar = |name| payload.get(name).and_then(json::identifier).map(|text| text.into_owned());
+    let scalar = |name| match field::identifier(payload.get(name)?)? {
+        Field::Value(text) => Some(text.into_owned()),
+        Field::Null | Field::Absent => None,
+    };
     Ok(Callback {
         context: Arc::new(Context {
             application_id: policy.application_id.clone(),

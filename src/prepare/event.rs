@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::field::{Additional, milliseconds};
+use super::field::{Additional, Field, identifier, milliseconds, text};
 use super::json::{self, Members};
 use super::redact::{SECRET_MEMBER, redacted};
 use super::timestamp::rfc3339;
@@ -39,9 +39,9 @@ impl<'a> Event<'a> {
         let mut read = Self::default();
         for (name, value) in Members::parse(event.get())?.into_iter() {
             match &*name {
-                "eventId" => read.id = json::identifier(value),
-                "eventType" => read.kind = json::text(value).filter(|kind| !kind.is_empty()),
-                "bizId" => read.biz_id = json::identifier(value),
+                "eventId" => read.id = value_of(identifier(value)),
+                "eventType" => read.kind = value_of(text(value)),
+                "bizId" => read.biz_id = value_of(Some(read.additional.read(name, value, identifier))),
                 "bizData" => read.data = Some(value),
                 "eventTime" => read.time = Time::parse(value),
                 SECRET_MEMBER => {}
@@ -49,6 +49,13 @@ impl<'a> Event<'a> {
             }
         }
         Some(read)
+    }
+}
+
+fn value_of<T>(field: Option<Field<T>>) -> Option<T> {
+    match field {
+        Some(Field::Value(value)) => Some(value),
+        Some(Field::Null | Field::Absent) | None => None,
     }
 }
 

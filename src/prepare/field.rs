@@ -4,12 +4,13 @@
 //! it as empty or as "never". A field that does not fit is kept in `additional`, never dropped, never an error.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::json;
-use super::redact::redacted;
+use super::redact::{redacted, redacted_text};
 use super::timestamp::rfc3339;
 
 /// A field as consumers get it.
@@ -62,6 +63,7 @@ impl Drift {
 /// The fields that fit nowhere, under their own names, with the drift they mean.
 #[derive(Default)]
 pub(crate) struct Additional<'a> {
+    /// A name can stand here more than once; its last value counts.
     fields: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
     pub(crate) drift: Drift,
 }
@@ -84,18 +86,15 @@ impl<'a> Additional<'a> {
     }
 
     fn keep(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
-        self.fields.retain(|(kept, _)| *kept != name);
         self.fields.push((name, redacted(value)));
     }
 
     /// Keeps what another place noted, where the name is not taken.
     pub(crate) fn merge(&mut self, other: Self) {
         self.drift.add(other.drift);
-        for (name, value) in other.fields {
-            if self.fields.iter().all(|(kept, _)| *kept != name) {
-                self.fields.push((name, value));
-            }
-        }
+        let mut fields = other.fields;
+        fields.append(&mut self.fields);
+        self.fields = fields;
     }
 
     /// Reads a field by `reader`; what it cannot read is kept here, and absent there.
@@ -128,11 +127,10 @@ impl<'a> Additional<'a> {
 
 impl Serialize for Additional<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
-        for (name, value) in &self.fields {
-            map.serialize_entry(name, value.as_ref())?;
-        }
-        map.end()
+        let mut seen = HashSet::with_capacity(self.fields.len());
+        let last_first = self.fields.iter().rev().filter(|(name, _)| seen.insert(&**name));
+        let unique: Vec<_> = last_first.collect();
+        serializer.collect_map(unique.into_iter().rev().map(|(name, value)| (name, value.as_ref())))
     }
 }
 
@@ -141,20 +139,22 @@ fn is_empty(value: &RawValue) -> bool {
     matches!(value.get(), "null" | "\"\"")
 }
 
-/// A text. Empty means null.
+/// A text, without a password where it is JSON that has one. Empty means null.
 pub(crate) fn text(value: &RawValue) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
     }
-    json::text(value).map(Field::Value)
+    let text = json::text(value)?;
+    Some(Field::Value(redacted_text(&text).map_or(text, Cow::Owned)))
 }
 
-/// An identifier: a text, or a whole number, of which the digits count.
+/// An identifier: a text, or a whole number, of which the digits count. A text that hides a password is none: it could
+/// not be passed on as it is.
 pub(crate) fn identifier(value: &RawValue) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
     }
-    json::identifier(value).map(Field::Value)
+    json::identifier(value).filter(|id| redacted_text(id).is_none()).map(Field::Value)
 }
 
 /// True or false.

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Evidence, Maker, Moment};
+use super::{Evidence, Maker, Moment, event_id};
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
 use crate::prepare::json::{self, Members};
@@ -70,7 +70,8 @@ impl Evidence {
             received_at: &received_at,
         };
         let original = if fingerprint_only { fingerprint(raw) } else { original(&event, raw, policy) };
-        let made = if event.id.is_none() { Some(maker.fresh_id(self.position)) } else { None };
+        let made =
+            if event.id.is_none() { Some(event_id::fresh(&self.context.signature, self.position)) } else { None };
         let id = event.id.as_deref().or(made.as_deref())?;
         Some(maker.dead_letter_with(Reason::RefusedByBroker, &event, original, id))
     }
