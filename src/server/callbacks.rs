@@ -155,7 +155,9 @@ fn trace_context(value: &[u8]) -> Option<&str> {
     let parts: Vec<_> = text.split('-').collect();
     let sound = matches!(parts.as_slice(), ["00", trace, parent, flags]
         if trace.len() == 32 && parent.len() == 16 && flags.len() == 2);
-    (sound && parts.iter().all(|part| hex(part))).then_some(text)
+    // All zeros is how the standard writes an invalid id.
+    let ids = parts.iter().skip(1).take(2).all(|id| id.bytes().any(|digit| digit != b'0'));
+    (sound && ids && parts.iter().all(|part| hex(part))).then_some(text)
 }
 
 /// Milliseconds since 1970.
@@ -176,7 +178,8 @@ mod tests {
     fn only_a_well_formed_trace_context_is_passed_on() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(trace_context(good.as_bytes()), Some(good));
-        for bad in ["", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-x-y-01", "00-00-00"] {
+        let zeros = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
+        for bad in [&zeros, "", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-x-y-01", "00-00-00"] {
             assert_eq!(trace_context(bad.as_bytes()), None, "{bad}");
         }
     }
