@@ -10,10 +10,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod architecture;
 mod callbacks;
 mod deploy;
 mod foreign_fixtures;
+mod kafka_faults;
 mod keys;
+mod pairs;
+mod properties;
 mod real_kafka;
 mod refusals;
 mod schemas;

@@ -217,9 +217,9 @@ fn a_sender_that_hangs_up_stops_nothing() {
 #[test]
 fn a_large_batch_is_taken_whole() {
     let bridge = Setup::new().start();
-    let events = users(5000);
+    let events = users(2000);
     assert_success(&bridge.send(&events));
-    assert_eq!(bridge.records().len(), 5000);
+    assert_eq!(bridge.records().len(), 2000);
 }
 
 #[test]
