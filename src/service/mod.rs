@@ -178,7 +178,7 @@ impl Service {
     }
 
     /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied.
-    async fn drain(self, orders: Orders) -> bool {
+    async fn drain(self, mut orders: Orders) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
         tracing::info!(code = "draining", "shutting down; what is being worked on is finished");
@@ -191,21 +191,20 @@ impl Service {
             }
             callbacks.stop().await;
         };
-        let until = tokio::select! {
+        let mut until = began + limit;
+        tokio::select! {
             ended = timeout(limit, orderly) => {
                 if ended.is_err() {
                     tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
                 }
-                limit
             }
-            () = told_again(orders) => {
-                tracing::warn!(code = "second_signal", "not waiting any longer");
-                Duration::ZERO
-            }
+            () = told_again(&mut orders) => until = Instant::now(),
+        }
+        let dispatcher = &self.bridge.dispatcher;
+        let left = tokio::select! {
+            left = flushed(dispatcher, until) => left,
+            () = told_again(&mut orders) => flushed(dispatcher, Instant::now()).await,
         };
-        let dispatcher = Arc::clone(&self.bridge.dispatcher);
-        let rest = until.saturating_sub(began.elapsed()).max(Duration::from_millis(100));
-        let left = tokio::task::spawn_blocking(move || dispatcher.producer().flush(rest)).await.unwrap_or_default();
         if left > 0 {
             tracing::error!(code = "not_confirmed", records = left, "records were not confirmed; IDaaS was told so");
         }
@@ -215,11 +214,24 @@ impl Service {
     }
 }
 
+/// Empties the producer, for a tenth of a second at least. Says how many records are left in it.
+async fn flushed(dispatcher: &Arc<Dispatcher>, until: Instant) -> usize {
+    loop {
+        let dispatcher = Arc::clone(dispatcher);
+        // In slices, because a flush that has begun cannot be told to hurry.
+        let flush = move || dispatcher.producer().flush(Duration::from_millis(100));
+        let left = tokio::task::spawn_blocking(flush).await.unwrap_or_default();
+        if left == 0 || Instant::now() >= until {
+            return left;
+        }
+    }
+}
+
 /// Waits until the end is ordered again; for ever where it is not.
-async fn told_again(mut orders: Orders) {
+async fn told_again(orders: &mut Orders) {
     while let Some(order) = orders.recv().await {
         if order == Order::End {
-            return;
+            return tracing::warn!(code = "second_signal", "not waiting any longer");
         }
     }
     std::future::pending().await

@@ -4,9 +4,17 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::sync::Arc;
+
 use idaas_bridge::jose::jwe::{ContentKey, Sealed};
 use idaas_bridge::jose::jws::{KeySet, Verification};
+use idaas_bridge::prepare::policy::{EventMode, Passwords, Policy, Topics};
+use idaas_bridge::prepare::{Moment, Plan, Prepared, prepare};
+use idaas_bridge::refusal::Refusal;
 use serde_json::Value;
+
+use crate::support::bridge::JOURNAL_KEY;
+use crate::support::conformance::assert_conforms;
 
 fn folder(library: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/foreign").join(library)
@@ -67,5 +75,62 @@ fn forgeries_do_not_get_past_signature_and_encryption() {
             let file = case["file"].as_str().unwrap();
             assert!(opened(&folder, file).is_none(), "{file}");
         }
+    }
+}
+
+/// The way of a body through all but HTTP and the broker, at the time for which it was made.
+fn prepared(folder: &Path, file: &str) -> Result<Prepared, Refusal> {
+    let expected = json(folder.join("expected.json"));
+    let claims = expected.get("claims").unwrap_or(&expected);
+    let text = |name: &str| claims[name].as_str().unwrap().to_owned();
+    let key = |hex: &str| Arc::new(ContentKey::from_hex(hex).unwrap());
+    let policy = Policy {
+        application_id: text("aud"),
+        instance_id: Some(text("sub")),
+        clock_skew: 60,
+        decryption_keys: vec![key(std::fs::read_to_string(folder.join("encryption.key")).unwrap().trim())],
+        require_encryption: true,
+        passwords: Passwords::Drop,
+        skip: Default::default(),
+        topics: Topics::with_prefix("idaas"),
+        mode: EventMode::Binary,
+        journal_keys: vec![key(JOURNAL_KEY)],
+        max_record_bytes: 1_000_000,
+    };
+    let keys = KeySet::parse(&std::fs::read(folder.join("jwks.json")).unwrap()).unwrap();
+    let moment = Moment { received_at: expected["at"].as_i64().unwrap() * 1000, traceparent: None };
+    prepare(&std::fs::read(folder.join(file)).unwrap(), &keys, &policy, moment)
+}
+
+#[test]
+fn callbacks_made_by_other_libraries_become_records_that_conform() {
+    for library in ["jwcrypto", "go-jose", "jose4j"] {
+        let folder = folder(library);
+        let prepared = prepared(&folder, "body.json").unwrap_or_else(|refusal| panic!("{library}: {refusal:?}"));
+        assert_eq!(prepared.decryption_key, Some(0));
+        let events = json(folder.join("expected.json"))["events"].clone();
+        assert_eq!(prepared.items.len(), events.as_array().unwrap().len(), "{library}");
+        for (item, event) in prepared.items.iter().zip(events.as_array().unwrap()) {
+            assert_eq!(item.id.text(), event["eventId"], "{library}");
+            let Plan::Publish { record, credential: None } = &item.plan else { panic!("{library}: {event}") };
+            let headers: Vec<_> =
+                record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+            assert_conforms(&headers, record.key.as_deref().map(str::as_bytes), &record.value, &record.topic);
+            let value: Value = serde_json::from_slice(&record.value).unwrap();
+            assert_eq!(value["origin"]["eventType"], event["eventType"], "{library}");
+        }
+    }
+}
+
+#[test]
+fn each_forgery_is_refused_with_its_code_and_the_control_is_not() {
+    let folder = folder("refused");
+    let cases = json(folder.join("expected.json"))["cases"].as_array().unwrap().clone();
+    assert!(cases.len() > 20);
+    for case in cases {
+        let file = case["file"].as_str().unwrap();
+        let found = prepared(&folder, file).err().map(|refusal| (refusal.code(), refusal.status()));
+        let expected = case["code"].as_str().map(|code| (code, case["status"].as_u64().unwrap() as u16));
+        assert_eq!(found, expected, "{file}: {}", case["why"]);
     }
 }

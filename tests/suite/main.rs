@@ -12,13 +12,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod architecture;
 mod callbacks;
 mod commands;
 mod demo;
 mod deploy;
 mod documents;
 mod foreign_fixtures;
+mod kafka_faults;
 mod keys;
+mod pairs;
+mod properties;
 mod real_kafka;
 mod refusals;
 mod schemas;

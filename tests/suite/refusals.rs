@@ -189,6 +189,7 @@ fn draining(code: Refusal) {
     assert_eq!(bridge.admin("/livez").status, 200);
     assert_eq!(worked_on.join().unwrap()[&event().event_id].1, "SUCCESS");
     assert!(bridge.end());
+    bridge.mock().broker_round_trip_time(1, Duration::ZERO).unwrap();
     assert_eq!(bridge.records().len(), 1);
 }
 

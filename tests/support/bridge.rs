@@ -41,7 +41,7 @@ pub(crate) struct Setup {
     brokers: i32,
     partitions: i32,
     bootstrap_servers: Option<String>,
-    without_topics: bool,
+    read_from: Option<String>,
     until_ready: bool,
 }
 
@@ -63,7 +63,7 @@ impl Setup {
             brokers: 1,
             partitions: 3,
             bootstrap_servers: None,
-            without_topics: false,
+            read_from: None,
             until_ready: true,
         }
     }
@@ -128,6 +128,12 @@ impl Setup {
         self
     }
 
+    /// Reads back over these addresses, where the bridge's own need a login.
+    pub(crate) fn read_from(mut self, bootstrap_servers: &str) -> Self {
+        self.read_from = Some(bootstrap_servers.to_owned());
+        self
+    }
+
     /// Does not wait for readiness.
     pub(crate) fn not_ready(mut self) -> Self {
         self.until_ready = false;
@@ -161,7 +167,7 @@ impl Setup {
         };
         let topics = topics_of(&self.applications);
         if let Some(mock) = &mock {
-            for topic in topics.iter().filter(|_| !self.without_topics) {
+            for topic in &topics {
                 mock.create_topic(topic, self.partitions, self.brokers).unwrap();
             }
         }
@@ -273,15 +279,14 @@ impl TestBridge {
         }
     }
 
-    /// The directory of the configuration.
-    pub(crate) fn directory(&self) -> &std::path::Path {
-        self.path.parent().unwrap()
-    }
-
     /// Everything that was published so far, each record judged by the contract.
     pub(crate) fn records(&self) -> Vec<Seen> {
         let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();
-        let records = consume_all(&self.bootstrap_servers, &topics, Until::HighWatermarks);
+        let records = consume_all(
+            self.setup.read_from.as_ref().unwrap_or(&self.bootstrap_servers),
+            &topics,
+            Until::HighWatermarks,
+        );
         for record in &records {
             assert_conforms(&record.headers, record.key.as_deref(), &record.value, &record.topic);
         }

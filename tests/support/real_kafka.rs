@@ -12,6 +12,7 @@ mod tls;
 mod turn;
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -109,6 +110,25 @@ impl RealKafka {
         };
         kafka.bring_up();
         kafka
+    }
+
+    /// Runs one of Kafka's own tools to its end, with that standard input; returns what it says. Fails where it fails.
+    pub(crate) fn java(&self, class: &str, arguments: &[&str], input: &str) -> String {
+        let libraries = install::libraries().unwrap_or_else(|fault| panic!("{fault}"));
+        let mut tool = Command::new("java")
+            .args(["-Xmx128m", "-XX:+UseSerialGC", "-Dstdout.encoding=UTF-8", "-Dfile.encoding=UTF-8", "-cp"])
+            .arg(libraries.join("*"))
+            .arg(class)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        tool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = tool.wait_with_output().unwrap();
+        assert!(output.status.success(), "{class}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn bring_up(&self) {

@@ -51,6 +51,7 @@ fn an_event_that_comes_again_while_it_is_on_its_way_joins_it() {
         })
         .collect();
     deliveries.into_iter().for_each(|delivery| assert_success(&delivery.join().unwrap()));
+    bridge.mock().broker_round_trip_time(1, Duration::ZERO).unwrap();
     assert_eq!(bridge.metric("events_duplicate_total", &[]), 8.0);
     assert_eq!(bridge.records().len(), 4);
 }

@@ -38,11 +38,9 @@ fn a_claim_that_is_missing_or_mistyped_has_the_code_of_a_wrong_one() {
     ] {
         cases.push((claim, refusal, callback().without_claim(claim).body().unwrap()));
         let honest: Value = serde_json::from_str(&callback().claims_json()).unwrap();
-        let quoted = match &honest[claim] {
-            Value::String(text) => json!([text]),
-            number => json!(number.to_string()),
-        };
-        for mistyped in [json!(null), json!({}), json!(true), json!(""), json!([]), quoted] {
+        let listed = json!([honest[claim]]);
+        let quoted = if honest[claim].is_string() { listed.clone() } else { json!(honest[claim].to_string()) };
+        for mistyped in [json!(null), json!({}), json!(true), json!(""), json!([]), listed, quoted] {
             cases.push((claim, refusal, callback().claim(claim, mistyped).body().unwrap()));
         }
     }
@@ -173,7 +171,7 @@ fn what_is_sealed_must_be_sealed_as_agreed() {
     let parts: Vec<_> = sealed.split('.').collect();
     let with_header =
         |header: &str| format!("{}..{}.{}.{}", URL_SAFE_NO_PAD.encode(header), parts[2], parts[3], parts[4]);
-    let cut_tag = format!("{}..{}.{}.{}", parts[0], parts[2], parts[3], &parts[4][..20]);
+    let cut_tag = format!("{}..{}.{}.{}", parts[0], parts[2], parts[3], parts[4].split_at(20).0);
     let with_key = format!("{}.AAAA.{}.{}.{}", parts[0], parts[2], parts[3], parts[4]);
     let cipher = |data: String| callback().cipher_data(data).body().unwrap();
     let cases = vec![

@@ -1,0 +1,188 @@
+//! The rules of the source tree that the compiler does not know.
+
+use std::path::{Path, PathBuf};
+
+/// Lines of a file of the program before its tests.
+const LONGEST_FILE: usize = 300;
+
+struct Source {
+    /// From the top of the repository, with `/`.
+    name: String,
+    /// Without comments, and without what follows the first `#[cfg(test)]`.
+    text: String,
+    /// The same without the content of its texts.
+    code: String,
+    /// Lines before the first `#[cfg(test)]`, comments and all.
+    lines: usize,
+}
+
+fn sources() -> Vec<Source> {
+    fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&top.join("src"), &mut files);
+    let source = |path: PathBuf| {
+        let name = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut own: Vec<&str> = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").collect();
+        // A module of tests that stands alone is announced before the rest, not after it.
+        if own.len() < 60 && text.contains("#[cfg(test)]\nmod tests;") {
+            own = text.lines().collect();
+        }
+        let lines = own.len();
+        let text: Vec<_> = own.into_iter().map(|line| line.split("//").next().unwrap_or_default()).collect();
+        let text = text.join("\n");
+        Source { name, code: without_texts(&text), text, lines }
+    };
+    let mut sources: Vec<_> = files.into_iter().map(source).filter(|source| !is_test(&source.name)).collect();
+    sources.sort_by(|one, other| one.name.cmp(&other.name));
+    assert!(sources.len() > 50, "the sources were not found");
+    sources
+}
+
+/// Leaves out what stands between quotation marks; an escaped one, or one as a character, ends nothing.
+fn without_texts(text: &str) -> String {
+    let plain = text.replace("\\\\", "").replace("\\\"", "").replace("'\"'", "''").replace("b'\"'", "''");
+    plain.split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
+}
+
+/// Files that are compiled for tests only.
+fn is_test(name: &str) -> bool {
+    name.contains("/tests/") || name.ends_with("_tests.rs") || name.ends_with("/test_bridge.rs")
+}
+
+/// Whether a word stands in the code, not only a part of one.
+fn names(code: &str, word: &str) -> bool {
+    let is_part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let mut parts = code.split(word);
+    let mut before = parts.next().and_then(|part| part.chars().next_back());
+    parts.any(|part| {
+        let whole = !is_part(before) && !is_part(part.chars().next());
+        before = part.chars().next_back();
+        whole
+    })
+}
+
+/// Fails for every file outside of `places` whose code has one of `words`.
+fn only_in(places: &[&str], words: &[&str]) {
+    let strangers: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| !places.iter().any(|place| source.name.starts_with(place)))
+        .flat_map(|source| {
+            words
+                .iter()
+                .filter(move |word| names(&source.code, word))
+                .map(move |w| format!("{}: {w}", source.name))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(strangers.is_empty(), "only {places:?} may:\n{}", strangers.join("\n"));
+}
+
+#[test]
+fn what_makes_records_of_bodies_is_pure() {
+    let impure = [
+        "actix_web",
+        "rdkafka",
+        "tokio",
+        "tracing",
+        "prometheus",
+        "reqwest",
+        "std::env",
+        "std::fs",
+        "std::net",
+        "std::io",
+        "std::thread",
+        "SystemTime",
+        "Instant::now",
+        "now_utc",
+        "fastrand",
+        "parking_lot",
+        "async fn",
+        "crate::bridge",
+        "crate::config",
+        "crate::kafka",
+        "crate::keys",
+        "crate::outbox",
+        "crate::server",
+        "crate::service",
+        "crate::simulate",
+        "crate::telemetry",
+    ];
+    let faults: Vec<_> = sources()
+        .iter()
+        .filter(|source| source.name.starts_with("src/prepare/") || source.name == "src/refusal.rs")
+        .flat_map(|source| {
+            impure
+                .iter()
+                .filter(|word| names(&source.code, word))
+                .map(|w| format!("{}: {w}", source.name))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn each_foreign_library_is_met_in_one_place() {
+    only_in(&["src/kafka/"], &["rdkafka"]);
+    // The service holds the handle of the admin server.
+    only_in(&["src/server/", "src/service/mod.rs"], &["actix_web"]);
+    only_in(&["src/jose/jws.rs"], &["josekit"]);
+    only_in(&["src/jose/jwe.rs"], &["aes_gcm"]);
+    only_in(&["src/keys/fetch.rs", "src/simulate/"], &["reqwest"]);
+    only_in(&["src/telemetry/"], &["prometheus"]);
+}
+
+#[test]
+fn the_service_does_not_use_what_only_plays_idaas() {
+    only_in(&["src/simulate/", "src/commands/", "src/lib.rs"], &["simulate"]);
+}
+
+#[test]
+fn metrics_are_named_in_the_telemetry_alone() {
+    let families = sources().into_iter().filter(|source| source.name.starts_with("src/telemetry/"));
+    let named: Vec<String> = families
+        .flat_map(|source| {
+            let texts: Vec<_> = source.text.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+            texts
+        })
+        .filter(|text| ["_total", "_seconds", "_bytes", "_events"].iter().any(|end| text.ends_with(end)))
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    let quoted: Vec<_> = named.iter().map(|name| format!("\"{name}\"")).collect();
+    for source in sources().into_iter().filter(|source| !source.name.starts_with("src/telemetry/")) {
+        assert!(!source.text.contains("idaas_bridge_"), "{} names a metric", source.name);
+        for name in &quoted {
+            assert!(!source.text.contains(name.as_str()), "{} names the metric {name}", source.name);
+        }
+    }
+}
+
+#[test]
+fn no_file_is_long() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.lines > LONGEST_FILE)
+        .map(|source| format!("{}: {} lines", source.name, source.lines))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for source in sources() {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&source.name)).unwrap();
+        let described = text.starts_with("//!") || text.starts_with("#![doc");
+        assert!(described, "{} does not begin with a description", source.name);
+    }
+}
