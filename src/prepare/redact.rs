@@ -69,11 +69,9 @@ impl<'a> Redactor<'a> {
                     self.space();
                     let colon = self.take(b':');
                     if !colon || (!separated && !inner.empty) {
-                        self.output.clear();
-                        return;
+                        return self.output.clear();
                     }
                     if content(name).as_deref() == Some(SECRET_MEMBER) {
-                        self.changed = true;
                         self.skip_value();
                         // The separator that follows belongs to the removed member when nothing was kept before it.
                         if inner.empty {
@@ -159,6 +157,7 @@ impl<'a> Redactor<'a> {
     }
 
     fn skip_value(&mut self) {
+        self.changed = true;
         let mut depth = 0_usize;
         loop {
             self.space();
