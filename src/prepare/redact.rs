@@ -64,52 +64,8 @@ impl<'a> Redactor<'a> {
         let mut open: Vec<Open> = Vec::new();
         loop {
             self.space();
-<<<<<<< HEAD
             if self.peek().is_none() {
                 return;
-=======
-            // In front of an element: its separator, and its name.
-            if let Some(inner) = open.last_mut() {
-                if self.take(if inner.object { b'}' } else { b']' }) {
-                    self.output.push(if inner.object { '}' } else { ']' });
-                    open.pop();
-                    if open.is_empty() {
-                        return;
-                    }
-                    continue;
-                }
-                let separated = self.take(b',');
-                self.space();
-                if inner.object {
-                    let name = self.string();
-                    self.space();
-                    let colon = self.take(b':');
-                    if !colon || (!separated && !inner.empty) {
-                        return self.output.clear();
-                    }
-                    if content(name).as_deref() == Some(SECRET_MEMBER) {
-                        self.skip_value();
-                        // The separator that follows belongs to the removed member when nothing was kept before it.
-                        if inner.empty {
-                            self.space();
-                            self.take(b',');
-                        }
-                        continue;
-                    }
-                    if !inner.empty {
-                        self.output.push(',');
-                    }
-                    inner.empty = false;
-                    self.push_string(name);
-                    self.output.push(':');
-                    self.space();
-                } else {
-                    if !inner.empty {
-                        self.output.push(',');
-                    }
-                    inner.empty = false;
-                }
->>>>>>> review
             }
             match open.last_mut().map_or(Next::Element, |inner| self.approach(inner)) {
                 Next::Element => open.extend(self.element()),
@@ -232,7 +188,6 @@ impl<'a> Redactor<'a> {
     }
 
     fn skip_value(&mut self) {
-        self.changed = true;
         let mut depth = 0_usize;
         loop {
             self.space();
