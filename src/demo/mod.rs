@@ -108,3 +108,8 @@ pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFau
 async fn ended(signals: &mut Orders) {
     while let Some(Order::Reload) = signals.recv().await {}
 }
+
+/// What the demo runs on has failed.
+fn broken(error: impl std::fmt::Display) -> DemoFault {
+    DemoFault::Stage(error.to_string())
+}

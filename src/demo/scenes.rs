@@ -11,7 +11,7 @@ use super::ordered::Ordered;
 use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page, REFUSED, Said, at};
 use super::stage::Stage;
 use super::story::{Story, awaited, passwords};
-use super::{DemoFault, Options, ended};
+use super::{DemoFault, Options, broken, ended};
 use crate::kafka::consumer::Seen;
 use crate::service::Orders;
 use crate::simulate::answer::List;
@@ -51,7 +51,7 @@ impl<'a> Play<'a> {
     async fn one_callback(&mut self) -> Result<Event, DemoFault> {
         self.page.heading(1, "One callback, from end to end")?;
         let event = self.story.event(Kind::UserCreate);
-        let request = self.stage.sender.request(std::slice::from_ref(&event), None).map_err(stage)?;
+        let request = self.stage.sender.request(std::slice::from_ref(&event), None).map_err(broken)?;
         let body = String::from_utf8_lossy(&request.body).into_owned();
         let token: String = body.chars().take(44).collect();
         let size = body.len();
@@ -112,7 +112,7 @@ impl<'a> Play<'a> {
         self.one(&format!("{name}, not known yet"), &unknown, &Expected::SUCCESS).await?;
 
         let (good, bad) = (self.story.newcomer(), self.story.malformed());
-        let delivery = self.stage.sender.deliver(&[bad.clone(), good.clone()]).await.map_err(stage)?;
+        let delivery = self.stage.sender.deliver(&[bad.clone(), good.clone()]).await.map_err(broken)?;
         self.ledger.callback(delivery.latency);
         let failed = Expected::Verdict(List::Failed, "malformed_data");
         for (what, event, expected) in [
@@ -130,7 +130,7 @@ impl<'a> Play<'a> {
 
     /// An event that comes more than once: the same verdict, and no second record, which the judgement sees to.
     async fn again(&mut self, what: &str, event: &Event, fault: Option<Fault>) -> Result<(), DemoFault> {
-        let request = self.stage.sender.request(std::slice::from_ref(event), fault).map_err(stage)?;
+        let request = self.stage.sender.request(std::slice::from_ref(event), fault).map_err(broken)?;
         let delivery = self.stage.sender.post(request, Instant::now()).await;
         self.ledger.callback(delivery.latency);
         let (good, answer, style) = self.judged(&delivery, event, &Expected::SUCCESS);
@@ -160,7 +160,7 @@ impl<'a> Play<'a> {
             ("not encrypted, where encryption is required", Fault::NotEncrypted),
         ] {
             let event = self.story.event(Kind::UserCreate);
-            let request = self.stage.sender.request(std::slice::from_ref(&event), Some(fault)).map_err(stage)?;
+            let request = self.stage.sender.request(std::slice::from_ref(&event), Some(fault)).map_err(broken)?;
             let delivery = self.stage.sender.post(request, Instant::now()).await;
             self.ledger.callback(delivery.latency);
             let (good, answer, style) = self.judged(&delivery, &event, &fault.expected());
@@ -171,7 +171,7 @@ impl<'a> Play<'a> {
 
     /// Sends one event in a callback of its own, and shows what becomes of it.
     async fn one(&mut self, what: &str, event: &Event, expected: &Expected) -> Result<(), DemoFault> {
-        let delivery = self.stage.sender.deliver(std::slice::from_ref(event)).await.map_err(stage)?;
+        let delivery = self.stage.sender.deliver(std::slice::from_ref(event)).await.map_err(broken)?;
         self.ledger.callback(delivery.latency);
         self.awaits(event);
         self.show(what, &delivery, event, expected).await
@@ -297,8 +297,4 @@ impl<'a> Play<'a> {
         self.end().await;
         Ok(())
     }
-}
-
-fn stage(error: impl std::fmt::Display) -> DemoFault {
-    DemoFault::Stage(error.to_string())
 }

@@ -8,7 +8,6 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::answer::{self, Answer};
@@ -17,6 +16,7 @@ use crate::bridge::{Application, Bridge};
 use crate::prepare::{Moment, Prepared, prepare};
 use crate::refusal::Refusal;
 use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::metrics::Gauge;
 
 /// The content type of every answer, as IDaaS writes it.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
@@ -58,10 +58,10 @@ pub(super) async fn nothing_here(request: HttpRequest, bridge: Data<Bridge>) -> 
 }
 
 /// Counts a callback while it is worked on; also one whose sender resets the connection, which ends the work at once.
-struct InFlight<'a>(&'a IntGauge);
+struct InFlight<'a>(&'a Gauge);
 
 impl<'a> InFlight<'a> {
-    fn of(gauge: &'a IntGauge) -> Self {
+    fn of(gauge: &'a Gauge) -> Self {
         gauge.inc();
         Self(gauge)
     }

@@ -12,6 +12,12 @@ use super::application::{ApplicationFamilies, ApplicationMetrics};
 use super::kafka::KafkaMetrics;
 use crate::prepare::event_type::Entity;
 
+/// A value that goes up and down.
+pub use prometheus::IntGauge as Gauge;
+
+/// The metric that every running idaas-bridge shows, by which it is known.
+pub const BUILD_INFO: &str = "idaas_bridge_build_info";
+
 /// What every metric's name begins with.
 pub const NAMESPACE: &str = "idaas_bridge";
 

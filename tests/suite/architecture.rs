@@ -145,7 +145,7 @@ fn each_foreign_library_is_met_in_one_place() {
 
 #[test]
 fn the_service_does_not_use_what_only_plays_idaas() {
-    only_in(&["src/simulate/", "src/commands/", "src/lib.rs"], &["simulate"]);
+    only_in(&["src/simulate/", "src/demo/", "src/commands/", "src/lib.rs"], &["simulate"]);
 }
 
 #[test]

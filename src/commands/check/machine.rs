@@ -50,7 +50,7 @@ fn bridge_runs(admin: SocketAddr) -> bool {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.take(1 << 20).read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).contains("idaas_bridge_build_info"))
+        Ok(String::from_utf8_lossy(&answer).contains(crate::telemetry::metrics::BUILD_INFO))
     };
     ask().unwrap_or(false)
 }

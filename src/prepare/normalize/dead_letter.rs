@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Evidence, Maker, Moment};
+use super::{Evidence, Maker, Moment, event_id};
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
 use crate::prepare::json::{self, Element, Members};
@@ -76,7 +76,8 @@ impl Evidence {
             let original = original(&event, raw, policy);
             (event, original)
         };
-        let made = if event.id.is_none() { Some(maker.fresh_id(self.position)) } else { None };
+        let made =
+            if event.id.is_none() { Some(event_id::fresh(&self.context.signature, self.position)) } else { None };
         let id = event.id.as_deref().or(made.as_deref())?;
         Some(maker.dead_letter_with(reason, &event, original, id))
     }
@@ -98,7 +99,7 @@ impl Maker<'_> {
             return record;
         }
         let event = event.shortened();
-        let made = if event.id.is_none() { Some(self.fresh_id(position)) } else { None };
+        let made = if event.id.is_none() { Some(event_id::fresh(&self.context.signature, position)) } else { None };
         self.dead_letter_with(reason, &event, fingerprint(raw), made.as_deref().unwrap_or(id))
     }
 

@@ -3,6 +3,7 @@
 //! Total: every event becomes exactly one item, whatever it looks like, and none can harm its neighbours.
 
 mod dead_letter;
+mod event_id;
 mod group;
 mod organizational_unit;
 mod user;
@@ -11,7 +12,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::decode::{Callback, Context, Events};
 use super::event::Event;
@@ -26,6 +26,7 @@ use super::value::{Body, Origin, SCHEMA_VERSION, Value};
 use crate::refusal::Refusal;
 
 pub use dead_letter::Reason;
+pub use event_id::EventId;
 
 /// What `prepare` is told about the moment and the request.
 #[derive(Debug, Clone, Copy)]
@@ -52,25 +53,6 @@ pub struct Item {
     pub plan: Plan,
     /// What a dead letter would be made of, should the broker refuse the record.
     pub evidence: Evidence,
-}
-
-/// The id of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EventId {
-    /// The `eventId` that IDaaS sent, and waits to hear of.
-    Sent(String),
-    /// IDaaS sent none; this one is made up, and answered nowhere.
-    Made(String),
-}
-
-impl EventId {
-    /// The id, whoever made it.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Sent(id) | Self::Made(id) => id,
-        }
-    }
 }
 
 /// What is to be done with an event.
@@ -145,7 +127,7 @@ impl Maker<'_> {
         let event_time = event.time.milliseconds();
         let id = match event.id.as_deref() {
             Some(id) => EventId::Sent(id.to_owned()),
-            None => EventId::Made(self.fresh_id(evidence.position)),
+            None => EventId::Made(event_id::fresh(&self.context.signature, evidence.position)),
         };
         let mut drift = Drift::default();
         let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
@@ -266,18 +248,6 @@ impl Maker<'_> {
             event_version: self.context.event_version.as_deref(),
             received_at: self.received_at,
         }
-    }
-
-    /// An id for an event that came without one: unique as the token is, so a fresh one at each delivery.
-    fn fresh_id(&self, position: usize) -> String {
-        let mut hash = Sha256::new();
-        hash.update(&self.context.signature);
-        hash.update(position.to_be_bytes());
-        let mut bytes = [0; 16];
-        for (byte, hashed) in bytes.iter_mut().zip(hash.finalize()) {
-            *byte = hashed;
-        }
-        uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().to_string()
     }
 }
 
