@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -190,10 +190,22 @@ fn open(cluster: &Cluster, plan: Plan, make: bool) -> Result<(Follower, Option<i
     let follower = Follower::start(cluster, &names, Begin::Now, CLUSTER).map_err(failed)?;
     match follower.missing().as_slice() {
         [] => {
-            let began = follower.published();
+            let began = count(&follower);
             Ok((follower, began))
         }
         missing => Err(DemoFault::Stage(format!("these topics are not there: {}", missing.join(", ")))),
+    }
+}
+
+/// The follower's count, asked for again where a partition is too new to have one. Blocks.
+fn count(follower: &Follower) -> Option<i64> {
+    let end = Instant::now() + CLUSTER;
+    loop {
+        let count = follower.published();
+        if count.is_some() || Instant::now() >= end {
+            return count;
+        }
+        std::thread::sleep(LOOK);
     }
 }
 

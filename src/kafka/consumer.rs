@@ -169,20 +169,26 @@ impl Follower {
         }
     }
 
-    /// Looks for partitions that are not followed yet. Says whether the cluster answered for every topic.
+    /// Looks for partitions that are not followed yet. Says whether all that were found are followed now; where not, the
+    /// next look finds them again: right after its creation, a partition's own leader may deny that it leads.
     fn scan(&mut self, begin: Begin) -> bool {
         self.scanned = Instant::now();
         let mut fresh = TopicPartitionList::new();
-        for (topic, followed) in &mut self.followed {
+        let mut found = BTreeMap::new();
+        for (topic, followed) in &self.followed {
             let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), GLANCE) else { return false };
             let partitions = metadata.topics().iter().find(|found| found.name() == topic);
             let count = partitions.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
             for partition in *followed..count {
                 fresh.add_partition(topic, i32::try_from(partition).unwrap_or(i32::MAX));
             }
-            *followed = count.max(*followed);
+            found.insert(topic.clone(), count.max(*followed));
         }
-        fresh.count() == 0 || self.follow(fresh, begin)
+        let all = fresh.count() == 0 || self.follow(fresh, begin);
+        if all {
+            self.followed = found;
+        }
+        all
     }
 
     fn follow(&self, mut fresh: TopicPartitionList, begin: Begin) -> bool {
