@@ -66,7 +66,8 @@ impl Memory {
     }
 
     /// How many verdicts are remembered.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.entries.len()
     }
 

@@ -224,12 +224,6 @@ impl<W> Outbox<W> {
         self.pending.len()
     }
 
-    /// How many final verdicts are remembered.
-    #[must_use]
-    pub fn remembered(&self) -> usize {
-        self.memory.len()
-    }
-
     fn resolve(&mut self, key: EventKey, verdict: Verdict, now: Millis) -> Vec<Finished<W>> {
         if verdict.is_final() {
             self.memory.insert(key, verdict, now);

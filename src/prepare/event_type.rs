@@ -47,6 +47,21 @@ impl Entity {
             Self::Credential => "credential",
         }
     }
+
+    /// What belongs to this entity in a table of one thing per entity, in the order of [`Entity::ALL`].
+    #[must_use]
+    pub const fn pick<T>(self, all: &[T; Self::ALL.len()]) -> &T {
+        let [user, organizational_unit, group, connectivity, unclassified, dead_letter, credential] = all;
+        match self {
+            Self::User => user,
+            Self::OrganizationalUnit => organizational_unit,
+            Self::Group => group,
+            Self::Connectivity => connectivity,
+            Self::Unclassified => unclassified,
+            Self::DeadLetter => dead_letter,
+            Self::Credential => credential,
+        }
+    }
 }
 
 /// What happened.

@@ -64,15 +64,6 @@ impl Topics {
     /// The topic of an entity's records.
     #[must_use]
     pub fn of(&self, entity: Entity) -> &Arc<str> {
-        let [user, organizational_unit, group, connectivity, unclassified, dead_letter, credential] = &self.0;
-        match entity {
-            Entity::User => user,
-            Entity::OrganizationalUnit => organizational_unit,
-            Entity::Group => group,
-            Entity::Connectivity => connectivity,
-            Entity::Unclassified => unclassified,
-            Entity::DeadLetter => dead_letter,
-            Entity::Credential => credential,
-        }
+        entity.pick(&self.0)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::metrics::{DURATION_EDGES, counters, histograms, opts, pick, register};
+use super::metrics::{DURATION_EDGES, counters, histograms, opts, register};
 use crate::outbox::verdict::Verdict;
 use crate::prepare::event_type::{Action, Entity, KNOWN};
 use crate::prepare::{Drift, Reason};
@@ -153,7 +153,7 @@ impl ApplicationMetrics {
 
     /// A record was confirmed.
     pub fn published(&self, entity: Entity) {
-        pick(&self.published, entity).inc();
+        entity.pick(&self.published).inc();
     }
 
     /// An event became a dead letter.
@@ -178,7 +178,7 @@ impl ApplicationMetrics {
             [(unknown, drift.unknown), (malformed, drift.malformed), (conflicting, drift.conflicting)]
         {
             if count > 0 {
-                pick(family, entity).inc_by(u64::from(count));
+                entity.pick(family).inc_by(u64::from(count));
             }
         }
     }

@@ -101,12 +101,12 @@ impl Metrics {
 
     /// How long the broker takes to confirm an entity's record, in seconds.
     pub(crate) fn publish_duration(&self, entity: Entity) -> &Histogram {
-        pick(&self.publish_duration, entity)
+        entity.pick(&self.publish_duration)
     }
 
     /// How old an entity's events are when they are confirmed, in seconds.
     pub(crate) fn event_age(&self, entity: Entity) -> &Histogram {
-        pick(&self.event_age, entity)
+        entity.pick(&self.event_age)
     }
 
     /// Everything in Prometheus' text format.
@@ -114,19 +114,6 @@ impl Metrics {
     pub fn text(&self) -> String {
         // Encoding to a string fails only for a family without metrics, which is left out before.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
-    }
-}
-
-pub(super) fn pick<T>(all: &[T; Entity::ALL.len()], entity: Entity) -> &T {
-    let [user, organizational_unit, group, connectivity, unclassified, dead_letter, credential] = all;
-    match entity {
-        Entity::User => user,
-        Entity::OrganizationalUnit => organizational_unit,
-        Entity::Group => group,
-        Entity::Connectivity => connectivity,
-        Entity::Unclassified => unclassified,
-        Entity::DeadLetter => dead_letter,
-        Entity::Credential => credential,
     }
 }
 
