@@ -5,14 +5,15 @@
 //! It says [`Verdict::Confirmed`] only of an event all of whose records the broker has confirmed.
 
 pub mod dispatch;
+mod identity;
 mod memory;
 pub mod verdict;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use identity::{EventKey, LaneKey, Seq};
 use memory::Memory;
-use sha2::{Digest, Sha256};
 use verdict::Verdict;
 
 use crate::prepare::policy::Policy;
@@ -21,32 +22,6 @@ use crate::prepare::{Evidence, Reason};
 
 /// Milliseconds of a monotonic clock, counted from the start of the process.
 pub type Millis = u64;
-
-/// The identity of an event: 128 bits of the SHA-256 of application id and eventId.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EventKey([u8; 16]);
-
-impl EventKey {
-    /// The identity of an application's event. The same eventId from two applications is two events.
-    #[must_use]
-    pub fn of(application_id: &str, event_id: &str) -> Self {
-        let mut hash = Sha256::new();
-        hash.update((application_id.len() as u64).to_be_bytes());
-        hash.update(application_id);
-        hash.update(event_id);
-        let mut key = [0; 16];
-        for (byte, hashed) in key.iter_mut().zip(hash.finalize()) {
-            *byte = hashed;
-        }
-        Self(key)
-    }
-
-    /// Eight bytes of it: it is a hash already.
-    fn hash(self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
-    }
-}
 
 /// One HTTP request whose events are on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
