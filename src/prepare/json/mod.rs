@@ -66,26 +66,36 @@ pub(crate) fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
 /// Resolves the escapes of a string's content (RFC 8259 §7). Half a surrogate pair is no error here, as it is for most
 /// readers: a sender that cut a name in the middle of an emoji must not cost an event. It becomes U+FFFD.
 fn unescaped(content: &str) -> String {
-    let mut output = String::with_capacity(content.len());
-    let mut from = 0;
-    loop {
-        let at = backslash(content.as_bytes(), from);
-        output.push_str(content.get(from..at).unwrap_or_default());
-        let Some(escaped) = content.get(at..).filter(|escaped| !escaped.is_empty()) else { return output };
-        let (character, length) = match escaped.as_bytes().get(1) {
-            Some(b'u') => unicode(escaped),
-            Some(b'n') => ('\n', 2),
-            Some(b't') => ('\t', 2),
-            Some(b'r') => ('\r', 2),
-            Some(b'b') => ('\u{8}', 2),
-            Some(b'f') => ('\u{c}', 2),
+    let bytes = content.as_bytes();
+    let mut output = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if *byte != b'\\' {
+            let end = backslash(bytes, at + 1);
+            output.extend_from_slice(bytes.get(at..end).unwrap_or_default());
+            at = end;
+            continue;
+        }
+        let escaped = bytes.get(at + 1).copied().unwrap_or_default();
+        output.push(match escaped {
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'u' => {
+                let (character, length) = unicode(content.get(at..).unwrap_or_default());
+                output.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                at += length;
+                continue;
+            }
             // A quotation mark, a backslash or a slash: there is no other escape.
-            Some(itself) => (char::from(*itself), 2),
-            None => (char::REPLACEMENT_CHARACTER, 1),
-        };
-        output.push(character);
-        from = at + length;
+            itself => itself,
+        });
+        at += 2;
     }
+    // Whole characters were copied, so nothing is ever replaced here.
+    String::from_utf8(output).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Resolves `\uXXXX`, or two of them that are a surrogate pair: the character, and how many bytes it takes.

@@ -134,15 +134,16 @@ impl<'a> Reader<'a> {
         }
         let (mut at, mut escaped) = (start + 1, false);
         loop {
-            at = special(bytes, at);
             match bytes.get(at)? {
                 b'"' => break,
+                // One escape often follows another, so it is looked for here before anything is searched.
                 b'\\' => {
                     escaped = true;
                     at += escape(bytes.get(at + 1..)?)?;
                 }
                 // A control character has to be escaped.
-                _ => return None,
+                ..0x20 => return None,
+                _ => at = special(bytes, at + 1),
             }
         }
         self.at = at + 1;
