@@ -229,7 +229,7 @@ impl<'a> Redactor<'a> {
         let Some(content) = content(string) else { return self.push_encoded("") };
         // A string that holds a string can hold an object in turn.
         let nested = Some(content.trim_start()).filter(|inner| inner.starts_with(['{', '[', '"']));
-        match nested.and_then(|inner| Raw::parse(inner)).map(redacted) {
+        match nested.and_then(Raw::parse).map(redacted) {
             Some(Cow::Owned(clean)) => return self.push_encoded(clean.get()),
             Some(Cow::Borrowed(_)) => {}
             None => {
