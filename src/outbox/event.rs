@@ -1,0 +1,93 @@
+//! One event on its way: where it stands, who waits for it, and whether the journal has it.
+
+use std::sync::Arc;
+
+use super::delivery::DeliveryId;
+use super::verdict::Verdict;
+use super::{EventKey, LaneKey, Millis, Report, Seq};
+
+/// What is published for an event. The machine never looks inside.
+pub trait Parcel: Sized {
+    /// How many records it is made of, at least one; each gets a report of its own.
+    fn records(&self) -> u8;
+    /// How much memory it takes, in bytes, about.
+    fn bytes(&self) -> usize;
+    /// The verdict on the event once all its records are confirmed.
+    fn verdict(&self) -> Verdict;
+    /// What takes its place where the broker will never take it: its dead letter, or a smaller one. `None` where there
+    /// is nothing smaller.
+    fn smaller(&self) -> Option<Self>;
+}
+
+/// An event of a delivery that is to be published.
+pub struct Arrival<P> {
+    /// Who it is.
+    pub key: EventKey,
+    /// Whose order it keeps.
+    pub lane: LaneKey,
+    /// What is published for it.
+    pub parcel: P,
+}
+
+/// Where an event in the machine is found again: a slot, and the number that tells whether it is still the same event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    /// Its place in the order of acceptance.
+    pub seq: Seq,
+    pub(super) slot: u32,
+}
+
+/// What the producer has to do with the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It stands behind another of its lane, or nobody has looked at it yet.
+    Queued,
+    /// It is its lane's head, and its turn comes as soon as there is room.
+    Ready,
+    /// It is its lane's head, and waits after a failure.
+    BackingOff(Millis),
+    /// It is its lane's head, and its body is being read from the journal.
+    Loading,
+    /// The producer has it: so many reports are missing, and the worst of those that came.
+    InFlight { missing: u8, worst: Report },
+}
+
+/// What the journal has of the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disk {
+    /// Nothing.
+    Absent,
+    /// It is being written.
+    Writing,
+    /// All of it, synced.
+    Durable,
+    /// The last attempt to write it failed.
+    Refused,
+}
+
+pub(super) struct Event<P> {
+    pub(super) key: EventKey,
+    pub(super) seq: Seq,
+    pub(super) lane: LaneKey,
+    /// The next of its lane.
+    pub(super) next: Option<u32>,
+    pub(super) stage: Stage,
+    pub(super) disk: Disk,
+    /// Whether it counts among those that are being replayed.
+    pub(super) replaying: bool,
+    pub(super) attempts: u8,
+    /// `None` while only the journal has it.
+    pub(super) parcel: Option<Arc<P>>,
+    /// The deliveries that want its verdict, each with the event's position in it.
+    pub(super) waiters: Vec<(DeliveryId, u32)>,
+}
+
+impl<P> Event<P> {
+    pub(super) const fn token(&self, slot: u32) -> Token {
+        Token { seq: self.seq, slot }
+    }
+
+    pub(super) const fn in_flight(&self) -> bool {
+        matches!(self.stage, Stage::InFlight { .. })
+    }
+}

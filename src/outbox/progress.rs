@@ -1,0 +1,227 @@
+//! The way of events through their lanes: to the producer, back on a failure, out when they are resolved.
+
+use super::event::{Disk, Parcel, Stage, Token};
+use super::machine::{Command, Outbox};
+use super::verdict::Verdict;
+use super::{Millis, Report};
+
+/// How long a lane waits after its first failure, in milliseconds; twice as long after each further one.
+const FIRST_BACK_OFF: Millis = 250;
+
+/// How often the back-off doubles: to 16 seconds.
+const DOUBLINGS: u8 = 6;
+
+/// How long an event waits for room in the producer, in milliseconds.
+const ROOM: Millis = 50;
+
+/// How long an entry that cannot be read waits for the next attempt, in milliseconds.
+const UNREADABLE: Millis = 60_000;
+
+impl<P: Parcel, W> Outbox<P, W> {
+    /// Takes the broker's report on one record of an event.
+    pub fn report(&mut self, token: Token, report: Report, now: Millis) {
+        let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
+            return;
+        };
+        let Stage::InFlight { missing, worst } = &mut event.stage else { return };
+        *worst = worse(*worst, report);
+        *missing = missing.saturating_sub(1);
+        if *missing > 0 {
+            return;
+        }
+        let (worst, Some(parcel)) = (*worst, event.parcel.clone()) else { return };
+        match worst {
+            Report::Confirmed => self.resolve(token.slot, parcel.verdict(), now),
+            Report::Refused => match parcel.smaller() {
+                Some(smaller) => {
+                    self.replace(token.slot, smaller);
+                    self.produce(token.slot);
+                }
+                None => self.fail(token.slot, report, now),
+            },
+            Report::Failed | Report::NoRoom => self.fail(token.slot, worst, now),
+        }
+        self.replay();
+    }
+
+    /// Takes the news that the broker is there, or away.
+    pub fn connected(&mut self, connected: bool) {
+        self.connected = connected;
+        if connected {
+            for token in std::mem::take(&mut self.ready) {
+                self.produce(token.slot);
+            }
+            self.replay();
+        }
+    }
+
+    /// Lets replays begin: what stands in the topics is known, or cannot be known.
+    pub fn release(&mut self) {
+        self.released = true;
+        self.replay();
+    }
+
+    /// Finds a head of a lane its place: with the producer, or among those that wait.
+    pub(super) fn activate(&mut self, slot: u32) {
+        let connected = self.connected;
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        let token = event.token(slot);
+        if event.parcel.is_some() && connected {
+            return self.produce(slot);
+        }
+        event.stage = Stage::Ready;
+        let waiting = if event.parcel.is_some() { &mut self.ready } else { &mut self.parked };
+        waiting.insert(token);
+    }
+
+    fn produce(&mut self, slot: u32) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        let Some(parcel) = &event.parcel else { return };
+        event.stage = Stage::InFlight { missing: parcel.records().max(1), worst: Report::Confirmed };
+        self.commands.push(Command::Produce(event.token(slot), std::sync::Arc::clone(parcel)));
+    }
+
+    /// Reads parked heads back, oldest first, as many as there is room for.
+    pub(super) fn replay(&mut self) {
+        while self.connected && self.released && self.replaying < self.limits.replay {
+            let Some(token) = self.parked.pop_first() else { return };
+            let Some(event) = self.events.get_mut(token.slot as usize) else { continue };
+            event.stage = Stage::Loading;
+            event.replaying = true;
+            self.replaying += 1;
+            self.commands.push(Command::Load(token));
+        }
+    }
+
+    /// Takes what was read back; `None` where the journal cannot give it.
+    pub fn loaded(&mut self, token: Token, parcel: Option<P>, now: Millis) {
+        let connected = self.connected;
+        let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
+            return;
+        };
+        if event.stage != Stage::Loading {
+            return;
+        }
+        match parcel {
+            Some(parcel) if connected => {
+                self.held += 1;
+                self.held_bytes += parcel.bytes();
+                event.parcel = Some(std::sync::Arc::new(parcel));
+                self.produce(token.slot);
+            }
+            Some(_) => {
+                self.stop_replaying(token.slot);
+                self.activate(token.slot);
+            }
+            None => {
+                self.stop_replaying(token.slot);
+                self.back_off(token.slot, now + UNREADABLE);
+                self.replay();
+            }
+        }
+    }
+
+    fn fail(&mut self, slot: u32, report: Report, now: Millis) {
+        self.stop_replaying(slot);
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        let wait = match report {
+            Report::NoRoom => ROOM,
+            Report::Confirmed | Report::Refused | Report::Failed => FIRST_BACK_OFF << event.attempts.min(DOUBLINGS),
+        };
+        event.attempts = event.attempts.saturating_add(1);
+        self.back_off(slot, now + wait);
+        if report != Report::NoRoom {
+            self.write(slot);
+        }
+        self.put_down(slot);
+    }
+
+    fn back_off(&mut self, slot: u32, until: Millis) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        event.stage = Stage::BackingOff(until);
+        self.backing_off.insert((until, event.token(slot)));
+    }
+
+    /// Gives those another chance whose back-off is over.
+    pub(super) fn retry(&mut self, now: Millis) {
+        while let Some((_, token)) = self.backing_off.first().filter(|(at, _)| *at <= now).copied() {
+            self.backing_off.pop_first();
+            self.activate(token.slot);
+        }
+        self.replay();
+    }
+
+    /// Ends an event's way with a verdict.
+    pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
+        let Some(event) = self.events.get(slot as usize) else { return };
+        if verdict.is_final() {
+            self.memory.insert(event.key, verdict, now);
+        }
+        let waiters = self.remove(slot);
+        for (delivery, position) in waiters {
+            self.tell(delivery, position, verdict);
+        }
+    }
+
+    /// Takes an event out; the next of its lane takes its place.
+    pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::DeliveryId, u32)> {
+        self.stop_replaying(slot);
+        self.drop_parcel(slot);
+        let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
+        let token = event.token(slot);
+        match event.stage {
+            Stage::Ready => drop(self.ready.remove(&token) || self.parked.remove(&token)),
+            Stage::BackingOff(until) => drop(self.backing_off.remove(&(until, token))),
+            Stage::Queued | Stage::Loading | Stage::InFlight { .. } => {}
+        }
+        if let Ok(entry) = self.index.find_entry(event.key.hash(), |there| *there == slot) {
+            entry.remove();
+        }
+        match event.disk {
+            Disk::Durable => self.commands.push(Command::Forget(event.seq)),
+            Disk::Writing => drop(self.writing.insert(event.seq, None)),
+            Disk::Absent | Disk::Refused => {}
+        }
+        if let Some(next) = self.lanes.remove(&mut self.events, event.lane, slot, event.next) {
+            self.activate(next);
+        }
+        event.waiters
+    }
+
+    fn replace(&mut self, slot: u32, parcel: P) {
+        self.drop_parcel(slot);
+        if let Some(event) = self.events.get_mut(slot as usize) {
+            self.held += 1;
+            self.held_bytes += parcel.bytes();
+            event.parcel = Some(std::sync::Arc::new(parcel));
+        }
+    }
+
+    pub(super) fn drop_parcel(&mut self, slot: u32) {
+        if let Some(parcel) = self.events.get_mut(slot as usize).and_then(|event| event.parcel.take()) {
+            self.held -= 1;
+            self.held_bytes -= parcel.bytes();
+        }
+    }
+
+    fn stop_replaying(&mut self, slot: u32) {
+        if let Some(event) = self.events.get_mut(slot as usize).filter(|event| event.replaying) {
+            event.replaying = false;
+            self.replaying -= 1;
+        }
+    }
+}
+
+/// Of two reports on records of one event, the one that decides. A failure outweighs a refusal: what can succeed
+/// later must not be given up.
+const fn worse(one: Report, other: Report) -> Report {
+    const fn rank(report: Report) -> u8 {
+        match report {
+            Report::Confirmed => 0,
+            Report::Refused => 1,
+            Report::Failed => 2,
+            Report::NoRoom => 3,
+        }
+    }
+    if rank(one) < rank(other) { other } else { one }
+}

@@ -1,0 +1,135 @@
+//! The journal's side of the machine: what is to be written, what has been, and what was found at the start.
+
+use super::event::{Disk, Event, Parcel, Stage, Token};
+use super::machine::{Command, Outbox};
+use super::verdict::Verdict;
+use super::{EventKey, LaneKey, Millis, Seq};
+
+impl<P: Parcel, W> Outbox<P, W> {
+    /// Takes over what the journal held at the start, in order of acceptance, before anything is admitted. New events
+    /// get numbers from `next` on.
+    pub fn recover(&mut self, entries: impl IntoIterator<Item = (Seq, EventKey, LaneKey)>, next: Seq) {
+        for (seq, key, lane) in entries {
+            // An event that stands in it twice is the same event; the first keeps its place.
+            if self.slot(key).is_some() {
+                self.commands.push(Command::Forget(seq));
+                continue;
+            }
+            self.insert(Event {
+                key,
+                seq,
+                lane,
+                next: None,
+                stage: Stage::Queued,
+                disk: Disk::Durable,
+                replaying: false,
+                attempts: 0,
+                parcel: None,
+                waiters: Vec::new(),
+            });
+        }
+        self.next = self.next.max(next);
+    }
+
+    /// Takes the news that an event stands in a topic, by another replica's hand or by ours before a restart.
+    pub fn learn(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
+        match self.slot(key) {
+            // The producer's own report is on its way, and frees the lane.
+            Some(slot) if self.events.get(slot as usize).is_some_and(Event::in_flight) => {}
+            Some(slot) => {
+                self.resolve(slot, verdict, now);
+                self.replay();
+            }
+            None => self.memory.insert(key, verdict, now),
+        }
+    }
+
+    /// Gives an event up, because an operator has discarded its entry. Says whether there was one.
+    pub fn discard(&mut self, key: EventKey) -> bool {
+        let Some(slot) = self.slot(key) else { return false };
+        if self.events.get(slot as usize).is_none_or(Event::in_flight) {
+            return false;
+        }
+        for (delivery, position) in self.remove(slot) {
+            self.tell(delivery, position, Verdict::Overloaded);
+        }
+        self.replay();
+        true
+    }
+
+    /// Takes the news that entries are synced to the disk.
+    pub fn written(&mut self, entries: impl IntoIterator<Item = Seq>) {
+        for seq in entries {
+            match self.writing.remove(&seq) {
+                Some(Some(slot)) => self.durable(slot),
+                // It was resolved while it was being written.
+                Some(None) => self.commands.push(Command::Forget(seq)),
+                None => {}
+            }
+        }
+        self.replay();
+    }
+
+    fn durable(&mut self, slot: u32) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        event.disk = Disk::Durable;
+        if !self.connected {
+            self.tell_all(slot, Verdict::NotConfirmed);
+        }
+        self.put_down(slot);
+    }
+
+    /// Takes the news that entries could not be written. Their events stay where they are: a report still counts.
+    pub fn refused(&mut self, entries: impl IntoIterator<Item = Seq>) {
+        for seq in entries {
+            let Some(Some(slot)) = self.writing.remove(&seq) else { continue };
+            if let Some(event) = self.events.get_mut(slot as usize) {
+                event.disk = Disk::Refused;
+            }
+            if !self.connected {
+                self.tell_all(slot, Verdict::Overloaded);
+            }
+        }
+    }
+
+    pub(super) fn write_token(&mut self, token: Token) {
+        if self.at(token).is_some() {
+            self.write(token.slot);
+        }
+    }
+
+    /// Has an event written, unless it is or is being so.
+    pub(super) fn write(&mut self, slot: u32) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        match (event.disk, &event.parcel) {
+            (Disk::Absent | Disk::Refused, Some(parcel)) => {
+                event.disk = Disk::Writing;
+                self.writing.insert(event.seq, Some(slot));
+                let parcel = std::sync::Arc::clone(parcel);
+                self.commands.push(Command::Write(Token { seq: event.seq, slot }, parcel));
+            }
+            (Disk::Absent | Disk::Refused, None) | (Disk::Writing | Disk::Durable, _) => {}
+        }
+    }
+
+    /// Lets go of the parcel of an event that the journal has and the producer has not: what waits for the end of an
+    /// outage must not fill the memory.
+    pub(super) fn put_down(&mut self, slot: u32) {
+        let Some(event) = self.events.get(slot as usize) else { return };
+        if event.disk != Disk::Durable || event.in_flight() || event.parcel.is_none() {
+            return;
+        }
+        let token = event.token(slot);
+        self.drop_parcel(slot);
+        if self.ready.remove(&token) {
+            self.parked.insert(token);
+        }
+    }
+
+    fn tell_all(&mut self, slot: u32, verdict: Verdict) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        for (delivery, position) in std::mem::take(&mut event.waiters) {
+            self.tell(delivery, position, verdict);
+        }
+    }
+}
