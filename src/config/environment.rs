@@ -13,7 +13,7 @@ use super::section::{Reading, nearest};
 pub const PREFIX: &str = "IDAAS_BRIDGE_";
 
 /// The sections whose keys variables can set.
-pub(super) const SECTIONS: [&str; 5] = ["server", "kafka", "topics", "journal", "log"];
+pub(super) const SECTIONS: [&str; 6] = ["server", "kafka", "topics", "journal", "dedupe", "log"];
 
 /// The name of the variable that sets a key: `server.tls` and `key` give `IDAAS_BRIDGE_SERVER__TLS__KEY`.
 pub(super) fn variable(section: &str, key: &str) -> String {

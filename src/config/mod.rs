@@ -5,6 +5,7 @@
 //! the environment. Nothing here may show a secret: neither a fault nor a warning ever contains a value that can be one.
 
 mod application;
+mod dedupe;
 mod environment;
 mod fault;
 mod files;
@@ -50,6 +51,8 @@ pub struct Config {
     pub topics: Topics,
     /// Where events wait that the broker has not confirmed.
     pub journal: Journal,
+    /// How many replicas there are, and what they learn from one another.
+    pub dedupe: Dedupe,
     /// Log lines on stderr.
     pub log: Log,
     /// The IDaaS applications whose callbacks are accepted: at least one; names and ids are unique.
@@ -133,6 +136,15 @@ pub struct Journal {
     pub max_size: u64,
     /// AES-256 keys, at least one: the first seals, all can open.
     pub keys: Vec<Arc<ContentKey>>,
+}
+
+/// How many replicas there are, and what they learn from one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedupe {
+    /// How many replicas share the callbacks; at least one.
+    pub replicas: u32,
+    /// Whether this replica reads along on the topics, so that what another one has confirmed is a success at once.
+    pub follow_replicas: bool,
 }
 
 /// Log lines on stderr.

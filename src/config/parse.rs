@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::environment::{self, SECTIONS};
 use super::given::{Entries, Given};
 use super::section::{Reading, nearest};
-use super::{Config, Fault, application, kafka, server, storage, topics};
+use super::{Config, Fault, application, dedupe, kafka, server, storage, topics};
 
 /// What a configuration refers to beyond its own text.
 pub struct Surroundings<'a> {
@@ -35,11 +35,12 @@ impl Config {
         let kafka = kafka::read(&mut reading, root.remove("kafka"), server.response_deadline);
         let topics = topics::read(&mut reading, root.remove("topics"));
         let journal = storage::journal(&mut reading, root.remove("journal"));
+        let dedupe = dedupe::read(&mut reading, root.remove("dedupe"));
         let log = storage::log(&mut reading, root.remove("log"));
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
         match (kafka, journal) {
             (Some(kafka), Some(journal)) if reading.faults.is_empty() => {
-                Ok(Self { server, kafka, topics, journal, log, applications, warnings: reading.warnings })
+                Ok(Self { server, kafka, topics, journal, dedupe, log, applications, warnings: reading.warnings })
             }
             (None | Some(_), None | Some(_)) => Err(reading.faults),
         }

@@ -24,6 +24,8 @@ impl Config {
         differs("topics.event_mode", self.topics.event_mode != new.topics.event_mode);
         differs("journal.directory", self.journal.directory != new.journal.directory);
         differs("journal.max_size", self.journal.max_size != new.journal.max_size);
+        differs("dedupe.replicas", self.dedupe.replicas != new.dedupe.replicas);
+        differs("dedupe.follow_replicas", self.dedupe.follow_replicas != new.dedupe.follow_replicas);
         differs("log.format", self.log.format != new.log.format);
         differs("log.level", self.log.level != new.log.level);
         keys

@@ -1,4 +1,5 @@
-//! The producer: records go in, one report per record comes back, from the broker's delivery report and nowhere else.
+//! One line to the broker: records go in, one report per record comes back, from the broker's delivery report and
+//! nowhere else. [`super::life`] sees to it that there always is one that works.
 //!
 //! A record stays in the producer for two minutes whatever its sender is told meanwhile; that is what keeps a short
 //! outage of the cluster from making duplicates. Nothing here may panic: librdkafka's thread would die of it, and with
@@ -11,9 +12,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 
+use super::health::Health;
+pub use super::life::Producer;
 use super::settings::Cluster;
 use super::statistics::ProducerState;
 use crate::outbox::{EventKey, Report};
@@ -53,20 +56,30 @@ pub trait Reports: Send + Sync {
     fn report(&self, ticket: Ticket, topic: &str, report: Report, position: Option<Position>);
     /// The producer's state, about once a second.
     fn state(&self, state: ProducerState);
+    /// The producer was replaced by a new one.
+    fn recreated(&self);
 }
 
-/// The producer. Cheap to share; the last owner's drop ends it, which blocks.
-pub struct Producer {
+/// One producer of librdkafka, with the one beside it for records that travel alone. Its drop ends it, which blocks:
+/// what has no report by then gets one that it failed.
+pub(super) struct Line {
     inner: ThreadedProducer<Context>,
 }
 
-/// librdkafka refuses the settings.
+/// There is no producer: librdkafka refuses the settings, or the system gives no thread.
 #[derive(Debug)]
-pub struct ProducerFault(KafkaError);
+pub struct ProducerFault(String);
+
+impl ProducerFault {
+    /// There is no thread to be had.
+    pub(super) fn thread(error: &std::io::Error) -> Self {
+        Self(format!("no thread could be started for the producer: {error}"))
+    }
+}
 
 impl std::fmt::Display for ProducerFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "kafka.properties: {}", describe(&self.0))
+        f.write_str(&self.0)
     }
 }
 
@@ -80,18 +93,23 @@ pub(super) fn describe(error: &KafkaError) -> String {
     format!("librdkafka does not take the property \"{name}\": {problem}; see its CONFIGURATION.md")
 }
 
-impl Producer {
+impl Line {
     /// Starts a producer and its polling thread. Connects in the background.
     ///
     /// # Errors
     /// [`ProducerFault`] where librdkafka refuses a property.
-    pub fn start(cluster: &Cluster, reports: Arc<dyn Reports>) -> Result<Self, ProducerFault> {
+    pub(super) fn start(
+        cluster: &Cluster,
+        reports: Arc<dyn Reports>,
+        health: Arc<Health>,
+    ) -> Result<Self, ProducerFault> {
         let settings = cluster.producer();
         let mut alone = settings.clone();
         alone.set("batch.num.messages", "1").set("statistics.interval.ms", "0");
         let alone = Some(Alone { settings: alone, producer: OnceLock::new() });
-        let context = Context { reports, alone };
-        let inner = ThreadedProducer::from_config_and_context(&settings, context).map_err(ProducerFault)?;
+        let context = Context { reports, health, alone };
+        let inner = ThreadedProducer::from_config_and_context(&settings, context)
+            .map_err(|error| ProducerFault(format!("kafka.properties: {}", describe(&error))))?;
         Ok(Self { inner })
     }
 
@@ -101,7 +119,7 @@ impl Producer {
     /// # Errors
     /// [`Report::NoRoom`] where the queue is full, [`Report::Refused`] where the record is larger than the producer
     /// takes, [`Report::Failed`] for everything else.
-    pub fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
+    pub(super) fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
         let headers = record
             .headers
             .iter()
@@ -118,25 +136,58 @@ impl Producer {
     }
 
     /// Waits until everything that was handed over has its report, or the time is over. Says how many are left.
-    #[must_use]
-    pub fn flush(&self, limit: Duration) -> usize {
-        // An error says only that the time was over, which the count says better.
-        let _ = self.inner.flush(limit);
-        usize::try_from(self.inner.in_flight_count()).unwrap_or_default()
+    pub(super) fn flush(&self, limit: Duration) -> usize {
+        let end = Instant::now() + limit;
+        let left = flush(&self.inner, limit);
+        // Second, because what the first gives up goes to it.
+        left + self.alone().map_or(0, |alone| flush(alone, end.saturating_duration_since(Instant::now())))
+    }
+
+    /// Ends the waiting of what has no report yet: each gets one that it failed.
+    pub(super) fn purge(&self) {
+        let everything = || PurgeConfig::default().queue().inflight();
+        self.inner.purge(everything());
+        if let Some(alone) = self.alone() {
+            alone.purge(everything());
+        }
+    }
+
+    /// Whether librdkafka has given it up, so that it takes no record any more.
+    pub(super) fn is_fatal(&self) -> bool {
+        self.health().looking();
+        self.inner.client().fatal_error().is_some()
+            || self.alone().is_some_and(|alone| alone.client().fatal_error().is_some())
+    }
+
+    fn alone(&self) -> Option<&ThreadedProducer<Context>> {
+        self.inner.context().alone.as_ref().and_then(|alone| alone.producer.get()?.as_ref())
+    }
+
+    /// The number of this producer, and what is known of its state.
+    pub(super) fn health(&self) -> &Health {
+        &self.inner.context().health
     }
 
     /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
     /// second for them. `None` where the cluster does not answer in time.
-    #[must_use]
-    pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
+    pub(super) fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
         let metadata = self.inner.client().fetch_metadata(None, limit).ok()?;
         Some(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+}
+
+fn flush(producer: &ThreadedProducer<Context>, limit: Duration) -> usize {
+    match producer.flush(limit) {
+        Ok(()) => 0,
+        // That the time was over; the count also has what waits in the queue of reports, so it may be none by now.
+        Err(_) => usize::try_from(producer.in_flight_count()).unwrap_or_default(),
     }
 }
 
 /// librdkafka's calls back into the service.
 struct Context {
     reports: Arc<dyn Reports>,
+    health: Arc<Health>,
     alone: Option<Alone>,
 }
 
@@ -153,10 +204,16 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.reports.state(ProducerState::from(&statistics));
+        let state = ProducerState::from(&statistics);
+        self.health.epoch(state.epoch);
+        // One that only waits for its last reports says nothing of how things are.
+        if self.health.is_current() {
+            self.reports.state(state);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.health.suspect();
         // The same text comes by `log` as well.
         tracing::debug!(target: "kafka", %error, reason, "librdkafka reports an error");
     }
@@ -179,6 +236,7 @@ impl ProducerContext for Context {
 impl Context {
     fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, ticket: Box<Ticket>) {
         let code = error.rdkafka_error_code();
+        self.health.suspect();
         let report = classify(code);
         let shared = report == Report::Refused || code == Some(RDKafkaErrorCode::InvalidDifferentRecord);
         let ticket = match (&self.alone, shared) {
@@ -194,10 +252,11 @@ impl Context {
 
     fn send_alone(&self, alone: &Alone, message: &BorrowedMessage<'_>, ticket: Box<Ticket>) -> Result<(), Box<Ticket>> {
         let start = || {
-            let context = Self { reports: Arc::clone(&self.reports), alone: None };
+            let context = Self { reports: Arc::clone(&self.reports), health: Arc::clone(&self.health), alone: None };
             ThreadedProducer::from_config_and_context(&alone.settings, context).ok()
         };
         let Some(producer) = alone.producer.get_or_init(start) else { return Err(ticket) };
+        self.health.sends_alone();
         let message = message.detach();
         let mut record: BaseRecord<'_, [u8], [u8], Box<Ticket>> =
             BaseRecord::with_opaque_to(message.topic(), ticket).payload(message.payload().unwrap_or_default());

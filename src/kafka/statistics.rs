@@ -19,6 +19,8 @@ pub struct ProducerState {
     pub retries: u64,
     /// Mean round trip of each broker by its id, in microseconds.
     pub round_trips: Vec<(i32, u64)>,
+    /// The idempotent producer's epoch; −1 while it has none.
+    pub epoch: i64,
 }
 
 impl From<&Statistics> for ProducerState {
@@ -36,6 +38,7 @@ impl From<&Statistics> for ProducerState {
                 .filter(|broker| broker.nodeid >= 0)
                 .filter_map(|broker| Some((broker.nodeid, u64::try_from(broker.rtt.as_ref()?.avg).ok()?)))
                 .collect(),
+            epoch: statistics.eos.as_ref().map_or(-1, |eos| eos.producer_epoch),
         }
     }
 }

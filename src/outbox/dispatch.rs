@@ -191,6 +191,10 @@ impl Reports for Shared {
     fn state(&self, state: ProducerState) {
         self.metrics.kafka.show(&state);
     }
+
+    fn recreated(&self) {
+        self.metrics.kafka.producer_recreated.inc();
+    }
 }
 
 fn wake(finished: impl IntoIterator<Item = Finished<Waiter>>) {

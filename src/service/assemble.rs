@@ -9,9 +9,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
 use crate::kafka::settings::Cluster;
+use crate::kafka::topics::Plan;
 use crate::kafka::watch::Watch;
 use crate::keys::{KeyObserver, KeyRing, Proxy, RefreshResult, Settings, Source, Timing};
-use crate::prepare::event_type::Entity;
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
 use crate::server::{Certificate, CertificateFault};
 use crate::telemetry::application::ApplicationMetrics;
@@ -111,16 +111,19 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Watches the cluster by the topic that is always there.
+/// Watches whether the cluster takes records for the topics.
 pub(super) fn watch(cluster: &Cluster, config: &Config, metrics: &Arc<Metrics>) -> Result<Watch, String> {
     let metrics = Arc::clone(metrics);
-    let topic = Topics::with_prefix(&config.topics.prefix).of(Entity::User).to_string();
-    Watch::start(cluster, &topic, move |available| {
+    let topics = Plan::of(config).topics.into_iter().map(|wanted| wanted.name).collect();
+    Watch::start(cluster, topics, move |available| {
         metrics.kafka.available.set(i64::from(available));
         if available {
-            tracing::info!(code = "kafka_available", "Kafka answers");
+            tracing::info!(code = "kafka_available", "Kafka takes records");
         } else {
-            tracing::error!(code = "kafka_away", "Kafka does not answer; events are kept and asked for again");
+            tracing::error!(
+                code = "kafka_away",
+                "Kafka takes no records: no broker answers, or no partition has a leader; events are kept and asked for again"
+            );
         }
     })
 }

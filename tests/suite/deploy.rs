@@ -114,6 +114,7 @@ fn the_complete_example_shows_the_defaults_as_they_are() {
     let default = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new());
     assert_eq!(example.server, default.server);
     assert_eq!(example.topics, default.topics);
+    assert_eq!(example.dedupe, default.dedupe);
     assert_eq!(example.log, default.log);
     assert_eq!(example.journal.directory, default.journal.directory);
     assert_eq!(example.journal.max_size, default.journal.max_size);
@@ -133,6 +134,17 @@ fn what_is_commented_out_in_the_complete_example_is_valid_as_well() {
     let config = load(&whole.replace("\ncredential_key", "\npasswords = \"seal\"\ncredential_key"), BTreeMap::new());
     assert!(config.server.tls.is_some());
     assert_eq!(config.applications[0].topic_prefix.as_deref(), Some("idaas-workforce"));
+}
+
+#[test]
+fn the_cluster_s_configuration_declares_as_many_replicas_as_its_manifest_runs() {
+    let config = load(&text("deploy/kubernetes/bridge.toml"), BTreeMap::new());
+    let replicas: u32 = text("deploy/kubernetes/statefulset.yaml")
+        .lines()
+        .find_map(|line| line.strip_prefix("  replicas: ")?.parse().ok())
+        .unwrap();
+    assert_eq!(config.dedupe.replicas, replicas);
+    assert!(config.dedupe.follow_replicas);
 }
 
 #[test]

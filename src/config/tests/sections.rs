@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{World, with};
-use crate::config::{EventMode, LogFormat, LogLevel};
+use crate::config::{Dedupe, EventMode, LogFormat, LogLevel};
 
 #[test]
 fn a_minimal_configuration_gets_every_default() {
@@ -23,6 +23,7 @@ fn a_minimal_configuration_gets_every_default() {
     assert_eq!(config.topics.event_mode, EventMode::Binary);
     assert_eq!(config.journal.directory, PathBuf::from("/var/lib/idaas-bridge"));
     assert_eq!((config.journal.max_size, config.journal.keys.len()), (1 << 30, 1));
+    assert_eq!(config.dedupe, Dedupe { replicas: 1, follow_replicas: false });
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Info));
     assert_eq!(config.applications.len(), 1);
 }
@@ -158,4 +159,21 @@ fn a_journal_must_be_large_enough_and_have_keys() {
     assert!(faults.contains("journal.max_size: ") && faults.contains("\"16MiB\" or more"), "{faults}");
     let faults = World::new().bad(&super::MINIMAL.replace("[{ file = \"journal.key\" }]", "[]"));
     assert!(faults.contains("journal.keys: is empty") && faults.contains("openssl rand -hex 32"), "{faults}");
+}
+
+#[test]
+fn more_than_one_replica_is_followed_unless_that_is_refused() {
+    let dedupe = |lines: &str| World::new().good(&with("dedupe", lines)).dedupe;
+    assert_eq!(dedupe("replicas = 2"), Dedupe { replicas: 2, follow_replicas: true });
+    assert_eq!(dedupe("replicas = 2\nfollow_replicas = false"), Dedupe { replicas: 2, follow_replicas: false });
+    assert_eq!(dedupe("follow_replicas = true"), Dedupe { replicas: 1, follow_replicas: true });
+    let by_variable = World::new().variable("IDAAS_BRIDGE_DEDUPE__REPLICAS", "3").good(super::MINIMAL).dedupe;
+    assert_eq!(by_variable, Dedupe { replicas: 3, follow_replicas: true });
+}
+
+#[test]
+fn a_wrong_number_of_replicas_and_an_unknown_key_beside_it_are_faults() {
+    let faults = World::new().bad(&with("dedupe", "replicas = 0\nfollow = true"));
+    assert!(faults.contains("dedupe.replicas: 0 is out of range"), "{faults}");
+    assert!(faults.contains("dedupe.follow: is no known key") && faults.contains("\"follow_replicas\""), "{faults}");
 }

@@ -1,0 +1,148 @@
+//! When Kafka counts as away: a pure decision over the answers to the watch's questions. It knows no clock and asks nobody.
+//!
+//! To open by mistake costs little (events take the way over the journal), to open late costs every event of that time
+//! its answer's deadline. A broker that collects garbage for half a second must not open it, an outage must within about
+//! two seconds: so it opens after at least [`FAILURES`] failed questions in a row that span [`LEAST_SILENCE`]. It closes at
+//! the first good answer, because a record that was given too early is only waited for.
+
+use std::time::Duration;
+
+/// How many questions in a row must fail.
+const FAILURES: u32 = 3;
+/// How long Kafka must have failed, counted from when the first of them was asked.
+const LEAST_SILENCE: Duration = Duration::from_millis(1500);
+
+/// How long the watch rests between two questions: while all is well, while there is doubt, while Kafka is away.
+const REST_WELL: Duration = Duration::from_millis(500);
+const REST_IN_DOUBT: Duration = Duration::from_millis(100);
+const REST_AWAY: Duration = Duration::from_millis(250);
+
+/// One question, and how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Question {
+    /// When it was asked, by a clock that only goes forward.
+    pub(super) asked: Duration,
+    /// When it ended, by the same clock.
+    pub(super) ended: Duration,
+    /// Whether the answer says that records can be taken.
+    pub(super) takes: bool,
+    /// Whether, since the last good answer, the connections to all brokers were reported as lost.
+    pub(super) all_down: bool,
+}
+
+/// What is known so far.
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    available: Option<bool>,
+    failing: Option<Failing>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    since: Duration,
+    questions: u32,
+}
+
+impl Breaker {
+    /// Takes a question's end in; says whether Kafka is available, where that is news.
+    pub(super) fn take(&mut self, question: Question) -> Option<bool> {
+        let available = if question.takes {
+            self.failing = None;
+            true
+        } else {
+            let failing = self.failing.get_or_insert(Failing { since: question.asked, questions: 0 });
+            failing.questions = failing.questions.saturating_add(1);
+            let long = question.ended.saturating_sub(failing.since) >= LEAST_SILENCE;
+            let sure = question.all_down || (long && failing.questions >= FAILURES);
+            if !sure {
+                return None;
+            }
+            false
+        };
+        (self.available.replace(available) != Some(available)).then_some(available)
+    }
+
+    /// How long to rest before the next question.
+    pub(super) const fn rest(&self) -> Duration {
+        match (self.available, &self.failing) {
+            (Some(true), None) => REST_WELL,
+            (Some(false), _) => REST_AWAY,
+            (Some(true), Some(_)) | (None, _) => REST_IN_DOUBT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays questions that time out after half a second while Kafka is silent, from `silence` on for so long; says at
+    /// what time which news came. All in milliseconds.
+    fn play(silence: std::ops::Range<u64>, until: u64, all_down: bool) -> Vec<(u64, bool)> {
+        let (mut breaker, mut news, mut now) = (Breaker::default(), Vec::new(), 0);
+        while now < until {
+            let asked = now;
+            let answered = if silence.contains(&asked) { silence.end } else { asked };
+            let takes = answered < asked + 500;
+            now = answered.min(asked + 500);
+            let [asked, ended] = [asked, now].map(Duration::from_millis);
+            news.extend(
+                breaker.take(Question { asked, ended, takes, all_down: all_down && !takes }).map(|is| (now, is)),
+            );
+            now += breaker.rest().as_millis() as u64;
+        }
+        news
+    }
+
+    #[test]
+    fn a_pause_of_up_to_a_second_opens_nothing() {
+        for begin in (2000..3000).step_by(10) {
+            for pause in [100, 500, 1000] {
+                assert_eq!(play(begin..begin + pause, 8000, false), [(0, true)], "{pause} ms at {begin}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_outage_opens_within_little_more_than_two_seconds_and_its_end_closes_at_once() {
+        for begin in (2000..3000).step_by(10) {
+            let news = play(begin..begin + 30_000, 40_000, false);
+            let [(0, true), (opened, false), (closed, true)] = news.as_slice() else { panic!("{news:?}") };
+            assert!(opened - begin <= 2200, "opened after {} ms", opened - begin);
+            assert!(closed - (begin + 30_000) <= 250, "closed after {} ms", closed - begin - 30_000);
+        }
+    }
+
+    #[test]
+    fn the_loss_of_all_connections_with_one_failed_question_opens_at_once() {
+        let news = play(2000..10_000, 9000, true);
+        assert_eq!(news, [(0, true), (2500, false)]);
+    }
+
+    #[test]
+    fn the_loss_of_all_connections_alone_opens_nothing() {
+        let mut breaker = Breaker::default();
+        let question = Question { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
+        assert_eq!(breaker.take(question), Some(true));
+        assert_eq!(breaker.take(question), None);
+    }
+
+    #[test]
+    fn quick_answers_without_leaders_open_it_no_sooner_than_silence_would() {
+        let mut breaker = Breaker::default();
+        let mut news = Vec::new();
+        for now in (0..3000).step_by(100) {
+            let now = Duration::from_millis(now);
+            let question = Question { asked: now, ended: now, takes: now.is_zero(), all_down: false };
+            news.extend(breaker.take(question).map(|is| (now.as_millis(), is)));
+        }
+        assert_eq!(news, [(0, true), (1600, false)]);
+    }
+
+    #[test]
+    fn a_start_without_kafka_is_told_once_it_is_sure() {
+        let news = play(0..5000, 6000, false);
+        let [(opened, false), (5000.., true)] = news.as_slice() else { panic!("{news:?}") };
+        assert!((1500..=2000).contains(opened), "{opened}");
+    }
+}

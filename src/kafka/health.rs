@@ -1,0 +1,139 @@
+//! What makes a producer one that has to be replaced. Told by librdkafka's threads, so nothing here waits or fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+/// Beyond this epoch a producer is replaced. It is a 16-bit number that grows with each record that times out or is
+/// refused, and wraps unchecked: the broker would then refuse every record.
+pub(super) const LAST_EPOCH: i64 = 10_000;
+
+/// Why a producer has to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// librdkafka has given it up: it takes no record any more.
+    Fatal,
+    /// Its epoch is close to its end; until then it works.
+    Epoch,
+}
+
+impl Why {
+    /// For log lines.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Fatal => "fatal",
+            Self::Epoch => "epoch",
+        }
+    }
+}
+
+/// What whoever replaces producers is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Something went wrong in the producer of that number: see whether it can go on.
+    Look(u64),
+    /// The producer of that number is worn out.
+    Worn(u64),
+    /// Nobody needs a producer any more.
+    End,
+}
+
+/// The state of one producer.
+pub(super) struct Health {
+    number: u64,
+    current: Arc<AtomicU64>,
+    words: Sender<Word>,
+    last_epoch: i64,
+    suspected: AtomicBool,
+    worn: AtomicBool,
+    alone: AtomicI64,
+}
+
+impl Health {
+    /// That of the producer of this number; `current` is the number of the one that is in use.
+    pub(super) const fn new(number: u64, current: Arc<AtomicU64>, words: Sender<Word>, last_epoch: i64) -> Self {
+        let [suspected, worn] = [AtomicBool::new(false), AtomicBool::new(false)];
+        Self { number, current, words, last_epoch, suspected, worn, alone: AtomicI64::new(0) }
+    }
+
+    /// The producer's number; each has one of its own.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether it is the one in use.
+    pub(super) fn is_current(&self) -> bool {
+        self.current.load(Ordering::Relaxed) == self.number
+    }
+
+    /// Something failed, which can mean that the producer was given up: the error that librdkafka tells does not say,
+    /// only the client itself does. Asks for a look at it, once until somebody has looked.
+    pub(super) fn suspect(&self) {
+        self.tell(&self.suspected, Word::Look(self.number));
+    }
+
+    /// Whoever looks says so before.
+    pub(super) fn looking(&self) {
+        self.suspected.store(false, Ordering::Relaxed);
+    }
+
+    fn wear_out(&self) {
+        self.tell(&self.worn, Word::Worn(self.number));
+    }
+
+    fn tell(&self, told: &AtomicBool, word: Word) {
+        if !told.swap(true, Ordering::Relaxed) {
+            // Whoever has stopped listening is about to end this producer anyway.
+            let _ = self.words.send(word);
+        }
+    }
+
+    /// The producer's epoch, as its statistics tell it.
+    pub(super) fn epoch(&self, epoch: i64) {
+        if epoch > self.last_epoch {
+            self.wear_out();
+        }
+    }
+
+    /// Counts a record that travels alone: if it is refused, the producer for those has used an epoch up, and tells
+    /// no statistics of it.
+    pub(super) fn sends_alone(&self) {
+        if self.alone.fetch_add(1, Ordering::Relaxed) >= self.last_epoch {
+            self.wear_out();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn each_reason_is_told_once_and_a_suspicion_again_after_a_look() {
+        let (words, told) = channel();
+        let health = Health::new(3, Arc::new(AtomicU64::new(3)), words, 2);
+        for epoch in [-1, 0, 2] {
+            health.epoch(epoch);
+        }
+        assert!(told.try_recv().is_err());
+        for _ in 0..2 {
+            health.epoch(3);
+            health.suspect();
+        }
+        health.looking();
+        health.suspect();
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [Word::Worn(3), Word::Look(3), Word::Look(3)]);
+    }
+
+    #[test]
+    fn records_that_travel_alone_wear_a_producer_out_as_well() {
+        let (words, told) = channel();
+        let health = Health::new(0, Arc::default(), words, 2);
+        (0..2).for_each(|_| health.sends_alone());
+        assert!(told.try_recv().is_err());
+        health.sends_alone();
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [Word::Worn(0)]);
+    }
+}

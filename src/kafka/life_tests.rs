@@ -1,0 +1,259 @@
+//! Tests of the producer's life, against a mock cluster that refuses requests in the ways that librdkafka takes for
+//! fatal, or that wear an epoch out.
+
+use std::collections::HashMap;
+
+use parking_lot::{Condvar, Mutex};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::*;
+use crate::outbox::EventKey;
+use crate::prepare::event_type::Entity;
+use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::metrics::Metrics;
+
+const TOPIC: &str = "life.user.v1";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Mock = MockCluster<'static, DefaultProducerContext>;
+
+/// Takes reports down: how often each record had one, and how it went.
+#[derive(Default)]
+struct Book {
+    pages: Mutex<Pages>,
+    turned: Condvar,
+}
+
+#[derive(Default)]
+struct Pages {
+    reports: HashMap<EventKey, Vec<Report>>,
+    recreated: usize,
+}
+
+impl Reports for Book {
+    fn report(&self, ticket: Ticket, _: &str, report: Report, _: Option<Position>) {
+        self.pages.lock().reports.entry(ticket.key).or_default().push(report);
+        self.turned.notify_all();
+    }
+
+    fn state(&self, _: ProducerState) {}
+
+    fn recreated(&self) {
+        self.pages.lock().recreated += 1;
+        self.turned.notify_all();
+    }
+}
+
+impl Book {
+    fn wait(&self, what: &str, mut until: impl FnMut(&Pages) -> bool) {
+        let mut pages = self.pages.lock();
+        while !until(&pages) {
+            let late = self.turned.wait_for(&mut pages, PATIENCE).timed_out();
+            assert!(!late, "waited in vain for {what}: {:?}", pages.reports.values().collect::<Vec<_>>());
+        }
+    }
+
+    fn wait_for_reports(&self, count: usize) {
+        self.wait("reports", |pages| pages.reports.values().map(Vec::len).sum::<usize>() >= count);
+    }
+
+    fn wait_for_recreations(&self, count: usize) {
+        self.wait("recreations", |pages| pages.recreated >= count);
+    }
+
+    /// Whether every record has exactly one report; and how many of each kind.
+    fn counts(&self) -> (usize, usize, usize) {
+        let pages = self.pages.lock();
+        assert!(pages.reports.values().all(|reports| reports.len() == 1), "{:?}", pages.reports.values());
+        let count = |kind| pages.reports.values().flatten().filter(|report| **report == kind).count();
+        (count(Report::Confirmed), count(Report::Failed), count(Report::Refused))
+    }
+}
+
+struct Stage {
+    mock: Mock,
+    producer: Producer,
+    book: Arc<Book>,
+    application: Arc<ApplicationMetrics>,
+    sent: usize,
+}
+
+impl Stage {
+    fn new(last_epoch: i64, least_life: Duration) -> Self {
+        Self::with_properties(last_epoch, least_life, &[])
+    }
+
+    fn with_properties(last_epoch: i64, least_life: Duration, properties: &[(&str, &str)]) -> Self {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic(TOPIC, 1, 1).unwrap();
+        let mut cluster = Cluster::plain(&mock.bootstrap_servers());
+        for (name, value) in properties {
+            cluster.properties.insert((*name).to_owned(), crate::secret::Secret::new((*value).to_owned()));
+        }
+        let book = Arc::new(Book::default());
+        let reports = Arc::clone(&book) as Arc<dyn Reports>;
+        let producer = Producer::start_with(&cluster, reports, last_epoch, least_life).unwrap();
+        assert!(producer.warm_up(PATIENCE).is_some());
+        let application = Metrics::new().unwrap().application("workforce");
+        Self { mock, producer, book, application, sent: 0 }
+    }
+
+    /// Hands one more record over; says whether it was accepted. Where not, that is its report.
+    fn send(&mut self) -> bool {
+        self.sent += 1;
+        let key = EventKey::of("app", &self.sent.to_string());
+        let ticket = Ticket {
+            key,
+            entity: Entity::User,
+            handed_over: Instant::now(),
+            event_time: None,
+            event_id: None,
+            application: Arc::clone(&self.application),
+        };
+        let record = Record {
+            entity: Entity::User,
+            topic: TOPIC.into(),
+            key: Some("user_1".to_owned()),
+            value: b"{}".to_vec(),
+            headers: Vec::new(),
+            timestamp: 1_700_000_000_000,
+        };
+        match self.producer.send(&record, ticket.clone()) {
+            Ok(()) => true,
+            Err(report) => {
+                self.book.report(ticket, TOPIC, report, None);
+                false
+            }
+        }
+    }
+
+    fn refuse(&self, errors: &[RDKafkaRespErr]) {
+        self.mock.request_errors(RDKafkaApiKey::Produce, errors);
+    }
+}
+
+fn goes_on_after(errors: &[RDKafkaRespErr], count: usize) {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    stage.send();
+    stage.book.wait_for_reports(1);
+    stage.refuse(errors);
+    for _ in 0..count {
+        stage.send();
+    }
+    stage.book.wait_for_recreations(1);
+    assert_eq!(stage.producer.flush(PATIENCE), 0);
+    let (_, failed, _) = stage.book.counts();
+    assert!(failed > 0, "nothing was fatal");
+    (0..50).for_each(|_| assert!(stage.send()));
+    stage.book.wait_for_reports(stage.sent);
+    assert_eq!(stage.book.counts(), (stage.sent - failed, failed, 0), "the new producer does not work");
+    assert_eq!(stage.book.pages.lock().recreated, 1);
+}
+
+#[test]
+fn after_a_sequence_that_the_broker_does_not_know_sends_succeed_again_and_each_record_has_one_report() {
+    goes_on_after(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER], 50);
+}
+
+#[test]
+fn after_a_producer_that_the_broker_has_forgotten_in_the_middle_of_a_retry_sends_succeed_again() {
+    let errors = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
+    ];
+    goes_on_after(&errors, 1);
+}
+
+#[test]
+fn fatal_errors_one_after_the_other_are_outlived_as_well() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    for round in 1..=3 {
+        stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+        (0..20).for_each(|_| {
+            stage.send();
+        });
+        stage.book.wait_for_recreations(round);
+    }
+    assert_eq!(stage.producer.flush(PATIENCE), 0);
+    let before = stage.book.counts().0;
+    (0..20).for_each(|_| assert!(stage.send()));
+    stage.book.wait_for_reports(80);
+    assert_eq!(stage.book.counts().0, before + 20);
+}
+
+#[test]
+fn a_cluster_that_lets_no_producer_in_gets_a_new_one_only_now_and_then_and_is_used_once_it_does() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::from_millis(300));
+    stage.send();
+    stage.book.wait_for_reports(1);
+    let began = Instant::now();
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 3];
+    stage.mock.request_errors(RDKafkaApiKey::InitProducerId, &refusals);
+    stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+    stage.send();
+    stage.book.wait_for_recreations(4);
+    assert!(began.elapsed() >= Duration::from_millis(900), "four producers within {:?}", began.elapsed());
+    assert!(stage.send());
+    stage.book.wait_for_reports(3);
+    assert_eq!(stage.book.counts(), (2, 1, 0));
+}
+
+#[test]
+fn a_worn_out_epoch_brings_a_new_producer_and_fails_nothing() {
+    let mut stage = Stage::new(0, Duration::from_secs(60));
+    // Each such refusal costs an epoch. It comes alone, and is refused again.
+    stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD; 2]);
+    stage.send();
+    stage.book.wait_for_reports(1);
+    stage.mock.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+    while stage.book.pages.lock().recreated == 0 {
+        assert!(stage.send());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    (0..20).for_each(|_| assert!(stage.send()));
+    stage.book.wait_for_reports(stage.sent);
+    assert_eq!(stage.book.counts(), (stage.sent - 1, 0, 1));
+    assert_eq!(stage.producer.flush(PATIENCE), 0);
+}
+
+#[test]
+fn flush_waits_for_and_counts_what_travels_alone() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD]);
+    // The second request, which is that of the record alone, is answered late.
+    let hold = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    stage.refuse(&[hold; 200]);
+    stage.send();
+    assert_eq!(stage.producer.flush(Duration::from_millis(700)), 1);
+    stage.mock.clear_request_errors(RDKafkaApiKey::Produce);
+    assert_eq!(stage.producer.flush(PATIENCE), 0);
+    assert_eq!(stage.book.counts(), (1, 0, 0));
+}
+
+#[test]
+fn what_is_with_the_producer_at_its_end_has_failed() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    stage.mock.broker_down(1).unwrap();
+    (0..10).for_each(|_| assert!(stage.send()));
+    assert_eq!(stage.producer.flush(Duration::from_millis(100)), 10);
+    let Stage { producer, book, mock: _mock, .. } = stage;
+    drop(producer);
+    assert_eq!(book.counts(), (0, 10, 0));
+}
+
+#[test]
+fn an_end_while_old_producers_are_waited_for_leaves_no_record_without_a_report() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    stage.send();
+    stage.book.wait_for_reports(1);
+    stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+    (0..200).for_each(|_| {
+        stage.send();
+    });
+    let Stage { producer, book, sent, mock: _mock, .. } = stage;
+    drop(producer);
+    book.wait_for_reports(sent);
+    book.counts();
+}
