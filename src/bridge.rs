@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::keys::{KeyRing, KeyStore};
-use crate::outbox::dispatch::Dispatcher;
+use crate::outbox::dispatch::{Dispatcher, Source};
 use crate::prepare::policy::Policy;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Metrics;
@@ -34,6 +34,8 @@ pub struct Application {
     pub keys: Arc<KeyStore>,
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
+    /// What its events need on their way.
+    pub source: Arc<Source>,
 }
 
 /// The applications by name, and the tasks that keep their keys fresh.
@@ -42,6 +44,12 @@ pub struct Applications {
     pub by_name: HashMap<String, Arc<Application>>,
     /// Their key stores.
     pub keys: KeyRing,
+}
+
+impl Applications {
+    fn sources(&self) -> impl Iterator<Item = Arc<Source>> {
+        self.by_name.values().map(|application| Arc::clone(&application.source))
+    }
 }
 
 /// The limits of the HTTP side.
@@ -77,6 +85,7 @@ impl Bridge {
     /// A bridge that is not ready yet.
     #[must_use]
     pub fn new(limits: Limits, metrics: Arc<Metrics>, dispatcher: Arc<Dispatcher>, applications: Applications) -> Self {
+        dispatcher.sources(applications.sources());
         Self {
             limits,
             unknown: metrics.application("unknown"),
@@ -104,6 +113,7 @@ impl Bridge {
 
     /// Puts other applications in place of those that are there.
     pub fn replace_applications(&self, applications: Applications) {
+        self.dispatcher.sources(applications.sources());
         self.applications.store(Arc::new(applications));
     }
 

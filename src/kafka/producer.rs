@@ -19,7 +19,7 @@ use super::health::Health;
 pub use super::life::Producer;
 use super::settings::Cluster;
 use super::statistics::ProducerState;
-use crate::outbox::{EventKey, Report};
+use crate::outbox::{Report, Token};
 use crate::prepare::event_type::Entity;
 use crate::prepare::record::Record;
 use crate::telemetry::application::ApplicationMetrics;
@@ -27,8 +27,8 @@ use crate::telemetry::application::ApplicationMetrics;
 /// What comes back with the report on a record.
 #[derive(Clone)]
 pub struct Ticket {
-    /// The event of which the record is a part.
-    pub key: EventKey,
+    /// The event of which the record is a part, as the outbox knows it.
+    pub token: Token,
     /// What the record is about.
     pub entity: Entity,
     /// When the record was handed over.

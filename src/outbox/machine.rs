@@ -238,6 +238,18 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.events.iter().filter(|(_, event)| event.in_flight()).count()
     }
 
+    /// How many events in memory are neither durable nor about to be found undurable: the end has to wait for them.
+    #[must_use]
+    pub fn undecided(&self) -> usize {
+        self.events.iter().filter(|(_, event)| matches!(event.disk, Disk::Absent | Disk::Writing)).count()
+    }
+
+    /// Whether the broker is there, as far as is known.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// How many deliveries wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -9,14 +9,17 @@
 //! 4. Each delivery is answered once, by its deadline, with one verdict for each of its events.
 //! 5. A journal entry goes only after its event's confirmation, and nothing waits for ever.
 
+mod batch;
 mod delivery;
 pub mod dispatch;
+mod drive;
 mod event;
 mod hash;
 mod identity;
 mod lanes;
 pub mod machine;
 mod memory;
+mod package;
 mod progress;
 mod storage;
 pub mod verdict;

@@ -88,7 +88,7 @@ async fn take(
     }
     application.metrics.last_event.set(seconds(now()));
     let delivered =
-        bridge.dispatcher.deliver(prepared.items, &application.policy, &application.metrics, deadline).await;
+        bridge.dispatcher.deliver(prepared.items, &application.source, deadline).await;
     delivered.map(Answer).map_err(|_| Refusal::Overloaded)
 }
 

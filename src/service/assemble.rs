@@ -8,10 +8,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
+use crate::journal::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
 use crate::kafka::watch::Watch;
 use crate::keys::{KeyObserver, KeyRing, Proxy, RefreshResult, Settings, Source, Timing};
+use crate::outbox::dispatch::{Dispatcher, Source as EventSource};
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
 use crate::server::{Certificate, CertificateFault};
 use crate::telemetry::application::ApplicationMetrics;
@@ -91,12 +93,20 @@ pub(super) fn applications(
     let mut by_name = HashMap::new();
     for application in &config.applications {
         let Some(store) = keys.get(&application.name) else { continue };
+        let policy = Arc::new(policy(config, application));
+        let metrics = metrics.application(&application.name);
+        let source = EventSource {
+            name: application.name.clone(),
+            policy: Some(Arc::clone(&policy)),
+            metrics: Arc::clone(&metrics),
+        };
         let made = Application {
             name: application.name.clone(),
-            policy: Arc::new(policy(config, application)),
+            policy,
             networks: application.allowed_networks.clone(),
             keys: Arc::clone(store),
-            metrics: metrics.application(&application.name),
+            metrics,
+            source: Arc::new(source),
         };
         by_name.insert(application.name.clone(), Arc::new(made));
     }
@@ -111,9 +121,16 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Watches whether the cluster takes records for the topics.
-pub(super) fn watch(cluster: &Cluster, config: &Config, metrics: &Arc<Metrics>) -> Result<Watch, String> {
+/// Watches whether the cluster takes records for the topics, and tells the outbox.
+pub(super) fn watch(
+    cluster: &Cluster,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    dispatcher: &Arc<Dispatcher>,
+) -> Result<Watch, String> {
     let metrics = Arc::clone(metrics);
+    // Weak, because the watch must not keep alive what it watches for.
+    let dispatcher = Arc::downgrade(dispatcher);
     let topics = Plan::of(config).topics.into_iter().map(|wanted| wanted.name).collect();
     Watch::start(cluster, topics, move |available| {
         metrics.kafka.available.set(i64::from(available));
@@ -122,8 +139,11 @@ pub(super) fn watch(cluster: &Cluster, config: &Config, metrics: &Arc<Metrics>) 
         } else {
             tracing::error!(
                 code = "kafka_away",
-                "Kafka takes no records: no broker answers, or no partition has a leader; events are kept and asked for again"
+                "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
             );
+        }
+        if let Some(dispatcher) = dispatcher.upgrade() {
+            dispatcher.connected(available);
         }
     })
 }
@@ -166,6 +186,16 @@ pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Erro
         problem: format!("{address} cannot be listened on ({})", error.kind()),
         remedy: "end the process that holds the address, or choose another address or port".to_owned(),
     }
+}
+
+/// Opens the journal, with what it has kept over the restart.
+pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
+    let opened = Store::open(&config.journal.directory, &config.journal.keys, config.journal.max_size);
+    opened.map_err(|fault| Fault {
+        key: "journal.directory".to_owned(),
+        problem: fault.to_string(),
+        remedy: fault.remedy(),
+    })
 }
 
 /// Makes the journal's directory, where the key sets are kept as well.

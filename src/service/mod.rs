@@ -25,6 +25,9 @@ use crate::telemetry::metrics::Metrics;
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
 const WARM_UP: Duration = Duration::from_secs(10);
 
+/// How long the last answers may take once nothing is waited for any longer.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Why the service does not start.
 pub enum StartFault {
     /// The configuration is wrong, or does not fit this machine.
@@ -75,12 +78,14 @@ impl Service {
         let admin_listen = admin.local_addr().map_err(failed)?;
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = assemble::cluster(&config);
-        let dispatcher = Dispatcher::start(&cluster, config.server.max_in_flight_events, Arc::clone(&metrics))
+        let opened = assemble::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let dispatcher = Dispatcher::start(&cluster, config.server.max_in_flight_events, opened, Arc::clone(&metrics))
             .map_err(|fault| StartFault::Configuration(vec![assemble::kafka_fault(&fault.to_string())]))?;
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        let watch = assemble::watch(&cluster, &config, &metrics).map_err(StartFault::Failed)?;
+        let watch =
+            assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
@@ -192,21 +197,29 @@ impl Service {
             callbacks.stop().await;
         };
         let mut until = began + limit;
+        tokio::pin!(orderly);
         tokio::select! {
-            ended = timeout(limit, orderly) => {
+            ended = timeout(limit, &mut orderly) => {
                 if ended.is_err() {
                     tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
                 }
             }
-            () = told_again(&mut orders) => until = Instant::now(),
+            () = told_again(&mut orders) => {
+                until = Instant::now();
+                // What waits for Kafka is written and answered at once.
+                self.bridge.dispatcher.hurry();
+                let _ = timeout(LAST_ANSWERS, &mut orderly).await;
+            }
         }
         let dispatcher = &self.bridge.dispatcher;
-        let left = tokio::select! {
-            left = flushed(dispatcher, until) => left,
-            () = told_again(&mut orders) => flushed(dispatcher, Instant::now()).await,
-        };
+        tokio::select! {
+            () = flushed(dispatcher, until) => {}
+            () = told_again(&mut orders) => {}
+        }
+        let closing = Arc::clone(dispatcher);
+        let left = tokio::task::spawn_blocking(move || closing.close()).await.unwrap_or_default();
         if left > 0 {
-            tracing::error!(code = "not_confirmed", records = left, "records were not confirmed; IDaaS was told so");
+            tracing::error!(code = "not_kept", events = left, "events were neither confirmed nor journaled; IDaaS was told so");
         }
         self.admin.stop(true).await;
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
@@ -214,15 +227,14 @@ impl Service {
     }
 }
 
-/// Empties the producer, for a tenth of a second at least. Says how many records are left in it.
-async fn flushed(dispatcher: &Arc<Dispatcher>, until: Instant) -> usize {
+/// Waits for what the producer holds; not for a broker that is away.
+async fn flushed(dispatcher: &Arc<Dispatcher>, until: Instant) {
     loop {
         let dispatcher = Arc::clone(dispatcher);
         // In slices, because a flush that has begun cannot be told to hurry.
-        let flush = move || dispatcher.producer().flush(Duration::from_millis(100));
-        let left = tokio::task::spawn_blocking(flush).await.unwrap_or_default();
-        if left == 0 || Instant::now() >= until {
-            return left;
+        let flush = move || dispatcher.flush(Duration::from_millis(100)) == 0 || !dispatcher.is_connected();
+        if tokio::task::spawn_blocking(flush).await.unwrap_or(true) || Instant::now() >= until {
+            return;
         }
     }
 }
@@ -264,7 +276,7 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
 fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
-        let known = tokio::task::spawn_blocking(move || warming.dispatcher.producer().warm_up(WARM_UP)).await;
+        let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
         let answers = matches!(known, Ok(Some(_)));
         if !answers {
             tracing::warn!(code = "not_warm", "Kafka did not answer at the start; going on without");

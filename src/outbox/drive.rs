@@ -1,0 +1,215 @@
+//! Does what the machine says, and tells it what has come of it: the producer's reports, the journal's, the clock's.
+//!
+//! Called on librdkafka's, the journal's and the runtime's threads alike; must never wait for any of them, and never
+//! hold the machine's lock while it does something.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::event::Token;
+use super::machine::{Command, Limits, Outbox};
+use super::package::{Package, Source};
+use super::verdict::Verdict;
+use super::{Finished, Millis, Report, Seq};
+use crate::journal::{Entry, Journal, JournalEvents, JournalRefusal};
+use crate::kafka::producer::{Position, Producer, Reports, Ticket};
+use crate::kafka::statistics::ProducerState;
+use crate::telemetry::metrics::Metrics;
+
+pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
+type Machine = Outbox<Package, Waiter>;
+
+/// The machine, and what it moves.
+pub(super) struct Shared {
+    pub(super) outbox: Mutex<Machine>,
+    /// `None` before the start and after the end.
+    pub(super) producer: ArcSwapOption<Producer>,
+    pub(super) journal: ArcSwapOption<Journal>,
+    /// The configured applications.
+    pub(super) sources: ArcSwap<HashMap<String, Arc<Source>>>,
+    /// What is being read back.
+    loading: Mutex<HashMap<Seq, Token>>,
+    pub(super) metrics: Arc<Metrics>,
+    started: Instant,
+}
+
+/// What goes to the journal together.
+#[derive(Default)]
+struct Paperwork {
+    write: Vec<Entry>,
+    forget: Vec<Seq>,
+    read: Vec<Seq>,
+}
+
+impl Shared {
+    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self {
+            outbox: Mutex::new(Outbox::new(limits)),
+            producer: ArcSwapOption::empty(),
+            journal: ArcSwapOption::empty(),
+            sources: ArcSwap::default(),
+            loading: Mutex::default(),
+            metrics,
+            started: Instant::now(),
+        }
+    }
+
+    /// The machine's time.
+    pub(super) fn now(&self) -> Millis {
+        Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
+    }
+
+    /// One input to the machine, and all that follows from it.
+    pub(super) fn step<T>(&self, input: impl FnOnce(&mut Machine, Millis) -> T) -> T {
+        let now = self.now();
+        let (result, commands) = {
+            let mut outbox = self.outbox.lock();
+            (input(&mut outbox, now), outbox.commands())
+        };
+        self.execute(commands);
+        result
+    }
+
+    /// Does what the machine says.
+    pub(super) fn execute(&self, mut commands: Vec<Command<Package, Waiter>>) {
+        while !commands.is_empty() {
+            let mut paperwork = Paperwork::default();
+            let mut failed = Vec::new();
+            for command in commands {
+                match command {
+                    Command::Produce(token, package) => self.produce(token, &package, &mut failed),
+                    Command::Write(token, package) => paperwork.write.push(package.entry(token.seq)),
+                    Command::Forget(seq) => paperwork.forget.push(seq),
+                    Command::Load(token) => {
+                        self.loading.lock().insert(token.seq, token);
+                        paperwork.read.push(token.seq);
+                    }
+                    Command::Answer(finished) => wake(finished),
+                }
+            }
+            self.file(paperwork);
+            if failed.is_empty() {
+                return;
+            }
+            let now = self.now();
+            let mut outbox = self.outbox.lock();
+            failed.into_iter().for_each(|(token, report)| outbox.report(token, report, now));
+            commands = outbox.commands();
+        }
+    }
+
+    fn file(&self, Paperwork { write, forget, read }: Paperwork) {
+        if write.is_empty() && forget.is_empty() && read.is_empty() {
+            return;
+        }
+        let journal = self.journal.load();
+        let Some(journal) = &*journal else { return };
+        if !write.is_empty() {
+            journal.write(write);
+        }
+        if !forget.is_empty() {
+            journal.forget(forget);
+        }
+        if !read.is_empty() {
+            journal.read(read);
+        }
+    }
+
+    fn produce(&self, token: Token, package: &Package, failed: &mut Vec<(Token, Report)>) {
+        let producer = self.producer.load();
+        let handed_over = Instant::now();
+        for record in package.parts() {
+            let ticket = Ticket {
+                token,
+                entity: record.entity,
+                handed_over,
+                event_time: package.event_time,
+                event_id: tracing::enabled!(target: "event", tracing::Level::DEBUG).then(|| package.id.text().into()),
+                application: Arc::clone(&package.source.metrics),
+            };
+            let sent = producer.as_ref().map_or(Err(Report::Failed), |producer| producer.send(record, ticket));
+            failed.extend(sent.err().map(|report| (token, report)));
+        }
+    }
+
+    fn confirmed(&self, ticket: &Ticket, topic: &str, position: Position) {
+        let took = ticket.handed_over.elapsed();
+        ticket.application.published(ticket.entity);
+        self.metrics.publish_duration(ticket.entity).observe(took.as_secs_f64());
+        if let Some(event_time) = ticket.event_time {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let age = now - event_time as f64 / 1000.0;
+            self.metrics.event_age(ticket.entity).observe(age.max(0.0));
+        }
+        if let Some(event_id) = &ticket.event_id {
+            let Position { partition, offset } = position;
+            let milliseconds = took.as_secs_f64() * 1000.0;
+            tracing::debug!(target: "event", event_id = &**event_id, topic, partition, offset, milliseconds, "published");
+        }
+    }
+
+    /// The application of that name; where it is configured no more, as much as its events need.
+    fn source(&self, name: &str) -> Arc<Source> {
+        self.sources.load().get(name).cloned().unwrap_or_else(|| {
+            let metrics = self.metrics.application(name);
+            Arc::new(Source { name: name.to_owned(), policy: None, metrics })
+        })
+    }
+}
+
+impl Reports for Shared {
+    fn report(&self, ticket: Ticket, topic: &str, report: Report, position: Option<Position>) {
+        if let Some(position) = position {
+            self.confirmed(&ticket, topic, position);
+        }
+        self.step(|outbox, now| outbox.report(ticket.token, report, now));
+    }
+
+    fn state(&self, state: ProducerState) {
+        self.metrics.kafka.show(&state);
+    }
+
+    fn recreated(&self) {
+        self.metrics.kafka.producer_recreated.inc();
+    }
+}
+
+impl JournalEvents for Shared {
+    fn written(&self, entries: Vec<Seq>) {
+        self.step(|outbox, _| outbox.written(entries));
+    }
+
+    fn refused(&self, entries: Vec<Seq>, refusal: JournalRefusal) {
+        self.metrics.journal.refused(refusal, entries.len());
+        self.step(|outbox, _| outbox.refused(entries));
+    }
+
+    fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
+        let read: Vec<_> = {
+            let mut loading = self.loading.lock();
+            let tokens = entries.into_iter().map(|(seq, entry)| (loading.remove(&seq), entry));
+            tokens.filter_map(|(token, entry)| Some((token?, entry))).collect()
+        };
+        let packages: Vec<_> = read
+            .into_iter()
+            .map(|(token, entry)| {
+                let source = entry.as_ref().map(|entry| self.source(&entry.application));
+                (token, entry.zip(source).map(|(entry, source)| Package::of(entry, source)))
+            })
+            .collect();
+        self.metrics.journal.replayed(packages.iter().filter(|(_, package)| package.is_some()).count());
+        self.step(|outbox, now| {
+            packages.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
+        });
+    }
+}
+
+fn wake(Finished { waiter, verdicts }: Finished<Waiter>) {
+    // Whoever waited may have hung up.
+    let _ = waiter.send(verdicts);
+}
