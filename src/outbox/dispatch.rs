@@ -170,10 +170,10 @@ impl Dispatcher {
     pub fn close(&self) -> usize {
         self.hurry();
         let until = std::time::Instant::now() + LAST_WRITES;
-        while self.shared.outbox.lock().undecided() > 0 && std::time::Instant::now() < until {
+        while self.shared.outbox.lock().exposed().1 > 0 && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let left = self.shared.outbox.lock().undecided();
+        let (left, _) = self.shared.outbox.lock().exposed();
         drop(self.shared.producer.swap(None));
         if let Some(journal) = self.shared.journal.swap(None) {
             journal.close();

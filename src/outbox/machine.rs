@@ -238,10 +238,12 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.events.iter().filter(|(_, event)| event.in_flight()).count()
     }
 
-    /// How many events in memory are neither durable nor about to be found undurable: the end has to wait for them.
+    /// How many events the end of the process would take along: those that the journal has not, and how many of them are
+    /// being written.
     #[must_use]
-    pub fn undecided(&self) -> usize {
-        self.events.iter().filter(|(_, event)| matches!(event.disk, Disk::Absent | Disk::Writing)).count()
+    pub fn exposed(&self) -> (usize, usize) {
+        let exposed = self.events.iter().filter(|(_, event)| event.disk != Disk::Durable).count();
+        (exposed, self.writing.len())
     }
 
     /// Whether the broker is there, as far as is known.
