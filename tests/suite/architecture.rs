@@ -138,7 +138,9 @@ fn each_foreign_library_is_met_in_one_place() {
     // The service holds the handle of the admin server.
     only_in(&["src/server/", "src/service/mod.rs"], &["actix_web"]);
     only_in(&["src/jose/jws.rs"], &["josekit"]);
-    only_in(&["src/jose/jwe.rs"], &["aes_gcm"]);
+    only_in(&["src/jose/jwe.rs", "src/jose/seal.rs"], &["aes_gcm"]);
+    // The store and its parts.
+    only_in(&["src/journal/store"], &["redb"]);
     only_in(&["src/keys/fetch.rs", "src/simulate/"], &["reqwest"]);
     only_in(&["src/telemetry/"], &["prometheus"]);
 }

@@ -4,6 +4,7 @@
 
 mod dead_letter;
 mod event_id;
+mod evidence;
 mod group;
 mod organizational_unit;
 mod user;
@@ -27,6 +28,7 @@ use crate::refusal::Refusal;
 
 pub use dead_letter::Reason;
 pub use event_id::EventId;
+pub use evidence::{Evidence, Kept};
 
 /// What `prepare` is told about the moment and the request.
 #[derive(Debug, Clone, Copy)]
@@ -75,15 +77,6 @@ pub enum Plan {
     },
 }
 
-/// An event as sent, kept by reference until its record is confirmed.
-#[derive(Clone)]
-pub struct Evidence {
-    context: Arc<Context>,
-    events: Arc<Events>,
-    position: usize,
-    received_at: i64,
-}
-
 /// Makes an item of each event, in their order.
 ///
 /// # Errors
@@ -94,12 +87,7 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
     let context = &callback.context;
     let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
     let items = events.into_iter().enumerate().map(|(position, event)| {
-        let evidence = Evidence {
-            context: Arc::clone(context),
-            events: Arc::clone(&callback.events),
-            position,
-            received_at: moment.received_at,
-        };
+        let evidence = Evidence::new(Arc::clone(context), Arc::clone(&callback.events), position, moment.received_at);
         maker.item(Event::of(event), evidence)
     });
     Ok(items.collect())
