@@ -263,5 +263,5 @@ fn ids(set: &KeySet) -> String {
 }
 
 #[cfg(test)]
-#[path = "refresh_tests.rs"]
+#[path = "tests/refresh.rs"]
 mod tests;

@@ -57,7 +57,7 @@ fn without_texts(text: &str) -> String {
 
 /// Files that are compiled for tests only.
 fn is_test(name: &str) -> bool {
-    name.contains("/tests/") || name.ends_with("_tests.rs") || name.ends_with("/test_bridge.rs")
+    name.contains("/tests/") || name.ends_with("/test_bridge.rs")
 }
 
 /// Whether a word stands in the code, not only a part of one.
