@@ -343,9 +343,13 @@ impl TestBridge {
         }
     }
 
-    /// Ends the bridge, so that nothing can be on its way, and fails where anything was published.
-    pub(crate) fn ends_without_a_record(mut self) {
-        self.end();
+    /// Fails where anything was published, or is still on its way: no callback is worked on, the outbox holds no event
+    /// (it keeps each until the broker's report on its last record), none was ever confirmed, and no topic has a record.
+    pub(crate) fn has_published_nothing(&self) {
+        for busy in ["callbacks_in_flight", "events_in_flight"] {
+            self.wait_metric(busy, &[], 0.0);
+        }
+        assert_eq!(self.metric("events_published_total", &[]), 0.0);
         let records = self.records();
         assert!(records.is_empty(), "{} records were published: {records:?}", records.len());
     }

@@ -90,7 +90,7 @@ fn no_events_are_four_empty_lists() {
     let none = bridge.post(bridge.callback().body().unwrap());
     let expected = json!({"successEvents": [], "skippedEvents": [], "failedEvents": [], "retriedEvents": []});
     assert_eq!(none.json(), expected);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
