@@ -135,8 +135,7 @@ fn what_makes_records_of_bodies_is_pure() {
 #[test]
 fn each_foreign_library_is_met_in_one_place() {
     only_in(&["src/kafka/"], &["rdkafka"]);
-    // The service holds the handle of the admin server.
-    only_in(&["src/server/", "src/service/mod.rs"], &["actix_web"]);
+    only_in(&["src/server/"], &["actix_web"]);
     only_in(&["src/jose/jws.rs"], &["josekit"]);
     only_in(&["src/jose/jwe.rs"], &["aes_gcm"]);
     only_in(&["src/keys/fetch.rs", "src/simulate/"], &["reqwest"]);

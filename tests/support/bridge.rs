@@ -306,14 +306,25 @@ impl TestBridge {
         self.reload_as_it_is()
     }
 
-    /// Orders a reload of whatever the file says now.
-    pub(crate) fn reload_as_it_is(&mut self) -> bool {
-        let count = |result| self.caller.metric("config_reloads_total", &[("result", result)]);
-        let (taken, refused) = (count("ok"), count("failed"));
+    /// Changes the configuration and orders a reload, and does not wait for it.
+    pub(crate) fn order_reload(&mut self, change: impl FnOnce(&mut Setup)) {
+        change(&mut self.setup);
+        self.setup.write(&self.path, &self.bootstrap_servers);
+        self.order_reload_as_it_is();
+    }
+
+    fn order_reload_as_it_is(&self) {
         match &self.running {
             Running::Inside { orders, .. } => orders.send(Order::Reload).unwrap(),
             Running::Program(program) => program.signal("HUP"),
         }
+    }
+
+    /// Orders a reload of whatever the file says now.
+    pub(crate) fn reload_as_it_is(&mut self) -> bool {
+        let count = |result| self.caller.metric("config_reloads_total", &[("result", result)]);
+        let (taken, refused) = (count("ok"), count("failed"));
+        self.order_reload_as_it_is();
         retry(|| match (count("ok") - taken, count("failed") - refused) {
             (0.0, 0.0) => Err("no reload is done".to_owned()),
             (taken, _) => Ok(taken > 0.0),

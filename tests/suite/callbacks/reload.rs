@@ -1,5 +1,6 @@
 //! A changed configuration, taken over by SIGHUP while callbacks come.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,6 +52,22 @@ fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
     assert!(bridge.reload(|setup| setup.applications[0].lines = vec![elsewhere]));
     assert_eq!(new.post(body(&new)).json()["error"], "address_not_allowed");
     assert_eq!(bridge.records().len(), 1);
+}
+
+#[test]
+fn an_end_is_heard_while_a_reload_waits_for_keys() {
+    let mut bridge = Setup::new().spawn();
+    // Connects, and says nothing.
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let jwks = format!("\"http://{}/jwks\"", endpoint.local_addr().unwrap());
+    let partners = TestApplication { jwks: Some(jwks), ..TestApplication::named("partners") };
+    bridge.order_reload(|setup| setup.applications.push(partners));
+    let _connection = endpoint.accept().unwrap();
+    assert_success(&bridge.send(&users(1)));
+    assert!(bridge.end());
+    // The fetch would have ended by its time-out before that.
+    let log = bridge.program().log();
+    assert!(!log.contains("keys not refreshed") && !log.contains("configuration reloaded"), "{log}");
 }
 
 #[test]
