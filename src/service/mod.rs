@@ -154,6 +154,10 @@ impl Service {
     /// Takes a changed configuration over, or leaves everything as it is.
     async fn reload(&mut self) {
         let result = self.reloaded().await;
+        // Those of the configuration that counts now, new or old.
+        let applications = self.config.applications.iter();
+        let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
+        self.bridge.metrics.keep_only(&kept.collect());
         let label = if result.is_ok() { "ok" } else { "failed" };
         self.bridge.metrics.config_reloads.with_label_values(&[label]).inc();
         match result {
