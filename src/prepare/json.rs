@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The members of a JSON object in their order, values unread. Names can occur twice, as they can on the wire.
@@ -74,11 +75,45 @@ impl<'de> Deserialize<'de> for Element<'de> {
     }
 }
 
-/// The elements of a JSON array. `None` where the value is no array.
-pub(crate) fn objects(json: &str) -> Option<Vec<Element<'_>>> {
+/// The elements of a JSON array, of which there may be `most`. `None` where the value is no array, or has more: found
+/// out before they take any room.
+pub(crate) fn objects(json: &str, most: usize) -> Option<Vec<Element<'_>>> {
     // One pass where all are objects, as they should be; two where one is not.
-    let objects = serde_json::from_str::<Vec<Element<'_>>>(json).ok();
-    objects.or_else(|| Some(elements(json)?.into_iter().map(|raw| Element(Members::parse(raw.get()))).collect()))
+    list(json, most).or_else(|| {
+        Some(list(json, most)?.into_iter().map(|raw: &RawValue| Element(Members::parse(raw.get()))).collect())
+    })
+}
+
+/// Reads a JSON array of at most `most` elements.
+fn list<'de, T: Deserialize<'de>>(json: &'de str, most: usize) -> Option<Vec<T>> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let list = deserializer.deserialize_seq(ListVisitor { most, element: PhantomData }).ok()?;
+    deserializer.end().ok()?;
+    Some(list)
+}
+
+struct ListVisitor<T> {
+    most: usize,
+    element: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {} elements", self.most)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            if list.len() == self.most {
+                return Err(A::Error::invalid_length(self.most + 1, &self));
+            }
+            list.push(element);
+        }
+        Ok(list)
+    }
 }
 
 /// The content of a JSON string; what is no Unicode in it becomes U+FFFD. `None` where the value is no string.
@@ -193,6 +228,18 @@ mod tests {
         ] {
             let expected: String = serde_json::from_str(json).unwrap();
             assert_eq!(text(raw(json)).unwrap(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_no_more_elements_than_it_may() {
+        let count = |json, most| objects(json, most).map(|elements| elements.len());
+        for json in ["[{},{}]", "[0,{}]", " [ 0 , [] ] "] {
+            assert_eq!((count(json, 2), count(json, 1)), (Some(2), None), "{json}");
+        }
+        assert_eq!(count("[]", 0), Some(0));
+        for none in ["{}", "[{}", "[{}] x", "null", ""] {
+            assert_eq!(count(none, 9), None, "{none}");
         }
     }
 

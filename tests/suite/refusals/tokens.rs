@@ -221,6 +221,29 @@ fn what_is_opened_must_be_a_list_of_events() {
 }
 
 #[test]
+fn millions_of_nothings_are_no_list_of_events_and_take_no_room() {
+    let mut bridge = Setup::new().spawn();
+    assert_eq!(bridge.post(honest(&bridge)).status, 200);
+    let before = bridge.program().peak_memory();
+    let of = |element: &str, count: usize| {
+        let payload = format!("{{\"eventData\":[{}{element}]}}", format!("{element},").repeat(count));
+        let body = bridge.callback().raw_payload(payload).body().unwrap();
+        assert!(body.len() <= 8 << 20, "{}", body.len());
+        bridge.post(body)
+    };
+    // All that the largest body can hold.
+    for (element, count) in [("0", 2_200_000), ("{}", 1_500_000), ("[]", 1_500_000)] {
+        assert_refused(&of(element, count), Refusal::Unreadable);
+    }
+    // As many as there can be: each a dead letter, and there is no room for all of them at once.
+    let padded = of(&format!("0{}", " ".repeat(63)), 70_000);
+    assert_refused(&padded, Refusal::Overloaded);
+    // Three kilobytes an element of the last, and nothing for the others.
+    let grown = bridge.program().peak_memory() - before;
+    assert!(grown < 400 << 20, "{} MiB", grown >> 20);
+}
+
+#[test]
 fn clocks_may_differ_by_a_minute_and_not_more() {
     let bridge = Setup::new().start();
     let now = idaas_bridge::simulate::sender::now_ms() / 1000;
