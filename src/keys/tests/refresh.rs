@@ -208,6 +208,19 @@ async fn a_demand_by_the_operator_waits_for_no_cool_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_demand_during_a_fetch_is_met_by_the_next_one() {
+    let endpoint = Endpoint::new(old());
+    *endpoint.takes.lock() = Duration::from_secs(2);
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().refreshed().await;
+    pass(1).await;
+    refresher.store().refresh_now();
+    refresher.store().refreshed().await;
+    assert_eq!(endpoint.times(), [0, 2]);
+    assert_eq!(endpoint.asked.lock()[1].elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_the_refresher_ends_the_fetching_and_leaves_the_keys() {
     let endpoint = Endpoint::new(old());
     let (refresher, _) = begin(&endpoint);
