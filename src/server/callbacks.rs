@@ -86,7 +86,7 @@ async fn take(
     if let Some(position) = prepared.decryption_key {
         application.metrics.decrypted(position);
     }
-    application.metrics.last_event.set(seconds(now()));
+    application.metrics.authentic(seconds(now()));
     let delivered =
         bridge.dispatcher.deliver(prepared.items, &application.source, deadline).await;
     delivered.map(Answer).map_err(|_| Refusal::Overloaded)
