@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
-use crate::journal::{Opened, Store};
+use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
 use crate::kafka::watch::Watch;

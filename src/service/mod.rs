@@ -18,7 +18,7 @@ pub use self::orders::{Order, Orders, signals};
 use crate::bridge::Bridge;
 use crate::config::{Config, Fault};
 use crate::kafka::watch::Watch;
-use crate::outbox::dispatch::Dispatcher;
+use crate::outbox::dispatch::{self, Dispatcher};
 use crate::server::{Admin, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
@@ -68,7 +68,12 @@ impl Service {
         let cluster = assemble::cluster(&config);
         let opened = assemble::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let dispatcher = Dispatcher::start(&cluster, config.server.max_in_flight_events, opened, Arc::clone(&metrics))
-            .map_err(|fault| StartFault::Configuration(vec![assemble::kafka_fault(&fault.to_string())]))?;
+            .map_err(|fault| match fault {
+                dispatch::StartFault::Journal(error) => failed(error),
+                dispatch::StartFault::Producer(fault) => {
+                    StartFault::Configuration(vec![assemble::kafka_fault(&fault.to_string())])
+                }
+            })?;
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));

@@ -12,6 +12,7 @@ use prometheus::{
 };
 
 use super::application::{ApplicationFamilies, ApplicationMetrics};
+use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
 use crate::prepare::event_type::Entity;
 
@@ -48,6 +49,8 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     /// The cluster and the producer.
     pub kafka: KafkaMetrics,
+    /// The journal and the quarantine.
+    pub journal: JournalMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
@@ -98,6 +101,7 @@ impl Metrics {
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
             kafka: KafkaMetrics::new(&registry)?,
+            journal: JournalMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",
