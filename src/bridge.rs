@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -154,6 +154,10 @@ impl Bridge {
         self.metrics.ready.set(flag(self.is_ready()));
         self.metrics.draining.set(flag(self.is_draining()));
         self.metrics.events_in_flight.set(i64::try_from(self.dispatcher.in_flight()).unwrap_or(i64::MAX));
+        if let Some(journal) = self.dispatcher.journal() {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        }
         let applications = self.applications.load();
         self.metrics.text(applications.by_name.values().map(|application| ApplicationState {
             name: &application.name,

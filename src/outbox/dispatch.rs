@@ -16,8 +16,8 @@ use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
 use super::{DeliveryId, EventKey, Millis};
-use crate::journal::Journal;
 use crate::journal::store::Opened;
+use crate::journal::{Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::prepare::Item;
@@ -148,6 +148,12 @@ impl Dispatcher {
     #[must_use]
     pub fn journal(&self) -> Option<Arc<Journal>> {
         self.shared.journal.load_full()
+    }
+
+    /// Keeps a callback until somebody can read it. Says whether it is durable.
+    pub async fn quarantine(&self, callback: Quarantined) -> bool {
+        let Some(journal) = self.journal() else { return false };
+        matches!(journal.quarantine(callback).await, Ok(Ok(_)))
     }
 
     /// Opens the producer's connections. Says which topics there are; `None` where the cluster does not answer in time.

@@ -4,6 +4,8 @@
 
 pub(crate) mod assemble;
 mod orders;
+mod recollection;
+mod reopening;
 mod topics;
 
 use std::net::{SocketAddr, TcpListener};
@@ -47,6 +49,7 @@ pub struct Service {
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
+    recollection: Arc<recollection::Recollection>,
     _watch: Watch,
 }
 
@@ -77,13 +80,13 @@ impl Service {
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        let watch =
-            assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher).map_err(StartFault::Failed)?;
+        let watch = assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
         let admin = serve_admin(admin, Arc::clone(&bridge)).map_err(failed)?;
-        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()));
+        let recollection = recollection::Recollection::new(&config);
+        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %listen,
@@ -102,6 +105,7 @@ impl Service {
             key_settings,
             listen,
             admin_listen,
+            recollection,
             _watch: watch,
         })
     }
@@ -197,6 +201,8 @@ impl Service {
             certificate.reload(&tls.certificate, &tls.key).map_err(|fault| vec![assemble::tls_fault(&fault)])?;
         }
         self.bridge.replace_applications(applications);
+        self.recollection.rescope(&config);
+        tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
         self.config = config;
@@ -237,10 +243,18 @@ impl Service {
             () = flushed(dispatcher, until) => {}
             () = told_again(&mut orders) => {}
         }
-        let closing = Arc::clone(dispatcher);
-        let left = tokio::task::spawn_blocking(move || closing.close()).await.unwrap_or_default();
+        let (closing, recollection) = (Arc::clone(dispatcher), self.recollection);
+        let close = move || {
+            recollection.end();
+            closing.close()
+        };
+        let left = tokio::task::spawn_blocking(close).await.unwrap_or_default();
         if left > 0 {
-            tracing::error!(code = "not_kept", events = left, "events were neither confirmed nor journaled; IDaaS was told so");
+            tracing::error!(
+                code = "not_kept",
+                events = left,
+                "events were neither confirmed nor journaled; IDaaS was told so"
+            );
         }
         self.admin.stop().await;
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
@@ -265,8 +279,8 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
         .map_err(|error| StartFault::Configuration(vec![assemble::listen_fault(key, address, &error)]))
 }
 
-/// Warms the producer up in the background, and sees to the topics.
-fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
+/// Warms the producer up in the background, learns what was published last, and sees to the topics.
+fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recollection::Recollection>) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
@@ -277,7 +291,12 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
         if answers {
             Arc::clone(&care).create().await;
         }
+        let learnt = answers && Arc::clone(&recollection).learn(&bridge).await;
         bridge.warmed_up();
+        if !learnt {
+            tokio::spawn(recollection.persist(Arc::clone(&bridge)));
+        }
+        tokio::spawn(reopening::reopen(Arc::clone(&bridge)));
         care.persist(bridge).await;
     });
 }
