@@ -112,6 +112,7 @@ struct WireEvidence<'a> {
 impl Entry {
     /// Appends the entry's form to `output`. Its [`Seq`] is no part of it, but the place where it is kept.
     pub fn encode(&self, output: &mut Vec<u8>) {
+        output.reserve(self.weight());
         let kept = self.evidence.kept();
         let wire = WireEntry {
             key: self.key.0,
@@ -127,6 +128,13 @@ impl Entry {
             evidence: WireEvidence::of(&kept),
         };
         append(VERSION, &wire, output);
+    }
+
+    /// About what it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let records = self.record.size() + self.credential.as_ref().map_or(0, Record::size);
+        // The evidence is about as large as the record that was made of it.
+        2 * records + 512
     }
 
     /// Reads an entry's form.

@@ -5,13 +5,16 @@
 
 pub mod entry;
 pub mod fault;
+pub mod handle;
 pub mod quarantine;
 pub mod row;
 pub mod store;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use entry::Entry;
 pub use fault::{JournalRefusal, OpenFault};
+pub use handle::{Answer, Journal, JournalEvents, Usage};
 pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
 pub use row::{Listed, Row};

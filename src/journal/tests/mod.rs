@@ -5,6 +5,7 @@ mod damage;
 mod entry;
 mod failure;
 mod store;
+mod writer;
 
 use std::borrow::Cow;
 use std::path::Path;
