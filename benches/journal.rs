@@ -135,7 +135,7 @@ fn store(count: u64, per_commit: usize, size: usize) {
 fn main() {
     encoding();
     store(2_000, 1, 2000);
-    store(100_000, 64, 2000);
+    store(100_000, 50, 2000);
     store(200_000, 1000, 2000);
     store(1_000_000, 5000, 2000);
 }

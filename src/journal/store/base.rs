@@ -24,6 +24,11 @@ const FORMAT: u8 = 1;
 /// What redb may keep of the file in memory, in bytes. The journal is written and read in order, so more is of no use.
 const CACHE: usize = 16 << 20;
 
+/// Up to this size a file is verified as a whole when it is opened, in bytes. That takes about two seconds; of a larger
+/// one the start cannot wait for it. Then the map of its pages is written with each commit, the index is verified row by
+/// row all the same, and each body by its seal when it is read.
+const VERIFIED: u64 = 1 << 30;
+
 /// Why the file cannot be used.
 pub(super) enum Broken {
     DiskFull,
@@ -75,13 +80,14 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// Opens the tables in a file, verified page by page: a plain open would trust what a crash did not touch.
+    /// Opens the tables in a file. Up to [`VERIFIED`] it is verified page by page.
     pub(super) fn open(file: File) -> Result<(Self, State), Broken> {
         let backend = Backend::new(file).map_err(|error| Broken::of(&error))?;
         let room = backend.room();
+        let verified = room.top() <= VERIFIED;
         let database = guarded(|| {
             let mut builder = Builder::new();
-            builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+            builder.set_cache_size(CACHE).set_check_integrity_on_open(verified);
             Ok(builder.create_with_backend(backend)?)
         })?;
         let base = Self { database, room };
@@ -138,16 +144,16 @@ impl Base {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
+            transaction.set_quick_repair(self.room.top() > VERIFIED);
             let mut after = State { commits: before.commits + 1, ..before };
             {
                 let mut table = Pair { index: transaction.open_table(INDEX)?, bodies: transaction.open_table(BODIES)? };
                 for seq in &changes.removes {
                     table.remove(*seq, &mut after.entries, &mut after.bytes)?;
                 }
-                for put in &changes.puts {
-                    table.put(put, &mut after.entries, &mut after.bytes)?;
-                    after.next = after.next.max(put.key + 1);
-                }
+                table.put_all(&changes.puts, &mut after.entries, &mut after.bytes)?;
+                let next = changes.puts.iter().map(|put| put.key + 1).max();
+                after.next = after.next.max(next.unwrap_or_default());
             }
             if !changes.keeps.is_empty() || !changes.releases.is_empty() {
                 let index = transaction.open_table(KEPT_INDEX)?;

@@ -1,6 +1,8 @@
 //! What the file holds: its tables, their rows, and what a row takes.
 
-use redb::TableDefinition;
+use std::ops::Bound;
+
+use redb::{ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 pub(super) const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
@@ -40,6 +42,14 @@ pub(super) struct Put<K> {
 }
 
 impl<K> Put<K> {
+    fn index(&self) -> &[u8] {
+        &self.index
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// What it takes in the file, in bytes.
     pub(super) fn cost(&self) -> u64 {
         cost(self.index.len()) + cost(self.body.len())
@@ -95,6 +105,28 @@ fn cost(value: usize) -> u64 {
         rows => PAGE / rows,
     };
     share as u64
+}
+
+impl Pair<'_, u64> {
+    /// Puts rows in. New ones come in order behind all that are there, and then the way to each is that to the one before.
+    pub(super) fn put_all(&mut self, puts: &[Put<u64>], count: &mut u64, bytes: &mut u64) -> Result<(), redb::Error> {
+        let last = self.index.last()?.map(|(key, _)| key.value());
+        let new = puts.first().is_some_and(|first| last.is_none_or(|last| last < first.key));
+        if !new || !puts.is_sorted_by(|one, next| one.key < next.key) {
+            return puts.iter().try_for_each(|put| self.put(put, count, bytes));
+        }
+        for (table, sealed) in [(&mut self.index, Put::index as fn(&Put<u64>) -> &[u8]), (&mut self.bodies, Put::body)]
+        {
+            let mut end = table.upper_bound_mut(Bound::<u64>::Unbounded)?;
+            for put in puts {
+                end.insert_before(put.key, sealed(put))?;
+            }
+            end.close()?;
+        }
+        *count += puts.len() as u64;
+        *bytes += puts.iter().map(Put::cost).sum::<u64>();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
