@@ -5,3 +5,4 @@
 
 pub mod jwe;
 pub mod jws;
+mod rs256;
