@@ -134,10 +134,10 @@ impl Load {
     }
 
     /// Sends nothing new, waits until each event is settled or has come as often as it does, and returns the ledger.
-    pub(crate) fn finish(mut self) -> Books {
+    pub(crate) fn finish(mut self) -> Arc<Books> {
         self.shared.ends.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().expect("the sender ends");
-        self.shared.ledger.books()
+        Arc::new(self.shared.ledger.take())
     }
 }
 

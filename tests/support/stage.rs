@@ -4,6 +4,7 @@
 mod key_endpoint;
 mod service;
 mod small_disk;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,9 +74,12 @@ impl Stage {
         if waited > Duration::from_secs(1) {
             report.remarks.push(format!("{:.0} s until all was there", waited.as_secs_f64()));
         }
+        if let Some(sample) = self.service.watch.sample() {
+            report.remarks.push(format!("{} MiB, {} open files", sample.memory / 1024, sample.open_files));
+        }
         for metric in ["journal_events", "quarantine_callbacks"] {
             if !self.becomes_empty(metric) {
-                report.complaints.push(format!("{metric} is {:?} in the end", self.service.metric(metric)));
+                report.complaints.push(format!("{metric} is {:?} in the end", self.service.watch.metric(metric)));
             }
         }
         report
@@ -85,7 +89,7 @@ impl Stage {
     fn becomes_empty(&self, metric: &str) -> bool {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(10) {
-            if self.service.metric(metric) == Some(0.0) {
+            if self.service.watch.metric(metric) == Some(0.0) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -93,7 +97,7 @@ impl Stage {
         false
     }
 
-    fn judge_books(&self, name: &str, books: &Books) -> Report {
+    fn judge_books(&self, name: &str, books: &Arc<Books>) -> Report {
         let published = Published::read(self.kafka.bootstrap_servers(), &self.topics);
         verify(name, books, &published, &self.follower.published())
     }

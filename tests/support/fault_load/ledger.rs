@@ -87,7 +87,7 @@ pub(crate) struct Ledger {
 }
 
 /// The ledger's content.
-#[derive(Default, Clone)]
+#[derive(Default)]
 pub(crate) struct Books {
     pub(crate) events: Vec<Sent>,
     pub(crate) contacts: Vec<Contact>,
@@ -130,9 +130,18 @@ impl Ledger {
         self.books.lock().answers().get(name).copied().unwrap_or_default()
     }
 
-    /// A copy of it all.
-    pub(crate) fn books(&self) -> Books {
-        self.books.lock().clone()
+    #[allow(dead_code, reason = "only the soak looks at parts of a load")]
+    /// How many deliveries have ended since there were that many, and the slowest of them.
+    pub(crate) fn since(&self, contacts: usize) -> (usize, Duration) {
+        let books = self.books.lock();
+        let ended = &books.contacts[contacts..];
+        let took = ended.iter().map(|contact| contact.ended.saturating_sub(contact.began));
+        (ended.len(), took.max().unwrap_or_default())
+    }
+
+    /// Takes it all out.
+    pub(super) fn take(&self) -> Books {
+        std::mem::take(&mut *self.books.lock())
     }
 }
 

@@ -15,6 +15,7 @@ mod order;
 mod report;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delivery::PATIENCE;
@@ -98,9 +99,9 @@ pub(crate) fn settle(books: &Books, follower: &Follower, at_most: Duration) -> D
 }
 
 /// Judges a finished load by what was read from the beginning, and beside it by what was read while things broke.
-pub(crate) fn verify(name: &str, books: &Books, published: &Published, along: &Published) -> Report {
+pub(crate) fn verify(name: &str, books: &Arc<Books>, published: &Published, along: &Published) -> Report {
     let facts = facts(books);
-    let mut report = Report::new(name, books);
+    let mut report = Report::new(name, Arc::clone(books));
     for (event, (facts, sent)) in facts.iter().zip(&books.events).enumerate() {
         let copies = published.copies.get(&sent.id).map_or(&[][..], Vec::as_slice);
         if facts.refused && facts.accepted.is_none() {

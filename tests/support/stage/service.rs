@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use idaas_bridge::simulate::material::Material;
 
-use crate::support::http::{Connection, request};
+use super::watch::Watch;
 use crate::support::real_kafka::free_ports;
 
 /// A bridge that does not come up in this time never will.
@@ -32,17 +34,17 @@ pub(crate) struct Choices {
 pub(crate) struct Service {
     pub(crate) choices: Choices,
     pub(crate) listen: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) watch: Watch,
     bootstrap_servers: String,
     jwks: String,
-    material: [std::sync::Arc<Material>; 2],
+    material: [Arc<Material>; 2],
     directory: tempfile::TempDir,
     process: Option<Child>,
 }
 
 impl Service {
     /// Writes the files of a bridge whose second key is not yet configured; starts nothing.
-    pub(crate) fn new(bootstrap_servers: &str, jwks: &str, material: [std::sync::Arc<Material>; 2]) -> Self {
+    pub(crate) fn new(bootstrap_servers: &str, jwks: &str, material: [Arc<Material>; 2]) -> Self {
         // Not the system's directory for temporary files, which may be kept in memory: a journal belongs on a disk.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let ports = free_ports(2);
@@ -54,7 +56,7 @@ impl Service {
         Self {
             choices: Choices { journal: None, largest_file: None, next_key: false },
             listen: address(ports[0]),
-            admin: address(ports[1]),
+            watch: Watch { admin: address(ports[1]), process: Arc::default() },
             bootstrap_servers: bootstrap_servers.to_owned(),
             jwks: jwks.to_owned(),
             material,
@@ -77,13 +79,16 @@ impl Service {
         command.args(["-c", &format!("{limit}exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_idaas-bridge"));
         command.args(["serve", "--config"]).arg(self.configuration());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.process = Some(command.spawn().unwrap());
-        self.until(|service| service.ask("/livez").is_some());
+        let process = command.spawn().unwrap();
+        // The shell becomes the program, and keeps its id.
+        self.watch.process.store(process.id(), Ordering::Relaxed);
+        self.process = Some(process);
+        self.until(|service| service.watch.ask("/livez").is_some());
     }
 
     /// Waits until it says that it is ready.
     pub(crate) fn until_ready(&mut self) {
-        self.until(|service| service.ask("/readyz").is_some());
+        self.until(|service| service.watch.ask("/readyz").is_some());
     }
 
     fn until(&mut self, holds: impl Fn(&Self) -> bool) {
@@ -118,30 +123,11 @@ impl Service {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.process_id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.watch.process.load(Ordering::Relaxed).to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success(), "SIG{name}");
-    }
-
-    /// The process's id. Only while it runs.
-    pub(crate) fn process_id(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id()
-    }
-
-    /// The sum of a metric's samples, whatever their labels; `None` where it does not answer.
-    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
-        let text = self.ask("/metrics")?;
-        let of = |line: &str| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let found = series.split('{').next()?.strip_prefix("idaas_bridge_")?;
-            if found == name { value.parse::<f64>().ok() } else { None }
-        };
-        Some(text.lines().filter_map(of).sum())
-    }
-
-    /// The body of a 200 of the admin listener.
-    fn ask(&self, path: &str) -> Option<String> {
-        let reply = Connection::open(self.admin).ok()?.exchange(&request("GET", path, &[], b"")).ok()?;
-        (reply.status == 200).then(|| reply.text().to_owned())
     }
 
     /// The end of what it logged in all its lives.
@@ -171,7 +157,7 @@ impl Service {
              [journal]\ndirectory = {journal:?}\nkeys = [{{ file = \"journal.key\" }}]\n\
              [[application]]\nname = {:?}\nid = {:?}\ninstance_id = {:?}\njwks = {:?}\ndecryption_keys = [{}]\n",
             self.listen,
-            self.admin,
+            self.watch.admin,
             servers.join(", "),
             super::PREFIX,
             super::PARTITIONS,

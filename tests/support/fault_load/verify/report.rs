@@ -1,6 +1,7 @@
 //! The verdict on one load: a line for people, and what is wrong with it, with the events' histories.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::fault_load::ledger::Books;
@@ -9,7 +10,6 @@ use crate::support::fault_load::ledger::Books;
 const TOLD: usize = 5;
 
 /// What was found. Lists hold positions in the ledger.
-#[derive(Clone)]
 pub(crate) struct Report {
     pub(crate) name: String,
     pub(crate) sent: usize,
@@ -37,11 +37,11 @@ pub(crate) struct Report {
     pub(crate) remarks: Vec<String>,
     /// What a scenario finds wrong beyond that.
     pub(crate) complaints: Vec<String>,
-    books: Books,
+    books: Arc<Books>,
 }
 
 impl Report {
-    pub(super) fn new(name: &str, books: &Books) -> Self {
+    pub(super) fn new(name: &str, books: Arc<Books>) -> Self {
         Self {
             name: name.to_owned(),
             sent: books.events.len(),
@@ -60,7 +60,7 @@ impl Report {
             slowest: Duration::ZERO,
             remarks: Vec::new(),
             complaints: Vec::new(),
-            books: books.clone(),
+            books,
         }
     }
 
