@@ -6,6 +6,9 @@
 //! answered or not, as IDaaS sends them. Whatever is not settled comes again on its own, as IDaaS does it: after 1, 5,
 //! 10, 10 and 10 seconds, under a new token; exactly those events that were not settled, or all of them where there was
 //! no answer with a 200.
+//!
+//! Of every third callback, what the receiver says it keeps (`not_confirmed`, `undecryptable`) does *not* come again, as
+//! after IDaaS has given up: only the receiver can bring that to Kafka.
 
 mod delivery;
 mod events;
@@ -28,10 +31,12 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use self::events::Subject;
-use self::ledger::{Books, End, Ledger};
+use self::ledger::{Books, End, Ledger, Said};
 
 /// When a delivery that was not settled comes again.
 const AGAIN: [u64; 5] = [1, 5, 10, 10, 10];
+/// Of so many callbacks, one is left to the receiver as soon as it says that it keeps it.
+const LEFT: usize = 3;
 
 /// What to send.
 #[derive(Debug, Clone)]
@@ -69,8 +74,6 @@ struct Shared {
     ledger: Ledger,
     ends: AtomicBool,
     abandoned: AtomicBool,
-    /// Whether IDaaS still sends again what it was not settled.
-    persistent: AtomicBool,
     next_id: AtomicU64,
 }
 
@@ -86,7 +89,6 @@ impl Load {
             ledger: Ledger::new(),
             ends: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
-            persistent: AtomicBool::new(true),
             next_id: AtomicU64::new(0),
         });
         let sending = Arc::clone(&shared);
@@ -105,11 +107,6 @@ impl Load {
     /// Encrypts by other keys from now on, as after an administrator's change.
     pub(crate) fn encrypt_with(&self, material: Arc<Material>) {
         *self.shared.material.lock() = material;
-    }
-
-    /// Whether deliveries that fail from now on come again.
-    pub(crate) fn persist(&self, persistent: bool) {
-        self.shared.persistent.store(persistent, Ordering::Relaxed);
     }
 
     /// Waits until that many deliveries more have ended, or a minute has passed: then nothing moves any more, which is
@@ -219,7 +216,7 @@ async fn bulk(shared: Arc<Shared>) {
 /// Sends what is open by the schedule, until nothing is, or it is given up.
 async fn come_again(shared: Arc<Shared>, callback: Callback, mut open: Vec<usize>) {
     for seconds in AGAIN {
-        if open.is_empty() || !shared.persistent.load(Ordering::Relaxed) {
+        if open.is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -230,6 +227,8 @@ async fn come_again(shared: Arc<Shared>, callback: Callback, mut open: Vec<usize
 /// The events of a callback, with their positions in the ledger.
 struct Callback {
     first: usize,
+    /// What is kept does not come again.
+    left: bool,
     events: Vec<Event>,
 }
 
@@ -252,8 +251,8 @@ impl Shared {
             })
             .collect();
         let (events, entries): (Vec<_>, Vec<_>) = written.into_iter().unzip();
-        let positions = self.ledger.enter(entries);
-        Callback { first: positions[0], events }
+        let (number, first) = self.ledger.enter(entries);
+        Callback { first, left: number % LEFT == 0, events }
     }
 
     /// Delivers these events of a callback, and returns those that are to come again.
@@ -266,8 +265,14 @@ impl Shared {
         let end = delivery::deliver(self.to, &self.path, &body, &ids).await;
         let unsettled = match &end {
             End::Answered(said) => {
-                open.iter().zip(said).filter(|(_, said)| !said.is_last()).map(|(place, _)| *place).collect()
+                let comes_again = |said: &Said| match said {
+                    Said::Success | Said::Skipped | Said::Failed(_) => false,
+                    Said::NotConfirmed => !callback.left,
+                    Said::Overloaded | Said::Retried(_) | Said::Nonsense => true,
+                };
+                open.iter().zip(said).filter(|(_, said)| comes_again(said)).map(|(place, _)| *place).collect()
             }
+            End::Refused(422, _) if callback.left => Vec::new(),
             End::Refused(..) | End::Cut(_) | End::TooLate => open.clone(),
         };
         self.ledger.close(open, began, end);

@@ -153,7 +153,8 @@ impl Stage {
         code
     }
 
-    fn in_sync(&self, replicas: usize) {
+    /// Waits until that many replicas of each partition that the loads are about are in sync.
+    pub(crate) fn in_sync(&self, replicas: usize) {
         for topic in &self.topics[..2] {
             for partition in 0..PARTITIONS as usize {
                 self.kafka.wait_in_sync(topic, partition, replicas);

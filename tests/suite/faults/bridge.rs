@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Run;
 use crate::support::fault_load::verify::Report;
 
-/// At random instants: while all is well, while every broker is away so that events wait in the journal, and when the
-/// brokers are just back, so that the journal is being published.
+/// At random instants: while all is well; while every broker is away, so that events wait in the journal; and when the
+/// brokers are just back, so that these are being published.
 pub(super) fn is_killed(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, load| {
         for _ in 0..run.either(1, 8) {
@@ -14,15 +14,18 @@ pub(super) fn is_killed(run: &mut Run, name: &str) -> Report {
             run.stage.bridge_is_killed();
             load.go_on_for(100);
         }
-        let (away, moment) = (Duration::from_secs(12), run.a_moment(Duration::from_secs(3)));
-        run.stage.brokers_are_away(away, |stage| {
-            std::thread::sleep(moment);
-            stage.bridge_is_killed();
-        });
-        std::thread::sleep(run.a_moment(Duration::from_secs(1)));
+        let moment = Duration::from_secs(10) + run.a_moment(Duration::from_secs(3));
+        run.stage.kafka.kill_all();
+        std::thread::sleep(moment);
         run.stage.bridge_is_killed();
+        load.go_on_for(100);
+        run.stage.kafka.restart_all();
+        std::thread::sleep(run.a_moment(Duration::from_secs(2)));
+        run.stage.bridge_is_killed();
+        run.stage.in_sync(3);
     });
     report.must_have_said(&["cut off", "nobody listened"]);
+    report.must_have_said(&["not_confirmed"]);
     report.must_refuse_nothing();
     report
 }

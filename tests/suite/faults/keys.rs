@@ -17,15 +17,12 @@ pub(super) fn endpoint_is_away(run: &mut Run, name: &str) -> Report {
 }
 
 /// The administrator changes the key at the instance first, and in the bridge's configuration some seconds later. What
-/// IDaaS has given up meanwhile is published all the same.
+/// IDaaS sends no more by then is published all the same.
 pub(super) fn encryption_key_comes_late(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, load| {
-        load.persist(false);
         load.encrypt_with(run.stage.material[1].clone());
         load.until_said("422 undecryptable", Duration::from_secs(10));
-        load.go_on_for(run.either(100, 500));
-        load.persist(true);
-        load.go_on_for(run.either(100, 500));
+        load.go_on_for(run.either(200, 1000));
         run.stage.service.choices.next_key = true;
         run.stage.service.reload();
     });

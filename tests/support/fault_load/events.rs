@@ -28,6 +28,8 @@ pub(super) fn number_in(topic: &str, value: &Value) -> Option<u64> {
 
 /// The event with this number of an entity. `padding` bytes make it larger.
 pub(super) fn event(subject: Subject, entity: &str, event_id: &str, number: u64, padding: usize, now: i64) -> Event {
+    // Nothing that compresses: it is to need its room.
+    let description: String = std::iter::repeat_with(fastrand::alphanumeric).take(padding).collect();
     let (kind, biz_data) = match subject {
         Subject::User => (
             Kind::UserUpdateInfo,
@@ -37,7 +39,7 @@ pub(super) fn event(subject: Subject, entity: &str, event_id: &str, number: u64,
                 "phoneNumber": "15500000000", "phoneNumberVerified": false, "status": "enabled",
                 "userSourceType": "build_in", "userExternalId": entity, "updateTime": now.to_string(),
                 "organizationalUnits": [{"organizationalUnitId": "ou_root", "organizationalUnitName": "R&D", "primary": true}],
-                "description": "x".repeat(padding),
+                "description": description,
             }),
         ),
         Subject::Unit => (
@@ -45,7 +47,7 @@ pub(super) fn event(subject: Subject, entity: &str, event_id: &str, number: u64,
             json!({
                 "organizationalUnitId": entity, "organizationalUnitName": format!("n={number}"), "parentId": "ou_root",
                 "organizationalUnitSourceType": "build_in", "updateTime": now.to_string(),
-                "description": "x".repeat(padding),
+                "description": description,
             }),
         ),
     };

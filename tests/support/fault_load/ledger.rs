@@ -35,11 +35,6 @@ pub(crate) enum Said {
 }
 
 impl Said {
-    /// IDaaS does not send it again.
-    pub(super) const fn is_last(&self) -> bool {
-        matches!(self, Self::Success | Self::Skipped | Self::Failed(_))
-    }
-
     fn name(&self) -> String {
         match self {
             Self::Success => "success".to_owned(),
@@ -104,13 +99,14 @@ impl Ledger {
         self.start.elapsed()
     }
 
-    /// Enters the events (entity, number, id) of one new callback; returns their positions.
-    pub(super) fn enter(&self, events: impl IntoIterator<Item = (String, u64, String)>) -> Vec<usize> {
+    /// Enters the events (entity, number, id) of one new callback; returns its number and the first one's
+    /// position, which the others follow.
+    pub(super) fn enter(&self, events: impl IntoIterator<Item = (String, u64, String)>) -> (usize, usize) {
         let mut books = self.books.lock();
         let (first, callback) = (books.events.len(), books.callbacks);
         books.callbacks += 1;
         books.events.extend(events.into_iter().map(|(entity, number, id)| Sent { id, entity, number, callback }));
-        (first..books.events.len()).collect()
+        (callback, first)
     }
 
     /// Enters a delivery that has ended just now.
