@@ -30,6 +30,8 @@ pub(super) fn is_killed(run: &mut Run, name: &str) -> Report {
     report
 }
 
+/// By a signal while all is well, which ends it in order; and while every broker is away, by two of them, so that it may
+/// not even use its time.
 pub(super) fn is_replaced(run: &mut Run, name: &str) -> Report {
     let mut codes = Vec::new();
     let mut report = run.under_load(name, |run, load| {
@@ -37,6 +39,13 @@ pub(super) fn is_replaced(run: &mut Run, name: &str) -> Report {
             codes.push(run.stage.bridge_is_replaced());
             load.go_on_for(100);
         }
+        run.stage.kafka.kill_all();
+        load.until_said("not_confirmed", Duration::from_secs(20));
+        run.stage.service.terminate_impatiently();
+        run.stage.service.start();
+        load.go_on_for(100);
+        run.stage.kafka.restart_all();
+        run.stage.in_sync(3);
     });
     report.must_have_said(&["cut off", "nobody listened", "503 draining"]);
     report.must_refuse_nothing();

@@ -117,6 +117,7 @@ pub(crate) fn verify(name: &str, books: &Arc<Books>, published: &Published, alon
             continue;
         };
         report.on_kafka += 1;
+        report.timed += usize::from(facts.success_at.is_some() && copies.iter().all(|copy| copy.appended.is_some()));
         if facts.success_at.is_some_and(|said| appended_after(copies, said)) {
             report.false_successes.push(event);
         }
@@ -127,6 +128,9 @@ pub(crate) fn verify(name: &str, books: &Arc<Books>, published: &Published, alon
         if copies.iter().any(|copy| copy.digest != first.digest) {
             report.unlike.push(event);
         }
+    }
+    if report.timed == 0 {
+        report.complaints.push("no success could be compared with a broker's time".to_owned());
     }
     report.disorder = order::violations(books, &facts, published);
     report.forgotten = along.missing_in(published).len();

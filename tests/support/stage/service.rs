@@ -116,6 +116,18 @@ impl Service {
         status.code().unwrap_or_else(|| panic!("ended by signal {:?}:\n{}", status.signal(), self.log_tail()))
     }
 
+    /// SIGTERM, and once more as soon as it drains: an operator who does not wait. Returns when the process is gone.
+    pub(crate) fn terminate_impatiently(&mut self) {
+        self.signal("TERM");
+        // It may be gone already; a signal to what is not waited for yet does no harm.
+        while self.watch.metric("draining") == Some(0.0) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.signal("TERM");
+        let status = self.process.take().expect("it was started").wait().unwrap();
+        assert!(status.code().is_some(), "ended by signal {:?}:\n{}", status.signal(), self.log_tail());
+    }
+
     /// Writes the configuration as it is chosen now, and orders a reload (SIGHUP).
     pub(crate) fn reload(&self) {
         self.write_configuration();

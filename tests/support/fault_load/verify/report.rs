@@ -17,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) on_kafka: usize,
     pub(crate) lost: Vec<usize>,
     pub(crate) false_successes: Vec<usize>,
+    /// Successes that were compared with the time at which the broker took the record.
+    pub(crate) timed: usize,
     pub(crate) disorder: Vec<usize>,
     pub(crate) duplicates: usize,
     /// Copies that are not equal.
@@ -49,6 +51,7 @@ impl Report {
             on_kafka: 0,
             lost: Vec::new(),
             false_successes: Vec::new(),
+            timed: 0,
             disorder: Vec::new(),
             duplicates: 0,
             unlike: Vec::new(),
@@ -112,14 +115,15 @@ impl fmt::Display for Report {
         let verdict = if self.faults().is_empty() { "holds" } else { "BROKEN" };
         write!(
             f,
-            "{}: {verdict}; sent {} in {} callbacks, on Kafka {}, lost {}, false successes {}, order violations {}, \
-             duplicates {}, refused for ever {}, slowest answer {:.2} s",
+            "{}: {verdict}; sent {} in {} callbacks, on Kafka {}, lost {}, false successes {} ({} compared in time), \
+             order violations {}, duplicates {}, refused for ever {}, slowest answer {:.2} s",
             self.name,
             self.sent,
             self.callbacks,
             self.on_kafka,
             self.lost.len(),
             self.false_successes.len(),
+            self.timed,
             self.disorder.len(),
             self.duplicates,
             self.refused,
