@@ -142,6 +142,23 @@ impl World<'_> {
             machine.report(token, report, now);
         }
         self.execute(replica);
+        let mut throws = self.plan.dice.on(About::Repeat, [flight as u64]);
+        if throws.permille(100) {
+            self.at(now + 1 + throws.time(200, 5_000), Happening::Repeat(flight));
+        }
+    }
+
+    /// A report comes again, and must not count for another event.
+    pub(super) fn repeat(&mut self, flight: usize) {
+        let (now, Flight { replica, life, token, .. }) = (self.now, &self.flights[flight]);
+        let (replica, life, token) = (*replica, *life, *token);
+        if !self.replicas[replica].is_alive(life) {
+            return;
+        }
+        if let Some(machine) = self.replicas[replica].machine.as_mut().filter(|machine| machine.is_gone(token)) {
+            machine.report(token, Report::Confirmed, now);
+        }
+        self.execute(replica);
     }
 
     /// A producer is given up: what it has fails at once, and some of it lands all the same.

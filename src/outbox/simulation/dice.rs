@@ -12,6 +12,7 @@ pub(super) enum About {
     Event,
     Tie,
     Record,
+    Repeat,
     Landing,
     Timeout,
     Purge,

@@ -60,7 +60,7 @@ impl World<'_> {
         if self.replicas[replica].machine.take().is_none() {
             return;
         }
-        self.crashes += 1;
+        self.passed.crashes += 1;
         let life = self.replicas[replica].life();
         let lucky = self.plan.dice.on(About::Death, [replica as u64, life as u64, 1]).bool();
         self.end(replica, life, lucky, pause);
@@ -143,7 +143,7 @@ impl World<'_> {
             }
         }
         machine.recover(
-            entries.iter().map(|(seq, cargo)| (*seq, cargo.nature.key(), cargo.nature.lane_key())),
+            entries.iter().map(|(seq, cargo)| (*seq, cargo.nature.key(), cargo.nature.lane_key())).collect(),
             Seq(there.disk.next),
         );
         there.lives.push(life);

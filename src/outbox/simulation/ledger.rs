@@ -34,7 +34,9 @@ pub(super) struct Ledger {
     /// Events of which a replica has said that it keeps them.
     pub(super) promises: Vec<(Number, usize)>,
     pub(super) deliveries: Vec<Delivery>,
-    pub(super) duplicates: usize,
+    /// Those of them whose answers are still to come.
+    pub(super) open: Vec<usize>,
+    pub(super) duplicates: u64,
 }
 
 impl Ledger {
@@ -47,6 +49,7 @@ impl Ledger {
             topics: Vec::new(),
             promises: Vec::new(),
             deliveries: Vec::new(),
+            open: Vec::new(),
             duplicates: 0,
         }
     }

@@ -8,7 +8,7 @@ impl World<'_> {
         let mut touched = std::mem::take(&mut self.touched);
         touched.dedup();
         for replica in touched.drain(..) {
-            let found = self.replicas[replica].machine.as_ref().and_then(|machine| machine.audit(&self.plan.limits).err());
+            let found = self.replicas[replica].machine.as_ref().and_then(|machine| machine.audit().err());
             if let Some(what) = found {
                 self.violate(|| format!("r{replica}: {what}"));
             }
@@ -16,6 +16,17 @@ impl World<'_> {
             self.hold(bytes <= self.plan.journal, || format!("the journal holds {bytes} bytes"));
         }
         self.touched = touched;
+        let (now, tick) = (self.now, self.plan.tick);
+        let mut open = std::mem::take(&mut self.ledger.open);
+        open.retain(|delivery| {
+            let there = &self.ledger.deliveries[*delivery];
+            let over = !self.replicas[there.replica].is_alive(there.life);
+            !(there.answered || there.abandoned || over)
+        });
+        if let Some(late) = open.iter().find(|delivery| self.ledger.deliveries[**delivery].deadline + tick < now) {
+            self.violate(|| format!("delivery {late} was not answered by its deadline"));
+        }
+        self.ledger.open = open;
         let broken = self.ledger.promises.iter().find(|(event, replica)| !self.replicas[*replica].disk.has(*event));
         if let Some((event, replica)) = broken.copied() {
             self.violate(|| format!("event {event}, which r{replica} has promised to keep, is nowhere"));
@@ -38,10 +49,7 @@ impl World<'_> {
             self.hold(entries == 0, || format!("{entries} entries stay in the journal of r{replica}"));
             self.hold(lost.is_none(), || format!("event {lost:?}, which r{replica} has accepted, is nowhere"));
         }
-        let open = self.ledger.deliveries.iter().position(|delivery| {
-            let over = !self.replicas[delivery.replica].is_alive(delivery.life);
-            !(delivery.answered || delivery.abandoned || over)
-        });
+        let open = self.ledger.open.first().copied();
         self.hold(open.is_none(), || format!("delivery {open:?} was never answered"));
     }
 }

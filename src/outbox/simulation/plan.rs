@@ -109,7 +109,8 @@ impl Plan {
     pub(super) fn of(seed: u64) -> Self {
         let dice = Dice(seed);
         let mut throws = dice.on(About::Plan, []);
-        let events = throws.usize(1..=12);
+        let large = throws.permille(10);
+        let events = throws.usize(1..=if large { 100 } else { 12 });
         let replicas = if throws.permille(300) { throws.usize(2..=3) } else { 1 };
         let horizon = *throws.choice(&[2_000, 10_000, 40_000]).unwrap_or(&2_000);
         let narrow = throws.permille(300);
@@ -130,7 +131,7 @@ impl Plan {
             allowance: throws.u64(100..=1000),
             tick: throws.u64(1..=50),
             latency: *throws.choice(&[2, 20, 200, 1500]).unwrap_or(&2),
-            callbacks: callbacks(&mut throws, events, horizon),
+            callbacks: callbacks(&mut throws, if large { 60 } else { 8 }, events, horizon),
             faults: faults(&mut throws, replicas, events, horizon),
         }
     }
@@ -157,12 +158,12 @@ impl Kind {
     }
 }
 
-fn callbacks(throws: &mut fastrand::Rng, events: usize, horizon: Millis) -> Vec<Callback> {
-    let count = throws.u64(1..=8);
+fn callbacks(throws: &mut fastrand::Rng, most: u64, events: usize, horizon: Millis) -> Vec<Callback> {
+    let count = throws.u64(1..=most);
     let callback = |number| {
         let size = if throws.permille(400) { 1 } else { throws.usize(1..=events) };
         // Mostly in the order of their numbers, so that later callbacks bring later events.
-        let at = if throws.bool() { number * horizon / 8 } else { throws.u64(0..=horizon) };
+        let at = if throws.bool() { number * horizon / most } else { throws.u64(0..=horizon) };
         let mut all: Vec<Number> = (0..events).collect();
         throws.shuffle(&mut all);
         all.truncate(size);

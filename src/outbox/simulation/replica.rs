@@ -175,6 +175,7 @@ impl World<'_> {
 
     /// Whether a verdict may be said; and from now on it has been.
     fn say(&mut self, replica: usize, event: usize, verdict: Verdict, known: Option<Verdict>) {
+        self.passed.count(verdict);
         let there = &mut self.replicas[replica];
         match verdict {
             Verdict::Confirmed | Verdict::DeadLettered(_) => {

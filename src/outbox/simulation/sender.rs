@@ -79,6 +79,7 @@ impl World<'_> {
             answered: false,
             abandoned: false,
         });
+        self.ledger.open.push(delivery);
         self.note(|| format!("  r{replica} d{delivery} {events:?}: {admitted:?}"));
         self.admitted(replica, &events, &admitted, roomy);
         self.execute(replica);

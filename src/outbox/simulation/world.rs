@@ -8,7 +8,8 @@ use super::cargo::Nature;
 use super::dice::About;
 use super::disk::Told;
 use super::ledger::Ledger;
-use super::machine::Defect;
+use super::defects::Defect;
+use super::passed::Passed;
 use super::plan::Plan;
 use super::replica::Replica;
 use super::sender::Sender;
@@ -27,6 +28,8 @@ pub(super) enum Happening {
     HangUp(usize),
     Land(usize),
     Report(usize),
+    /// A producer repeats a report on an event that is resolved.
+    Repeat(usize),
     Commit(usize, usize),
     Told(usize, usize, Told),
     Read(usize, usize, Token),
@@ -67,16 +70,6 @@ impl Ord for Due {
     }
 }
 
-/// What a schedule came to.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Passed {
-    pub(super) steps: u64,
-    pub(super) deliveries: usize,
-    pub(super) records: usize,
-    pub(super) duplicates: usize,
-    pub(super) crashes: usize,
-}
-
 /// Everything there is.
 pub(super) struct World<'a> {
     pub(super) plan: &'a Plan,
@@ -90,7 +83,7 @@ pub(super) struct World<'a> {
     pub(super) senders: Vec<Sender>,
     /// The replicas that something has happened to in this step.
     pub(super) touched: Vec<usize>,
-    pub(super) crashes: usize,
+    pub(super) passed: Passed,
     pub(super) violation: Option<String>,
     /// What has happened, where somebody wants to read it.
     pub(super) story: Option<Vec<String>>,
@@ -110,7 +103,7 @@ impl<'a> World<'a> {
             flights: Vec::new(),
             senders: plan.callbacks.iter().map(|callback| Sender::new(callback.events.clone())).collect(),
             touched: Vec::new(),
-            crashes: 0,
+            passed: Passed::default(),
             violation: None,
             story: tell.then(Vec::new),
         };
@@ -154,13 +147,13 @@ impl<'a> World<'a> {
         }
         match self.violation {
             Some(what) => Err(Violation { what, steps, story: self.story.unwrap_or_default() }),
-            None => Ok(Passed {
-                steps,
-                deliveries: self.ledger.deliveries.len(),
-                records: self.flights.len(),
-                duplicates: self.ledger.duplicates,
-                crashes: self.crashes,
-            }),
+            None => {
+                self.passed.steps = steps;
+                self.passed.deliveries = self.ledger.deliveries.len() as u64;
+                self.passed.records = self.flights.len() as u64;
+                self.passed.duplicates = self.ledger.duplicates;
+                Ok(self.passed)
+            }
         }
     }
 
@@ -170,6 +163,7 @@ impl<'a> World<'a> {
             Happening::HangUp(delivery) => self.hang_up(delivery),
             Happening::Land(flight) => self.land(flight),
             Happening::Report(flight) => self.report(flight),
+            Happening::Repeat(flight) => self.repeat(flight),
             Happening::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
             Happening::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
             Happening::Read(replica, life, token) => self.if_alive(replica, life, |world| world.read(replica, token)),
