@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -17,7 +17,7 @@ use crate::keys::{KeyRing, KeyStore};
 use crate::outbox::dispatch::{Dispatcher, Source};
 use crate::prepare::policy::Policy;
 use crate::telemetry::application::ApplicationMetrics;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{ApplicationState, Metrics};
 
 /// How many bytes of callbacks may be in memory at once: as many as 32 of the largest default.
 const BUFFERED_BYTES: usize = 256 << 20;
@@ -88,7 +88,7 @@ impl Bridge {
         dispatcher.sources(applications.sources());
         Self {
             limits,
-            unknown: metrics.application("unknown"),
+            unknown: metrics.unknown(),
             metrics,
             dispatcher,
             large: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
@@ -154,13 +154,17 @@ impl Bridge {
         self.metrics.ready.set(flag(self.is_ready()));
         self.metrics.draining.set(flag(self.is_draining()));
         self.metrics.events_in_flight.set(i64::try_from(self.dispatcher.in_flight()).unwrap_or(i64::MAX));
-        for application in self.applications.load().by_name.values() {
-            let keys = &application.keys;
-            application.metrics.jwks_keys.set(i64::try_from(keys.key_count()).unwrap_or(i64::MAX));
-            let age = keys.age().map_or(0, |age| age.as_secs());
-            application.metrics.jwks_age.set(i64::try_from(age).unwrap_or(i64::MAX));
+        if let Some(journal) = self.dispatcher.journal() {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         }
-        self.metrics.text()
+        let applications = self.applications.load();
+        self.metrics.text(applications.by_name.values().map(|application| ApplicationState {
+            name: &application.name,
+            metrics: &application.metrics,
+            keys: application.keys.key_count(),
+            keys_age: application.keys.age(),
+        }))
     }
 }
 

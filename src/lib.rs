@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod jose;
+pub mod journal;
 pub mod kafka;
 pub mod keys;
 pub mod outbox;

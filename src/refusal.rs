@@ -78,6 +78,12 @@ impl Refusal {
         Self::Draining,
     ];
 
+    /// Whether a callback that is refused so is authentic, and is kept until somebody can read it.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        matches!(self, Self::Undecryptable | Self::Unreadable)
+    }
+
     /// The stable code: the answer's `error`, the log line's `code`, the metric's label.
     #[must_use]
     pub const fn code(self) -> &'static str {

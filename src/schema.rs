@@ -2,6 +2,8 @@
 //!
 //! Pure text: nothing here validates. Records are made to fit by `prepare`; that they do is for the tests to show.
 
+use crate::prepare::event_type::Entity;
+
 /// A document of the interface to consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Schema {
@@ -36,18 +38,26 @@ impl Schema {
         Self::Asyncapi,
     ];
 
+    /// What its records are about. `None` for [`Schema::Asyncapi`], which describes them all.
+    const fn entity(self) -> Option<Entity> {
+        match self {
+            Self::User => Some(Entity::User),
+            Self::OrganizationalUnit => Some(Entity::OrganizationalUnit),
+            Self::Group => Some(Entity::Group),
+            Self::Connectivity => Some(Entity::Connectivity),
+            Self::Unclassified => Some(Entity::Unclassified),
+            Self::DeadLetter => Some(Entity::DeadLetter),
+            Self::Credential => Some(Entity::Credential),
+            Self::Asyncapi => None,
+        }
+    }
+
     /// The name it is asked for by: the entity as it stands in topic names and in `ce_type`, or `asyncapi`.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::OrganizationalUnit => "organizational-unit",
-            Self::Group => "group",
-            Self::Connectivity => "connectivity",
-            Self::Unclassified => "unclassified",
-            Self::DeadLetter => "dead-letter",
-            Self::Credential => "credential",
-            Self::Asyncapi => "asyncapi",
+        match self.entity() {
+            Some(entity) => entity.name(),
+            None => "asyncapi",
         }
     }
 
@@ -88,6 +98,12 @@ mod tests {
             assert_eq!(Schema::find(schema.name()), Some(schema));
         }
         assert_eq!(Schema::names().count(), Schema::ALL.len());
+    }
+
+    #[test]
+    fn each_entity_has_a_document() {
+        let described: Vec<_> = Schema::ALL.into_iter().filter_map(Schema::entity).collect();
+        assert_eq!(described, Entity::ALL);
     }
 
     #[test]

@@ -41,10 +41,19 @@ impl From<Exit> for ExitCode {
 
 /// Receives Alibaba Cloud IDaaS event callbacks and publishes them to Kafka.
 ///
-/// Nothing is acknowledged to IDaaS before the broker has confirmed it. To see it work with nothing installed:
-/// idaas-bridge demo
+/// Alibaba Cloud IDaaS is a directory of a company's accounts, organizational units and groups. It tells one URL, by
+/// signed and encrypted HTTP callbacks, what happens to them. This service is that URL: each event becomes a record on
+/// Kafka, and IDaaS hears "success" only after the broker has confirmed it.
 #[derive(Parser)]
-#[command(name = "idaas-bridge", version, max_term_width = 110)]
+#[command(
+    name = "idaas-bridge",
+    version,
+    max_term_width = 110,
+    after_help = "Where to begin:\n  idaas-bridge demo                          see it work, with nothing installed\n  \
+        idaas-bridge simulate init staging         write a configuration to try with\n  \
+        idaas-bridge check --config bridge.toml    say what is wrong with yours, and what to do\n\n\
+        Exit codes: 0 fine; 1 failed, or something is not as it should be; 2 the configuration or the arguments are wrong."
+)]
 struct Program {
     #[command(subcommand)]
     command: Command,

@@ -23,8 +23,14 @@ use crate::simulate::run::{self, Plan, Source};
 use crate::simulate::sender::Sender;
 use crate::simulate::show::Colour;
 
-/// Arguments of `simulate`.
+/// Play IDaaS, for tests and staging: make keys and a configuration, send events, judge the answers.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example, on one machine with a Kafka on localhost:9092:\n  idaas-bridge simulate init staging\n  \
+    idaas-bridge serve --config staging/bridge.toml\n  \
+    idaas-bridge simulate send --to http://127.0.0.1:8080 --keys staging\n\n\
+    Kafka elsewhere: change kafka.bootstrap_servers in staging/bridge.toml."
+)]
 pub struct SimulateArguments {
     #[command(subcommand)]
     command: Command,

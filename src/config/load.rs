@@ -1,5 +1,6 @@
 //! The edge: reads the configuration's file, the files that it names, and the environment. Nothing else here does.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Config, Fault, Surroundings};
@@ -13,7 +14,13 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             vec![Fault {
                 key: path.display().to_string(),
-                problem: format!("the configuration cannot be read ({})", error.kind()),
+                problem: if error.kind() == ErrorKind::NotFound {
+                    "there is no such file".to_owned()
+                } else if error.kind() == ErrorKind::InvalidData {
+                    "is no text in UTF-8".to_owned()
+                } else {
+                    format!("the configuration cannot be read ({})", error.kind())
+                },
                 remedy: "name a readable file behind --config; `idaas-bridge simulate init DIR` writes one to try with"
                     .to_owned(),
             }]

@@ -21,6 +21,8 @@ type Aes192Gcm = AesGcm<Aes192, U12>;
 pub struct ContentKey {
     cipher: Cipher,
     id: String,
+    /// What subkeys are derived from.
+    material: Zeroizing<Vec<u8>>,
 }
 
 enum Cipher {
@@ -153,7 +155,7 @@ impl ContentKey {
             _ => return None,
         };
         let id = Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Some(Self { cipher, id })
+        Some(Self { cipher, id, material: Zeroizing::new(bytes.to_vec()) })
     }
 
     /// Makes a fresh 256-bit key in the form of [`ContentKey::from_hex`], for the simulator's files.
@@ -167,6 +169,11 @@ impl ContentKey {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The key itself, for deriving another from it.
+    pub(super) fn material(&self) -> &[u8] {
+        &self.material
     }
 
     /// Opens a JWE. `None` where this key did not seal it, or its algorithm is for another key length.

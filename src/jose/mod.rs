@@ -1,8 +1,9 @@
-//! JSON Object Signing and Encryption, as far as IDaaS uses it and no further.
+//! JSON Object Signing and Encryption, as far as IDaaS uses it and no further; and the seal of our own files.
 //!
-//! [`jws`] is the only place that meets the `josekit` crate, [`jwe`] the only one that meets `aes-gcm`.
-//! Neither takes an algorithm from a token: the algorithms are constants here.
+//! [`jws`] is the only place that meets the `josekit` crate, [`jwe`] and [`seal`] the only ones that meet `aes-gcm`.
+//! None takes an algorithm from what it reads: the algorithms are constants here.
 
 pub mod jwe;
 pub mod jws;
 mod rs256;
+pub mod seal;

@@ -248,17 +248,7 @@ impl fmt::Display for Difference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prepare::event_type::Entity;
-
-    fn wanted() -> Wanted {
-        Wanted {
-            name: "idaas.user.v1".to_owned(),
-            entity: Entity::User,
-            partitions: 12,
-            replication: 3,
-            max_message_bytes: 1_000_000,
-        }
-    }
+    use crate::kafka::topics::tests::wanted;
 
     fn good() -> Present {
         let settings = Settings {

@@ -9,7 +9,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
-use crate::outbox::EventKey;
+use crate::outbox::{Seq, Token};
 use crate::prepare::event_type::Entity;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Metrics;
@@ -28,13 +28,13 @@ struct Book {
 
 #[derive(Default)]
 struct Pages {
-    reports: HashMap<EventKey, Vec<Report>>,
+    reports: HashMap<Token, Vec<Report>>,
     recreated: usize,
 }
 
 impl Reports for Book {
     fn report(&self, ticket: Ticket, _: &str, report: Report, _: Option<Position>) {
-        self.pages.lock().reports.entry(ticket.key).or_default().push(report);
+        self.pages.lock().reports.entry(ticket.token).or_default().push(report);
         self.turned.notify_all();
     }
 
@@ -96,16 +96,16 @@ impl Stage {
         let reports = Arc::clone(&book) as Arc<dyn Reports>;
         let producer = Producer::start_with(&cluster, reports, last_epoch, least_life).unwrap();
         assert!(producer.warm_up(PATIENCE).is_some());
-        let application = Metrics::new().unwrap().application("workforce");
+        let application = Metrics::new().unwrap().application("workforce", 0);
         Self { mock, producer, book, application, sent: 0 }
     }
 
     /// Hands one more record over; says whether it was accepted. Where not, that is its report.
     fn send(&mut self) -> bool {
         self.sent += 1;
-        let key = EventKey::of("app", &self.sent.to_string());
+        let token = Token::new(Seq(self.sent as u64), 0);
         let ticket = Ticket {
-            key,
+            token,
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,

@@ -134,10 +134,11 @@ pub struct Settings {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn wanted() -> Wanted {
+    /// A topic as production has it.
+    pub(in crate::kafka) fn wanted() -> Wanted {
         Wanted {
             name: "idaas.user.v1".to_owned(),
             entity: Entity::User,

@@ -38,6 +38,9 @@ pub enum RefreshResult {
 }
 
 impl RefreshResult {
+    /// Every value of [`RefreshResult::code`].
+    pub const CODES: [&str; 2] = ["ok", "failed"];
+
     /// The value of the metric's label `result`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -263,5 +266,5 @@ fn ids(set: &KeySet) -> String {
 }
 
 #[cfg(test)]
-#[path = "refresh_tests.rs"]
+#[path = "tests/refresh.rs"]
 mod tests;

@@ -41,10 +41,17 @@ impl KeyRing {
         Self { refreshers: refreshers.collect() }
     }
 
-    /// Returns when the first fetch of each application has ended, well or not: at most a fetch's time-out of 5 s.
+    /// Returns when the first fetch of each application has ended, well or not: at most a fetch's time-out of 5 s. A file
+    /// has been read anew as well, so that what it holds counts from the reload on; an endpoint is not waited for again
+    /// where there are keys.
     pub async fn first_attempts(&self) {
         for refresher in self.refreshers.values() {
-            refresher.store().first_attempt().await;
+            let store = refresher.store();
+            store.first_attempt().await;
+            match refresher.source() {
+                Source::File(_) => store.refreshed().await,
+                Source::Url { .. } => {}
+            }
         }
     }
 

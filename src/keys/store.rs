@@ -3,7 +3,7 @@
 //! Reading and wishing are lock-free and never wait. This file must never fetch, write or log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -23,9 +23,18 @@ pub struct Keys {
 pub struct KeyStore {
     keys: ArcSwapOption<Keys>,
     unknown_kid: AtomicBool,
-    demanded: AtomicBool,
+    /// How often the operator has asked for a refresh, and how many of these times the last fetch began after.
+    demands: AtomicU64,
+    taken: AtomicU64,
     wake: Notify,
-    attempts: watch::Sender<u64>,
+    ended: watch::Sender<Ended>,
+}
+
+/// What has ended.
+#[derive(Default)]
+struct Ended {
+    attempts: u64,
+    demands: u64,
 }
 
 /// What somebody wished for since the last fetch began.
@@ -39,9 +48,10 @@ impl KeyStore {
         Self {
             keys: ArcSwapOption::from(keys.map(Arc::new)),
             unknown_kid: AtomicBool::new(false),
-            demanded: AtomicBool::new(false),
+            demands: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             wake: Notify::new(),
-            attempts: watch::Sender::new(0),
+            ended: watch::Sender::new(Ended::default()),
         }
     }
 
@@ -56,17 +66,27 @@ impl KeyStore {
     /// ([`Timing::cool_down`](super::Timing::cool_down)). A call during the cool-down is remembered and carried out
     /// at its end.
     pub fn unknown_kid(&self) {
-        self.wish(&self.unknown_kid);
+        // The load keeps the cache line shared while the wish is already there, as under a flood of forgeries.
+        if !self.unknown_kid.load(Ordering::Acquire) && !self.unknown_kid.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
     }
 
     /// Asks for a refresh at once, without a cool-down: for the operator's reload, never for a request.
     pub fn refresh_now(&self) {
-        self.wish(&self.demanded);
+        self.demands.fetch_add(1, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// Returns when a fetch has ended, well or not, that began after the last [`KeyStore::refresh_now`].
+    pub async fn refreshed(&self) {
+        let demands = self.demands.load(Ordering::Acquire);
+        self.wait(|ended| ended.demands >= demands).await;
     }
 
     /// Returns when the first fetch has ended, well or not, or has ended already. At most the fetch's time-out.
     pub async fn first_attempt(&self) {
-        self.attempts_to_be(1).await;
+        self.wait(|ended| ended.attempts > 0).await;
     }
 
     /// How many keys are there; 0 without a set.
@@ -82,24 +102,20 @@ impl KeyStore {
         self.current().as_ref().map(|keys| keys.fetched_at.elapsed().unwrap_or_default())
     }
 
-    fn wish(&self, wish: &AtomicBool) {
-        // The load keeps the cache line shared while a wish is already there, as under a flood of forgeries.
-        if !wish.load(Ordering::Acquire) && !wish.swap(true, Ordering::AcqRel) {
-            self.wake.notify_one();
-        }
-    }
-
     pub(super) fn wishes(&self) -> Wishes {
         Wishes {
             unknown_kid: self.unknown_kid.load(Ordering::Acquire),
-            demanded: self.demanded.load(Ordering::Acquire),
+            demanded: self.demands.load(Ordering::Acquire) > self.taken.load(Ordering::Acquire),
         }
     }
 
     pub(super) fn take_wishes(&self) -> Wishes {
         Wishes {
             unknown_kid: self.unknown_kid.swap(false, Ordering::AcqRel),
-            demanded: self.demanded.swap(false, Ordering::AcqRel),
+            demanded: {
+                let demands = self.demands.load(Ordering::Acquire);
+                demands > self.taken.swap(demands, Ordering::AcqRel)
+            },
         }
     }
 
@@ -113,11 +129,15 @@ impl KeyStore {
     }
 
     pub(super) fn attempt_ended(&self) {
-        self.attempts.send_modify(|attempts| *attempts += 1);
+        self.ended.send_modify(|ended| {
+            ended.attempts += 1;
+            // One fetch at a time: what was taken was taken for this one.
+            ended.demands = self.taken.load(Ordering::Acquire);
+        });
     }
 
-    async fn attempts_to_be(&self, least: u64) {
+    async fn wait(&self, until: impl FnMut(&Ended) -> bool) {
         // Cannot fail: the sender lives as long as the store.
-        let _ = self.attempts.subscribe().wait_for(|attempts| *attempts >= least).await;
+        let _ = self.ended.subscribe().wait_for(until).await;
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::EventKey;
 use super::event::Arrival;
 use super::hash::Hashed;
 use super::machine::Admitted;
 use super::package::{Package, Source};
 use super::verdict::Verdict;
-use super::EventKey;
 use crate::prepare::{EventId, Item, Plan, Reason};
 
 /// One event and its verdict, for the answer.

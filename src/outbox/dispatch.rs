@@ -16,7 +16,8 @@ use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
 use super::{DeliveryId, EventKey, Millis};
-use crate::journal::{Journal, Opened};
+use crate::journal::store::Opened;
+use crate::journal::{Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::prepare::Item;
@@ -38,6 +39,15 @@ const TICK: Duration = Duration::from_millis(10);
 /// How long the last writes may take once nobody waits any longer.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
+/// Why nothing can be carried.
+#[derive(Debug)]
+pub enum StartFault {
+    /// The journal gets no thread.
+    Journal(std::io::Error),
+    /// librdkafka does not take the settings.
+    Producer(ProducerFault),
+}
+
 /// Carries events to the broker and verdicts back.
 pub struct Dispatcher {
     shared: Arc<Shared>,
@@ -47,20 +57,20 @@ impl Dispatcher {
     /// Starts the producer and connects it with the journal. To be called inside the runtime.
     ///
     /// # Errors
-    /// What the producer says of its settings.
+    /// What the producer says of its settings, or the system of the journal's thread.
     pub fn start(
         cluster: &Cluster,
         events: usize,
         opened: Opened,
         metrics: Arc<Metrics>,
-    ) -> Result<Arc<Self>, ProducerFault> {
+    ) -> Result<Arc<Self>, StartFault> {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
-        let Opened { store, entries, next, .. } = opened;
+        let Opened { store, inventory, next, .. } = opened;
         let shared = Arc::new(Shared::new(Limits { events, bytes: HELD_BYTES, replay: REPLAY }, metrics));
-        shared.outbox.lock().recover(entries.into_iter().map(|row| (row.seq, row.key, row.lane)), next);
-        let journal = Journal::start(store, Arc::clone(&shared) as _);
+        shared.outbox.lock().recover(inventory.into_iter().map(|row| (row.seq, row.key, row.lane)), next);
+        let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
         shared.journal.store(Some(Arc::new(journal)));
-        let producer = Producer::start(cluster, Arc::clone(&shared) as _)?;
+        let producer = Producer::start(cluster, Arc::clone(&shared) as _).map_err(StartFault::Producer)?;
         shared.producer.store(Some(Arc::new(producer)));
         tokio::spawn(tick(Arc::downgrade(&shared)));
         Ok(Arc::new(Self { shared }))
@@ -138,6 +148,12 @@ impl Dispatcher {
     #[must_use]
     pub fn journal(&self) -> Option<Arc<Journal>> {
         self.shared.journal.load_full()
+    }
+
+    /// Keeps a callback until somebody can read it. Says whether it is durable.
+    pub async fn quarantine(&self, callback: Quarantined) -> bool {
+        let Some(journal) = self.journal() else { return false };
+        matches!(journal.quarantine(callback).await, Ok(Ok(_)))
     }
 
     /// Opens the producer's connections. Says which topics there are; `None` where the cluster does not answer in time.

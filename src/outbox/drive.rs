@@ -156,7 +156,7 @@ impl Shared {
     /// The application of that name; where it is configured no more, as much as its events need.
     fn source(&self, name: &str) -> Arc<Source> {
         self.sources.load().get(name).cloned().unwrap_or_else(|| {
-            let metrics = self.metrics.application(name);
+            let metrics = self.metrics.application(name, 0);
             Arc::new(Source { name: name.to_owned(), policy: None, metrics })
         })
     }
@@ -187,6 +187,10 @@ impl JournalEvents for Shared {
     fn refused(&self, entries: Vec<Seq>, refusal: JournalRefusal) {
         self.metrics.journal.refused(refusal, entries.len());
         self.step(|outbox, _| outbox.refused(entries));
+    }
+
+    fn unread(&self, entries: Vec<Seq>, _: JournalRefusal) {
+        self.read(entries.into_iter().map(|seq| (seq, None)).collect());
     }
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {

@@ -37,6 +37,14 @@ pub struct Token {
     pub(super) slot: u32,
 }
 
+impl Token {
+    /// For whoever tests the producer without a machine.
+    #[cfg(test)]
+    pub(crate) const fn new(seq: Seq, slot: u32) -> Self {
+        Self { seq, slot }
+    }
+}
+
 /// What the producer has to do with the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {

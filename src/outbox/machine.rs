@@ -286,9 +286,8 @@ impl<P: Parcel, W> Outbox<P, W> {
         // Four thousand million events would not fit the memory.
         let slot = u32::try_from(self.events.insert(event)).unwrap_or(u32::MAX);
         let events = &self.events;
-        self.index.insert_unique(key.hash(), slot, |slot| {
-            events.get(*slot as usize).map_or(0, |event| event.key.hash())
-        });
+        self.index
+            .insert_unique(key.hash(), slot, |slot| events.get(*slot as usize).map_or(0, |event| event.key.hash()));
         if self.lanes.append(&mut self.events, lane, slot) {
             self.activate(slot);
         }

@@ -29,7 +29,7 @@ impl Source {
 }
 
 /// One event's records on their way. Has no `Debug`: it holds personal data.
-pub struct Package {
+pub(super) struct Package {
     pub(super) key: EventKey,
     pub(super) lane: LaneKey,
     pub(super) id: EventId,

@@ -26,6 +26,11 @@ pub(super) struct Events {
 }
 
 impl Events {
+    /// The events of this JSON array.
+    pub(super) const fn of(text: String) -> Self {
+        Self { text, places: OnceLock::new() }
+    }
+
     /// The whole array.
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -77,6 +82,6 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
             signature: plaintext.signature,
         }),
         key: plaintext.key,
-        events: Arc::new(Events { text: events.into_owned(), places: OnceLock::new() }),
+        events: Arc::new(Events::of(events.into_owned())),
     })
 }

@@ -10,6 +10,7 @@ mod event;
 pub mod event_type;
 mod field;
 pub(crate) mod json;
+mod kept;
 mod normalize;
 pub mod policy;
 pub mod record;
@@ -21,7 +22,9 @@ pub use authenticate::{ISSUER, Verified, authenticate};
 pub use decode::{Callback, decode};
 pub use decrypt::{Plaintext, decrypt};
 pub use field::Drift;
-pub use normalize::{EventId, Evidence, Item, Moment, Plan, Reason, normalize};
+pub(crate) use kept::KeptContent;
+pub use kept::{KeptCallback, keep, resume};
+pub use normalize::{EventId, Evidence, Item, Kept, Moment, Plan, Reason, normalize};
 
 use crate::jose::jws::KeySet;
 use crate::refusal::Refusal;

@@ -61,6 +61,25 @@ struct Structured<'a> {
 
 const SPECVERSION: &str = "1.0";
 
+/// The names of all headers that a record can have.
+const HEADERS: [&str; 10] = [
+    "content-type",
+    "ce_specversion",
+    "ce_id",
+    "ce_source",
+    "ce_type",
+    "ce_dataschema",
+    "ce_subject",
+    "ce_time",
+    "ce_partitionkey",
+    "ce_traceparent",
+];
+
+/// A header's name as it stands in a [`Record`]. `None` where no record has such a header.
+pub(crate) fn header_name(name: &str) -> Option<&'static str> {
+    HEADERS.into_iter().find(|known| *known == name)
+}
+
 /// Makes the record of a value.
 pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, policy: &Policy) -> Record {
     let Attributes { entity, .. } = *attributes;

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::answer::{self, Answer};
 use super::{address, body};
 use crate::bridge::{Application, Bridge};
-use crate::prepare::{Moment, Prepared, prepare};
+use crate::journal::Quarantined;
+use crate::prepare::{Moment, Prepared, keep, prepare};
 use crate::refusal::Refusal;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Gauge;
@@ -82,14 +83,33 @@ async fn take(
     }
     let deadline = began + bridge.limits.response_deadline;
     let body = body::read(request, payload, bridge, deadline).await?;
-    let prepared = prepared(request, body.bytes, bridge, application).await?;
+    let prepared = match prepared(request, body.bytes, bridge, application).await {
+        Ok(prepared) => prepared,
+        Err(Unprepared { refusal, kept: None }) => return Err(refusal),
+        Err(Unprepared { refusal, kept: Some(callback) }) => {
+            // What is authentic and cannot be read now is not lost; only where it could not be kept has it to come again.
+            let kept = bridge.dispatcher.quarantine(*callback).await;
+            return Err(if kept { refusal } else { Refusal::Overloaded });
+        }
+    };
     if let Some(position) = prepared.decryption_key {
         application.metrics.decrypted(position);
     }
-    application.metrics.last_event.set(seconds(now()));
-    let delivered =
-        bridge.dispatcher.deliver(prepared.items, &application.source, deadline).await;
+    application.metrics.authentic(seconds(now()));
+    let delivered = bridge.dispatcher.deliver(prepared.items, &application.source, deadline).await;
     delivered.map(Answer).map_err(|_| Refusal::Overloaded)
+}
+
+/// A callback of which no records can be made; and what is to be kept of it.
+struct Unprepared {
+    refusal: Refusal,
+    kept: Option<Box<Quarantined>>,
+}
+
+impl From<Refusal> for Unprepared {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, kept: None }
+    }
 }
 
 /// Makes records of a body, here or, where it is large, on another thread.
@@ -98,7 +118,7 @@ async fn prepared(
     body: Bytes,
     bridge: &Bridge,
     application: &Arc<Application>,
-) -> Result<Prepared, Refusal> {
+) -> Result<Prepared, Unprepared> {
     let traceparent = request.headers().get("traceparent").and_then(|value| trace_context(value.as_bytes()));
     let traceparent = traceparent.map(str::to_owned);
     let keys = application.keys.current().as_ref().map(Arc::clone).ok_or_else(|| {
@@ -113,14 +133,26 @@ async fn prepared(
         if matches!(prepared, Err(Refusal::UnknownKey)) {
             application.keys.unknown_kid();
         }
-        prepared
+        prepared.map_err(|refusal| {
+            let callback = (refusal.is_kept()).then(|| keep(&body, &keys.set, &application.policy, moment)).flatten();
+            let kept = callback.map(|callback| {
+                Box::new(Quarantined {
+                    application: application.name.clone(),
+                    reason: refusal,
+                    received_at: moment.received_at,
+                    traceparent: traceparent.clone(),
+                    callback,
+                })
+            });
+            Unprepared { refusal, kept }
+        })
     };
     if !large {
         return work();
     }
     // The semaphore is never closed, the pool ends only with the process, and nothing in the work panics.
     let _turn = bridge.large.acquire().await;
-    actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded))
+    actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded.into()))
 }
 
 fn sender(request: &HttpRequest, bridge: &Bridge) -> Option<IpAddr> {

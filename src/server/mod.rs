@@ -7,6 +7,7 @@ mod admin;
 mod answer;
 mod body;
 mod callbacks;
+mod connections;
 mod tls;
 
 use std::net::TcpListener;
@@ -17,7 +18,9 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, web};
 use socket2::{SockFilter, SockRef};
+use tokio::task::JoinHandle;
 
+use self::connections::Connections;
 use crate::bridge::Bridge;
 
 pub use tls::{Certificate, CertificateFault};
@@ -29,10 +32,23 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a closed connection may take to end.
 const DISCONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the end waits for whoever reads the metrics at that moment.
+const READER_PATIENCE: Duration = Duration::from_millis(100);
+
 /// The callback listener, serving.
 pub struct Callbacks {
-    handle: ServerHandle,
+    server: Running,
     listener: TcpListener,
+}
+
+/// The admin listener, serving.
+pub struct Admin(Running);
+
+/// A server with its task and its connections.
+struct Running {
+    handle: ServerHandle,
+    task: JoinHandle<()>,
+    connections: Connections,
 }
 
 impl Callbacks {
@@ -47,6 +63,7 @@ impl Callbacks {
         drain: Duration,
     ) -> std::io::Result<Self> {
         let ours = listener.try_clone()?;
+        let connections = Connections::default();
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::from(Arc::clone(&bridge)))
@@ -57,13 +74,14 @@ impl Callbacks {
         .client_request_timeout(HEADER_PATIENCE)
         .client_disconnect_timeout(DISCONNECT_PATIENCE)
         .shutdown_timeout(drain.as_secs().max(1))
+        .on_connect(connections.counter())
         .tcp_nodelay(true)
         .disable_signals();
         let server = match certificate {
             Some(certificate) => server.listen_openssl(listener, certificate.acceptor()?)?,
             None => server.listen(listener)?,
         };
-        Ok(Self { handle: run(server.run()), listener: ours })
+        Ok(Self { server: Running::new(server.run(), connections), listener: ours })
     }
 
     /// Stops: takes the connections that wait, lets what is being answered finish, and closes.
@@ -76,7 +94,7 @@ impl Callbacks {
         if SockRef::from(&self.listener).attach_filter(&[deaf]).is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        self.handle.stop(true).await;
+        self.server.stop().await;
     }
 }
 
@@ -84,7 +102,8 @@ impl Callbacks {
 ///
 /// # Errors
 /// The operating system's.
-pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>) -> std::io::Result<ServerHandle> {
+pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>) -> std::io::Result<Admin> {
+    let connections = Connections::default();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::from(Arc::clone(&bridge)))
@@ -96,17 +115,43 @@ pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>) -> std::io::Resul
     .workers(1)
     .client_request_timeout(HEADER_PATIENCE)
     .shutdown_timeout(1)
+    .on_connect(connections.counter())
     .disable_signals()
     .listen(listener)?;
-    Ok(run(server.run()))
+    Ok(Admin(Running::new(server.run(), connections)))
 }
 
-fn run(server: Server) -> ServerHandle {
-    let handle = server.handle();
-    tokio::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(code = "server_ended", %error, "an HTTP server has ended");
+impl Admin {
+    /// Stops. Whoever reads at that moment has a moment to finish.
+    pub async fn stop(self) {
+        // A scraper that takes longer finds out by its connection.
+        let _ = tokio::time::timeout(READER_PATIENCE, self.0.stop()).await;
+    }
+}
+
+impl Running {
+    fn new(server: Server, connections: Connections) -> Self {
+        let handle = server.handle();
+        let task = tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(code = "server_ended", %error, "an HTTP server has ended");
+            }
+        });
+        Self { handle, task, connections }
+    }
+
+    /// Takes nothing more, closes the connections on which nothing is going on, and waits until what is going on on the
+    /// others has ended.
+    ///
+    /// The server itself looks only once a second whether its connections are gone, so they are counted here; what is
+    /// left of it then has nothing to do.
+    async fn stop(self) {
+        tokio::select! {
+            () = self.handle.stop(true) => {}
+            () = self.connections.gone() => {}
         }
-    });
-    handle
+        self.task.abort();
+        // Until its listener is closed.
+        let _ = self.task.await;
+    }
 }

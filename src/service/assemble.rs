@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
-use crate::journal::{Opened, Store};
+use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
 use crate::kafka::watch::Watch;
@@ -16,7 +16,6 @@ use crate::keys::{KeyObserver, KeyRing, Proxy, RefreshResult, Settings, Source, 
 use crate::outbox::dispatch::{Dispatcher, Source as EventSource};
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
 use crate::server::{Certificate, CertificateFault};
-use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Metrics;
 
 /// How many connections may wait to be taken.
@@ -67,14 +66,11 @@ pub(super) fn limits(config: &Config) -> Limits {
 
 /// How keys are fetched and kept.
 pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings {
-    let observed = config.applications.iter().map(|application| &application.name);
-    let observer =
-        Observer(Arc::clone(metrics), observed.map(|name| (name.clone(), metrics.application(name))).collect());
     Settings {
         directory: Some(config.journal.directory.clone()),
         proxy: Proxy::Environment,
         timing: Timing::default(),
-        observer: Arc::new(observer),
+        observer: Arc::new(Observer(Arc::clone(metrics))),
     }
 }
 
@@ -85,16 +81,21 @@ pub(super) fn applications(
     settings: &Settings,
     metrics: &Arc<Metrics>,
 ) -> Applications {
+    // Before the keys: their first refresh is counted as well.
+    let metrics: Vec<_> = config
+        .applications
+        .iter()
+        .map(|application| metrics.application(&application.name, application.decryption_keys.len()))
+        .collect();
     let sources = config.applications.iter().map(|application| (application.name.clone(), source(&application.jwks)));
     let keys = match old {
         Some(old) => old.reload(sources, settings),
         None => KeyRing::start(sources, settings),
     };
     let mut by_name = HashMap::new();
-    for application in &config.applications {
+    for (application, metrics) in config.applications.iter().zip(metrics) {
         let Some(store) = keys.get(&application.name) else { continue };
         let policy = Arc::new(policy(config, application));
-        let metrics = metrics.application(&application.name);
         let source = EventSource {
             name: application.name.clone(),
             policy: Some(Arc::clone(&policy)),
@@ -208,14 +209,13 @@ pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
 }
 
 /// Counts the refreshes of key sets.
-struct Observer(Arc<Metrics>, HashMap<String, Arc<ApplicationMetrics>>);
+struct Observer(Arc<Metrics>);
 
 impl KeyObserver for Observer {
     fn refreshed(&self, application: &str, result: &RefreshResult) {
-        match self.1.get(application) {
-            Some(metrics) => metrics.jwks_refreshed(result.code()),
-            // One that came with a reload.
-            None => self.0.application(application).jwks_refreshed(result.code()),
+        // Where it is not found, a reload has just removed it.
+        if let Some(metrics) = self.0.find(application) {
+            metrics.jwks_refreshed(result.code());
         }
     }
 }

@@ -3,6 +3,9 @@
 //! What it is told to do comes from outside, so that signals are one way of telling and not the only one.
 
 pub(crate) mod assemble;
+mod orders;
+mod recollection;
+mod reopening;
 mod topics;
 
 use std::net::{SocketAddr, TcpListener};
@@ -10,16 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::orders::told_again;
+pub use self::orders::{Order, Orders, signals};
 use crate::bridge::Bridge;
 use crate::config::{Config, Fault};
 use crate::kafka::watch::Watch;
-use crate::outbox::dispatch::Dispatcher;
-use crate::server::{Callbacks, Certificate, serve_admin};
+use crate::outbox::dispatch::{self, Dispatcher};
+use crate::server::{Admin, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
@@ -42,25 +44,14 @@ pub struct Service {
     config: Config,
     bridge: Arc<Bridge>,
     callbacks: Callbacks,
-    admin: ServerHandle,
+    admin: Admin,
     certificate: Option<Certificate>,
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
+    recollection: Arc<recollection::Recollection>,
     _watch: Watch,
 }
-
-/// What a running service is told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// Take a changed configuration over.
-    Reload,
-    /// Drain and end; a second time: do not wait any longer.
-    End,
-}
-
-/// Where orders come from.
-pub type Orders = mpsc::UnboundedReceiver<Order>;
 
 impl Service {
     /// Starts everything. The service takes callbacks when this returns; it is ready once it has its keys and the
@@ -80,17 +71,22 @@ impl Service {
         let cluster = assemble::cluster(&config);
         let opened = assemble::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let dispatcher = Dispatcher::start(&cluster, config.server.max_in_flight_events, opened, Arc::clone(&metrics))
-            .map_err(|fault| StartFault::Configuration(vec![assemble::kafka_fault(&fault.to_string())]))?;
+            .map_err(|fault| match fault {
+                dispatch::StartFault::Journal(error) => failed(error),
+                dispatch::StartFault::Producer(fault) => {
+                    StartFault::Configuration(vec![assemble::kafka_fault(&fault.to_string())])
+                }
+            })?;
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        let watch =
-            assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher).map_err(StartFault::Failed)?;
+        let watch = assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
         let admin = serve_admin(admin, Arc::clone(&bridge)).map_err(failed)?;
-        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()));
+        let recollection = recollection::Recollection::new(&config);
+        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %listen,
@@ -109,6 +105,7 @@ impl Service {
             key_settings,
             listen,
             admin_listen,
+            recollection,
             _watch: watch,
         })
     }
@@ -139,14 +136,42 @@ impl Service {
     pub async fn run(mut self, mut orders: Orders) -> bool {
         // Whoever can give no more orders has no more use for the service.
         while let Some(Order::Reload) = orders.recv().await {
-            self.reload().await;
+            if self.reload_until_told_to_end(&mut orders).await {
+                break;
+            }
         }
         self.drain(orders).await
+    }
+
+    /// Reloads, and again where that was ordered meanwhile. An end breaks it off, because it may be waiting for an
+    /// endpoint of keys that hangs; nothing has been replaced then. Says whether the end was ordered.
+    async fn reload_until_told_to_end(&mut self, orders: &mut Orders) -> bool {
+        loop {
+            let mut again = false;
+            let reload = self.reload();
+            tokio::pin!(reload);
+            loop {
+                tokio::select! {
+                    () = &mut reload => break,
+                    order = orders.recv() => match order {
+                        Some(Order::Reload) => again = true,
+                        Some(Order::End) | None => return true,
+                    },
+                }
+            }
+            if !again {
+                return false;
+            }
+        }
     }
 
     /// Takes a changed configuration over, or leaves everything as it is.
     async fn reload(&mut self) {
         let result = self.reloaded().await;
+        // Those of the configuration that counts now, new or old.
+        let applications = self.config.applications.iter();
+        let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
+        self.bridge.metrics.keep_only(&kept.collect());
         let label = if result.is_ok() { "ok" } else { "failed" };
         self.bridge.metrics.config_reloads.with_label_values(&[label]).inc();
         match result {
@@ -176,6 +201,8 @@ impl Service {
             certificate.reload(&tls.certificate, &tls.key).map_err(|fault| vec![assemble::tls_fault(&fault)])?;
         }
         self.bridge.replace_applications(applications);
+        self.recollection.rescope(&config);
+        tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
         self.config = config;
@@ -216,12 +243,20 @@ impl Service {
             () = flushed(dispatcher, until) => {}
             () = told_again(&mut orders) => {}
         }
-        let closing = Arc::clone(dispatcher);
-        let left = tokio::task::spawn_blocking(move || closing.close()).await.unwrap_or_default();
+        let (closing, recollection) = (Arc::clone(dispatcher), self.recollection);
+        let close = move || {
+            recollection.end();
+            closing.close()
+        };
+        let left = tokio::task::spawn_blocking(close).await.unwrap_or_default();
         if left > 0 {
-            tracing::error!(code = "not_kept", events = left, "events were neither confirmed nor journaled; IDaaS was told so");
+            tracing::error!(
+                code = "not_kept",
+                events = left,
+                "events were neither confirmed nor journaled; IDaaS was told so"
+            );
         }
-        self.admin.stop(true).await;
+        self.admin.stop().await;
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
         left == 0
     }
@@ -239,41 +274,13 @@ async fn flushed(dispatcher: &Arc<Dispatcher>, until: Instant) {
     }
 }
 
-/// Waits until the end is ordered again; for ever where it is not.
-async fn told_again(orders: &mut Orders) {
-    while let Some(order) = orders.recv().await {
-        if order == Order::End {
-            return tracing::warn!(code = "second_signal", "not waiting any longer");
-        }
-    }
-    std::future::pending().await
-}
-
-/// The process's signals as orders: SIGTERM and SIGINT end, SIGHUP reloads. From now on they do nothing else.
-///
-/// # Errors
-/// The operating system's.
-pub fn signals() -> std::io::Result<Orders> {
-    let (give, orders) = mpsc::unbounded_channel();
-    let kinds = [
-        (SignalKind::terminate(), Order::End),
-        (SignalKind::interrupt(), Order::End),
-        (SignalKind::hangup(), Order::Reload),
-    ];
-    for (kind, order) in kinds {
-        let (mut caught, give): (Signal, _) = (signal(kind)?, give.clone());
-        tokio::spawn(async move { while caught.recv().await.is_some() && give.send(order).is_ok() {} });
-    }
-    Ok(orders)
-}
-
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
     assemble::bind(address)
         .map_err(|error| StartFault::Configuration(vec![assemble::listen_fault(key, address, &error)]))
 }
 
-/// Warms the producer up in the background, and sees to the topics.
-fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
+/// Warms the producer up in the background, learns what was published last, and sees to the topics.
+fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recollection::Recollection>) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
@@ -284,7 +291,12 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>) {
         if answers {
             Arc::clone(&care).create().await;
         }
+        let learnt = answers && Arc::clone(&recollection).learn(&bridge).await;
         bridge.warmed_up();
+        if !learnt {
+            tokio::spawn(recollection.persist(Arc::clone(&bridge)));
+        }
+        tokio::spawn(reopening::reopen(Arc::clone(&bridge)));
         care.persist(bridge).await;
     });
 }

@@ -1,10 +1,15 @@
-//! The metrics of one application, each looked up once, because a callback touches a dozen of them.
+//! The metrics of one application, each looked up once, because a callback touches a dozen of them. So what is counted
+//! after the application's end is counted nowhere, and brings no series back.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 
-use super::metrics::{DURATION_EDGES, counters, histograms, opts, register};
+use super::metrics::{ApplicationState, DURATION_EDGES, counters, histograms, opts, register};
+use crate::keys::RefreshResult;
 use crate::outbox::verdict::Verdict;
 use crate::prepare::event_type::{Action, Entity, KNOWN};
 use crate::prepare::{Drift, Reason};
@@ -29,7 +34,6 @@ pub(super) struct ApplicationFamilies {
 
 /// One application's metrics.
 pub struct ApplicationMetrics {
-    name: String,
     answered_callbacks: IntCounter,
     refused: HashMap<Refusal, IntCounter>,
     /// From the first byte of a callback to its answer, in seconds.
@@ -40,14 +44,10 @@ pub struct ApplicationMetrics {
     dead_letters: HashMap<Reason, IntCounter>,
     /// Re-deliveries of events that were known.
     pub duplicates: IntCounter,
-    /// When the last authentic event came, in seconds since 1970.
-    pub last_event: IntGauge,
-    /// How old the key set is, in seconds.
-    pub jwks_age: IntGauge,
-    /// How many keys it holds.
-    pub jwks_keys: IntGauge,
-    decryptions: IntCounterVec,
-    jwks_refreshes: IntCounterVec,
+    /// In seconds since 1970; 0 before the first.
+    last_event: Arc<AtomicI64>,
+    decryptions: Vec<IntCounter>,
+    jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
     drift: [[IntCounter; Entity::ALL.len()]; 3],
 }
 
@@ -98,7 +98,9 @@ impl ApplicationFamilies {
         })
     }
 
-    pub(super) fn of(&self, name: &str) -> ApplicationMetrics {
+    /// An application's metrics, all at zero where they are new; with as many keys as it has, and with what is to be
+    /// kept of the metrics that it had before a reload.
+    pub(super) fn of(&self, name: &str, keys: usize, before: Option<&ApplicationMetrics>) -> ApplicationMetrics {
         let by_reason = |reason: Reason| (reason, self.dead_letters.with_label_values(&[name, reason.code()]));
         let by_refusal = |refusal: Refusal| (refusal, self.callbacks.with_label_values(&[name, refusal.code()]));
         let by_verdict = |verdict: Verdict| {
@@ -110,7 +112,6 @@ impl ApplicationFamilies {
             ((entity, action), self.events_received.with_label_values(&[name, entity.name(), action.name()]))
         };
         ApplicationMetrics {
-            name: name.to_owned(),
             answered_callbacks: self.callbacks.with_label_values(&[name, "answered"]),
             refused: Refusal::ALL.into_iter().map(by_refusal).collect(),
             callback_duration: self.callback_duration.with_label_values(&[name]),
@@ -119,15 +120,70 @@ impl ApplicationFamilies {
             published: Entity::ALL.map(|entity| self.events_published.with_label_values(&[name, entity.name()])),
             dead_letters: Reason::ALL.into_iter().map(by_reason).collect(),
             duplicates: self.duplicates.with_label_values(&[name]),
-            last_event: self.last_event.with_label_values(&[name]),
-            jwks_age: self.jwks_age.with_label_values(&[name]),
-            jwks_keys: self.jwks_keys.with_label_values(&[name]),
-            decryptions: self.decryptions.clone(),
-            jwks_refreshes: self.jwks_refreshes.clone(),
+            last_event: before.map(|before| Arc::clone(&before.last_event)).unwrap_or_default(),
+            decryptions: (0..keys).map(|key| self.decryptions.with_label_values(&[name, &key.to_string()])).collect(),
+            jwks_refreshes: RefreshResult::CODES
+                .map(|result| (result, self.jwks_refreshes.with_label_values(&[name, result]))),
             drift: self
                 .drift
                 .each_ref()
                 .map(|family| Entity::ALL.map(|entity| family.with_label_values(&[entity.name()]))),
+        }
+    }
+}
+
+impl ApplicationFamilies {
+    /// Shows the state of these applications, and of no others.
+    /// What has no value has no sample: the age of no keys, the time of no event.
+    pub(super) fn show<'a>(&self, states: impl Iterator<Item = ApplicationState<'a>>) {
+        for family in [&self.last_event, &self.jwks_age, &self.jwks_keys] {
+            family.reset();
+        }
+        for ApplicationState { name, metrics, keys, keys_age } in states {
+            self.jwks_keys.with_label_values(&[name]).set(i64::try_from(keys).unwrap_or(i64::MAX));
+            if let Some(age) = keys_age {
+                self.jwks_age.with_label_values(&[name]).set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+            }
+            let last_event = metrics.last_event.load(Ordering::Relaxed);
+            if last_event > 0 {
+                self.last_event.with_label_values(&[name]).set(last_event);
+            }
+        }
+    }
+
+    /// Removes the series of an application that is no more.
+    pub(super) fn forget(&self, name: &str) {
+        let counters = [
+            &self.callbacks,
+            &self.events_received,
+            &self.events_answered,
+            &self.events_published,
+            &self.dead_letters,
+            &self.duplicates,
+            &self.decryptions,
+            &self.jwks_refreshes,
+        ];
+        for family in counters {
+            remove(family, |labels| labels.get("application") == Some(&name));
+        }
+        remove(&self.callback_duration, |labels| labels.get("application") == Some(&name));
+    }
+
+    /// Removes the series of the keys that an application has no more.
+    pub(super) fn forget_keys(&self, name: &str, keys: usize) {
+        let gone = |key: &&str| key.parse::<usize>().is_ok_and(|key| key >= keys);
+        remove(&self.decryptions, |labels| {
+            labels.get("application") == Some(&name) && labels.get("key").is_some_and(gone)
+        });
+    }
+}
+
+fn remove<B: MetricVecBuilder>(family: &MetricVec<B>, is_gone: impl Fn(&HashMap<&str, &str>) -> bool) {
+    for metric in family.collect().iter().flat_map(|family| family.get_metric()) {
+        let labels: HashMap<_, _> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+        if is_gone(&labels) {
+            // Somebody else may have removed it already.
+            let _ = family.remove(&labels);
         }
     }
 }
@@ -163,12 +219,17 @@ impl ApplicationMetrics {
 
     /// A callback was opened with the key at this position.
     pub fn decrypted(&self, position: usize) {
-        self.decryptions.with_label_values(&[self.name.as_str(), &position.to_string()]).inc();
+        inc(self.decryptions.get(position));
     }
 
     /// The key set was fetched, or could not be.
     pub fn jwks_refreshed(&self, result: &str) {
-        self.jwks_refreshes.with_label_values(&[self.name.as_str(), result]).inc();
+        inc(self.jwks_refreshes.iter().find(|(code, _)| *code == result).map(|(_, counter)| counter));
+    }
+
+    /// An authentic callback came, at this time in seconds since 1970.
+    pub fn authentic(&self, now: i64) {
+        self.last_event.store(now, Ordering::Relaxed);
     }
 
     /// An event differed from what is documented.

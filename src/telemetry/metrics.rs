@@ -2,13 +2,17 @@
 //!
 //! Label sets are closed: nothing that a sender writes can become a label.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::application::{ApplicationFamilies, ApplicationMetrics};
+use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
 use crate::prepare::event_type::Entity;
 
@@ -45,10 +49,30 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     /// The cluster and the producer.
     pub kafka: KafkaMetrics,
+    /// The journal and the quarantine.
+    pub journal: JournalMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
+    /// The applications that there are, by name. Also the lock of whoever adds, removes or shows their series.
+    applications: Mutex<HashMap<String, Arc<ApplicationMetrics>>>,
+    unknown: Arc<ApplicationMetrics>,
 }
+
+/// An application, as far as its metrics are told at the moment of looking.
+pub struct ApplicationState<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its metrics.
+    pub metrics: &'a ApplicationMetrics,
+    /// How many public keys it has.
+    pub keys: usize,
+    /// How old they are; `None` where there are none.
+    pub keys_age: Option<Duration>,
+}
+
+/// The label of callbacks to no application.
+const UNKNOWN: &str = "unknown";
 
 impl Metrics {
     /// All metrics at zero.
@@ -68,6 +92,7 @@ impl Metrics {
         for result in ["ok", "failed"] {
             config_reloads.with_label_values(&[result]);
         }
+        let families = ApplicationFamilies::new(&registry)?;
         Ok(Arc::new(Self {
             callbacks_in_flight: gauge("callbacks_in_flight", "Callbacks that are being worked on.")?,
             events_in_flight: gauge("events_in_flight", "Events on their way to the broker.")?,
@@ -76,6 +101,7 @@ impl Metrics {
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
             kafka: KafkaMetrics::new(&registry)?,
+            journal: JournalMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",
@@ -88,15 +114,46 @@ impl Metrics {
                 "From eventTime to the broker's confirmation.",
                 &AGE_EDGES,
             )?,
-            families: ApplicationFamilies::new(&registry)?,
+            unknown: Arc::new(families.of(UNKNOWN, 0, None)),
+            families,
+            applications: Mutex::default(),
             registry,
         }))
     }
 
-    /// The metrics of an application, under its configured name; `unknown` is for callbacks to no application.
+    /// The metrics of callbacks to no application.
     #[must_use]
-    pub fn application(&self, name: &str) -> Arc<ApplicationMetrics> {
-        Arc::new(self.families.of(name))
+    pub fn unknown(&self) -> Arc<ApplicationMetrics> {
+        Arc::clone(&self.unknown)
+    }
+
+    /// Begins to count for an application under its configured name, with as many decryption keys as it has now. One
+    /// that is there already counts on.
+    #[must_use]
+    pub fn application(&self, name: &str, decryption_keys: usize) -> Arc<ApplicationMetrics> {
+        let mut applications = self.applications.lock();
+        let before = applications.get(name).map(|before| &**before);
+        let metrics = Arc::new(self.families.of(name, decryption_keys, before));
+        applications.insert(name.to_owned(), Arc::clone(&metrics));
+        metrics
+    }
+
+    /// The metrics of an application, where there is one of that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<ApplicationMetrics>> {
+        self.applications.lock().get(name).cloned()
+    }
+
+    /// Removes the series of all applications but these, and of the decryption keys beyond their number.
+    pub fn keep_only(&self, names: &HashMap<&str, usize>) {
+        let mut applications = self.applications.lock();
+        applications.retain(|name, _| {
+            match names.get(name.as_str()) {
+                Some(keys) => self.families.forget_keys(name, *keys),
+                None => self.families.forget(name),
+            }
+            names.contains_key(name.as_str())
+        });
     }
 
     /// How long the broker takes to confirm an entity's record, in seconds.
@@ -109,9 +166,12 @@ impl Metrics {
         entity.pick(&self.event_age)
     }
 
-    /// Everything in Prometheus' text format.
+    /// Everything in Prometheus' text format, with the state of these applications.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text<'a>(&self, applications: impl Iterator<Item = ApplicationState<'a>>) -> String {
+        // Two who look at the same time would remove each other's gauges.
+        let _one_at_a_time = self.applications.lock();
+        self.families.show(applications);
         // Encoding to a string fails only for a family without metrics, which is left out before.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }

@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 use idaas_bridge::simulate::kind::Kind;
 
+use crate::support::real_kafka::shared_one_node;
+
 fn demo(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
     command.arg("demo").args(arguments).env_remove("CLICOLOR_FORCE");
@@ -47,4 +49,13 @@ fn a_cluster_that_does_not_answer_fails_the_demo_in_words() {
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("Kafka does not answer"), "{told}");
+}
+
+#[test]
+fn on_a_real_kafka_the_demo_makes_its_topics_and_sees_every_record() {
+    let Some(kafka) = shared_one_node() else { return };
+    let servers = kafka.bootstrap_servers();
+    let (output, text) = demo(&["--brief", "--bootstrap-servers", servers, "--topic-prefix", "shop-window"], &[]);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("shop-window.user.v1"), "{text}");
 }

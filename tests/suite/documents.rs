@@ -78,6 +78,16 @@ fn every_command_of_the_program_is_in_the_readme() {
 }
 
 #[test]
+fn every_refusal_is_in_the_readme_with_its_status() {
+    let readme = text("README.md");
+    for refusal in idaas_bridge::refusal::Refusal::ALL {
+        let (status, code) = (refusal.status().to_string(), format!("`{}`", refusal.code()));
+        let row = readme.lines().find(|line| line.starts_with("| ") && line.contains(&code));
+        assert!(row.is_some_and(|row| row.split('|').nth(1).unwrap().contains(&status)), "{status} {code}");
+    }
+}
+
+#[test]
 fn documents_stay_short_enough_to_be_read() {
     for (document, most) in [("README.md", 250), ("ARCHITECTURE.md", 200)] {
         assert!(text(document).lines().count() <= most, "{document}");

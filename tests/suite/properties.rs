@@ -144,7 +144,7 @@ fn any_change_of_a_token_is_refused_and_nothing_is_published() {
         assert!([400, 401].contains(&reply.status), "{}: {}", reply.status, reply.text());
     });
     assert_eq!(bridge.metric("events_received_total", &[]), 0.0);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn any_bytes_in_the_place_of_a_body_or_a_payload_are_answered() {
         let reply = bridge.post(bridge.callback().raw_claims(bytes).body().unwrap());
         assert_eq!(reply.json()["error"], "malformed");
     });
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]

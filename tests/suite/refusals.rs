@@ -42,7 +42,7 @@ pub(super) fn refused(setup: Setup, refusal: Refusal, send: impl FnOnce(&TestBri
     let counted = [("application", "workforce"), ("code", refusal.code())];
     bridge.wait_metric("callbacks_total", &counted, 1.0);
     assert_eq!(bridge.metric("events_received_total", &[]), 0.0);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 /// One test per refusal; a variant without one does not compile.
@@ -155,7 +155,7 @@ fn nothing_there(code: Refusal) {
         }
     }
     bridge.wait_metric("callbacks_total", &[("application", "unknown"), ("code", code.code())], count);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 fn unanswerable(code: Refusal) {

@@ -306,14 +306,25 @@ impl TestBridge {
         self.reload_as_it_is()
     }
 
-    /// Orders a reload of whatever the file says now.
-    pub(crate) fn reload_as_it_is(&mut self) -> bool {
-        let count = |result| self.caller.metric("config_reloads_total", &[("result", result)]);
-        let (taken, refused) = (count("ok"), count("failed"));
+    /// Changes the configuration and orders a reload, and does not wait for it.
+    pub(crate) fn order_reload(&mut self, change: impl FnOnce(&mut Setup)) {
+        change(&mut self.setup);
+        self.setup.write(&self.path, &self.bootstrap_servers);
+        self.order_reload_as_it_is();
+    }
+
+    fn order_reload_as_it_is(&self) {
         match &self.running {
             Running::Inside { orders, .. } => orders.send(Order::Reload).unwrap(),
             Running::Program(program) => program.signal("HUP"),
         }
+    }
+
+    /// Orders a reload of whatever the file says now.
+    pub(crate) fn reload_as_it_is(&mut self) -> bool {
+        let count = |result| self.caller.metric("config_reloads_total", &[("result", result)]);
+        let (taken, refused) = (count("ok"), count("failed"));
+        self.order_reload_as_it_is();
         retry(|| match (count("ok") - taken, count("failed") - refused) {
             (0.0, 0.0) => Err("no reload is done".to_owned()),
             (taken, _) => Ok(taken > 0.0),
@@ -343,9 +354,13 @@ impl TestBridge {
         }
     }
 
-    /// Ends the bridge, so that nothing can be on its way, and fails where anything was published.
-    pub(crate) fn ends_without_a_record(mut self) {
-        self.end();
+    /// Fails where anything was published, or is still on its way: no callback is worked on, the outbox holds no event
+    /// (it keeps each until the broker's report on its last record), none was ever confirmed, and no topic has a record.
+    pub(crate) fn has_published_nothing(&self) {
+        for busy in ["callbacks_in_flight", "events_in_flight"] {
+            self.wait_metric(busy, &[], 0.0);
+        }
+        assert_eq!(self.metric("events_published_total", &[]), 0.0);
         let records = self.records();
         assert!(records.is_empty(), "{} records were published: {records:?}", records.len());
     }

@@ -77,7 +77,9 @@ fn certificate(tls: &Tls) -> Finding {
 fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     let key = "journal.directory";
     // What is not there yet is made at the start, below the nearest directory that is.
-    let Some(existing) = directory.ancestors().find(|path| path.exists()) else {
+    // The parent of a relative path ends up empty, which means where we are.
+    let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
+    let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
         let problem = format!("{} cannot be made", directory.display());
         return vec![Finding::prevents_start(fault(&problem))];
     };
@@ -85,7 +87,7 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     if !existing.is_dir() {
         return vec![Finding::prevents_start(fault(&format!("{} is no directory", existing.display())))];
     }
-    if let Err(error) = access(existing, Access::WRITE_OK | Access::EXEC_OK) {
+    if let Err(error) = access(&existing, Access::WRITE_OK | Access::EXEC_OK) {
         let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
         let finding = Finding::prevents_start(fault(&problem));
         // A directory that is there does not keep the service from starting.
@@ -93,7 +95,7 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     }
     let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
     let mut findings = vec![Finding::ok(key, &format!("{shown} {text}"))];
-    findings.push(room(existing, max_size));
+    findings.push(room(&existing, max_size));
     findings
 }
 
@@ -148,6 +150,12 @@ mod tests {
         assert!(!journal_directory.exists());
         let findings = journal(directory.path(), u64::MAX);
         assert_eq!(findings.last().unwrap().level, Level::Warning);
+    }
+
+    #[test]
+    fn a_relative_directory_is_made_where_the_command_is_run() {
+        let findings = journal(Path::new("there-is-no-such-directory/journal"), 1);
+        assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
     }
 
     #[test]

@@ -82,10 +82,12 @@ pub(super) const fn remedy(refusal: Refusal) -> &'static str {
         }
         Refusal::Undecryptable => {
             "copy the \"Encryption Key\" of this application's provisioning settings into a file, and name it in \
-             decryption_keys beside those that are there"
+             decryption_keys beside those that are there. IDaaS's own header is {\"alg\":\"dir\",\"enc\":\"A256GCM\"}: \
+             where it is another one, the capture is not from IDaaS, or from a version that this one does not know"
         }
         Refusal::Unreadable => {
-            "what is inside has a form that this version does not know: keep the capture, and look for a newer version"
+            "what is inside has a form that this version does not know (or is a list of more elements than can be events): \
+             keep the capture, and look for a newer version"
         }
         Refusal::RequestTimeout
         | Refusal::TooLarge

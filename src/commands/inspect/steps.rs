@@ -46,8 +46,16 @@ impl Screen<'_> {
         let plaintext = match decrypt(verified, self.policy) {
             Ok(plaintext) => plaintext,
             Err(refusal) => {
-                let keys = self.policy.decryption_keys.len();
-                self.step("decryption", Some(refusal), &format!("decryption_keys in the configuration: {keys}"))?;
+                let words = match (captured.encryption(), self.policy.decryption_keys.len()) {
+                    (None, _) => "cipherData is no compact JWE".to_owned(),
+                    (Some(header), 1) => {
+                        format!("the one key in decryption_keys does not open it; its header: {header}")
+                    }
+                    (Some(header), keys) => {
+                        format!("none of the {keys} keys in decryption_keys opens it; its header: {header}")
+                    }
+                };
+                self.step("decryption", Some(refusal), &words)?;
                 return self.refused(refusal);
             }
         };

@@ -43,17 +43,18 @@ impl<'a> Members<'a> {
 /// An element of an array: its members, where it is an object.
 pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 
-/// The elements of a JSON array. `None` where the value is no array.
-pub(crate) fn objects(json: &str) -> Option<Vec<Element<'_>>> {
+/// The elements of a JSON array, of which there may be `most`. `None` where the value is no array, or has more: found
+/// out before they take any room.
+pub(crate) fn objects(json: &str, most: usize) -> Option<Vec<Element<'_>>> {
     let mut reader = Reader::new(json);
-    let elements = reader.elements()?;
+    let elements = reader.objects(most)?;
     reader.end().then_some(elements)
 }
 
 /// The elements of a JSON array, unread. `None` where the value is no array.
 pub(crate) fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
     let mut reader = Reader::new(json);
-    let elements = reader.list(Reader::value)?;
+    let elements = reader.list(usize::MAX, Reader::value)?;
     reader.end().then_some(elements)
 }
 
@@ -161,6 +162,18 @@ mod tests {
         ] {
             let expected: String = serde_json::from_str(json).unwrap();
             assert_eq!(text(raw(json)).unwrap(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_no_more_elements_than_it_may() {
+        let count = |json, most| objects(json, most).map(|elements| elements.len());
+        for json in ["[{},{}]", "[0,{}]", " [ 0 , [] ] "] {
+            assert_eq!((count(json, 2), count(json, 1)), (Some(2), None), "{json}");
+        }
+        assert_eq!(count("[]", 0), Some(0));
+        for none in ["{}", "[{}", "[{}] x", "null", ""] {
+            assert_eq!(count(none, 9), None, "{none}");
         }
     }
 

@@ -88,9 +88,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An array's elements, each with its members where it is an object.
-    pub(super) fn elements(&mut self) -> Option<Vec<Element<'a>>> {
-        self.list(|reader| {
+    /// An array's elements, `most` of them at most, each with its members where it is an object.
+    pub(super) fn objects(&mut self, most: usize) -> Option<Vec<Element<'a>>> {
+        self.list(most, |reader| {
             if reader.next() == Some(b'{') {
                 return Some(Element(Some(reader.members(6)?)));
             }
@@ -98,14 +98,17 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// An array, whose elements `element` reads.
-    pub(super) fn list<T>(&mut self, element: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    /// An array of `most` elements at most, which `element` reads.
+    pub(super) fn list<T>(&mut self, most: usize, element: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         self.take(b'[')?;
         let mut elements = Vec::new();
         if self.take(b']').is_some() {
             return Some(elements);
         }
         loop {
+            if elements.len() == most {
+                return None;
+            }
             self.space();
             elements.push(element(self)?);
             if self.take(b',').is_none() {
@@ -271,7 +274,7 @@ mod tests {
             let begins = |with| valid.is_some_and(|value| value.get().starts_with(with));
             prop_assert_eq!(Raw::parse(&text).map(Raw::get), valid.map(RawValue::get));
             prop_assert_eq!(Members::parse(&text).is_some(), begins('{'));
-            prop_assert_eq!(objects(&text).is_some(), begins('['));
+            prop_assert_eq!(objects(&text, usize::MAX).is_some(), begins('['));
             prop_assert_eq!(elements(&text).is_some(), begins('['));
         }
 

@@ -75,8 +75,7 @@ impl Evidence {
             let original = original(&event, raw, policy);
             (event, original)
         };
-        let made =
-            if event.id.is_none() { Some(event_id::fresh(&self.context.signature, self.position)) } else { None };
+        let made = if event.id.is_none() { Some(self.made_id()) } else { None };
         let id = event.id.as_deref().or(made.as_deref())?;
         Some(maker.dead_letter_with(reason, &event, original, id))
     }

@@ -4,6 +4,7 @@
 
 mod dead_letter;
 mod event_id;
+mod evidence;
 mod group;
 mod organizational_unit;
 mod user;
@@ -27,6 +28,7 @@ use crate::refusal::Refusal;
 
 pub use dead_letter::Reason;
 pub use event_id::EventId;
+pub use evidence::{Evidence, Kept};
 
 /// What `prepare` is told about the moment and the request.
 #[derive(Debug, Clone, Copy)]
@@ -75,31 +77,32 @@ pub enum Plan {
     },
 }
 
-/// An event as sent, kept by reference until its record is confirmed.
-#[derive(Clone)]
-pub struct Evidence {
-    context: Arc<Context>,
-    events: Arc<Events>,
-    position: usize,
-    received_at: i64,
+/// How many bytes an event takes at least. With the five members that IDaaS always sends, and ids of one character where
+/// real ones have thirty, it takes 112.
+const LEAST_EVENT_BYTES: usize = 64;
+
+/// As many elements a list may have whatever its size: so few harm nothing, and each is told what is wrong with it.
+const FEW: usize = 1000;
+
+/// How many elements a text of this length can hold that are events.
+const fn most_events(length: usize) -> usize {
+    let most = length / LEAST_EVENT_BYTES;
+    if most < FEW { FEW } else { most }
 }
 
 /// Makes an item of each event, in their order.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] where there is no list of events.
+/// [`Refusal::Unreadable`] where there is no list of events. A list of so many elements that they cannot be events is
+/// none: an item takes a thousand times the room of a `0`, so a few megabytes of them would take all of the memory.
 pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<Item>, Refusal> {
-    let events = json::objects(callback.events.text()).ok_or(Refusal::Unreadable)?;
+    let text = callback.events.text();
+    let events = json::objects(text, most_events(text.len())).ok_or(Refusal::Unreadable)?;
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
     let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
     let items = events.into_iter().enumerate().map(|(position, event)| {
-        let evidence = Evidence {
-            context: Arc::clone(context),
-            events: Arc::clone(&callback.events),
-            position,
-            received_at: moment.received_at,
-        };
+        let evidence = Evidence::new(Arc::clone(context), Arc::clone(&callback.events), position, moment.received_at);
         maker.item(Event::of(event), evidence)
     });
     Ok(items.collect())
@@ -280,4 +283,19 @@ fn decoded(data: Option<Raw<'_>>) -> Option<Cow<'_, RawValue>> {
         Some(inner) => Cow::Owned(redacted(Raw::from(&*inner)).into_owned()),
         None => redacted(data),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_events_that_idaas_can_send_are_never_too_many() {
+        // Ids of one character: real ones have thirty.
+        let event = r#"{"eventId":"e","eventTime":"1","bizId":"u","bizData":"{}","eventType":"urn:alibaba:idaas:app:event:ud:user:lock"}"#;
+        for count in [1, 1000, 100_000] {
+            let length = 2 + count * (event.len() + 1) - 1;
+            assert!(count <= most_events(length), "{count}");
+        }
+    }
 }

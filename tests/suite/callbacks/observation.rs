@@ -8,7 +8,7 @@ use idaas_bridge::simulate::sender::now_ms;
 use serde_json::json;
 
 use super::{assert_success, event, users};
-use crate::support::bridge::Setup;
+use crate::support::bridge::{Setup, TestApplication};
 use crate::support::http::request;
 
 #[test]
@@ -49,6 +49,36 @@ fn received_and_answered_add_up_and_callbacks_are_counted_by_code() {
     assert_eq!((count("ready", &[]), count("build_info", &[]), count("jwks_keys", &[])), (1.0, 1.0, 1.0));
     let last = count("last_event_timestamp_seconds", &[("application", "workforce")]);
     assert!((now_ms() as f64 / 1000.0 - last).abs() < 60.0, "{last}");
+}
+
+#[test]
+fn what_can_be_counted_is_there_from_the_start_and_what_has_no_value_is_not() {
+    let mut setup = Setup::new().not_ready();
+    let own = setup.applications[0].material.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec!["ab".repeat(32), own];
+    // Port 1 of the loopback address refuses connections.
+    let without_keys = TestApplication::named("partners");
+    setup.applications.push(TestApplication { jwks: Some("\"http://127.0.0.1:1/jwks\"".to_owned()), ..without_keys });
+    let bridge = setup.start();
+    bridge.wait_metric("jwks_keys", &[], 1.0);
+    let of = |name, application| bridge.samples(name, &[("application", application)]);
+    assert_eq!((of("decryptions_total", "workforce"), of("decryptions_total", "partners")), (vec![0.0; 2], vec![0.0]));
+    for application in ["workforce", "partners"] {
+        assert_eq!(of("jwks_refreshes_total", application).len(), 2, "{application}");
+        assert!(of("last_event_timestamp_seconds", application).is_empty(), "{application}");
+    }
+    assert_eq!((of("jwks_age_seconds", "workforce").len(), of("jwks_age_seconds", "partners").len()), (1, 0));
+    assert_eq!(of("jwks_keys", "partners"), [0.0]);
+    for gauge in ["last_event_timestamp_seconds", "jwks_age_seconds", "jwks_keys"] {
+        assert!(of(gauge, "unknown").is_empty(), "{gauge}");
+    }
+
+    assert_success(&bridge.send(&users(1)));
+    let opened =
+        ["0", "1"].map(|key| bridge.metric("decryptions_total", &[("key", key), ("application", "workforce")]));
+    assert_eq!(opened, [0.0, 1.0]);
+    assert_eq!(of("last_event_timestamp_seconds", "workforce").len(), 1);
+    assert!(of("last_event_timestamp_seconds", "partners").is_empty());
 }
 
 #[test]

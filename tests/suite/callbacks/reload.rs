@@ -1,5 +1,6 @@
 //! A changed configuration, taken over by SIGHUP while callbacks come.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,6 +52,50 @@ fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
     assert!(bridge.reload(|setup| setup.applications[0].lines = vec![elsewhere]));
     assert_eq!(new.post(body(&new)).json()["error"], "address_not_allowed");
     assert_eq!(bridge.records().len(), 1);
+}
+
+#[test]
+fn metrics_follow_the_applications_and_keys_of_the_reload() {
+    let workforce = TestApplication::workforce();
+    let keys = vec![workforce.material.encryption_key().to_string(), "ab".repeat(32)];
+    let applications = vec![TestApplication { decryption_keys: keys, ..workforce }, TestApplication::named("partners")];
+    let mut bridge = Setup::of(applications.clone()).start();
+    let caller = caller(&bridge, &applications);
+    assert_success(&caller.deliver(caller.callback().events(&users(1))));
+    assert_success(&caller.deliver_to(1, caller.callback_of(1).events(&users(1))));
+    let last_event = bridge.samples("last_event_timestamp_seconds", &[("application", "workforce")]);
+    assert!(bridge.admin("/metrics").text().contains("application=\"partners\""));
+
+    assert!(!bridge.reload(|setup| setup.applications = vec![TestApplication::named("others").line("typo = true")]));
+    assert_eq!(bridge.samples("decryptions_total", &[("application", "workforce")]), [1.0, 0.0]);
+    assert!(!bridge.admin("/metrics").text().contains("application=\"others\""));
+
+    assert!(bridge.reload(|setup| setup.applications = vec![TestApplication::workforce()]));
+    assert!(!bridge.admin("/metrics").text().contains("application=\"partners\""));
+    assert_eq!(bridge.samples("decryptions_total", &[("application", "workforce")]), [1.0]);
+    assert_eq!(bridge.samples("last_event_timestamp_seconds", &[]), last_event);
+    assert_eq!(bridge.metric("events_received_total", &[]), 1.0);
+
+    // Who comes back begins anew.
+    assert!(bridge.reload(|setup| setup.applications = applications));
+    assert_eq!(bridge.samples("decryptions_total", &[("application", "workforce")]), [1.0, 0.0]);
+    assert_eq!(bridge.samples("decryptions_total", &[("application", "partners")]), [0.0]);
+}
+
+#[test]
+fn an_end_is_heard_while_a_reload_waits_for_keys() {
+    let mut bridge = Setup::new().spawn();
+    // Connects, and says nothing.
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let jwks = format!("\"http://{}/jwks\"", endpoint.local_addr().unwrap());
+    let partners = TestApplication { jwks: Some(jwks), ..TestApplication::named("partners") };
+    bridge.order_reload(|setup| setup.applications.push(partners));
+    let _connection = endpoint.accept().unwrap();
+    assert_success(&bridge.send(&users(1)));
+    assert!(bridge.end());
+    // The fetch would have ended by its time-out before that.
+    let log = bridge.program().log();
+    assert!(!log.contains("keys not refreshed") && !log.contains("configuration reloaded"), "{log}");
 }
 
 #[test]

@@ -81,9 +81,7 @@ fn end_under_load(keep_alive: bool, connections: u64) {
         count if count > 200.0 => Ok(()),
         count => Err(format!("{count}")),
     });
-    let began = Instant::now();
     assert!(bridge.end(), "{}", bridge.program().log());
-    assert!(began.elapsed() < Duration::from_secs(12), "the end took {:?}", began.elapsed());
     let fates: Vec<_> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
     let wrong: Vec<_> = fates.iter().filter(|fate| matches!(fate, Fate::Wrong(_))).collect();
     assert!(wrong.is_empty(), "{} of {}: {wrong:?}", wrong.len(), fates.len());
@@ -109,15 +107,15 @@ fn sigterm_under_load_cuts_no_kept_connection_off() {
 
 #[test]
 fn an_idle_kept_connection_does_not_hold_the_end_up() {
-    let mut bridge = Setup::new().spawn();
+    let mut bridge = Setup::new().server("drain_timeout = \"60s\"").spawn();
     let body = bridge.callback().events(&users(1)).body().unwrap();
     let mut idle = Connection::open(bridge.listen).unwrap();
     assert_eq!(idle.exchange(&request("POST", &bridge.path(), &[], body.as_bytes())).unwrap().status, 200);
     let _silent = Connection::open(bridge.listen).unwrap();
     let began = Instant::now();
     assert!(bridge.end());
-    // The drain's limit is 12 s; nothing was being worked on.
-    assert!(began.elapsed() < Duration::from_secs(6), "the end took {:?}", began.elapsed());
+    // Nothing was being worked on, so nothing uses the drain's limit up.
+    assert!(began.elapsed() < Duration::from_secs(30), "the end took {:?}", began.elapsed());
     idle.closed().unwrap();
 }
 
@@ -151,5 +149,5 @@ fn sigint_ends_as_sigterm_does_and_a_second_signal_does_not_wait() {
     bridge.program().wait_for(|line| line["code"] == "second_signal");
     let began = Instant::now();
     assert_eq!(bridge.program().wait(), Some(1));
-    assert!(began.elapsed() < Duration::from_secs(20), "the second signal waited {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "the second signal waited {:?}", began.elapsed());
 }

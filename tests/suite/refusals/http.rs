@@ -28,7 +28,7 @@ fn a_client_that_announces_too_much_and_sends_it_all_still_reads_the_413() {
         let reply = bridge.post(vec![b'x'; size]);
         assert_refused(&reply, Refusal::TooLarge);
     }
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_client_that_announces_too_much_need_not_send_it() {
     let mut connection = Connection::open(bridge.listen).unwrap();
     let head = request("POST", &bridge.path(), &[("Content-Length", "99999999999")], b"");
     assert_refused(&connection.exchange(&head).unwrap(), Refusal::TooLarge);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_body_that_ends_early_is_no_callback_and_holds_nothing() {
     // Whether anything is answered to somebody who has hung up does not matter.
     let _ = connection.reply();
     bridge.wait_metric("callbacks_in_flight", &[], 0.0);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_head_that_does_not_come_is_given_up() {
     let mut connection = sent(&bridge, b"POST /callbacks/workforce HTTP/1.1\r\nHost: ");
     // Whether it is told why or not: the connection ends.
     while connection.reply().is_ok() {}
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 fn sent(bridge: &Caller, bytes: &[u8]) -> Connection {
@@ -124,7 +124,7 @@ fn no_compression_is_accepted_under_any_name() {
     }
     let twice = [("Content-Encoding", "identity"), ("Content-Encoding", "gzip")];
     assert_refused(&bridge.post_with(&twice, gzip(&honest(&bridge))), Refusal::UnsupportedEncoding);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn every_other_method_is_refused() {
         assert_refused(&reply, Refusal::MethodNotAllowed);
         assert_eq!(reply.header("allow"), Some("POST"), "{method}");
     }
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 fn forwarded(bridge: &Caller, values: &[&str]) -> Reply {
@@ -153,7 +153,7 @@ fn a_forged_x_forwarded_for_lets_nobody_in() {
         let reply = bridge.post_with(&[(header, "for=198.51.100.7"), (header, "198.51.100.7")], honest(&bridge));
         assert_refused(&reply, Refusal::AddressNotAllowed);
     }
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn an_address_is_judged_before_anything_else() {
     ] {
         assert_refused(&bridge.raw(&request), Refusal::AddressNotAllowed);
     }
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]

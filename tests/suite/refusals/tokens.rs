@@ -15,7 +15,7 @@ fn each_refused(cases: Vec<(&str, Refusal, String)>, bridge: TestBridge) {
         assert_eq!((reply.status, reply.json()["error"].as_str()), (refusal.status(), Some(refusal.code())), "{what}");
         assert_refused(&reply, refusal);
     }
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 fn with_claim_twice(callback: Callback<'_>, name: &str, second: &Value) -> String {
@@ -148,7 +148,7 @@ fn bodies_that_are_no_callback_are_malformed() {
     // The signature covers the first two parts as they are: what has another form has another signature.
     let reply = bridge.post(padded);
     assert!([400, 401].contains(&reply.status), "{}", reply.text());
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_body_of_very_many_members_costs_no_more_than_its_size() {
     let members: Vec<_> = (0..400_000).map(|number| format!("\"{number}\":0")).collect();
     let body = format!("{{{}}}", members.join(","));
     assert_refused(&bridge.post(body), Refusal::Malformed);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
 }
 
 #[test]
@@ -217,7 +217,30 @@ fn what_is_opened_must_be_a_list_of_events() {
     }
     let reply = bridge.post(bridge.callback().raw_payload([0xff, 0xfe]).body().unwrap());
     assert_refused(&reply, Refusal::Unreadable);
-    bridge.ends_without_a_record();
+    bridge.has_published_nothing();
+}
+
+#[test]
+fn millions_of_nothings_are_no_list_of_events_and_take_no_room() {
+    let mut bridge = Setup::new().spawn();
+    assert_eq!(bridge.post(honest(&bridge)).status, 200);
+    let before = bridge.program().peak_memory();
+    let of = |element: &str, count: usize| {
+        let payload = format!("{{\"eventData\":[{}{element}]}}", format!("{element},").repeat(count));
+        let body = bridge.callback().raw_payload(payload).body().unwrap();
+        assert!(body.len() <= 8 << 20, "{}", body.len());
+        bridge.post(body)
+    };
+    // All that the largest body can hold.
+    for (element, count) in [("0", 2_200_000), ("{}", 1_500_000), ("[]", 1_500_000)] {
+        assert_refused(&of(element, count), Refusal::Unreadable);
+    }
+    // As many as there can be: each a dead letter, and there is no room for all of them at once.
+    let padded = of(&format!("0{}", " ".repeat(63)), 70_000);
+    assert_refused(&padded, Refusal::Overloaded);
+    // Three kilobytes an element of the last, and nothing for the others.
+    let grown = bridge.program().peak_memory() - before;
+    assert!(grown < 400 << 20, "{} MiB", grown >> 20);
 }
 
 #[test]

@@ -99,6 +99,11 @@ impl Caller {
 
     /// The sum of a metric's samples that have these labels.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.samples(name, labels).iter().sum()
+    }
+
+    /// A metric's samples that have these labels.
+    pub(crate) fn samples(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let reply = self.admin("/metrics");
         let samples = reply.text().lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
@@ -107,7 +112,7 @@ impl Caller {
                 && labels.iter().all(|(label, value)| found_labels.contains(&format!("{label}=\"{value}\"")));
             if matches { value.parse::<f64>().ok() } else { None }
         });
-        samples.sum()
+        samples.collect()
     }
 
     /// Waits until a metric's sum has this value.

@@ -1,69 +1,19 @@
 //! The background task on a clock that stands still until everything waits, so that minutes pass at once and each
 //! time is exact.
 
+mod endpoint;
+
 use std::sync::LazyLock;
 
 use parking_lot::Mutex;
 
+use self::endpoint::Endpoint;
 use super::*;
 use crate::jose::jws::{SigningKey, Verification};
 
 static DOCUMENTS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     ["OLD", "NEW"].map(|kid| SigningKey::generate(kid).expect("a key").to_jwks().to_string().into_bytes())
 });
-
-/// An endpoint that answers what it is told to, after a time, and remembers when it was asked.
-struct Endpoint {
-    answer: Mutex<Result<Vec<u8>, FetchFault>>,
-    takes: Mutex<Duration>,
-    asked: Mutex<Vec<Instant>>,
-    busy: Mutex<(usize, usize)>,
-}
-
-impl Endpoint {
-    fn new(answer: Result<Vec<u8>, FetchFault>) -> Arc<Self> {
-        Arc::new(Self {
-            answer: Mutex::new(answer),
-            takes: Mutex::new(Duration::ZERO),
-            asked: Mutex::default(),
-            busy: Mutex::default(),
-        })
-    }
-
-    fn answers(&self, answer: Result<Vec<u8>, FetchFault>) {
-        *self.answer.lock() = answer;
-    }
-
-    fn fetches(&self) -> usize {
-        self.asked.lock().len()
-    }
-
-    /// When it was asked, in seconds since it was asked first.
-    fn times(&self) -> Vec<u64> {
-        let asked = self.asked.lock();
-        asked.iter().map(|time| (*time - asked[0]).as_secs()).collect()
-    }
-
-    fn fetcher(self: &Arc<Self>) -> Fetcher {
-        let endpoint = Arc::clone(self);
-        Box::new(move || {
-            let endpoint = Arc::clone(&endpoint);
-            Box::pin(async move {
-                endpoint.asked.lock().push(Instant::now());
-                {
-                    let (now, most) = &mut *endpoint.busy.lock();
-                    *now += 1;
-                    *most = (*most).max(*now);
-                }
-                let takes = *endpoint.takes.lock();
-                tokio::time::sleep(takes).await;
-                endpoint.busy.lock().0 -= 1;
-                let document = endpoint.answer.lock().clone()?;
-                Ok(Fetched { set: KeySet::parse(&document)?, document, date: None })
-            })
-        })
-    }
-}
 
 /// Remembers how refreshes ended.
 #[derive(Default)]
@@ -255,6 +205,19 @@ async fn a_demand_by_the_operator_waits_for_no_cool_down() {
     refresher.store().refresh_now();
     pass(1).await;
     assert_eq!(endpoint.times(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_demand_during_a_fetch_is_met_by_the_next_one() {
+    let endpoint = Endpoint::new(old());
+    *endpoint.takes.lock() = Duration::from_secs(2);
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().refreshed().await;
+    pass(1).await;
+    refresher.store().refresh_now();
+    refresher.store().refreshed().await;
+    assert_eq!(endpoint.times(), [0, 2]);
+    assert_eq!(endpoint.asked.lock()[1].elapsed(), Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]

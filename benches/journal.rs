@@ -1,0 +1,141 @@
+//! What the journal costs: `cargo bench --bench journal`. Figures of the disk that holds the temporary directory.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a benchmark fails by panicking")]
+#![allow(missing_docs, reason = "a program")]
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use idaas_bridge::jose::jwe::ContentKey;
+use idaas_bridge::journal::Entry;
+use idaas_bridge::journal::store::{Batch, Opened, Store};
+use idaas_bridge::outbox::verdict::Verdict;
+use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
+use idaas_bridge::prepare::event_type::Entity;
+use idaas_bridge::prepare::record::Record;
+use idaas_bridge::prepare::{Evidence, Kept};
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ROOM: u64 = 16 << 30;
+
+/// An entry whose record and event have half of `size` bytes each.
+fn entry(seq: u64, size: usize) -> Entry {
+    let (id, user) = (format!("evnt_{seq:030}"), format!("user_{:026}", seq % 1000));
+    let kept = Kept {
+        instance_id: "idaas_ue2jvisn35ea5lmthk267xxxx".to_owned(),
+        application_id: "app_mkv7rgt4d7i4u7zqtzev2mxxxx".to_owned(),
+        ali_uid: None,
+        event_version: Some("V1.0.0".to_owned()),
+        event: format!(r#"{{"eventId":"{id}","bizData":"{}"}}"#, "x".repeat(size / 2)),
+        received_at: 1_000_000,
+        made_id: "3f2504e0-4f89-11d3-9a0c-0305e82c3301".to_owned(),
+    };
+    Entry {
+        seq: Seq(seq),
+        key: EventKey::of("app_x", &id),
+        lane: LaneKey::of("idaas.user.v1", &user),
+        event_id: id,
+        sent_id: true,
+        application: "workforce".to_owned(),
+        accepted_at: 1_000_000,
+        event_time: None,
+        verdict: Verdict::Confirmed,
+        record: Record {
+            entity: Entity::User,
+            topic: "idaas.user.v1".into(),
+            key: Some(user),
+            value: vec![b'v'; size / 2],
+            headers: vec![
+                ("content-type", Cow::Borrowed("application/json")),
+                ("ce_source", Cow::Borrowed("/idaas/idaas_ue2jvisn35ea5lmthk267xxxx/app_mkv7rgt4d7i4u7zqtzev2mxxxx")),
+                ("ce_type", Cow::Borrowed("com.alibabacloud.idaas.user.updated.v1")),
+            ],
+            timestamp: 1_000_000,
+        },
+        credential: None,
+        evidence: Evidence::of(kept),
+    }
+}
+
+fn keys() -> Vec<Arc<ContentKey>> {
+    vec![Arc::new(ContentKey::from_hex(&"ab".repeat(32)).expect("a key"))]
+}
+
+fn open(directory: &tempfile::TempDir) -> Opened {
+    Store::open(directory.path(), &keys(), ROOM).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+fn report(what: &str, count: u64, took: Duration) {
+    eprintln!(
+        "{what:<52} {:>10.0}/s {:>9.2} µs each",
+        count as f64 / took.as_secs_f64(),
+        took.as_secs_f64() * 1e6 / count as f64
+    );
+}
+
+fn encoding() {
+    let entries: Vec<_> = (0..1000).map(|seq| entry(seq, 2000)).collect();
+    let key = keys().remove(0);
+    let mut sealer = idaas_bridge::jose::seal::Sealer::new(key);
+    let (mut clear, mut sealed) = (Vec::new(), Vec::new());
+    let began = Instant::now();
+    for _ in 0..100 {
+        for entry in &entries {
+            clear.clear();
+            sealed.clear();
+            entry.encode(&mut clear);
+            sealer.seal(b"place", &clear, &mut sealed);
+        }
+    }
+    report("encode and seal 2 KB", 100_000, began.elapsed());
+}
+
+fn store(count: u64, per_commit: usize, size: usize) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut store = open(&directory).store;
+    let mut took = Duration::ZERO;
+    for from in (0..count).step_by(per_commit) {
+        let puts: Vec<_> = (from..from + per_commit as u64).map(|seq| entry(seq, size)).collect();
+        let began = Instant::now();
+        let committed = store.commit(&Batch { puts: &puts, ..Batch::default() });
+        took += began.elapsed();
+        assert_eq!(committed.written.len(), per_commit);
+    }
+    report(&format!("write {count} of {size} bytes, {per_commit} at once"), count, took);
+    let (bytes, disk) = (store.contents().bytes, store.size_on_disk());
+    let began = Instant::now();
+    for from in (0..count).step_by(1000) {
+        assert_eq!(store.read_from(Seq(from), 1000).expect("entries").len() as u64, 1000.min(count - from));
+    }
+    report("  read them", count, began.elapsed());
+    let began = Instant::now();
+    drop(store);
+    eprintln!("  {} MB of {} MB on disk; closed in {:?}", bytes >> 20, disk >> 20, began.elapsed());
+    let began = Instant::now();
+    let Opened { mut store, inventory, .. } = open(&directory);
+    assert_eq!(inventory.len() as u64, count);
+    eprintln!("  opened in {:?}", began.elapsed());
+    let mut took = Duration::ZERO;
+    for from in (0..count).step_by(1000) {
+        let removes: Vec<_> = (from..from + 1000).map(Seq).collect();
+        let began = Instant::now();
+        assert!(store.commit(&Batch { removes: &removes, ..Batch::default() }).removed);
+        took += began.elapsed();
+    }
+    report("  remove them, 1000 at once", count, took);
+    let began = Instant::now();
+    store.tidy();
+    eprintln!("  tidied in {:?} to {} KB on disk", began.elapsed(), store.size_on_disk() >> 10);
+}
+
+fn main() {
+    encoding();
+    store(2_000, 1, 2000);
+    store(100_000, 50, 2000);
+    store(200_000, 1000, 2000);
+    store(1_000_000, 5000, 2000);
+}

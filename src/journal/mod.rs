@@ -1,0 +1,20 @@
+//! What Kafka has not confirmed, and callbacks that cannot be read yet: sealed, on disk, until they are wanted no more.
+//!
+//! Nothing of it is on the disk in the clear, nothing is thrown away that nobody asked to be thrown away, and what is
+//! reported as written outlives a crash of the process and of the machine.
+
+pub mod entry;
+pub mod fault;
+pub mod handle;
+pub mod quarantine;
+pub mod row;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use entry::Entry;
+pub use fault::{JournalRefusal, OpenFault};
+pub use handle::{Answer, Journal, JournalEvents, Usage};
+pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
+pub use row::{Listed, Row};

@@ -1,0 +1,187 @@
+//! Callbacks that are authentic and that no key opens, or nobody can read: what is kept of each.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::entry::{DecodeFault, append, parse};
+use crate::prepare::{KeptCallback, KeptContent};
+use crate::refusal::Refusal;
+
+/// The form that this build writes.
+const VERSION: u8 = 1;
+
+/// How many callbacks are kept at most.
+pub const MOST_CALLBACKS: u64 = 1000;
+
+/// How much they may take, in bytes.
+pub const MOST_BYTES: u64 = 64 << 20;
+
+/// Names a callback in quarantine: the first 128 bits of the SHA-256 of application and content, so that each content is
+/// kept once however often it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QuarantineId(pub(super) u128);
+
+impl QuarantineId {
+    fn of(application: &str, content: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update((application.len() as u64).to_be_bytes());
+        hash.update(application);
+        hash.update(content);
+        let leading = hash.finalize().iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte));
+        Self(leading)
+    }
+
+    /// Reads an id as it is displayed: 32 hex digits. `None` where the text is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u128::from_str_radix(text, 16).ok().filter(|_| digits).map(Self)
+    }
+}
+
+impl fmt::Display for QuarantineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// A callback in quarantine, whole. Has no `Debug`: it can hold personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The configured name of its application.
+    pub application: String,
+    /// Why: [`Refusal::Undecryptable`] or [`Refusal::Unreadable`].
+    pub reason: Refusal,
+    /// The time of acceptance, in milliseconds since 1970.
+    pub received_at: i64,
+    /// The W3C trace context that it carried.
+    pub traceparent: Option<String>,
+    /// The callback.
+    pub callback: KeptCallback,
+}
+
+/// What can be told of a callback in quarantine without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// Its name.
+    pub id: QuarantineId,
+    /// The configured name of its application.
+    pub application: String,
+    /// The IDaaS instance that sent it.
+    pub instance_id: String,
+    /// Why: [`Refusal::Undecryptable`] or [`Refusal::Unreadable`].
+    pub reason: Refusal,
+    /// The time of acceptance, in milliseconds since 1970.
+    pub received_at: i64,
+    /// The size of its content, in bytes.
+    pub bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireRow<'a> {
+    application: &'a str,
+    instance_id: &'a str,
+    unreadable: bool,
+    received_at: i64,
+    bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireCallback<'a> {
+    application: &'a str,
+    instance_id: &'a str,
+    unreadable: bool,
+    received_at: i64,
+    traceparent: Option<&'a str>,
+    encrypted: bool,
+    content: &'a str,
+    #[serde(borrow)]
+    signature: &'a Bytes,
+}
+
+impl Quarantined {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> QuarantineId {
+        QuarantineId::of(&self.application, self.content())
+    }
+
+    fn content(&self) -> &str {
+        match &self.callback.content {
+            KeptContent::Encrypted(text) | KeptContent::Plain(text) => text,
+        }
+    }
+
+    /// Appends the form of its line in the index to `output`.
+    pub(super) fn encode_row(&self, output: &mut Vec<u8>) {
+        let wire = WireRow {
+            application: &self.application,
+            instance_id: &self.callback.instance_id,
+            unreadable: self.reason == Refusal::Unreadable,
+            received_at: self.received_at,
+            bytes: self.content().len() as u64,
+        };
+        append(VERSION, &wire, output);
+    }
+
+    /// Appends its form to `output`.
+    pub(super) fn encode(&self, output: &mut Vec<u8>) {
+        let wire = WireCallback {
+            application: &self.application,
+            instance_id: &self.callback.instance_id,
+            unreadable: self.reason == Refusal::Unreadable,
+            received_at: self.received_at,
+            traceparent: self.traceparent.as_deref(),
+            encrypted: matches!(self.callback.content, KeptContent::Encrypted(_)),
+            content: self.content(),
+            signature: Bytes::new(&self.callback.signature),
+        };
+        append(VERSION, &wire, output);
+    }
+
+    /// Reads its form. To be called of what the seal has proved to be unchanged, and of nothing else: a callback that is
+    /// made here counts as authentic.
+    ///
+    /// # Errors
+    /// [`DecodeFault`].
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeFault> {
+        let wire: WireCallback<'_> = parse(VERSION, bytes)?;
+        let content = wire.content.to_owned();
+        Ok(Self {
+            application: wire.application.to_owned(),
+            reason: reason(wire.unreadable),
+            received_at: wire.received_at,
+            traceparent: wire.traceparent.map(str::to_owned),
+            callback: KeptCallback {
+                instance_id: wire.instance_id.to_owned(),
+                content: if wire.encrypted { KeptContent::Encrypted(content) } else { KeptContent::Plain(content) },
+                signature: wire.signature.to_vec(),
+            },
+        })
+    }
+}
+
+impl QuarantineRow {
+    /// Reads a line's form.
+    ///
+    /// # Errors
+    /// [`DecodeFault`].
+    pub(super) fn decode(id: QuarantineId, bytes: &[u8]) -> Result<Self, DecodeFault> {
+        let wire: WireRow<'_> = parse(VERSION, bytes)?;
+        Ok(Self {
+            id,
+            application: wire.application.to_owned(),
+            instance_id: wire.instance_id.to_owned(),
+            reason: reason(wire.unreadable),
+            received_at: wire.received_at,
+            bytes: wire.bytes,
+        })
+    }
+}
+
+const fn reason(unreadable: bool) -> Refusal {
+    if unreadable { Refusal::Unreadable } else { Refusal::Undecryptable }
+}

@@ -1,0 +1,242 @@
+//! The durable store: entries and quarantine, sealed, in one file. The only room that meets the `redb` crate.
+//!
+//! What [`Store::commit`] reports as written is synced. Nothing is removed that nobody named. After a failure nothing that
+//! is in memory is trusted: the file is opened anew, read back from the disk and verified, before it is used again.
+
+mod base;
+mod file;
+mod opening;
+mod reading;
+mod sealing;
+mod suspicion;
+mod tables;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use base::Base;
+use opening::Lock;
+use sealing::Seals;
+use suspicion::Suspicion;
+use tables::{Changes, State};
+
+use super::entry::Entry;
+use super::fault::JournalRefusal;
+use super::quarantine::{MOST_BYTES, MOST_CALLBACKS, QuarantineId, Quarantined};
+use super::row::Listed;
+use crate::outbox::{LaneKey, Seq};
+
+/// What a commit writes beyond its entries, in bytes: pages on the way to them, which are never changed in place.
+const COMMIT_ROOM: u64 = 1 << 20;
+
+/// Below this size the file is left as it is, in bytes.
+const SMALL: u64 = 16 << 20;
+
+/// The journal's file, open. One process at a time has it.
+pub struct Store {
+    path: PathBuf,
+    max_size: u64,
+    seals: Seals,
+    state: State,
+    base: Option<Base>,
+    suspicion: Suspicion,
+    _lock: Lock,
+}
+
+/// A store just opened, and what is in it.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// Every entry, in the order of acceptance. Their bodies stay on the disk.
+    pub inventory: Vec<Listed>,
+    /// The place of the next entry. Places are never given twice, as long as the journal is the same.
+    pub next: Seq,
+    /// How many callbacks are in quarantine.
+    pub quarantined: u64,
+}
+
+/// What one commit is to change.
+#[derive(Default)]
+pub struct Batch<'a> {
+    /// Entries to be made durable, in the order of acceptance.
+    pub puts: &'a [Entry],
+    /// Entries to be removed. What is not there is removed already.
+    pub removes: &'a [Seq],
+    /// Callbacks to be quarantined.
+    pub keeps: &'a [Quarantined],
+    /// Callbacks to be removed from quarantine.
+    pub releases: &'a [QuarantineId],
+}
+
+/// What became of a [`Batch`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// What is durable now.
+    pub written: Vec<Seq>,
+    /// What was not taken, and why.
+    pub refused: Vec<(Seq, JournalRefusal)>,
+    /// Whether the removals are durable; if not, they have to be asked for again.
+    pub removed: bool,
+    /// What became of each callback to be quarantined, in their order.
+    pub kept: Vec<Result<(), JournalRefusal>>,
+}
+
+/// What is in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Entries.
+    pub events: u64,
+    /// What entries and quarantine take in the file, in bytes.
+    pub bytes: u64,
+    /// Callbacks in quarantine.
+    pub quarantine: u64,
+}
+
+impl Store {
+    /// Makes a batch durable, with one transaction for all of it. Removals succeed also where there is no room.
+    ///
+    /// Of what does not fit as much is taken as does, in order, and never an entry of a lane of which an earlier one was
+    /// refused.
+    pub fn commit(&mut self, batch: &Batch<'_>) -> Committed {
+        if let Err(refusal) = self.ready() {
+            return Committed::refused(batch, refusal);
+        }
+        let mut committed = Committed { removed: true, ..Committed::default() };
+        let mut changes = Changes {
+            removes: batch.removes.iter().map(|seq| seq.0).collect(),
+            releases: batch.releases.iter().map(|id| id.0).collect(),
+            ..Changes::default()
+        };
+        let mut bytes = self.admit(batch, &mut changes, &mut committed);
+        if bytes > 0 && self.room_for(bytes).is_err() {
+            committed.refuse(batch, JournalRefusal::DiskFull);
+            (changes.puts, changes.keeps, bytes) = (Vec::new(), Vec::new(), 0);
+        }
+        if changes.is_empty() {
+            return committed;
+        }
+        match self.apply(&changes) {
+            Ok(()) => committed,
+            Err(refusal) => {
+                tracing::debug!(bytes, "a commit of the journal has failed");
+                Committed::refused(batch, refusal)
+            }
+        }
+    }
+
+    /// Seals what fits below the limit, into `changes`, and says how much that is, in bytes.
+    fn admit(&mut self, batch: &Batch<'_>, changes: &mut Changes, committed: &mut Committed) -> u64 {
+        let mut bytes = 0;
+        let mut fenced: HashSet<LaneKey> = HashSet::new();
+        for entry in batch.puts {
+            if fenced.contains(&entry.lane) {
+                committed.refused.push((entry.seq, JournalRefusal::Full));
+                continue;
+            }
+            let put = self.seals.entry(entry);
+            if self.state.bytes + bytes + put.cost() > self.max_size {
+                fenced.insert(entry.lane);
+                committed.refused.push((entry.seq, JournalRefusal::Full));
+                continue;
+            }
+            bytes += put.cost();
+            committed.written.push(entry.seq);
+            changes.puts.push(put);
+        }
+        let (mut count, mut kept_bytes) = (self.state.kept, self.state.kept_bytes);
+        for callback in batch.keeps {
+            let put = self.seals.quarantined(callback);
+            let cost = put.cost();
+            let fits = count < MOST_CALLBACKS && kept_bytes + cost <= MOST_BYTES;
+            if !fits || self.state.bytes + bytes + cost > self.max_size {
+                committed.kept.push(Err(JournalRefusal::Full));
+                continue;
+            }
+            (count, kept_bytes, bytes) = (count + 1, kept_bytes + cost, bytes + cost);
+            committed.kept.push(Ok(()));
+            changes.keeps.push(put);
+        }
+        bytes
+    }
+
+    /// Takes room on the disk for so much more.
+    fn room_for(&self, bytes: u64) -> Result<(), JournalRefusal> {
+        let Some(base) = &self.base else { return Err(JournalRefusal::Failed) };
+        let taken = base.room().take(bytes + COMMIT_ROOM);
+        // Where more than half of the file is free inside, no more of the disk is needed.
+        let free_inside = 2 * (self.state.bytes + bytes + COMMIT_ROOM) < base.room().top();
+        if taken.is_err() && !free_inside { Err(JournalRefusal::DiskFull) } else { Ok(()) }
+    }
+
+    fn apply(&mut self, changes: &Changes) -> Result<(), JournalRefusal> {
+        let Some(base) = &self.base else { return Err(JournalRefusal::Failed) };
+        match base.apply(self.state, changes) {
+            Ok(state) => {
+                self.state = state;
+                Ok(())
+            }
+            Err(broken) => Err(self.suspect(&broken, changes.puts.iter().map(|put| put.key))),
+        }
+    }
+
+    /// What is in it, by number.
+    #[must_use]
+    pub const fn contents(&self) -> Contents {
+        Contents { events: self.state.entries, bytes: self.state.bytes, quarantine: self.state.kept }
+    }
+
+    /// How many bytes entries and quarantine may take.
+    #[must_use]
+    pub const fn max_size(&self) -> u64 {
+        self.max_size
+    }
+
+    /// What the file takes on the disk, in bytes: more than what is in it, until [`Store::tidy`].
+    #[must_use]
+    pub fn size_on_disk(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.room().size())
+    }
+
+    /// Gives the disk back what it can where the file is nearly empty. Takes time by what is left in it.
+    pub fn tidy(&mut self) {
+        if self.size_on_disk() < SMALL || self.state.bytes * 8 > self.size_on_disk() {
+            return;
+        }
+        let compacted = self.base.as_mut().map_or(Ok(()), Base::compact);
+        if let Err(broken) = compacted {
+            self.suspect(&broken, std::iter::empty());
+        }
+    }
+}
+
+/// The file is closed in order, so that the next start finds it so.
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(Err(broken)) = self.base.take().map(Base::close) {
+            tracing::warn!(
+                code = "journal_close",
+                cause = %broken,
+                "the journal was not closed in order; nothing of it is lost"
+            );
+        }
+    }
+}
+
+impl Committed {
+    /// Nothing was done of it.
+    fn refused(batch: &Batch<'_>, refusal: JournalRefusal) -> Self {
+        let mut committed = Self::default();
+        committed.refuse(batch, refusal);
+        committed
+    }
+
+    /// Nothing of it was written; removals are left out of this.
+    fn refuse(&mut self, batch: &Batch<'_>, refusal: JournalRefusal) {
+        self.written.clear();
+        self.refused = batch.puts.iter().map(|entry| (entry.seq, refusal)).collect();
+        self.kept = batch.keeps.iter().map(|_| Err(refusal)).collect();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod trouble;

@@ -1,0 +1,83 @@
+//! What can be read of the store: entries, lines of the index, the quarantine. Changes nothing.
+
+use super::Store;
+use crate::journal::entry::Entry;
+use crate::journal::fault::JournalRefusal;
+use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
+use crate::journal::row::Row;
+use crate::outbox::Seq;
+
+impl Store {
+    /// The entries of these places, each with its place; none where there is none, or where it cannot be read, which is
+    /// logged, and it stays where it is.
+    ///
+    /// # Errors
+    /// [`JournalRefusal::Failed`], [`JournalRefusal::DiskFull`]: nothing can be read now.
+    pub fn read(&mut self, seqs: &[Seq]) -> Result<Vec<(Seq, Option<Entry>)>, JournalRefusal> {
+        let wanted: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
+        let bodies = self.reading(|base| base.bodies(&wanted))?;
+        let opened = seqs.iter().zip(bodies).map(|(seq, body)| (*seq, body.and_then(|body| self.opened(*seq, &body))));
+        Ok(opened.collect::<Vec<_>>())
+    }
+
+    /// Up to `limit` entries from a place on, in order, each as in [`Store::read`].
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_from(&mut self, from: Seq, limit: usize) -> Result<Vec<(Seq, Option<Entry>)>, JournalRefusal> {
+        let bodies = self.reading(|base| base.bodies_from(from.0, limit))?;
+        let opened = bodies.into_iter().map(|(seq, body)| (Seq(seq), self.opened(Seq(seq), &body)));
+        Ok(opened.collect::<Vec<_>>())
+    }
+
+    fn opened(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
+        let entry = self.seals.open_entry(seq, body);
+        if entry.is_none() {
+            tracing::error!(code = "journal_entry_damaged", seq = seq.0, "an entry cannot be read; it is kept");
+        }
+        entry
+    }
+
+    /// Up to `limit` lines of the index from a place on, in order. One that cannot be read is logged and left out.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn list(&mut self, from: Seq, limit: usize) -> Result<Vec<Row>, JournalRefusal> {
+        let mut sealed = Vec::new();
+        self.reading(|base| {
+            base.rows(from.0, |seq, row| {
+                sealed.push((Seq(seq), row.to_vec()));
+                sealed.len() < limit
+            })
+        })?;
+        Ok(sealed.into_iter().filter_map(|(seq, row)| self.seals.open_row(seq, &row)).collect())
+    }
+
+    /// The time of acceptance of the oldest entry, in milliseconds since 1970. None where there is no entry, or the
+    /// file cannot be read now.
+    pub fn oldest(&mut self) -> Option<i64> {
+        self.list(Seq(0), 1).ok()?.first().map(|row| row.accepted_at)
+    }
+
+    /// What is in quarantine, without contents, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn quarantined(&mut self) -> Result<Vec<QuarantineRow>, JournalRefusal> {
+        let mut sealed = Vec::new();
+        self.reading(|base| base.kept_rows(|id, row| sealed.push((QuarantineId(id), row.to_vec()))))?;
+        let mut rows: Vec<_> =
+            sealed.into_iter().filter_map(|(id, row)| self.seals.open_quarantine_row(id, &row)).collect();
+        rows.sort_by_key(|row| (row.received_at, row.id));
+        Ok(rows)
+    }
+
+    /// A callback in quarantine, whole. None where it is not there, or cannot be read.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn quarantined_callback(&mut self, id: QuarantineId) -> Result<Option<Quarantined>, JournalRefusal> {
+        let body = self.reading(|base| base.kept_body(id.0))?;
+        Ok(body.and_then(|body| self.seals.open_quarantined(id, &body)))
+    }
+}

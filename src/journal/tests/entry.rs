@@ -1,0 +1,154 @@
+//! The form of an entry.
+
+use serde_json::json;
+
+use super::*;
+use crate::jose::jwe::Sealed;
+use crate::jose::jws::KeySet;
+use crate::journal::entry::DecodeFault;
+use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
+use crate::prepare::{EventId, Item, Moment, Plan, Reason, prepare};
+use crate::simulate::events::{Event, Generator};
+use crate::simulate::material::Material;
+use crate::simulate::token::Callback;
+
+const NOW: i64 = 1_790_000_000;
+
+fn policy(material: &Material, mode: EventMode) -> Policy {
+    Policy {
+        application_id: material.identity.application_id.clone(),
+        instance_id: None,
+        clock_skew: 60,
+        decryption_keys: vec![Arc::new(ContentKey::from_hex(&material.encryption_key()).unwrap())],
+        require_encryption: true,
+        passwords: Passwords::Seal(key('c')),
+        skip: Default::default(),
+        topics: Topics::with_prefix("idaas"),
+        mode,
+        journal_keys: vec![key('a')],
+        max_record_bytes: 900_000,
+    }
+}
+
+/// One of each type, and some that fit nothing.
+fn items(material: &Material, policy: &Policy) -> Vec<Item> {
+    let mut events = Generator::new(3).one_of_each(NOW * 1000);
+    events.push(Event::given(json!({"eventType": "urn:x", "bizData": {"password": "pass-word-1", "a": "\u{e9}"}})));
+    events.push(Event::given(json!({"eventId": 17, "eventType": "urn:alibaba:idaas:app:event:ud:user:create"})));
+    events.push(Event::given(json!({"eventId": "x".repeat(3000), "eventType": "urn:x", "password": "pass-word-1"})));
+    events.push(Event::given(json!("no object")));
+    let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
+    let body = Callback::new(material, NOW).events(&events).body().unwrap();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let moment = Moment { received_at: NOW * 1000, traceparent: Some(trace) };
+    prepare(body.as_bytes(), &keys, policy, moment).unwrap_or_else(|refusal| panic!("{}", refusal.code())).items
+}
+
+fn entry_of_item(seq: u64, item: Item) -> Entry {
+    let (verdict, record, credential) = match item.plan {
+        Plan::Publish { record, credential } => (Verdict::Confirmed, record, credential),
+        Plan::DeadLetter { reason, record } => (Verdict::DeadLettered(reason), record, None),
+        Plan::Skip => panic!("nothing is skipped"),
+    };
+    Entry {
+        seq: Seq(seq),
+        key: EventKey::of("app", item.id.text()),
+        lane: LaneKey::of(&record.topic, record.key.as_deref().unwrap_or_default()),
+        event_id: item.id.text().to_owned(),
+        sent_id: matches!(item.id, EventId::Sent(_)),
+        application: "workforce".to_owned(),
+        accepted_at: NOW * 1000,
+        event_time: item.event_time,
+        verdict,
+        record,
+        credential,
+        evidence: item.evidence,
+    }
+}
+
+fn all() -> (Policy, Vec<Entry>) {
+    let material = Material::generate().unwrap();
+    let mut all = Vec::new();
+    let policies = [EventMode::Binary, EventMode::Structured].map(|mode| policy(&material, mode));
+    for policy in &policies {
+        all.extend(items(&material, policy).into_iter().enumerate().map(|(seq, item)| entry_of_item(seq as u64, item)));
+    }
+    let [policy, _] = policies;
+    (policy, all)
+}
+
+/// All that can be seen of a record; of a value that is sealed, what is in it.
+fn shown(record: &Record) -> String {
+    let mut value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+    if let Some(sealed) = value.get_mut("original").filter(|original| original.is_string()) {
+        let opened = key('a').open(&Sealed::parse(sealed.as_str().unwrap()).unwrap()).unwrap();
+        *sealed = String::from_utf8(opened).unwrap().into();
+    }
+    let Record { entity, topic, key, headers, timestamp, value: _ } = record;
+    format!("{entity:?} {topic} {key:?} {headers:?} {timestamp} {value}")
+}
+
+#[test]
+fn an_entry_of_every_kind_of_event_comes_back_as_it_was() {
+    let (_, all) = all();
+    assert!(all.iter().any(|entry| entry.credential.is_some()));
+    assert!(all.iter().any(|entry| !entry.sent_id));
+    for entry in all {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        let back = Entry::decode(entry.seq, &bytes).unwrap_or_else(|fault| panic!("{fault:?} {}", entry.event_id));
+        let fields = |e: &Entry| {
+            let credential = e.credential.as_ref().map(shown);
+            let ids = (e.seq, e.key, e.lane, e.event_id.clone(), e.sent_id, e.application.clone());
+            (ids, e.accepted_at, e.event_time, e.verdict, shown(&e.record), credential)
+        };
+        assert_eq!(fields(&back), fields(&entry));
+        assert_eq!(back.record.value, entry.record.value);
+    }
+}
+
+#[test]
+fn a_dead_letter_of_restored_evidence_is_the_one_of_the_original() {
+    let (policy, all) = all();
+    for entry in all {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        assert!(!String::from_utf8_lossy(&bytes).contains("pass-word-1"), "{}", entry.event_id);
+        let back = Entry::decode(entry.seq, &bytes).unwrap();
+        for (reason, fingerprint_only) in [(Reason::RefusedByBroker, false), (Reason::RecordTooLarge, true)] {
+            let letter = |e: &Entry| shown(&e.evidence.dead_letter(reason, &policy, fingerprint_only).unwrap());
+            assert_eq!(letter(&back), letter(&entry));
+        }
+        // As well after another restart.
+        assert!(back.evidence.kept() == entry.evidence.kept());
+    }
+}
+
+#[test]
+fn a_cut_or_changed_form_is_a_fault_and_never_a_panic() {
+    let mut bytes = Vec::new();
+    entry(1).encode(&mut bytes);
+    for length in 0..bytes.len() {
+        assert!(Entry::decode(Seq(1), &bytes[..length]).is_err(), "{length} bytes");
+    }
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..20_000 {
+        let mut changed = bytes.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(1..changed.len());
+            changed[at] = random.u8(..);
+        }
+        // It may be an entry, or none.
+        let _ = Entry::decode(Seq(1), &changed);
+    }
+    bytes.push(0);
+    assert_eq!(Entry::decode(Seq(1), &bytes).err(), Some(DecodeFault::Malformed), "one byte too many");
+}
+
+#[test]
+fn an_entry_of_a_newer_build_is_said_to_be_one() {
+    let mut bytes = Vec::new();
+    entry(1).encode(&mut bytes);
+    bytes[0] = 2;
+    assert_eq!(Entry::decode(Seq(1), &bytes).err(), Some(DecodeFault::Newer(2)));
+}

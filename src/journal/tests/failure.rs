@@ -1,0 +1,82 @@
+//! A disk that is full, or does not sync: nothing is taken that is not durable, and it works again by itself.
+
+use super::*;
+use crate::journal::JournalRefusal;
+use crate::journal::store::trouble::Trouble;
+
+fn with_trouble(directory: &Path) -> (Store, Trouble) {
+    let trouble = Trouble::default();
+    trouble.on_this_thread();
+    (open(directory).store, trouble)
+}
+
+fn refused(committed: &Committed, refusal: JournalRefusal, seqs: &[u64]) {
+    assert!(committed.written.is_empty());
+    assert_eq!(committed.refused, seqs.iter().map(|seq| (Seq(*seq), refusal)).collect::<Vec<_>>());
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_taken_removing_works_and_room_is_enough_to_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, trouble) = with_trouble(directory.path());
+    put(&mut store, &entries(0..10));
+    trouble.set_no_room(true);
+    refused(&put(&mut store, &entries(10..12)), JournalRefusal::DiskFull, &[10, 11]);
+    assert!(remove(&mut store, 0..5).removed);
+    trouble.set_no_room(false);
+    assert_eq!(seqs(&put(&mut store, &entries(12..14)).written), [12, 13]);
+    drop(store);
+    assert_eq!(held(directory.path()), [5, 6, 7, 8, 9, 12, 13]);
+}
+
+#[test]
+fn a_disk_that_is_found_full_in_the_middle_of_a_commit_costs_nothing_that_was_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, trouble) = with_trouble(directory.path());
+    put(&mut store, &entries(0..10));
+    trouble.set_write_full(true);
+    refused(&put(&mut store, &entries(10..12)), JournalRefusal::DiskFull, &[10, 11]);
+    refused(&put(&mut store, &entries(12..13)), JournalRefusal::DiskFull, &[12]);
+    assert!(!remove(&mut store, [1]).removed, "to be asked for again");
+    trouble.set_write_full(false);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while put(&mut store, &entries([20])).written.is_empty() {
+        assert!(std::time::Instant::now() < end, "it does not work again");
+        std::thread::yield_now();
+    }
+    drop(store);
+    assert_eq!(held(directory.path()), (0..10).chain([20]).collect::<Vec<_>>());
+}
+
+#[test]
+fn after_a_failed_sync_what_was_refused_is_not_there_and_what_was_written_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, trouble) = with_trouble(directory.path());
+    put(&mut store, &entries(0..10));
+    trouble.set_sync_fails(true);
+    refused(&put(&mut store, &entries(10..12)), JournalRefusal::Failed, &[10, 11]);
+    trouble.set_sync_fails(false);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while put(&mut store, &entries([20])).written.is_empty() {
+        assert!(std::time::Instant::now() < end, "it does not work again");
+        std::thread::yield_now();
+    }
+    assert!(store.read(&[Seq(10)]).unwrap()[0].1.is_none());
+    assert_eq!(store.contents().events, 11);
+    drop(store);
+    assert_eq!(held(directory.path()), (0..10).chain([20]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_was_damaged_while_it_was_suspect_is_not_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, trouble) = with_trouble(directory.path());
+    put(&mut store, &entries(0..10));
+    trouble.set_sync_fails(true);
+    put(&mut store, &entries(10..12));
+    trouble.set_sync_fails(false);
+    let path = directory.path().join("journal.redb");
+    std::fs::write(&path, b"redb\x1a\x0a\xa9\x0d\x0a and nothing else").unwrap();
+    refused(&put(&mut store, &entries([20])), JournalRefusal::Failed, &[20]);
+    assert_eq!(store.read(&[Seq(1)]).err(), Some(JournalRefusal::Failed));
+}

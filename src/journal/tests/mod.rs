@@ -1,0 +1,108 @@
+//! What the journal promises, each promise by itself.
+
+mod crash;
+mod damage;
+mod entry;
+mod failure;
+mod store;
+mod writer;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::store::{Batch, Committed, Opened, Store};
+use super::{Entry, OpenFault};
+use crate::jose::jwe::ContentKey;
+use crate::outbox::verdict::Verdict;
+use crate::outbox::{EventKey, LaneKey, Seq};
+use crate::prepare::event_type::Entity;
+use crate::prepare::record::Record;
+use crate::prepare::{Evidence, Kept};
+
+/// Room enough.
+const ROOM: u64 = 1 << 30;
+
+fn key(digit: char) -> Arc<ContentKey> {
+    Arc::new(ContentKey::from_hex(&digit.to_string().repeat(64)).unwrap())
+}
+
+/// Opens it. A lock lives on for a moment in a child process that another test starts just then.
+fn opened(directory: &Path, keys: &[Arc<ContentKey>], room: u64) -> Result<Opened, OpenFault> {
+    let own = OpenFault::Locked(directory.to_owned(), Some(std::process::id()));
+    loop {
+        match Store::open(directory, keys, room) {
+            Err(fault) if fault == own => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
+
+fn open(directory: &Path) -> Opened {
+    opened(directory, &[key('a')], ROOM).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+fn fault(directory: &Path, keys: &[Arc<ContentKey>]) -> OpenFault {
+    opened(directory, keys, ROOM).err().expect("a fault")
+}
+
+/// An entry of an event `seq` about a user who is one of seven, with a value of that size.
+fn entry_of(seq: u64, size: usize) -> Entry {
+    let (id, user) = (format!("evnt_{seq}"), format!("user_{}", seq % 7));
+    let kept = Kept {
+        instance_id: "idaas_x".to_owned(),
+        application_id: "app_x".to_owned(),
+        ali_uid: None,
+        event_version: Some("V1.0.0".to_owned()),
+        event: format!(r#"{{"eventId":"{id}"}}"#),
+        received_at: 1_000_000,
+        made_id: "made".to_owned(),
+    };
+    Entry {
+        seq: Seq(seq),
+        key: EventKey::of("app_x", &id),
+        lane: LaneKey::of("idaas.user.v1", &user),
+        event_id: id,
+        sent_id: true,
+        application: "workforce".to_owned(),
+        accepted_at: 1_000_000 + i64::try_from(seq).unwrap(),
+        event_time: None,
+        verdict: Verdict::Confirmed,
+        record: Record {
+            entity: Entity::User,
+            topic: "idaas.user.v1".into(),
+            key: Some(user),
+            value: vec![b'v'; size],
+            headers: vec![("content-type", Cow::Borrowed("application/json"))],
+            timestamp: 1_000_000,
+        },
+        credential: None,
+        evidence: Evidence::of(kept),
+    }
+}
+
+fn entry(seq: u64) -> Entry {
+    entry_of(seq, 300)
+}
+
+fn entries(seqs: impl IntoIterator<Item = u64>) -> Vec<Entry> {
+    seqs.into_iter().map(entry).collect()
+}
+
+fn put(store: &mut Store, puts: &[Entry]) -> Committed {
+    store.commit(&Batch { puts, ..Batch::default() })
+}
+
+fn remove(store: &mut Store, seqs: impl IntoIterator<Item = u64>) -> Committed {
+    let removes: Vec<_> = seqs.into_iter().map(Seq).collect();
+    store.commit(&Batch { removes: &removes, ..Batch::default() })
+}
+
+/// The places of all that the directory's journal holds.
+fn held(directory: &Path) -> Vec<u64> {
+    open(directory).inventory.into_iter().map(|listed| listed.seq.0).collect()
+}
+
+fn seqs(written: &[Seq]) -> Vec<u64> {
+    written.iter().map(|seq| seq.0).collect()
+}

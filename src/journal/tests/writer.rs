@@ -1,0 +1,153 @@
+//! The journal's thread: what it joins, what it tells, and in which order.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use super::*;
+use crate::journal::store::trouble::Trouble;
+use crate::journal::{Journal, JournalEvents, JournalRefusal};
+
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Written(Vec<u64>),
+    Refused(Vec<u64>, JournalRefusal),
+    Read(Vec<(u64, bool)>),
+    Unread(Vec<u64>, JournalRefusal),
+}
+
+struct Ear(Sender<Heard>);
+
+impl Ear {
+    fn hear(&self, heard: Heard) {
+        // The test may have ended.
+        let _ = self.0.send(heard);
+    }
+}
+
+impl JournalEvents for Ear {
+    fn written(&self, written: Vec<Seq>) {
+        self.hear(Heard::Written(seqs(&written)));
+    }
+
+    fn refused(&self, refused: Vec<Seq>, refusal: JournalRefusal) {
+        self.hear(Heard::Refused(seqs(&refused), refusal));
+    }
+
+    fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
+        self.hear(Heard::Read(entries.into_iter().map(|(seq, entry)| (seq.0, entry.is_some())).collect()));
+    }
+
+    fn unread(&self, unread: Vec<Seq>, refusal: JournalRefusal) {
+        self.hear(Heard::Unread(seqs(&unread), refusal));
+    }
+}
+
+fn started(store: Store) -> (Journal, Receiver<Heard>) {
+    let (sender, heard) = channel();
+    (Journal::start(store, Arc::new(Ear(sender))).unwrap(), heard)
+}
+
+fn next(heard: &Receiver<Heard>) -> Heard {
+    heard.recv_timeout(Duration::from_secs(60)).expect("nothing was heard")
+}
+
+/// Waits until so many are written, in whatever portions.
+fn written(heard: &Receiver<Heard>, count: usize) -> Vec<u64> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let Heard::Written(seqs) = next(heard) else { panic!("something else was heard") };
+        all.extend(seqs);
+    }
+    all
+}
+
+fn wait_until(what: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !what() {
+        assert!(std::time::Instant::now() < end, "it did not happen");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_is_reported_as_written_is_there_and_what_is_forgotten_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, heard) = started(open(directory.path()).store);
+    for seq in 0..100 {
+        journal.write(entries([seq]));
+    }
+    assert_eq!(written(&heard, 100), (0..100).collect::<Vec<_>>());
+    let usage = journal.usage();
+    assert_eq!((usage.events, usage.limit, usage.oldest_accepted_at), (100, ROOM, Some(1_000_000)));
+    journal.forget((0..40).map(Seq).collect());
+    // Nothing else comes that it could be joined to.
+    wait_until(|| journal.usage().events == 60);
+    assert_eq!(journal.usage().oldest_accepted_at, Some(1_000_040));
+    journal.read(vec![Seq(39), Seq(40)]);
+    assert_eq!(next(&heard), Heard::Read(vec![(39, false), (40, true)]));
+    journal.close();
+    assert_eq!(held(directory.path()), (40..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn closing_waits_for_everything_that_was_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, heard) = started(open(directory.path()).store);
+    journal.write((0..3000).map(|seq| entry_of(seq, 4000)).collect());
+    journal.forget((0..2990).map(Seq).collect());
+    journal.close();
+    assert_eq!(written(&heard, 3000).len(), 3000);
+    assert_eq!(held(directory.path()), (2990..3000).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_forgotten_before_it_was_written_does_not_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, heard) = started(open(directory.path()).store);
+    // The first batch is more than one commit takes, so that others wait behind it.
+    journal.write((0..4000).map(|seq| entry_of(seq, 4000)).collect());
+    journal.forget(vec![Seq(3999), Seq(5)]);
+    let mut all = written(&heard, 4000);
+    all.sort_unstable();
+    assert_eq!(all, (0..4000).collect::<Vec<_>>());
+    journal.close();
+    let held = held(directory.path());
+    assert_eq!(held.len(), 3998);
+    assert!(!held.contains(&5) && !held.contains(&3999));
+}
+
+#[test]
+fn a_full_journal_says_so_and_takes_again_when_something_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, heard) = started(opened(directory.path(), &[key('a')], 50_000).ok().unwrap().store);
+    journal.write(entries(0..200));
+    let Heard::Written(some) = next(&heard) else { panic!() };
+    let Heard::Refused(rest, JournalRefusal::Full) = next(&heard) else { panic!() };
+    assert_eq!(some.len() + rest.len(), 200);
+    journal.forget(some.iter().copied().map(Seq).collect());
+    wait_until(|| journal.usage().events == 0);
+    journal.write(entries([500]));
+    assert_eq!(next(&heard), Heard::Written(vec![500]));
+}
+
+#[test]
+fn a_failing_disk_refuses_loses_nothing_and_what_was_to_be_forgotten_goes_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let trouble = Trouble::default();
+    trouble.on_this_thread();
+    let store = open(directory.path()).store;
+    // The store is opened anew on the journal's thread, which has no trouble of its own then.
+    let (journal, heard) = started(store);
+    journal.write(entries(0..10));
+    written(&heard, 10);
+    trouble.set_sync_fails(true);
+    journal.write(entries(10..12));
+    journal.forget(vec![Seq(0)]);
+    assert_eq!(next(&heard), Heard::Refused(vec![10, 11], JournalRefusal::Failed));
+    wait_until(|| journal.usage().events == 9);
+    journal.write(entries([20]));
+    assert_eq!(next(&heard), Heard::Written(vec![20]));
+    journal.close();
+    trouble.set_sync_fails(false);
+    assert_eq!(held(directory.path()), (1..10).chain([20]).collect::<Vec<_>>());
+}

@@ -1,0 +1,63 @@
+//! A key endpoint in memory, in the place of the fetch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::super::{FetchFault, Fetched, Fetcher};
+use crate::jose::jws::KeySet;
+
+/// An endpoint that answers what it is told to, after a time, and remembers when it was asked.
+pub(super) struct Endpoint {
+    answer: Mutex<Result<Vec<u8>, FetchFault>>,
+    pub(super) takes: Mutex<Duration>,
+    pub(super) asked: Mutex<Vec<Instant>>,
+    pub(super) busy: Mutex<(usize, usize)>,
+}
+
+impl Endpoint {
+    pub(super) fn new(answer: Result<Vec<u8>, FetchFault>) -> Arc<Self> {
+        Arc::new(Self {
+            answer: Mutex::new(answer),
+            takes: Mutex::new(Duration::ZERO),
+            asked: Mutex::default(),
+            busy: Mutex::default(),
+        })
+    }
+
+    pub(super) fn answers(&self, answer: Result<Vec<u8>, FetchFault>) {
+        *self.answer.lock() = answer;
+    }
+
+    pub(super) fn fetches(&self) -> usize {
+        self.asked.lock().len()
+    }
+
+    /// When it was asked, in seconds since it was asked first.
+    pub(super) fn times(&self) -> Vec<u64> {
+        let asked = self.asked.lock();
+        asked.iter().map(|time| (*time - asked[0]).as_secs()).collect()
+    }
+
+    pub(super) fn fetcher(self: &Arc<Self>) -> Fetcher {
+        let endpoint = Arc::clone(self);
+        Box::new(move || {
+            let endpoint = Arc::clone(&endpoint);
+            Box::pin(async move {
+                endpoint.asked.lock().push(Instant::now());
+                {
+                    let (now, most) = &mut *endpoint.busy.lock();
+                    *now += 1;
+                    *most = (*most).max(*now);
+                }
+                let takes = *endpoint.takes.lock();
+                tokio::time::sleep(takes).await;
+                endpoint.busy.lock().0 -= 1;
+                let document = endpoint.answer.lock().clone()?;
+                Ok(Fetched { set: KeySet::parse(&document)?, document, date: None })
+            })
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! What a dead letter would be made of, should the broker refuse a record: kept until the record is confirmed, in memory
+//! by reference to the callback, on disk as [`Kept`].
+
+use std::sync::Arc;
+
+use super::event_id;
+use crate::prepare::decode::{Context, Events};
+use crate::prepare::redact::redacted;
+
+/// An event as sent, kept by reference until its record is confirmed.
+#[derive(Clone)]
+pub struct Evidence {
+    pub(super) context: Arc<Context>,
+    pub(super) events: Arc<Events>,
+    pub(super) position: usize,
+    pub(super) received_at: i64,
+    /// The id that was made up for the event, where the token that it is made of is no longer there.
+    made: Option<Box<str>>,
+}
+
+/// What has to outlive the process of an [`Evidence`]: this one event, without any member named `password`. Has no
+/// `Debug`: it holds personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The IDaaS instance that sent it.
+    pub instance_id: String,
+    /// The application that it was sent to.
+    pub application_id: String,
+    /// The payload's `aliUid`.
+    pub ali_uid: Option<String>,
+    /// The payload's `eventVersion`.
+    pub event_version: Option<String>,
+    /// The event's JSON.
+    pub event: String,
+    /// The time of acceptance, in milliseconds since 1970.
+    pub received_at: i64,
+    /// The id of a dead letter of it that has no other.
+    pub made_id: String,
+}
+
+impl Evidence {
+    pub(super) const fn new(context: Arc<Context>, events: Arc<Events>, position: usize, received_at: i64) -> Self {
+        Self { context, events, position, received_at, made: None }
+    }
+
+    /// What has to be kept for a later start. Costs a copy of the event.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let Context { instance_id, application_id, ali_uid, event_version, signature: _ } = &*self.context;
+        Kept {
+            instance_id: instance_id.clone(),
+            application_id: application_id.clone(),
+            ali_uid: ali_uid.clone(),
+            event_version: event_version.clone(),
+            event: redacted(self.events.get(self.position)).get().to_owned(),
+            received_at: self.received_at,
+            made_id: self.made_id(),
+        }
+    }
+
+    /// The evidence of which this was kept. A dead letter made of it is the one that the original would have made.
+    #[must_use]
+    pub fn of(kept: Kept) -> Self {
+        let Kept { instance_id, application_id, ali_uid, event_version, event, received_at, made_id } = kept;
+        let context = Context { instance_id, application_id, ali_uid, event_version, signature: Vec::new() };
+        let events = Events::of(format!("[{event}]"));
+        Self {
+            context: Arc::new(context),
+            events: Arc::new(events),
+            position: 0,
+            received_at,
+            made: Some(made_id.into()),
+        }
+    }
+
+    /// The id of a dead letter whose event has none, or one of an impossible length.
+    pub(super) fn made_id(&self) -> String {
+        match &self.made {
+            Some(made) => made.to_string(),
+            None => event_id::fresh(&self.context.signature, self.position),
+        }
+    }
+}

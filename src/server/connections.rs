@@ -1,0 +1,72 @@
+//! How many connections a server has.
+//!
+//! Counts from the end of the handshake to the last byte, and never touches what goes over a connection.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::Extensions;
+use tokio::time::sleep;
+
+/// For how long there must have been none: longer than one that was accepted takes to be counted.
+const QUIET: Duration = Duration::from_millis(40);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The count of a server's connections. A clone is the same count.
+#[derive(Clone, Default)]
+pub(super) struct Connections(Arc<AtomicUsize>);
+
+/// One connection, for as long as it lasts.
+struct Connection(Arc<AtomicUsize>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connections {
+    /// What counts a connection when it begins, and by its data when it ends.
+    pub(super) fn counter(&self) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+        let count = Arc::clone(&self.0);
+        move |_, data| {
+            count.fetch_add(1, Ordering::Relaxed);
+            data.insert(Connection(Arc::clone(&count)));
+        }
+    }
+
+    /// Waits until there are none.
+    pub(super) async fn gone(&self) {
+        let mut quiet = Duration::ZERO;
+        while quiet < QUIET {
+            sleep(LOOK).await;
+            quiet = if self.0.load(Ordering::Relaxed) == 0 { quiet + LOOK } else { Duration::ZERO };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_connection_is_waited_for() {
+        let connections = Connections::default();
+        let (mut one, mut other) = (Extensions::new(), Extensions::new());
+        let count = connections.counter();
+        count(&(), &mut one);
+        count(&(), &mut other);
+        let waiting = tokio::spawn({
+            let connections = connections.clone();
+            async move { connections.gone().await }
+        });
+        drop(one);
+        sleep(Duration::from_secs(60)).await;
+        assert!(!waiting.is_finished());
+        drop(other);
+        waiting.await.unwrap();
+    }
+}
