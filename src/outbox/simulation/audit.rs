@@ -1,9 +1,9 @@
 //! Whether a machine's books agree with one another.
 
+use crate::outbox::Seq;
 use crate::outbox::delivery::Want;
 use crate::outbox::event::{Disk, Event, Parcel, Stage};
 use crate::outbox::machine::Outbox;
-use crate::outbox::Seq;
 
 type Found = Result<(), String>;
 
@@ -108,7 +108,8 @@ impl<P: Parcel, W> Outbox<P, W> {
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
                 let Some(delivery) = waiting.get(id) else { continue };
-                let open = matches!(delivery.wants.get(*position as usize), Some(Want::Open(token)) if token.seq == event.seq);
+                let open =
+                    matches!(delivery.wants.get(*position as usize), Some(Want::Open(token)) if token.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
             }
         }

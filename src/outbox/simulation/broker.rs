@@ -81,7 +81,8 @@ impl World<'_> {
     /// A record reaches the broker.
     pub(super) fn land(&mut self, flight: usize) {
         let (now, plan) = (self.now, self.plan);
-        let Flight { cargo, part, place, replica, life, handed_over, lands, landed, reported, .. } = self.flights[flight];
+        let Flight { cargo, part, place, replica, life, handed_over, lands, landed, reported, .. } =
+            self.flights[flight];
         if !lands {
             return;
         }

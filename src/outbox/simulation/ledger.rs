@@ -60,7 +60,13 @@ impl Ledger {
 
     /// A record stands in its topic. Says whether the event is complete by it for the first time; `sender` is the life
     /// of whoever handed it over, and `place` the event's in it.
-    pub(super) fn land(&mut self, cargo: &Cargo, part: u8, place: Option<usize>, sender: &Life) -> Result<bool, String> {
+    pub(super) fn land(
+        &mut self,
+        cargo: &Cargo,
+        part: u8,
+        place: Option<usize>,
+        sender: &Life,
+    ) -> Result<bool, String> {
         let event = cargo.nature.event;
         self.landed[event][usize::from(cargo.form)][usize::from(part)] = true;
         if self.is_complete(event) {

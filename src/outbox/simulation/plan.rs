@@ -182,10 +182,11 @@ fn faults(throws: &mut fastrand::Rng, replicas: usize, events: usize, horizon: M
             8 => throws.u64(9_000..=40_000),
             _ => throws.u64(40_000..=140_000),
         };
-        let detail = match kind {
-            Kind::Crash => throws.u64(0..=8) * u64::from(throws.bool()),
-            Kind::Discard => throws.u64(0..events as u64),
-            _ => throws.u64(..),
+        let detail = if kind == Kind::Discard {
+            throws.u64(0..events as u64)
+        } else {
+            // Half of the crashes come at once.
+            throws.u64(0..=8) * u64::from(throws.bool())
         };
         Fault { kind, replica: throws.usize(0..replicas), at: throws.u64(0..=horizon + horizon / 4), length, detail }
     };

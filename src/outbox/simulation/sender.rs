@@ -6,10 +6,10 @@ use super::dice::{About, Throws};
 use super::ledger::Delivery;
 use super::plan::Kind;
 use super::world::{Happening, World};
+use crate::outbox::Millis;
 use crate::outbox::event::Arrival;
 use crate::outbox::machine::{Admitted, Deadlines};
 use crate::outbox::verdict::Verdict;
-use crate::outbox::Millis;
 
 /// How long after each failed attempt the next one comes.
 const SCHEDULE: [Millis; 5] = [1_000, 5_000, 10_000, 10_000, 10_000];

@@ -5,10 +5,10 @@ use std::collections::BinaryHeap;
 
 use super::broker::Flight;
 use super::cargo::Nature;
+use super::defects::Defect;
 use super::dice::About;
 use super::disk::Told;
 use super::ledger::Ledger;
-use super::defects::Defect;
 use super::passed::Passed;
 use super::plan::Plan;
 use super::replica::Replica;
