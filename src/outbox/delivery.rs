@@ -19,10 +19,10 @@ pub(super) enum Want {
     Open(Token),
 }
 
-struct Delivery<W> {
+pub(super) struct Delivery<W> {
     waiter: W,
-    wants: Vec<Want>,
-    open: usize,
+    pub(super) wants: Vec<Want>,
+    pub(super) open: usize,
     /// What of it is not durable yet is written then.
     write_at: Millis,
     deadline: Millis,
@@ -31,9 +31,9 @@ struct Delivery<W> {
 
 /// All requests that wait.
 pub(super) struct Deliveries<W> {
-    waiting: HashMap<DeliveryId, Delivery<W>>,
+    pub(super) waiting: HashMap<DeliveryId, Delivery<W>>,
     /// The next moment at which something is to be done for each.
-    alarms: BTreeSet<(Millis, DeliveryId)>,
+    pub(super) alarms: BTreeSet<(Millis, DeliveryId)>,
     next: u64,
 }
 
@@ -126,11 +126,11 @@ impl<W> Deliveries<W> {
 }
 
 impl<W> Delivery<W> {
-    const fn alarm(&self) -> Millis {
+    pub(super) const fn alarm(&self) -> Millis {
         if self.written { self.deadline } else { self.write_at }
     }
 
-    fn open(&self) -> Vec<(u32, Token)> {
+    pub(super) fn open(&self) -> Vec<(u32, Token)> {
         let open = (0..).zip(&self.wants).filter_map(|(position, want)| match want {
             Want::Open(token) => Some((position, *token)),
             Want::Known(_) => None,

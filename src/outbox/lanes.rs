@@ -67,4 +67,10 @@ impl Lanes {
         }
         None
     }
+
+    /// Every lane with its first and its last slot.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (LaneKey, u32, u32)> {
+        self.0.iter().map(|(lane, ends)| (*lane, ends.head, ends.tail))
+    }
 }

@@ -52,3 +52,6 @@ pub struct Finished<W> {
     /// The verdicts, in the order of the arrivals.
     pub verdicts: Vec<Verdict>,
 }
+
+#[cfg(test)]
+mod simulation;

@@ -178,9 +178,10 @@ impl<P: Parcel, W> Outbox<P, W> {
             entry.remove();
         }
         match event.disk {
-            Disk::Durable => self.commands.push(Command::Forget(event.seq)),
+            // A write that is said to have failed can be on the disk all the same.
+            Disk::Durable | Disk::Refused => self.commands.push(Command::Forget(event.seq)),
             Disk::Writing => drop(self.writing.insert(event.seq, None)),
-            Disk::Absent | Disk::Refused => {}
+            Disk::Absent => {}
         }
         if let Some(next) = self.lanes.remove(&mut self.events, event.lane, slot, event.next) {
             self.activate(next);

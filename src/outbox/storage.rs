@@ -82,7 +82,14 @@ impl<P: Parcel, W> Outbox<P, W> {
     /// Takes the news that entries could not be written. Their events stay where they are: a report still counts.
     pub fn refused(&mut self, entries: impl IntoIterator<Item = Seq>) {
         for seq in entries {
-            let Some(Some(slot)) = self.writing.remove(&seq) else { continue };
+            let slot = match self.writing.remove(&seq) {
+                Some(Some(slot)) => slot,
+                Some(None) => {
+                    self.commands.push(Command::Forget(seq));
+                    continue;
+                }
+                None => continue,
+            };
             if let Some(event) = self.events.get_mut(slot as usize) {
                 event.disk = Disk::Refused;
             }

@@ -1,0 +1,206 @@
+//! What befalls processes: breakers, crashes, ends in order, starts from what the journal and the topics hold.
+
+use super::dice::{About, Throws};
+use super::life::Life;
+use super::machine::Machine;
+use super::plan::{Fault, Kind};
+use super::world::{Happening, World};
+use crate::outbox::Seq;
+
+/// How many of the newest events are found, where the tail of the topics does not reach far back.
+const SHORT_TAIL: usize = 2;
+
+impl World<'_> {
+    /// A fault begins.
+    pub(super) fn begin(&mut self, index: usize) {
+        let Fault { kind, replica, length, detail, .. } = self.plan.faults[index];
+        self.note(|| format!("  {:?}", self.plan.faults[index]));
+        match kind {
+            Kind::Outage => (0..self.plan.replicas).for_each(|replica| self.notice(replica, length)),
+            Kind::Flap => {
+                let life = self.replicas[replica].life();
+                self.at(self.now, Happening::Connected(replica, life, false));
+                self.at(self.now + length, Happening::Connected(replica, life, true));
+            }
+            Kind::Purge => self.purge(replica),
+            Kind::Crash if detail == 0 => self.crash(replica, length),
+            Kind::Crash => self.replicas[replica].doomed = Some((detail, length)),
+            Kind::Drain => self.drain(replica, length),
+            Kind::Discard => self.discard(replica, detail),
+            // These are looked at where they matter.
+            Kind::LostReports | Kind::SlowBroker | Kind::NoRoom | Kind::DiskFails | Kind::DiskSlow => {}
+            Kind::DiskFull | Kind::Unreadable | Kind::HangUps | Kind::LostAnswers => {}
+        }
+    }
+
+    /// An outage that lasts so long from now on comes to a replica's notice, and so does its end.
+    fn notice(&mut self, replica: usize, length: u64) {
+        let life = self.replicas[replica].life();
+        let mut throws = self.plan.dice.on(About::Breaker, [replica as u64, self.now]);
+        let (opened, closed) = (throws.time(2_200, 5_000), throws.time(300, 3_000));
+        if opened < length + closed {
+            self.at(self.now + opened, Happening::Connected(replica, life, false));
+        }
+        // Said also where it never was away: the machine must not care.
+        self.at(self.now + length + closed, Happening::Connected(replica, life, true));
+    }
+
+    /// A breaker opens or closes.
+    pub(super) fn connected(&mut self, replica: usize, is: bool) {
+        let there = &mut self.replicas[replica];
+        there.current().connected = is;
+        if let Some(machine) = &mut there.machine {
+            machine.connected(is);
+        }
+        self.execute(replica);
+    }
+
+    /// The process is gone, and there is another after so long.
+    pub(super) fn crash(&mut self, replica: usize, pause: u64) {
+        if self.replicas[replica].machine.take().is_none() {
+            return;
+        }
+        self.passed.crashes += 1;
+        let life = self.replicas[replica].life();
+        let lucky = self.plan.dice.on(About::Death, [replica as u64, life as u64, 1]).bool();
+        self.end(replica, life, lucky, pause);
+    }
+
+    fn end(&mut self, replica: usize, life: usize, lucky: bool, pause: u64) {
+        self.note(|| format!("  r{replica} is gone"));
+        let most = self.plan.journal;
+        let there = &mut self.replicas[replica];
+        there.machine = None;
+        (there.doomed, there.tick_at) = (None, None);
+        there.disk.crash(lucky, most);
+        self.bereave(replica, life);
+        self.disconnect(replica);
+        self.at(self.now + pause, Happening::Start(replica));
+    }
+
+    /// The process is asked to end.
+    fn drain(&mut self, replica: usize, pause: u64) {
+        let now = self.now;
+        if !self.replicas[replica].accepts() {
+            return;
+        }
+        let there = &mut self.replicas[replica];
+        let deadline = now + self.plan.allowance;
+        there.current().hurried = Some(pause);
+        let life = there.life();
+        if let Some(machine) = &mut there.machine {
+            machine.hurry(deadline);
+        }
+        for delivery in &mut self.ledger.deliveries {
+            if (delivery.replica, delivery.life) == (replica, life) {
+                delivery.deadline = delivery.deadline.min(deadline);
+            }
+        }
+        self.execute(replica);
+        self.at(deadline + self.plan.tick, Happening::Leave(replica, life));
+    }
+
+    /// A process that was asked to end does so, once the journal has what is left, or will not take it.
+    pub(super) fn leave(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        let life = there.life();
+        let pause = there.current().hurried.unwrap_or_default();
+        let Some(machine) = &there.machine else { return };
+        let waiting = machine.waiting();
+        let faulty = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
+        if !there.disk.is_idle() && !faulty.iter().any(|kind| self.plan.faulty(*kind, replica, self.now).is_some()) {
+            return self.at(self.now + 20, Happening::Leave(replica, life));
+        }
+        self.hold(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
+        self.end(replica, life, true, pause);
+    }
+
+    /// A process begins with what its journal holds.
+    pub(super) fn start(&mut self, replica: usize) {
+        let plan = self.plan;
+        if self.replicas[replica].machine.is_some() {
+            return;
+        }
+        let mut life = Life::new(plan.events, plan.lanes);
+        let there = &mut self.replicas[replica];
+        let mut machine = Machine::new(plan.limits, self.defect);
+        let entries: Vec<_> = there.disk.entries.iter().map(|(seq, cargo)| (*seq, *cargo)).collect();
+        let mut turned = None;
+        for (seq, cargo) in &entries {
+            let (event, lane) = (cargo.nature.event, cargo.nature.lane);
+            life.seqs.push((*seq, event));
+            if life.place(event).is_some() {
+                continue;
+            }
+            life.durable.push(*seq);
+            life.accept(event, lane);
+            if let Some(last) = there.lives.last() {
+                let earlier = life.before(life.place(event), lane);
+                let place = last.place(event).filter(|_| !last.meddled[event]);
+                turned = turned.or(earlier
+                    .into_iter()
+                    .find(|other| place.is_some() && !last.meddled[*other] && last.place(*other) > place));
+            }
+        }
+        machine.recover(
+            entries.iter().map(|(seq, cargo)| (*seq, cargo.nature.key(), cargo.nature.lane_key())).collect(),
+            Seq(there.disk.next),
+        );
+        there.lives.push(life);
+        there.machine = Some(machine);
+        self.hold(turned.is_none(), || format!("event {turned:?} has lost its place in the journal"));
+        self.read_the_tail(replica);
+        if let Some(outage) = plan.faulty(Kind::Outage, 0, self.now) {
+            self.notice(replica, outage.at + outage.length - self.now);
+        }
+        self.execute(replica);
+    }
+
+    /// What stands in the topics is learnt, as far as it can be, and replays begin.
+    fn read_the_tail(&mut self, replica: usize) {
+        let life = self.replicas[replica].life();
+        let mut throws = self.plan.dice.on(About::Tail, [replica as u64, life as u64]);
+        let begin = self.now + throws.time(50, 3_000);
+        let topics = self.ledger.topics.clone();
+        let seen = match throws.u8(0..4) {
+            0 => 0,
+            1 => SHORT_TAIL.min(topics.len()),
+            _ => topics.len(),
+        };
+        for event in &topics[topics.len() - seen..] {
+            self.at(begin, Happening::Learn(replica, life, *event));
+        }
+        self.at(begin + 1, Happening::Release(replica, life));
+    }
+
+    /// A replica finds an event in a topic.
+    pub(super) fn learn(&mut self, replica: usize, event: usize) {
+        let (now, key) = (self.now, super::cargo::key(event));
+        let Some(verdict) = self.ledger.complete[event] else { return };
+        if let Some(machine) = &mut self.replicas[replica].machine {
+            machine.learn(key, verdict, now);
+        }
+        self.execute(replica);
+    }
+
+    pub(super) fn release(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        there.current().released = true;
+        if let Some(machine) = &mut there.machine {
+            machine.release();
+        }
+        self.execute(replica);
+    }
+
+    /// The operator discards an event.
+    fn discard(&mut self, replica: usize, event: u64) {
+        let event = usize::try_from(event).unwrap_or_default();
+        let there = &mut self.replicas[replica];
+        let Some(machine) = &mut there.machine else { return };
+        if machine.discard(super::cargo::key(event)) {
+            there.current().discard(event);
+            self.ledger.release(event, replica);
+        }
+        self.execute(replica);
+    }
+}

@@ -1,0 +1,141 @@
+//! The machine under test, with a defect planted where one is asked for.
+
+use super::cargo::Cargo;
+use super::defects::Defect;
+use crate::outbox::event::{Arrival, Parcel};
+use crate::outbox::machine::{Admitted, Command, Deadlines, Limits, Outbox};
+use crate::outbox::verdict::Verdict;
+use crate::outbox::{DeliveryId, EventKey, LaneKey, Millis, Report, Seq, Token};
+
+/// The machine; a delivery's waiter is its number.
+pub(super) struct Machine {
+    pub(super) outbox: Outbox<Cargo, usize>,
+    pub(super) defect: Option<Defect>,
+}
+
+impl Machine {
+    pub(super) fn new(limits: Limits, defect: Option<Defect>) -> Self {
+        Self { outbox: Outbox::new(limits), defect }
+    }
+
+    /// Whether the arrivals fit, all of them.
+    pub(super) fn has_room(&self, arrivals: &[Arrival<Cargo>]) -> bool {
+        let bytes: usize = arrivals.iter().map(|arrival| arrival.parcel.bytes()).sum();
+        let Limits { events, bytes: most, .. } = self.outbox.limits;
+        self.outbox.held + arrivals.len() <= events && self.outbox.held_bytes + bytes <= most
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        arrivals: Vec<Arrival<Cargo>>,
+        delivery: usize,
+        deadlines: Deadlines,
+    ) -> (DeliveryId, Vec<Admitted>) {
+        match self.defect {
+            Some(defect) => self.admit_with(defect, arrivals, delivery, deadlines),
+            None => self.outbox.admit(arrivals, delivery, deadlines),
+        }
+    }
+
+    pub(super) fn report(&mut self, token: Token, report: Report, now: Millis) {
+        match self.defect {
+            Some(defect) => self.report_with(defect, token, report, now),
+            None => self.outbox.report(token, report, now),
+        }
+    }
+
+    pub(super) fn recover(&mut self, entries: Vec<(Seq, EventKey, LaneKey)>, next: Seq) {
+        match self.defect {
+            Some(defect) => self.recover_with(defect, entries, next),
+            None => self.outbox.recover(entries, next),
+        }
+    }
+
+    pub(super) fn learn(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
+        match self.defect {
+            Some(defect) => self.learn_with(defect, key, verdict, now),
+            None => self.outbox.learn(key, verdict, now),
+        }
+    }
+
+    pub(super) fn loaded(&mut self, token: Token, cargo: Option<Cargo>, now: Millis) {
+        match self.defect {
+            Some(defect) => self.loaded_with(defect, token, cargo, now),
+            None => self.outbox.loaded(token, cargo, now),
+        }
+    }
+
+    pub(super) fn refused(&mut self, seqs: Vec<Seq>) {
+        match self.defect {
+            Some(Defect::RefusedWriteCounts) => self.outbox.written(seqs),
+            _ => self.outbox.refused(seqs),
+        }
+    }
+
+    pub(super) fn connected(&mut self, is: bool) {
+        match self.defect {
+            Some(Defect::ReturnUnheard) => self.outbox.connected = is,
+            _ => self.outbox.connected(is),
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Millis) {
+        self.outbox.tick(now);
+        if self.defect == Some(Defect::UnwrittenAtTheDeadline) {
+            self.outbox.commands.retain(|command| !matches!(command, Command::Write(..)));
+        }
+    }
+
+    pub(super) fn commands(&mut self) -> Vec<Command<Cargo, usize>> {
+        let commands = self.outbox.commands();
+        match self.defect {
+            Some(defect) => self.commands_with(defect, commands),
+            None => commands,
+        }
+    }
+
+    pub(super) fn abandon(&mut self, delivery: DeliveryId) {
+        self.outbox.abandon(delivery);
+    }
+
+    pub(super) fn release(&mut self) {
+        self.outbox.release();
+    }
+
+    pub(super) fn discard(&mut self, key: EventKey) -> bool {
+        self.outbox.discard(key)
+    }
+
+    pub(super) fn written(&mut self, seqs: Vec<Seq>) {
+        self.outbox.written(seqs);
+    }
+
+    pub(super) fn hurry(&mut self, deadline: Millis) {
+        self.outbox.hurry(deadline);
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.waiting()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.outbox.pending()
+    }
+
+    /// Whether the event is there no more.
+    pub(super) fn is_gone(&self, token: Token) -> bool {
+        self.outbox.at(token).is_none()
+    }
+
+    /// When the machine has to be told the time.
+    pub(super) fn due(&self) -> Option<Millis> {
+        let alarm = self.outbox.deliveries.alarms.first().map(|(at, _)| *at);
+        let retry = self.outbox.backing_off.first().map(|(at, _)| *at);
+        alarm.into_iter().chain(retry).min()
+    }
+
+    /// Whether the books are in order. One with a defect has to be found out by what it does.
+    pub(super) fn audit(&self) -> Result<(), String> {
+        if self.defect.is_some() { Ok(()) } else { self.outbox.audit() }
+    }
+}

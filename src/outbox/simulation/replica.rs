@@ -1,0 +1,283 @@
+//! One process: does what its machine says, and tells it what has come of it.
+
+use super::dice::{About, Throws};
+use super::disk::{Disk, Outcome, Told};
+use super::life::Life;
+use super::machine::Machine;
+use super::plan::Kind;
+use super::world::{Happening, World};
+use crate::outbox::machine::Command;
+use crate::outbox::verdict::Verdict;
+use crate::outbox::{Finished, Millis, Seq, Token};
+
+/// A process, or the place of one.
+#[derive(Default)]
+pub(super) struct Replica {
+    /// `None` while there is no process.
+    pub(super) machine: Option<Machine>,
+    pub(super) lives: Vec<Life>,
+    pub(super) disk: Disk,
+    /// When the machine's time is told next.
+    pub(super) tick_at: Option<Millis>,
+    /// After so many more commands the process is killed, and stays away for so long.
+    pub(super) doomed: Option<(u64, Millis)>,
+}
+
+impl Replica {
+    /// The number of the life that is, or was last.
+    pub(super) const fn life(&self) -> usize {
+        self.lives.len().saturating_sub(1)
+    }
+
+    pub(super) const fn is_alive(&self, life: usize) -> bool {
+        self.machine.is_some() && self.life() == life
+    }
+
+    /// Whether it takes callbacks.
+    pub(super) fn accepts(&self) -> bool {
+        self.machine.is_some() && self.lives.last().is_some_and(|life| life.hurried.is_none())
+    }
+
+    pub(super) fn current(&mut self) -> &mut Life {
+        let life = self.life();
+        &mut self.lives[life]
+    }
+
+    pub(super) fn past(&self, life: usize) -> &Life {
+        &self.lives[life]
+    }
+}
+
+impl World<'_> {
+    /// Does what a machine says, until it says nothing more.
+    pub(super) fn execute(&mut self, replica: usize) {
+        self.touched.push(replica);
+        loop {
+            let Some(machine) = &mut self.replicas[replica].machine else { return };
+            let commands = machine.commands();
+            if commands.is_empty() {
+                break;
+            }
+            let mut failed = Vec::new();
+            for command in commands {
+                if self.dies(replica) {
+                    return;
+                }
+                match command {
+                    Command::Produce(token, cargo) => {
+                        self.note(|| format!("  r{replica} produce {token:?} {cargo:?}"));
+                        let reports = self.produce(replica, token, &cargo);
+                        failed.extend(reports.into_iter().map(|report| (token, report)));
+                    }
+                    Command::Write(token, cargo) => self.write(replica, token, &cargo),
+                    Command::Forget(seq) => self.forget(replica, seq),
+                    Command::Load(token) => self.load(replica, token),
+                    Command::Answer(finished) => self.answer(replica, &finished),
+                }
+            }
+            let now = self.now;
+            let Some(machine) = &mut self.replicas[replica].machine else { return };
+            failed.into_iter().for_each(|(token, report)| machine.report(token, report, now));
+        }
+        self.begin_commit(replica);
+        self.plan_tick(replica);
+    }
+
+    /// Whether the process ends before its next command.
+    fn dies(&mut self, replica: usize) -> bool {
+        match &mut self.replicas[replica].doomed {
+            None => false,
+            Some((0, pause)) => {
+                let pause = *pause;
+                self.crash(replica, pause);
+                true
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
+    fn write(&mut self, replica: usize, token: Token, cargo: &super::cargo::Cargo) {
+        let event = cargo.nature.event;
+        self.note(|| format!("  r{replica} write {token:?} event {event}"));
+        let twice = self.replicas[replica].disk.is_writing(token.seq);
+        self.hold(!twice, || format!("event {event} is written while it is being written"));
+        let there = &mut self.replicas[replica];
+        let whose = there.current().event_at(token.seq);
+        there.current().requested[event] = true;
+        if whose.is_none() {
+            there.current().seqs.push((token.seq, event));
+        }
+        there.disk.put(token.seq, *cargo);
+        self.hold(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", token.seq));
+    }
+
+    fn forget(&mut self, replica: usize, seq: Seq) {
+        self.note(|| format!("  r{replica} forget {seq:?}"));
+        let there = &mut self.replicas[replica];
+        let writing = there.disk.is_writing(seq);
+        let event = there.disk.entries.get(&seq).map(|cargo| cargo.nature.event);
+        // A second copy is of no use where the first one stays.
+        let copies = |event| there.disk.entries.values().filter(|cargo| cargo.nature.event == event).count();
+        let copy = event.is_some_and(|event| copies(event) > 1);
+        there.disk.remove(seq);
+        let given_up = there.current().freed.contains(&seq);
+        self.hold(!writing, || format!("{seq:?} is forgotten while it is being written"));
+        let Some(event) = event else { return };
+        let safe = self.ledger.is_complete(event) || copy || given_up;
+        self.hold(safe, || format!("event {event} is forgotten and stands in no topic"));
+    }
+
+    fn load(&mut self, replica: usize, token: Token) {
+        self.note(|| format!("  r{replica} load {token:?}"));
+        let (plan, now) = (self.plan, self.now);
+        let life = self.replicas[replica].current();
+        let (released, connected) = (life.released, life.connected);
+        self.hold(released, || format!("{token:?} is replayed before it is known what stands in the topics"));
+        self.hold(connected, || format!("{token:?} is replayed while the broker is away"));
+        let mut throws = plan.dice.on(About::Reading, [replica as u64, token.seq.0, now]);
+        let life = self.replicas[replica].life();
+        self.at(now + throws.time(10, 300), Happening::Read(replica, life, token));
+    }
+
+    /// An entry has been read back, or could not be.
+    pub(super) fn read(&mut self, replica: usize, token: Token) {
+        let now = self.now;
+        let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
+        let there = &mut self.replicas[replica];
+        let cargo = there.disk.entries.get(&token.seq).copied().filter(|_| !unreadable);
+        if let Some(machine) = &mut there.machine {
+            machine.loaded(token, cargo, now);
+        }
+        self.execute(replica);
+    }
+
+    fn answer(&mut self, replica: usize, finished: &Finished<usize>) {
+        let Finished { waiter: delivery, verdicts } = finished;
+        self.note(|| format!("  r{replica} answer d{delivery} {verdicts:?}"));
+        let there = &self.ledger.deliveries[*delivery];
+        let (events, known, answered, abandoned) =
+            (there.events.clone(), there.known.clone(), there.answered, there.abandoned);
+        let late = self.now.saturating_sub(there.deadline);
+        let tick = self.plan.tick;
+        self.ledger.deliveries[*delivery].answered = true;
+        self.hold(!answered, || format!("delivery {delivery} is answered twice"));
+        self.hold(!abandoned, || format!("delivery {delivery} is answered, and nobody waits for it"));
+        self.hold(late <= tick, || format!("delivery {delivery} is answered {late} ms late"));
+        self.hold(verdicts.len() == events.len(), || format!("delivery {delivery} is not answered for each event"));
+        for ((event, verdict), known) in events.iter().zip(verdicts).zip(known) {
+            self.say(replica, *event, *verdict, known);
+        }
+        self.answer_left(*delivery, verdicts);
+    }
+
+    /// Whether a verdict may be said; and from now on it has been.
+    fn say(&mut self, replica: usize, event: usize, verdict: Verdict, known: Option<Verdict>) {
+        self.passed.count(verdict);
+        let there = &mut self.replicas[replica];
+        match verdict {
+            Verdict::Confirmed | Verdict::DeadLettered(_) => {
+                let said = there.current().finals[event].replace(verdict);
+                let earned = self.ledger.earned(event, verdict);
+                self.hold(earned, || format!("event {event} is answered {verdict:?}, and is not"));
+                self.hold(said.is_none_or(|said| said == verdict), || format!("event {event}: two final verdicts"));
+            }
+            Verdict::NotConfirmed => {
+                // The operator may have discarded it between the verdict and the answer.
+                let given_up = there.current().meddled[event];
+                let kept = there.disk.has(event) || self.ledger.is_complete(event);
+                let life = there.current();
+                if !given_up || life.durable.iter().any(|seq| life.event_at(*seq) == Some(event)) {
+                    self.ledger.promise(event, replica);
+                }
+                self.hold(kept || given_up, || format!("event {event} is answered as kept, and is not"));
+            }
+            Verdict::Overloaded if known.is_none() => {
+                let life = there.current();
+                let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
+                let (asked, given_up) = (life.requested[event], life.meddled[event]);
+                let excused = given_up || life.refused.contains(&event);
+                self.hold(!durable || excused, || format!("event {event} is kept, and answered as not"));
+                self.hold(asked || given_up, || format!("event {event} was never written before its deadline"));
+            }
+            Verdict::Overloaded => {}
+            Verdict::NotSubscribed => self.violate(|| "nobody subscribes here".to_owned()),
+        }
+    }
+
+    /// Lets the disk take what waits for it.
+    pub(super) fn begin_commit(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        if !there.disk.begin(self.now) {
+            return;
+        }
+        let life = there.life();
+        let mut throws = self.plan.dice.on(About::Commit, [replica as u64, there.disk.commits]);
+        let slow = if self.plan.faulty(Kind::DiskSlow, replica, self.now).is_some() { 3_000 } else { 20 };
+        self.at(self.now + 1 + throws.time(slow, slow), Happening::Commit(replica, life));
+    }
+
+    /// A commit ends.
+    pub(super) fn commit(&mut self, replica: usize) {
+        let (plan, now) = (self.plan, self.now);
+        let there = &mut self.replicas[replica];
+        let mut throws = plan.dice.on(About::CommitOutcome, [replica as u64, there.disk.commits]);
+        let outcome = if plan.faulty(Kind::DiskFails, replica, now).is_some() {
+            if throws.bool() { Outcome::Failed } else { Outcome::Doubtful }
+        } else if plan.faulty(Kind::DiskFull, replica, now).is_some() {
+            Outcome::Full
+        } else {
+            Outcome::Done
+        };
+        let told = there.disk.end(outcome, plan.journal);
+        let life = there.life();
+        self.note(|| format!("  r{replica} {outcome:?} {told:?}"));
+        self.at(now + throws.time(1, 30), Happening::Told(replica, life, told));
+        if let Some(retry) = self.replicas[replica].disk.retry_at(outcome, now) {
+            self.at(retry, Happening::Told(replica, life, Told::default()));
+        }
+        self.begin_commit(replica);
+    }
+
+    /// The machine hears of a commit.
+    pub(super) fn told(&mut self, replica: usize, told: Told) {
+        let Told { written, refused } = told;
+        let there = &mut self.replicas[replica];
+        let life = there.current();
+        life.durable.extend(&written);
+        let refused_events: Vec<_> = refused.iter().filter_map(|seq| life.event_at(*seq)).collect();
+        life.refused.extend(refused_events);
+        if let Some(machine) = &mut there.machine {
+            machine.written(written);
+            machine.refused(refused);
+        }
+        self.execute(replica);
+    }
+
+    /// The clock is looked at.
+    pub(super) fn tick(&mut self, replica: usize) {
+        let now = self.now;
+        // It was planned earlier since.
+        if self.replicas[replica].tick_at.take_if(|at| *at == now).is_none() {
+            return;
+        }
+        if let Some(machine) = &mut self.replicas[replica].machine {
+            machine.tick(now);
+        }
+        self.execute(replica);
+    }
+
+    fn plan_tick(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        let life = there.life();
+        let Some(due) = there.machine.as_ref().and_then(Machine::due) else { return };
+        let due = due.max(self.now);
+        let late = self.plan.dice.number(About::Tick, due) % self.plan.tick;
+        if there.tick_at.is_none_or(|at| at > due + late) {
+            there.tick_at = Some(due + late);
+            self.at(due + late, Happening::Tick(replica, life));
+        }
+    }
+}
