@@ -26,3 +26,4 @@ mod properties;
 mod real_kafka;
 mod refusals;
 mod schemas;
+mod tail;

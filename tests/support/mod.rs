@@ -6,6 +6,7 @@ pub(crate) mod compatibility;
 pub(crate) mod conformance;
 pub(crate) mod http;
 pub(crate) mod passwords;
+pub(crate) mod raw_produce;
 pub(crate) mod real_kafka;
 pub(crate) mod record;
 pub(crate) mod records;
