@@ -191,7 +191,6 @@ impl Reports for Shared {
     fn state(&self, state: ProducerState) {
         self.metrics.kafka.show(&state);
     }
-
     fn recreated(&self) {
         self.metrics.kafka.producer_recreated.inc();
     }
