@@ -27,3 +27,4 @@ mod properties;
 mod real_kafka;
 mod refusals;
 mod schemas;
+mod tail;

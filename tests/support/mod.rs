@@ -7,6 +7,7 @@ pub(crate) mod conformance;
 pub(crate) mod fault_load;
 pub(crate) mod http;
 pub(crate) mod passwords;
+pub(crate) mod raw_produce;
 pub(crate) mod real_kafka;
 pub(crate) mod record;
 pub(crate) mod records;
