@@ -7,6 +7,7 @@ mod admin;
 mod answer;
 mod body;
 mod callbacks;
+pub mod journal;
 mod tls;
 
 use std::net::TcpListener;
@@ -19,6 +20,7 @@ use actix_web::{App, HttpServer, web};
 use socket2::{SockFilter, SockRef};
 
 use crate::bridge::Bridge;
+use crate::journal::Desk;
 
 pub use tls::{Certificate, CertificateFault};
 
@@ -80,18 +82,24 @@ impl Callbacks {
     }
 }
 
-/// Starts to serve metrics, health and the console.
+/// Starts to serve metrics, health and the console; and the journal, where there is a desk.
 ///
 /// # Errors
 /// The operating system's.
-pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>) -> std::io::Result<ServerHandle> {
+pub fn serve_admin(
+    listener: TcpListener,
+    bridge: Arc<Bridge>,
+    desk: Option<Arc<Desk>>,
+) -> std::io::Result<ServerHandle> {
     let server = HttpServer::new(move || {
-        App::new()
+        let app = App::new()
             .app_data(web::Data::from(Arc::clone(&bridge)))
             .route("/metrics", web::get().to(admin::metrics))
             .route("/livez", web::get().to(admin::livez))
             .route("/readyz", web::get().to(admin::readyz))
-            .route("/", web::get().to(admin::console))
+            .route("/", web::get().to(admin::console));
+        let Some(desk) = &desk else { return app };
+        app.app_data(web::Data::from(Arc::clone(desk))).configure(journal::routes)
     })
     .workers(1)
     .client_request_timeout(HEADER_PATIENCE)

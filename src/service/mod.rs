@@ -84,7 +84,7 @@ impl Service {
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let admin = serve_admin(admin, Arc::clone(&bridge)).map_err(failed)?;
+        let admin = serve_admin(admin, Arc::clone(&bridge), None).map_err(failed)?;
         warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),

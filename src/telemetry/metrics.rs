@@ -9,6 +9,7 @@ use prometheus::{
 };
 
 use super::application::{ApplicationFamilies, ApplicationMetrics};
+use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
 use crate::prepare::event_type::Entity;
 
@@ -43,6 +44,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: IntCounterVec,
+    /// Journal and quarantine.
+    pub journal: JournalMetrics,
     /// The cluster and the producer.
     pub kafka: KafkaMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
@@ -75,6 +78,7 @@ impl Metrics {
             ready: gauge("ready", "Whether callbacks are to be sent here.")?,
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
+            journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
