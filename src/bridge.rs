@@ -4,12 +4,14 @@
 //! and never a mixture.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use crate::keys::{KeyRing, KeyStore};
 use crate::outbox::dispatch::Dispatcher;
@@ -63,6 +65,8 @@ pub struct Bridge {
     pub unknown: Arc<ApplicationMetrics>,
     /// The way to the broker.
     pub dispatcher: Arc<Dispatcher>,
+    /// Turns at preparing large callbacks: one per processor, because more at a time are no faster and take more memory.
+    pub large: Semaphore,
     applications: ArcSwap<Applications>,
     draining: AtomicBool,
     warm: AtomicBool,
@@ -78,6 +82,7 @@ impl Bridge {
             unknown: metrics.application("unknown"),
             metrics,
             dispatcher,
+            large: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             applications: ArcSwap::from_pointee(applications),
             draining: AtomicBool::new(false),
             warm: AtomicBool::new(false),

@@ -2,16 +2,16 @@
 //! hand, so that the sender takes as little of the machine as it can.
 
 use std::fmt;
-use std::sync::Arc;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
-use tokio::time::sleep_until;
 
 use crate::process::Target;
 
@@ -35,65 +35,74 @@ pub(crate) fn saturate(target: Target, bodies: &[String], connections: usize) {
     });
 }
 
-/// Sends all bodies at a rate, whatever the server does; latencies count from when a body was to be sent.
+/// Sends all bodies at a rate, whatever the server does; latencies count from when a body was to be sent. Each sender is
+/// a thread of the system, because a runtime's timers are a millisecond late.
 pub(crate) fn at_rate(target: Target, bodies: &[String], rate: u64) -> Latencies {
-    let bodies: Arc<[String]> = bodies.into();
-    Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
-        const SENDERS: usize = 64;
-        let began = tokio::time::Instant::now() + Duration::from_millis(100);
-        let senders = (0..SENDERS).map(|sender| {
-            let bodies = Arc::clone(&bodies);
-            tokio::spawn(async move {
-                let mut connection = Connection::open(target).await;
-                let mut latencies = Vec::new();
-                for (index, body) in bodies.iter().enumerate().skip(sender).step_by(SENDERS) {
-                    let due = began + Duration::from_secs_f64(index as f64 / rate as f64);
-                    sleep_until(due).await;
-                    connection.send(body).await;
-                    latencies.push(due.elapsed());
-                }
-                latencies
-            })
-        });
-        let mut all = Vec::new();
-        for sender in senders.collect::<Vec<_>>() {
-            all.extend(sender.await.unwrap());
+    const SENDERS: usize = 64;
+    let began = Instant::now() + Duration::from_millis(200);
+    let send = |sender: usize| {
+        let mut stream = std::net::TcpStream::connect(target.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut answer = Vec::new();
+        let mut latencies = Vec::new();
+        for (index, body) in bodies.iter().enumerate().skip(sender).step_by(SENDERS) {
+            let due = began + Duration::from_secs_f64(index as f64 / rate as f64);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            stream.write_all(&request(body)).unwrap();
+            answer.clear();
+            while !is_success(&answer) {
+                let mut part = [0; 4096];
+                let length = stream.read(&mut part).unwrap();
+                assert!(length > 0, "the server closed the connection");
+                answer.extend_from_slice(&part[..length]);
+            }
+            latencies.push(due.elapsed());
         }
-        Latencies::of(all)
+        latencies
+    };
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..SENDERS).map(|sender| scope.spawn(move || send(sender))).collect();
+        Latencies::of(senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect())
     })
+}
+
+/// Notes when each record was acknowledged.
+struct Acknowledged(Arc<Mutex<Vec<Duration>>>);
+
+impl ClientContext for Acknowledged {}
+
+impl ProducerContext for Acknowledged {
+    type DeliveryOpaque = Box<Instant>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, due: Box<Instant>) {
+        assert!(result.is_ok(), "not acknowledged");
+        self.0.lock().unwrap().push(due.elapsed());
+    }
 }
 
 /// Produces records of the same size at the same rate with a bare producer.
 pub(crate) fn bare_produce(bootstrap_servers: &str, rate: u64, time: Duration) -> Latencies {
-    let producer: FutureProducer = ClientConfig::new()
+    let latencies = Arc::new(Mutex::new(Vec::new()));
+    let producer: ThreadedProducer<Acknowledged> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers)
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("linger.ms", "0")
         .set("compression.type", "lz4")
-        .create()
+        .create_with_context(Acknowledged(Arc::clone(&latencies)))
         .unwrap();
-    Builder::new_current_thread().enable_all().build().unwrap().block_on(async move {
-        let began = tokio::time::Instant::now() + Duration::from_millis(100);
-        let value = "x".repeat(1200);
-        let count = time.as_secs() * rate;
-        let mut waiting = Vec::new();
-        for index in 0..count {
-            let due = began + Duration::from_secs_f64(index as f64 / rate as f64);
-            sleep_until(due).await;
-            let (key, producer, value) = (format!("user_{index}"), producer.clone(), value.clone());
-            waiting.push(tokio::spawn(async move {
-                let record = FutureRecord::to("idaas.user.v1").key(&key).payload(&value);
-                producer.send(record, Duration::from_secs(10)).await.unwrap();
-                due.elapsed()
-            }));
-        }
-        let mut all = Vec::new();
-        for latency in waiting {
-            all.push(latency.await.unwrap());
-        }
-        Latencies::of(all)
-    })
+    let began = Instant::now() + Duration::from_millis(200);
+    let value = "x".repeat(1200);
+    for index in 0..time.as_secs() * rate {
+        let due = began + Duration::from_secs_f64(index as f64 / rate as f64);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let key = format!("user_{index}");
+        let record = BaseRecord::with_opaque_to("idaas.user.v1", Box::new(due)).key(&key).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+    drop(producer);
+    Latencies::of(std::mem::take(&mut latencies.lock().unwrap()))
 }
 
 /// How long things took, in order.
@@ -101,7 +110,6 @@ pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
     fn of(mut all: Vec<Duration>) -> Self {
-        // The first second opens connections.
         all.sort();
         Self(all)
     }
@@ -132,32 +140,34 @@ impl Connection {
 
     /// Sends one callback and reads its answer, which must be a success of all.
     async fn send(&mut self, body: &str) {
-        let head = format!(
-            "POST /callbacks/workforce HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json;charset=utf-8\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        let mut request = head.into_bytes();
-        request.extend_from_slice(body.as_bytes());
-        self.stream.write_all(&request).await.unwrap();
+        self.stream.write_all(&request(body)).await.unwrap();
         self.answer.clear();
-        let began = Instant::now();
-        loop {
-            assert!(self.stream.read_buf(&mut self.answer).await.unwrap() > 0, "closed after {:?}", began.elapsed());
-            if self.complete() {
-                break;
-            }
+        while !is_success(&self.answer) {
+            assert!(self.stream.read_buf(&mut self.answer).await.unwrap() > 0, "the server closed the connection");
         }
-        let text = std::str::from_utf8(&self.answer).unwrap();
-        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-        assert!(text.ends_with(r#""skippedEvents":[],"failedEvents":[],"retriedEvents":[]}"#), "{text}");
     }
+}
 
-    fn complete(&self) -> bool {
-        let text = std::str::from_utf8(&self.answer).unwrap_or_default();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-        let length =
-            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        length == Some(body.len())
+fn request(body: &str) -> Vec<u8> {
+    let head = format!(
+        "POST /callbacks/workforce HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json;charset=utf-8\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut request = head.into_bytes();
+    request.extend_from_slice(body.as_bytes());
+    request
+}
+
+/// Whether the answer is complete; then it must be a success of all.
+fn is_success(answer: &[u8]) -> bool {
+    let text = std::str::from_utf8(answer).unwrap_or_default();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    if length != Some(body.len()) {
+        return false;
     }
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(text.ends_with(r#""skippedEvents":[],"failedEvents":[],"retriedEvents":[]}"#), "{text}");
+    true
 }

@@ -5,16 +5,18 @@
 
 use josekit::jwk::Jwk;
 use josekit::jwk::alg::rsa::RsaKeyPair;
-use josekit::jws::alg::rsassa::{RsassaJwsSigner, RsassaJwsVerifier};
-use josekit::jws::{JwsSigner, JwsVerifier, RS256};
+use josekit::jws::alg::rsassa::RsassaJwsSigner;
+use josekit::jws::{JwsSigner, RS256};
 use serde::Deserialize;
+
+use super::rs256::Verifier;
 
 /// The only signature algorithm that is accepted, whatever a token asks for.
 pub const ALGORITHM: &str = "RS256";
 
 /// The public keys of one application, each with its verifier ready.
 pub struct KeySet {
-    keys: Vec<(String, RsassaJwsVerifier)>,
+    keys: Vec<(String, Verifier)>,
 }
 
 /// Why a JSON Web Key Set cannot be used.
@@ -69,7 +71,9 @@ impl KeySet {
             .filter_map(|members| {
                 let jwk = Jwk::from_map(members).ok()?;
                 let id = jwk.key_id()?.to_owned();
-                Some((id, RS256.verifier_from_jwk(&jwk).ok()?))
+                RS256.verifier_from_jwk(&jwk).ok()?;
+                let number = |name| jwk.parameter(name)?.as_str();
+                Some((id, Verifier::of(number("n")?, number("e")?)?))
             })
             .collect();
         if keys.is_empty() { Err(KeySetFault::NoUsableKey) } else { Ok(Self { keys }) }
@@ -81,7 +85,7 @@ impl KeySet {
         let mut verification = Verification::UnknownKey;
         for (id, verifier) in &self.keys {
             if id == key_id {
-                if verifier.verify(input, signature).is_ok() {
+                if verifier.verify(input, signature) {
                     return Verification::Good;
                 }
                 verification = Verification::Bad;

@@ -5,4 +5,5 @@
 
 pub mod jwe;
 pub mod jws;
+mod rs256;
 pub mod seal;

@@ -5,9 +5,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::value::RawValue;
 
-use super::json::{self, Members};
+use super::json::{self, Members, Raw};
 use super::policy::Policy;
 use crate::jose::jws::{ALGORITHM, KeySet, Verification};
 use crate::refusal::Refusal;
@@ -111,7 +110,7 @@ fn check_claims(claims: &Members<'_>, policy: &Policy, now: i64) -> Result<Strin
 }
 
 /// Seconds since 1970, perhaps with a fraction (RFC 7519 §2, NumericDate).
-fn numeric_date(value: &RawValue) -> Option<i64> {
+fn numeric_date(value: Raw<'_>) -> Option<i64> {
     let json = value.get();
     if json::whole_number(json) {
         return json.parse().ok();
@@ -124,7 +123,7 @@ fn numeric_date(value: &RawValue) -> Option<i64> {
 /// What is inside, by what the token says of itself and what the application demands.
 fn content(claims: &Members<'_>, policy: &Policy) -> Result<Content, Refusal> {
     let sealed = claims.get("cipherData").and_then(json::text).unwrap_or_default();
-    let encrypted = match claims.get("dataEncrypted").map(RawValue::get) {
+    let encrypted = match claims.get("dataEncrypted").map(Raw::get) {
         Some("true") => true,
         _ if policy.require_encryption => return Err(Refusal::NotEncrypted),
         Some("false") => false,

@@ -5,11 +5,9 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use serde_json::value::RawValue;
-
 use super::decrypt::Plaintext;
 use super::event::LONGEST_NAME;
-use super::json::{self, Members};
+use super::json::{self, Members, Raw};
 use super::policy::Policy;
 use crate::refusal::Refusal;
 
@@ -39,17 +37,17 @@ impl Events {
     }
 
     /// The event at a position.
-    pub(super) fn get(&self, position: usize) -> &RawValue {
+    pub(super) fn get(&self, position: usize) -> Raw<'_> {
         let places = self.places.get_or_init(|| {
             let start = self.text.as_ptr().addr();
-            let place = |raw: &RawValue| {
+            let place = |raw: Raw<'_>| {
                 let from = raw.get().as_ptr().addr() - start;
                 from..from + raw.get().len()
             };
             json::elements(&self.text).unwrap_or_default().into_iter().map(place).collect()
         });
         let text = places.get(position).and_then(|place| self.text.get(place.clone()));
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(RawValue::NULL)
+        text.and_then(Raw::parse).unwrap_or(Raw::NULL)
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::field::{self, Additional, Field, milliseconds};
-use super::json::{self, Element, Members};
+use super::json::{self, Element, Members, Raw};
 use super::redact::{SECRET_MEMBER, redacted};
 use super::timestamp::rfc3339;
 use super::value::EventTime;
@@ -20,7 +18,7 @@ pub(super) struct Event<'a> {
     pub(super) id: Option<Cow<'a, str>>,
     pub(super) kind: Option<Cow<'a, str>>,
     pub(super) biz_id: Option<Cow<'a, str>>,
-    pub(super) data: Option<&'a RawValue>,
+    pub(super) data: Option<Raw<'a>>,
     pub(super) time: Time<'a>,
     pub(super) additional: Additional<'a>,
 }
@@ -34,7 +32,7 @@ pub(super) enum Time<'a> {
         milliseconds: i64,
         rfc3339: String,
     },
-    AsSent(&'a RawValue),
+    AsSent(Raw<'a>),
 }
 
 impl<'a> Event<'a> {
@@ -66,7 +64,7 @@ impl<'a> Event<'a> {
             Time::Known { milliseconds, rfc3339 } => {
                 Time::Known { milliseconds: *milliseconds, rfc3339: rfc3339.clone() }
             }
-            Time::AsSent(value) if value.get().len() <= LONGEST_NAME => Time::AsSent(value),
+            Time::AsSent(value) if value.get().len() <= LONGEST_NAME => Time::AsSent(*value),
             Time::Absent | Time::AsSent(_) => Time::Absent,
         };
         Event { id: kept(&self.id), kind: kept(&self.kind), biz_id: kept(&self.biz_id), time, ..Event::default() }
@@ -74,7 +72,7 @@ impl<'a> Event<'a> {
 }
 
 impl<'a> Time<'a> {
-    fn parse(value: &'a RawValue) -> Self {
+    fn parse(value: Raw<'a>) -> Self {
         // What happened at "never" has no time.
         let known = milliseconds(&json::unwrapped(value))
             .filter(|milliseconds| *milliseconds != field::NEVER)
@@ -107,7 +105,7 @@ impl<'a> Time<'a> {
         match self {
             Self::Absent => None,
             Self::Known { rfc3339, .. } => Some(EventTime::Known(rfc3339)),
-            Self::AsSent(value) => Some(EventTime::AsSent(redacted(value))),
+            Self::AsSent(value) => Some(EventTime::AsSent(redacted(*value))),
         }
     }
 }

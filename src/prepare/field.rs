@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::json;
+use super::json::{self, Raw};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
 
@@ -73,18 +73,18 @@ impl<'a> Additional<'a> {
     }
 
     /// Keeps a field of unknown name.
-    pub(crate) fn unknown(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
+    pub(crate) fn unknown(&mut self, name: Cow<'a, str>, value: Raw<'a>) {
         self.drift.unknown += 1;
         self.keep(name, value);
     }
 
     /// Keeps a known field that cannot be read.
-    pub(crate) fn malformed(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
+    pub(crate) fn malformed(&mut self, name: Cow<'a, str>, value: Raw<'a>) {
         self.drift.malformed += 1;
         self.keep(name, value);
     }
 
-    fn keep(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
+    fn keep(&mut self, name: Cow<'a, str>, value: Raw<'a>) {
         self.fields.push((name, redacted(value)));
     }
 
@@ -107,8 +107,8 @@ impl<'a> Additional<'a> {
     pub(crate) fn read<T>(
         &mut self,
         name: Cow<'a, str>,
-        value: &'a RawValue,
-        reader: impl FnOnce(&'a RawValue) -> Option<Field<T>>,
+        value: Raw<'a>,
+        reader: impl FnOnce(Raw<'a>) -> Option<Field<T>>,
     ) -> Field<T> {
         match reader(value) {
             Some(field) => field,
@@ -143,12 +143,12 @@ impl Serialize for Additional<'_> {
 }
 
 /// Whether IDaaS means "nothing" by it.
-fn is_empty(value: &RawValue) -> bool {
+fn is_empty(value: Raw<'_>) -> bool {
     matches!(value.get(), "null" | "\"\"")
 }
 
 /// A text. Empty means null.
-pub(crate) fn text(value: &RawValue) -> Option<Field<Cow<'_, str>>> {
+pub(crate) fn text(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
     }
@@ -156,7 +156,7 @@ pub(crate) fn text(value: &RawValue) -> Option<Field<Cow<'_, str>>> {
 }
 
 /// An identifier: a text, or a whole number, of which the digits count.
-pub(crate) fn identifier(value: &RawValue) -> Option<Field<Cow<'_, str>>> {
+pub(crate) fn identifier(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
     }
@@ -164,7 +164,7 @@ pub(crate) fn identifier(value: &RawValue) -> Option<Field<Cow<'_, str>>> {
 }
 
 /// True or false.
-pub(crate) fn flag(value: &RawValue) -> Option<Field<bool>> {
+pub(crate) fn flag(value: Raw<'_>) -> Option<Field<bool>> {
     match value.get() {
         "true" => Some(Field::Value(true)),
         "false" => Some(Field::Value(false)),
@@ -176,7 +176,7 @@ pub(crate) fn flag(value: &RawValue) -> Option<Field<bool>> {
 pub(crate) const NEVER: i64 = -1;
 
 /// Milliseconds since 1970, as a number or as its digits; `-1` means never.
-pub(crate) fn time(value: &RawValue) -> Option<Field<String>> {
+pub(crate) fn time(value: Raw<'_>) -> Option<Field<String>> {
     if is_empty(value) {
         return Some(Field::Null);
     }
@@ -193,10 +193,7 @@ pub(crate) fn milliseconds(digits: &str) -> Option<i64> {
 }
 
 /// A list of objects, each read by `element`. `None`, so kept whole elsewhere, where it holds anything else.
-pub(crate) fn list<'a, T>(
-    value: &'a RawValue,
-    mut element: impl FnMut(json::Members<'a>) -> T,
-) -> Option<Field<Vec<T>>> {
+pub(crate) fn list<'a, T>(value: Raw<'a>, mut element: impl FnMut(json::Members<'a>) -> T) -> Option<Field<Vec<T>>> {
     if is_empty(value) {
         return Some(Field::Null);
     }

@@ -7,23 +7,23 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::json;
+use super::json::{self, Raw};
 
 /// The member that never leaves the bridge in the clear.
 pub(crate) const SECRET_MEMBER: &str = "password";
 
 /// The value without any member named `password`; also with every string readable as Unicode.
-pub(crate) fn redacted(value: &RawValue) -> Cow<'_, RawValue> {
+pub(crate) fn redacted(value: Raw<'_>) -> Cow<'_, RawValue> {
     let json = value.get();
     // A name can be written with escapes, so their absence has to be known too before the text is left alone.
     if !json.contains(SECRET_MEMBER) && !json.contains("\\u") {
-        return Cow::Borrowed(value);
+        return value.to_raw_value();
     }
     let mut redactor = Redactor { input: json, at: 0, output: String::with_capacity(json.len()), changed: false };
     redactor.run();
     let Redactor { output, changed, .. } = redactor;
     if !changed && !output.is_empty() {
-        return Cow::Borrowed(value);
+        return value.to_raw_value();
     }
     match RawValue::from_string(output) {
         Ok(clean) => Cow::Owned(clean),
@@ -229,7 +229,7 @@ impl<'a> Redactor<'a> {
         let Some(content) = content(string) else { return self.push_encoded("") };
         // A string that holds a string can hold an object in turn.
         let nested = Some(content.trim_start()).filter(|inner| inner.starts_with(['{', '[', '"']));
-        match nested.and_then(|inner| serde_json::from_str::<&RawValue>(inner).ok()).map(redacted) {
+        match nested.and_then(Raw::parse).map(redacted) {
             Some(Cow::Owned(clean)) => return self.push_encoded(clean.get()),
             Some(Cow::Borrowed(_)) => {}
             None => {
@@ -268,7 +268,7 @@ fn cut(content: &str) -> Option<String> {
 }
 
 fn content(string: &str) -> Option<Cow<'_, str>> {
-    let value: &RawValue = serde_json::from_str(string).ok()?;
+    let value = Raw::parse(string)?;
     json::text(value)
 }
 
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     fn clean(json: &str) -> String {
-        let value: &RawValue = serde_json::from_str(json).unwrap();
+        let value = Raw::parse(json).unwrap();
         redacted(value).get().to_owned()
     }
 

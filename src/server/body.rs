@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
-use actix_web::web::{BytesMut, Payload};
+use actix_web::web::{Bytes, Payload};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 
 /// A body, with the room that it occupies.
 pub(super) struct Body<'a> {
-    pub(super) bytes: BytesMut,
+    pub(super) bytes: Bytes,
     _reserved: Reserved<'a>,
 }
 
@@ -33,15 +33,26 @@ pub(super) async fn read<'a>(
         return Err(Refusal::TooLarge);
     }
     let mut reserved = bridge.reserve();
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default().min(64 << 10));
+    let (mut chunks, mut length) = (Vec::new(), 0);
     loop {
         match timeout_at(deadline, payload.next()).await {
             Err(_) => return Err(Refusal::RequestTimeout),
-            Ok(None) => return Ok(Body { bytes, _reserved: reserved }),
+            Ok(None) => return Ok(Body { bytes: joined(chunks), _reserved: reserved }),
             Ok(Some(Err(_))) => return Err(Refusal::Malformed),
-            Ok(Some(Ok(chunk))) if bytes.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
+            Ok(Some(Ok(chunk))) if length + chunk.len() > limit => return Err(Refusal::TooLarge),
             Ok(Some(Ok(chunk))) if !reserved.grow(chunk.len()) => return Err(Refusal::Overloaded),
-            Ok(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
+            Ok(Some(Ok(chunk))) => {
+                length += chunk.len();
+                chunks.push(chunk);
+            }
         }
+    }
+}
+
+/// The chunks as one. Most callbacks are a single one, which is not copied.
+fn joined(mut chunks: Vec<Bytes>) -> Bytes {
+    match chunks.len() {
+        0 | 1 => chunks.pop().unwrap_or_default(),
+        _ => chunks.concat().into(),
     }
 }

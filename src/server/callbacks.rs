@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tokio::time::Instant;
 
@@ -24,16 +24,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf
 /// Beyond this size a callback is prepared on another thread, so that it does not hold up its neighbours. In bytes.
 const LARGE: usize = 128 << 10;
 
-/// Takes one callback.
-pub(super) async fn callback(
-    request: HttpRequest,
-    name: Path<String>,
-    payload: Payload,
-    bridge: Data<Bridge>,
-) -> HttpResponse {
+/// Takes whatever is sent to the callback listener: `POST /callbacks/{application}`, or what is refused.
+pub(super) async fn callback(request: HttpRequest, payload: Payload, bridge: Data<Bridge>) -> HttpResponse {
     let began = Instant::now();
     let sender = sender(&request, &bridge);
-    let Some(application) = bridge.application(&name) else {
+    let name = request.path().strip_prefix("/callbacks/");
+    let Some(application) = name.and_then(|name| bridge.application(name)) else {
         return refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge);
     };
     let taken = {
@@ -49,12 +45,6 @@ pub(super) async fn callback(
             respond(StatusCode::OK, &bridge).body(answer.to_json())
         }
     }
-}
-
-/// Answers everything that is not addressed to an application.
-pub(super) async fn nothing_here(request: HttpRequest, bridge: Data<Bridge>) -> HttpResponse {
-    let sender = sender(&request, &bridge);
-    refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge)
 }
 
 /// Counts a callback while it is worked on; also one whose sender resets the connection, which ends the work at once.
@@ -92,7 +82,7 @@ async fn take(
     }
     let deadline = began + bridge.limits.response_deadline;
     let body = body::read(request, payload, bridge, deadline).await?;
-    let prepared = prepared(request, body.bytes, application).await?;
+    let prepared = prepared(request, body.bytes, bridge, application).await?;
     if let Some(position) = prepared.decryption_key {
         application.metrics.decrypted(position);
     }
@@ -105,7 +95,8 @@ async fn take(
 /// Makes records of a body, here or, where it is large, on another thread.
 async fn prepared(
     request: &HttpRequest,
-    body: actix_web::web::BytesMut,
+    body: Bytes,
+    bridge: &Bridge,
     application: &Arc<Application>,
 ) -> Result<Prepared, Refusal> {
     let traceparent = request.headers().get("traceparent").and_then(|value| trace_context(value.as_bytes()));
@@ -124,8 +115,12 @@ async fn prepared(
         }
         prepared
     };
-    // The pool ends only with the process, and nothing in the work panics.
-    if large { actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded)) } else { work() }
+    if !large {
+        return work();
+    }
+    // The semaphore is never closed, the pool ends only with the process, and nothing in the work panics.
+    let _turn = bridge.large.acquire().await;
+    actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded))
 }
 
 fn sender(request: &HttpRequest, bridge: &Bridge) -> Option<IpAddr> {

@@ -1,8 +1,6 @@
 //! JSON for eyes: indented, in its own order, numbers to the digit, JSON inside strings unfolded, passwords masked.
 
-use serde_json::value::RawValue;
-
-use crate::prepare::json::{self, Members};
+use crate::prepare::json::{self, Members, Raw};
 
 /// Deeper nesting than this is left out: nobody reads it.
 const DEEPEST: usize = 40;
@@ -20,7 +18,7 @@ pub(super) enum Strings {
 
 /// Indents a JSON text; members named `password` are masked. `None` where it is no JSON.
 pub(super) fn pretty(text: &str, strings: Strings, margin: usize) -> Option<String> {
-    let value: &RawValue = serde_json::from_str(text).ok()?;
+    let value = Raw::parse(text)?;
     let mut printer = Printer { output: String::new(), strings };
     printer.value(value, margin, 0);
     Some(printer.output)
@@ -32,7 +30,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn value(&mut self, value: &RawValue, margin: usize, depth: usize) {
+    fn value(&mut self, value: Raw<'_>, margin: usize, depth: usize) {
         let text = value.get();
         if depth > DEEPEST {
             self.output.push_str("\"… nested too deep to be shown\"");
@@ -55,15 +53,15 @@ impl Printer {
         }
     }
 
-    fn scalar(&mut self, value: &RawValue, margin: usize, depth: usize) {
+    fn scalar(&mut self, value: Raw<'_>, margin: usize, depth: usize) {
         let Some(content) = json::text(value) else { return self.output.push_str(value.get()) };
         let holds_json = content.trim_start().starts_with(['{', '[']);
-        match serde_json::from_str::<&RawValue>(&content) {
-            Ok(inner) if holds_json && self.strings == Strings::Unfolded => self.value(inner, margin, depth + 1),
+        match Raw::parse(&content) {
+            Some(inner) if holds_json && self.strings == Strings::Unfolded => self.value(inner, margin, depth + 1),
             // A password can hide in it; as it is not unfolded, it is searched.
-            Ok(inner) if holds_json && inner.get().contains("password") => self.output.push_str(MASK),
+            Some(inner) if holds_json && inner.get().contains("password") => self.output.push_str(MASK),
             // With escapes for control characters, so that nothing can play with the terminal.
-            Ok(_) | Err(_) => self.output.push_str(&quoted(&content)),
+            Some(_) | None => self.output.push_str(&quoted(&content)),
         }
     }
 

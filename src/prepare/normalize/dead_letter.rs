@@ -1,12 +1,11 @@
 //! Dead letters: an authentic event that fits no record is published all the same, with the reason and what was sent.
 
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{Evidence, Maker, Moment, event_id};
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
-use crate::prepare::json::{self, Element, Members};
+use crate::prepare::json::{self, Element, Members, Raw};
 use crate::prepare::policy::Policy;
 use crate::prepare::record::Record;
 use crate::prepare::redact::redacted;
@@ -118,7 +117,7 @@ impl Maker<'_> {
 
 /// The event as it may be shown. Where the event or its data is no object, passwords cannot be found by their name in
 /// it, so it is sealed.
-fn original<'a>(event: &Event<'_>, raw: &'a RawValue, policy: &Policy) -> Original<'a> {
+fn original<'a>(event: &Event<'_>, raw: Raw<'a>, policy: &Policy) -> Original<'a> {
     let searchable = raw.get().starts_with('{')
         && event.data.is_none_or(|data| json::is_null(data) || Members::parse(&json::unwrapped(data)).is_some());
     match policy.journal_keys.first() {
@@ -128,7 +127,7 @@ fn original<'a>(event: &Event<'_>, raw: &'a RawValue, policy: &Policy) -> Origin
     }
 }
 
-fn fingerprint(raw: &RawValue) -> Original<'static> {
+fn fingerprint(raw: Raw<'_>) -> Original<'static> {
     let shown = redacted(raw);
     let sha256 = Sha256::digest(shown.get()).iter().map(|byte| format!("{byte:02x}")).collect();
     Original::Fingerprint { size: shown.get().len(), sha256 }

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::prepare::field::{self, Additional, Drift, Field};
-use crate::prepare::json::Members;
+use crate::prepare::json::{Members, Raw};
 use crate::prepare::redact::SECRET_MEMBER;
 use crate::prepare::value::{Group, Member};
 
@@ -33,7 +31,7 @@ pub(super) fn read<'a>(members: Members<'a>) -> (Group<'a>, Additional<'a>) {
     (group, additional)
 }
 
-fn people<'a>(name: Cow<'a, str>, value: &'a RawValue, kept: &mut Additional<'a>) -> Field<Vec<Member<'a>>> {
+fn people<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<Member<'a>>> {
     let mut drift = Drift::default();
     let people = kept.read(name, value, |value| field::list(value, |members| person(members, &mut drift)));
     kept.drift.add(drift);

@@ -18,7 +18,7 @@ use super::decode::{Callback, Context, Events};
 use super::event::Event;
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
-use super::json::{self, Members};
+use super::json::{self, Members, Raw};
 use super::policy::{Passwords, Policy};
 use super::record::{Attributes, Record, build};
 use super::redact::redacted;
@@ -261,11 +261,11 @@ fn present<'a>(id: &Cow<'a, str>) -> Result<Cow<'a, str>, Reason> {
 }
 
 /// The data as JSON: what came as JSON text is decoded, everything else stays as sent.
-fn decoded(data: Option<&RawValue>) -> Option<Cow<'_, RawValue>> {
+fn decoded(data: Option<Raw<'_>>) -> Option<Cow<'_, RawValue>> {
     let data = data?;
     let inner = json::text(data).and_then(|text| RawValue::from_string(text.into_owned()).ok());
     Some(match inner {
-        Some(inner) => Cow::Owned(redacted(&inner).into_owned()),
+        Some(inner) => Cow::Owned(redacted(Raw::from(&*inner)).into_owned()),
         None => redacted(data),
     })
 }

@@ -4,10 +4,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::prepare::field::{self, Additional, Field};
-use crate::prepare::json::{self, Members};
+use crate::prepare::json::{self, Members, Raw};
 use crate::prepare::redact::{SECRET_MEMBER, redacted};
 use crate::prepare::value::{CustomField, Email, Phone, Source, Unit, User};
 
@@ -95,7 +93,7 @@ fn settle<'a>(user: User<'a>, former: Former<'a>, additional: &mut Additional<'a
     }
 }
 
-fn units<'a>(name: Cow<'a, str>, value: &'a RawValue, kept: &mut Additional<'a>) -> Field<Vec<Unit<'a>>> {
+fn units<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<Unit<'a>>> {
     let mut drift = field::Drift::default();
     let units = kept.read(name, value, |value| field::list(value, |members| unit(members, &mut drift)));
     kept.drift.add(drift);
@@ -120,11 +118,7 @@ fn unit<'a>(members: Members<'a>, drift: &mut field::Drift) -> Unit<'a> {
     Unit { id, name, primary, additional }
 }
 
-fn custom_fields<'a>(
-    name: Cow<'a, str>,
-    value: &'a RawValue,
-    kept: &mut Additional<'a>,
-) -> Field<Vec<CustomField<'a>>> {
+fn custom_fields<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<CustomField<'a>>> {
     let mut drift = field::Drift::default();
     let fields = kept.read(name, value, |value| field::list(value, |members| custom_field(members, &mut drift)));
     kept.drift.add(drift);

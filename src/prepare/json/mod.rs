@@ -3,20 +3,23 @@
 //! Everything here takes syntactically valid JSON (or finds that it is not) and never fails on content: a broken
 //! surrogate pair in a name must not cost an event.
 
+mod read;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+pub(crate) use read::Raw;
+use read::{Reader, backslash};
 
 /// The members of a JSON object in their order, values unread. Names can occur twice, as they can on the wire.
-pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
 
 impl<'a> Members<'a> {
     /// Reads an object. `None` where `text` is anything else.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let mut reader = Reader::new(text);
+        let members = reader.members(32)?;
+        reader.end().then_some(members)
     }
 
     /// Whether a name stands in it twice, so that two readers could see two different objects. Costs no more than the
@@ -27,102 +30,72 @@ impl<'a> Members<'a> {
     }
 
     /// The value of a member: of its last occurrence, as most readers of JSON take it.
-    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.0.iter().rev().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
     /// All members in their order.
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = (Cow<'a, str>, Raw<'a>)> {
         self.0.into_iter()
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor { expected: 32 })
-    }
-}
-
-/// `expected` is how many members there will be, most often: of an event's frame few, of a user many. Room for many in
-/// each frame would be the largest part of what a callback of thousands of small events costs.
-struct MembersVisitor {
-    expected: usize,
-}
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(self.expected);
-        while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            members.push((text(name).unwrap_or_default(), value));
-        }
-        Ok(Members(members))
     }
 }
 
 /// An element of an array: its members, where it is an object.
 pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 
-impl<'de> Deserialize<'de> for Element<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor { expected: 6 }).map(|members| Self(Some(members)))
-    }
-}
-
 /// The elements of a JSON array. `None` where the value is no array.
 pub(crate) fn objects(json: &str) -> Option<Vec<Element<'_>>> {
-    // One pass where all are objects, as they should be; two where one is not.
-    let objects = serde_json::from_str::<Vec<Element<'_>>>(json).ok();
-    objects.or_else(|| Some(elements(json)?.into_iter().map(|raw| Element(Members::parse(raw.get()))).collect()))
+    let mut reader = Reader::new(json);
+    let elements = reader.elements()?;
+    reader.end().then_some(elements)
+}
+
+/// The elements of a JSON array, unread. `None` where the value is no array.
+pub(crate) fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
+    let mut reader = Reader::new(json);
+    let elements = reader.list(Reader::value)?;
+    reader.end().then_some(elements)
 }
 
 /// The content of a JSON string; what is no Unicode in it becomes U+FFFD. `None` where the value is no string.
-pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
     let content = value.get().strip_prefix('"')?.strip_suffix('"')?;
-    // Most texts have no escape at all, and some are megabytes long.
-    Some(match content.find('\\') {
-        None => Cow::Borrowed(content),
-        Some(first) => Cow::Owned(unescaped(content, first)),
-    })
+    Some(if value.escaped { Cow::Owned(unescaped(content)) } else { Cow::Borrowed(content) })
 }
 
-/// Where the next escape begins. They stand close together in JSON inside JSON, so a search that is made for long
-/// texts would cost more than it saves.
-fn backslash(content: &str) -> Option<usize> {
-    content.as_bytes().iter().position(|byte| *byte == b'\\')
-}
-
-/// Resolves the escapes of a string's content (RFC 8259 §7), the first of which is at `first`. Half a surrogate pair
-/// is no error here, as it is for most readers: a sender that cut a name in the middle of an emoji must not cost an
-/// event. It becomes U+FFFD.
-fn unescaped(content: &str, first: usize) -> String {
-    let mut output = String::with_capacity(content.len());
-    let (mut rest, mut escape) = (content, Some(first));
-    while let Some(at) = escape {
-        let (plain, escaped) = rest.split_at(at);
-        output.push_str(plain);
-        let (character, length) = match escaped.as_bytes().get(1) {
-            Some(b'u') => unicode(escaped),
-            Some(b'n') => ('\n', 2),
-            Some(b't') => ('\t', 2),
-            Some(b'r') => ('\r', 2),
-            Some(b'b') => ('\u{8}', 2),
-            Some(b'f') => ('\u{c}', 2),
+/// Resolves the escapes of a string's content (RFC 8259 §7). Half a surrogate pair is no error here, as it is for most
+/// readers: a sender that cut a name in the middle of an emoji must not cost an event. It becomes U+FFFD.
+fn unescaped(content: &str) -> String {
+    let bytes = content.as_bytes();
+    let mut output = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if *byte != b'\\' {
+            let end = backslash(bytes, at + 1);
+            output.extend_from_slice(bytes.get(at..end).unwrap_or_default());
+            at = end;
+            continue;
+        }
+        let escaped = bytes.get(at + 1).copied().unwrap_or_default();
+        output.push(match escaped {
+            b'n' => b'\n',
+            b't' => b'\t',
+            b'r' => b'\r',
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'u' => {
+                let (character, length) = unicode(content.get(at..).unwrap_or_default());
+                output.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                at += length;
+                continue;
+            }
             // A quotation mark, a backslash or a slash: there is no other escape.
-            Some(itself) => (char::from(*itself), 2),
-            None => (char::REPLACEMENT_CHARACTER, 1),
-        };
-        output.push(character);
-        rest = escaped.get(length..).unwrap_or_default();
-        escape = backslash(rest);
+            itself => itself,
+        });
+        at += 2;
     }
-    output.push_str(rest);
-    output
+    // Whole characters were copied, so nothing is ever replaced here.
+    String::from_utf8(output).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Resolves `\uXXXX`, or two of them that are a surrogate pair: the character, and how many bytes it takes.
@@ -138,13 +111,8 @@ fn unicode(escaped: &str) -> (char, usize) {
     }
 }
 
-/// The elements of a JSON array, unread. `None` where the value is no array.
-pub(crate) fn elements(json: &str) -> Option<Vec<&RawValue>> {
-    if json.trim_start().starts_with('[') { serde_json::from_str(json).ok() } else { None }
-}
-
 /// The content of a string that holds something, or the digits of a whole number: identifiers are sent as either.
-pub(crate) fn identifier(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn identifier(value: Raw<'_>) -> Option<Cow<'_, str>> {
     match text(value) {
         Some(text) => (!text.is_empty()).then_some(text),
         None => whole_number(value.get()).then(|| Cow::Borrowed(value.get())),
@@ -158,12 +126,12 @@ pub(crate) fn whole_number(json: &str) -> bool {
 }
 
 /// Whether the value is `null`.
-pub(crate) fn is_null(value: &RawValue) -> bool {
+pub(crate) fn is_null(value: Raw<'_>) -> bool {
     value.get() == "null"
 }
 
 /// A value that came as JSON text inside a string, or as itself: the text to read, whatever the form.
-pub(crate) fn unwrapped(value: &RawValue) -> Cow<'_, str> {
+pub(crate) fn unwrapped(value: Raw<'_>) -> Cow<'_, str> {
     text(value).unwrap_or(Cow::Borrowed(value.get()))
 }
 
@@ -171,8 +139,8 @@ pub(crate) fn unwrapped(value: &RawValue) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn raw(json: &str) -> &RawValue {
-        serde_json::from_str(json).unwrap()
+    fn raw(json: &str) -> Raw<'_> {
+        Raw::parse(json).unwrap()
     }
 
     #[test]
