@@ -25,7 +25,7 @@ use crate::server::{Admin, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
-const WARM_UP: Duration = Duration::from_secs(10);
+const WARM_UP: Duration = Duration::from_secs(3);
 
 /// Why the service does not start.
 pub enum StartFault {
