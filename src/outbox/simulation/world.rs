@@ -11,7 +11,7 @@ use super::disk::Told;
 use super::ledger::Ledger;
 use super::passed::Passed;
 use super::plan::Plan;
-use super::replica::Replica;
+use super::replica::{Handed, Replica};
 use super::sender::Sender;
 use crate::outbox::{Millis, Token};
 
@@ -34,6 +34,8 @@ pub(super) enum Happening {
     Told(usize, usize, Told),
     Read(usize, usize, Token),
     Tick(usize, usize),
+    /// Another thread comes to what it has to do.
+    Execute(usize, usize, Handed),
     Learn(usize, usize, usize),
     Release(usize, usize),
     Connected(usize, usize, bool),
@@ -168,6 +170,9 @@ impl<'a> World<'a> {
             Happening::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
             Happening::Read(replica, life, token) => self.if_alive(replica, life, |world| world.read(replica, token)),
             Happening::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
+            Happening::Execute(replica, life, handed) => {
+                self.if_alive(replica, life, |world| world.execute_late(replica, handed));
+            }
             Happening::Learn(replica, life, event) => self.if_alive(replica, life, |world| world.learn(replica, event)),
             Happening::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
             Happening::Connected(replica, life, is) => {
