@@ -22,11 +22,11 @@ const GLANCE: Duration = Duration::from_millis(100);
 const BATCH: usize = 1000;
 /// How often partitions that came later are looked for; sooner where the last look found a topic missing, or failed.
 const RESCAN: Duration = Duration::from_secs(30);
-const RESCAN_SOON: Duration = Duration::from_secs(2);
+const RESCAN_SOON: Duration = Duration::from_secs(5);
 /// How long a look may take.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_secs(1);
 
-/// The running thread; ends when dropped, which can take half a second.
+/// The running thread; ends when dropped, which takes a tenth of a second, or a second while Kafka is away.
 pub struct Follower {
     stop: Arc<AtomicBool>,
     scope: Arc<ArcSwap<Scope>>,
@@ -51,6 +51,7 @@ impl Follower {
         let scope = Arc::new(ArcSwap::from_pointee(scope));
         let stop = Arc::new(AtomicBool::new(false));
         let following = Following {
+            cluster: cluster.clone(),
             reader,
             followed: resume.places,
             pairing: resume.pairing,
@@ -80,6 +81,7 @@ impl Drop for Follower {
 }
 
 struct Following {
+    cluster: Cluster,
     reader: Reader,
     followed: Places,
     pairing: Pairing,
@@ -116,9 +118,7 @@ impl Following {
                 }
             }
         }
-        // Its end takes a while, for which nobody need wait; where no thread is to be had, it takes place here.
-        let reader = self.reader;
-        let _ = std::thread::Builder::new().name("follower's end".to_owned()).spawn(move || drop(reader));
+        self.reader.end();
     }
 
     /// Waits for records, and takes what is there.
@@ -139,23 +139,29 @@ impl Following {
             return Ok(());
         }
         self.next_scan = now + RESCAN_SOON;
-        let (mut partitions, mut all) = self.reader.partitions(scope.topics(), now + LOOK)?;
-        let is_new = |topic: &str, partition: i32, followed: &Places| {
-            !followed.get(topic).is_some_and(|followed| followed.contains_key(&partition))
-        };
-        all &= scope.topics().all(|topic| partitions.elements().iter().any(|element| element.topic() == &**topic));
-        partitions = Reader::only(&partitions, |topic, partition| is_new(topic, partition, &self.followed));
-        if partitions.count() > 0 {
-            let spans = self.reader.since(&partitions, ago(Window::default().since), now + 2 * LOOK)?;
-            self.reader.read(&spans.begins)?;
-            for (topic, begins) in spans.begins {
-                self.followed.entry(topic).or_default().extend(begins);
-            }
-            all &= spans.all;
+        // Over connections of their own: behind a request for records that waits for some, every question would wait.
+        let asking = Reader::new(&self.cluster, Pace::Fast)?;
+        let found = self.ask(&asking, scope, now + LOOK);
+        asking.end();
+        let (begins, all) = found?;
+        self.reader.read(&begins)?;
+        for (topic, begins) in begins {
+            self.followed.entry(topic).or_default().extend(begins);
         }
         if all {
             self.next_scan = now + RESCAN;
         }
         Ok(())
+    }
+
+    /// The partitions that are not followed yet, with where to begin, and whether that is all there will be.
+    fn ask(&self, asking: &Reader, scope: &Scope, end: Instant) -> Result<(Places, bool), TailFault> {
+        let (partitions, all_led) = asking.partitions(scope.topics(), end)?;
+        let is_there = |topic: &str| partitions.elements().iter().any(|element| element.topic() == topic);
+        let none_missing = scope.topics().all(|topic| is_there(topic));
+        let is_followed = |topic: &str, partition| self.followed.get(topic)?.get(&partition);
+        let fresh = Reader::only(&partitions, |topic, partition| is_followed(topic, partition).is_none());
+        let spans = asking.since(&fresh, ago(Window::default().since), end)?;
+        Ok((spans.begins, all_led && none_missing && spans.all))
     }
 }

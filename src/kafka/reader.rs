@@ -260,6 +260,11 @@ impl Reader {
         }
     }
 
+    /// Ends it. That takes a while, for which nobody need wait; where no thread is to be had, it takes place here.
+    pub(super) fn end(self) {
+        let _ = std::thread::Builder::new().name("reader's end".to_owned()).spawn(move || drop(self));
+    }
+
     /// How far it has read, also past what is no record (marks of others' transactions).
     pub(super) fn positions(&self) -> Places {
         let mut places = Places::new();

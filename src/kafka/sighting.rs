@@ -55,6 +55,7 @@ pub(super) fn sight<'a>(
     let seals = scope.seals(application)?;
     let action = action(&kind, entity)?;
     let part = match entity {
+        Entity::DeadLetter if action != Action::Refused.name() => return None,
         Entity::DeadLetter => Part::Whole(Verdict::DeadLettered(reason(data)?)),
         Entity::Credential => Part::Credential,
         Entity::User if seals && can_have_credential(action) => Part::Event,

@@ -77,8 +77,7 @@ pub fn read_tail(cluster: &Cluster, scope: &Scope, window: Window) -> Result<Tai
     let whole = trim(&mut spans, window.limit);
     let mut reading = Reading::of(spans);
     let complete = reading.read(&reader, scope, end)? && whole && all_led;
-    // Its end takes a while, for which nobody need wait; where no thread is to be had, it takes place here.
-    let _ = std::thread::Builder::new().name("tail's end".to_owned()).spawn(move || drop(reader));
+    reader.end();
     Ok(reading.tail(complete))
 }
 

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod events;
+mod journal;
 mod observation;
 mod outage;
 mod passwords;

@@ -345,6 +345,17 @@ impl TestBridge {
         }
     }
 
+    /// Starts the program anew, with the same configuration and directories; one that still runs is killed.
+    pub(crate) fn start_again(&mut self) {
+        if let Running::Program(program) = &mut self.running {
+            program.kill();
+        }
+        let program = Program::spawn(&self.path);
+        let (listen, admin) = program.addresses();
+        self.running = Running::Program(program);
+        self.caller = Arc::new(Caller::new(listen, admin, self.setup.applications.clone()));
+    }
+
     /// Ends the bridge as SIGTERM would, and waits for the end. Says whether everything was confirmed (exit code 0).
     pub(crate) fn end(&mut self) -> bool {
         self.order_end();

@@ -28,6 +28,7 @@ use self::turn::Turn;
 use super::records::{Quiet, retry};
 
 pub(crate) use self::options::Options;
+pub(crate) use self::ports::free as free_ports;
 
 /// The one node that all tests share which take nothing away from it: it comes up with the first of them, and goes
 /// with the process. Topics need names of their own. `None` where the machine cannot run it: the test is left out,
@@ -226,6 +227,44 @@ impl RealKafka {
         let mut nodes = self.nodes.lock();
         nodes[node - 1].start();
         Self::wait_until_up(&mut nodes, node);
+    }
+
+    /// SIGKILL to all nodes: nothing is left that could answer.
+    pub(crate) fn kill_all(&self) {
+        self.nodes.lock().iter_mut().for_each(Node::kill);
+    }
+
+    /// Starts every killed node again, all at once, as one alone finds no majority; returns when they know each other.
+    pub(crate) fn restart_all(&self) {
+        let mut nodes = self.nodes.lock();
+        nodes.iter_mut().filter(|node| !node.is_started()).for_each(Node::start);
+        for node in 1..=nodes.len() {
+            Self::wait_until_up(&mut nodes, node);
+        }
+    }
+
+    /// Moves every partition of these topics to another leader, with no node killed: another order of the same
+    /// replicas makes another one the preferred leader, and that one is elected.
+    pub(crate) fn move_leaders(&self, topics: &[&str], partitions: usize) {
+        let count = self.nodes.lock().len();
+        let reordered = |topic: &str, partition| {
+            let leader = self.leader_of(topic, partition);
+            let replicas: Vec<_> = (0..count).map(|step| (leader + step) % count + 1).collect();
+            serde_json::json!({"topic": topic, "partition": partition, "replicas": replicas})
+        };
+        let plan: Vec<_> =
+            topics.iter().flat_map(|topic| (0..partitions).map(|partition| reordered(topic, partition))).collect();
+        let file = self.directory.path.join("leaders.json");
+        std::fs::write(&file, serde_json::json!({"version": 1, "partitions": plan}).to_string()).unwrap();
+        let (file, server) = (file.to_str().unwrap(), self.bootstrap_servers());
+        let reassign = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
+        self.java(reassign, &["--bootstrap-server", server, "--reassignment-json-file", file, "--execute"], "");
+        let elect = "org.apache.kafka.tools.LeaderElectionCommand";
+        self.java(
+            elect,
+            &["--bootstrap-server", server, "--election-type", "preferred", "--path-to-json-file", file],
+            "",
+        );
     }
 
     /// SIGSTOP: the node keeps its connections and answers nothing.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::message::{Headers, Message, Timestamp};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// After this long, a reader gives up and fails its test. No test should come near it.
@@ -23,6 +23,8 @@ pub(crate) struct Seen {
     pub(crate) value: Vec<u8>,
     /// Milliseconds since 1970.
     pub(crate) timestamp: Option<i64>,
+    /// Whether the timestamp is the broker's, of when it took the record, and not the producer's.
+    pub(crate) of_append: bool,
 }
 
 impl Seen {
@@ -48,6 +50,14 @@ pub(crate) fn consume_all(bootstrap_servers: &str, topics: &[&str], until: Until
 
 /// As [`consume_all`], with the client properties of `client` (a login, for instance).
 pub(crate) fn consume_all_as(client: &ClientConfig, topics: &[&str], until: Until) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    visit_all(client, topics, until, |record| seen.push(record));
+    seen.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+    seen
+}
+
+/// As [`consume_all_as`], and shows each record as it comes, so that they need not all be held: in order per partition.
+pub(crate) fn visit_all(client: &ClientConfig, topics: &[&str], until: Until, mut visit: impl FnMut(Seen)) {
     let give_up = Instant::now() + GIVE_UP;
     let consumer: BaseConsumer = client
         .clone()
@@ -69,13 +79,13 @@ pub(crate) fn consume_all_as(client: &ClientConfig, topics: &[&str], until: Unti
 
     let mut open: HashMap<_, _> =
         ends.into_iter().filter(|(_, (low, high))| low < high).map(|(place, (_, high))| (place, high)).collect();
-    let mut seen = Vec::new();
-    let enough = |seen: &Vec<Seen>, open: &HashMap<(String, i32), i64>| match until {
+    let mut seen = 0;
+    let enough = |seen: usize, open: &HashMap<(String, i32), i64>| match until {
         Until::HighWatermarks => open.is_empty(),
-        Until::Count(count) => seen.len() >= count,
+        Until::Count(count) => seen >= count,
     };
-    while !enough(&seen, &open) {
-        assert!(Instant::now() < give_up, "{} records came, not {until:?}; unread: {open:?}", seen.len());
+    while !enough(seen, &open) {
+        assert!(Instant::now() < give_up, "{seen} records came, not {until:?}; unread: {open:?}");
         // Errors here pass (a broker that is away); what does not pass ends at the time limit.
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
             let record = record(&message);
@@ -83,11 +93,10 @@ pub(crate) fn consume_all_as(client: &ClientConfig, topics: &[&str], until: Unti
             if open.get(&place).is_some_and(|high| record.offset + 1 >= *high) {
                 open.remove(&place);
             }
-            seen.push(record);
+            seen += 1;
+            visit(record);
         }
     }
-    seen.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
-    seen
 }
 
 /// The lowest and the next offset of each partition.
@@ -124,7 +133,8 @@ pub(crate) fn retry<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
     }
 }
 
-fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Seen {
+/// The record in a message.
+pub(crate) fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Seen {
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     Seen {
         topic: message.topic().to_owned(),
@@ -134,6 +144,7 @@ fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Seen {
         headers: headers.map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect(),
         value: message.payload().unwrap_or_default().to_vec(),
         timestamp: message.timestamp().to_millis(),
+        of_append: matches!(message.timestamp(), Timestamp::LogAppendTime(_)),
     }
 }
 
@@ -144,3 +155,5 @@ impl ClientContext for Quiet {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
     fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
 }
+
+impl ConsumerContext for Quiet {}

@@ -47,7 +47,7 @@ pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 /// out before they take any room.
 pub(crate) fn objects(json: &str, most: usize) -> Option<Vec<Element<'_>>> {
     let mut reader = Reader::new(json);
-    let elements = reader.objects(most)?;
+    let elements = reader.elements(most)?;
     reader.end().then_some(elements)
 }
 

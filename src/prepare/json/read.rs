@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An array's elements, `most` of them at most, each with its members where it is an object.
-    pub(super) fn objects(&mut self, most: usize) -> Option<Vec<Element<'a>>> {
+    pub(super) fn elements(&mut self, most: usize) -> Option<Vec<Element<'a>>> {
         self.list(most, |reader| {
             if reader.next() == Some(b'{') {
                 return Some(Element(Some(reader.members(6)?)));
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// An array of `most` elements at most, which `element` reads.
+    /// An array of at most `most` elements, which `element` reads.
     pub(super) fn list<T>(&mut self, most: usize, element: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         self.take(b'[')?;
         let mut elements = Vec::new();
@@ -106,10 +106,10 @@ impl<'a> Reader<'a> {
             return Some(elements);
         }
         loop {
+            self.space();
             if elements.len() == most {
                 return None;
             }
-            self.space();
             elements.push(element(self)?);
             if self.take(b',').is_none() {
                 self.take(b']')?;

@@ -65,8 +65,9 @@ fn over_the_limit_in_flight_events_are_retried_as_overloaded_at_once() {
     bridge.wait_metric("events_in_flight", &[], 100.0);
     assert_all(&bridge.send(more), List::Retried, "overloaded");
     assert_eq!(bridge.metric("events_in_flight", &[]), 100.0, "the answer waited for something");
-    assert_success(&delivery.join().unwrap());
     bridge.mock().broker_round_trip_time(1, Duration::ZERO).unwrap();
+    assert_success(&delivery.join().unwrap());
+    bridge.wait_metric("kafka_available", &[], 1.0);
     assert_success(&bridge.send(more));
     assert_eq!(bridge.records().len(), 150);
 }

@@ -78,6 +78,12 @@ impl Program {
         assert!(sent.success(), "SIG{name}");
     }
 
+    /// Ends it as SIGKILL does, at once.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits for the end; `None` where a signal ended it.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()

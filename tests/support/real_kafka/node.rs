@@ -67,6 +67,11 @@ impl Node {
         self.process.as_ref().is_some_and(|process| !process.paused)
     }
 
+    /// Has a process, be it paused.
+    pub(super) fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
     pub(super) fn start(&mut self) {
         assert!(self.process.is_none(), "node {} runs already", self.id);
         let mut java = self.java(&["-Xms192m", "-Xmx384m"]);

@@ -67,6 +67,9 @@ impl Options {
             ("auto.create.topics.enable", "false".to_owned()),
             ("offsets.topic.replication.factor", count.to_string()),
             ("offsets.topic.num.partitions", "1".to_owned()),
+            ("transaction.state.log.replication.factor", count.to_string()),
+            ("transaction.state.log.min.isr", count.min(2).to_string()),
+            ("transaction.state.log.num.partitions", "1".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -11,7 +11,7 @@ const FIRST: u32 = 10_000;
 const COUNT: u32 = 22_000;
 
 /// `count` ports that nobody listens on, none given twice to this process.
-pub(super) fn free(count: usize) -> Vec<u16> {
+pub(crate) fn free(count: usize) -> Vec<u16> {
     // Another test process begins somewhere else.
     static BEGIN: OnceLock<u32> = OnceLock::new();
     static NEXT: AtomicU32 = AtomicU32::new(0);

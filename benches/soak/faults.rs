@@ -1,0 +1,51 @@
+//! What may happen in a minute.
+
+use std::time::Duration;
+
+use crate::support::stage::Stage;
+
+/// Something that breaks, and heals within the minute.
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
+    pub(crate) make: fn(&mut Stage),
+    /// The bridge's process ends.
+    ends_the_bridge: bool,
+}
+
+/// Nothing happens.
+pub(crate) const NONE: Fault = Fault { name: "none", make: |_| (), ends_the_bridge: false };
+
+const AWAY: Duration = Duration::from_secs(15);
+
+const FAULTS: [Fault; 9] = [
+    fault("a broker killed", |stage| stage.broker_is_killed()),
+    fault("a broker hangs", |stage| stage.broker_hangs(AWAY)),
+    fault("leaders moved", |stage| stage.leaders_move()),
+    fault("all brokers away", |stage| stage.brokers_are_away(AWAY, |_| ())),
+    fault("reloaded", |stage| stage.service.reload()),
+    fault("key endpoint away", |stage| {
+        stage.endpoint.go_away();
+        std::thread::sleep(AWAY);
+        stage.endpoint.come_back();
+    }),
+    ending("bridge killed", |stage| stage.bridge_is_killed()),
+    ending("bridge replaced", |stage| {
+        // Its exit code says whether everything was confirmed, which may not be so here.
+        let _code = stage.bridge_is_replaced();
+    }),
+    ending("brokers away, bridge killed", |stage| stage.brokers_are_away(AWAY, Stage::bridge_is_killed)),
+];
+
+const fn fault(name: &'static str, make: fn(&mut Stage)) -> Fault {
+    Fault { name, make, ends_the_bridge: false }
+}
+
+const fn ending(name: &'static str, make: fn(&mut Stage)) -> Fault {
+    Fault { name, make, ends_the_bridge: true }
+}
+
+/// One at random; where the bridge must live on, one that leaves it alive.
+pub(crate) fn any(may_end_the_bridge: bool) -> &'static Fault {
+    let possible: Vec<_> = FAULTS.iter().filter(|fault| may_end_the_bridge || !fault.ends_the_bridge).collect();
+    possible[fastrand::usize(..possible.len())]
+}

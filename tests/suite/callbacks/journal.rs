@@ -1,0 +1,81 @@
+//! What Kafka has not confirmed: on the disk when the answer leaves, published when Kafka is back, whatever happens between.
+
+use idaas_bridge::jose::jwe::ContentKey;
+use idaas_bridge::simulate::answer::List;
+use serde_json::json;
+
+use super::{assert_all, assert_success, ids, users};
+use crate::support::bridge::Setup;
+
+#[test]
+fn what_was_answered_as_not_confirmed_outlives_a_kill_and_is_published_in_order() {
+    let mut bridge = Setup::new().deadline(1500).spawn();
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    let events: Vec<_> = (0..20)
+        .map(|number| {
+            let mut events = users(20);
+            let mut event = events.swap_remove(number);
+            event.biz_data["userId"] = json!(format!("user_{}", number % 4));
+            event.biz_id = format!("user_{}", number % 4);
+            event
+        })
+        .collect();
+    for event in &events {
+        assert_all(&bridge.send(std::slice::from_ref(event)), List::Retried, "not_confirmed");
+    }
+    bridge.wait_metric("journal_events", &[], 20.0);
+    bridge.start_again();
+    bridge.wait_metric("journal_events", &[], 20.0);
+    bridge.mock().broker_up(1).unwrap();
+    bridge.wait_metric("journal_events", &[], 0.0);
+    let records = bridge.records();
+    assert_eq!(records.len(), 20);
+    for user in 0..4 {
+        let of_user: Vec<_> = events.iter().filter(|event| event.biz_id == format!("user_{user}")).collect();
+        let expected: Vec<_> = of_user.iter().map(|event| event.event_id.as_str()).collect();
+        let records: Vec<_> = records
+            .iter()
+            .filter(|record| record.key.as_deref() == Some(format!("user_{user}").as_bytes()))
+            .cloned()
+            .collect();
+        assert_eq!(ids(&records), expected);
+    }
+    assert_success(&bridge.send(&events));
+    assert_eq!(bridge.records().len(), 20, "a re-delivery became a second record");
+}
+
+#[test]
+fn with_kafka_away_the_answer_comes_at_once_and_a_re_delivery_joins_what_is_kept() {
+    let bridge = Setup::new().deadline(8000).start();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    let began = std::time::Instant::now();
+    assert_all(&bridge.send(&users(5)), List::Retried, "not_confirmed");
+    assert_all(&bridge.send(&users(5)), List::Retried, "not_confirmed");
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "the deadline was waited for");
+    assert_eq!(bridge.metric("journal_events", &[]), 5.0);
+    bridge.mock().broker_up(1).unwrap();
+    bridge.wait_metric("journal_events", &[], 0.0);
+    assert_success(&bridge.send(&users(5)));
+    assert_eq!(bridge.records().len(), 5);
+}
+
+#[test]
+fn a_callback_that_no_key_opens_is_published_once_a_key_that_fits_is_configured() {
+    let mut setup = Setup::new();
+    let own = setup.applications[0].material.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let mut bridge = setup.start();
+    let sealed = bridge.callback().events(&users(3)).body().unwrap();
+    assert_eq!(bridge.post(&sealed).status, 422);
+    assert_eq!(bridge.post(&sealed).status, 422);
+    bridge.wait_metric("quarantine_callbacks", &[], 1.0);
+    bridge.has_published_nothing();
+    assert!(bridge.reload(|setup| setup.applications[0].decryption_keys.push(own)));
+    bridge.wait_metric("quarantine_callbacks", &[], 0.0);
+    assert_eq!(bridge.records().len(), 3);
+    assert_success(&bridge.send(&users(3)));
+    assert_eq!(bridge.records().len(), 3);
+}
