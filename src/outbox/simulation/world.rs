@@ -19,6 +19,12 @@ use crate::outbox::{Millis, Token};
 /// a minute for an entry that could not be read, the longest back-off, and something for the rest.
 const PATIENCE: Millis = 240_000;
 
+/// How much longer for each event: those of a lane go one after the other.
+const PATIENCE_EACH: Millis = 10_000;
+
+/// How many steps no schedule takes.
+const MOST_STEPS: u64 = 1_000_000;
+
 /// Something that is going to happen. A replica's number stands beside the number of its life: what was meant for a
 /// process that is gone does not happen.
 #[derive(Debug)]
@@ -128,6 +134,7 @@ impl<'a> World<'a> {
     pub(super) fn run(mut self) -> Result<Passed, Violation> {
         let mut steps = 0;
         let mut last = 0;
+        let patience = PATIENCE + PATIENCE_EACH * self.plan.events as Millis;
         while self.violation.is_none()
             && let Some(Due { at, what, .. }) = self.due.pop()
         {
@@ -135,11 +142,12 @@ impl<'a> World<'a> {
             if matches!(what, Happening::Send(_) | Happening::Begin(_) | Happening::Start(_)) {
                 last = at.max(self.plan.calm());
             }
-            if at > last + PATIENCE {
-                self.violate(|| format!("something still waits {PATIENCE} ms after the last fault and delivery"));
+            if at > last + patience {
+                self.violate(|| format!("something still waits {patience} ms after the last fault and delivery"));
                 break;
             }
             steps += 1;
+            self.hold(steps < MOST_STEPS, || "it goes round in circles".to_owned());
             self.note(|| format!("{what:?}"));
             self.happen(what);
             self.look();
