@@ -56,8 +56,9 @@ pub(super) enum Stage {
     BackingOff(Millis),
     /// It is its lane's head, and its body is being read from the journal.
     Loading,
-    /// The producer has it: so many reports are missing, and the worst of those that came.
-    InFlight { missing: u8, worst: Report },
+    /// The producer has it: so many reports are missing, the worst of those that came, and what is said of the event
+    /// where all of them are good.
+    InFlight { missing: u8, worst: Report, verdict: Verdict },
 }
 
 /// What the journal has of the event.
@@ -84,7 +85,9 @@ pub(super) struct Event<P> {
     /// Whether it counts among those that are being replayed.
     pub(super) replaying: bool,
     pub(super) attempts: u8,
-    /// `None` while only the journal has it.
+    /// How many times something smaller has taken the place of what the journal has of it.
+    pub(super) refused: u8,
+    /// `None` while the journal has it, and perhaps the producer.
     pub(super) parcel: Option<Arc<P>>,
     /// The deliveries that want its verdict, each with the event's position in it.
     pub(super) waiters: Vec<(DeliveryId, u32)>,

@@ -162,6 +162,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             disk: Disk::Absent,
             replaying: false,
             attempts: 0,
+            refused: 0,
             parcel: Some(Arc::new(parcel)),
             waiters: vec![waiter],
         });
@@ -211,8 +212,7 @@ impl<P: Parcel, W> Outbox<P, W> {
     /// The shutdown: everything is written at once, and answered at `deadline` at the latest.
     pub fn hurry(&mut self, deadline: Millis) {
         self.deliveries.hurry(deadline);
-        let slots: Vec<u32> = self.events.iter().filter_map(|(slot, _)| u32::try_from(slot).ok()).collect();
-        slots.into_iter().for_each(|slot| self.write(slot));
+        self.write_all();
     }
 
     /// What is to be done since it was last asked.

@@ -23,22 +23,16 @@ impl<P: Parcel, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
             return;
         };
-        let Stage::InFlight { missing, worst } = &mut event.stage else { return };
+        let Stage::InFlight { missing, worst, verdict } = &mut event.stage else { return };
         *worst = worse(*worst, report);
         *missing = missing.saturating_sub(1);
         if *missing > 0 {
             return;
         }
-        let (worst, Some(parcel)) = (*worst, event.parcel.clone()) else { return };
+        let (worst, verdict) = (*worst, *verdict);
         match worst {
-            Report::Confirmed => self.resolve(token.slot, parcel.verdict(), now),
-            Report::Refused => match parcel.smaller() {
-                Some(smaller) => {
-                    self.replace(token.slot, smaller);
-                    self.produce(token.slot);
-                }
-                None => self.fail(token.slot, report, now),
-            },
+            Report::Confirmed => self.resolve(token.slot, verdict, now),
+            Report::Refused => self.shrink(token.slot, now),
             Report::Failed | Report::NoRoom => self.fail(token.slot, worst, now),
         }
         self.replay();
@@ -46,12 +40,16 @@ impl<P: Parcel, W> Outbox<P, W> {
 
     /// Takes the news that the broker is there, or away.
     pub fn connected(&mut self, connected: bool) {
-        self.connected = connected;
+        let news = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
             for token in std::mem::take(&mut self.ready) {
                 self.produce(token.slot);
             }
             self.replay();
+        } else if news {
+            // Nobody waits for the end of an outage, and what the producer has takes no room meanwhile.
+            self.tell_kept();
+            self.write_all();
         }
     }
 
@@ -77,8 +75,30 @@ impl<P: Parcel, W> Outbox<P, W> {
     fn produce(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let Some(parcel) = &event.parcel else { return };
-        event.stage = Stage::InFlight { missing: parcel.records().max(1), worst: Report::Confirmed };
+        let (missing, verdict) = (parcel.records().max(1), parcel.verdict());
+        event.stage = Stage::InFlight { missing, worst: Report::Confirmed, verdict };
         self.commands.push(Command::Produce(event.token(slot), std::sync::Arc::clone(parcel)));
+        self.put_down(slot);
+    }
+
+    /// Puts what is smaller in the place of what the broker refuses; reads it back where only the journal has it.
+    fn shrink(&mut self, slot: u32, now: Millis) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        let smaller = event.parcel.as_ref().map(|parcel| parcel.smaller());
+        if !matches!(smaller, Some(None)) && matches!(event.disk, Disk::Writing | Disk::Durable) {
+            event.refused = event.refused.saturating_add(1);
+        }
+        match smaller {
+            Some(Some(smaller)) => {
+                self.replace(slot, smaller);
+                self.produce(slot);
+            }
+            Some(None) => self.fail(slot, Report::Refused, now),
+            None => {
+                self.stop_replaying(slot);
+                self.activate(slot);
+            }
+        }
     }
 
     /// Reads parked heads back, oldest first, as many as there is room for.
@@ -103,10 +123,17 @@ impl<P: Parcel, W> Outbox<P, W> {
             return;
         }
         match parcel {
-            Some(parcel) if connected => {
-                self.held += 1;
-                self.held_bytes += parcel.bytes();
-                event.parcel = Some(std::sync::Arc::new(parcel));
+            Some(mut parcel) if connected => {
+                for refused in 0..event.refused {
+                    let Some(smaller) = parcel.smaller() else {
+                        // The smallest was refused as well.
+                        event.refused = refused;
+                        self.fail(token.slot, Report::Refused, now);
+                        return self.replay();
+                    };
+                    parcel = smaller;
+                }
+                self.replace(token.slot, parcel);
                 self.produce(token.slot);
             }
             Some(_) => {
@@ -189,6 +216,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         event.waiters
     }
 
+    /// Gives an event what is to be published for it.
     fn replace(&mut self, slot: u32, parcel: P) {
         self.drop_parcel(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {

@@ -24,6 +24,7 @@ impl<P: Parcel, W> Outbox<P, W> {
                 disk: Disk::Durable,
                 replaying: false,
                 attempts: 0,
+                refused: 0,
                 parcel: None,
                 waiters: Vec::new(),
             });
@@ -111,6 +112,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         match (event.disk, &event.parcel) {
             (Disk::Absent | Disk::Refused, Some(parcel)) => {
                 event.disk = Disk::Writing;
+                event.refused = 0;
                 self.writing.insert(event.seq, Some(slot));
                 let parcel = std::sync::Arc::clone(parcel);
                 self.commands.push(Command::Write(Token { seq: event.seq, slot }, parcel));
@@ -119,11 +121,27 @@ impl<P: Parcel, W> Outbox<P, W> {
         }
     }
 
-    /// Lets go of the parcel of an event that the journal has and the producer has not: what waits for the end of an
-    /// outage must not fill the memory.
+    /// Has everything written that is not, in the order of acceptance.
+    pub(super) fn write_all(&mut self) {
+        let exposed = self.events.iter().filter(|(_, event)| matches!(event.disk, Disk::Absent | Disk::Refused));
+        let mut tokens: Vec<_> =
+            exposed.filter_map(|(slot, event)| Some(event.token(u32::try_from(slot).ok()?))).collect();
+        tokens.sort_unstable();
+        tokens.into_iter().for_each(|token| self.write(token.slot));
+    }
+
+    /// Answers for everything that the journal has.
+    pub(super) fn tell_kept(&mut self) {
+        let kept = self.events.iter().filter(|(_, event)| event.disk == Disk::Durable && !event.waiters.is_empty());
+        let slots: Vec<_> = kept.filter_map(|(slot, _)| u32::try_from(slot).ok()).collect();
+        slots.into_iter().for_each(|slot| self.tell_all(slot, Verdict::NotConfirmed));
+    }
+
+    /// Lets go of the parcel of an event that the journal has, also where the producer has it: neither an outage nor a
+    /// record's two minutes must fill the memory.
     pub(super) fn put_down(&mut self, slot: u32) {
         let Some(event) = self.events.get(slot as usize) else { return };
-        if event.disk != Disk::Durable || event.in_flight() || event.parcel.is_none() {
+        if event.disk != Disk::Durable || event.parcel.is_none() {
             return;
         }
         let token = event.token(slot);

@@ -127,8 +127,8 @@ impl Machine {
         let smaller = event.and_then(|event| event.parcel.as_ref()?.smaller());
         match (defect, report, smaller) {
             (Defect::FirstReportCounts, Report::Confirmed, _) => {
-                if let Some(cargo) = event.and_then(|event| event.parcel.clone()) {
-                    self.outbox.resolve(token.slot, cargo.verdict(), now);
+                if let Some(Stage::InFlight { verdict, .. }) = event.map(|event| event.stage) {
+                    self.outbox.resolve(token.slot, verdict, now);
                 }
             }
             (Defect::SmallerFormSkipped, Report::Refused, Some(smaller)) => {

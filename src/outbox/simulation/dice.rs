@@ -19,6 +19,7 @@ pub(super) enum About {
     CommitOutcome,
     Reading,
     Tick,
+    Thread,
     Choice,
     HangUp,
     Breaker,

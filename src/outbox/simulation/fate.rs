@@ -27,6 +27,7 @@ impl World<'_> {
             Kind::Crash => self.replicas[replica].doomed = Some((detail, length)),
             Kind::Drain => self.drain(replica, length),
             Kind::Discard => self.discard(replica, detail),
+            Kind::Amnesia => self.forget_verdicts(replica),
             // These are looked at where they matter.
             Kind::LostReports | Kind::SlowBroker | Kind::NoRoom | Kind::DiskFails | Kind::DiskSlow => {}
             Kind::DiskFull | Kind::Unreadable | Kind::HangUps | Kind::LostAnswers => {}
@@ -86,7 +87,7 @@ impl World<'_> {
         }
         let there = &mut self.replicas[replica];
         let deadline = now + self.plan.allowance;
-        there.current().hurried = Some(pause);
+        there.current().hurried = Some((now, pause));
         let life = there.life();
         if let Some(machine) = &mut there.machine {
             machine.hurry(deadline);
@@ -97,21 +98,25 @@ impl World<'_> {
             }
         }
         self.execute(replica);
-        self.at(deadline + self.plan.tick, Happening::Leave(replica, life));
+        self.at(deadline + self.plan.lateness(), Happening::Leave(replica, life));
     }
 
     /// A process that was asked to end does so, once the journal has what is left, or will not take it.
     pub(super) fn leave(&mut self, replica: usize) {
+        let (now, plan) = (self.now, self.plan);
         let there = &mut self.replicas[replica];
         let life = there.life();
-        let pause = there.current().hurried.unwrap_or_default();
-        let Some(machine) = &there.machine else { return };
-        let waiting = machine.waiting();
-        let faulty = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
-        if !there.disk.is_idle() && !faulty.iter().any(|kind| self.plan.faulty(*kind, replica, self.now).is_some()) {
-            return self.at(self.now + 20, Happening::Leave(replica, life));
+        let (began, pause) = there.current().hurried.unwrap_or_default();
+        let Some(machine) = &mut there.machine else { return };
+        let (waiting, (exposed, writing)) = (machine.waiting(), machine.exposed());
+        let tired = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
+        let tired = tired.iter().any(|kind| (began..=now).any(|at| plan.faulty(*kind, replica, at).is_some()));
+        if writing > 0 && !tired {
+            return self.at(now + 20, Happening::Leave(replica, life));
         }
+        let narrow = plan.journal != usize::MAX;
         self.hold(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
+        self.hold(exposed == 0 || tired || narrow, || format!("r{replica} ends and takes {exposed} events along"));
         self.end(replica, life, true, pause);
     }
 
@@ -135,11 +140,10 @@ impl World<'_> {
             life.durable.push(*seq);
             life.accept(event, lane);
             if let Some(last) = there.lives.last() {
-                let earlier = life.before(life.place(event), lane);
-                let place = last.place(event).filter(|_| !last.meddled[event]);
-                turned = turned.or(earlier
-                    .into_iter()
-                    .find(|other| place.is_some() && !last.meddled[*other] && last.place(*other) > place));
+                let settled = |event: usize| last.meddled[event] || self.ledger.is_complete(event);
+                let place = last.place(event).filter(|_| !settled(event));
+                let mut earlier = life.before(life.place(event), lane).filter(|other| !settled(*other));
+                turned = turned.or(earlier.find(|other| place.is_some() && last.place(*other) > place));
             }
         }
         machine.recover(
@@ -190,6 +194,14 @@ impl World<'_> {
             machine.release();
         }
         self.execute(replica);
+    }
+
+    /// Time has passed, and other events; what was decided long ago is not known any more.
+    fn forget_verdicts(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        let Some(machine) = &mut there.machine else { return };
+        machine.forget_verdicts();
+        there.current().forgetful = true;
     }
 
     /// The operator discards an event.

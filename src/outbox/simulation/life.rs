@@ -6,8 +6,8 @@
 //! neither written nor answered as safe before a crash is not accepted in the next life: its sender asks again.
 
 use super::cargo::Number;
-use crate::outbox::Seq;
 use crate::outbox::verdict::Verdict;
+use crate::outbox::{Millis, Seq};
 
 /// The life of a process.
 pub(super) struct Life {
@@ -22,6 +22,8 @@ pub(super) struct Life {
     pub(super) meddled: Vec<bool>,
     /// The final verdicts it has said.
     pub(super) finals: Vec<Option<Verdict>>,
+    /// Whether verdicts have fallen out of its memory.
+    pub(super) forgetful: bool,
     /// How many records of each lane the producer has.
     pub(super) in_flight: Vec<usize>,
     /// Whose places were given out.
@@ -36,8 +38,8 @@ pub(super) struct Life {
     pub(super) requested: Vec<bool>,
     pub(super) released: bool,
     pub(super) connected: bool,
-    /// The last moment for answers, once the end has begun.
-    pub(super) hurried: Option<u64>,
+    /// Since when it is to end, and for how long it will be away.
+    pub(super) hurried: Option<(Millis, Millis)>,
 }
 
 impl Life {
@@ -49,6 +51,7 @@ impl Life {
             discarded: vec![false; events],
             meddled: vec![false; events],
             finals: vec![None; events],
+            forgetful: false,
             in_flight: vec![0; lanes],
             seqs: Vec::new(),
             durable: Vec::new(),

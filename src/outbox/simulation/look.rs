@@ -16,7 +16,7 @@ impl World<'_> {
             self.hold(bytes <= self.plan.journal, || format!("the journal holds {bytes} bytes"));
         }
         self.touched = touched;
-        let (now, tick) = (self.now, self.plan.tick);
+        let (now, tick) = (self.now, self.plan.lateness());
         let mut open = std::mem::take(&mut self.ledger.open);
         open.retain(|delivery| {
             let there = &self.ledger.deliveries[*delivery];

@@ -4,6 +4,7 @@ use super::cargo::Cargo;
 use super::defects::Defect;
 use crate::outbox::event::{Arrival, Parcel};
 use crate::outbox::machine::{Admitted, Command, Deadlines, Limits, Outbox};
+use crate::outbox::memory::Memory;
 use crate::outbox::verdict::Verdict;
 use crate::outbox::{DeliveryId, EventKey, LaneKey, Millis, Report, Seq, Token};
 
@@ -112,6 +113,15 @@ impl Machine {
 
     pub(super) fn hurry(&mut self, deadline: Millis) {
         self.outbox.hurry(deadline);
+    }
+
+    /// How many events the end would take along, and how many of them are being written.
+    pub(super) fn exposed(&self) -> (usize, usize) {
+        self.outbox.exposed()
+    }
+
+    pub(super) fn forget_verdicts(&mut self) {
+        self.outbox.memory = Memory::new();
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) allowance: Millis,
     /// How late a deadline may be looked at.
     pub(super) tick: Millis,
+    /// How often in a thousand times another thread does what the machine says.
+    pub(super) threads: u64,
     /// How slow the broker is mostly.
     pub(super) latency: Millis,
     pub(super) callbacks: Vec<Callback>,
@@ -84,9 +86,11 @@ pub(super) enum Kind {
     LostAnswers,
     /// The operator discards an event.
     Discard,
+    /// Verdicts fall out of the memory.
+    Amnesia,
 }
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind::Outage,
     Kind::Flap,
     Kind::LostReports,
@@ -102,6 +106,7 @@ const KINDS: [Kind; 15] = [
     Kind::HangUps,
     Kind::LostAnswers,
     Kind::Discard,
+    Kind::Amnesia,
 ];
 
 impl Plan {
@@ -126,14 +131,20 @@ impl Plan {
             replicas,
             following: throws.bool(),
             limits,
-            journal: if throws.permille(200) { throws.usize(500..=4000) } else { 1 << 20 },
+            journal: if throws.permille(200) { throws.usize(500..=4000) } else { usize::MAX },
             answer: *throws.choice(&[8_500, 9_900, 2_000]).unwrap_or(&8_500),
             allowance: throws.u64(100..=1000),
             tick: throws.u64(1..=50),
+            threads: *throws.choice(&[0, 20, 300]).unwrap_or(&0),
             latency: *throws.choice(&[2, 20, 200, 1500]).unwrap_or(&2),
             callbacks: callbacks(&mut throws, if large { 60 } else { 8 }, events, horizon),
             faults: faults(&mut throws, replicas, events, horizon),
         }
+    }
+
+    /// How late an answer may be.
+    pub(super) const fn lateness(&self) -> Millis {
+        self.tick + super::replica::LATE
     }
 
     /// From when on nothing goes wrong any more.
@@ -153,7 +164,7 @@ impl Kind {
         match self {
             Self::Outage | Self::LostReports | Self::SlowBroker | Self::HangUps | Self::LostAnswers => true,
             Self::Flap | Self::NoRoom | Self::Purge | Self::Crash | Self::Drain | Self::DiskFails => false,
-            Self::DiskSlow | Self::DiskFull | Self::Unreadable | Self::Discard => false,
+            Self::DiskSlow | Self::DiskFull | Self::Unreadable | Self::Discard | Self::Amnesia => false,
         }
     }
 }

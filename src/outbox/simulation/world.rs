@@ -11,13 +11,19 @@ use super::disk::Told;
 use super::ledger::Ledger;
 use super::passed::Passed;
 use super::plan::Plan;
-use super::replica::Replica;
+use super::replica::{Handed, Replica};
 use super::sender::Sender;
 use crate::outbox::{Millis, Token};
 
 /// How long after the last fault and the last delivery everything must be over, in milliseconds: a record's two minutes,
 /// a minute for an entry that could not be read, the longest back-off, and something for the rest.
 const PATIENCE: Millis = 240_000;
+
+/// How much longer for each event: those of a lane go one after the other.
+const PATIENCE_EACH: Millis = 10_000;
+
+/// How many steps no schedule takes.
+const MOST_STEPS: u64 = 1_000_000;
 
 /// Something that is going to happen. A replica's number stands beside the number of its life: what was meant for a
 /// process that is gone does not happen.
@@ -34,6 +40,8 @@ pub(super) enum Happening {
     Told(usize, usize, Told),
     Read(usize, usize, Token),
     Tick(usize, usize),
+    /// Another thread comes to what it has to do.
+    Execute(usize, usize, Handed),
     Learn(usize, usize, usize),
     Release(usize, usize),
     Connected(usize, usize, bool),
@@ -126,6 +134,7 @@ impl<'a> World<'a> {
     pub(super) fn run(mut self) -> Result<Passed, Violation> {
         let mut steps = 0;
         let mut last = 0;
+        let patience = PATIENCE + PATIENCE_EACH * self.plan.events as Millis;
         while self.violation.is_none()
             && let Some(Due { at, what, .. }) = self.due.pop()
         {
@@ -133,11 +142,12 @@ impl<'a> World<'a> {
             if matches!(what, Happening::Send(_) | Happening::Begin(_) | Happening::Start(_)) {
                 last = at.max(self.plan.calm());
             }
-            if at > last + PATIENCE {
-                self.violate(|| format!("something still waits {PATIENCE} ms after the last fault and delivery"));
+            if at > last + patience {
+                self.violate(|| format!("something still waits {patience} ms after the last fault and delivery"));
                 break;
             }
             steps += 1;
+            self.hold(steps < MOST_STEPS, || "it goes round in circles".to_owned());
             self.note(|| format!("{what:?}"));
             self.happen(what);
             self.look();
@@ -168,6 +178,9 @@ impl<'a> World<'a> {
             Happening::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
             Happening::Read(replica, life, token) => self.if_alive(replica, life, |world| world.read(replica, token)),
             Happening::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
+            Happening::Execute(replica, life, handed) => {
+                self.if_alive(replica, life, |world| world.execute_late(replica, handed));
+            }
             Happening::Learn(replica, life, event) => self.if_alive(replica, life, |world| world.learn(replica, event)),
             Happening::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
             Happening::Connected(replica, life, is) => {
