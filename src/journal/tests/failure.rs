@@ -122,15 +122,20 @@ fn a_real_disk_that_is_full_takes_nothing_loses_nothing_and_is_used_again_once_t
     let from = refused_at.expect("the disk was never full");
     assert!(written.len() > 500, "{}", written.len());
     // Somebody else takes what is left.
-    while std::fs::write(path.join("other"), vec![1; 1 << 20]).is_ok()
-        && std::fs::copy(path.join("other"), path.join(format!("other{}", fastrand::u64(..)))).is_ok()
-    {}
-    assert!(remove(&mut store, written.drain(..400)).removed, "there is room for removing");
-    let others = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    others.filter(|path| path.to_string_lossy().contains("other")).for_each(|path| std::fs::remove_file(path).unwrap());
+    let other = path.join("other");
+    let mut rest = std::fs::File::create(&other).unwrap();
+    while std::io::Write::write(&mut rest, &[1; 4096]).is_ok_and(|length| length > 0) {}
+    let gone = written.len() * 6 / 10;
+    assert!(remove(&mut store, written.drain(..gone)).removed, "there is room for removing");
     let batch: Vec<_> = (from..from + 100).map(|seq| entry_of(seq, 1500)).collect();
+    let committed = put(&mut store, &batch);
+    assert_eq!(committed.refused, [], "what was removed made room in the file");
+    written.extend(seqs(&committed.written));
+    drop(rest);
+    std::fs::remove_file(other).unwrap();
+    let batch: Vec<_> = (from + 100..from + 200).map(|seq| entry_of(seq, 1500)).collect();
     written.extend(seqs(&put(&mut store, &batch).written));
-    assert!(written.ends_with(&[from + 99]), "it is used again");
+    assert!(written.ends_with(&[from + 199]), "it is used again");
     drop(store);
     assert_eq!(held(path), written);
 }
