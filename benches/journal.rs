@@ -4,12 +4,12 @@
 #![allow(missing_docs, reason = "a program")]
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use idaas_bridge::jose::jwe::ContentKey;
-use idaas_bridge::journal::Entry;
 use idaas_bridge::journal::store::{Batch, Opened, Store};
+use idaas_bridge::journal::{Entry, Journal, JournalEvents, JournalRefusal};
 use idaas_bridge::outbox::verdict::Verdict;
 use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
 use idaas_bridge::prepare::event_type::Entity;
@@ -132,8 +132,61 @@ fn store(count: u64, per_commit: usize, size: usize) {
     eprintln!("  tidied in {:?} to {} KB on disk", began.elapsed(), store.size_on_disk() >> 10);
 }
 
+/// Writers of a callback each, who wait until it is durable before they send the next.
+struct Waiting(Vec<mpsc::Sender<()>>);
+
+impl JournalEvents for Waiting {
+    fn written(&self, seqs: Vec<Seq>) {
+        for seq in seqs {
+            let writer = seq.0 as usize % self.0.len();
+            self.0.get(writer).map(|writer| writer.send(()));
+        }
+    }
+
+    fn refused(&self, _: Vec<Seq>, refusal: JournalRefusal) {
+        panic!("{}", refusal.code());
+    }
+
+    fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
+
+    fn unread(&self, _: Vec<Seq>, _: JournalRefusal) {}
+}
+
+fn group_commit(writers: usize, per_callback: u64, callbacks: u64) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..writers).map(|_| mpsc::channel()).unzip();
+    let journal = Journal::start(open(&directory).store, Arc::new(Waiting(senders))).expect("a thread");
+    let began = Instant::now();
+    let mut waits: Vec<Duration> = std::thread::scope(|scope| {
+        let journal = &journal;
+        let work = |(writer, receiver): (usize, mpsc::Receiver<()>)| {
+            scope.spawn(move || {
+                let mut waits = Vec::new();
+                for callback in 0..callbacks {
+                    let places = (0..per_callback).map(|event| (callback * per_callback + event) * writers as u64);
+                    let entries = places.map(|place| entry(place + writer as u64, 2000)).collect();
+                    let asked = Instant::now();
+                    journal.write(entries);
+                    (0..per_callback).for_each(|_| receiver.recv().expect("it is written"));
+                    waits.push(asked.elapsed());
+                }
+                waits
+            })
+        };
+        let threads: Vec<_> = receivers.into_iter().enumerate().map(work).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let count = writers as u64 * callbacks * per_callback;
+    report(&format!("{writers} writers of callbacks of {per_callback}"), count, began.elapsed());
+    waits.sort_unstable();
+    let at = |share: f64| waits.get((waits.len() as f64 * share) as usize).copied().unwrap_or_default();
+    eprintln!("  waited p50 {:?}, p99 {:?}", at(0.5), at(0.99));
+}
+
 fn main() {
     encoding();
+    group_commit(64, 1, 500);
+    group_commit(8, 1000, 20);
     store(2_000, 1, 2000);
     store(100_000, 50, 2000);
     store(200_000, 1000, 2000);

@@ -1,4 +1,5 @@
-//! What a callback costs the whole server, with a real Apache Kafka: `cargo bench --bench server`.
+//! What a callback costs the whole server, with a real Apache Kafka: `cargo bench --bench server`; and what an outage
+//! costs: `cargo bench --bench server -- outage`, or `outage-million` for a start with a million events in the journal.
 //!
 //! Measured is the processor time of the server's process, because the machine's other work does not change it much,
 //! beside a bare RSA verification in the same run; and latencies at a fixed rate, counted from when a callback was to
@@ -11,6 +12,7 @@
 mod support;
 
 mod load;
+mod outage;
 mod process;
 
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use idaas_bridge::simulate::events::{Event, Generator};
 use idaas_bridge::simulate::kind::EventType;
 use idaas_bridge::simulate::material::Material;
 use idaas_bridge::simulate::{sender, token};
+use load::Expected;
 use support::real_kafka::{Nodes, Options, RealKafka};
 
 const CONNECTIONS: usize = 256;
@@ -33,14 +36,17 @@ fn main() {
     let material = Material::generate().expect("keys");
     let rsa = bare_rsa();
     println!("bare RSA-2048 verification: {:.1} us", rsa * 1e6);
-    let server = process::Server::start(kafka.bootstrap_servers(), &material);
+    let mut server = process::Server::start(kafka.bootstrap_servers(), &material);
     let mut events = Batches { material: &material, next: 0 };
+    if let Some(what) = std::env::args().find(|argument| argument.starts_with("outage")) {
+        return outage::measure(&kafka, &mut server, &mut events, what == "outage-million");
+    }
 
-    load::saturate(server.callbacks, &events.bodies(5_000, 1), CONNECTIONS);
+    load::saturate(server.callbacks, &events.bodies(5_000, 1), CONNECTIONS, Expected::Success);
     for (callbacks, size, connections) in [(60_000, 1, CONNECTIONS), (600, 100, 16), (60, 1000, 4)] {
         let bodies = events.bodies(callbacks, size);
         let (cpu, began) = (server.cpu(), Instant::now());
-        load::saturate(server.callbacks, &bodies, connections);
+        load::saturate(server.callbacks, &bodies, connections, Expected::Success);
         let (cpu, took) = ((server.cpu() - cpu).as_secs_f64(), began.elapsed().as_secs_f64());
         let count = (callbacks * size) as f64;
         println!(

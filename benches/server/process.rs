@@ -1,9 +1,9 @@
 //! The server as its users run it: the real program with a configuration file, watched from outside.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use idaas_bridge::simulate::keys_dir;
 use idaas_bridge::simulate::material::Material;
@@ -12,6 +12,7 @@ use idaas_bridge::simulate::material::Material;
 pub(crate) struct Server {
     child: Child,
     directory: PathBuf,
+    admin: SocketAddr,
     pub(crate) callbacks: Target,
 }
 
@@ -31,19 +32,43 @@ impl Server {
         let text = text
             .replace("127.0.0.1:8080", &callbacks.to_string())
             .replace("127.0.0.1:9090", &admin.to_string())
-            .replace("localhost:9092", bootstrap_servers);
+            .replace("localhost:9092", bootstrap_servers)
+            .replace("[journal]", "[journal]\nmax_size = \"16GiB\"");
         std::fs::write(&file, text).expect("the configuration");
-        let child = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"))
-            .args(["serve", "--config"])
-            .arg(&file)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server");
-        let server = Self { child, directory, callbacks: Target { address: callbacks } };
+        let child = spawn(&file);
+        let server = Self { child, directory, admin, callbacks: Target { address: callbacks } };
         while !ready(admin) {
             std::thread::sleep(Duration::from_millis(50));
         }
         server
+    }
+
+    /// Kills the program and starts it anew, with the same files; says how long that takes until it is ready.
+    pub(crate) fn start_again(&mut self) -> Duration {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let began = Instant::now();
+        self.child = spawn(&self.directory.join(keys_dir::CONFIGURATION));
+        while !ready(self.admin) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        began.elapsed()
+    }
+
+    /// The sum of a metric's samples.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = get(self.admin, "/metrics");
+        let samples = text.lines().filter_map(|line| line.strip_prefix("idaas_bridge_")?.strip_prefix(name));
+        samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until a metric is as it should be.
+    pub(crate) fn wait_metric(&self, name: &str, fits: impl Fn(f64) -> bool) {
+        let began = Instant::now();
+        while !fits(self.metric(name)) {
+            assert!(began.elapsed() < Duration::from_secs(600), "{name} is {}", self.metric(name));
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The processor time that the process has used, user and system.
@@ -75,11 +100,25 @@ fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
+fn spawn(configuration: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_idaas-bridge"))
+        .args(["serve", "--config"])
+        .arg(configuration)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the server")
+}
+
 fn ready(admin: SocketAddr) -> bool {
+    get(admin, "/readyz").starts_with("HTTP/1.1 200")
+}
+
+fn get(admin: SocketAddr, path: &str) -> String {
     use std::io::{Read, Write};
-    let Ok(mut stream) = TcpStream::connect(admin) else { return false };
-    let _ = stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    answer.starts_with("HTTP/1.1 200")
+    if let Ok(mut stream) = TcpStream::connect(admin) {
+        let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+        let _ = stream.read_to_string(&mut answer);
+    }
+    answer
 }

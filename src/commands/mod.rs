@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod inspect;
+pub mod journal;
 mod output;
 pub mod schema;
 pub mod serve;
@@ -68,6 +69,7 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     Inspect(inspect::InspectArguments),
     Tail(tail::TailArguments),
+    Journal(journal::JournalArguments),
     Schema(schema::SchemaArguments),
 }
 
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Topics(arguments) => topics::run(&arguments).into(),
         Command::Inspect(arguments) => inspect::run(&arguments).into(),
         Command::Tail(arguments) => tail::run(&arguments).into(),
+        Command::Journal(arguments) => journal::run(&arguments).into(),
         Command::Schema(arguments) => schema::run(&arguments).into(),
     }
 }

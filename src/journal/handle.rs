@@ -21,8 +21,8 @@ use crate::outbox::Seq;
 /// How long a removal may wait for a write that it can be joined to.
 pub(super) const FORGET_WITHIN: Duration = Duration::from_millis(50);
 
-/// Who hears what became of things. Called on the journal's thread, which does nothing else meanwhile: so it should
-/// only pass on what it hears.
+/// Who hears what became of things. Called on the journal's thread, which does nothing else meanwhile and ends where this
+/// panics: so it should only pass on what it hears.
 pub trait JournalEvents: Send + Sync {
     /// These entries are durable. Said as well of one that was forgotten before it was written.
     fn written(&self, seqs: Vec<Seq>);
@@ -173,10 +173,12 @@ impl Journal {
     }
 
     /// Waits until everything that was asked for is done and synced, and closes the file. What is asked for later is not
-    /// done.
+    /// done. Blocks the thread that calls it.
     pub fn close(&self) {
         self.ask(|queue| queue.closing = true);
-        let thread = self.thread.lock().take();
+        // Who hears of events may hold the journal, and be the last who does.
+        let here = std::thread::current().id();
+        let thread = self.thread.lock().take().filter(|thread| thread.thread().id() != here);
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!(code = "journal_ended", "the journal's thread ended in a panic");
         }

@@ -3,18 +3,23 @@
 //! Nothing of it is on the disk in the clear, nothing is thrown away that nobody asked to be thrown away, and what is
 //! reported as written outlives a crash of the process and of the machine.
 
+pub mod desk;
 pub mod entry;
 pub mod fault;
 pub mod handle;
 pub mod quarantine;
+pub mod reopening;
 pub mod row;
 pub mod store;
+pub mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
+pub use desk::{Desk, Discards};
 pub use entry::Entry;
 pub use fault::{JournalRefusal, OpenFault};
 pub use handle::{Answer, Journal, JournalEvents, Usage};
 pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
+pub use reopening::{Reopened, Reopening};
 pub use row::{Listed, Row};

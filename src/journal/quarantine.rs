@@ -109,7 +109,8 @@ impl Quarantined {
         QuarantineId::of(&self.application, self.content())
     }
 
-    fn content(&self) -> &str {
+    /// What it carried: a JWE, or personal data in the clear.
+    pub(super) fn content(&self) -> &str {
         match &self.callback.content {
             KeptContent::Encrypted(text) | KeptContent::Plain(text) => text,
         }

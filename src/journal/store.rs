@@ -163,8 +163,8 @@ impl Store {
     fn room_for(&self, bytes: u64) -> Result<(), JournalRefusal> {
         let Some(base) = &self.base else { return Err(JournalRefusal::Failed) };
         let taken = base.room().take(bytes + COMMIT_ROOM);
-        // Where more than half of the file is free inside, no more of the disk is needed.
-        let free_inside = 2 * (self.state.bytes + bytes + COMMIT_ROOM) < base.room().top();
+        // Where enough of the file is free inside, no more of the disk is needed. It is scattered, so not all of it counts.
+        let free_inside = 4 * (self.state.bytes + bytes + COMMIT_ROOM) < 3 * base.room().top();
         if taken.is_err() && !free_inside { Err(JournalRefusal::DiskFull) } else { Ok(()) }
     }
 

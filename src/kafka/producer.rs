@@ -1,5 +1,5 @@
 //! One line to the broker: records go in, one report per record comes back, from the broker's delivery report and
-//! nowhere else. [`super::life`] sees to it that there always is one that works.
+//! nowhere else. `life` sees to it that there always is one that works.
 //!
 //! A record stays in the producer for two minutes whatever its sender is told meanwhile; that is what keeps a short
 //! outage of the cluster from making duplicates. Nothing here may panic: librdkafka's thread would die of it, and with

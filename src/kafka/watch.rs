@@ -2,7 +2,7 @@
 //!
 //! librdkafka's own connection states say little of whether a record would be taken; a metadata request does. Only one
 //! that names a leader counts: a cluster that has lost its quorum still answers, and takes nothing. What the answers
-//! amount to is decided in [`super::breaker`], not here.
+//! amount to is decided in `breaker`, not here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

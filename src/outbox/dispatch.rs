@@ -16,8 +16,9 @@ use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
 use super::{DeliveryId, EventKey, Millis};
+use crate::jose::jwe::ContentKey;
 use crate::journal::store::Opened;
-use crate::journal::{Journal, Quarantined};
+use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::prepare::Item;
@@ -132,10 +133,10 @@ impl Dispatcher {
         self.shared.step(|outbox, _| outbox.release());
     }
 
-    /// Gives an event up that an operator has discarded from the journal. Says whether it was waiting there.
+    /// Answers operators who ask for the journal; what they have exported is sealed with `key`. `None` after the end.
     #[must_use]
-    pub fn discard(&self, key: EventKey) -> bool {
-        self.shared.step(|outbox, _| outbox.discard(key))
+    pub fn desk(&self, key: &Arc<ContentKey>) -> Option<Desk> {
+        Some(Desk::new(self.journal()?, Arc::clone(&self.shared) as _, Arc::clone(key)))
     }
 
     /// Puts other applications in place of those that are there.

@@ -15,7 +15,8 @@ use super::event::Token;
 use super::machine::{Command, Limits, Outbox};
 use super::package::{Package, Source};
 use super::verdict::Verdict;
-use super::{Finished, Millis, Report, Seq};
+use super::{EventKey, Finished, Millis, Report, Seq};
+use crate::journal::desk::Discards;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRefusal};
 use crate::kafka::producer::{Position, Producer, Reports, Ticket};
 use crate::kafka::statistics::ProducerState;
@@ -206,10 +207,20 @@ impl JournalEvents for Shared {
                 (token, entry.zip(source).map(|(entry, source)| Package::of(entry, source)))
             })
             .collect();
-        self.metrics.journal.replayed(packages.iter().filter(|(_, package)| package.is_some()).count());
+        let found = packages.iter().filter(|(_, package)| package.is_some()).count();
+        self.metrics.journal.replayed.inc_by(found as u64);
         self.step(|outbox, now| {
             packages.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
         });
+    }
+}
+
+impl Discards for Shared {
+    fn discard(&self, seq: Seq, key: EventKey) {
+        // What is with the producer is past discarding: its report comes, and then its entry goes.
+        if !self.step(|outbox, _| outbox.discard(key)) {
+            tracing::warn!(code = "not_discarded", seq = seq.0, "the event is on its way to Kafka at this moment");
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Inputs go in (a delivery is admitted, a report arrives, a write is done, time passes), [`Command`]s come out. It must
 //! never read a clock, wait, or do anything itself: that is what lets a simulation drive it through millions of orders
-//! of events. Its parts: this file admits and answers, [`super::progress`] moves events through lanes and producer,
-//! [`super::storage`] keeps the journal's side.
+//! of events. Its parts: this file admits and answers, `progress` moves events through lanes and producer,
+//! `storage` keeps the journal's side.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

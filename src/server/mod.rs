@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod callbacks;
 mod connections;
+pub mod journal;
 mod tls;
 
 use std::net::TcpListener;
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use self::connections::Connections;
 use crate::bridge::Bridge;
+use crate::journal::Desk;
 
 pub use tls::{Certificate, CertificateFault};
 
@@ -98,19 +100,21 @@ impl Callbacks {
     }
 }
 
-/// Starts to serve metrics, health and the console.
+/// Starts to serve metrics, health, the console and the journal.
 ///
 /// # Errors
 /// The operating system's.
-pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>) -> std::io::Result<Admin> {
+pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>, desk: Arc<Desk>) -> std::io::Result<Admin> {
     let connections = Connections::default();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::from(Arc::clone(&bridge)))
+            .app_data(web::Data::from(Arc::clone(&desk)))
             .route("/metrics", web::get().to(admin::metrics))
             .route("/livez", web::get().to(admin::livez))
             .route("/readyz", web::get().to(admin::readyz))
             .route("/", web::get().to(admin::console))
+            .configure(journal::routes)
     })
     .workers(1)
     .client_request_timeout(HEADER_PATIENCE)

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
+use crate::journal::Desk;
 use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
@@ -197,6 +198,13 @@ pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
         problem: fault.to_string(),
         remedy: fault.remedy(),
     })
+}
+
+/// Answers operators who ask for the journal.
+pub(super) fn desk(config: &Config, dispatcher: &Dispatcher) -> Result<Arc<Desk>, String> {
+    // The configuration has at least one key, and the journal has just been opened.
+    let key = config.journal.keys.first().ok_or("journal.keys is empty")?;
+    dispatcher.desk(key).map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 
 /// Makes the journal's directory, where the key sets are kept as well.

@@ -25,7 +25,7 @@ use crate::server::{Admin, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
-const WARM_UP: Duration = Duration::from_secs(10);
+const WARM_UP: Duration = Duration::from_secs(3);
 
 /// Why the service does not start.
 pub enum StartFault {
@@ -81,7 +81,8 @@ impl Service {
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let admin = serve_admin(admin, Arc::clone(&bridge)).map_err(failed)?;
+        let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
+        let admin = serve_admin(admin, Arc::clone(&bridge), desk).map_err(failed)?;
         let recollection = recollection::Recollection::new(&config);
         warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
         tracing::info!(

@@ -4,7 +4,7 @@
 //! back, before what the journal holds is published.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -18,6 +18,9 @@ use crate::kafka::tail::{Known, Resume, TailFault, Window, read_tail};
 
 /// How long to wait before the topics are asked again.
 const REST: Duration = Duration::from_secs(1);
+
+/// How much earlier than the oldest event of the journal the reading begins.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// What there is to learn, and from where.
 pub(super) struct Recollection {
@@ -85,7 +88,7 @@ impl Recollection {
     }
 
     fn attempt(&self, bridge: &Bridge) -> Attempt {
-        match read_tail(&self.cluster, &self.scope, Window::default()) {
+        match read_tail(&self.cluster, &self.scope, window(bridge)) {
             Ok(tail) => {
                 let events = tail.events.len();
                 bridge.dispatcher.learn(tail.events.iter().map(verdict));
@@ -130,6 +133,16 @@ impl Recollection {
             Err(fault) => tracing::error!(code = "not_following", "other replicas cannot be followed: {fault}"),
         }
     }
+}
+
+/// Ten minutes; or from the time at which the journal's oldest event was accepted, because it is published with that
+/// time, and may have been, just before a crash.
+fn window(bridge: &Bridge) -> Window {
+    let usual = Window::default();
+    let oldest = bridge.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let age = oldest.and_then(|oldest| now.checked_sub(Duration::from_millis(u64::try_from(oldest).ok()?)));
+    Window { since: age.map_or(usual.since, |age| usual.since.max(age + MARGIN)), ..usual }
 }
 
 fn verdict(event: &Known) -> (crate::outbox::EventKey, crate::outbox::verdict::Verdict) {

@@ -47,10 +47,10 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: IntCounterVec,
+    /// Journal and quarantine.
+    pub journal: JournalMetrics,
     /// The cluster and the producer.
     pub kafka: KafkaMetrics,
-    /// The journal and the quarantine.
-    pub journal: JournalMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
@@ -100,8 +100,8 @@ impl Metrics {
             ready: gauge("ready", "Whether callbacks are to be sent here.")?,
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
-            kafka: KafkaMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
+            kafka: KafkaMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",

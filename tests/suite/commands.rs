@@ -1,5 +1,6 @@
 //! The commands for operators, as an operator runs them: the real program, its output and its exit code.
 
+mod journal;
 mod setting;
 
 use std::time::Duration;
@@ -31,7 +32,7 @@ fn schema_prints_the_names_and_each_document() {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in ["check", "topics", "tail", "inspect", "schema", "serve"] {
+    for command in ["check", "topics", "tail", "inspect", "journal", "schema", "serve"] {
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, 0);
         assert!(help.out.contains(&format!("  idaas-bridge {command}")), "{}", help.out);

@@ -34,6 +34,12 @@ pub(super) struct Lock {
 }
 
 impl Store {
+    /// Whether there is a journal in a directory.
+    #[must_use]
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE).exists()
+    }
+
     /// Opens the journal of a directory, or makes an empty one. The first of `keys` seals, all open; `max_size` is the
     /// room for entries and quarantine, in bytes.
     ///

@@ -80,3 +80,62 @@ fn a_file_that_was_damaged_while_it_was_suspect_is_not_used_again() {
     refused(&put(&mut store, &entries([20])), JournalRefusal::Failed, &[20]);
     assert_eq!(store.read(&[Seq(1)]).err(), Some(JournalRefusal::Failed));
 }
+
+/// A file system of its own that is soon full, where this process may mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mounted(mebibytes: u32) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={mebibytes}m");
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path());
+        let mounted = mount.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success());
+        mounted.then(|| Self(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What stays mounted ends with the machine.
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_real_disk_that_is_full_takes_nothing_loses_nothing_and_is_used_again_once_there_is_room() {
+    let Some(disk) = SmallDisk::mounted(12) else { return };
+    let path = disk.0.path();
+    let mut store = open(path).store;
+    let mut written = Vec::new();
+    let mut refused_at = None;
+    for from in (0..20_000).step_by(100) {
+        let batch: Vec<_> = (from..from + 100).map(|seq| entry_of(seq, 1500)).collect();
+        let committed = put(&mut store, &batch);
+        written.extend(seqs(&committed.written));
+        if let Some((_, refusal)) = committed.refused.first() {
+            assert_eq!(*refusal, JournalRefusal::DiskFull);
+            refused_at = Some(from);
+            break;
+        }
+    }
+    let from = refused_at.expect("the disk was never full");
+    assert!(written.len() > 500, "{}", written.len());
+    // Somebody else takes what is left.
+    let other = path.join("other");
+    let mut rest = std::fs::File::create(&other).unwrap();
+    while std::io::Write::write(&mut rest, &[1; 4096]).is_ok_and(|length| length > 0) {}
+    let gone = written.len() * 6 / 10;
+    assert!(remove(&mut store, written.drain(..gone)).removed, "there is room for removing");
+    let batch: Vec<_> = (from..from + 100).map(|seq| entry_of(seq, 1500)).collect();
+    let committed = put(&mut store, &batch);
+    assert_eq!(committed.refused, [], "what was removed made room in the file");
+    written.extend(seqs(&committed.written));
+    drop(rest);
+    std::fs::remove_file(other).unwrap();
+    let batch: Vec<_> = (from + 100..from + 200).map(|seq| entry_of(seq, 1500)).collect();
+    written.extend(seqs(&put(&mut store, &batch).written));
+    assert!(written.ends_with(&[from + 199]), "it is used again");
+    drop(store);
+    assert_eq!(held(path), written);
+}

@@ -2,8 +2,10 @@
 
 mod crash;
 mod damage;
+mod desk;
 mod entry;
 mod failure;
+mod quarantine;
 mod store;
 mod writer;
 
@@ -105,4 +107,11 @@ fn held(directory: &Path) -> Vec<u64> {
 
 fn seqs(written: &[Seq]) -> Vec<u64> {
     written.iter().map(|seq| seq.0).collect()
+}
+
+/// A desk on its own, with three entries.
+pub(crate) fn desk_with_entries(directory: &Path) -> super::Desk {
+    let mut store = open(directory).store;
+    put(&mut store, &entries(0..3));
+    super::Desk::alone(store, key('a')).unwrap()
 }

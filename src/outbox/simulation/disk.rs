@@ -84,10 +84,6 @@ impl Disk {
         self.entries.values().map(Parcel::bytes).sum()
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.committing.is_none() && self.puts.is_empty() && self.removes.is_empty()
-    }
-
     /// Begins a commit with all that waits. Says whether there was something, and nothing under way.
     pub(super) fn begin(&mut self, now: Millis) -> bool {
         let removes = !self.removes.is_empty() && now >= self.retry_at;

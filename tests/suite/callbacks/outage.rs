@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use idaas_bridge::simulate::answer::List;
 
 use super::{assert_all, assert_success, users};
-use crate::support::bridge::Setup;
+use crate::support::bridge::{ENTITIES, Setup};
 use crate::support::records::retry;
 
 /// IDaaS waits that long.
@@ -39,6 +39,23 @@ fn kafka_s_absence_leaves_the_service_alive_and_ready() {
     assert_eq!((bridge.admin("/livez").status, bridge.admin("/readyz").status), (200, 200));
     bridge.mock().broker_up(1).unwrap();
     bridge.wait_metric("kafka_available", &[], 1.0);
+}
+
+#[test]
+fn a_cluster_that_answers_and_has_no_leader_for_any_topic_counts_as_away_and_one_leader_is_enough() {
+    let bridge = Setup::new().start();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    let lead = |leader| {
+        for (entity, partition) in ENTITIES.iter().flat_map(|entity| [0, 1, 2].map(|partition| (entity, partition))) {
+            bridge.mock().partition_leader(&format!("idaas.{entity}.v1"), partition, leader).unwrap();
+        }
+    };
+    lead(None);
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    bridge.mock().partition_leader("idaas.group.v1", 2, Some(1)).unwrap();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    lead(Some(1));
+    assert_success(&bridge.send(&users(3)));
 }
 
 #[test]

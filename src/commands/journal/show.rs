@@ -1,0 +1,225 @@
+//! The journal for people: how much waits, since when, where it belongs, and what to do.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
+use crate::journal::summary::{Held, Summary, Waiting};
+use crate::server::journal::Meant;
+
+/// Everything at a glance, as of `now` (milliseconds since 1970).
+pub(super) fn summary(summary: &Summary, source: String, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    let share = if summary.limit_bytes == 0 { 0.0 } else { summary.bytes as f64 / summary.limit_bytes as f64 * 100.0 };
+    let style = if summary.events == 0 { GOOD } else { WARNING };
+    let oldest = summary.oldest_accepted_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
+    writeln!(
+        out,
+        "{}  {}{oldest}; {} of {} ({share:.1} %)",
+        styled(HEADING, "journal   "),
+        styled(style, plural(summary.events, "event")),
+        size(summary.bytes),
+        size(summary.limit_bytes),
+    )?;
+    let style = if summary.quarantine.is_empty() { GOOD } else { BAD };
+    writeln!(
+        out,
+        "{}  {}",
+        styled(HEADING, "quarantine"),
+        styled(style, plural(summary.quarantine.len() as u64, "callback"))
+    )?;
+    writeln!(out, "{}", styled(QUIET, format!("asked: {source}")))?;
+    groups(summary, now, out)?;
+    oldest_entries(summary, now, out)?;
+    quarantine(summary, now, out)?;
+    out.flush()
+}
+
+fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    if summary.groups.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{}",
+        styled(
+            HEADING,
+            format!("{:<20}  {:<36}  {:>9}  {:>10}  {:>8}", "application", "topic", "events", "size", "oldest")
+        )
+    )?;
+    for group in &summary.groups {
+        writeln!(
+            out,
+            "{:<20}  {:<36}  {:>9}  {:>10}  {:>8}",
+            group.application,
+            group.topic,
+            group.events,
+            size(group.bytes),
+            age(group.oldest_accepted_at, now)
+        )?;
+    }
+    writeln!(out, "They are published by themselves, in order, once Kafka confirms again (metric kafka_available).")
+}
+
+fn oldest_entries(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    if summary.oldest.is_empty() {
+        return Ok(());
+    }
+    let of = if (summary.oldest.len() as u64) < summary.events { "the oldest entries" } else { "entries" };
+    writeln!(out, "\n{}", styled(HEADING, format!("{:<8}  {:<20}  {of}", "age", "application")))?;
+    for waiting in &summary.oldest {
+        writeln!(out, "{}", entry(waiting, now))?;
+    }
+    Ok(())
+}
+
+fn quarantine(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    if summary.quarantine.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", styled(HEADING, format!("{:<8}  {:<20}  in quarantine", "age", "application")))?;
+    for held in &summary.quarantine {
+        writeln!(out, "{}", callback(held, now))?;
+    }
+    let undecryptable = summary.quarantine.iter().any(|held| held.reason == "undecryptable");
+    if undecryptable {
+        writeln!(
+            out,
+            "undecryptable: no key opens them. Add the key of their time to the application's decryption_keys and reload (SIGHUP)."
+        )?;
+    }
+    if summary.quarantine.iter().any(|held| held.reason != "undecryptable") {
+        writeln!(
+            out,
+            "unreadable: opened, and no list of events. Export them and report it; a newer version may read them."
+        )?;
+    }
+    Ok(())
+}
+
+/// What a name means, and what was or would be done.
+pub(super) fn meant(meant: &Meant, id: &str, done: bool, now: i64) -> String {
+    let (line, what) = match meant {
+        Meant::Event(waiting) => (entry(waiting, now), "event"),
+        Meant::Callback(held) => (callback(held, now), "callback"),
+        Meant::Several(names) => {
+            return format!("{id} is the id of several events; name one of: {}", names.join(", "));
+        }
+        Meant::Nothing => return format!("{id} is neither in the journal nor in quarantine"),
+    };
+    if done {
+        return format!("{line}\n{}", styled(BAD, format!("removed; this {what} is not published")));
+    }
+    format!("{line}\nWould remove this {what} for good, unpublished. Nothing was done; repeat it with --yes.")
+}
+
+fn entry(waiting: &Waiting, now: i64) -> String {
+    let reason = waiting.reason.as_deref().map_or_else(String::new, |reason| format!("  {}", styled(BAD, reason)));
+    let Waiting { application, event_id, topic, accepted_at, .. } = waiting;
+    format!("{:<8}  {application:<20}  {event_id}  {}{reason}", age(*accepted_at, now), styled(QUIET, topic))
+}
+
+fn callback(held: &Held, now: i64) -> String {
+    let Held { id, application, instance_id, reason, received_at, bytes } = held;
+    format!(
+        "{:<8}  {application:<20}  {id}  {}  {}  {}",
+        age(*received_at, now),
+        styled(BAD, reason),
+        size(*bytes),
+        styled(QUIET, instance_id)
+    )
+}
+
+/// How long ago, in the largest unit that leaves something of it.
+fn age(at: i64, now: i64) -> String {
+    let seconds = u64::try_from(now.saturating_sub(at)).unwrap_or_default() / 1000;
+    let whole = match seconds {
+        0..600 => seconds,
+        600..36_000 => seconds / 60 * 60,
+        _ => seconds / 3600 * 3600,
+    };
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+fn size(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", value / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", value / 1_048_576.0),
+        _ => format!("{:.2} GiB", value / 1_073_741_824.0),
+    }
+}
+
+fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::summary::Group;
+
+    fn shown(summary: &Summary) -> String {
+        let mut bytes = Vec::new();
+        super::summary(summary, "the service at 127.0.0.1:9090".to_owned(), 10_000_000, &mut bytes).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+    }
+
+    fn full() -> Summary {
+        Summary {
+            events: 1204,
+            bytes: 5 << 20,
+            limit_bytes: 1 << 30,
+            oldest_accepted_at: Some(9_280_000),
+            groups: vec![Group {
+                application: "workforce".to_owned(),
+                entity: "user".to_owned(),
+                topic: "idaas.user.v1".to_owned(),
+                events: 1204,
+                bytes: 5 << 20,
+                oldest_accepted_at: 9_280_000,
+            }],
+            oldest: vec![Waiting {
+                seq: 7,
+                event_id: "evnt_7".to_owned(),
+                application: "workforce".to_owned(),
+                entity: "user".to_owned(),
+                topic: "idaas.user.v1".to_owned(),
+                reason: Some("malformed_data".to_owned()),
+                accepted_at: 9_280_000,
+            }],
+            quarantine: vec![Held {
+                id: "ab".repeat(16),
+                application: "workforce".to_owned(),
+                instance_id: "idaas_x".to_owned(),
+                reason: "undecryptable".to_owned(),
+                received_at: 2_800_000,
+                bytes: 2048,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_summary_tells_how_much_waits_since_when_and_what_to_do() {
+        let shown = shown(&full());
+        for part in ["1204 events, the oldest 12m old; 5.0 MiB of 1.00 GiB (0.5 %)", "1 callback", "evnt_7", "SIGHUP"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(shown.contains("malformed_data") && shown.contains(&"ab".repeat(16)), "{shown}");
+    }
+
+    #[test]
+    fn an_empty_journal_is_said_to_be_one_in_a_few_lines() {
+        let shown = shown(&Summary { limit_bytes: 1 << 30, ..Summary::default() });
+        assert!(shown.contains("0 events; 0 B of 1.00 GiB (0.0 %)"), "{shown}");
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+    }
+
+    #[test]
+    fn a_removal_without_consent_says_that_nothing_was_done() {
+        let waiting = full().oldest.remove(0);
+        assert!(meant(&Meant::Event(waiting.clone()), "evnt_7", false, 10_000_000).contains("Nothing was done"));
+        assert!(meant(&Meant::Event(waiting), "evnt_7", true, 10_000_000).contains("is not published"));
+        assert!(meant(&Meant::Several(vec!["a/x".to_owned(), "b/x".to_owned()]), "x", true, 0).contains("a/x, b/x"));
+    }
+}

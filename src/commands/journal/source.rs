@@ -1,0 +1,174 @@
+//! Where the answers come from: the running service, or the directory.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::config::Config;
+use crate::journal::desk::Desk;
+use crate::journal::store::Store;
+use crate::journal::summary::Summary;
+use crate::journal::{JournalRefusal, OpenFault};
+use crate::server::journal::{HEADER, Meant, NEXT};
+
+/// How long the service may take to be reached, and to answer: of a million entries a summary takes a while.
+const REACH: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// How many entries of a directory are exported at a time.
+const PAGE: usize = 500;
+
+/// Who is asked.
+pub(super) enum Source {
+    Service {
+        client: Client,
+        address: SocketAddr,
+    },
+    Directory {
+        desk: Box<Desk>,
+        path: String,
+    },
+    /// There is no journal yet.
+    Empty {
+        path: String,
+        limit: u64,
+    },
+}
+
+impl Source {
+    /// The service, where it runs; else the directory.
+    pub(super) async fn find(config: &Config) -> Result<Self, String> {
+        let address = reachable(config.server.admin_listen);
+        let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER).build();
+        let client = client.map_err(|_| "no HTTP client".to_owned())?;
+        let alive = client.get(format!("http://{address}/livez")).send().await;
+        if alive.is_ok_and(|answer| answer.status().is_success()) {
+            return Ok(Self::Service { client, address });
+        }
+        Self::directory(config)
+    }
+
+    fn directory(config: &Config) -> Result<Self, String> {
+        let journal = &config.journal;
+        let path = journal.directory.display().to_string();
+        if !Store::is_in(&journal.directory) {
+            return Ok(Self::Empty { path, limit: journal.max_size });
+        }
+        let opened = Store::open(&journal.directory, &journal.keys, journal.max_size).map_err(|fault| {
+            let listen = config.server.admin_listen;
+            match fault {
+                OpenFault::Locked(..) => format!(
+                    "{fault}, and the service does not answer at {listen} (server.admin_listen); ask where it listens"
+                ),
+                OpenFault::NoPermission(_)
+                | OpenFault::Foreign(_)
+                | OpenFault::Damaged(..)
+                | OpenFault::UnknownKey(..)
+                | OpenFault::Newer(_)
+                | OpenFault::DiskFull(_)
+                | OpenFault::Unusable(..) => format!("{fault}; {}", fault.remedy()),
+            }
+        })?;
+        let key = journal.keys.first().map(Arc::clone).ok_or("journal.keys is empty")?;
+        let desk = Desk::alone(opened.store, key).map_err(|error| error.to_string())?;
+        Ok(Self::Directory { desk: Box::new(desk), path })
+    }
+
+    /// Who is asked, for people.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Service { address, .. } => format!("the service at {address}"),
+            Self::Directory { path, .. } => format!("{path} (no service runs)"),
+            Self::Empty { path, .. } => format!("{path} (no service runs, and there is no journal yet)"),
+        }
+    }
+
+    pub(super) async fn summary(&self, shown: usize) -> Result<Summary, String> {
+        match self {
+            Self::Service { .. } => {
+                let answer = self.ask(Method::GET, &format!("/journal?entries={shown}")).await?;
+                parsed(answer).await
+            }
+            Self::Directory { desk, .. } => desk.summary(shown).await.map_err(why),
+            Self::Empty { limit, .. } => Ok(Summary { limit_bytes: *limit, ..Summary::default() }),
+        }
+    }
+
+    /// A page of lines from a place on, and the place after it.
+    pub(super) async fn export(&self, from: u64) -> Result<(String, Option<u64>), String> {
+        match self {
+            Self::Service { .. } => {
+                let answer = self.ask(Method::GET, &format!("/journal/export?from={from}")).await?;
+                let next = answer.headers().get(NEXT).and_then(|next| next.to_str().ok()?.parse().ok());
+                Ok((answer.text().await.map_err(|_| unexpected())?, next))
+            }
+            Self::Directory { desk, .. } => match desk.export(from, PAGE).await.map_err(why)? {
+                (lines, Some(next)) => Ok((lines, Some(next))),
+                (_, None) => Ok((desk.export_quarantine().await.map_err(why)?, None)),
+            },
+            Self::Empty { .. } => Ok((String::new(), None)),
+        }
+    }
+
+    pub(super) async fn find_thing(&self, id: &str) -> Result<Meant, String> {
+        match self {
+            Self::Service { .. } => self.thing(Method::GET, id).await,
+            Self::Directory { desk, .. } => desk.find(id).await.map(Meant::from).map_err(why),
+            Self::Empty { .. } => Ok(Meant::Nothing),
+        }
+    }
+
+    pub(super) async fn discard(&self, id: &str) -> Result<Meant, String> {
+        match self {
+            Self::Service { .. } => self.thing(Method::DELETE, id).await,
+            Self::Directory { desk, .. } => desk.discard(id).await.map(Meant::from).map_err(why),
+            Self::Empty { .. } => Ok(Meant::Nothing),
+        }
+    }
+
+    async fn thing(&self, method: Method, id: &str) -> Result<Meant, String> {
+        let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20");
+        let answer = self.ask(method, &format!("/journal/things/{id}")).await?;
+        parsed(answer).await
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<Response, String> {
+        let Self::Service { client, address } = self else { return Err(unexpected()) };
+        let request = client.request(method, format!("http://{address}{path}")).header(HEADER.0, HEADER.1);
+        let answer = request.send().await.map_err(|_| format!("the service at {address} does not answer"))?;
+        let known =
+            answer.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
+        match answer.status() {
+            StatusCode::OK => Ok(answer),
+            StatusCode::NOT_FOUND | StatusCode::CONFLICT if known => Ok(answer),
+            StatusCode::SERVICE_UNAVAILABLE => Err(answer.text().await.unwrap_or_default().trim().to_owned()),
+            status => Err(format!("the service at {address} does not show its journal (it answers {status})")),
+        }
+    }
+}
+
+async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
+    let body = answer.bytes().await.map_err(|_| unexpected())?;
+    serde_json::from_slice(&body).map_err(|_| unexpected())
+}
+
+/// An address to connect to: that of this machine where the service listens on all.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn why(refusal: JournalRefusal) -> String {
+    refusal.message().to_owned()
+}
+
+fn unexpected() -> String {
+    "the service answers in a way that this build does not know".to_owned()
+}

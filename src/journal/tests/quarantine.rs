@@ -1,0 +1,147 @@
+//! Callbacks that cannot be read yet: each content once, bounded, and published when it can be read.
+
+use super::*;
+use crate::jose::jws::KeySet;
+use crate::journal::store::Batch;
+use crate::journal::{Journal, JournalEvents, JournalRefusal, QuarantineId, Quarantined, Reopening};
+use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
+use crate::prepare::{Moment, keep, prepare};
+use crate::refusal::Refusal;
+use crate::simulate::events::Generator;
+use crate::simulate::material::Material;
+use crate::simulate::token::{Callback, body};
+
+const NOW: i64 = 1_790_000_000;
+
+struct Deaf;
+
+impl JournalEvents for Deaf {
+    fn written(&self, _: Vec<Seq>) {}
+    fn refused(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
+    fn unread(&self, _: Vec<Seq>, _: JournalRefusal) {}
+}
+
+fn policy(material: &Material, decryption_keys: Vec<Arc<ContentKey>>) -> Policy {
+    Policy {
+        application_id: material.identity.application_id.clone(),
+        instance_id: None,
+        clock_skew: 60,
+        decryption_keys,
+        require_encryption: true,
+        passwords: Passwords::Drop,
+        skip: Default::default(),
+        topics: Topics::with_prefix("idaas"),
+        mode: EventMode::Binary,
+        journal_keys: vec![key('a')],
+        max_record_bytes: 900_000,
+    }
+}
+
+fn right_key(material: &Material) -> Arc<ContentKey> {
+    Arc::new(ContentKey::from_hex(&material.encryption_key()).unwrap())
+}
+
+fn moment() -> Moment<'static> {
+    Moment { received_at: NOW * 1000, traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01") }
+}
+
+/// A callback that is refused under `policy`, as it is kept.
+fn refused(material: &Material, body: &str, policy: &Policy) -> Quarantined {
+    let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
+    let reason = prepare(body.as_bytes(), &keys, policy, moment()).err().expect("a refusal");
+    let callback = keep(body.as_bytes(), &keys, policy, moment()).expect("it is authentic");
+    let Moment { received_at, traceparent } = moment();
+    Quarantined {
+        application: "workforce".to_owned(),
+        reason,
+        received_at,
+        traceparent: traceparent.map(str::to_owned),
+        callback,
+    }
+}
+
+fn undecryptable(material: &Material, seed: u64) -> Quarantined {
+    let events = Generator::new(seed).one_of_each(NOW * 1000);
+    refused(material, &body(material, &events, NOW).unwrap(), &policy(material, vec![key('d')]))
+}
+
+#[tokio::test]
+async fn a_callback_that_no_key_opened_becomes_its_records_when_the_key_is_there() {
+    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let callback = undecryptable(&material, 1);
+    assert_eq!(callback.reason, Refusal::Undecryptable);
+    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap());
+    let id = journal.quarantine(callback.clone()).await.unwrap().unwrap();
+    assert_eq!(journal.quarantine(callback).await.unwrap().unwrap(), id, "the same content is kept once");
+    assert_eq!(journal.usage().quarantine, 1);
+    journal.close();
+    drop(journal);
+
+    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap());
+    let late = Arc::new(policy(&material, vec![key('d')]));
+    let mut reopening = Reopening::begin(Arc::clone(&journal)).await.unwrap();
+    assert!(reopening.next(|_| Some(Arc::clone(&late))).await.is_none(), "still no key fits");
+    assert_eq!(reopening.tried(), 1);
+    let fitting = Arc::new(policy(&material, vec![key('d'), right_key(&material)]));
+    let mut reopening = Reopening::begin(Arc::clone(&journal)).await.unwrap();
+    let reopened = reopening.next(|name| (name == "workforce").then(|| Arc::clone(&fitting))).await.unwrap();
+    let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
+    let events = Generator::new(1).one_of_each(NOW * 1000);
+    let body = body(&material, &events, NOW).unwrap();
+    let fresh = prepare(body.as_bytes(), &keys, &fitting, moment()).ok().unwrap();
+    let ids = |items: &[crate::prepare::Item]| items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>();
+    assert_eq!(ids(&reopened.prepared.items), ids(&fresh.items));
+    assert_eq!((reopened.received_at, reopened.prepared.decryption_key), (NOW * 1000, Some(1)));
+    assert!(reopening.next(|_| Some(Arc::clone(&fitting))).await.is_none());
+    journal.release(reopened.id).await.unwrap().unwrap();
+    assert!(journal.quarantined().await.unwrap().unwrap().is_empty());
+    assert_eq!(journal.usage().bytes, 0);
+}
+
+#[tokio::test]
+async fn what_opened_and_is_no_list_of_events_is_kept_opened_so_that_its_key_may_go() {
+    let material = Material::generate().unwrap();
+    let body = Callback::new(&material, NOW).raw_payload("no list of events: zhangsan").body().unwrap();
+    let callback = refused(&material, &body, &policy(&material, vec![right_key(&material)]));
+    assert_eq!(callback.reason, Refusal::Unreadable);
+    assert_eq!(callback.content(), "no list of events: zhangsan");
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path()).store;
+    let keeps = [callback.clone()];
+    assert_eq!(store.commit(&Batch { keeps: &keeps, ..Batch::default() }).kept, [Ok(())]);
+    let row = &store.quarantined().unwrap()[0];
+    assert_eq!((row.reason, row.application.as_str()), (Refusal::Unreadable, "workforce"));
+    assert!(store.quarantined_callback(row.id).unwrap() == Some(callback));
+    drop(store);
+    let bytes = std::fs::read(directory.path().join("journal.redb")).unwrap();
+    assert!(!bytes.windows(8).any(|window| window == b"zhangsan"));
+    assert_eq!(open(directory.path()).quarantined, 1);
+}
+
+#[test]
+fn the_quarantine_is_bounded_and_says_that_it_is_full() {
+    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let mut store = open(directory.path()).store;
+    let one = undecryptable(&material, 1);
+    // The application is part of the name, so these are distinct.
+    let many: Vec<_> =
+        (0..1001).map(|number| Quarantined { application: format!("app{number}"), ..one.clone() }).collect();
+    let kept = store.commit(&Batch { keeps: &many, ..Batch::default() }).kept;
+    assert!(kept[..1000].iter().all(Result::is_ok));
+    assert_eq!(kept[1000], Err(JournalRefusal::Full));
+    assert_eq!(store.contents().quarantine, 1000);
+    let releases = [many[0].id()];
+    assert!(store.commit(&Batch { releases: &releases, ..Batch::default() }).removed);
+    assert_eq!(store.commit(&Batch { keeps: &many[1000..], ..Batch::default() }).kept, [Ok(())]);
+}
+
+#[test]
+fn an_id_reads_as_it_is_displayed() {
+    let material = Material::generate().unwrap();
+    let id = undecryptable(&material, 1).id();
+    assert_eq!(QuarantineId::parse(&id.to_string()), Some(id));
+    for none in ["", "evnt_1", &"ab".repeat(15), &"+".repeat(32)] {
+        assert_eq!(QuarantineId::parse(none), None, "{none}");
+    }
+}

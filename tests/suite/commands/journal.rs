@@ -1,0 +1,133 @@
+//! The journal as an operator meets it, where no service runs.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use idaas_bridge::jose::jwe::ContentKey;
+use idaas_bridge::journal::Entry;
+use idaas_bridge::journal::store::{Batch, Store};
+use idaas_bridge::outbox::verdict::Verdict;
+use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
+use idaas_bridge::prepare::event_type::Entity;
+use idaas_bridge::prepare::record::Record;
+use idaas_bridge::prepare::{Evidence, Kept};
+use serde_json::Value;
+
+use super::setting::{Setting, run};
+
+const NOWHERE: &str = "127.0.0.1:1";
+
+fn directory(setting: &Setting) -> PathBuf {
+    Path::new(&setting.config).parent().unwrap().join("journal")
+}
+
+fn store(setting: &Setting, digits: &str) -> Store {
+    let key = Arc::new(ContentKey::from_hex(&digits.repeat(32)).unwrap());
+    Store::open(&directory(setting), &[key], 1 << 30).unwrap_or_else(|fault| panic!("{fault}")).store
+}
+
+fn fill(setting: &Setting, digits: &str) {
+    let entries: Vec<_> = (0..3).map(entry).collect();
+    let committed = store(setting, digits).commit(&Batch { puts: &entries, ..Batch::default() });
+    assert_eq!(committed.written.len(), 3);
+}
+
+fn entry(seq: u64) -> Entry {
+    let event_id = format!("evnt_{seq}");
+    let kept = Kept {
+        instance_id: "idaas_x".to_owned(),
+        application_id: "app_x".to_owned(),
+        ali_uid: None,
+        event_version: None,
+        event: "{}".to_owned(),
+        received_at: 0,
+        made_id: "made".to_owned(),
+    };
+    Entry {
+        seq: Seq(seq),
+        key: EventKey::of("app_x", &event_id),
+        lane: LaneKey::of("idaas.user.v1", "user_a"),
+        event_id,
+        sent_id: true,
+        application: "workforce".to_owned(),
+        accepted_at: 1_790_000_000_000,
+        event_time: None,
+        verdict: Verdict::Confirmed,
+        record: Record {
+            entity: Entity::User,
+            topic: "idaas.user.v1".into(),
+            key: Some("user_a".to_owned()),
+            value: br#"{"user":{"username":"zhangsan"}}"#.to_vec(),
+            headers: vec![("content-type", Cow::Borrowed("application/json"))],
+            timestamp: 0,
+        },
+        credential: None,
+        evidence: Evidence::of(kept),
+    }
+}
+
+#[test]
+fn journal_shows_what_waits_for_people_and_for_machines() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    let empty = run(&["journal", "--config", &setting.config]);
+    assert_eq!(empty.code, 0, "{}{}", empty.out, empty.err);
+    assert!(empty.out.contains("there is no journal yet"), "{}", empty.out);
+    assert!(!directory(&setting).exists(), "looking makes nothing");
+    fill(&setting, "ab");
+    let shown = run(&["journal", "--config", &setting.config]);
+    assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
+    for part in ["3 events", "workforce", "idaas.user.v1", "evnt_0", "0 callbacks", "no service runs"] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    let json: Value = serde_json::from_str(&run(&["journal", "--json", "--config", &setting.config]).out).unwrap();
+    assert_eq!((json["events"].as_u64(), json["oldest"][2]["eventId"].as_str()), (Some(3), Some("evnt_2")));
+}
+
+#[test]
+fn journal_export_says_nothing_personal_in_the_clear() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    fill(&setting, "ab");
+    let exported = run(&["journal", "--config", &setting.config, "export"]);
+    assert_eq!(exported.code, 0, "{}", exported.err);
+    let lines: Vec<Value> = exported.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert!(!exported.out.contains("zhangsan"), "{}", exported.out);
+    assert!(lines[0]["value"].as_str().unwrap().starts_with("ey"), "{}", exported.out);
+}
+
+#[test]
+fn journal_discards_one_thing_and_only_with_consent() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    fill(&setting, "ab");
+    let asked = run(&["journal", "--config", &setting.config, "discard", "evnt_1"]);
+    assert_eq!(asked.code, 0, "{}{}", asked.out, asked.err);
+    assert!(asked.out.contains("Nothing was done"), "{}", asked.out);
+    let done = run(&["journal", "--config", &setting.config, "discard", "evnt_1", "--yes"]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    let again = run(&["journal", "--config", &setting.config, "discard", "evnt_1", "--yes"]);
+    assert_eq!(again.code, 1, "{}", again.out);
+    assert!(again.out.contains("neither in the journal nor in quarantine"), "{}", again.out);
+    let json: Value = serde_json::from_str(&run(&["journal", "--json", "--config", &setting.config]).out).unwrap();
+    assert_eq!(json["events"], 2);
+}
+
+#[test]
+fn journal_says_what_stands_in_its_way_and_what_to_do() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    fill(&setting, "cd");
+    let unknown = run(&["journal", "--config", &setting.config]);
+    assert_eq!(unknown.code, 1, "{}", unknown.out);
+    assert!(unknown.err.contains("3 of its entries are sealed with the key"), "{}", unknown.err);
+    assert!(unknown.err.contains("journal.keys"), "{}", unknown.err);
+    let holder = store(&setting, "cd");
+    let locked = run(&["journal", "--config", &setting.config]);
+    assert_eq!(locked.code, 1, "{}", locked.out);
+    assert!(locked.err.contains(&format!("in use by process {}", std::process::id())), "{}", locked.err);
+    drop(holder);
+    std::fs::write(directory(&setting).join("journal.redb"), "something else").unwrap();
+    let foreign = run(&["journal", "--config", &setting.config]);
+    assert!(foreign.code == 1 && foreign.err.contains("is not the file of a journal"), "{}", foreign.err);
+    let nowhere = run(&["journal"]);
+    assert!(nowhere.code == 2 && nowhere.err.contains("--config"), "{}", nowhere.err);
+}
