@@ -135,7 +135,12 @@ impl World<'_> {
         self.hold(!twice, || format!("event {event} is written while it is being written"));
         let there = &mut self.replicas[replica];
         let whose = there.current().event_at(token.seq);
-        there.current().requested[event] = true;
+        let gone = there.machine.as_ref().is_some_and(|machine| machine.is_gone(token));
+        let life = there.current();
+        life.requested[event] = true;
+        if gone && life.meddled[event] {
+            life.freed.push(token.seq);
+        }
         if whose.is_none() {
             there.current().seqs.push((token.seq, event));
         }
