@@ -12,6 +12,7 @@
 mod audit;
 mod broker;
 mod cargo;
+mod commits;
 mod defects;
 mod dice;
 mod disk;
