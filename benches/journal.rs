@@ -4,7 +4,7 @@
 #![allow(missing_docs, reason = "a program")]
 
 use std::borrow::Cow;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use idaas_bridge::jose::jwe::ContentKey;
@@ -133,13 +133,20 @@ fn store(count: u64, per_commit: usize, size: usize) {
 }
 
 /// Writers of a callback each, who wait until it is durable before they send the next.
-struct Waiting(Vec<mpsc::Sender<()>>);
+struct Waiting {
+    senders: Vec<mpsc::Sender<()>>,
+    /// Whose the entry of each place is: places are given in order, as in the service.
+    owners: Arc<Mutex<Vec<usize>>>,
+}
 
 impl JournalEvents for Waiting {
     fn written(&self, seqs: Vec<Seq>) {
-        for seq in seqs {
-            let writer = seq.0 as usize % self.0.len();
-            self.0.get(writer).map(|writer| writer.send(()));
+        let owners: Vec<_> = {
+            let owners = self.owners.lock().expect("no panic");
+            seqs.iter().filter_map(|seq| owners.get(seq.0 as usize).copied()).collect()
+        };
+        for owner in owners {
+            self.senders.get(owner).map(|writer| writer.send(()));
         }
     }
 
@@ -155,18 +162,26 @@ impl JournalEvents for Waiting {
 fn group_commit(writers: usize, per_callback: u64, callbacks: u64) {
     let directory = tempfile::tempdir().expect("a directory");
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..writers).map(|_| mpsc::channel()).unzip();
-    let journal = Journal::start(open(&directory).store, Arc::new(Waiting(senders))).expect("a thread");
+    let owners = Arc::new(Mutex::new(Vec::new()));
+    let journal = Journal::start(open(&directory).store, Arc::new(Waiting { senders, owners: Arc::clone(&owners) }))
+        .expect("a thread");
     let began = Instant::now();
     let mut waits: Vec<Duration> = std::thread::scope(|scope| {
-        let journal = &journal;
+        let (journal, owners) = (&journal, &owners);
         let work = |(writer, receiver): (usize, mpsc::Receiver<()>)| {
             scope.spawn(move || {
                 let mut waits = Vec::new();
-                for callback in 0..callbacks {
-                    let places = (0..per_callback).map(|event| (callback * per_callback + event) * writers as u64);
-                    let entries = places.map(|place| entry(place + writer as u64, 2000)).collect();
+                for _ in 0..callbacks {
+                    let mut entries: Vec<_> = (0..per_callback).map(|event| entry(event, 2000)).collect();
                     let asked = Instant::now();
-                    journal.write(entries);
+                    {
+                        let mut owners = owners.lock().expect("no panic");
+                        for entry in &mut entries {
+                            entry.seq = Seq(owners.len() as u64);
+                            owners.push(writer);
+                        }
+                        journal.write(entries);
+                    }
                     (0..per_callback).for_each(|_| receiver.recv().expect("it is written"));
                     waits.push(asked.elapsed());
                 }
