@@ -298,3 +298,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         slot
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;
