@@ -1,4 +1,5 @@
-//! What the outbox's machine costs an event on a healthy day: admission, one report, the answer. `cargo bench --bench outbox`.
+//! What the outbox's machine costs an event on a healthy day (admission, one report, the answer), and a start with a full
+//! journal: `cargo bench --bench outbox`.
 //!
 //! A thousand deliveries are under way at any time, and a million verdicts are remembered, as in a bridge that has been
 //! up for a while.
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use idaas_bridge::outbox::machine::{Command, Deadlines, Limits, Outbox};
 use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{Arrival, EventKey, LaneKey, Parcel, Report, Token};
+use idaas_bridge::outbox::{Arrival, EventKey, LaneKey, Parcel, Report, Seq, Token};
 
 /// As in the program.
 #[global_allocator]
@@ -131,9 +132,24 @@ fn outbox(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn start(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("outbox");
+    group.sample_size(10).throughput(Throughput::Elements(REMEMBERED));
+    let entries: Vec<_> =
+        (0..).map(Seq).zip(arrivals(0, REMEMBERED)).map(|(seq, (key, lane))| (seq, key, lane)).collect();
+    group.bench_function("a start with a million entries", |bencher| {
+        bencher.iter_with_large_drop(|| {
+            let mut outbox = Outbox::<Record, u64>::new(Limits { events: 20_000, bytes: 256 << 20, replay: 1024 });
+            outbox.recover(entries.iter().copied(), Seq(REMEMBERED));
+            outbox
+        });
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(4));
-    targets = outbox
+    targets = outbox, start
 }
 criterion_main!(benches);

@@ -85,6 +85,8 @@ pub(super) struct Event<P> {
     /// Whether it counts among those that are being replayed.
     pub(super) replaying: bool,
     pub(super) attempts: u8,
+    /// How many times in a row the producer had no room for it.
+    pub(super) crowded: u8,
     /// How many times something smaller has taken the place of what the journal has of it.
     pub(super) refused: u8,
     /// `None` while the journal has it, and perhaps the producer.

@@ -46,9 +46,10 @@ pub enum Admitted {
 /// How much the machine may hold in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Events whose parcels are in memory.
+    /// Events whose parcels are in memory. From half of it on new ones are written at once, and the memory lets go of
+    /// what is written.
     pub events: usize,
-    /// The bytes of these parcels.
+    /// The bytes of these parcels; likewise.
     pub bytes: usize,
     /// Events that are being replayed from the journal at a time: few, so that live ones need not queue behind them.
     pub replay: usize,
@@ -162,11 +163,14 @@ impl<P: Parcel, W> Outbox<P, W> {
             disk: Disk::Absent,
             replaying: false,
             attempts: 0,
+            crowded: 0,
             refused: 0,
             parcel: Some(Arc::new(parcel)),
             waiters: vec![waiter],
         });
-        if !self.connected {
+        // Before there is no room left, the journal makes some.
+        let narrow = self.held > self.limits.events / 2 || self.held_bytes > self.limits.bytes / 2;
+        if narrow || !self.connected {
             self.write(slot);
         }
         (Want::Open(Token { seq, slot }), Admitted::New)
@@ -294,3 +298,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         slot
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

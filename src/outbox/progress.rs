@@ -11,8 +11,12 @@ const FIRST_BACK_OFF: Millis = 250;
 /// How often the back-off doubles: to 16 seconds.
 const DOUBLINGS: u8 = 6;
 
-/// How long an event waits for room in the producer, in milliseconds.
+/// How long an event waits for room in the producer, in milliseconds; twice as long each time, so that thousands that
+/// wait do not keep a processor busy.
 const ROOM: Millis = 50;
+
+/// How often that doubles: to 1.6 seconds.
+const ROOM_DOUBLINGS: u8 = 5;
 
 /// How long an entry that cannot be read waits for the next attempt, in milliseconds.
 const UNREADABLE: Millis = 60_000;
@@ -152,10 +156,16 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.stop_replaying(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let wait = match report {
-            Report::NoRoom => ROOM,
-            Report::Confirmed | Report::Refused | Report::Failed => FIRST_BACK_OFF << event.attempts.min(DOUBLINGS),
+            Report::NoRoom => {
+                event.crowded = event.crowded.saturating_add(1);
+                ROOM << (event.crowded - 1).min(ROOM_DOUBLINGS)
+            }
+            Report::Confirmed | Report::Refused | Report::Failed => {
+                event.crowded = 0;
+                event.attempts = event.attempts.saturating_add(1);
+                FIRST_BACK_OFF << (event.attempts - 1).min(DOUBLINGS)
+            }
         };
-        event.attempts = event.attempts.saturating_add(1);
         self.back_off(slot, now + wait);
         if report != Report::NoRoom {
             self.write(slot);

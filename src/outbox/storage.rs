@@ -24,6 +24,7 @@ impl<P: Parcel, W> Outbox<P, W> {
                 disk: Disk::Durable,
                 replaying: false,
                 attempts: 0,
+                crowded: 0,
                 refused: 0,
                 parcel: None,
                 waiters: Vec::new(),

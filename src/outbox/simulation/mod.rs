@@ -21,6 +21,7 @@ mod ledger;
 mod life;
 mod look;
 mod machine;
+mod paper;
 mod passed;
 mod plan;
 mod replica;

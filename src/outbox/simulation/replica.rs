@@ -5,11 +5,10 @@ use super::dice::{About, Throws};
 use super::disk::Disk;
 use super::life::Life;
 use super::machine::Machine;
-use super::plan::Kind;
 use super::world::{Happening, World};
 use crate::outbox::machine::Command;
 use crate::outbox::verdict::Verdict;
-use crate::outbox::{Finished, Millis, Seq, Token};
+use crate::outbox::{Finished, Millis};
 
 /// How much later than it was said a command may be done, in milliseconds.
 pub(super) const LATE: Millis = 5;
@@ -126,68 +125,6 @@ impl World<'_> {
                 false
             }
         }
-    }
-
-    fn write(&mut self, replica: usize, token: Token, cargo: &Cargo) {
-        let event = cargo.nature.event;
-        self.note(|| format!("  r{replica} write {token:?} event {event}"));
-        let twice = self.replicas[replica].disk.is_writing(token.seq);
-        self.hold(!twice, || format!("event {event} is written while it is being written"));
-        let there = &mut self.replicas[replica];
-        let whose = there.current().event_at(token.seq);
-        let gone = there.machine.as_ref().is_some_and(|machine| machine.is_gone(token));
-        let life = there.current();
-        life.requested[event] = true;
-        if gone && life.meddled[event] {
-            life.freed.push(token.seq);
-        }
-        if whose.is_none() {
-            there.current().seqs.push((token.seq, event));
-        }
-        there.disk.put(token.seq, *cargo);
-        self.hold(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", token.seq));
-    }
-
-    fn forget(&mut self, replica: usize, seq: Seq) {
-        self.note(|| format!("  r{replica} forget {seq:?}"));
-        let there = &mut self.replicas[replica];
-        let writing = there.disk.is_writing(seq);
-        let event = there.disk.entries.get(&seq).map(|cargo| cargo.nature.event);
-        // A second copy is of no use where the first one stays.
-        let copies = |event| there.disk.entries.values().filter(|cargo| cargo.nature.event == event).count();
-        let copy = event.is_some_and(|event| copies(event) > 1);
-        there.disk.remove(seq);
-        there.current().durable.retain(|durable| *durable != seq);
-        let given_up = there.current().freed.contains(&seq);
-        self.hold(!writing, || format!("{seq:?} is forgotten while it is being written"));
-        let Some(event) = event else { return };
-        let safe = self.ledger.is_complete(event) || copy || given_up;
-        self.hold(safe, || format!("event {event} is forgotten and stands in no topic"));
-    }
-
-    fn load(&mut self, replica: usize, token: Token) {
-        self.note(|| format!("  r{replica} load {token:?}"));
-        let (plan, now) = (self.plan, self.now);
-        let life = self.replicas[replica].current();
-        let (released, connected) = (life.released, life.connected);
-        self.hold(released, || format!("{token:?} is replayed before it is known what stands in the topics"));
-        // It can have been said before the broker went away.
-        self.hold(connected || plan.threads > 0, || format!("{token:?} is replayed while the broker is away"));
-        let mut throws = plan.dice.on(About::Reading, [replica as u64, token.seq.0, now]);
-        let life = self.replicas[replica].life();
-        self.at(now + throws.time(10, 300), Happening::Read(replica, life, token));
-    }
-
-    /// An entry has been read back, or could not be.
-    pub(super) fn read(&mut self, replica: usize, token: Token) {
-        let now = self.now;
-        let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
-        let there = &mut self.replicas[replica];
-        let cargo = there.disk.entries.get(&token.seq).copied().filter(|_| !unreadable);
-        if let Some(machine) = &mut there.machine {
-            machine.loaded(token, cargo, now);
-        }
-        self.execute(replica);
     }
 
     fn answer(&mut self, replica: usize, finished: &Finished<usize>) {
