@@ -75,7 +75,11 @@ struct Batches<'a> {
 
 impl Batches<'_> {
     fn bodies(&mut self, callbacks: usize, size: usize) -> Vec<String> {
-        let kind: EventType = "user:update_info".parse().expect("a type");
+        self.bodies_of("user:update_info", callbacks, size)
+    }
+
+    fn bodies_of(&mut self, kind: &str, callbacks: usize, size: usize) -> Vec<String> {
+        let kind: EventType = kind.parse().expect("a type");
         let generator = Generator::new(7);
         let now = sender::now_ms();
         let batches: Vec<Vec<Event>> = (0..callbacks as u64)
