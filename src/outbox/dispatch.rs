@@ -164,10 +164,10 @@ impl Dispatcher {
         self.shared.producer.load_full()?.warm_up(limit)
     }
 
-    /// How many events are held in memory, on their way to the broker.
+    /// How many events are on their way to the broker: in memory, or with the producer.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.shared.outbox.lock().held()
+        self.shared.outbox.lock().in_flight()
     }
 
     /// Has everything that waits written, and answered as soon as it is.

@@ -236,10 +236,10 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.events.len()
     }
 
-    /// How many events are with the producer or on their way to it.
+    /// How many events are in memory or with the producer. Looks at every event.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.events.iter().filter(|(_, event)| event.in_flight()).count()
+        self.events.iter().filter(|(_, event)| event.in_flight() || event.parcel.is_some()).count()
     }
 
     /// How many events the end of the process would take along: those that the journal has not, and how many of them are

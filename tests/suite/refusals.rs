@@ -7,12 +7,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use idaas_bridge::refusal::Refusal;
+use idaas_bridge::simulate::answer::List;
 use idaas_bridge::simulate::events::{Event, Generator};
 use idaas_bridge::simulate::kind::Kind;
 use idaas_bridge::simulate::sender::now_ms;
 use serde_json::json;
 
-use crate::support::bridge::{Caller, Setup, TestBridge};
+use crate::support::bridge::{Caller, Setup, TestBridge, Verdicts};
 use crate::support::http::{Connection, Reply, request};
 
 /// What a test of this file sends, where it does not matter.
@@ -160,18 +161,19 @@ fn nothing_there(code: Refusal) {
 
 fn unanswerable(code: Refusal) {
     let bridge = Setup::new().server("max_in_flight_events = 1").start();
-    bridge.mock().broker_round_trip_time(1, Duration::from_millis(1200)).unwrap();
-    let caller = std::sync::Arc::clone(&bridge);
-    let in_flight = std::thread::spawn(move || caller.send(&[event()]));
-    bridge.wait_metric("events_in_flight", &[], 1.0);
-    let item = json!({"eventType": Kind::UserDelete.urn(), "bizData": "{\"userId\":\"user_1\"}"});
-    let body = || bridge.callback().items(vec![item.clone()]).body().unwrap();
-    assert_refused(&bridge.post(body()), code);
-    bridge.mock().broker_round_trip_time(1, Duration::ZERO).unwrap();
-    in_flight.join().unwrap();
+    let with_id = json!({"eventId": "a", "eventType": Kind::UserDelete.urn(), "bizData": "{\"userId\":\"user_1\"}"});
+    let without = json!({"eventType": Kind::UserDelete.urn(), "bizData": "{\"userId\":\"user_2\"}"});
+    let body = |items: Vec<_>| bridge.callback().items(items).body().unwrap();
+    assert_refused(&bridge.post(body(vec![with_id.clone(), without.clone()])), code);
     bridge.wait_metric("events_in_flight", &[], 0.0);
-    assert_eq!(bridge.post(body()).status, 200);
-    assert_eq!(bridge.records_of("dead-letter").len(), 1);
+    assert_eq!(bridge.post(body(vec![without])).status, 200);
+    assert_success_of(&bridge.deliver(bridge.callback().items(vec![with_id])));
+    assert_eq!((bridge.records_of("user").len(), bridge.records_of("dead-letter").len()), (1, 1));
+}
+
+/// All of it was answered as a success.
+fn assert_success_of(verdicts: &Verdicts) {
+    assert!(verdicts.values().all(|(list, _)| *list == List::Success), "{verdicts:?}");
 }
 
 fn draining(code: Refusal) {
