@@ -12,7 +12,6 @@
 mod audit;
 mod broker;
 mod cargo;
-mod commits;
 mod defects;
 mod dice;
 mod disk;
