@@ -224,44 +224,6 @@ impl<P: Parcel, W> Outbox<P, W> {
         std::mem::take(&mut self.commands)
     }
 
-    /// How many events have their parcels in memory.
-    #[must_use]
-    pub const fn held(&self) -> usize {
-        self.held
-    }
-
-    /// How many events are neither confirmed nor given back.
-    #[must_use]
-    pub fn pending(&self) -> usize {
-        self.events.len()
-    }
-
-    /// How many events are in memory or with the producer. Looks at every event.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.events.iter().filter(|(_, event)| event.in_flight() || event.parcel.is_some()).count()
-    }
-
-    /// How many events the end of the process would take along: those that the journal has not, and how many of them are
-    /// being written.
-    #[must_use]
-    pub fn exposed(&self) -> (usize, usize) {
-        let exposed = self.events.iter().filter(|(_, event)| event.disk != Disk::Durable).count();
-        (exposed, self.writing.len())
-    }
-
-    /// Whether the broker is there, as far as is known.
-    #[must_use]
-    pub const fn is_connected(&self) -> bool {
-        self.connected
-    }
-
-    /// How many deliveries wait.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.deliveries.len()
-    }
-
     fn verdict_at_the_deadline(&self, token: Token) -> Verdict {
         match self.at(token).map(|event| event.disk) {
             Some(Disk::Durable) => Verdict::NotConfirmed,

@@ -14,6 +14,7 @@ mod delivery;
 pub mod dispatch;
 mod drive;
 mod event;
+mod figures;
 mod hash;
 mod identity;
 mod lanes;
