@@ -122,7 +122,7 @@ impl Plan {
         let limits = Limits {
             events: if narrow { throws.usize(1..=4) } else { 1000 },
             bytes: if throws.permille(150) { throws.usize(1000..=4000) } else { 1 << 20 },
-            replay: throws.usize(1..=4),
+            replay: if large { throws.usize(4..=16) } else { throws.usize(1..=4) },
         };
         Self {
             dice,
