@@ -8,7 +8,9 @@ use std::time::Duration;
 use rustix::fs::{Access, access, statvfs};
 
 use super::finding::Finding;
-use crate::config::{Config, Fault, Tls};
+use crate::config::{Config, Fault, Journal, Tls};
+use crate::journal::OpenFault;
+use crate::journal::store::Store;
 use crate::server::Certificate;
 use crate::service::assemble;
 
@@ -23,6 +25,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         vec![listener("server.listen", config.server.listen, admin), listener("server.admin_listen", admin, admin)];
     findings.extend(config.server.tls.as_ref().map(certificate));
     findings.extend(journal(&config.journal.directory, config.journal.max_size));
+    findings.extend(contents(&config.journal, admin));
     findings
 }
 
@@ -89,14 +92,33 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     }
     if let Err(error) = access(&existing, Access::WRITE_OK | Access::EXEC_OK) {
         let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
-        let finding = Finding::prevents_start(fault(&problem));
-        // A directory that is there does not keep the service from starting.
-        return vec![Finding { prevents_start: existing != directory, ..finding }];
+        return vec![Finding::prevents_start(fault(&problem))];
     }
     let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
     let mut findings = vec![Finding::ok(key, &format!("{shown} {text}"))];
     findings.push(room(&existing, max_size));
     findings
+}
+
+/// What the journal holds, where there is one: a start needs all of its keys, and it must be whole.
+fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
+    let key = "journal.keys";
+    if !Store::is_in(&journal.directory) {
+        return None;
+    }
+    Some(match Store::open(&journal.directory, &journal.keys, journal.max_size) {
+        Ok(opened) => {
+            let (events, callbacks) = (opened.inventory.len(), opened.quarantined);
+            Finding::ok(key, &format!("they open the journal: {events} events, {callbacks} callbacks in quarantine"))
+        }
+        Err(OpenFault::Locked(..)) if bridge_runs(admin) => {
+            Finding::ok(key, "the journal is open in the idaas-bridge that is running")
+        }
+        Err(fault) => {
+            let remedy = fault.remedy();
+            Finding::prevents_start(Fault { key: "journal.directory".to_owned(), problem: fault.to_string(), remedy })
+        }
+    })
 }
 
 fn room(directory: &Path, max_size: u64) -> Finding {
@@ -150,6 +172,26 @@ mod tests {
         assert!(!journal_directory.exists());
         let findings = journal(directory.path(), u64::MAX);
         assert_eq!(findings.last().unwrap().level, Level::Warning);
+    }
+
+    #[test]
+    fn a_journal_sealed_with_a_key_that_is_gone_keeps_the_service_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        let section = |key: &str| Journal {
+            directory: directory.path().to_owned(),
+            max_size: 64 << 20,
+            keys: vec![std::sync::Arc::new(crate::jose::jwe::ContentKey::from_hex(key).unwrap())],
+        };
+        use crate::journal::store::Batch;
+        let (here, gone) = ("00".repeat(32), "11".repeat(32));
+        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        assert!(contents(&section(&here), nobody).is_none(), "there is no journal yet");
+        let mut opened = Store::open(directory.path(), &section(&gone).keys, 64 << 20).unwrap();
+        let entry = crate::journal::tests::entry_of(1, 10);
+        opened.store.commit(&Batch { puts: &[entry], ..Batch::default() });
+        drop(opened);
+        assert_eq!(contents(&section(&gone), nobody).unwrap().level, Level::Ok);
+        assert!(contents(&section(&here), nobody).unwrap().prevents_start);
     }
 
     #[test]

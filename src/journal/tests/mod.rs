@@ -49,7 +49,7 @@ fn fault(directory: &Path, keys: &[Arc<ContentKey>]) -> OpenFault {
 }
 
 /// An entry of an event `seq` about a user who is one of seven, with a value of that size.
-fn entry_of(seq: u64, size: usize) -> Entry {
+pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
     let (id, user) = (format!("evnt_{seq}"), format!("user_{}", seq % 7));
     let kept = Kept {
         instance_id: "idaas_x".to_owned(),
