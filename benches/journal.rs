@@ -22,6 +22,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROOM: u64 = 16 << 30;
 
+/// Bytes that cannot be compressed, where real ones can by half.
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..size).map(|_| random.u8(..)).collect()
+}
+
 /// An entry whose record and event have half of `size` bytes each.
 fn entry(seq: u64, size: usize) -> Entry {
     let (id, user) = (format!("evnt_{seq:030}"), format!("user_{:026}", seq % 1000));
@@ -48,7 +54,7 @@ fn entry(seq: u64, size: usize) -> Entry {
             entity: Entity::User,
             topic: "idaas.user.v1".into(),
             key: Some(user),
-            value: vec![b'v'; size / 2],
+            value: noise(seq, size / 2),
             headers: vec![
                 ("content-type", Cow::Borrowed("application/json")),
                 ("ce_source", Cow::Borrowed("/idaas/idaas_ue2jvisn35ea5lmthk267xxxx/app_mkv7rgt4d7i4u7zqtzev2mxxxx")),

@@ -185,6 +185,8 @@ impl Work {
             bytes += entry.weight();
             writes.push(entry);
         }
+        // Several threads ask, so what comes together can be out of order by a little.
+        writes.sort_by_key(|entry| entry.seq);
         let rest = queue.forgets.split_off(queue.forgets.len().min(COMMIT_REMOVALS));
         let forgets = std::mem::replace(&mut queue.forgets, rest);
         if queue.forgets.is_empty() {

@@ -36,10 +36,9 @@ async fn an_export_has_every_entry_once_and_nothing_personal_in_the_clear() {
         lines.iter().map(|line| line["eventId"].as_str().unwrap()).collect::<Vec<_>>(),
         ["evnt_0", "evnt_1", "evnt_2"]
     );
-    for line in &lines {
-        assert!(!line.to_string().contains("vvvv"), "{line}");
+    for (seq, line) in (0..).zip(&lines) {
         let sealed = line["value"].as_str().unwrap();
-        assert_eq!(key('a').open(&Sealed::parse(sealed).unwrap()).unwrap(), vec![b'v'; 300]);
+        assert_eq!(key('a').open(&Sealed::parse(sealed).unwrap()).unwrap(), super::noise(seq, 300));
     }
 }
 

@@ -48,6 +48,12 @@ fn fault(directory: &Path, keys: &[Arc<ContentKey>]) -> OpenFault {
     opened(directory, keys, ROOM).err().expect("a fault")
 }
 
+/// Bytes that cannot be compressed.
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..size).map(|_| random.u8(..)).collect()
+}
+
 /// An entry of an event `seq` about a user who is one of seven, with a value of that size.
 pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
     let (id, user) = (format!("evnt_{seq}"), format!("user_{}", seq % 7));
@@ -74,7 +80,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
             entity: Entity::User,
             topic: "idaas.user.v1".into(),
             key: Some(user),
-            value: vec![b'v'; size],
+            value: noise(seq, size),
             headers: vec![("content-type", Cow::Borrowed("application/json"))],
             timestamp: 1_000_000,
         },
