@@ -119,7 +119,7 @@ async fn discard(source: &Source, id: &str, yes: bool, json: bool) -> Result<Exi
     let meant = if yes { source.discard(id).await? } else { source.find_thing(id).await? };
     let exit = match meant {
         Meant::Event(_) | Meant::Callback(_) => Exit::Fine,
-        Meant::Several(_) | Meant::Nothing => Exit::Failed,
+        Meant::InFlight(_) | Meant::Several(_) | Meant::Nothing => Exit::Failed,
     };
     let mut out = stdout();
     let written: io::Result<()> = if json {

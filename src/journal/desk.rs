@@ -22,8 +22,8 @@ const PORTION: usize = 5000;
 /// Who has to know that an operator gives an event up.
 pub trait Discards: Send + Sync {
     /// Takes the event out of its lane, so that the next of the lane can go, and has the journal forget it. Nothing is
-    /// answered for it any more.
-    fn discard(&self, seq: Seq, key: EventKey);
+    /// answered for it any more. Says whether it was waiting: what is with the producer cannot be called back.
+    fn discard(&self, seq: Seq, key: EventKey) -> bool;
 }
 
 /// Answers operators.
@@ -38,6 +38,8 @@ pub struct Desk {
 pub enum Found {
     /// This entry.
     Event(Waiting),
+    /// This entry, whose event is with the producer at this moment: nothing was removed.
+    InFlight(Waiting),
     /// This callback in quarantine.
     Callback(Held),
     /// Nothing of that name.
@@ -152,8 +154,8 @@ impl Desk {
         let (found, event) = self.look_up(name).await?;
         match &found {
             Found::Event(waiting) => {
-                if let Some((seq, key)) = event {
-                    self.discards.discard(seq, key);
+                if !event.is_some_and(|(seq, key)| self.discards.discard(seq, key)) {
+                    return Ok(Found::InFlight(waiting.clone()));
                 }
                 tracing::warn!(
                     code = "journal_discarded",
@@ -173,7 +175,7 @@ impl Desk {
                     "a callback was removed from quarantine by order, unread"
                 );
             }
-            Found::Nothing | Found::Several(_) => {}
+            Found::Nothing | Found::InFlight(_) | Found::Several(_) => {}
         }
         Ok(found)
     }
@@ -230,7 +232,8 @@ impl JournalEvents for Nobody {
 struct Alone(Arc<Journal>);
 
 impl Discards for Alone {
-    fn discard(&self, seq: Seq, _: EventKey) {
+    fn discard(&self, seq: Seq, _: EventKey) -> bool {
         self.0.forget(vec![seq]);
+        true
     }
 }

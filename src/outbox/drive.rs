@@ -216,11 +216,8 @@ impl JournalEvents for Shared {
 }
 
 impl Discards for Shared {
-    fn discard(&self, seq: Seq, key: EventKey) {
-        // What is with the producer is past discarding: its report comes, and then its entry goes.
-        if !self.step(|outbox, _| outbox.discard(key)) {
-            tracing::warn!(code = "not_discarded", seq = seq.0, "the event is on its way to Kafka at this moment");
-        }
+    fn discard(&self, _: Seq, key: EventKey) -> bool {
+        self.step(|outbox, _| outbox.discard(key))
     }
 }
 

@@ -33,6 +33,8 @@ const SHOWN: usize = 20;
 pub enum Meant {
     /// An entry.
     Event(Waiting),
+    /// An entry whose event is with the producer, so that nothing was removed.
+    InFlight(Waiting),
     /// A callback in quarantine.
     Callback(Held),
     /// One of these.
@@ -45,6 +47,7 @@ impl From<Found> for Meant {
     fn from(found: Found) -> Self {
         match found {
             Found::Event(waiting) => Self::Event(waiting),
+            Found::InFlight(waiting) => Self::InFlight(waiting),
             Found::Callback(held) => Self::Callback(held),
             Found::Several(names) => Self::Several(names),
             Found::Nothing => Self::Nothing,
@@ -125,7 +128,7 @@ fn answer(found: Result<Found, JournalRefusal>) -> HttpResponse {
         Ok(found) => {
             let status = match found {
                 Found::Event(_) | Found::Callback(_) => StatusCode::OK,
-                Found::Several(_) => StatusCode::CONFLICT,
+                Found::Several(_) | Found::InFlight(_) => StatusCode::CONFLICT,
                 Found::Nothing => StatusCode::NOT_FOUND,
             };
             HttpResponse::build(status).json(Meant::from(found))

@@ -101,6 +101,12 @@ pub(super) fn meant(meant: &Meant, id: &str, done: bool, now: i64) -> String {
     let (line, what) = match meant {
         Meant::Event(waiting) => (entry(waiting, now), "event"),
         Meant::Callback(held) => (callback(held, now), "callback"),
+        Meant::InFlight(waiting) => {
+            let entry = entry(waiting, now);
+            return format!(
+                "{entry}\nis with the producer at this moment; nothing was removed. Try again in two minutes."
+            );
+        }
         Meant::Several(names) => {
             return format!("{id} is the id of several events; name one of: {}", names.join(", "));
         }
