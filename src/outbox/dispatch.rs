@@ -91,13 +91,8 @@ impl Dispatcher {
         let (waiter, waiting) = oneshot::channel();
         let arrivals = std::mem::take(&mut batch.arrivals);
         let deadlines = self.deadlines(deadline);
-        let (delivery, admitted, commands) = {
-            let mut outbox = self.shared.outbox.lock();
-            let (delivery, admitted) = outbox.admit(arrivals, waiter, deadlines);
-            (delivery, admitted, outbox.commands())
-        };
         // Everything is handed over before the first wait, so a sender that hangs up stops nothing half-way.
-        self.shared.execute(commands);
+        let (delivery, admitted) = self.shared.step(|outbox, _| outbox.admit(arrivals, waiter, deadlines));
         batch.admitted(&admitted, source);
         let mut request = Request { shared: &self.shared, delivery, batch: Some(batch), source };
         // The machine answers each delivery by its deadline; without an answer nothing is promised.

@@ -77,7 +77,7 @@ impl Shared {
     }
 
     /// Does what the machine says.
-    pub(super) fn execute(&self, mut commands: Vec<Command<Package, Waiter>>) {
+    fn execute(&self, mut commands: Vec<Command<Package, Waiter>>) {
         while !commands.is_empty() {
             let mut paperwork = Paperwork::default();
             let mut failed = Vec::new();

@@ -8,6 +8,7 @@ mod outage;
 mod passwords;
 mod reload;
 mod repetition;
+mod restart;
 mod shutdown;
 mod tls;
 
