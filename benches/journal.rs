@@ -18,7 +18,7 @@ use idaas_bridge::prepare::{Evidence, Kept};
 
 /// As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const ROOM: u64 = 16 << 30;
 

@@ -17,7 +17,7 @@ use idaas_bridge::outbox::{Arrival, EventKey, LaneKey, Parcel, Report, Seq, Toke
 
 /// As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const UNDER_WAY: usize = 1_000;
 const REMEMBERED: u64 = 1_000_000;

@@ -4,11 +4,13 @@
 //! algorithm must agree with the length of the key that the operator configured; a token cannot choose a weaker one.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use aes_gcm::aead::consts::U12;
-use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::aead::{Aead, AeadInOut, Generate, KeyInit, Payload};
 use aes_gcm::aes::Aes192;
-use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm, Nonce};
+use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm, Nonce, Tag};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -55,12 +57,17 @@ impl std::fmt::Display for KeyFault {
 
 impl std::error::Error for KeyFault {}
 
-/// A compact JWE taken apart, of a form that this service opens; not yet decrypted.
-pub struct Sealed<'a> {
+/// A compact JWE of a form that this service opens, not yet decrypted. It occupies the text's own memory and opens in
+/// it, because a callback can be megabytes long.
+pub struct Sealed {
     encryption: Encryption,
-    protected: &'a str,
     nonce: [u8; 12],
-    ciphertext_and_tag: Vec<u8>,
+    tag: [u8; 16],
+    /// The text; at `ciphertext` its bytes instead of their base64url.
+    bytes: Vec<u8>,
+    /// How long the protected header is, with which the text begins.
+    protected: usize,
+    ciphertext: Range<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,6 +86,16 @@ impl Encryption {
             Self::A256Gcm => "A256GCM",
         }
     }
+
+    /// What the protected header asks for, where it asks for nothing else.
+    fn of(protected: &str) -> Option<Self> {
+        let header = URL_SAFE_NO_PAD.decode(protected).ok()?;
+        let header: Header<'_> = serde_json::from_slice(&header).ok()?;
+        if header.alg != "dir" || header.zip.is_some() || header.crit.is_some() {
+            return None;
+        }
+        [Self::A128Gcm, Self::A192Gcm, Self::A256Gcm].into_iter().find(|encryption| encryption.name() == header.enc)
+    }
 }
 
 #[derive(Deserialize)]
@@ -93,34 +110,24 @@ struct Header<'a> {
     crit: Option<serde::de::IgnoredAny>,
 }
 
-impl<'a> Sealed<'a> {
+impl Sealed {
     /// Takes a compact JWE apart. `None` where it is anything but `dir` with AES-GCM: another algorithm, a
     /// compressed or extended one, an encrypted key, an initialization vector that has not 96 bits, bad base64url.
     #[must_use]
-    pub fn parse(compact: &'a str) -> Option<Self> {
-        let mut parts = compact.split('.');
-        let (protected, encrypted_key) = (parts.next()?, parts.next()?);
-        let (nonce, ciphertext, tag) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() || !encrypted_key.is_empty() {
-            return None;
-        }
-        let header = URL_SAFE_NO_PAD.decode(protected).ok()?;
-        let header: Header<'_> = serde_json::from_slice(&header).ok()?;
-        if header.alg != "dir" || header.zip.is_some() || header.crit.is_some() {
-            return None;
-        }
-        let encryption = match &*header.enc {
-            "A128GCM" => Encryption::A128Gcm,
-            "A192GCM" => Encryption::A192Gcm,
-            "A256GCM" => Encryption::A256Gcm,
-            _ => return None,
-        };
+    pub fn parse(compact: impl Into<String>) -> Option<Self> {
+        let compact = compact.into();
+        // The encrypted key between the first two dots is empty. A dot too many is no base64url.
+        let (protected, rest) = compact.split_once("..")?;
+        let (nonce, rest) = rest.split_once('.')?;
+        let (ciphertext, tag) = rest.rsplit_once('.')?;
+        let encryption = Encryption::of(protected)?;
         let nonce = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
-        let mut ciphertext_and_tag = Vec::with_capacity((ciphertext.len() + tag.len()) / 4 * 3 + 4);
-        base64_simd::URL_SAFE_NO_PAD.decode_append(ciphertext, &mut ciphertext_and_tag).ok()?;
-        let length = ciphertext_and_tag.len();
-        URL_SAFE_NO_PAD.decode_vec(tag, &mut ciphertext_and_tag).ok()?;
-        (ciphertext_and_tag.len() - length == 16).then_some(Self { encryption, protected, nonce, ciphertext_and_tag })
+        let tag = URL_SAFE_NO_PAD.decode(tag).ok()?.try_into().ok()?;
+        let start = compact.len() - rest.len();
+        let (protected, end) = (protected.len(), start + ciphertext.len());
+        let mut bytes = compact.into_bytes();
+        let length = base64_simd::URL_SAFE_NO_PAD.decode_inplace(bytes.get_mut(start..end)?).ok()?.len();
+        Some(Self { encryption, nonce, tag, bytes, protected, ciphertext: start..start + length })
     }
 }
 
@@ -176,20 +183,34 @@ impl ContentKey {
         &self.material
     }
 
-    /// Opens a JWE. `None` where this key did not seal it, or its algorithm is for another key length.
-    #[must_use]
-    pub fn open(&self, sealed: &Sealed<'_>) -> Option<Vec<u8>> {
-        if self.encryption() != sealed.encryption {
-            return None;
+    /// Opens a JWE.
+    ///
+    /// # Errors
+    /// The JWE as it was, where this key did not seal it, or its algorithm is for another key length.
+    pub fn open(&self, mut sealed: Sealed) -> Result<Vec<u8>, Sealed> {
+        if self.encryption() != sealed.encryption || !self.decrypt(&mut sealed) {
+            return Err(sealed);
         }
-        let payload = Payload { msg: &sealed.ciphertext_and_tag, aad: sealed.protected.as_bytes() };
-        let nonce = Nonce::<U12>::from(sealed.nonce);
+        let Sealed { mut bytes, ciphertext, .. } = sealed;
+        bytes.truncate(ciphertext.end);
+        bytes.drain(..ciphertext.start);
+        Ok(bytes)
+    }
+
+    /// Decrypts the bytes where they stand. The tag is checked first: they are untouched where it does not fit.
+    fn decrypt(&self, sealed: &mut Sealed) -> bool {
+        let Sealed { nonce, tag, bytes, protected, ciphertext, .. } = sealed;
+        let (head, rest) = bytes.split_at_mut(ciphertext.start);
+        let (Some(aad), Some(buffer)) = (head.get(..*protected), rest.get_mut(..ciphertext.len())) else {
+            return false;
+        };
+        let (nonce, tag, buffer) = (Nonce::<U12>::from(*nonce), Tag::from(*tag), InOutBuf::from(buffer));
         match &self.cipher {
-            Cipher::A128(cipher) => cipher.decrypt(&nonce, payload),
-            Cipher::A192(cipher) => cipher.decrypt(&nonce, payload),
-            Cipher::A256(cipher) => cipher.decrypt(&nonce, payload),
+            Cipher::A128(cipher) => cipher.decrypt_inout_detached(&nonce, aad, buffer, &tag),
+            Cipher::A192(cipher) => cipher.decrypt_inout_detached(&nonce, aad, buffer, &tag),
+            Cipher::A256(cipher) => cipher.decrypt_inout_detached(&nonce, aad, buffer, &tag),
         }
-        .ok()
+        .is_ok()
     }
 
     /// Seals `plaintext` as a compact JWE whose header has exactly `alg` and `enc`, as IDaaS sends it.

@@ -3,6 +3,9 @@
 //! Fails closed: whatever is missing, mistyped or ambiguous is refused. No algorithm, key or time is taken from the
 //! token except to be compared. Claims are read only after the signature has held.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -47,14 +50,22 @@ pub fn authenticate(body: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Re
         Verification::Bad => return Err(Refusal::BadSignature),
         Verification::UnknownKey => return Err(Refusal::UnknownKey),
     }
-    let claims = decoded(claims).ok_or(Refusal::Malformed)?;
-    let claims = members(&claims)?;
+    let text = decoded(claims).ok_or(Refusal::Malformed)?;
+    let claims = members(&text)?;
     let instance_id = check_claims(&claims, policy, now)?;
-    Ok(Verified { instance_id, content: content(&claims, policy)?, signature })
+    let (encrypted, carried) = carried(&claims, policy)?;
+    // It can be megabytes long, so it stays where it is.
+    let carried = match carried {
+        Cow::Borrowed(part) => json::place(&text, part).map_err(str::to_owned),
+        Cow::Owned(unescaped) => Err(unescaped),
+    };
+    let carried = carried.map_or_else(|unescaped| unescaped, |place| cut(text, place));
+    let content = if encrypted { Content::Encrypted(carried) } else { Content::Plain(carried) };
+    Ok(Verified { instance_id, content, signature })
 }
 
 /// The token in `{"event": "<compact JWS>"}`.
-fn envelope(body: &[u8]) -> Result<std::borrow::Cow<'_, str>, Refusal> {
+fn envelope(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     let body = std::str::from_utf8(body).map_err(|_| Refusal::Malformed)?;
     members(body)?.get("event").and_then(json::text).ok_or(Refusal::Malformed)
 }
@@ -120,8 +131,8 @@ fn numeric_date(value: Raw<'_>) -> Option<i64> {
     Some(seconds.floor() as i64)
 }
 
-/// What is inside, by what the token says of itself and what the application demands.
-fn content(claims: &Members<'_>, policy: &Policy) -> Result<Content, Refusal> {
+/// What is inside, and whether it is encrypted, by what the token says of itself and what the application demands.
+fn carried<'a>(claims: &Members<'a>, policy: &Policy) -> Result<(bool, Cow<'a, str>), Refusal> {
     let sealed = claims.get("cipherData").and_then(json::text).unwrap_or_default();
     let encrypted = match claims.get("dataEncrypted").map(Raw::get) {
         Some("true") => true,
@@ -129,8 +140,13 @@ fn content(claims: &Members<'_>, policy: &Policy) -> Result<Content, Refusal> {
         Some("false") => false,
         _ => !sealed.is_empty(),
     };
-    if encrypted {
-        return Ok(Content::Encrypted(sealed.into_owned()));
-    }
-    Ok(Content::Plain(claims.get("plainData").map(json::unwrapped).unwrap_or_default().into_owned()))
+    let plain = || claims.get("plainData").map(json::unwrapped).unwrap_or_default();
+    Ok((encrypted, if encrypted { sealed } else { plain() }))
+}
+
+/// What stands at `place`, in the text's own memory.
+fn cut(mut text: String, place: Range<usize>) -> String {
+    text.truncate(place.end);
+    text.drain(..place.start);
+    text
 }

@@ -39,11 +39,7 @@ impl Events {
     /// The event at a position.
     pub(super) fn get(&self, position: usize) -> Raw<'_> {
         let places = self.places.get_or_init(|| {
-            let start = self.text.as_ptr().addr();
-            let place = |raw: Raw<'_>| {
-                let from = raw.get().as_ptr().addr() - start;
-                from..from + raw.get().len()
-            };
+            let place = |raw: Raw<'_>| json::place(&self.text, raw.get()).unwrap_or_default();
             json::elements(&self.text).unwrap_or_default().into_iter().map(place).collect()
         });
         let text = places.get(position).and_then(|place| self.text.get(place.clone()));
@@ -66,8 +62,8 @@ pub(super) struct Context {
 /// # Errors
 /// [`Refusal::Unreadable`] where the text is no object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
-    let payload = Members::parse(&plaintext.text).ok_or(Refusal::Unreadable)?;
-    let events = payload.get("eventData").map(json::unwrapped).ok_or(Refusal::Unreadable)?;
+    let mut payload = Members::parse_with(&plaintext.text, "eventData").ok_or(Refusal::Unreadable)?;
+    let events = payload.take_bulk().ok_or(Refusal::Unreadable)?;
     // One that is longer than any real one would keep every record from fitting.
     let scalar = |name| {
         let text = payload.get(name).and_then(json::identifier).filter(|text| text.len() <= LONGEST_NAME);

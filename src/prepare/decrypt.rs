@@ -3,9 +3,11 @@
 //! The keys are tried in the order of the configuration, because IDaaS names none: that is what makes a change of the
 //! key harmless.
 
+use std::sync::Arc;
+
 use super::authenticate::{Content, Verified};
 use super::policy::Policy;
-use crate::jose::jwe::Sealed;
+use crate::jose::jwe::{ContentKey, Sealed};
 use crate::refusal::Refusal;
 
 /// What an authentic callback says, readable. Only [`decrypt`] makes one. Has no `Debug`: it holds personal data.
@@ -41,12 +43,21 @@ pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal
     let (text, key) = match content {
         Content::Plain(text) => (text, None),
         Content::Encrypted(compact) => {
-            let sealed = Sealed::parse(&compact).ok_or(Refusal::Undecryptable)?;
-            let mut keys = policy.decryption_keys.iter().enumerate();
-            let (key, opened) =
-                keys.find_map(|(position, key)| Some((position, key.open(&sealed)?))).ok_or(Refusal::Undecryptable)?;
+            let (opened, key) = open(compact, &policy.decryption_keys).ok_or(Refusal::Undecryptable)?;
             (String::from_utf8(opened).map_err(|_| Refusal::Unreadable)?, Some(key))
         }
     };
     Ok(Plaintext { instance_id, text, signature, key })
+}
+
+/// Opens a JWE with the first key that fits, and says which that is.
+fn open(compact: String, keys: &[Arc<ContentKey>]) -> Option<(Vec<u8>, usize)> {
+    let mut sealed = Sealed::parse(compact)?;
+    for (position, key) in keys.iter().enumerate() {
+        match key.open(sealed) {
+            Ok(opened) => return Some((opened, position)),
+            Err(unopened) => sealed = unopened,
+        }
+    }
+    None
 }

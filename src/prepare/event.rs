@@ -12,6 +12,9 @@ use super::value::EventTime;
 /// a hundred.
 pub(super) const LONGEST_NAME: usize = 1024;
 
+/// The member that holds the most of an event.
+pub(super) const DATA: &str = "bizData";
+
 /// An event as sent. Only the reading of a callback makes one.
 #[derive(Default)]
 pub(super) struct Event<'a> {
@@ -19,6 +22,8 @@ pub(super) struct Event<'a> {
     pub(super) kind: Option<Cow<'a, str>>,
     pub(super) biz_id: Option<Cow<'a, str>>,
     pub(super) data: Option<Raw<'a>>,
+    /// The data as JSON, whether it came as an object or as a string that holds one.
+    pub(super) data_text: Option<Cow<'a, str>>,
     pub(super) time: Time<'a>,
     pub(super) additional: Additional<'a>,
 }
@@ -37,8 +42,9 @@ pub(super) enum Time<'a> {
 
 impl<'a> Event<'a> {
     /// Reads an event's frame. Nothing is in it where it is no object.
-    pub(super) fn of(Element(members): Element<'a>) -> Self {
-        let mut read = Self::default();
+    pub(super) fn of(Element(mut members): Element<'a>) -> Self {
+        let data_text = members.as_mut().and_then(Members::take_bulk);
+        let mut read = Self { data_text, ..Self::default() };
         for (name, value) in members.into_iter().flat_map(Members::into_iter) {
             match &*name {
                 "eventId" => read.id = json::identifier(value),
@@ -48,7 +54,7 @@ impl<'a> Event<'a> {
                     Some(Field::Null | Field::Absent) => {}
                     None => read.additional.malformed(name, value),
                 },
-                "bizData" => read.data = Some(value),
+                DATA => read.data = Some(value),
                 "eventTime" => read.time = Time::parse(value),
                 SECRET_MEMBER => {}
                 _ => read.additional.unknown(name, value),

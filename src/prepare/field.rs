@@ -197,7 +197,7 @@ pub(crate) fn list<'a, T>(value: Raw<'a>, mut element: impl FnMut(json::Members<
     if is_empty(value) {
         return Some(Field::Null);
     }
-    let elements: Option<Vec<_>> =
-        json::elements(value.get())?.into_iter().map(|value| json::Members::parse(value.get())).collect();
-    elements.map(|elements| Field::Value(elements.into_iter().map(&mut element).collect()))
+    let elements = json::objects(value.get(), usize::MAX, None)?;
+    let read = elements.into_iter().map(|json::Element(members)| members.map(&mut element));
+    read.collect::<Option<Vec<_>>>().map(Field::Value)
 }

@@ -112,11 +112,11 @@ impl Record {
 }
 
 fn source(attributes: &Attributes<'_>, policy: &Policy) -> String {
-    format!("/idaas/{}/{}", attributes.instance_id, policy.application_id)
+    ["/idaas/", attributes.instance_id, "/", &policy.application_id].concat()
 }
 
 fn kind(attributes: &Attributes<'_>) -> String {
-    format!("com.alibabacloud.idaas.{}.{}.v1", attributes.entity.name(), attributes.action.name())
+    ["com.alibabacloud.idaas.", attributes.entity.name(), ".", attributes.action.name(), ".v1"].concat()
 }
 
 const fn dataschema(entity: Entity) -> &'static str {

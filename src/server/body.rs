@@ -33,26 +33,58 @@ pub(super) async fn read<'a>(
         return Err(Refusal::TooLarge);
     }
     let mut reserved = bridge.reserve();
-    let (mut chunks, mut length) = (Vec::new(), 0);
+    let mut body = Collected::Nothing;
     loop {
         match timeout_at(deadline, payload.next()).await {
             Err(_) => return Err(Refusal::RequestTimeout),
-            Ok(None) => return Ok(Body { bytes: joined(chunks), _reserved: reserved }),
+            Ok(None) => return Ok(Body { bytes: body.into_bytes(), _reserved: reserved }),
             Ok(Some(Err(_))) => return Err(Refusal::Malformed),
-            Ok(Some(Ok(chunk))) if length + chunk.len() > limit => return Err(Refusal::TooLarge),
+            Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
             Ok(Some(Ok(chunk))) if !reserved.grow(chunk.len()) => return Err(Refusal::Overloaded),
-            Ok(Some(Ok(chunk))) => {
-                length += chunk.len();
-                chunks.push(chunk);
-            }
+            Ok(Some(Ok(chunk))) => body = body.and(chunk, announced.unwrap_or_default()),
         }
     }
 }
 
-/// The chunks as one. Most callbacks are a single one, which is not copied.
-fn joined(mut chunks: Vec<Bytes>) -> Bytes {
-    match chunks.len() {
-        0 | 1 => chunks.pop().unwrap_or_default(),
-        _ => chunks.concat().into(),
+/// What has come of a body. Most callbacks are a single chunk, which is not copied.
+enum Collected {
+    Nothing,
+    One(Bytes),
+    Several(Vec<u8>),
+}
+
+impl Collected {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(chunk) => chunk.len(),
+            Self::Several(chunks) => chunks.len(),
+        }
+    }
+
+    /// With one more chunk; there will be `announced` bytes in all, which is at most the limit, or 0 where nobody knows.
+    fn and(self, chunk: Bytes, announced: usize) -> Self {
+        match self {
+            Self::Nothing => Self::One(chunk),
+            Self::One(first) => {
+                // Memory that nothing is written to is none, so what is only announced takes none.
+                let mut chunks = Vec::with_capacity(announced.max(first.len() + chunk.len()));
+                chunks.extend_from_slice(&first);
+                chunks.extend_from_slice(&chunk);
+                Self::Several(chunks)
+            }
+            Self::Several(mut chunks) => {
+                chunks.extend_from_slice(&chunk);
+                Self::Several(chunks)
+            }
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(chunk) => chunk,
+            Self::Several(chunks) => chunks.into(),
+        }
     }
 }

@@ -105,7 +105,7 @@ fn open(material: &Material, body: &str) -> Arrival {
     let claims = URL_SAFE_NO_PAD.decode(body["event"].as_str().unwrap().split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     let sealed = Sealed::parse(claims["cipherData"].as_str().unwrap()).unwrap();
-    let payload: Value = serde_json::from_slice(&material.content.open(&sealed).unwrap()).unwrap();
+    let payload: Value = serde_json::from_slice(&material.content.open(sealed).ok().unwrap()).unwrap();
     let items: Vec<Value> = serde_json::from_str(payload["eventData"].as_str().unwrap()).unwrap();
     let event_ids = items.iter().filter_map(|item| Some(item.get("eventId")?.as_str()?.to_owned())).collect();
     Arrival { event_ids, token_id: claims["jti"].to_string(), items }

@@ -38,7 +38,7 @@ fn opened(folder: &Path, file: &str) -> Option<(Value, Vec<u8>)> {
         return None;
     }
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    let payload = key.open(&Sealed::parse(claims["cipherData"].as_str()?)?)?;
+    let payload = key.open(Sealed::parse(claims["cipherData"].as_str()?)?).ok()?;
     Some((claims, payload))
 }
 

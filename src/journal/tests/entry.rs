@@ -81,7 +81,7 @@ fn all() -> (Policy, Vec<Entry>) {
 fn shown(record: &Record) -> String {
     let mut value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
     if let Some(sealed) = value.get_mut("original").filter(|original| original.is_string()) {
-        let opened = key('a').open(&Sealed::parse(sealed.as_str().unwrap()).unwrap()).unwrap();
+        let opened = key('a').open(Sealed::parse(sealed.as_str().unwrap()).unwrap()).ok().unwrap();
         *sealed = String::from_utf8(opened).unwrap().into();
     }
     let Record { entity, topic, key, headers, timestamp, value: _ } = record;

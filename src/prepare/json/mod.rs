@@ -7,17 +7,30 @@ mod read;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 
 pub(crate) use read::Raw;
-use read::{Reader, backslash};
+use read::Reader;
 
 /// The members of a JSON object in their order, values unread. Names can occur twice, as they can on the wire.
-pub(crate) struct Members<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
+pub(crate) struct Members<'a> {
+    members: Vec<(Cow<'a, str>, Raw<'a>)>,
+    /// The text of the last member called as was asked for.
+    bulk: Option<Cow<'a, str>>,
+}
 
 impl<'a> Members<'a> {
     /// Reads an object. `None` where `text` is anything else.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut reader = Reader::new(text);
+        Self::read(Reader::new(text, None))
+    }
+
+    /// Reads an object of which the member `bulk` holds the most: its text comes of the same pass.
+    pub(crate) fn parse_with(text: &'a str, bulk: &'static str) -> Option<Self> {
+        Self::read(Reader::new(text, Some(bulk)))
+    }
+
+    fn read(mut reader: Reader<'a>) -> Option<Self> {
         let members = reader.members(32)?;
         reader.end().then_some(members)
     }
@@ -25,18 +38,23 @@ impl<'a> Members<'a> {
     /// Whether a name stands in it twice, so that two readers could see two different objects. Costs no more than the
     /// object's size, because it is asked of what nobody has authenticated yet.
     pub(crate) fn ambiguous(&self) -> bool {
-        let mut seen = HashSet::with_capacity(self.0.len());
-        !self.0.iter().all(|(name, _)| seen.insert(&**name))
+        let mut seen = HashSet::with_capacity(self.members.len());
+        !self.members.iter().all(|(name, _)| seen.insert(&**name))
     }
 
     /// The value of a member: of its last occurrence, as most readers of JSON take it.
     pub(crate) fn get(&self, name: &str) -> Option<Raw<'a>> {
-        self.0.iter().rev().find(|(member, _)| member == name).map(|(_, value)| *value)
+        self.members.iter().rev().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+
+    /// The text of the member that holds the most: of a string its content, of any other value the value as written.
+    pub(crate) const fn take_bulk(&mut self) -> Option<Cow<'a, str>> {
+        self.bulk.take()
     }
 
     /// All members in their order.
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (Cow<'a, str>, Raw<'a>)> {
-        self.0.into_iter()
+        self.members.into_iter()
     }
 }
 
@@ -44,72 +62,26 @@ impl<'a> Members<'a> {
 pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 
 /// The elements of a JSON array, of which there may be `most`. `None` where the value is no array, or has more: found
-/// out before they take any room.
-pub(crate) fn objects(json: &str, most: usize) -> Option<Vec<Element<'_>>> {
-    let mut reader = Reader::new(json);
+/// out before they take any room. `bulk` is the member that holds the most of each.
+pub(crate) fn objects<'a>(json: &'a str, most: usize, bulk: Option<&'static str>) -> Option<Vec<Element<'a>>> {
+    let mut reader = Reader::new(json, bulk);
     let elements = reader.elements(most)?;
     reader.end().then_some(elements)
 }
 
 /// The elements of a JSON array, unread. `None` where the value is no array.
 pub(crate) fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
-    let mut reader = Reader::new(json);
+    let mut reader = Reader::new(json, None);
     let elements = reader.list(usize::MAX, Reader::value)?;
     reader.end().then_some(elements)
 }
 
 /// The content of a JSON string; what is no Unicode in it becomes U+FFFD. `None` where the value is no string.
 pub(crate) fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
-    let content = value.get().strip_prefix('"')?.strip_suffix('"')?;
-    Some(if value.escaped { Cow::Owned(unescaped(content)) } else { Cow::Borrowed(content) })
-}
-
-/// Resolves the escapes of a string's content (RFC 8259 §7). Half a surrogate pair is no error here, as it is for most
-/// readers: a sender that cut a name in the middle of an emoji must not cost an event. It becomes U+FFFD.
-fn unescaped(content: &str) -> String {
-    let bytes = content.as_bytes();
-    let mut output = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        if *byte != b'\\' {
-            let end = backslash(bytes, at + 1);
-            output.extend_from_slice(bytes.get(at..end).unwrap_or_default());
-            at = end;
-            continue;
-        }
-        let escaped = bytes.get(at + 1).copied().unwrap_or_default();
-        output.push(match escaped {
-            b'n' => b'\n',
-            b't' => b'\t',
-            b'r' => b'\r',
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'u' => {
-                let (character, length) = unicode(content.get(at..).unwrap_or_default());
-                output.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                at += length;
-                continue;
-            }
-            // A quotation mark, a backslash or a slash: there is no other escape.
-            itself => itself,
-        });
-        at += 2;
+    if value.escaped {
+        return Reader::new(value.get(), None).content().map(|(_, content)| Cow::Owned(content));
     }
-    // Whole characters were copied, so nothing is ever replaced here.
-    String::from_utf8(output).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// Resolves `\uXXXX`, or two of them that are a surrogate pair: the character, and how many bytes it takes.
-fn unicode(escaped: &str) -> (char, usize) {
-    let unit = |at: usize| {
-        let hex = escaped.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(hex, 16).ok()
-    };
-    let units = [unit(0), unit(6)];
-    match char::decode_utf16(units.into_iter().map_while(|unit| unit)).next() {
-        Some(Ok(character)) => (character, 6 * character.len_utf16()),
-        Some(Err(_)) | None => (char::REPLACEMENT_CHARACTER, 6),
-    }
+    value.get().strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
 /// The content of a string that holds something, or the digits of a whole number: identifiers are sent as either.
@@ -124,6 +96,13 @@ pub(crate) fn identifier(value: Raw<'_>) -> Option<Cow<'_, str>> {
 pub(crate) fn whole_number(json: &str) -> bool {
     let digits = json.strip_prefix('-').unwrap_or(json);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Where `part`, which borrows from `text`, stands in it. `Err` gives back what does not, as a constant.
+pub(crate) fn place<'a>(text: &str, part: &'a str) -> Result<Range<usize>, &'a str> {
+    let from = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+    let place = from..from.wrapping_add(part.len());
+    if text.get(place.clone()).is_some() { Ok(place) } else { Err(part) }
 }
 
 /// Whether the value is `null`.
@@ -167,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_list_has_no_more_elements_than_it_may() {
-        let count = |json, most| objects(json, most).map(|elements| elements.len());
+        let count = |json, most| objects(json, most, None).map(|elements| elements.len());
         for json in ["[{},{}]", "[0,{}]", " [ 0 , [] ] "] {
             assert_eq!((count(json, 2), count(json, 1)), (Some(2), None), "{json}");
         }

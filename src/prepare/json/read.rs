@@ -36,7 +36,7 @@ impl<'a> Raw<'a> {
 
     /// Reads one value and nothing after it.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text, None);
         reader.space();
         let value = reader.value()?;
         reader.end().then_some(value)
@@ -54,11 +54,13 @@ impl<'a> From<&'a RawValue> for Raw<'a> {
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// The name of the member that holds most of the text, most often as a string in which much is escaped.
+    bulk: Option<&'static str>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+    pub(super) const fn new(text: &'a str, bulk: Option<&'static str>) -> Self {
+        Self { text, at: 0, bulk }
     }
 
     /// Whether nothing follows.
@@ -71,19 +73,26 @@ impl<'a> Reader<'a> {
     /// Room for many in each frame would be the largest part of what a callback of thousands of small events costs.
     pub(super) fn members(&mut self, expected: usize) -> Option<Members<'a>> {
         self.take(b'{')?;
-        let mut members = Vec::with_capacity(expected);
+        let (mut members, mut bulk) = (Vec::with_capacity(expected), None);
         if self.take(b'}').is_some() {
-            return Some(Members(members));
+            return Some(Members { members, bulk });
         }
         loop {
             self.space();
-            let name = self.string()?;
+            let name = text(self.string()?).unwrap_or_default();
             self.take(b':')?;
             self.space();
-            members.push((text(name).unwrap_or_default(), self.value()?));
+            let value = if self.bulk == Some(&*name) {
+                let (value, text) = self.unwrapped()?;
+                bulk = Some(text);
+                value
+            } else {
+                self.value()?
+            };
+            members.push((name, value));
             if self.take(b',').is_none() {
                 self.take(b'}')?;
-                return Some(Members(members));
+                return Some(Members { members, bulk });
             }
         }
     }
@@ -129,6 +138,16 @@ impl<'a> Reader<'a> {
         Some(Raw { json: value, escaped: false })
     }
 
+    /// Any value, and its text: of a string the content, else as it is written.
+    fn unwrapped(&mut self) -> Option<(Raw<'a>, Cow<'a, str>)> {
+        if self.next() == Some(b'"') {
+            let (value, content) = self.content()?;
+            return Some((value, Cow::Owned(content)));
+        }
+        let value = self.value()?;
+        Some((value, Cow::Borrowed(value.get())))
+    }
+
     fn string(&mut self) -> Option<Raw<'a>> {
         let bytes = self.text.as_bytes();
         let start = self.at;
@@ -151,6 +170,35 @@ impl<'a> Reader<'a> {
         }
         self.at = at + 1;
         Some(Raw { json: self.text.get(start..self.at)?, escaped })
+    }
+
+    /// A string and its content, its escapes resolved in the same pass. Half a surrogate pair becomes U+FFFD: a sender
+    /// that cut a name in the middle of an emoji must not cost an event.
+    pub(super) fn content(&mut self) -> Option<(Raw<'a>, String)> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        if self.next() != Some(b'"') {
+            return None;
+        }
+        let mut content = Vec::with_capacity(ROOM.min(bytes.len() - start));
+        let (mut at, mut escaped) = (start + 1, false);
+        loop {
+            at = copy(bytes, at, &mut content);
+            match bytes.get(at)? {
+                b'"' => break,
+                b'\\' => {
+                    escaped = true;
+                    at += resolve(self.text.get(at..)?, &mut content)?;
+                }
+                // A control character: it has to be escaped.
+                _ => return None,
+            }
+        }
+        self.at = at + 1;
+        // Only whole characters were copied, so nothing is ever replaced here.
+        let content = String::from_utf8(content);
+        let content = content.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Some((Raw { json: self.text.get(start..self.at)?, escaped }, content))
     }
 
     fn take(&mut self, wanted: u8) -> Option<()> {
@@ -178,38 +226,90 @@ fn escape(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// Appends what the escape means with which `text` begins; returns its length. `None` where it is none (RFC 8259 §7).
+fn resolve(text: &str, content: &mut Vec<u8>) -> Option<usize> {
+    content.push(match text.as_bytes().get(1)? {
+        itself @ (b'"' | b'\\' | b'/') => *itself,
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'u' => {
+            let (character, length) = unicode(text)?;
+            content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            return Some(length);
+        }
+        _ => return None,
+    });
+    Some(2)
+}
+
+/// Resolves `\uXXXX`, or two of them that are a surrogate pair: the character, and how many bytes it takes.
+fn unicode(text: &str) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let hex = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if digits { u16::from_str_radix(hex, 16).ok() } else { None }
+    };
+    let units = [unit(0)?, unit(6).unwrap_or_default()];
+    Some(match char::decode_utf16(units).next() {
+        Some(Ok(character)) => (character, 6 * character.len_utf16()),
+        Some(Err(_)) | None => (char::REPLACEMENT_CHARACTER, 6),
+    })
+}
+
+/// How much room a string with escapes is given at first, in bytes: as much as an event's data takes.
+const ROOM: usize = 2048;
+
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const HIGH: u64 = ONES << 7;
 
-/// Where, from `at` on, the next quotation mark, backslash or control character stands; the end where none does.
-fn special(bytes: &[u8], at: usize) -> usize {
-    let found = |word: u64| is(word, b'"') | is(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word);
-    find(bytes, at, found, |byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+/// Sets the high bit of each byte of `word` that is special in a string: a quotation mark, a backslash or a control
+/// character; and perhaps of some above it, because subtraction borrows. The lowest is right.
+const fn special_in(word: u64) -> u64 {
+    (is(word, b'"') | is(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word)) & HIGH
 }
 
-/// Where, from `at` on, the next backslash stands; the end where none does.
-pub(super) fn backslash(bytes: &[u8], at: usize) -> usize {
-    find(bytes, at, |word| is(word, b'\\'), |byte| byte == b'\\')
-}
-
-/// Searches eight bytes at a time: `in_word` sets the high bit of each byte that is wanted, and perhaps of some above
-/// it, because subtraction borrows; the lowest is right.
-fn find(bytes: &[u8], mut at: usize, in_word: impl Fn(u64) -> u64, wanted: impl Fn(u8) -> bool) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = in_word(u64::from_le_bytes(*word)) & HIGH;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| wanted(*byte)).unwrap_or(rest.len())
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Sets the high bit of each byte of `word` that is `byte`.
 const fn is(word: u64, byte: u8) -> u64 {
     let zero = word ^ (ONES * byte as u64);
     zero.wrapping_sub(ONES) & !zero
+}
+
+/// Where, from `at` on, the next special character stands; the end where none does.
+fn special(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let found = special_in(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
+}
+
+/// Appends what stands from `at` on before the next special character, and returns where that stands.
+fn copy(bytes: &[u8], mut at: usize, content: &mut Vec<u8>) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        // Eight bytes at once, and what was too many taken back: where half of a text is escapes, that is faster.
+        content.extend_from_slice(word);
+        let found = special_in(u64::from_le_bytes(*word));
+        if found != 0 {
+            let plain = found.trailing_zeros() as usize / 8;
+            content.truncate(content.len() - 8 + plain);
+            return at + plain;
+        }
+        at += 8;
+    }
+    let end = special(bytes, at);
+    content.extend_from_slice(bytes.get(at..end).unwrap_or_default());
+    end
 }
 
 #[cfg(test)]
@@ -274,7 +374,7 @@ mod tests {
             let begins = |with| valid.is_some_and(|value| value.get().starts_with(with));
             prop_assert_eq!(Raw::parse(&text).map(Raw::get), valid.map(RawValue::get));
             prop_assert_eq!(Members::parse(&text).is_some(), begins('{'));
-            prop_assert_eq!(objects(&text, usize::MAX).is_some(), begins('['));
+            prop_assert_eq!(objects(&text, usize::MAX, Some("a")).is_some(), begins('['));
             prop_assert_eq!(elements(&text).is_some(), begins('['));
         }
 
@@ -283,7 +383,10 @@ mod tests {
             let Ok(object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text) else {
                 return Ok(());
             };
-            let members = Members::parse(&text).unwrap();
+            let mut members = Members::parse_with(&text, "a").unwrap();
+            let written = members.get("a").map(Raw::get);
+            let bulk = object.get("a").map(|value| value.as_str().or(written).unwrap().to_owned());
+            prop_assert_eq!(members.take_bulk().map(Cow::into_owned), bulk);
             for (name, value) in object {
                 let read = members.get(&name).unwrap();
                 prop_assert_eq!(serde_json::from_str::<serde_json::Value>(read.get()).unwrap(), value.clone());

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::decode::{Callback, Context, Events};
-use super::event::Event;
+use super::event::{DATA, Event};
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
 use super::json::{self, Members, Raw};
@@ -97,7 +97,7 @@ const fn most_events(length: usize) -> usize {
 /// none: an item takes a thousand times the room of a `0`, so a few megabytes of them would take all of the memory.
 pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<Item>, Refusal> {
     let text = callback.events.text();
-    let events = json::objects(text, most_events(text.len())).ok_or(Refusal::Unreadable)?;
+    let events = json::objects(text, most_events(text.len()), Some(DATA)).ok_or(Refusal::Unreadable)?;
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
     let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
@@ -152,7 +152,7 @@ impl Maker<'_> {
             return Ok((entity, action, Plan::Skip));
         }
         let biz_id = event.biz_id.as_deref();
-        let data = event.data.map(json::unwrapped);
+        let data = event.data_text.take();
         let fields = || data.as_deref().and_then(Members::parse).ok_or(Reason::MalformedData);
         let mut password = None;
         let mut additional = std::mem::take(&mut event.additional);
