@@ -1,7 +1,7 @@
 //! The reading of JSON (RFC 8259): objects whose values are found and checked, but not interpreted.
 //!
 //! What IDaaS sends is JSON inside strings inside JSON: half of its bytes are escapes. A reader made for ordinary JSON
-//! spends most of a callback's time on them, so objects and strings are read here, eight bytes at a time, and
+//! spends most of a callback's time on them, so objects and strings are read here, many bytes at a time, and
 //! everything else by `serde_json`. Takes exactly what `serde_json` takes, which a property test holds it to.
 
 use std::borrow::Cow;
@@ -186,12 +186,13 @@ impl<'a> Reader<'a> {
             at = copy(bytes, at, &mut content);
             match bytes.get(at)? {
                 b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    at += resolve(self.text.get(at..)?, &mut content)?;
-                }
+                b'\\' => escaped = true,
                 // A control character: it has to be escaped.
                 _ => return None,
+            }
+            // One escape often follows another.
+            while let Some(b'\\') = bytes.get(at) {
+                at += resolve(bytes.get(at + 1..)?, &mut content)?;
             }
         }
         self.at = at + 1;
@@ -226,33 +227,39 @@ fn escape(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Appends what the escape means with which `text` begins; returns its length. `None` where it is none (RFC 8259 §7).
-fn resolve(text: &str, content: &mut Vec<u8>) -> Option<usize> {
-    content.push(match text.as_bytes().get(1)? {
-        itself @ (b'"' | b'\\' | b'/') => *itself,
-        b'b' => 0x08,
-        b'f' => 0x0c,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'u' => {
-            let (character, length) = unicode(text)?;
-            content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            return Some(length);
-        }
-        _ => return None,
-    });
-    Some(2)
+/// Appends what the escape means whose backslash is followed by `bytes`; returns its length. `None` where it is none
+/// (RFC 8259 §7).
+fn resolve(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
+    let byte = *bytes.first()?;
+    let meant = MEANT.get(usize::from(byte)).copied().unwrap_or_default();
+    if meant != 0 {
+        content.push(meant);
+        return Some(2);
+    }
+    let (character, length) = if byte == b'u' { unicode(bytes)? } else { return None };
+    content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(length)
 }
 
-/// Resolves `\uXXXX`, or two of them that are a surrogate pair: the character, and how many bytes it takes.
-fn unicode(text: &str) -> Option<(char, usize)> {
-    let unit = |at: usize| {
-        let hex = text.get(at..at + 6)?.strip_prefix("\\u")?;
-        let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if digits { u16::from_str_radix(hex, 16).ok() } else { None }
+/// What each byte behind a backslash means, 0 where it takes more than that byte to say. A table, because a jump to one
+/// of many places is guessed wrong half of the time.
+const MEANT: [u8; 256] = {
+    let (mut meant, mut escapes) = ([0; 256], b"\"\"\\\\//b\x08f\x0cn\nr\rt\t".as_slice());
+    while let [escape, meaning, rest @ ..] = escapes {
+        meant[*escape as usize] = *meaning;
+        escapes = rest;
+    }
+    meant
+};
+
+/// Resolves `uXXXX`, or with `\uXXXX` behind it a surrogate pair: the character, and the length with all backslashes.
+fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
+    let unit = |digits: &[u8]| {
+        let digits = digits.first_chunk::<4>().filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
-    let units = [unit(0)?, unit(6).unwrap_or_default()];
+    let second = bytes.get(5..).and_then(|rest| unit(rest.strip_prefix(b"\\u")?));
+    let units = [unit(bytes.get(1..)?)?, second.unwrap_or_default()];
     Some(match char::decode_utf16(units).next() {
         Some(Ok(character)) => (character, 6 * character.len_utf16()),
         Some(Err(_)) | None => (char::REPLACEMENT_CHARACTER, 6),
@@ -262,50 +269,51 @@ fn unicode(text: &str) -> Option<(char, usize)> {
 /// How much room a string with escapes is given at first, in bytes: as much as an event's data takes.
 const ROOM: usize = 2048;
 
-const ONES: u64 = u64::from_le_bytes([1; 8]);
-const HIGH: u64 = ONES << 7;
+/// So many bytes are looked at at once: rarely more stand between two special characters of a text that is half escapes,
+/// and a branch that goes the same way each time costs nothing.
+const WIDTH: usize = size_of::<u128>();
+const ONES: u128 = u128::from_le_bytes([1; WIDTH]);
+const HIGH: u128 = ONES << 7;
 
-/// Sets the high bit of each byte of `word` that is special in a string: a quotation mark, a backslash or a control
-/// character; and perhaps of some above it, because subtraction borrows. The lowest is right.
-const fn special_in(word: u64) -> u64 {
-    (is(word, b'"') | is(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word)) & HIGH
-}
-
-const fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+/// The first byte of `word` that is special in a string: a quotation mark, a backslash or a control character.
+fn special_in(word: [u8; WIDTH]) -> Option<usize> {
+    let word = u128::from_le_bytes(word);
+    // The high bit of each special byte, and perhaps of some above it, because subtraction borrows. The lowest is right.
+    let found = (is(word, b'"') | is(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word)) & HIGH;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 /// Sets the high bit of each byte of `word` that is `byte`.
-const fn is(word: u64, byte: u8) -> u64 {
-    let zero = word ^ (ONES * byte as u64);
+const fn is(word: u128, byte: u8) -> u128 {
+    let zero = word ^ (ONES * byte as u128);
     zero.wrapping_sub(ONES) & !zero
 }
 
 /// Where, from `at` on, the next special character stands; the end where none does.
 fn special(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = special_in(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match special_in(*word) {
+            Some(plain) => return at + plain,
+            None => at += WIDTH,
         }
-        at += 8;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    at + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 /// Appends what stands from `at` on before the next special character, and returns where that stands.
 fn copy(bytes: &[u8], mut at: usize, content: &mut Vec<u8>) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        // Eight bytes at once, and what was too many taken back: where half of a text is escapes, that is faster.
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        // A whole word, and what was too many taken back: faster than a copy of just so many bytes.
         content.extend_from_slice(word);
-        let found = special_in(u64::from_le_bytes(*word));
-        if found != 0 {
-            let plain = found.trailing_zeros() as usize / 8;
-            content.truncate(content.len() - 8 + plain);
-            return at + plain;
+        match special_in(*word) {
+            Some(plain) => {
+                content.truncate(content.len() - WIDTH + plain);
+                return at + plain;
+            }
+            None => at += WIDTH,
         }
-        at += 8;
     }
     let end = special(bytes, at);
     content.extend_from_slice(bytes.get(at..end).unwrap_or_default());
