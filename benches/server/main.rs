@@ -43,13 +43,7 @@ fn main() {
     }
 
     load::saturate(server.callbacks, &events.bodies(5_000, 1), CONNECTIONS, Expected::Success);
-    let cases = match std::env::var("CASE").as_deref() {
-        Ok("1") => vec![(60_000, 1, CONNECTIONS); 3],
-        Ok("100") => vec![(600, 100, 16); 6],
-        Ok("1000") => vec![(60, 1000, 4); 6],
-        _ => vec![(60_000, 1, CONNECTIONS), (600, 100, 16), (60, 1000, 4)],
-    };
-    for (callbacks, size, connections) in cases {
+    for (callbacks, size, connections) in [(60_000, 1, CONNECTIONS), (600, 100, 16), (60, 1000, 4)] {
         let bodies = events.bodies(callbacks, size);
         let (cpu, began) = (server.cpu(), Instant::now());
         load::saturate(server.callbacks, &bodies, connections, Expected::Success);
@@ -64,9 +58,6 @@ fn main() {
             count / took,
             server.resident_mib(),
         );
-    }
-    if std::env::var("CASE").is_ok() {
-        return;
     }
     let bodies = events.bodies(RATE as usize * 20, 1);
     let latencies = load::at_rate(server.callbacks, &bodies, RATE);

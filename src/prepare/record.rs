@@ -61,6 +61,9 @@ struct Structured<'a> {
 
 const SPECVERSION: &str = "1.0";
 
+/// How much room a value is given at first, in bytes: a user takes this much.
+const ROOM: usize = 1536;
+
 /// The names of all headers that a record can have.
 const HEADERS: [&str; 10] = [
     "content-type",
@@ -83,7 +86,7 @@ pub(crate) fn header_name(name: &str) -> Option<&'static str> {
 /// Makes the record of a value.
 pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, policy: &Policy) -> Record {
     let Attributes { entity, .. } = *attributes;
-    let mut json = Vec::with_capacity(1024);
+    let mut json = Vec::with_capacity(ROOM);
     // Writing to memory does not fail, and every key is a string: nothing here can.
     if serde_json::to_writer(&mut json, value).is_err() {
         json.clear();
