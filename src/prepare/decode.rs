@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::decrypt::Plaintext;
 use super::event::LONGEST_NAME;
-use super::json::{self, Members, Raw};
+use super::json::{self, Bulk, Members, Raw};
 use super::policy::Policy;
 use crate::refusal::Refusal;
 
@@ -27,7 +27,9 @@ pub(super) struct Events {
 
 impl Events {
     /// The events of this JSON array.
-    pub(super) const fn of(text: String) -> Self {
+    pub(super) fn of(mut text: String) -> Self {
+        // It stays until the last of them is confirmed, and was given the room of its escapes.
+        text.shrink_to_fit();
         Self { text, places: OnceLock::new() }
     }
 
@@ -62,7 +64,8 @@ pub(super) struct Context {
 /// # Errors
 /// [`Refusal::Unreadable`] where the text is no object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
-    let mut payload = Members::parse_with(&plaintext.text, "eventData").ok_or(Refusal::Unreadable)?;
+    let bulk = Bulk { name: "eventData", room: plaintext.text.len() };
+    let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;
     let events = payload.take_bulk().ok_or(Refusal::Unreadable)?;
     // One that is longer than any real one would keep every record from fitting.
     let scalar = |name| {

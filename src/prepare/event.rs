@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::field::{self, Additional, Field, milliseconds};
-use super::json::{self, Element, Members, Raw};
+use super::json::{self, Bulk, Element, Members, Raw};
 use super::redact::{SECRET_MEMBER, redacted};
 use super::timestamp::rfc3339;
 use super::value::EventTime;
@@ -12,8 +12,8 @@ use super::value::EventTime;
 /// a hundred.
 pub(super) const LONGEST_NAME: usize = 1024;
 
-/// The member that holds the most of an event.
-pub(super) const DATA: &str = "bizData";
+/// The member that holds the most of an event; a user takes a kilobyte or two.
+pub(super) const DATA: Bulk = Bulk { name: "bizData", room: 2048 };
 
 /// An event as sent. Only the reading of a callback makes one.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl<'a> Event<'a> {
                     Some(Field::Null | Field::Absent) => {}
                     None => read.additional.malformed(name, value),
                 },
-                DATA => read.data = Some(value),
+                "bizData" => read.data = Some(value),
                 "eventTime" => read.time = Time::parse(value),
                 SECRET_MEMBER => {}
                 _ => read.additional.unknown(name, value),

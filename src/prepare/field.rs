@@ -197,7 +197,6 @@ pub(crate) fn list<'a, T>(value: Raw<'a>, mut element: impl FnMut(json::Members<
     if is_empty(value) {
         return Some(Field::Null);
     }
-    let elements = json::objects(value.get(), usize::MAX, None)?;
-    let read = elements.into_iter().map(|json::Element(members)| members.map(&mut element));
-    read.collect::<Option<Vec<_>>>().map(Field::Value)
+    let read = json::each(value.get(), usize::MAX, None, |json::Element(members)| members.map(&mut element))?;
+    read.into_iter().collect::<Option<Vec<_>>>().map(Field::Value)
 }

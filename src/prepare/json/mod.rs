@@ -4,13 +4,14 @@
 //! surrogate pair in a name must not cost an event.
 
 mod read;
+mod string;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
-pub(crate) use read::Raw;
 use read::Reader;
+pub(crate) use read::{Bulk, Raw};
 
 /// The members of a JSON object in their order, values unread. Names can occur twice, as they can on the wire.
 pub(crate) struct Members<'a> {
@@ -25,8 +26,8 @@ impl<'a> Members<'a> {
         Self::read(Reader::new(text, None))
     }
 
-    /// Reads an object of which the member `bulk` holds the most: its text comes of the same pass.
-    pub(crate) fn parse_with(text: &'a str, bulk: &'static str) -> Option<Self> {
+    /// Reads an object of which `bulk` holds the most: its text comes of the same pass.
+    pub(crate) fn parse_with(text: &'a str, bulk: Bulk) -> Option<Self> {
         Self::read(Reader::new(text, Some(bulk)))
     }
 
@@ -61,12 +62,18 @@ impl<'a> Members<'a> {
 /// An element of an array: its members, where it is an object.
 pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 
-/// The elements of a JSON array, of which there may be `most`. `None` where the value is no array, or has more: found
-/// out before they take any room. `bulk` is the member that holds the most of each.
-pub(crate) fn objects<'a>(json: &'a str, most: usize, bulk: Option<&'static str>) -> Option<Vec<Element<'a>>> {
+/// What `make` makes of each element of a JSON array, of which there may be `most`. `None` where the value is no array,
+/// or has more. `bulk` holds the most of each. One element after the other, so that what it takes to
+/// read one is free again for the next.
+pub(crate) fn each<'a, T>(
+    json: &'a str,
+    most: usize,
+    bulk: Option<Bulk>,
+    make: impl FnMut(Element<'a>) -> T,
+) -> Option<Vec<T>> {
     let mut reader = Reader::new(json, bulk);
-    let elements = reader.elements(most)?;
-    reader.end().then_some(elements)
+    let made = reader.elements(most, make)?;
+    reader.end().then_some(made)
 }
 
 /// The elements of a JSON array, unread. `None` where the value is no array.
@@ -79,7 +86,7 @@ pub(crate) fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
 /// The content of a JSON string; what is no Unicode in it becomes U+FFFD. `None` where the value is no string.
 pub(crate) fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
     if value.escaped {
-        return Reader::new(value.get(), None).content().map(|(_, content)| Cow::Owned(content));
+        return Reader::new(value.get(), None).content(value.get().len()).map(|(_, content)| Cow::Owned(content));
     }
     value.get().strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_list_has_no_more_elements_than_it_may() {
-        let count = |json, most| objects(json, most, None).map(|elements| elements.len());
+        let count = |json, most| each(json, most, None, drop).map(|elements| elements.len());
         for json in ["[{},{}]", "[0,{}]", " [ 0 , [] ] "] {
             assert_eq!((count(json, 2), count(json, 1)), (Some(2), None), "{json}");
         }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Element, Members, text};
+use super::{Element, Members, string, text};
 
 /// A JSON value as it was written, known to be valid.
 #[derive(Clone, Copy)]
@@ -54,12 +54,20 @@ impl<'a> From<&'a RawValue> for Raw<'a> {
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// The name of the member that holds most of the text, most often as a string in which much is escaped.
-    bulk: Option<&'static str>,
+    bulk: Option<Bulk>,
+}
+
+/// A member that holds most of an object, most often as a string in which much is escaped. Its text is read in the pass
+/// that finds it.
+#[derive(Clone, Copy)]
+pub(crate) struct Bulk {
+    pub(crate) name: &'static str,
+    /// How many bytes its content most often has.
+    pub(crate) room: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(text: &'a str, bulk: Option<&'static str>) -> Self {
+    pub(super) const fn new(text: &'a str, bulk: Option<Bulk>) -> Self {
         Self { text, at: 0, bulk }
     }
 
@@ -82,12 +90,13 @@ impl<'a> Reader<'a> {
             let name = text(self.string()?).unwrap_or_default();
             self.take(b':')?;
             self.space();
-            let value = if self.bulk == Some(&*name) {
-                let (value, text) = self.unwrapped()?;
-                bulk = Some(text);
-                value
-            } else {
-                self.value()?
+            let value = match self.bulk {
+                Some(Bulk { name: wanted, room }) if name == wanted => {
+                    let (value, text) = self.unwrapped(room)?;
+                    bulk = Some(text);
+                    value
+                }
+                Some(_) | None => self.value()?,
             };
             members.push((name, value));
             if self.take(b',').is_none() {
@@ -97,18 +106,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An array's elements, `most` of them at most, each with its members where it is an object.
-    pub(super) fn elements(&mut self, most: usize) -> Option<Vec<Element<'a>>> {
+    /// What `make` makes of an array's elements, `most` of them at most, each with its members where it is an object.
+    pub(super) fn elements<T>(&mut self, most: usize, mut make: impl FnMut(Element<'a>) -> T) -> Option<Vec<T>> {
         self.list(most, |reader| {
-            if reader.next() == Some(b'{') {
-                return Some(Element(Some(reader.members(6)?)));
-            }
-            reader.value().map(|_| Element(None))
+            let is_object = reader.next() == Some(b'{');
+            let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
+            Some(make(Element(element)))
         })
     }
 
     /// An array of at most `most` elements, which `element` reads.
-    pub(super) fn list<T>(&mut self, most: usize, element: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(&mut self, most: usize, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         self.take(b'[')?;
         let mut elements = Vec::new();
         if self.take(b']').is_some() {
@@ -139,9 +147,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Any value, and its text: of a string the content, else as it is written.
-    fn unwrapped(&mut self) -> Option<(Raw<'a>, Cow<'a, str>)> {
+    fn unwrapped(&mut self, room: usize) -> Option<(Raw<'a>, Cow<'a, str>)> {
         if self.next() == Some(b'"') {
-            let (value, content) = self.content()?;
+            let (value, content) = self.content(room)?;
             return Some((value, Cow::Owned(content)));
         }
         let value = self.value()?;
@@ -149,57 +157,20 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Option<Raw<'a>> {
-        let bytes = self.text.as_bytes();
-        let start = self.at;
-        if self.next() != Some(b'"') {
-            return None;
-        }
-        let (mut at, mut escaped) = (start + 1, false);
-        loop {
-            match bytes.get(at)? {
-                b'"' => break,
-                // One escape often follows another, so it is looked for here before anything is searched.
-                b'\\' => {
-                    escaped = true;
-                    at += escape(bytes.get(at + 1..)?)?;
-                }
-                // A control character has to be escaped.
-                ..0x20 => return None,
-                _ => at = special(bytes, at + 1),
-            }
-        }
-        self.at = at + 1;
-        Some(Raw { json: self.text.get(start..self.at)?, escaped })
+        let (length, escaped) = string::pass(self.text.as_bytes().get(self.at..)?)?;
+        self.raw(length, escaped)
     }
 
-    /// A string and its content, its escapes resolved in the same pass. Half a surrogate pair becomes U+FFFD: a sender
-    /// that cut a name in the middle of an emoji must not cost an event.
-    pub(super) fn content(&mut self) -> Option<(Raw<'a>, String)> {
-        let bytes = self.text.as_bytes();
-        let start = self.at;
-        if self.next() != Some(b'"') {
-            return None;
-        }
-        let mut content = Vec::with_capacity(ROOM.min(bytes.len() - start));
-        let (mut at, mut escaped) = (start + 1, false);
-        loop {
-            at = copy(bytes, at, &mut content);
-            match bytes.get(at)? {
-                b'"' => break,
-                b'\\' => escaped = true,
-                // A control character: it has to be escaped.
-                _ => return None,
-            }
-            // One escape often follows another.
-            while let Some(b'\\') = bytes.get(at) {
-                at += resolve(bytes.get(at + 1..)?, &mut content)?;
-            }
-        }
-        self.at = at + 1;
-        // Only whole characters were copied, so nothing is ever replaced here.
-        let content = String::from_utf8(content);
-        let content = content.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        Some((Raw { json: self.text.get(start..self.at)?, escaped }, content))
+    /// A string and its content, its escapes resolved in the same pass. `room` is how many bytes are expected.
+    pub(super) fn content(&mut self, room: usize) -> Option<(Raw<'a>, String)> {
+        let (length, escaped, content) = string::resolve(self.text.as_bytes().get(self.at..)?, room)?;
+        Some((self.raw(length, escaped)?, content))
+    }
+
+    fn raw(&mut self, length: usize, escaped: bool) -> Option<Raw<'a>> {
+        let json = self.text.get(self.at..self.at + length)?;
+        self.at += length;
+        Some(Raw { json, escaped })
     }
 
     fn take(&mut self, wanted: u8) -> Option<()> {
@@ -218,114 +189,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The length of an escape whose backslash is followed by `bytes`. `None` where it is none.
-fn escape(bytes: &[u8]) -> Option<usize> {
-    match bytes.first()? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => bytes.get(1..5)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
-        _ => None,
-    }
-}
-
-/// Appends what the escape means whose backslash is followed by `bytes`; returns its length. `None` where it is none
-/// (RFC 8259 §7).
-fn resolve(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
-    let byte = *bytes.first()?;
-    let meant = MEANT.get(usize::from(byte)).copied().unwrap_or_default();
-    if meant != 0 {
-        content.push(meant);
-        return Some(2);
-    }
-    let (character, length) = if byte == b'u' { unicode(bytes)? } else { return None };
-    content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-    Some(length)
-}
-
-/// What each byte behind a backslash means, 0 where it takes more than that byte to say. A table, because a jump to one
-/// of many places is guessed wrong half of the time.
-const MEANT: [u8; 256] = {
-    let (mut meant, mut escapes) = ([0; 256], b"\"\"\\\\//b\x08f\x0cn\nr\rt\t".as_slice());
-    while let [escape, meaning, rest @ ..] = escapes {
-        meant[*escape as usize] = *meaning;
-        escapes = rest;
-    }
-    meant
-};
-
-/// Resolves `uXXXX`, or with `\uXXXX` behind it a surrogate pair: the character, and the length with all backslashes.
-fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
-    let unit = |digits: &[u8]| {
-        let digits = digits.first_chunk::<4>().filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
-        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-    };
-    let second = bytes.get(5..).and_then(|rest| unit(rest.strip_prefix(b"\\u")?));
-    let units = [unit(bytes.get(1..)?)?, second.unwrap_or_default()];
-    Some(match char::decode_utf16(units).next() {
-        Some(Ok(character)) => (character, 6 * character.len_utf16()),
-        Some(Err(_)) | None => (char::REPLACEMENT_CHARACTER, 6),
-    })
-}
-
-/// How much room a string with escapes is given at first, in bytes: as much as an event's data takes.
-const ROOM: usize = 2048;
-
-/// So many bytes are looked at at once: rarely more stand between two special characters of a text that is half escapes,
-/// and a branch that goes the same way each time costs nothing.
-const WIDTH: usize = size_of::<u128>();
-const ONES: u128 = u128::from_le_bytes([1; WIDTH]);
-const HIGH: u128 = ONES << 7;
-
-/// The first byte of `word` that is special in a string: a quotation mark, a backslash or a control character.
-fn special_in(word: [u8; WIDTH]) -> Option<usize> {
-    let word = u128::from_le_bytes(word);
-    // The high bit of each special byte, and perhaps of some above it, because subtraction borrows. The lowest is right.
-    let found = (is(word, b'"') | is(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word)) & HIGH;
-    (found != 0).then(|| found.trailing_zeros() as usize / 8)
-}
-
-/// Sets the high bit of each byte of `word` that is `byte`.
-const fn is(word: u128, byte: u8) -> u128 {
-    let zero = word ^ (ONES * byte as u128);
-    zero.wrapping_sub(ONES) & !zero
-}
-
-/// Where, from `at` on, the next special character stands; the end where none does.
-fn special(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        match special_in(*word) {
-            Some(plain) => return at + plain,
-            None => at += WIDTH,
-        }
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    at + rest.iter().position(special).unwrap_or(rest.len())
-}
-
-/// Appends what stands from `at` on before the next special character, and returns where that stands.
-fn copy(bytes: &[u8], mut at: usize, content: &mut Vec<u8>) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        // A whole word, and what was too many taken back: faster than a copy of just so many bytes.
-        content.extend_from_slice(word);
-        match special_in(*word) {
-            Some(plain) => {
-                content.truncate(content.len() - WIDTH + plain);
-                return at + plain;
-            }
-            None => at += WIDTH,
-        }
-    }
-    let end = special(bytes, at);
-    content.extend_from_slice(bytes.get(at..end).unwrap_or_default());
-    end
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{elements, objects};
+    use super::super::{each, elements};
     use super::*;
+
+    const BULK: Bulk = Bulk { name: "a", room: 3 };
 
     /// Text that is JSON, or nearly: pieces that mean something to a reader, in any order, and mutilated JSON.
     fn nearly_json() -> impl Strategy<Value = String> {
@@ -382,7 +253,7 @@ mod tests {
             let begins = |with| valid.is_some_and(|value| value.get().starts_with(with));
             prop_assert_eq!(Raw::parse(&text).map(Raw::get), valid.map(RawValue::get));
             prop_assert_eq!(Members::parse(&text).is_some(), begins('{'));
-            prop_assert_eq!(objects(&text, usize::MAX, Some("a")).is_some(), begins('['));
+            prop_assert_eq!(each(&text, usize::MAX, Some(BULK), drop).is_some(), begins('['));
             prop_assert_eq!(elements(&text).is_some(), begins('['));
         }
 
@@ -391,7 +262,7 @@ mod tests {
             let Ok(object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text) else {
                 return Ok(());
             };
-            let mut members = Members::parse_with(&text, "a").unwrap();
+            let mut members = Members::parse_with(&text, BULK).unwrap();
             let written = members.get("a").map(Raw::get);
             let bulk = object.get("a").map(|value| value.as_str().or(written).unwrap().to_owned());
             prop_assert_eq!(members.take_bulk().map(Cow::into_owned), bulk);

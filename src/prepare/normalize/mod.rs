@@ -97,15 +97,16 @@ const fn most_events(length: usize) -> usize {
 /// none: an item takes a thousand times the room of a `0`, so a few megabytes of them would take all of the memory.
 pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<Item>, Refusal> {
     let text = callback.events.text();
-    let events = json::objects(text, most_events(text.len()), Some(DATA)).ok_or(Refusal::Unreadable)?;
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
     let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
-    let items = events.into_iter().enumerate().map(|(position, event)| {
+    let mut positions = 0..;
+    let item = |event| {
+        let position = positions.next().unwrap_or_default();
         let evidence = Evidence::new(Arc::clone(context), Arc::clone(&callback.events), position, moment.received_at);
         maker.item(Event::of(event), evidence)
-    });
-    Ok(items.collect())
+    };
+    json::each(text, most_events(text.len()), Some(DATA), item).ok_or(Refusal::Unreadable)
 }
 
 /// What the making of every record of a callback needs.

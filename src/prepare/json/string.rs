@@ -1,0 +1,156 @@
+//! The reading of JSON strings (RFC 8259 §7): where one ends, and what it says. Takes the strings that `serde_json` takes,
+//! and those with half a surrogate pair.
+//!
+//! Half of what IDaaS sends is escapes, so most of the time that a callback takes is spent here.
+
+/// Passes the string with which `bytes` begin: its length with both quotation marks, and whether there is an escape in it.
+pub(super) fn pass(bytes: &[u8]) -> Option<(usize, bool)> {
+    let (mut at, mut escaped) = (1, false);
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some((at + 1, escaped)),
+            // One escape often follows another, so it is looked for here before anything is searched.
+            b'\\' => {
+                escaped = true;
+                at += length(bytes.get(at + 1..)?)?;
+            }
+            // A control character has to be escaped.
+            ..0x20 => return None,
+            _ => at = special(bytes, at + 1),
+        }
+    }
+}
+
+/// Passes a string as [`pass`] does, and says what it says, in one pass. Half a surrogate pair becomes U+FFFD: a sender
+/// that cut a name in the middle of an emoji must not cost an event. `room` is how many bytes are expected.
+pub(super) fn resolve(bytes: &[u8], room: usize) -> Option<(usize, bool, String)> {
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    let mut content = Vec::with_capacity(room.min(bytes.len()));
+    let (mut at, mut escaped) = (1, false);
+    loop {
+        at = copy(bytes, at, &mut content);
+        match bytes.get(at)? {
+            b'"' => break,
+            b'\\' => escaped = true,
+            // A control character has to be escaped.
+            _ => return None,
+        }
+        // One escape often follows another.
+        while let Some(b'\\') = bytes.get(at) {
+            at += escape(bytes.get(at + 1..)?, &mut content)?;
+        }
+    }
+    // Only whole characters were copied, so nothing is ever replaced here.
+    let content = String::from_utf8(content);
+    let content = content.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    Some((at + 1, escaped, content))
+}
+
+/// The length of an escape whose backslash is followed by `bytes`. `None` where it is none (RFC 8259 §7).
+fn length(bytes: &[u8]) -> Option<usize> {
+    match *bytes.first()? {
+        b'u' => bytes.get(1..5)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        byte => (meant(byte) != 0).then_some(2),
+    }
+}
+
+/// Appends what the escape means whose backslash is followed by `bytes`; returns its length. `None` where it is none.
+fn escape(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
+    let byte = *bytes.first()?;
+    let meant = meant(byte);
+    if meant != 0 {
+        content.push(meant);
+        return Some(2);
+    }
+    if byte != b'u' {
+        return None;
+    }
+    let (character, length) = unicode(bytes)?;
+    content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(length)
+}
+
+/// What a byte behind a backslash means; 0 where it takes more than that byte to say. By a table, because a jump to one
+/// of many places is guessed wrong half of the time.
+fn meant(byte: u8) -> u8 {
+    #[allow(clippy::indexing_slicing, reason = "a wrong index would not compile")]
+    const MEANT: [u8; 256] = {
+        let (mut meant, mut escapes) = ([0; 256], b"\"\"\\\\//b\x08f\x0cn\nr\rt\t".as_slice());
+        while let [escape, meaning, rest @ ..] = escapes {
+            meant[*escape as usize] = *meaning;
+            escapes = rest;
+        }
+        meant
+    };
+    MEANT.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Resolves `uXXXX`, or with `\uXXXX` behind it a surrogate pair: the character, and the length with all backslashes.
+fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
+    let unit = |digits: &[u8]| {
+        let digits = digits.first_chunk::<4>().filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let second = bytes.get(5..).and_then(|rest| unit(rest.strip_prefix(b"\\u")?));
+    let units = [unit(bytes.get(1..)?)?, second.unwrap_or_default()];
+    Some(match char::decode_utf16(units).next() {
+        Some(Ok(character)) => (character, 6 * character.len_utf16()),
+        Some(Err(_)) | None => (char::REPLACEMENT_CHARACTER, 6),
+    })
+}
+
+/// So many bytes are looked at at once: rarely more stand between two special characters of a text that is half escapes,
+/// and a branch that goes the same way each time costs nothing.
+const WIDTH: usize = size_of::<u128>();
+const ONES: u128 = u128::from_le_bytes([1; WIDTH]);
+const HIGH: u128 = ONES << 7;
+
+/// The first byte of `word` that is special in a string: a quotation mark, a backslash or a control character.
+fn special_in(word: [u8; WIDTH]) -> Option<usize> {
+    let word = u128::from_le_bytes(word);
+    // The high bit of each special byte, and perhaps of some above it, because subtraction borrows. The lowest is right.
+    let found = (is(word, b'"') | is(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word)) & HIGH;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+}
+
+/// Sets the high bit of each byte of `word` that is `byte`.
+const fn is(word: u128, byte: u8) -> u128 {
+    let zero = word ^ (ONES * byte as u128);
+    zero.wrapping_sub(ONES) & !zero
+}
+
+/// Where, from `at` on, the next special character stands; the end where none does.
+fn special(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match special_in(*word) {
+            Some(plain) => return at + plain,
+            None => at += WIDTH,
+        }
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    at + rest.iter().position(special).unwrap_or(rest.len())
+}
+
+/// Appends what stands from `at` on before the next special character, and returns where that stands.
+fn copy(bytes: &[u8], mut at: usize, content: &mut Vec<u8>) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        // A whole word, and what was too many taken back: faster than a copy of just so many bytes.
+        content.extend_from_slice(word);
+        match special_in(*word) {
+            Some(plain) => {
+                content.truncate(content.len() - WIDTH + plain);
+                return at + plain;
+            }
+            None => at += WIDTH,
+        }
+    }
+    let end = special(bytes, at);
+    content.extend_from_slice(bytes.get(at..end).unwrap_or_default());
+    end
+}
