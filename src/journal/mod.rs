@@ -3,6 +3,7 @@
 //! Nothing of it is on the disk in the clear, nothing is thrown away that nobody asked to be thrown away, and what is
 //! reported as written outlives a crash of the process and of the machine.
 
+mod alarm;
 pub mod desk;
 pub mod entry;
 pub mod fault;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::alarm::Alarm;
 use super::entry::Entry;
 use super::fault::JournalRefusal;
 use super::handle::{Inbox, JournalEvents, Keep, Question, Queue, Reply, Usage};
@@ -27,6 +28,7 @@ pub(super) struct Writer {
     store: Store,
     events: Arc<dyn JournalEvents>,
     inbox: Arc<Inbox>,
+    alarm: Alarm,
     /// Whether anything was removed since the file was tidied.
     untidy: bool,
 }
@@ -47,7 +49,7 @@ struct Work {
 
 impl Writer {
     pub(super) fn new(store: Store, events: Arc<dyn JournalEvents>, inbox: Arc<Inbox>) -> Self {
-        let mut writer = Self { store, events, inbox, untidy: false };
+        let mut writer = Self { store, events, inbox, alarm: Alarm::default(), untidy: false };
         writer.show();
         writer
     }
@@ -91,6 +93,7 @@ impl Writer {
                 done = false;
             }
             self.show();
+            self.alarm.hear(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
             if !committed.written.is_empty() {
                 self.events.written(committed.written);
             }

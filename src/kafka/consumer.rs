@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::headers;
 use super::producer::describe;
 use super::settings::Cluster;
 use super::trouble::{Away, Listener, Trouble};
@@ -226,14 +227,15 @@ fn or_end(wanted: &TopicPartitionList, told: &TopicPartitionList) -> TopicPartit
 }
 
 fn seen(message: &BorrowedMessage<'_>) -> Seen {
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
     Seen {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
         timestamp: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
-        headers: headers.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect(),
+        headers: headers::read(message, |headers| {
+            headers.map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+        }),
         value: message.payload().unwrap_or_default().to_vec(),
     }
 }

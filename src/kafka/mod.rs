@@ -6,6 +6,7 @@ pub mod consumer;
 pub mod difference;
 pub mod embedded;
 pub mod follow;
+mod headers;
 mod health;
 mod life;
 mod pairing;

@@ -4,16 +4,16 @@
 //! record but what it says of its event gets out of here.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::headers;
 use super::producer::describe;
 use super::scope::Scope;
 use super::settings::Cluster;
@@ -51,8 +51,8 @@ impl Pace {
             Self::Fast => [
                 ("fetch.wait.max.ms", "10"),
                 ("fetch.min.bytes", "1"),
-                ("fetch.max.bytes", "16777216"),
-                ("queued.max.messages.kbytes", "32768"),
+                ("fetch.max.bytes", "4194304"),
+                ("queued.max.messages.kbytes", "8192"),
                 ("fetch.queue.backoff.ms", "5"),
                 ("fetch.error.backoff.ms", "50"),
                 // Where retention was faster.
@@ -283,17 +283,13 @@ fn refused(error: &KafkaError) -> bool {
 
 fn seen(scope: &Scope, message: &BorrowedMessage<'_>) -> Option<Seen> {
     let (topic, entity) = scope.topic(message.topic())?;
-    // The crate panics at a header's name that is no text, and anybody may write one.
-    let look = || {
-        let headers = message.headers().into_iter().flat_map(Headers::iter);
-        let headers = headers.map(|header| (header.key, header.value.unwrap_or_default()));
-        sight(scope, entity, headers, message.payload().unwrap_or_default())
-    };
     Some(Seen {
         topic: Arc::clone(topic),
         partition: message.partition(),
         offset: message.offset(),
         timestamp: message.timestamp().to_millis().unwrap_or_default(),
-        sighting: catch_unwind(AssertUnwindSafe(look)).unwrap_or_default(),
+        sighting: headers::read(message, |headers| {
+            sight(scope, entity, headers, message.payload().unwrap_or_default())
+        }),
     })
 }

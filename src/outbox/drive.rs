@@ -149,7 +149,7 @@ impl Shared {
         }
         if let Some(event_id) = &ticket.event_id {
             let Position { partition, offset } = position;
-            let milliseconds = took.as_secs_f64() * 1000.0;
+            let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
             tracing::debug!(target: "event", event_id = &**event_id, topic, partition, offset, milliseconds, "published");
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idaas_bridge::config::Config;
+use idaas_bridge::kafka::consumer;
 use idaas_bridge::kafka::follow::Follower;
 use idaas_bridge::kafka::scope::Scope;
 use idaas_bridge::kafka::settings::Cluster;
@@ -234,6 +235,13 @@ fn only_what_is_as_ours_and_within_the_window_is_known() {
     assert!(tail.complete);
     assert!(tail.events.is_sorted_by_key(|known| known.timestamp));
     assert!(tail.resume.next_offsets().any(|place| place == ("odd.user.v1", 0, 30)), "{:?}", places(&tail));
+    // Nor does it end who only looks.
+    let topics = ["odd.user.v1".to_owned()];
+    let cluster = Cluster::plain(kafka.bootstrap_servers());
+    let limit = Duration::from_secs(30);
+    let mut looking = consumer::Follower::start(&cluster, &topics, consumer::Begin::Oldest, limit).unwrap();
+    let mut seen = std::iter::from_fn(|| looking.next(limit));
+    assert!(seen.any(|record| record.header("ce_id") == Some("behind")));
 }
 
 fn places(tail: &Tail) -> Vec<(&str, i32, i64)> {

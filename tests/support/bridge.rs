@@ -37,6 +37,7 @@ pub(crate) struct Setup {
     server: Vec<String>,
     topics: Vec<String>,
     properties: Vec<String>,
+    journal: Vec<String>,
     log: &'static str,
     brokers: i32,
     partitions: i32,
@@ -59,6 +60,7 @@ impl Setup {
             server: Vec::new(),
             topics: Vec::new(),
             properties: Vec::new(),
+            journal: Vec::new(),
             log: "info",
             brokers: 1,
             partitions: 3,
@@ -101,6 +103,12 @@ impl Setup {
     /// Adds a line to `[kafka.properties]`.
     pub(crate) fn property(mut self, name: &str, value: &str) -> Self {
         self.properties.push(format!("{name:?} = {value:?}"));
+        self
+    }
+
+    /// Adds a line to `[journal]`.
+    pub(crate) fn journal(mut self, line: impl Into<String>) -> Self {
+        self.journal.push(line.into());
         self
     }
 
@@ -188,13 +196,14 @@ impl Setup {
         let mut text = format!(
             "[server]\nlisten = {:?}\nadmin_listen = \"127.0.0.1:0\"\n{}\n\
              [kafka]\nbootstrap_servers = [{}]\n[kafka.properties]\n{}\n\
-             [topics]\n{}\n[journal]\ndirectory = \"journal\"\nkeys = [\"{JOURNAL_KEY}\"]\n\
+             [topics]\n{}\n[journal]\ndirectory = \"journal\"\nkeys = [\"{JOURNAL_KEY}\"]\n{}\n\
              [log]\nlevel = \"{}\"\n",
             self.listen,
             self.server.join("\n"),
             bootstrap_servers.split(',').map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", "),
             self.properties.join("\n"),
             self.topics.join("\n"),
+            self.journal.join("\n"),
             self.log,
         );
         let directory = path.parent().unwrap();

@@ -63,6 +63,39 @@ fn with_kafka_away_the_answer_comes_at_once_and_a_re_delivery_joins_what_is_kept
 }
 
 #[test]
+fn a_full_journal_keeps_what_it_holds_refuses_the_rest_and_takes_again_once_there_is_room() {
+    let mut bridge = Setup::new().deadline(3000).journal("max_size = \"16MiB\"").spawn();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    let mut events = users(60);
+    for event in &mut events {
+        // What cannot be compressed.
+        let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(200_000).collect();
+        event.biz_data["description"] = noise.into();
+    }
+    let verdicts: Vec<_> = events.chunks(10).flat_map(|events| bridge.send(events)).collect();
+    let coded = |code| verdicts.iter().filter(|(_, (list, told))| *list == List::Retried && told == code).count();
+    let (kept, refused) = (coded("not_confirmed"), coded("overloaded"));
+    assert!(kept >= 10 && refused >= 10 && kept + refused == 60, "{kept} were kept, {refused} refused");
+    assert_eq!(bridge.metric("journal_events", &[]), kept as f64);
+    assert_eq!((bridge.admin("/livez").status, bridge.admin("/readyz").status), (200, 200));
+    bridge.mock().broker_up(1).unwrap();
+    bridge.wait_metric("journal_events", &[], 0.0);
+    // As IDaaS does: all of them again.
+    events.chunks(10).for_each(|events| assert_success(&bridge.send(events)));
+    assert_eq!(bridge.records().len(), 60);
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    let mut later = users(61).split_off(60);
+    later[0].event_id.push_str("-later");
+    assert_all(&bridge.send(&later), List::Retried, "not_confirmed");
+    let log = bridge.program().log();
+    let said = |code: &str| log.matches(code).count();
+    assert_eq!((said("journal_refuses"), said("journal_takes")), (1, 1), "{log}");
+}
+
+#[test]
 fn a_callback_that_no_key_opens_is_published_once_a_key_that_fits_is_configured() {
     let mut setup = Setup::new();
     let own = setup.applications[0].material.encryption_key().to_string();
