@@ -1,4 +1,5 @@
-//! Would the producer's settings be taken, and would its records? Asked without publishing anything.
+//! Would the producer's settings be taken, and would its records, and may they be read again? Asked without publishing
+//! anything.
 //!
 //! Kafka has no request "may I write?" that librdkafka's safe bindings offer. But a broker looks at the permission
 //! first, then whether enough replicas are in sync, then at the record's size: a record that is one page larger than
@@ -11,9 +12,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::producer::describe;
 use super::settings::{Cluster, MAX_MESSAGE_BYTES};
@@ -88,6 +91,51 @@ pub fn writing(cluster: &Cluster, topics: &[(&str, usize)], limit: Duration) -> 
     Ok(topics.iter().map(answer).collect())
 }
 
+/// What a broker says to reading the topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Records are given.
+    Allowed,
+    /// The user may not read one of them.
+    NotAllowed,
+    /// No answer in time.
+    Unknown,
+}
+
+/// Asks whether the topics' records are given to this user: by a look at the end of each. Blocks for `limit` at most.
+///
+/// # Errors
+/// What librdkafka says against the settings.
+pub fn reading(cluster: &Cluster, topics: &[&str], limit: Duration) -> Result<Reading, String> {
+    let mut settings = cluster.observer();
+    settings
+        // librdkafka wants the name of a group before it assigns anything. No group is joined.
+        .set("group.id", "idaas-bridge-check")
+        .set("enable.auto.commit", "false")
+        // The end is an answer as well.
+        .set("enable.partition.eof", "true");
+    let consumer: BaseConsumer<Context> =
+        BaseConsumer::from_config_and_context(&settings, Context::default()).map_err(|error| describe(&error))?;
+    let mut places = TopicPartitionList::new();
+    for topic in topics {
+        places.add_partition_offset(topic, 0, Offset::End).map_err(|error| error.to_string())?;
+    }
+    consumer.assign(&places).map_err(|error| error.to_string())?;
+    let end = Instant::now() + limit;
+    let mut unanswered = topics.len();
+    while unanswered > 0 {
+        match consumer.poll(end.saturating_duration_since(Instant::now())) {
+            Some(Err(KafkaError::PartitionEOF(_))) => unanswered -= 1,
+            Some(Err(error)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                return Ok(Reading::NotAllowed);
+            }
+            Some(_) => {}
+            None => return Ok(Reading::Unknown),
+        }
+    }
+    Ok(Reading::Allowed)
+}
+
 /// Collects what the brokers say.
 #[derive(Clone, Default)]
 struct Context {
@@ -109,6 +157,8 @@ impl ClientContext for Context {
         tracing::debug!(target: "kafka", %error, reason);
     }
 }
+
+impl ConsumerContext for Context {}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();

@@ -252,6 +252,19 @@ fn check_says_what_stands_between_here_and_a_guarded_cluster() {
     }
     let out = shown(&[]);
     assert!(out.contains("may not be seen by this user"), "{out}");
+    let allow = |operations: &[&str]| {
+        let servers = kafka.bootstrap_servers();
+        let mut arguments = vec!["--bootstrap-server", servers, "--add", "--allow-principal", "User:bridge"];
+        arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        arguments.extend(["--topic", "idaas.", "--resource-pattern-type", "prefixed"]);
+        kafka.java("org.apache.kafka.tools.AclCommand", &arguments, "");
+    };
+    allow(&["Describe", "DescribeConfigs", "Write"]);
+    let out = shown(&[]);
+    assert!(out.contains("the user may write") && out.contains("may not read the topics"), "{out}");
+    allow(&["Read"]);
+    let out = shown(&[]);
+    assert!(out.contains("the user may read the topics"), "{out}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::finding::Finding;
 use crate::config::Config;
 use crate::kafka::administrator::Administrator;
-use crate::kafka::probe::{self, Writing};
+use crate::kafka::probe::{self, Reading, Writing};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::{Plan, Present, Severity, State, Wanted, differences};
 use crate::kafka::trouble::Away;
@@ -15,6 +15,8 @@ use crate::service::assemble;
 /// How long the cluster may take for each question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What the permission to read is for.
+const MEMORY: &str = "dedupe";
 const SERVERS: &str = "kafka.bootstrap_servers";
 
 /// Whether librdkafka takes the properties; connects to nothing.
@@ -91,6 +93,26 @@ fn topics(cluster: &Cluster, plan: &Plan, states: &[State], path: &Path, tell: &
             }
             permission(&key, writing, tell);
         }
+    }
+    let present = plan.topics.iter().zip(states).filter(|(_, state)| matches!(state, State::Present(_)));
+    let present: Vec<_> = present.map(|(wanted, _)| wanted.name.as_str()).collect();
+    if !present.is_empty() {
+        tell(memory(probe::reading(cluster, &present, PATIENCE)));
+    }
+}
+
+/// Whether the service will find out at its start what was delivered before it.
+fn memory(reading: Result<Reading, String>) -> Finding {
+    match reading {
+        Ok(Reading::Allowed) => Finding::ok(MEMORY, "the user may read the topics"),
+        Ok(Reading::NotAllowed) => Finding::warning(
+            MEMORY,
+            "the user of [kafka.properties] may not read the topics, so after a restart nobody knows what was delivered, \
+             and what IDaaS sends again becomes a second record",
+            "allow it: kafka-acls.sh --add --allow-principal User:… --operation Read --topic …",
+        ),
+        Ok(Reading::Unknown) => Finding::skipped(MEMORY, "the permission to read is not known: no answer in time"),
+        Err(words) => Finding::skipped(MEMORY, &format!("the permission to read is not known: {words}")),
     }
 }
 
