@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Element, Members, string, text};
+use super::{Density, Element, Members, string, text};
 
 /// A JSON value as it was written, known to be valid.
 #[derive(Clone, Copy)]
@@ -106,17 +106,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What `make` makes of an array's elements, `most` of them at most, each with its members where it is an object.
-    pub(super) fn elements<T>(&mut self, most: usize, mut make: impl FnMut(Element<'a>) -> T) -> Option<Vec<T>> {
-        self.list(most, |reader| {
+    /// What `make` makes of an array's elements, each with its members where it is an object.
+    pub(super) fn elements<T>(&mut self, density: Density, mut make: impl FnMut(Element<'a>) -> T) -> Option<Vec<T>> {
+        self.list(density, |reader| {
             let is_object = reader.next() == Some(b'{');
             let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
             Some(make(Element(element)))
         })
     }
 
-    /// An array of at most `most` elements, which `element` reads.
-    pub(super) fn list<T>(&mut self, most: usize, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    /// An array whose elements `element` reads. `None` as well where more than may be stand in the bytes passed so far.
+    pub(super) fn list<T>(
+        &mut self,
+        density: Density,
+        mut element: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
         self.take(b'[')?;
         let mut elements = Vec::new();
         if self.take(b']').is_some() {
@@ -124,7 +128,7 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.space();
-            if elements.len() == most {
+            if elements.len() >= density(self.at) {
                 return None;
             }
             elements.push(element(self)?);
@@ -193,7 +197,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{each, elements};
+    use super::super::{ANY, each, elements};
     use super::*;
 
     const BULK: Bulk = Bulk { name: "a", room: 3 };
@@ -253,7 +257,7 @@ mod tests {
             let begins = |with| valid.is_some_and(|value| value.get().starts_with(with));
             prop_assert_eq!(Raw::parse(&text).map(Raw::get), valid.map(RawValue::get));
             prop_assert_eq!(Members::parse(&text).is_some(), begins('{'));
-            prop_assert_eq!(each(&text, usize::MAX, Some(BULK), drop).is_some(), begins('['));
+            prop_assert_eq!(each(&text, ANY, Some(BULK), drop).is_some(), begins('['));
             prop_assert_eq!(elements(&text).is_some(), begins('['));
         }
 

@@ -84,7 +84,7 @@ const LEAST_EVENT_BYTES: usize = 64;
 /// As many elements a list may have whatever its size: so few harm nothing, and each is told what is wrong with it.
 const FEW: usize = 1000;
 
-/// How many elements a text of this length can hold that are events.
+/// How many elements so many bytes can hold that are events.
 const fn most_events(length: usize) -> usize {
     let most = length / LEAST_EVENT_BYTES;
     if most < FEW { FEW } else { most }
@@ -106,7 +106,7 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
         let evidence = Evidence::new(Arc::clone(context), Arc::clone(&callback.events), position, moment.received_at);
         maker.item(Event::of(event), evidence)
     };
-    json::each(text, most_events(text.len()), Some(DATA), item).ok_or(Refusal::Unreadable)
+    json::each(text, most_events, Some(DATA), item).ok_or(Refusal::Unreadable)
 }
 
 /// What the making of every record of a callback needs.
