@@ -74,6 +74,16 @@ pub(super) enum Disk {
     Refused,
 }
 
+/// Whether the event is on its way from the journal back to the producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replay {
+    Not,
+    /// It is, and counts among the few that may be at a time.
+    Counted,
+    /// It is, and takes so long that others no longer wait for it.
+    Slow,
+}
+
 pub(super) struct Event<P> {
     pub(super) key: EventKey,
     pub(super) seq: Seq,
@@ -82,8 +92,7 @@ pub(super) struct Event<P> {
     pub(super) next: Option<u32>,
     pub(super) stage: Stage,
     pub(super) disk: Disk,
-    /// Whether it counts among those that are being replayed.
-    pub(super) replaying: bool,
+    pub(super) replay: Replay,
     pub(super) attempts: u8,
     /// How many times in a row the producer had no room for it.
     pub(super) crowded: u8,
@@ -98,6 +107,12 @@ pub(super) struct Event<P> {
 impl<P> Event<P> {
     pub(super) const fn token(&self, slot: u32) -> Token {
         Token { seq: self.seq, slot }
+    }
+
+    /// Its place among heads of lanes that wait to be replayed: oldest first, and behind them those that have failed, so
+    /// that a partition without a leader does not keep the others waiting.
+    pub(super) const fn turn(&self, slot: u32) -> (bool, Token) {
+        (self.attempts > 0, self.token(slot))
     }
 
     pub(super) const fn in_flight(&self) -> bool {

@@ -5,14 +5,14 @@
 //! of events. Its parts: this file admits and answers, `progress` moves events through lanes and producer,
 //! `storage` keeps the journal's side.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use slab::Slab;
 
 use super::delivery::{Alarm, Deliveries, DeliveryId, Want};
-use super::event::{Arrival, Disk, Event, Parcel, Stage, Token};
+use super::event::{Arrival, Disk, Event, Parcel, Replay, Stage, Token};
 use super::lanes::Lanes;
 use super::memory::Memory;
 use super::verdict::Verdict;
@@ -74,8 +74,8 @@ pub struct Outbox<P, W> {
     pub(super) memory: Memory,
     /// Lane heads that wait for the broker, with their parcels.
     pub(super) ready: BTreeSet<Token>,
-    /// Lane heads whose parcels only the journal has.
-    pub(super) parked: BTreeSet<Token>,
+    /// Lane heads whose parcels only the journal has, by [`Event::turn`].
+    pub(super) parked: BTreeSet<(bool, Token)>,
     /// Lane heads that wait after a failure.
     pub(super) backing_off: BTreeSet<(Millis, Token)>,
     /// Writes under way, with the slot of whose event it is; `None` where the event is resolved meanwhile.
@@ -84,6 +84,10 @@ pub struct Outbox<P, W> {
     pub(super) held: usize,
     pub(super) held_bytes: usize,
     pub(super) replaying: usize,
+    /// Replayed events that take long.
+    pub(super) slow: usize,
+    /// What was handed to the producer from the journal, and when.
+    pub(super) replayed: VecDeque<(Millis, Token)>,
     pub(super) next: Seq,
     /// Whether the broker is there, as far as is known.
     pub(super) connected: bool,
@@ -110,6 +114,8 @@ impl<P: Parcel, W> Outbox<P, W> {
             held: 0,
             held_bytes: 0,
             replaying: 0,
+            slow: 0,
+            replayed: VecDeque::new(),
             next: Seq(0),
             connected: true,
             released: false,
@@ -161,7 +167,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             next: None,
             stage: Stage::Queued,
             disk: Disk::Absent,
-            replaying: false,
+            replay: Replay::Not,
             attempts: 0,
             crowded: 0,
             refused: 0,
@@ -210,6 +216,7 @@ impl<P: Parcel, W> Outbox<P, W> {
                 }
             }
         }
+        self.pass_slow(now);
         self.retry(now);
     }
 

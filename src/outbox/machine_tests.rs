@@ -169,3 +169,28 @@ fn the_memory_half_full_has_new_events_written_at_once() {
     bench.admit("late", 2..3);
     assert_eq!(bench.said(), [Said::Produce(2, Form::Whole), Said::Write(2)]);
 }
+
+#[test]
+fn records_for_a_partition_without_a_leader_do_not_keep_the_others_in_the_journal() {
+    let mut bench = Bench::new(100);
+    let entries = (0..20).map(|number| (Seq(number), EventKey::of("app", &number.to_string()), LaneKey(number)));
+    bench.outbox.recover(entries, Seq(20));
+    bench.outbox.replay();
+    assert_eq!(bench.said(), (0..8).map(Said::Load).collect::<Vec<_>>(), "as many as may be at a time");
+    let stuck = std::mem::take(&mut bench.tokens);
+    stuck.iter().for_each(|token| bench.outbox.loaded(*token, Some(Form::Whole), 0));
+    bench.said();
+    bench.outbox.tick(1_999);
+    assert_eq!(bench.said(), []);
+    bench.outbox.tick(2_000);
+    assert_eq!(bench.said(), (8..16).map(Said::Load).collect::<Vec<_>>(), "those after them have waited long enough");
+    // The two minutes of the first are over. They come after those that nobody has tried yet.
+    stuck.iter().for_each(|token| bench.outbox.report(*token, Report::Failed, 120_000));
+    bench.outbox.tick(121_000);
+    assert_eq!(bench.said(), []);
+    let others = std::mem::take(&mut bench.tokens).split_off(8);
+    others.iter().for_each(|token| bench.outbox.loaded(*token, Some(Form::Whole), 121_000));
+    others.iter().for_each(|token| bench.outbox.report(*token, Report::Confirmed, 121_001));
+    let loads: Vec<_> = bench.said().into_iter().filter(|said| matches!(said, Said::Load(_))).collect();
+    assert_eq!(loads[..4], [16, 17, 18, 19].map(Said::Load));
+}

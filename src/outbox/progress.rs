@@ -1,6 +1,6 @@
 //! The way of events through their lanes: to the producer, back on a failure, out when they are resolved.
 
-use super::event::{Disk, Parcel, Stage, Token};
+use super::event::{Disk, Parcel, Replay, Stage, Token};
 use super::machine::{Command, Outbox};
 use super::verdict::Verdict;
 use super::{Millis, Report};
@@ -20,6 +20,12 @@ const ROOM_DOUBLINGS: u8 = 5;
 
 /// How long an entry that cannot be read waits for the next attempt, in milliseconds.
 const UNREADABLE: Millis = 60_000;
+
+/// How long a replayed event may take before others no longer wait for it, in milliseconds.
+const SLOW: Millis = 2_000;
+
+/// How many such there may be, counted in what may be replayed at a time. The producer holds their records.
+const SLOW_AT_A_TIME: usize = 8;
 
 impl<P: Parcel, W> Outbox<P, W> {
     /// Takes the broker's report on one record of an event.
@@ -67,13 +73,15 @@ impl<P: Parcel, W> Outbox<P, W> {
     pub(super) fn activate(&mut self, slot: u32) {
         let connected = self.connected;
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        let token = event.token(slot);
         if event.parcel.is_some() && connected {
             return self.produce(slot);
         }
         event.stage = Stage::Ready;
-        let waiting = if event.parcel.is_some() { &mut self.ready } else { &mut self.parked };
-        waiting.insert(token);
+        if event.parcel.is_some() {
+            self.ready.insert(event.token(slot));
+        } else {
+            self.parked.insert(event.turn(slot));
+        }
     }
 
     fn produce(&mut self, slot: u32) {
@@ -112,10 +120,10 @@ impl<P: Parcel, W> Outbox<P, W> {
             return;
         }
         while self.connected && self.released && self.replaying < self.limits.replay {
-            let Some(token) = self.parked.pop_first() else { return };
+            let Some((_, token)) = self.parked.pop_first() else { return };
             let Some(event) = self.events.get_mut(token.slot as usize) else { continue };
             event.stage = Stage::Loading;
-            event.replaying = true;
+            event.replay = Replay::Counted;
             self.replaying += 1;
             self.commands.push(Command::Load(token));
         }
@@ -142,6 +150,7 @@ impl<P: Parcel, W> Outbox<P, W> {
                     parcel = smaller;
                 }
                 self.replace(token.slot, parcel);
+                self.replayed.push_back((now, token));
                 self.produce(token.slot);
             }
             Some(_) => {
@@ -211,7 +220,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
         let token = event.token(slot);
         match event.stage {
-            Stage::Ready => drop(self.ready.remove(&token) || self.parked.remove(&token)),
+            Stage::Ready => drop(self.ready.remove(&token) || self.parked.remove(&event.turn(slot))),
             Stage::BackingOff(until) => drop(self.backing_off.remove(&(until, token))),
             Stage::Queued | Stage::Loading | Stage::InFlight { .. } => {}
         }
@@ -248,9 +257,28 @@ impl<P: Parcel, W> Outbox<P, W> {
     }
 
     fn stop_replaying(&mut self, slot: u32) {
-        if let Some(event) = self.events.get_mut(slot as usize).filter(|event| event.replaying) {
-            event.replaying = false;
-            self.replaying -= 1;
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        match std::mem::replace(&mut event.replay, Replay::Not) {
+            Replay::Not => {}
+            Replay::Counted => self.replaying -= 1,
+            Replay::Slow => self.slow -= 1,
+        }
+    }
+
+    /// No longer counts replays that the broker has not confirmed for long: thousands of records for one partition
+    /// without a leader must not keep those of the others waiting.
+    pub(super) fn pass_slow(&mut self, now: Millis) {
+        while let Some((since, token)) = self.replayed.front().copied() {
+            let event = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq);
+            if let Some(event) = event.filter(|event| event.replay == Replay::Counted) {
+                if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {
+                    return;
+                }
+                event.replay = Replay::Slow;
+                self.replaying -= 1;
+                self.slow += 1;
+            }
+            self.replayed.pop_front();
         }
     }
 }

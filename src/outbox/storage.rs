@@ -1,6 +1,6 @@
 //! The journal's side of the machine: what is to be written, what has been, and what was found at the start.
 
-use super::event::{Disk, Event, Parcel, Stage, Token};
+use super::event::{Disk, Event, Parcel, Replay, Stage, Token};
 use super::machine::{Command, Outbox};
 use super::verdict::Verdict;
 use super::{EventKey, LaneKey, Millis, Seq};
@@ -22,7 +22,7 @@ impl<P: Parcel, W> Outbox<P, W> {
                 next: None,
                 stage: Stage::Queued,
                 disk: Disk::Durable,
-                replaying: false,
+                replay: Replay::Not,
                 attempts: 0,
                 crowded: 0,
                 refused: 0,
@@ -145,10 +145,10 @@ impl<P: Parcel, W> Outbox<P, W> {
         if event.disk != Disk::Durable || event.parcel.is_none() {
             return;
         }
-        let token = event.token(slot);
+        let turn = event.turn(slot);
         self.drop_parcel(slot);
-        if self.ready.remove(&token) {
-            self.parked.insert(token);
+        if self.ready.remove(&turn.1) {
+            self.parked.insert(turn);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::outbox::Seq;
 use crate::outbox::delivery::Want;
-use crate::outbox::event::{Disk, Event, Parcel, Stage};
+use crate::outbox::event::{Disk, Event, Parcel, Replay, Stage};
 use crate::outbox::machine::Outbox;
 
 type Found = Result<(), String>;
@@ -42,10 +42,11 @@ impl<P: Parcel, W> Outbox<P, W> {
     fn audit_stage(&self, slot: u32, event: &Event<P>) -> Found {
         let (token, here) = (event.token(slot), event.parcel.is_some());
         let fits = match event.stage {
-            Stage::Queued => !event.replaying,
-            Stage::Ready => (if here { &self.ready } else { &self.parked }).contains(&token) && !event.replaying,
-            Stage::BackingOff(until) => self.backing_off.contains(&(until, token)) && !event.replaying,
-            Stage::Loading => event.replaying && !here,
+            Stage::Queued => event.replay == Replay::Not,
+            Stage::Ready if here => self.ready.contains(&token) && event.replay == Replay::Not,
+            Stage::Ready => self.parked.contains(&event.turn(slot)) && event.replay == Replay::Not,
+            Stage::BackingOff(until) => self.backing_off.contains(&(until, token)) && event.replay == Replay::Not,
+            Stage::Loading => event.replay == Replay::Counted && !here,
             Stage::InFlight { missing, .. } => missing > 0,
         };
         hold(fits, || format!("{token:?} is {:?}, and is not", event.stage))
@@ -58,7 +59,9 @@ impl<P: Parcel, W> Outbox<P, W> {
         let there = (self.ready.len() + self.parked.len(), self.backing_off.len());
         hold((ready, backing_off) == there, || "somebody waits who is gone".to_owned())?;
         hold(self.ready.is_empty() || !self.connected, || "heads wait, and the broker is there".to_owned())?;
-        let replaying = count(|event| event.replaying);
+        let slow = count(|event| event.replay == Replay::Slow);
+        hold(slow == self.slow, || format!("{slow} replays are slow, not {}", self.slow))?;
+        let replaying = count(|event| event.replay == Replay::Counted);
         hold(replaying == self.replaying, || format!("{replaying} are replayed, not {}", self.replaying))?;
         hold(replaying <= self.limits.replay, || format!("{replaying} are replayed at a time"))?;
         let few = replaying < self.limits.replay && replaying <= self.limits.replay - self.limits.replay / 4;
