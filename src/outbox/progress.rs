@@ -270,7 +270,8 @@ impl<P: Parcel, W> Outbox<P, W> {
     pub(super) fn pass_slow(&mut self, now: Millis) {
         while let Some((since, token)) = self.replayed.front().copied() {
             let event = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq);
-            if let Some(event) = event.filter(|event| event.replay == Replay::Counted) {
+            // One that was refused since, and is being read anew, is not the broker's fault.
+            if let Some(event) = event.filter(|event| event.replay == Replay::Counted && event.in_flight()) {
                 if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {
                     return;
                 }
