@@ -41,7 +41,7 @@ pub(super) async fn read<'a>(
             Ok(Some(Err(_))) => return Err(Refusal::Malformed),
             Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
             Ok(Some(Ok(chunk))) if !reserved.grow(chunk.len()) => return Err(Refusal::Overloaded),
-            Ok(Some(Ok(chunk))) => body = body.and(chunk, announced.unwrap_or_default()),
+            Ok(Some(Ok(chunk))) => body = body.and(chunk, announced.unwrap_or(limit)),
         }
     }
 }
@@ -62,19 +62,18 @@ impl Collected {
         }
     }
 
-    /// With one more chunk; there will be `announced` bytes in all, which is at most the limit, or 0 where nobody knows.
-    fn and(self, chunk: Bytes, announced: usize) -> Self {
+    /// With one more chunk, of a body that will have about so many bytes in all.
+    fn and(self, chunk: Bytes, expected: usize) -> Self {
         match self {
             Self::Nothing => Self::One(chunk),
             Self::One(first) => {
-                // Memory that nothing is written to is none, so what is only announced takes none.
-                let mut chunks = Vec::with_capacity(announced.max(first.len() + chunk.len()));
-                chunks.extend_from_slice(&first);
-                chunks.extend_from_slice(&chunk);
+                let mut chunks = Vec::new();
+                append(&mut chunks, &first, expected);
+                append(&mut chunks, &chunk, expected);
                 Self::Several(chunks)
             }
             Self::Several(mut chunks) => {
-                chunks.extend_from_slice(&chunk);
+                append(&mut chunks, &chunk, expected);
                 Self::Several(chunks)
             }
         }
@@ -87,4 +86,13 @@ impl Collected {
             Self::Several(chunks) => chunks.into(),
         }
     }
+}
+
+fn append(chunks: &mut Vec<u8>, chunk: &[u8], expected: usize) {
+    let length = chunks.len() + chunk.len();
+    if length > chunks.capacity() {
+        // Who announces much and sends little takes four times the room of what was sent, and no more.
+        chunks.reserve_exact(expected.clamp(length, 4 * length) - chunks.len());
+    }
+    chunks.extend_from_slice(chunk);
 }
