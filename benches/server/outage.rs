@@ -15,7 +15,7 @@ const MANY: usize = 1_000_000;
 pub(crate) fn measure(kafka: &RealKafka, server: &mut Server, events: &mut Batches<'_>, many: bool) {
     kafka.kill_all();
     server.wait_metric("kafka_available", |value| value == 0.0);
-    for (callbacks, size, connections) in [(20_000, 1, 64), (300, 100, 16), (60, 1000, 4)] {
+    for (callbacks, size, connections) in [(20_000, 1, 64), (600, 100, 16), (60, 1000, 4)] {
         let bodies = events.bodies(callbacks, size);
         let began = Instant::now();
         let latencies = load::saturate(server.callbacks, &bodies, connections, Expected::Kept);
@@ -25,7 +25,7 @@ pub(crate) fn measure(kafka: &RealKafka, server: &mut Server, events: &mut Batch
             count / began.elapsed().as_secs_f64()
         );
     }
-    let mut journaled = 20_000 + 30_000 + 60_000;
+    let mut journaled = 20_000 + 60_000 + 60_000;
     while many && journaled < MANY {
         let bodies = events.bodies(40, 1000);
         load::saturate(server.callbacks, &bodies, 4, Expected::Kept);

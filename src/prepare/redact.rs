@@ -15,8 +15,7 @@ pub(crate) const SECRET_MEMBER: &str = "password";
 /// The value without any member named `password`; also with every string readable as Unicode.
 pub(crate) fn redacted(value: Raw<'_>) -> Cow<'_, RawValue> {
     let json = value.get();
-    // A name can be written with escapes, so their absence has to be known too before the text is left alone.
-    if !json.contains(SECRET_MEMBER) && !json.contains("\\u") {
+    if !may_hold_a_secret(json) {
         return value.to_raw_value();
     }
     let mut redactor = Redactor { input: json, at: 0, output: String::with_capacity(json.len()), changed: false };
@@ -30,6 +29,13 @@ pub(crate) fn redacted(value: Raw<'_>) -> Cow<'_, RawValue> {
         // Only a fault in this file leads here; nothing unsearched may pass.
         Err(_) => Cow::Borrowed(RawValue::NULL),
     }
+}
+
+/// Whether a member of that name can be in it, at whatever depth. The name's last letter is followed by its quotation mark,
+/// or, in JSON inside a string, by a backslash before it: most users have a `passwordSet` and nothing else of the kind. A
+/// letter can also be written as an escape.
+fn may_hold_a_secret(json: &str) -> bool {
+    ["password\"", "password\\", "\\u"].into_iter().any(|sign| json.contains(sign))
 }
 
 struct Redactor<'a> {
@@ -222,7 +228,7 @@ impl<'a> Redactor<'a> {
     }
 
     fn push_string(&mut self, string: &str) {
-        if !string.contains(SECRET_MEMBER) && !string.contains("\\u") {
+        if !may_hold_a_secret(string) {
             self.output.push_str(string);
             return;
         }
@@ -279,6 +285,25 @@ mod tests {
     fn clean(json: &str) -> String {
         let value = Raw::parse(json).unwrap();
         redacted(value).get().to_owned()
+    }
+
+    #[test]
+    fn what_only_begins_like_the_secret_s_name_is_not_searched_and_the_name_in_every_form_is() {
+        for harmless in [r#"{"passwordSet":true}"#, r#""{\"passwordSet\":1,\"x\":\"my password is\"}""#] {
+            assert!(!may_hold_a_secret(harmless), "{harmless}");
+        }
+        for secret in [
+            r#"{"password":"x"}"#,
+            r#"{"passwordSet":1,"password" : "x"}"#,
+            r#""{\"password\":\"x\"}""#,
+            r#""{\"a\":\"{\\\"password\\\":1}\"}""#,
+            r#""{\"password""#,
+            r#"{"\u0070assword":1}"#,
+            r#"{"passwor\u0064":1}"#,
+            r#""{\"p\\u0061ssword\":1}""#,
+        ] {
+            assert!(may_hold_a_secret(secret), "{secret}");
+        }
     }
 
     #[test]
