@@ -56,10 +56,12 @@ pub fn authenticate(body: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Re
     let (encrypted, carried) = carried(&claims, policy)?;
     // It can be megabytes long, so it stays where it is.
     let carried = match carried {
-        Cow::Borrowed(part) => json::place(&text, part).map_err(str::to_owned),
-        Cow::Owned(unescaped) => Err(unescaped),
+        Cow::Borrowed(part) => match json::place(&text, part) {
+            Some(place) => cut(text, place),
+            None => part.to_owned(),
+        },
+        Cow::Owned(unescaped) => unescaped,
     };
-    let carried = carried.map_or_else(|unescaped| unescaped, |place| cut(text, place));
     let content = if encrypted { Content::Encrypted(carried) } else { Content::Plain(carried) };
     Ok(Verified { instance_id, content, signature })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use idaas_bridge::jose::jwe::ContentKey;
 use idaas_bridge::simulate::answer::List;
 use idaas_bridge::simulate::events::Generator;
 use idaas_bridge::simulate::kind::Kind;
@@ -293,4 +294,19 @@ fn an_event_with_very_many_unknown_fields_costs_no_more_than_its_size() {
     let verdicts = bridge.send_items(vec![item]);
     assert_eq!(verdicts.keys().collect::<Vec<_>>(), ["evnt_1"]);
     bridge.wait_metric("callbacks_total", &[("code", "answered")], 1.0);
+}
+
+#[test]
+fn what_is_sealed_opens_with_the_second_key_and_from_a_claim_that_is_written_with_escapes() {
+    let mut setup = Setup::new();
+    let own = setup.applications[0].material.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string(), own];
+    let bridge = setup.start();
+    for (event, written) in users(2).into_iter().zip([r#""cipherData":"e"#, r#""cipherData":"\u0065"#]) {
+        let callback = bridge.callback().events(&[event]);
+        let claims = callback.claims_json().replace(r#""cipherData":"e"#, written);
+        assert!(claims.contains(written), "the header of a JWE begins with another letter");
+        assert_eq!(bridge.post(callback.raw_claims(claims).body().unwrap()).status, 200);
+    }
+    assert_eq!(bridge.records().len(), 2);
 }
