@@ -98,8 +98,9 @@ struct WireCallback<'a> {
     traceparent: Option<&'a str>,
     encrypted: bool,
     content: &'a str,
+    /// Always empty. Versions before 0.1.0 stored the token's signature here; their entries stay readable.
     #[serde(borrow)]
-    signature: &'a Bytes,
+    reserved: &'a Bytes,
 }
 
 impl Quarantined {
@@ -138,7 +139,7 @@ impl Quarantined {
             traceparent: self.traceparent.as_deref(),
             encrypted: matches!(self.callback.content, KeptContent::Encrypted(_)),
             content: self.content(),
-            signature: Bytes::new(&self.callback.signature),
+            reserved: Bytes::new(&[]),
         };
         append(VERSION, &wire, output);
     }
@@ -159,7 +160,6 @@ impl Quarantined {
             callback: KeptCallback {
                 instance_id: wire.instance_id.to_owned(),
                 content: if wire.encrypted { KeptContent::Encrypted(content) } else { KeptContent::Plain(content) },
-                signature: wire.signature.to_vec(),
             },
         })
     }

@@ -13,6 +13,7 @@ use crate::outbox::EventKey;
 use crate::outbox::verdict::Verdict;
 use crate::prepare::Reason;
 use crate::prepare::event_type::{Action, Entity};
+use crate::prepare::record::CREDENTIAL_SUFFIX;
 
 /// What one record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,10 @@ pub(super) fn sight<'a>(
     let part = match entity {
         Entity::DeadLetter if action != Action::Refused.name() => return None,
         Entity::DeadLetter => Part::Whole(Verdict::DeadLettered(reason(data)?)),
-        Entity::Credential => Part::Credential,
+        Entity::Credential => {
+            let id = id.strip_suffix(CREDENTIAL_SUFFIX)?;
+            return Some(Sighting { key: EventKey::of(application, id), part: Part::Credential });
+        }
         Entity::User if seals && can_have_credential(action) => Part::Event,
         Entity::User | Entity::OrganizationalUnit | Entity::Group | Entity::Connectivity | Entity::Unclassified => {
             Part::Whole(Verdict::Confirmed)
