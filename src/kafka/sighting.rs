@@ -163,8 +163,8 @@ mod tests {
     fn binary(entity: Entity, application: &str, action: &str, value: &str) -> Option<Part> {
         let source = format!("/idaas/idaas_1/{application}");
         let kind = format!("com.alibabacloud.idaas.{}.{action}.v1", entity.name());
-        let headers =
-            [("content-type", "application/json"), ("ce_id", "evnt_1"), ("ce_source", &source), ("ce_type", &kind)];
+        let id = if entity == Entity::Credential { "evnt_1:credential" } else { "evnt_1" };
+        let headers = [("content-type", "application/json"), ("ce_id", id), ("ce_source", &source), ("ce_type", &kind)];
         let sighting = sight(&scope(), entity, bytes(&headers), value.as_bytes())?;
         assert_eq!(sighting.key, EventKey::of(application, "evnt_1"));
         Some(sighting.part)
