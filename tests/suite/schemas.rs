@@ -93,6 +93,9 @@ fn generators_find_a_name_for_each_object_and_plain_scalars() {
             for keyword in UNFIT {
                 assert!(inner.get(keyword).is_none(), "{}{path}: {keyword}", schema.name());
             }
+            // A member without a type is of any type to JSON Schema, and an object to json-schema-to-typescript.
+            let any = inner.get("type").or_else(|| inner.get("$ref")).is_none();
+            assert_eq!(inner.get("anyOf"), any.then_some(&json!([{}])), "{}{path}", schema.name());
         });
     }
 }
