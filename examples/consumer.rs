@@ -41,7 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let outcome = directory.apply(&event);
         let (source, id, users) = (&event.source, &event.id, directory.ids().count());
         writeln!(std::io::stdout(), "{source} {id}: {outcome:?}, {users} users")?;
-        if let Some(user) = event.data.pointer("/user/id").and_then(serde_json::Value::as_str).and_then(|id| directory.user(id)) {
+        if let Some(user) =
+            event.data.pointer("/user/id").and_then(serde_json::Value::as_str).and_then(|id| directory.user(id))
+        {
             writeln!(std::io::stdout(), "  {user}")?;
         }
         // Only now: an event that was not applied comes again.
