@@ -186,3 +186,26 @@ impl QuarantineRow {
 const fn reason(unreadable: bool) -> Refusal {
     if unreadable { Refusal::Unreadable } else { Refusal::Undecryptable }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_holds_a_signature_is_still_read() {
+        let wire = WireCallback {
+            application: "workforce",
+            instance_id: "idaas_1",
+            unreadable: true,
+            received_at: 7,
+            traceparent: None,
+            encrypted: false,
+            content: "[]",
+            reserved: Bytes::new(b"signature"),
+        };
+        let mut stored = Vec::new();
+        append(VERSION, &wire, &mut stored);
+        let read = Quarantined::decode(&stored).unwrap();
+        assert_eq!((read.application.as_str(), read.content(), read.received_at), ("workforce", "[]", 7));
+    }
+}
