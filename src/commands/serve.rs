@@ -1,14 +1,19 @@
 //! `serve`: runs the service until it is told to end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 
 use super::{Exit, print_faults, runtime};
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::service::{self, Service, StartFault};
 use crate::telemetry::logs::{self, Format};
+
+/// How long tasks that block may take at the end.
+const LAST_TASKS: Duration = Duration::from_millis(200);
 
 /// Run the service until SIGTERM or SIGINT, then drain.
 #[derive(Args)]
@@ -32,6 +37,13 @@ pub fn run(arguments: &ServeArguments) -> Exit {
         tracing::warn!(code = "configuration", "{warning}");
     }
     let Some(runtime) = runtime() else { return Exit::Failed };
+    let exit = serve(&runtime, &arguments.config, config);
+    // A lookup of a name or a disk that hangs does not hold up the exit: everything that counts is closed by now.
+    runtime.shutdown_timeout(LAST_TASKS);
+    exit
+}
+
+fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
     runtime.block_on(async {
         let orders = match service::signals() {
             Ok(orders) => orders,
@@ -40,7 +52,7 @@ pub fn run(arguments: &ServeArguments) -> Exit {
                 return Exit::Failed;
             }
         };
-        match Service::start(&arguments.config, config).await {
+        match Service::start(path, config).await {
             Ok(service) => {
                 if service.run(orders).await {
                     Exit::Fine

@@ -36,6 +36,7 @@ use ipnet::IpNet;
 
 pub use environment::PREFIX;
 pub use fault::{Fault, Warning};
+pub use files::NamedFile;
 pub use parse::Surroundings;
 
 use crate::jose::jwe::ContentKey;
@@ -59,6 +60,8 @@ pub struct Config {
     pub applications: Vec<Application>,
     /// What works and is likely not meant. `check` shows it.
     pub warnings: Vec<Warning>,
+    /// The files that it names, with a digest of what was in them. One that is named twice is here twice.
+    pub files: Vec<NamedFile>,
 }
 
 /// Listeners, limits and times of the HTTP side.
@@ -82,6 +85,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// TLS on the callback listener; plain HTTP where it is absent.
     pub tls: Option<Tls>,
+    /// Whether a change of a file that the configuration names causes a reload, as SIGHUP does.
+    pub watch_files: bool,
 }
 
 /// Certificate and key of the callback listener, PEM. Both were readable when the configuration was read.
@@ -101,6 +106,8 @@ pub struct Kafka {
     /// librdkafka properties that the operator added. Those that would break a guarantee have been refused; relative
     /// paths of certificates and key tabs are resolved.
     pub properties: BTreeMap<String, Secret<String>>,
+    /// SHA-256 of the files that properties name, by property. Secrets from files are in the properties themselves.
+    pub files: BTreeMap<String, Option<[u8; 32]>>,
 }
 
 /// Names and layout of the topics.

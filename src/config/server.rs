@@ -31,6 +31,7 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
         }),
         trusted_proxies: section.list("trusted_proxies", |_, item| values::network(item)).unwrap_or_default(),
         tls: tls(&mut section),
+        watch_files: section.value("watch_files", true, Given::boolean),
     };
     section.close();
     server
@@ -122,7 +123,7 @@ fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
     let mut tls = Section::open(section.reading, "server.tls", Some(given));
     let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
     let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
-    let key = tls.required("key", both, |given| files::pem(around, given, "PRIVATE KEY"));
+    let key = tls.required("key", both, |given| files::private_key(around, given));
     tls.close();
     Some(Tls { certificate: certificate?, key: key? })
 }

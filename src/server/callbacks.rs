@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, ContentType, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -25,9 +25,15 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf
 /// Beyond this size a callback is prepared on another thread, so that it does not hold up its neighbours. In bytes.
 const LARGE: usize = 128 << 10;
 
+/// Where load balancers that see only this listener ask for its health.
+const HEALTH: &str = "/healthz";
+
 /// Takes whatever is sent to the callback listener: `POST /callbacks/{application}`, or what is refused.
 pub(super) async fn callback(request: HttpRequest, payload: Payload, bridge: Data<Bridge>) -> HttpResponse {
     let began = Instant::now();
+    if request.path() == HEALTH && (request.method() == Method::GET || request.method() == Method::HEAD) {
+        return health(&bridge);
+    }
     let sender = sender(&request, &bridge);
     let name = request.path().strip_prefix("/callbacks/");
     let Some(application) = name.and_then(|name| bridge.application(name)) else {
@@ -46,6 +52,17 @@ pub(super) async fn callback(request: HttpRequest, payload: Payload, bridge: Dat
             respond(StatusCode::OK, &bridge).body(answer.to_json())
         }
     }
+}
+
+/// Whether callbacks are accepted. Probes come every few seconds, so this is neither logged nor counted.
+fn health(bridge: &Bridge) -> HttpResponse {
+    let (status, text) =
+        if bridge.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") };
+    let mut response = HttpResponse::build(status);
+    if bridge.is_draining() {
+        response.force_close();
+    }
+    response.content_type(ContentType::plaintext()).body(text)
 }
 
 /// Counts a callback while it is worked on; also one whose sender resets the connection, which ends the work at once.
@@ -130,8 +147,10 @@ async fn prepared(
     let work = move || {
         let moment = Moment { received_at: now(), traceparent: traceparent.as_deref() };
         let prepared = prepare(&body, &keys.set, &application.policy, moment);
-        if matches!(prepared, Err(Refusal::UnknownKey)) {
-            application.keys.unknown_kid();
+        match prepared {
+            Err(Refusal::UnknownKey) => application.keys.unknown_kid(),
+            Err(Refusal::BadSignature) => application.keys.bad_signature(),
+            Ok(_) | Err(_) => {}
         }
         prepared.map_err(|refusal| {
             let callback = (refusal.is_kept()).then(|| keep(&body, &keys.set, &application.policy, moment)).flatten();

@@ -15,8 +15,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::http::KeepAlive;
+use actix_web::dev::{Server, ServerHandle, Service};
+use actix_web::http::{KeepAlive, Method};
 use actix_web::{App, HttpServer, web};
 use socket2::{SockFilter, SockRef};
 use tokio::task::JoinHandle;
@@ -110,6 +110,13 @@ pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>, desk: Arc<Desk>) 
         App::new()
             .app_data(web::Data::from(Arc::clone(&bridge)))
             .app_data(web::Data::from(Arc::clone(&desk)))
+            .wrap_fn(|mut request, routes| {
+                // The answer to HEAD is that to GET; the connection leaves its body out.
+                if request.method() == Method::HEAD {
+                    request.head_mut().method = Method::GET;
+                }
+                routes.call(request)
+            })
             .route("/metrics", web::get().to(admin::metrics))
             .route("/livez", web::get().to(admin::livez))
             .route("/readyz", web::get().to(admin::readyz))

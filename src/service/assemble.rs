@@ -13,7 +13,7 @@ use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
 use crate::kafka::watch::Watch;
-use crate::keys::{KeyObserver, KeyRing, Proxy, RefreshResult, Settings, Source, Timing};
+use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
 use crate::outbox::dispatch::{Dispatcher, Source as EventSource};
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
 use crate::server::{Certificate, CertificateFault};
@@ -69,9 +69,9 @@ pub(super) fn limits(config: &Config) -> Limits {
 pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings {
     Settings {
         directory: Some(config.journal.directory.clone()),
-        proxy: Proxy::Environment,
+        clients: Clients::new(Proxy::Environment),
         timing: Timing::default(),
-        observer: Arc::new(Observer(Arc::clone(metrics))),
+        observer: Arc::new(super::key_observer::Observer::new(Arc::clone(metrics), config.server.clock_skew)),
     }
 }
 
@@ -214,16 +214,4 @@ pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
         problem: format!("{} cannot be made ({})", config.journal.directory.display(), error.kind()),
         remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
     })
-}
-
-/// Counts the refreshes of key sets.
-struct Observer(Arc<Metrics>);
-
-impl KeyObserver for Observer {
-    fn refreshed(&self, application: &str, result: &RefreshResult) {
-        // Where it is not found, a reload has just removed it.
-        if let Some(metrics) = self.0.find(application) {
-            metrics.jwks_refreshed(result.code());
-        }
-    }
 }

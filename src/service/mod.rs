@@ -4,8 +4,11 @@
 
 pub(crate) mod assemble;
 mod drain;
+mod file_watch;
+mod key_observer;
 mod orders;
 mod recollection;
+mod reload;
 mod reopening;
 mod topics;
 
@@ -47,6 +50,7 @@ pub struct Service {
     listen: SocketAddr,
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
+    files: file_watch::FileWatch,
     _watch: Watch,
 }
 
@@ -92,6 +96,7 @@ impl Service {
             applications = config.applications.len(),
             "idaas-bridge takes callbacks"
         );
+        let files = file_watch::FileWatch::start(reload::watched(&config));
         let path = path.to_owned();
         Ok(Self {
             path,
@@ -104,6 +109,7 @@ impl Service {
             listen,
             admin_listen,
             recollection,
+            files,
             _watch: watch,
         })
     }
@@ -128,83 +134,6 @@ impl Service {
             }
         };
         timeout(limit, ready).await.is_ok()
-    }
-
-    /// Runs until it is told to end, then drains. Says whether everything was confirmed.
-    pub async fn run(mut self, mut orders: Orders) -> bool {
-        // Whoever can give no more orders has no more use for the service.
-        while let Some(Order::Reload) = orders.recv().await {
-            if self.reload_until_told_to_end(&mut orders).await {
-                break;
-            }
-        }
-        self.drain(orders).await
-    }
-
-    /// Reloads, and again where that was ordered meanwhile. An end breaks it off, because it may be waiting for an
-    /// endpoint of keys that hangs; nothing has been replaced then. Says whether the end was ordered.
-    async fn reload_until_told_to_end(&mut self, orders: &mut Orders) -> bool {
-        loop {
-            let mut again = false;
-            let reload = self.reload();
-            tokio::pin!(reload);
-            loop {
-                tokio::select! {
-                    () = &mut reload => break,
-                    order = orders.recv() => match order {
-                        Some(Order::Reload) => again = true,
-                        Some(Order::End) | None => return true,
-                    },
-                }
-            }
-            if !again {
-                return false;
-            }
-        }
-    }
-
-    /// Takes a changed configuration over, or leaves everything as it is.
-    async fn reload(&mut self) {
-        let result = self.reloaded().await;
-        // Those of the configuration that counts now, new or old.
-        let applications = self.config.applications.iter();
-        let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
-        self.bridge.metrics.keep_only(&kept.collect());
-        let label = if result.is_ok() { "ok" } else { "failed" };
-        self.bridge.metrics.config_reloads.with_label_values(&[label]).inc();
-        match result {
-            Ok(()) => tracing::info!("configuration reloaded"),
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!(code = "reload_refused", "the configuration stays as it was: {fault}");
-                }
-            }
-        }
-    }
-
-    async fn reloaded(&mut self) -> Result<(), Vec<Fault>> {
-        let mut config = Config::load(&self.path)?;
-        for key in self.config.needs_restart(&config) {
-            tracing::warn!(code = "restart_needed", key, "a change of this key takes effect only after a restart");
-        }
-        let old = self.bridge.applications();
-        let metrics = Arc::clone(&self.bridge.metrics);
-        // What needs a restart stays as it was at the start, also inside the applications' policies.
-        config.server = crate::config::Server { tls: config.server.tls.take(), ..self.config.server.clone() };
-        config.kafka = self.config.kafka.clone();
-        config.topics = self.config.topics.clone();
-        let applications = assemble::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
-        applications.keys.first_attempts().await;
-        if let (Some(certificate), Some(tls)) = (&self.certificate, &config.server.tls) {
-            certificate.reload(&tls.certificate, &tls.key).map_err(|fault| vec![assemble::tls_fault(&fault)])?;
-        }
-        self.bridge.replace_applications(applications);
-        self.recollection.rescope(&config);
-        tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
-        // An application may have come with a prefix of its own.
-        tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
-        self.config = config;
-        Ok(())
     }
 }
 
