@@ -34,7 +34,7 @@ use crate::service::assemble;
     2 the configuration or the arguments are wrong.")]
 pub struct InspectArguments {
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// The captured body; - or nothing reads standard input
     #[arg(value_name = "CAPTURE")]

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
-use tracing::level_filters::LevelFilter;
 
 use super::{Exit, print_faults, runtime};
-use crate::config::{Config, LogFormat, LogLevel};
-use crate::service::{self, Service, StartFault};
+use crate::config::{Config, LogFormat};
+use crate::service::{self, Service, StartFault, assemble};
 use crate::telemetry::logs::{self, Format};
 
 /// How long tasks that block may take at the end.
@@ -21,7 +20,7 @@ const LAST_TASKS: Duration = Duration::from_millis(200);
     SIGHUP reloads applications, keys, allow-lists and certificates. `check` says beforehand whether it will start.")]
 pub struct ServeArguments {
     /// The configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
 
@@ -74,12 +73,6 @@ fn start_logging(config: &Config) {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,
     };
-    let level = match config.log.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    logs::start(format, level);
+    logs::start(format, assemble::log_level(config.log.level));
+    logs::set_events(config.log.events);
 }

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use environment::PREFIX;
+pub use environment::{CONFIG_VARIABLE, PREFIX};
 pub use fault::{Fault, Warning};
 pub use files::NamedFile;
 pub use parse::Surroundings;
@@ -65,7 +65,8 @@ pub struct Config {
 }
 
 /// Listeners, limits and times of the HTTP side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Has no `Debug`: it holds a token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Server {
     /// Where IDaaS delivers callbacks.
     pub listen: SocketAddr,
@@ -85,6 +86,9 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// TLS on the callback listener; plain HTTP where it is absent.
     pub tls: Option<Tls>,
+    /// What whoever sees ids or changes things on the admin listener has to send; if there is none, only this machine's
+    /// loopback address is allowed to.
+    pub admin_token: Option<Secret<String>>,
     /// Whether a change of a file that the configuration names causes a reload, as SIGHUP does.
     pub watch_files: bool,
 }
@@ -161,6 +165,8 @@ pub struct Log {
     pub format: LogFormat,
     /// The least severe level that is written.
     pub level: LogLevel,
+    /// Whether there is one line for each published event, at level info.
+    pub events: bool,
 }
 
 /// The form of a log line.

@@ -64,6 +64,17 @@ impl Certificate {
         self.current.store(other.current.load_full());
     }
 
+    /// When the first certificate of a chain in PEM expires, in seconds since 1970. `None` if it cannot be read.
+    #[must_use]
+    pub fn expiry(chain: &[u8]) -> Option<i64> {
+        let epoch = openssl::asn1::Asn1Time::from_unix(0).ok()?;
+        let seconds = |certificate: &X509| {
+            let left = epoch.diff(certificate.not_after()).ok()?;
+            Some(i64::from(left.days) * 86_400 + i64::from(left.secs))
+        };
+        X509::stack_from_pem(&text::plain(chain)).ok()?.iter().filter_map(seconds).min()
+    }
+
     /// How many days a certificate file holds from now; negative once it has ended. `None` where it cannot be read.
     #[must_use]
     pub fn days_left(certificate: &Path) -> Option<i32> {

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tracing::level_filters::LevelFilter;
 
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
@@ -18,6 +19,7 @@ use crate::outbox::dispatch::{Dispatcher, Source as EventSource};
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
 use crate::server::{Certificate, CertificateFault};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::service::CertificateUse;
 
 /// How many connections may wait to be taken.
 const BACKLOG: i32 = 1024;
@@ -170,6 +172,32 @@ pub(crate) fn kafka_fault(problem: &str) -> Fault {
         problem: problem.to_owned(),
         remedy: "correct or remove the property".to_owned(),
     }
+}
+
+/// The level of the log.
+pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
+    match level {
+        config::LogLevel::Error => LevelFilter::ERROR,
+        config::LogLevel::Warn => LevelFilter::WARN,
+        config::LogLevel::Info => LevelFilter::INFO,
+        config::LogLevel::Debug => LevelFilter::DEBUG,
+        config::LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Shows when the callback listener's certificate expires.
+pub(super) fn show_certificate(config: &Config, metrics: &Metrics) {
+    let server = config.server.tls.as_ref().and_then(|tls| Certificate::expiry(&std::fs::read(&tls.certificate).ok()?));
+    metrics.service.certificate_expiry(CertificateUse::Server, server);
+}
+
+/// Shows when the certificate expires by which the Kafka clients log in. To be called when they are made.
+pub(super) fn show_kafka_certificate(config: &Config, metrics: &Metrics) {
+    let property = |name: &str| config.kafka.properties.get(name).map(|value| value.expose().clone());
+    let read = |path: String| std::fs::read(path).ok();
+    let kafka = property("ssl.certificate.location").and_then(read);
+    let kafka = kafka.or_else(|| property("ssl.certificate.pem").map(String::into_bytes));
+    metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| Certificate::expiry(&pem)));
 }
 
 /// Binds a listener at once, so that an occupied address is found before anything else is done.

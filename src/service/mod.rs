@@ -24,7 +24,7 @@ use crate::bridge::Bridge;
 use crate::config::{Config, Fault};
 use crate::kafka::watch::Watch;
 use crate::outbox::dispatch::{self, Dispatcher};
-use crate::server::{Admin, Callbacks, Certificate, serve_admin};
+use crate::server::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
@@ -45,6 +45,7 @@ pub struct Service {
     bridge: Arc<Bridge>,
     callbacks: Callbacks,
     admin: Admin,
+    admin_token: AdminToken,
     certificate: Option<Certificate>,
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
@@ -86,7 +87,11 @@ impl Service {
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
         let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
-        let admin = serve_admin(admin, Arc::clone(&bridge), desk).map_err(failed)?;
+        let admin_token = AdminToken::default();
+        admin_token.set(config.server.admin_token.as_ref());
+        let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;
+        assemble::show_certificate(&config, &metrics);
+        assemble::show_kafka_certificate(&config, &metrics);
         let recollection = recollection::Recollection::new(&config);
         warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
         tracing::info!(
@@ -104,6 +109,7 @@ impl Service {
             bridge,
             callbacks,
             admin,
+            admin_token,
             certificate,
             key_settings,
             listen,

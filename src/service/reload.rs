@@ -10,6 +10,7 @@ use crate::bridge::Bridge;
 use crate::config::{Config, Fault, NamedFile, Server};
 use crate::kafka::settings::Cluster;
 use crate::server::Certificate;
+use crate::telemetry::logs;
 
 /// The files to be watched, as this configuration was read from them.
 pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
@@ -67,6 +68,7 @@ impl Service {
         let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
         self.bridge.metrics.keep_only(&kept.collect());
         let label = if result.is_ok() { "ok" } else { "failed" };
+        self.bridge.metrics.service.reloaded(result.is_ok());
         self.bridge.metrics.config_reloads.with_label_values(&[label]).inc();
         match result {
             Ok(()) => tracing::info!("configuration reloaded"),
@@ -90,13 +92,20 @@ impl Service {
         let old = self.bridge.applications();
         let metrics = Arc::clone(&self.bridge.metrics);
         // What needs a restart stays as it was at the start, also inside the applications' policies.
-        config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
+        config.server = Server {
+            tls: config.server.tls.take(),
+            admin_token: config.server.admin_token.take(),
+            watch_files: watches,
+            ..self.config.server.clone()
+        };
         config.topics = self.config.topics.clone();
         config.journal = self.config.journal.clone();
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         let certificate = self.renewed_certificate(&config)?;
-        if !properties.is_empty() && !replace_clients(&self.bridge, &assemble::cluster(&config), &properties)? {
+        if !properties.is_empty() && replace_clients(&self.bridge, &assemble::cluster(&config), &properties)? {
+            assemble::show_kafka_certificate(&config, &metrics);
+        } else {
             config.kafka = self.config.kafka.clone();
         }
         let applications = assemble::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
@@ -104,6 +113,10 @@ impl Service {
         if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
             current.replace(renewed);
         }
+        self.admin_token.set(config.server.admin_token.as_ref());
+        logs::set_level(assemble::log_level(config.log.level));
+        logs::set_events(config.log.events);
+        assemble::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);
         self.recollection.rescope(&config);
         tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));

@@ -14,6 +14,7 @@ use prometheus::{
 use super::application::{ApplicationFamilies, ApplicationMetrics};
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
+use super::service::ServiceMetrics;
 use crate::prepare::event_type::Entity;
 
 /// A value that goes up and down.
@@ -47,6 +48,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: IntCounterVec,
+    /// Configuration, certificates and log.
+    pub service: ServiceMetrics,
     /// Journal and quarantine.
     pub journal: JournalMetrics,
     /// The cluster and the producer.
@@ -100,6 +103,7 @@ impl Metrics {
             ready: gauge("ready", "Whether callbacks are to be sent here.")?,
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
+            service: ServiceMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
             publish_duration: by_entity(

@@ -1,16 +1,19 @@
 //! A changed configuration, taken over by SIGHUP while callbacks come.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use idaas_bridge::simulate::kind::Kind;
 use idaas_bridge::simulate::material::Identity;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::{assert_success, event, users};
-use crate::support::bridge::{Caller, Setup, TestApplication, TestBridge, material};
+use crate::support::bridge::{Caller, JOURNAL_KEY, Setup, TestApplication, TestBridge, material};
 use crate::support::http::request;
+use crate::support::records::retry;
 
 /// Somebody who knows the bridge and these applications.
 fn caller(bridge: &TestBridge, applications: &[TestApplication]) -> Caller {
@@ -80,6 +83,98 @@ fn metrics_follow_the_applications_and_keys_of_the_reload() {
     assert!(bridge.reload(|setup| setup.applications = applications));
     assert_eq!(bridge.samples("decryptions_total", &[("application", "workforce")]), [1.0, 0.0]);
     assert_eq!(bridge.samples("decryptions_total", &[("application", "partners")]), [0.0]);
+}
+
+#[test]
+fn a_replaced_file_is_taken_over_without_a_signal() {
+    let mut bridge = Setup::new().spawn();
+    let identity = bridge.applications[0].material.identity.clone();
+    let changed = TestApplication::of(Arc::new(material(identity)));
+    let new = caller(&bridge, std::slice::from_ref(&changed));
+    let body = |caller: &Caller| caller.callback().events(&users(1)).body().unwrap();
+    assert_eq!(new.post(body(&new)).status, 401);
+    // The keys beside the configuration, and the configuration.
+    bridge.write(|setup| setup.applications = vec![changed.clone()]);
+    bridge.program().wait_for(|line| line["code"] == "files_changed");
+    bridge.wait_metric("config_reloads_total", &[("result", "ok")], 1.0);
+    assert_eq!((bridge.post(body(&bridge)).status, new.post(body(&new)).status), (401, 200));
+    assert!(bridge.end());
+    assert_eq!(bridge.records().len(), 1);
+}
+
+#[test]
+fn a_half_written_file_is_told_once_and_tried_when_it_is_whole() {
+    let mut bridge = Setup::new().spawn();
+    let whole = std::fs::read(bridge.configuration()).unwrap();
+    std::fs::write(bridge.configuration(), &whole[..whole.len() / 2]).unwrap();
+    bridge.wait_metric("config_reloads_total", &[("result", "failed")], 1.0);
+    assert_eq!(bridge.metric("config_last_reload_successful", &[]), 0.0);
+    assert_success(&bridge.send(&users(2)));
+    std::fs::write(bridge.configuration(), &whole).unwrap();
+    bridge.wait_metric("config_reloads_total", &[("result", "ok")], 1.0);
+    assert_eq!(bridge.metric("config_reloads_total", &[("result", "failed")]), 1.0);
+    assert_eq!(bridge.metric("config_last_reload_successful", &[]), 1.0);
+}
+
+#[test]
+fn files_are_left_alone_where_they_are_not_watched() {
+    let mut bridge = Setup::new().server("watch_files = false").start();
+    bridge.write(|setup| setup.applications.push(TestApplication::named("partners")));
+    assert!(bridge.reload_as_it_is());
+    assert_eq!(bridge.metric("config_reloads_total", &[]), 1.0);
+}
+
+#[test]
+fn what_a_reload_cannot_apply_is_told_with_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        directory.path().join(name).display().to_string()
+    };
+    let keys = format!("keys = [{{ file = {:?} }}]", file("journal.key", JOURNAL_KEY));
+    let authority = file("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    let mut bridge = Setup::new().journal_keys(&keys).property("ssl.ca.location", &authority).spawn();
+    file("journal.key", &"ab".repeat(32));
+    file("ca.pem", "-----BEGIN CERTIFICATE-----\nother\n");
+    for key in ["journal.keys", "kafka.properties.\"ssl.ca.location\""] {
+        bridge.program().wait_for(|line| line["code"] == "restart_needed" && line["key"] == key);
+    }
+    assert_success(&bridge.send(&users(1)));
+}
+
+#[test]
+fn the_log_level_is_taken_over() {
+    let mut bridge = Setup::new().log("error").spawn();
+    assert!(bridge.reload_with(|setup| setup.log("debug")));
+    assert_success(&bridge.send(&users(1)));
+    bridge.program().wait_for(|line| line["level"] == "DEBUG" && line["event_id"].is_string());
+}
+
+#[test]
+fn a_key_replaced_under_its_id_is_accepted_without_a_reload() {
+    let (before, after) = (TestApplication::workforce(), TestApplication::workforce().with_another_key());
+    let document = Arc::new(Mutex::new(before.material.jwks().to_string()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("\"http://{}/jwks\"", listener.local_addr().unwrap());
+    let served = Arc::clone(&document);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, document) = (stream.unwrap(), served.lock().clone());
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", document.len());
+            let _ = stream.write_all(format!("{head}{document}").as_bytes());
+        }
+    });
+    let bridge = Setup::of(vec![TestApplication { jwks: Some(url), ..before }]).start();
+    assert_success(&bridge.send(&users(1)));
+    *document.lock() = after.material.jwks().to_string();
+    let new = caller(&bridge, &[after]);
+    let body = new.callback().events(&[event(Kind::UserCreate, 7)]).body().unwrap();
+    assert_eq!(new.post(&body).json()["error"], "bad_signature");
+    retry(|| match new.post(&body).status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
 }
 
 #[test]
