@@ -14,6 +14,7 @@ mod delivery;
 pub mod dispatch;
 mod drive;
 mod event;
+mod event_line;
 mod figures;
 mod hash;
 mod identity;
@@ -27,6 +28,7 @@ pub mod verdict;
 
 pub use delivery::DeliveryId;
 pub use event::{Arrival, Parcel, Token};
+pub use event_line::EventLine;
 pub use identity::{EventKey, LaneKey, Seq};
 use verdict::Verdict;
 
