@@ -6,9 +6,9 @@
 //! costs one `stat` a file; contents are read only when that differs.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -70,7 +70,7 @@ async fn watch(shared: Arc<Shared>) {
         let stamps = blocking(move || paths.into_iter().map(|path| (stamp(&path), path)).collect::<Vec<_>>()).await;
         let stable = stamps == last;
         last = stamps;
-        if !stable || last == settled {
+        if !stable || (last == settled && !recent(&last)) {
             continue;
         }
         settled.clone_from(&last);
@@ -100,6 +100,14 @@ async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send +
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
+/// Whether a file was written so lately that a second write can have left the same times: the clock of file systems moves
+/// every few milliseconds. Then only the content tells.
+fn recent(stamps: &[(Stamp, PathBuf)]) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let limit = i64::try_from(now.saturating_sub(2 * POLL_INTERVAL).as_secs()).unwrap_or(i64::MAX);
+    stamps.iter().any(|(stamp, _)| stamp.is_some_and(|(.., changed, _)| changed >= limit))
+}
+
 /// Follows symbolic links, so a link that leads to another file makes another stamp.
 fn stamp(path: &Path) -> Stamp {
     let data = std::fs::metadata(path).ok()?;
@@ -114,8 +122,6 @@ fn read(file: NamedFile) -> NamedFile {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn named(path: PathBuf) -> NamedFile {

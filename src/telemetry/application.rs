@@ -1,7 +1,7 @@
 //! The metrics of one application, each looked up once, because a callback touches a dozen of them. So what is counted
 //! after the application's end is counted nowhere, and brings no series back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -167,8 +167,9 @@ impl ApplicationFamilies {
         }
     }
 
-    /// Removes the series of an application that is no more.
-    pub(super) fn forget(&self, name: &str) {
+    /// Removes the series of applications that are no more. Looks at every series, so only if there are such.
+    pub(super) fn forget(&self, gone: &HashSet<String>) {
+        let is_gone = |labels: &HashMap<&str, &str>| labels.get("application").is_some_and(|name| gone.contains(*name));
         let counters = [
             &self.callbacks,
             &self.events_received,
@@ -180,16 +181,17 @@ impl ApplicationFamilies {
             &self.jwks_refreshes,
         ];
         for family in counters {
-            remove(family, |labels| labels.get("application") == Some(&name));
+            remove(family, is_gone);
         }
-        remove(&self.callback_duration, |labels| labels.get("application") == Some(&name));
+        remove(&self.callback_duration, is_gone);
     }
 
-    /// Removes the series of the keys that an application has no more.
-    pub(super) fn forget_keys(&self, name: &str, keys: usize) {
-        let gone = |key: &&str| key.parse::<usize>().is_ok_and(|key| key >= keys);
+    /// Removes the series of decryption keys beyond the number that an application has.
+    pub(super) fn forget_keys(&self, numbers: &HashMap<&str, usize>) {
         remove(&self.decryptions, |labels| {
-            labels.get("application") == Some(&name) && labels.get("key").is_some_and(gone)
+            let number = labels.get("application").and_then(|name| numbers.get(name));
+            let key = labels.get("key").and_then(|key| key.parse::<usize>().ok());
+            number.zip(key).is_some_and(|(number, key)| key >= *number)
         });
     }
 }

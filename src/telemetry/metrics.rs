@@ -2,7 +2,7 @@
 //!
 //! Label sets are closed: nothing that a sender writes can become a label.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,13 +151,12 @@ impl Metrics {
     /// Removes the series of all applications but these, and of the decryption keys beyond their number.
     pub fn keep_only(&self, names: &HashMap<&str, usize>) {
         let mut applications = self.applications.lock();
-        applications.retain(|name, _| {
-            match names.get(name.as_str()) {
-                Some(keys) => self.families.forget_keys(name, *keys),
-                None => self.families.forget(name),
-            }
-            names.contains_key(name.as_str())
-        });
+        self.families.forget_keys(names);
+        let gone: HashSet<_> = applications.keys().filter(|name| !names.contains_key(name.as_str())).cloned().collect();
+        if !gone.is_empty() {
+            self.families.forget(&gone);
+            applications.retain(|name, _| !gone.contains(name));
+        }
     }
 
     /// How long the broker takes to confirm an entity's record, in seconds.
