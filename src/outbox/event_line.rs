@@ -48,7 +48,7 @@ impl EventLine {
                 tracing::$level!(
                     target: "event",
                     application,
-                    r#type = kind,
+                    "type" = kind,
                     entity = entity.name(),
                     entity_id,
                     event_id,

@@ -100,6 +100,8 @@ impl Service {
         };
         config.topics = self.config.topics.clone();
         config.journal = self.config.journal.clone();
+        config.dedupe = self.config.dedupe;
+        config.log.format = self.config.log.format;
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         let certificate = self.renewed_certificate(&config)?;
