@@ -84,6 +84,12 @@ impl Setup {
         self
     }
 
+    /// Has this line in `[server]`, and no other.
+    pub(crate) fn server_again(mut self, line: impl Into<String>) -> Self {
+        self.server = vec![line.into()];
+        self
+    }
+
     /// Takes callbacks at this address.
     pub(crate) fn listen(mut self, address: &'static str) -> Self {
         self.listen = address;

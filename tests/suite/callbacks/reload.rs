@@ -1,19 +1,16 @@
 //! A changed configuration, taken over by SIGHUP while callbacks come.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use idaas_bridge::simulate::kind::Kind;
 use idaas_bridge::simulate::material::Identity;
-use parking_lot::Mutex;
 use serde_json::json;
 
 use super::{assert_success, event, users};
 use crate::support::bridge::{Caller, JOURNAL_KEY, Setup, TestApplication, TestBridge, material};
 use crate::support::http::request;
-use crate::support::records::retry;
 
 /// Somebody who knows the bridge and these applications.
 fn caller(bridge: &TestBridge, applications: &[TestApplication]) -> Caller {
@@ -148,33 +145,6 @@ fn the_log_level_is_taken_over() {
     assert!(bridge.reload_with(|setup| setup.log("debug")));
     assert_success(&bridge.send(&users(1)));
     bridge.program().wait_for(|line| line["level"] == "DEBUG" && line["event_id"].is_string());
-}
-
-#[test]
-fn a_key_replaced_under_its_id_is_accepted_without_a_reload() {
-    let (before, after) = (TestApplication::workforce(), TestApplication::workforce().with_another_key());
-    let document = Arc::new(Mutex::new(before.material.jwks().to_string()));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("\"http://{}/jwks\"", listener.local_addr().unwrap());
-    let served = Arc::clone(&document);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, document) = (stream.unwrap(), served.lock().clone());
-            let _ = stream.read(&mut [0; 4096]);
-            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", document.len());
-            let _ = stream.write_all(format!("{head}{document}").as_bytes());
-        }
-    });
-    let bridge = Setup::of(vec![TestApplication { jwks: Some(url), ..before }]).start();
-    assert_success(&bridge.send(&users(1)));
-    *document.lock() = after.material.jwks().to_string();
-    let new = caller(&bridge, &[after]);
-    let body = new.callback().events(&[event(Kind::UserCreate, 7)]).body().unwrap();
-    assert_eq!(new.post(&body).json()["error"], "bad_signature");
-    retry(|| match new.post(&body).status {
-        200 => Ok(()),
-        status => Err(status.to_string()),
-    });
 }
 
 #[test]

@@ -156,6 +156,24 @@ fn head_is_answered_as_get_without_a_body() {
     assert!(whole(&mut connection).0.contains(" 404 "));
 }
 
+#[test]
+fn without_the_admin_token_ids_are_not_served() {
+    let mut bridge = Setup::new().server("admin_token = \"0123456789abcdef\"").start();
+    let status = |bridge: &Caller, path: &str, token: &str| {
+        let headers = [("Authorization", token), ("X-Idaas-Bridge", "journal")];
+        Connection::open(bridge.admin).unwrap().exchange(&request("GET", path, &headers, b"")).unwrap().status
+    };
+    for token in ["", "Bearer 0123456789abcdeg", "Basic 0123456789abcdef"] {
+        assert_eq!(status(&bridge, "/journal", token), 401, "{token}");
+        assert_eq!(status(&bridge, "/metrics", token), 200, "{token}");
+    }
+    // The next gate: the host's name.
+    assert_eq!(status(&bridge, "/journal", "Bearer 0123456789abcdef"), 403);
+    assert!(bridge.reload_with(|setup| setup.server_again("admin_token = \"another-token-0000\"")));
+    assert_eq!(status(&bridge, "/journal", "Bearer 0123456789abcdef"), 401);
+    assert_eq!(status(&bridge, "/journal", "Bearer another-token-0000"), 403);
+}
+
 /// The head and the body of an answer, read until the other side closes.
 fn whole(connection: &mut Connection) -> (String, String) {
     let bytes = connection.rest_of_all().unwrap();
