@@ -2,7 +2,7 @@
 //!
 //! Label sets are closed: nothing that a sender writes can become a label.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use prometheus::{
 use super::application::{ApplicationFamilies, ApplicationMetrics};
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
+use super::service::ServiceMetrics;
 use crate::prepare::event_type::Entity;
 
 /// A value that goes up and down.
@@ -49,6 +50,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: IntCounterVec,
+    /// Configuration, certificates and log.
+    pub service: ServiceMetrics,
     /// Journal and quarantine.
     pub journal: JournalMetrics,
     /// The cluster and the producer.
@@ -105,6 +108,7 @@ impl Metrics {
             ready: gauge("ready", "Whether callbacks are to be sent here.")?,
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
+            service: ServiceMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
             publish_duration: by_entity(
@@ -152,13 +156,12 @@ impl Metrics {
     /// Removes the series of all applications but these, and of the decryption keys beyond their number.
     pub fn keep_only(&self, names: &HashMap<&str, usize>) {
         let mut applications = self.applications.lock();
-        applications.retain(|name, _| {
-            match names.get(name.as_str()) {
-                Some(keys) => self.families.forget_keys(name, *keys),
-                None => self.families.forget(name),
-            }
-            names.contains_key(name.as_str())
-        });
+        self.families.forget_keys(names);
+        let gone: HashSet<_> = applications.keys().filter(|name| !names.contains_key(name.as_str())).cloned().collect();
+        if !gone.is_empty() {
+            self.families.forget(&gone);
+            applications.retain(|name, _| !gone.contains(name));
+        }
     }
 
     /// How long the broker takes to confirm an entity's record, in seconds.

@@ -156,6 +156,35 @@ fn at_debug_each_event_is_one_line_that_says_where_it_stands_and_nothing_of_the_
 }
 
 #[test]
+fn with_log_events_each_event_is_one_line_at_info() {
+    for mode in ["binary", "structured"] {
+        let mut bridge = Setup::new().topics(format!("event_mode = {mode:?}")).log("info\"\nevents = true #").spawn();
+        let events = [event(Kind::UserCreate, 1), event(Kind::GroupCreate, 2)];
+        assert_success(&bridge.send(&events));
+        for event in &events {
+            let line = bridge.program().wait_for(|line| line["event_id"] == event.event_id);
+            let told = (&line["level"], &line["application"], &line["entity_id"], &line["verdict"]);
+            assert_eq!(told, (&json!("INFO"), &json!("workforce"), &json!(event.biz_id), &json!("SUCCESS")), "{line}");
+            assert!(line["type"].as_str().unwrap().ends_with(".created.v1"), "{line}");
+            assert!(line["topic"].is_string() && line["partition"].is_number() && line["offset"].is_number(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_is_summarized() {
+    let mut bridge = Setup::new().spawn();
+    for _ in 0..30 {
+        assert_eq!(bridge.post("{}").status, 400);
+    }
+    bridge.wait_metric("callbacks_refused_log_lines_suppressed_total", &[], 20.0);
+    assert!(bridge.end());
+    let line = bridge.program().wait_for(|line| line["more"] == 20);
+    assert_eq!((&line["code"], &line["network"]), (&json!("malformed"), &json!("127.0.0.0/24")), "{line}");
+    assert_eq!(bridge.program().log().matches("\"callback refused\"").count(), 10);
+}
+
+#[test]
 fn health_and_readiness_are_told_on_the_admin_listener_only() {
     let mut setup = Setup::new().not_ready();
     setup.applications[0].jwks = Some("\"http://127.0.0.1:1/jwks\"".to_owned());
