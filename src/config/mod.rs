@@ -59,6 +59,17 @@ pub struct Config {
     pub applications: Vec<Application>,
     /// What works and is likely not meant. `check` shows it.
     pub warnings: Vec<Warning>,
+    /// The files that hold secrets.
+    pub secret_files: Vec<SecretFile>,
+}
+
+/// A file that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The key that names it.
+    pub key: String,
+    /// Its path.
+    pub path: PathBuf,
 }
 
 /// Listeners, limits and times of the HTTP side.
@@ -114,6 +125,8 @@ pub struct Topics {
     pub partitions: i32,
     /// Replicas of a topic that is created.
     pub replication_factor: i32,
+    /// How long the records of a topic that is created are kept; `None` is without limit.
+    pub retention: Option<Duration>,
     /// How CloudEvents attributes travel.
     pub event_mode: EventMode,
 }

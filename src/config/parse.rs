@@ -40,7 +40,8 @@ impl Config {
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
         match (kafka, journal) {
             (Some(kafka), Some(journal)) if reading.faults.is_empty() => {
-                Ok(Self { server, kafka, topics, journal, dedupe, log, applications, warnings: reading.warnings })
+                let Reading { warnings, secret_files, .. } = reading;
+                Ok(Self { server, kafka, topics, journal, dedupe, log, applications, warnings, secret_files })
             }
             (None | Some(_), None | Some(_)) => Err(reading.faults),
         }

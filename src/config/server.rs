@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fault::Problem;
 use super::given::Given;
 use super::section::{Reading, Section};
-use super::{Server, Tls, files, values};
+use super::{SecretFile, Server, Tls, files, values};
 
 /// How long IDaaS waits for an answer.
 const IDAAS_WAITS: Duration = Duration::from_secs(10);
@@ -122,7 +122,9 @@ fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
     let mut tls = Section::open(section.reading, "server.tls", Some(given));
     let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
     let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
+    let name = tls.name("key");
     let key = tls.required("key", both, |given| files::pem(around, given, "PRIVATE KEY"));
+    tls.reading.secret_files.extend(key.iter().map(|path| SecretFile { key: name.clone(), path: path.clone() }));
     tls.close();
     Some(Tls { certificate: certificate?, key: key? })
 }

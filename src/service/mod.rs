@@ -47,6 +47,7 @@ pub struct Service {
     listen: SocketAddr,
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
+    care: Arc<topics::Care>,
     _watch: Watch,
 }
 
@@ -84,7 +85,8 @@ impl Service {
         let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin = serve_admin(admin, Arc::clone(&bridge), desk).map_err(failed)?;
         let recollection = recollection::Recollection::new(&config);
-        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
+        let care = topics::Care::new(&config, path.to_owned());
+        warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %listen,
@@ -104,6 +106,7 @@ impl Service {
             listen,
             admin_listen,
             recollection,
+            care,
             _watch: watch,
         })
     }
@@ -201,8 +204,7 @@ impl Service {
         self.bridge.replace_applications(applications);
         self.recollection.rescope(&config);
         tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
-        // An application may have come with a prefix of its own.
-        tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
+        self.care.rescope(&config);
         self.config = config;
         Ok(())
     }

@@ -4,8 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Runtime;
 
+use super::code::Code;
 use super::finding::Finding;
+use super::report::plural;
 use crate::config::{Application, Config};
+use crate::kafka::remedy::Remedy;
 use crate::keys::{Fetched, Proxy, Source, fetch};
 use crate::service::assemble;
 
@@ -27,13 +30,15 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
         let (key, source) = (key(application), assemble::source(&application.jwks));
         match runtime.block_on(fetching) {
             Ok(Ok(fetched)) => {
-                findings.push(Finding::ok(&key, &found(&source, &fetched)));
+                findings.push(Finding::ok(Code::Jwks, &key, &found(&source, &fetched)));
                 findings
                     .extend(fetched.date.map(|date| clock(&key, date, SystemTime::now(), config.server.clock_skew)));
             }
             // A fetch fault's text holds problem and remedy, parted by a semicolon.
             Ok(Err(fault)) => findings.push(split(&key, &source, &fault.to_string())),
-            Err(error) => findings.push(Finding::fault(&key, &error.to_string(), "try again")),
+            Err(error) => {
+                findings.push(Finding::fault(Code::Jwks, &key, &error.to_string(), Remedy::text("try again")))
+            }
         }
     }
     findings
@@ -42,9 +47,12 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
 /// What can be said without a network: files held a usable key set when the configuration was read.
 pub(super) fn examine_files(config: &Config) -> Vec<Finding> {
     let finding = |application: &Application| match assemble::source(&application.jwks) {
-        Source::File(path) => Finding::ok(&key(application), &format!("{} holds usable keys", path.display())),
+        Source::File(path) => {
+            Finding::ok(Code::Jwks, &key(application), &format!("{} holds usable keys", path.display()))
+        }
         source @ Source::Url { .. } => {
-            Finding::skipped(&key(application), &format!("{source} is not asked (--offline)"))
+            let why = format!("whether {source} answers and holds usable keys (--offline)");
+            Finding::not_tested(Code::Jwks, &key(application), &why, Remedy::text("run check without --offline"))
         }
     };
     config.applications.iter().map(finding).collect()
@@ -56,13 +64,12 @@ fn key(application: &Application) -> String {
 
 fn found(source: &Source, fetched: &Fetched) -> String {
     let ids: Vec<_> = fetched.set.key_ids().collect();
-    let what = if ids.len() == 1 { "RSA key" } else { "RSA keys" };
-    format!("{source} holds {} {what}: {}", ids.len(), ids.join(", "))
+    format!("{source} holds {}: {}", plural(ids.len(), "RSA key"), ids.join(", "))
 }
 
 fn split(key: &str, source: &Source, words: &str) -> Finding {
     let (problem, remedy) = words.split_once("; ").unwrap_or((words, "see that the endpoint works"));
-    Finding::fault(key, &format!("{source}: {problem}"), remedy)
+    Finding::fault(Code::Jwks, key, &format!("{source}: {problem}"), Remedy::text(remedy))
 }
 
 /// Judges this machine's clock by the endpoint's, which has whole seconds.
@@ -72,15 +79,15 @@ fn clock(key: &str, theirs: SystemTime, ours: SystemTime, skew: Duration) -> Fin
         Err(behind) => (behind.duration(), "behind"),
     };
     let problem = format!("this machine's clock is {} s {direction} the key endpoint's", apart.as_secs());
-    let remedy = "set it right (chrony, systemd-timesyncd): tokens are judged by it";
+    let remedy = Remedy::text("set it right (chrony, systemd-timesyncd): tokens are judged by it");
     if apart > skew {
         let problem =
             format!("{problem}, more than server.clock_skew ({} s): honest callbacks would be refused", skew.as_secs());
-        Finding::fault(&format!("{key} (clock)"), &problem, remedy)
+        Finding::fault(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
     } else if apart > WORTH_A_WORD {
-        Finding::warning(&format!("{key} (clock)"), &problem, remedy)
+        Finding::warning(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
     } else {
-        Finding::ok(&format!("{key} (clock)"), "this machine's clock agrees with the key endpoint's")
+        Finding::ok(Code::JwksClock, &format!("{key} (clock)"), "this machine's clock agrees with the key endpoint's")
     }
 }
 
