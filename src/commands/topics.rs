@@ -134,7 +134,7 @@ fn table(plan: &Plan, states: &[State], path: &str, out: &mut dyn Write) -> io::
         };
         let remedy = group.difference.remedy(&group.topics, path);
         writeln!(out, "{} {each}{}", styled(style, heading), group.difference)?;
-        writeln!(out, "  -> {remedy}")?;
+        writeln!(out, "  fix: {remedy}")?;
     }
     out.flush()
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -30,6 +31,9 @@ pub(super) struct Care {
     cluster: Cluster,
     create: bool,
     configuration: PathBuf,
+    /// Whether missing topics are still to be created. Only at the start and for a new prefix: a topic that somebody
+    /// deletes later is theirs to create.
+    creating: AtomicBool,
     /// Ends a wait early.
     changed: Notify,
     seen: Mutex<Seen>,
@@ -82,6 +86,7 @@ impl Care {
             cluster: super::assemble::cluster(config),
             create: config.topics.create,
             configuration,
+            creating: AtomicBool::new(config.topics.create),
             changed: Notify::new(),
             seen: Mutex::default(),
         })
@@ -90,6 +95,7 @@ impl Care {
     /// Sees to the topics of another configuration from now on: an application may have come with a prefix of its own.
     pub(super) fn rescope(&self, config: &Config) {
         *self.plan.lock() = Arc::new(Plan::of(config));
+        self.creating.store(self.create, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
@@ -106,7 +112,8 @@ impl Care {
         while !bridge.is_draining() {
             let care = Arc::clone(&self);
             let look = move || {
-                (!care.create || care.with_administrator(Self::create_missing)) && care.with_administrator(Self::report)
+                let create = care.creating.load(Ordering::Relaxed);
+                (!create || care.with_administrator(Self::create_missing)) && care.with_administrator(Self::report)
             };
             let asked = tokio::task::spawn_blocking(look).await.unwrap_or(true);
             // A timeout is the usual end of this wait.
@@ -118,7 +125,9 @@ impl Care {
         match Administrator::new(&self.cluster) {
             Ok(administrator) => act(self, &administrator),
             Err(fault) => {
-                tracing::error!(code = "topics_not_checked", "the topics could not be looked at: {fault}");
+                if self.seen.lock().reported.insert((String::new(), "topics_not_checked")) {
+                    tracing::error!(code = "topics_not_checked", "the topics could not be looked at: {fault}");
+                }
                 true
             }
         }
@@ -126,7 +135,11 @@ impl Care {
 
     fn create_missing(&self, administrator: &Administrator) -> bool {
         let plan = Arc::clone(&self.plan.lock());
-        let Ok(states) = administrator.presence(&plan, PATIENCE) else { return false };
+        self.creating.store(false, Ordering::Relaxed);
+        let Ok(states) = administrator.presence(&plan, PATIENCE) else {
+            self.creating.store(true, Ordering::Relaxed);
+            return false;
+        };
         if states.contains(&State::Missing) {
             Self::make(&plan, administrator, &states);
         }

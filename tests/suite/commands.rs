@@ -105,7 +105,7 @@ fn check_reports_every_fault_of_a_wholly_broken_configuration() {
         assert!(shown.out.contains(key), "{key}: {}", shown.out);
     }
     let faults = shown.out.lines().filter(|line| line.starts_with("  fault ")).count();
-    let remedies = shown.out.lines().filter(|line| line.trim_start().starts_with("-> ")).count();
+    let remedies = shown.out.lines().filter(|line| line.trim_start().starts_with("fix: ")).count();
     assert!(faults > 5 && remedies > faults, "{}", shown.out);
     assert!(shown.out.trim_end().lines().last().unwrap().contains("serve would not start"), "{}", shown.out);
 }

@@ -82,7 +82,7 @@ impl<W: Write> Report<W> {
     fn write_remedy(&mut self, finding: &Finding) -> io::Result<()> {
         let Some(remedy) = &finding.remedy else { return Ok(()) };
         let colon = if remedy.command.is_empty() { "" } else { ":" };
-        for line in wrapped(&format!("-> {}{colon}", remedy.text), WIDTH - INDENT) {
+        for line in wrapped(&format!("fix: {}{colon}", remedy.text), WIDTH - INDENT) {
             writeln!(self.out, "{:INDENT$}{line}", "")?;
         }
         for line in remedy.command_lines(WIDTH - INDENT - 2) {
@@ -198,17 +198,15 @@ Kafka
   ok          kafka: answers
 
 Topics
-  fault       6 topics: may not be written to by the user of
-              [kafka.properties], so that no event can be published at
-              all [topic_write]
-              -> grant the user Write on the topics:
+  fault       6 topics: may not be written to by the user of [kafka.properties],
+              so that no event can be published at all [topic_write]
+              fix: grant the user Write on the topics:
                 kafka-acls.sh --bootstrap-server HOST:PORT --add \\
                   --allow-principal User:NAME --operation Write \\
-                  --topic idaas.user.v1 \\
-                  --topic idaas.organizational-unit.v1 \\
+                  --topic idaas.user.v1 --topic idaas.organizational-unit.v1 \\
                   --topic idaas.group.v1
   warning     topic a: is odd [topic_read]
-              -> look at it
+              fix: look at it
 ";
         assert!(shown.starts_with(expected), "{shown}");
     }

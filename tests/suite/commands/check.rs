@@ -52,7 +52,7 @@ fn an_advertised_address_that_leads_nowhere_is_a_fault() {
         assert_eq!(shown.code, 1, "{address}: {}", shown.out);
         assert!(out.contains(&format!("broker 1 advertises {address}, and does not answer there")), "{}", shown.out);
         assert!(out.contains("it leads 12 partitions of 6 topics"), "{}", shown.out);
-        for part in [*words, "-> correct advertised.listeners of broker 1", "[broker_unreachable]"] {
+        for part in [*words, "fix: correct advertised.listeners of broker 1", "[broker_unreachable]"] {
             assert!(out.contains(part), "{address}: {part}: {}", shown.out);
         }
         assert!(!out.contains("the user may write"), "it was not tested: {}", shown.out);
