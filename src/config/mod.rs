@@ -62,6 +62,17 @@ pub struct Config {
     pub warnings: Vec<Warning>,
     /// The files that it names, with a digest of what was in them. One that is named twice is here twice.
     pub files: Vec<NamedFile>,
+    /// The files that hold secrets.
+    pub secret_files: Vec<SecretFile>,
+}
+
+/// A file that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The key that names it.
+    pub key: String,
+    /// Its path.
+    pub path: PathBuf,
 }
 
 /// Listeners, limits and times of the HTTP side.
@@ -125,6 +136,8 @@ pub struct Topics {
     pub partitions: i32,
     /// Replicas of a topic that is created.
     pub replication_factor: i32,
+    /// How long the records of a topic that is created are kept; `None` is without limit.
+    pub retention: Option<Duration>,
     /// How CloudEvents attributes travel.
     pub event_mode: EventMode,
 }

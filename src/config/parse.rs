@@ -58,11 +58,11 @@ impl Config {
         let dedupe = dedupe::read(&mut reading, root.remove("dedupe"));
         let log = storage::log(&mut reading, root.remove("log"));
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
-        let Reading { faults, warnings, .. } = reading;
+        let Reading { faults, warnings, secret_files, .. } = reading;
         match (kafka, journal) {
             (Some(kafka), Some(journal)) if faults.is_empty() => {
                 let files = Vec::new();
-                Ok(Self { server, kafka, topics, journal, dedupe, log, applications, warnings, files })
+                Ok(Self { server, kafka, topics, journal, dedupe, log, applications, warnings, files, secret_files })
             }
             (None | Some(_), None | Some(_)) => Err(faults),
         }

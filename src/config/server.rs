@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fault::Problem;
 use super::given::Given;
 use super::section::{Reading, Section};
-use super::{Server, Tls, files, secrets, values};
+use super::{SecretFile, Server, Tls, files, secrets, values};
 use crate::secret::Secret;
 
 /// How long IDaaS waits for an answer.
@@ -127,7 +127,9 @@ fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
     let mut tls = Section::open(section.reading, "server.tls", Some(given));
     let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
     let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
+    let name = tls.name("key");
     let key = tls.required("key", both, |given| files::private_key(around, given));
+    tls.reading.secret_files.extend(key.iter().map(|path| SecretFile { key: name.clone(), path: path.clone() }));
     tls.close();
     Some(Tls { certificate: certificate?, key: key? })
 }

@@ -52,6 +52,7 @@ pub struct Service {
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
     files: file_watch::FileWatch,
+    care: Arc<topics::Care>,
     _watch: Watch,
 }
 
@@ -93,7 +94,8 @@ impl Service {
         assemble::show_certificate(&config, &metrics);
         assemble::show_kafka_certificate(&config, &metrics);
         let recollection = recollection::Recollection::new(&config);
-        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
+        let care = topics::Care::new(&config, path.to_owned());
+        warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %listen,
@@ -116,6 +118,7 @@ impl Service {
             admin_listen,
             recollection,
             files,
+            care,
             _watch: watch,
         })
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::orders::{Order, Orders};
-use super::{Service, assemble, reopening, topics};
+use super::{Service, assemble, reopening};
 use crate::bridge::Bridge;
 use crate::config::{Config, Fault, NamedFile, Server};
 use crate::kafka::settings::Cluster;
@@ -123,7 +123,7 @@ impl Service {
         self.recollection.rescope(&config);
         tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
-        tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
+        self.care.rescope(&config);
         self.config = config;
         Ok(())
     }
