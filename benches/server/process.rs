@@ -31,7 +31,7 @@ impl Server {
         let text = std::fs::read_to_string(&file).expect("the configuration");
         let text = text
             .replace("127.0.0.1:8080", &callbacks.to_string())
-            .replace("127.0.0.1:9090", &admin.to_string())
+            .replace("127.0.0.1:9464", &admin.to_string())
             .replace("localhost:9092", bootstrap_servers)
             .replace("[journal]", "[journal]\nmax_size = \"16GiB\"");
         std::fs::write(&file, text).expect("the configuration");

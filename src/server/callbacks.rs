@@ -16,7 +16,6 @@ use crate::bridge::{Application, Bridge};
 use crate::journal::Quarantined;
 use crate::prepare::{Moment, Prepared, keep, prepare};
 use crate::refusal::Refusal;
-use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Gauge;
 
 /// The content type of every answer, as IDaaS writes it.
@@ -31,7 +30,8 @@ pub(super) async fn callback(request: HttpRequest, payload: Payload, bridge: Dat
     let sender = sender(&request, &bridge);
     let name = request.path().strip_prefix("/callbacks/");
     let Some(application) = name.and_then(|name| bridge.application(name)) else {
-        return refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge);
+        bridge.metrics.unknown.inc();
+        return refuse(Refusal::NotFound, "unknown", sender, &bridge);
     };
     let taken = {
         let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
@@ -40,7 +40,10 @@ pub(super) async fn callback(request: HttpRequest, payload: Payload, bridge: Dat
     let metrics = &application.metrics;
     metrics.callback_duration.observe(began.elapsed().as_secs_f64());
     match taken {
-        Err(refusal) => refuse(refusal, &application.name, sender, metrics, &bridge),
+        Err(refusal) => {
+            metrics.callback(Some(refusal));
+            refuse(refusal, &application.name, sender, &bridge)
+        }
         Ok(answer) => {
             metrics.callback(None);
             respond(StatusCode::OK, &bridge).body(answer.to_json())
@@ -162,14 +165,7 @@ fn sender(request: &HttpRequest, bridge: &Bridge) -> Option<IpAddr> {
     address::sender(peer, lines.into_iter(), &bridge.limits.trusted_proxies)
 }
 
-fn refuse(
-    refusal: Refusal,
-    application: &str,
-    sender: Option<IpAddr>,
-    metrics: &ApplicationMetrics,
-    bridge: &Bridge,
-) -> HttpResponse {
-    metrics.callback(Some(refusal));
+fn refuse(refusal: Refusal, application: &str, sender: Option<IpAddr>, bridge: &Bridge) -> HttpResponse {
     let address = sender.map_or_else(|| "unknown".to_owned(), |sender| sender.to_string());
     tracing::warn!(target: "callback", code = refusal.code(), application, address, "callback refused");
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
