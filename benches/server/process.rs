@@ -25,7 +25,7 @@ pub(crate) struct Target {
 impl Server {
     pub(crate) fn start(bootstrap_servers: &str, material: &Material) -> Self {
         let directory = std::env::temp_dir().join(format!("idaas-bridge-bench-{}", std::process::id()));
-        keys_dir::init(&directory, material).expect("a directory of keys");
+        keys_dir::init(&directory, material, 1).expect("a directory of keys");
         let (callbacks, admin) = (free(), free());
         let file = directory.join(keys_dir::CONFIGURATION);
         let text = std::fs::read_to_string(&file).expect("the configuration");

@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments).into(),
         Command::Demo(arguments) => demo::run(arguments).into(),
         Command::Simulate(arguments) => {
-            simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut std::io::stderr()).into()
+            simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut anstream::stderr()).into()
         }
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Topics(arguments) => topics::run(&arguments).into(),

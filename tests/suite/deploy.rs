@@ -117,7 +117,7 @@ const YOURS: [&str; 7] = ["bootstrap_servers", "keys", "name", "id", "instance_i
 
 /// Everything that a configuration says, as text.
 fn effective(config: &Config) -> String {
-    let Config { server, kafka, topics, journal, dedupe, log, applications, warnings: _ } = config;
+    let Config { server, kafka, topics, journal, dedupe, log, applications, .. } = config;
     let properties: Vec<_> = kafka.properties.keys().collect();
     let mut all = format!("{server:?} {:?} {properties:?} {topics:?} {dedupe:?} {log:?}", kafka.bootstrap_servers);
     all += &format!(" {:?} {} {}", journal.directory, journal.max_size, journal.keys.len());
