@@ -10,7 +10,7 @@ use crate::support::real_kafka::shared_one_node;
 
 fn demo(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
-    command.arg("demo").args(arguments).env_remove("CLICOLOR_FORCE");
+    command.arg("demo").args(arguments).env_remove("CLICOLOR_FORCE").env_remove("NO_COLOR");
     for (name, value) in variables {
         command.env(name, value);
     }
