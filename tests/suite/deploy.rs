@@ -332,6 +332,23 @@ fn one_port_is_the_admin_listener_s_everywhere() {
 }
 
 #[test]
+fn every_manifest_is_applied_and_the_admin_port_is_for_prometheus() {
+    for directory in ["deploy/kubernetes", "deploy/kubernetes/monitoring"] {
+        let applied = text(&format!("{directory}/kustomization.yaml"));
+        for entry in std::fs::read_dir(repository(directory)).unwrap().map(|entry| entry.unwrap()) {
+            let name = entry.file_name().into_string().unwrap();
+            let is_manifest = name.ends_with(".yaml") && name != "kustomization.yaml";
+            assert!(!is_manifest || applied.contains(&format!("  - {name}\n")), "{directory}/{name}");
+        }
+    }
+    let policy = text("deploy/kubernetes/network-policy.yaml");
+    // Without it, the policy would be that of every pod of the namespace.
+    assert!(policy.contains("  podSelector:\n    matchLabels: { app.kubernetes.io/name: idaas-bridge }\n"));
+    let admin = policy.split("    - from:").find(|rule| rule.contains("port: admin")).unwrap();
+    assert!(admin.contains("values: [prometheus]") && !admin.contains("port: callbacks"), "{admin}");
+}
+
+#[test]
 fn a_wrong_configuration_is_not_started_again_and_again() {
     let unit = text("deploy/systemd/idaas-bridge.service");
     assert!(unit.lines().any(|line| line == "RestartPreventExitStatus=2"));
