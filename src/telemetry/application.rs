@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 
+use super::last_event::LastEvent;
 use super::metrics::{ApplicationState, DURATION_EDGES, counters, histograms, opts, register};
 use crate::keys::RefreshResult;
 use crate::outbox::verdict::Verdict;
@@ -49,28 +48,6 @@ pub struct ApplicationMetrics {
     decryptions: Vec<IntCounter>,
     jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
     drift: [[IntCounter; Entity::ALL.len()]; 3],
-}
-
-/// When an application's last event came, in seconds since 1970.
-struct LastEvent {
-    /// 0 before the first.
-    came: AtomicI64,
-    /// Shown until then, so that an application that was silent from the start raises an alarm as well.
-    waiting_since: i64,
-}
-
-impl LastEvent {
-    fn none() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { came: AtomicI64::new(0), waiting_since: i64::try_from(now.as_secs()).unwrap_or(i64::MAX) }
-    }
-
-    fn shown(&self) -> i64 {
-        match self.came.load(Ordering::Relaxed) {
-            0 => self.waiting_since,
-            came => came,
-        }
-    }
 }
 
 impl ApplicationFamilies {
@@ -284,13 +261,13 @@ impl ApplicationMetrics {
 
     /// An authentic callback came, at this time in seconds since 1970.
     pub fn authentic(&self, now: i64) {
-        self.last_event.came.store(now, Ordering::Relaxed);
+        self.last_event.came(now);
     }
 
     /// A record of this application that is in the topics was accepted at this time, in seconds since 1970. For what is
     /// read from the topics at the start: without it, each restart would hide how long an application has been silent.
     pub fn accepted_before(&self, time: i64) {
-        self.last_event.came.fetch_max(time, Ordering::Relaxed);
+        self.last_event.came_at_least(time);
     }
 
     /// An event differed from what is documented.
