@@ -20,7 +20,7 @@ pub(super) const HEADING: Style = Style::new().bold();
 pub(super) const QUIET: Style = Style::new().dimmed();
 
 /// A longer path of the program is not repeated in what it tells people to type.
-const LONGEST_CALL: usize = 32;
+const LONGEST_CALL: usize = 40;
 
 /// A text in a style. Plain output is made by the stream, which takes the colours out.
 pub(super) fn styled(style: Style, text: impl Display) -> String {
@@ -69,19 +69,17 @@ pub(super) fn program() -> String {
 }
 
 fn short_call(called: &Path, here: &Path) -> String {
-    // By its name alone it is found on the PATH, by a relative path from here.
-    if called.is_relative() {
-        return shell_word(&called.to_string_lossy());
+    let call = match called.strip_prefix(here) {
+        // A name alone is looked for on the PATH.
+        Ok(below) if below.components().count() == 1 => Path::new(".").join(below),
+        Ok(below) => below.to_owned(),
+        Err(_) => called.to_owned(),
+    };
+    if call.as_os_str().len() <= LONGEST_CALL {
+        return shell_word(&call.to_string_lossy());
     }
-    match called.strip_prefix(here) {
-        Ok(below) if below.components().count() == 1 => shell_word(&format!("./{}", below.display())),
-        Ok(below) => shell_word(&below.to_string_lossy()),
-        Err(_) if called.as_os_str().len() <= LONGEST_CALL => shell_word(&called.to_string_lossy()),
-        // Too long for a line: its name has to do.
-        Err(_) => {
-            called.file_name().map_or_else(|| "idaas-bridge".to_owned(), |name| shell_word(&name.to_string_lossy()))
-        }
-    }
+    // Too long for a line: its name has to do.
+    called.file_name().map_or_else(|| "idaas-bridge".to_owned(), |name| shell_word(&name.to_string_lossy()))
 }
 
 /// A text as one word of a shell.
