@@ -63,7 +63,7 @@ pub(super) fn terminal_width() -> Option<usize> {
 
 /// How to call this program again from here: as short as can be copied into a shell.
 pub(super) fn program() -> String {
-    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let called = std::env::args_os().next().map_or_else(|| PathBuf::from("idaas-bridge"), PathBuf::from);
     let here = std::env::current_dir().unwrap_or_default();
     short_call(&called, &here)
 }
