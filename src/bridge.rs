@@ -69,8 +69,6 @@ pub struct Bridge {
     pub limits: Limits,
     /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The metrics of callbacks to no application.
-    pub unknown: Arc<ApplicationMetrics>,
     /// The way to the broker.
     pub dispatcher: Arc<Dispatcher>,
     /// Turns at preparing large callbacks: one per processor, because more at a time are no faster and take more memory.
@@ -88,7 +86,6 @@ impl Bridge {
         dispatcher.sources(applications.sources());
         Self {
             limits,
-            unknown: metrics.unknown(),
             metrics,
             dispatcher,
             large: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),

@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod commands;
 pub mod config;
+pub mod counts;
 pub mod demo;
 pub mod jose;
 pub mod journal;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, stdout, styled};
+use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, fix, stdout, styled};
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
@@ -60,7 +60,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
         Err(away) => {
             complain(&away);
             for trouble in &away.troubles {
-                let _ = writeln!(io::stderr(), "  {}", trouble.cause.remedy());
+                fix(trouble.cause.remedy());
             }
             Exit::Failed
         }

@@ -80,7 +80,7 @@ impl Stage {
         };
         let directory = tempfile::Builder::new().prefix("idaas-bridge-demo-").tempdir()?;
         let material = Material::generate().map_err(failed)?;
-        keys_dir::init(directory.path(), &material).map_err(failed)?;
+        keys_dir::init(directory.path(), &material, 1).map_err(failed)?;
         let path = directory.path().join(keys_dir::CONFIGURATION);
         let config = configure(&path, &bootstrap_servers, &options.topic_prefix)?;
         let (plan, cluster) = (Plan::of(&config), assemble::cluster(&config));

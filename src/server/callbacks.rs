@@ -17,7 +17,6 @@ use crate::bridge::{Application, Bridge};
 use crate::journal::Quarantined;
 use crate::prepare::{Moment, Prepared, keep, prepare};
 use crate::refusal::Refusal;
-use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Gauge;
 
 /// The content type of every answer, as IDaaS writes it.
@@ -43,7 +42,8 @@ pub(super) async fn callback(
     let sender = sender(&request, &bridge);
     let name = request.path().strip_prefix("/callbacks/");
     let Some(application) = name.and_then(|name| bridge.application(name)) else {
-        return refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, (&bridge, &log));
+        bridge.metrics.unknown.inc();
+        return refuse(Refusal::NotFound, "unknown", sender, (&bridge, &log));
     };
     let taken = {
         let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
@@ -52,7 +52,10 @@ pub(super) async fn callback(
     let metrics = &application.metrics;
     metrics.callback_duration.observe(began.elapsed().as_secs_f64());
     match taken {
-        Err(refusal) => refuse(refusal, &application.name, sender, metrics, (&bridge, &log)),
+        Err(refusal) => {
+            metrics.callback(Some(refusal));
+            refuse(refusal, &application.name, sender, (&bridge, &log))
+        }
         Ok(answer) => {
             metrics.callback(None);
             respond(StatusCode::OK, &bridge).body(answer.to_json())
@@ -193,10 +196,8 @@ fn refuse(
     refusal: Refusal,
     application: &str,
     sender: Option<IpAddr>,
-    metrics: &ApplicationMetrics,
     (bridge, log): (&Bridge, &RefusalLog),
 ) -> HttpResponse {
-    metrics.callback(Some(refusal));
     log.refused(refusal, application, sender);
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = respond(status, bridge);

@@ -26,18 +26,27 @@ impl KafkaMetrics {
         let counter = |name, help| register(registry, IntCounter::with_opts(opts(name, help))?);
         let total = |name, help| Total::new(registry, name, help);
         Ok(Self {
-            available: gauge("kafka_available", "Whether the cluster answers.")?,
-            producer_recreated: counter("kafka_producer_recreated_total", "How often the producer was replaced.")?,
-            queue_events: gauge("kafka_queue_events", "Records that wait in the producer.")?,
-            queue_events_limit: gauge("kafka_queue_events_limit", "Records that the producer has room for.")?,
-            queue_bytes: gauge("kafka_queue_bytes", "Bytes that wait in the producer.")?,
-            queue_bytes_limit: gauge("kafka_queue_bytes_limit", "Bytes that the producer has room for.")?,
+            available: gauge(
+                "kafka_available",
+                "1 while Kafka is considered available, 0 while events are journaled instead.",
+            )?,
+            producer_recreated: counter("kafka_producer_recreated_total", "Replacements of the Kafka producer.")?,
+            queue_events: gauge("kafka_queue_events", "Records in the producer that the broker has not confirmed.")?,
+            queue_events_limit: gauge("kafka_queue_events_limit", "Limit of kafka_queue_events.")?,
+            queue_bytes: gauge(
+                "kafka_queue_bytes",
+                "Bytes of the records in the producer that the broker has not confirmed.",
+            )?,
+            queue_bytes_limit: gauge("kafka_queue_bytes_limit", "Limit of kafka_queue_bytes.")?,
             round_trip: register(
                 registry,
-                GaugeVec::new(opts("kafka_broker_rtt_seconds", "Mean round trip to a broker."), &["broker"])?,
+                GaugeVec::new(
+                    opts("kafka_broker_rtt_seconds", "Mean round trip of requests to a broker, in seconds."),
+                    &["broker"],
+                )?,
             )?,
-            request_timeouts: total("kafka_request_timeouts_total", "Requests that timed out.")?,
-            retries: total("kafka_retries_total", "Requests that were sent again.")?,
+            request_timeouts: total("kafka_request_timeouts_total", "Requests to brokers that timed out.")?,
+            retries: total("kafka_retries_total", "Requests to brokers that were sent again.")?,
         })
     }
 

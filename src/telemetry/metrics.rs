@@ -16,6 +16,7 @@ use prometheus::{
 use super::application::{ApplicationFamilies, ApplicationMetrics};
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
+use super::process::ProcessMetrics;
 use super::service::ServiceMetrics;
 use crate::prepare::event_type::Entity;
 
@@ -61,7 +62,9 @@ pub struct Metrics {
     families: ApplicationFamilies,
     /// The applications that there are, by name. Also the lock of whoever adds, removes or shows their series.
     applications: Mutex<HashMap<String, Arc<ApplicationMetrics>>>,
-    unknown: Arc<ApplicationMetrics>,
+    /// Requests to no application.
+    pub unknown: IntCounter,
+    process: Option<ProcessMetrics>,
 }
 
 /// An application, as far as its metrics are told at the moment of looking.
@@ -76,9 +79,6 @@ pub struct ApplicationState<'a> {
     pub keys_age: Option<Duration>,
 }
 
-/// The label of callbacks to no application.
-const UNKNOWN: &str = "unknown";
-
 impl Metrics {
     /// All metrics at zero.
     ///
@@ -89,24 +89,35 @@ impl Metrics {
         let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help))?);
         let build = register(
             &registry,
-            IntGaugeVec::new(opts("build_info", "The build that runs; always 1."), &["version", "revision"])?,
+            IntGaugeVec::new(opts("build_info", "The running build; always 1."), &["version", "revision"])?,
         )?;
         let revision = option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown");
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
-        let config_reloads = counters(&registry, "config_reloads_total", "Reloads of the configuration.", &["result"])?;
+        let config_reloads = counters(
+            &registry,
+            "config_reloads_total",
+            "Reloads of the configuration, by result: ok or failed.",
+            &["result"],
+        )?;
         for result in ["ok", "failed"] {
             config_reloads.with_label_values(&[result]);
         }
         let families = ApplicationFamilies::new(&registry)?;
         Ok(Arc::new(Self {
-            callbacks_in_flight: gauge("callbacks_in_flight", "Callbacks that are being worked on.")?,
+            callbacks_in_flight: gauge(
+                "callbacks_in_flight",
+                "Callbacks to configured applications that are being read or wait for their answer.",
+            )?,
             events_in_flight: gauge(
                 "events_in_flight",
-                "Events in memory. These count against events_in_flight_limit; events that the journal holds do not.",
+                "Events whose content is in memory; what waits in the journal alone does not count.",
             )?,
-            events_in_flight_limit: gauge("events_in_flight_limit", "How many events there is room for in memory.")?,
-            ready: gauge("ready", "Whether callbacks are to be sent here.")?,
-            draining: gauge("draining", "Whether the service is shutting down.")?,
+            events_in_flight_limit: gauge(
+                "events_in_flight_limit",
+                "Limit of events_in_flight (server.max_in_flight_events).",
+            )?,
+            ready: gauge("ready", "1 if load balancers should send callbacks here (/readyz answers 200), else 0.")?,
+            draining: gauge("draining", "1 while the service shuts down, else 0.")?,
             config_reloads,
             service: ServiceMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
@@ -114,26 +125,21 @@ impl Metrics {
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",
-                "From the hand-over to the producer to the broker's confirmation.",
+                "Seconds from handing a record to the producer until the broker confirms it.",
                 &DURATION_EDGES,
             )?,
             event_age: by_entity(
                 &registry,
                 "event_age_seconds",
-                "From eventTime to the broker's confirmation.",
+                "Seconds from the event's eventTime until the broker confirms its record.",
                 &AGE_EDGES,
             )?,
-            unknown: Arc::new(families.of(UNKNOWN, 0, None)),
+            unknown: families.unknown(),
+            process: ProcessMetrics::new(&registry)?,
             families,
             applications: Mutex::default(),
             registry,
         }))
-    }
-
-    /// The metrics of callbacks to no application.
-    #[must_use]
-    pub fn unknown(&self) -> Arc<ApplicationMetrics> {
-        Arc::clone(&self.unknown)
     }
 
     /// Begins to count for an application under its configured name, with as many decryption keys as it has now. One
@@ -180,6 +186,7 @@ impl Metrics {
         // Two who look at the same time would remove each other's gauges.
         let _one_at_a_time = self.applications.lock();
         self.families.show(applications);
+        self.process.iter().for_each(ProcessMetrics::update);
         // Encoding to a string fails only for a family without metrics, which is left out before.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
