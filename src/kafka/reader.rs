@@ -23,6 +23,9 @@ use super::trouble::{Away, Listener};
 /// How long the first attempt at a question may take before librdkafka's complaints are read.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long a later attempt may take.
+const MAX_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long librdkafka's own thread may take to move a partition to another offset.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -142,7 +145,7 @@ impl Reader {
                 Err(_) => drop(self.consumer.poll(Duration::ZERO)),
             }
             // A large answer can take longer than the first attempt allows.
-            patience *= 2;
+            patience = patience.saturating_mul(2).min(MAX_PATIENCE);
         }
     }
 

