@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 pub use super::batch::{Answered, Unanswerable};
 use super::drive::Shared;
+use super::episodes::Episodes;
 use super::event::Recovered;
 use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
@@ -195,10 +196,14 @@ impl Dispatcher {
         self.shared.producer.load_full()?.warm_up(limit)
     }
 
-    /// How many events are in memory: these count against the limit.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.shared.outbox.lock().held()
+    /// Shows in the metrics what waits, and why.
+    pub fn show(&self) {
+        let (held, heads, replayed) = {
+            let outbox = self.shared.outbox.lock();
+            (outbox.held(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
+        };
+        self.shared.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.shared.metrics.journal.show_waiting(&heads, replayed);
     }
 
     /// Has everything that waits written, and answered as soon as it is.
@@ -233,10 +238,19 @@ impl Dispatcher {
 async fn tick(shared: Weak<Shared>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut episodes = Episodes::default();
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
         shared.step(|outbox, now| outbox.tick(now));
+        if episodes.is_due(shared.now()) {
+            let (heads, replayed) = {
+                let outbox = shared.outbox.lock();
+                (outbox.waiting_heads_by_reason(), outbox.replayed_total())
+            };
+            let journaled = shared.journal.load().as_ref().map_or(0, |journal| journal.usage().events);
+            episodes.observe(&heads, journaled, replayed, shared.now());
+        }
     }
 }
 

@@ -153,8 +153,6 @@ impl Shared {
             let mut loading = self.loading.lock();
             entries.filter_map(|(seq, package)| Some((loading.remove(&seq)?, package))).collect()
         };
-        let found = loaded.iter().filter(|(_, package)| matches!(package, Loaded::Found(_))).count();
-        self.metrics.journal.replayed.inc_by(found as u64);
         self.step(|outbox, now| {
             loaded.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
         });

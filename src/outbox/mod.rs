@@ -14,6 +14,7 @@ mod batch;
 mod delivery;
 pub mod dispatch;
 mod drive;
+mod episodes;
 mod event;
 mod failure;
 mod figures;

@@ -4,11 +4,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::application::{ApplicationFamilies, ApplicationMetrics};
@@ -95,8 +97,11 @@ impl Metrics {
         let families = ApplicationFamilies::new(&registry)?;
         Ok(Arc::new(Self {
             callbacks_in_flight: gauge("callbacks_in_flight", "Callbacks that are being worked on.")?,
-            events_in_flight: gauge("events_in_flight", "Events on their way to the broker.")?,
-            events_in_flight_limit: gauge("events_in_flight_limit", "Events there is room for.")?,
+            events_in_flight: gauge(
+                "events_in_flight",
+                "Events in memory. These count against events_in_flight_limit; events that the journal holds do not.",
+            )?,
+            events_in_flight_limit: gauge("events_in_flight_limit", "How many events there is room for in memory.")?,
             ready: gauge("ready", "Whether callbacks are to be sent here.")?,
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
@@ -174,6 +179,25 @@ impl Metrics {
         self.families.show(applications);
         // Encoding to a string fails only for a family without metrics, which is left out before.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// A counter that follows a total kept elsewhere.
+pub(super) struct Total {
+    counter: IntCounter,
+    seen: AtomicU64,
+}
+
+impl Total {
+    pub(super) fn new(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+        let counter = register(registry, IntCounter::with_opts(opts(name, help))?)?;
+        Ok(Self { counter, seen: AtomicU64::new(0) })
+    }
+
+    pub(super) fn follow(&self, total: u64) {
+        let seen = self.seen.swap(total, Ordering::Relaxed);
+        // A smaller total is that of whoever took the place of the one before, and began at zero.
+        self.counter.inc_by(if total >= seen { total - seen } else { total });
     }
 }
 
