@@ -46,6 +46,9 @@ use crate::secret::Secret;
 pub struct Config {
     /// Listeners, limits and times of the HTTP side.
     pub server: Server,
+    /// `server.admin_token`: what whoever sees ids or changes things on the admin listener has to send. If there is none,
+    /// only this machine's loopback address is allowed to.
+    pub admin_token: Option<Secret<String>>,
     /// The Kafka cluster that records go to.
     pub kafka: Kafka,
     /// Names and layout of the topics.
@@ -76,8 +79,7 @@ pub struct SecretFile {
 }
 
 /// Listeners, limits and times of the HTTP side.
-/// Has no `Debug`: it holds a token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Where IDaaS delivers callbacks.
     pub listen: SocketAddr,
@@ -97,9 +99,6 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// TLS on the callback listener; plain HTTP where it is absent.
     pub tls: Option<Tls>,
-    /// What whoever sees ids or changes things on the admin listener has to send; if there is none, only this machine's
-    /// loopback address is allowed to.
-    pub admin_token: Option<Secret<String>>,
     /// Whether a change of a file that the configuration names causes a reload, as SIGHUP does.
     pub watch_files: bool,
 }

@@ -18,7 +18,7 @@ const MOST_DRAIN: Duration = Duration::from_secs(3600);
 const LEAST_TOKEN: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
+pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> (Server, Option<Secret<String>>) {
     let mut section = Section::open(reading, "server", given);
     let (listen, admin_listen) = listeners(&mut section);
     let (response_deadline, drain_timeout) = nested_times(&mut section);
@@ -34,11 +34,11 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
         }),
         trusted_proxies: section.list("trusted_proxies", |_, item| values::network(item)).unwrap_or_default(),
         tls: tls(&mut section),
-        admin_token: admin_token(&mut section),
         watch_files: section.value("watch_files", true, Given::boolean),
     };
+    let admin_token = admin_token(&mut section);
     section.close();
-    server
+    (server, admin_token)
 }
 
 fn listeners(section: &mut Section<'_, '_>) -> (SocketAddr, SocketAddr) {

@@ -92,12 +92,7 @@ impl Service {
         let old = self.bridge.applications();
         let metrics = Arc::clone(&self.bridge.metrics);
         // What needs a restart stays as it was at the start, also inside the applications' policies.
-        config.server = Server {
-            tls: config.server.tls.take(),
-            admin_token: config.server.admin_token.take(),
-            watch_files: watches,
-            ..self.config.server.clone()
-        };
+        config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
         config.topics = self.config.topics.clone();
         config.journal = self.config.journal.clone();
         config.dedupe = self.config.dedupe;
@@ -115,7 +110,7 @@ impl Service {
         if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
             current.replace(renewed);
         }
-        self.admin_token.set(config.server.admin_token.as_ref());
+        self.admin_token.set(config.admin_token.as_ref());
         logs::set_level(assemble::log_level(config.log.level));
         logs::set_events(config.log.events);
         assemble::show_certificate(&config, &metrics);
