@@ -12,7 +12,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Runtime;
 
-use self::answers::{creation, settings, state, unknown};
+use self::answers::{code, creation, settings, state, unknown};
 use super::producer::describe;
 use super::reach::{Broker, GLANCE, Observer};
 use super::settings::Cluster;
@@ -156,7 +156,7 @@ impl Administrator {
                 }
             }
             Err(error) => {
-                let why = error.rdkafka_error_code().map_or_else(|| Unknown::Other(error.to_string()), unknown);
+                let why = code(&error).map_or_else(|| Unknown::Other(error.to_string()), unknown);
                 for (_, present) in present {
                     present.settings = Err(why.clone());
                 }
@@ -202,7 +202,7 @@ impl Administrator {
         Ok(match self.runtime.block_on(self.admin.create_topics(&topics, &options)) {
             Ok(results) => results.into_iter().map(|result| creation(result.err().map(|(_, code)| code))).collect(),
             Err(error) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                let code = code(&error).unwrap_or(RDKafkaErrorCode::Fail);
                 wanted.iter().map(|_| creation(Some(code))).collect()
             }
         })

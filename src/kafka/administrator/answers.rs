@@ -1,7 +1,7 @@
 //! The cluster's answers in our own terms. Pure.
 
 use rdkafka::admin::ConfigResource;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::Creation;
@@ -66,6 +66,11 @@ pub(super) fn settings(resource: &ConfigResource) -> Settings {
         timestamp_before_max_ms: limit("message.timestamp.before.max.ms"),
         timestamp_after_max_ms: limit("message.timestamp.after.max.ms"),
     }
+}
+
+/// The code of an error; the library does not count those of administration among librdkafka's.
+pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
 }
 
 /// Why settings are not known.
