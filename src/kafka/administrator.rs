@@ -152,7 +152,7 @@ impl Administrator {
         match answers {
             Ok(answers) => {
                 for ((_, present), answer) in present.into_iter().zip(answers) {
-                    present.settings = answer.map(|resource| settings(&resource)).map_err(unknown);
+                    present.settings = answer.map_err(unknown).and_then(|resource| settings(&resource));
                 }
             }
             Err(error) => {
