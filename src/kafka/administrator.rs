@@ -12,7 +12,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Runtime;
 
-use self::answers::{creation, settings, state, unknown};
+use self::answers::{code, creation, settings, state, unknown};
 use super::producer::describe;
 use super::reach::{Broker, GLANCE, Observer};
 use super::settings::Cluster;
@@ -152,11 +152,11 @@ impl Administrator {
         match answers {
             Ok(answers) => {
                 for ((_, present), answer) in present.into_iter().zip(answers) {
-                    present.settings = answer.map(|resource| settings(&resource)).map_err(unknown);
+                    present.settings = answer.map_err(unknown).and_then(|resource| settings(&resource));
                 }
             }
             Err(error) => {
-                let why = error.rdkafka_error_code().map_or_else(|| Unknown::Other(error.to_string()), unknown);
+                let why = code(&error).map_or_else(|| Unknown::Other(error.to_string()), unknown);
                 for (_, present) in present {
                     present.settings = Err(why.clone());
                 }
@@ -202,7 +202,7 @@ impl Administrator {
         Ok(match self.runtime.block_on(self.admin.create_topics(&topics, &options)) {
             Ok(results) => results.into_iter().map(|result| creation(result.err().map(|(_, code)| code))).collect(),
             Err(error) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                let code = code(&error).unwrap_or(RDKafkaErrorCode::Fail);
                 wanted.iter().map(|_| creation(Some(code))).collect()
             }
         })

@@ -316,7 +316,7 @@ mod tests {
         let key = crate::jose::jwe::ContentKey::from_hex(&"00".repeat(32)).unwrap();
         let mut store = Store::open(directory.path(), &[std::sync::Arc::new(key)], max_size).unwrap().store;
         let (mut next, mut held) = (0, Vec::<crate::outbox::Seq>::new());
-        for round in 0..6 {
+        for round in 0..4 {
             // Every other one is confirmed, then every third.
             let step = 2 + round % 2;
             let (gone, left): (Vec<_>, Vec<_>) = held.iter().enumerate().partition(|(at, _)| at % step == 0);
@@ -341,8 +341,9 @@ mod tests {
 
     #[test]
     fn the_file_of_a_full_journal_is_as_large_as_announced() {
-        let max_size = 32 << 20;
-        let sizes = [300, 1_500, 4_200, 9_000, 17_000, 33_000, 66_000, 270_000, 530_000];
+        let max_size = 16 << 20;
+        // The store gives a value a power of two of pages: the worst sizes are those that are just above one.
+        let sizes = [1_500, 4_200, 33_000, 270_000];
         let files: Vec<_> = sizes.iter().map(|size| (*size, file_of_a_full_journal(*size, max_size))).collect();
         let shown: Vec<_> =
             files.iter().map(|(size, file)| format!("{size}: {:.2}", *file as f64 / max_size as f64)).collect();

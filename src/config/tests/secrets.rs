@@ -208,7 +208,7 @@ fn the_files_that_hold_secrets_are_known_with_their_keys() {
         config.secret_files.iter().map(|file| (file.key.as_str(), file.path.to_str().unwrap())).collect();
     for expected in [
         ("server.tls.key", "/etc/bridge/tls.key"),
-        ("kafka.properties.ssl.key.location", "/etc/bridge/client.key"),
+        ("kafka.properties.\"ssl.key.location\"", "/etc/bridge/client.key"),
         ("journal.keys[0].file", "/etc/bridge/journal.key"),
     ] {
         assert!(files.contains(&expected), "{expected:?}: {files:?}");

@@ -1,7 +1,7 @@
 //! The cluster's answers in our own terms. Pure.
 
 use rdkafka::admin::ConfigResource;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::Creation;
@@ -48,7 +48,11 @@ fn leaders(partitions: &[MetadataPartition]) -> Vec<Leader> {
     leaders
 }
 
-pub(super) fn settings(resource: &ConfigResource) -> Settings {
+pub(super) fn settings(resource: &ConfigResource) -> Result<Settings, Unknown> {
+    // The library drops the error of a single topic, which then comes without any setting.
+    if resource.entries.is_empty() {
+        return Err(Unknown::NotAllowed);
+    }
     let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone());
     let number = |name: &str| value(name).and_then(|value| value.parse::<i64>().ok());
     // Up to 3.9 there is also one limit for both directions.
@@ -58,14 +62,19 @@ pub(super) fn settings(resource: &ConfigResource) -> Settings {
         let by_sender = value("message.timestamp.type").as_deref() != Some("LogAppendTime");
         [number(name), both].into_iter().flatten().min().filter(|_| by_sender)
     };
-    Settings {
+    Ok(Settings {
         min_insync_replicas: value("min.insync.replicas").and_then(|value| value.parse().ok()),
         cleanup_policy: value("cleanup.policy"),
         max_message_bytes: value("max.message.bytes").and_then(|value| value.parse().ok()),
         retention_ms: number("retention.ms"),
         timestamp_before_max_ms: limit("message.timestamp.before.max.ms"),
         timestamp_after_max_ms: limit("message.timestamp.after.max.ms"),
-    }
+    })
+}
+
+/// The code of an error; the library does not count those of administration among librdkafka's.
+pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
 }
 
 /// Why settings are not known.
