@@ -156,9 +156,11 @@ impl Shared {
 
     /// The application of that name; where it is configured no more, as much as its events need.
     fn source(&self, name: &str) -> Arc<Source> {
-        self.sources.load().get(name).cloned().unwrap_or_else(|| {
+        let sources = self.sources.load();
+        sources.get(name).cloned().unwrap_or_else(|| {
             let metrics = self.metrics.application(name, 0);
-            Arc::new(Source { name: name.to_owned(), policy: None, metrics })
+            let others = sources.values().find_map(|source| source.policy.clone());
+            Arc::new(Source { name: name.to_owned(), policy: None, others, metrics })
         })
     }
 }

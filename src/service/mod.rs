@@ -81,7 +81,7 @@ impl Service {
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
+        let desk = assemble::desk(&bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin = serve_admin(admin, Arc::clone(&bridge), desk).map_err(failed)?;
         let recollection = recollection::Recollection::new(&config);
         warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));

@@ -127,13 +127,14 @@ fn room(directory: &Path, max_size: u64) -> Finding {
         return Finding::skipped(key, "the free room of the disk cannot be read");
     };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let (free_shown, wanted) = (mebibytes(free), mebibytes(max_size));
-    if free < max_size {
-        let problem =
-            format!("the disk of {} has {free_shown} free, less than the {wanted} of max_size", directory.display());
+    let needed = Store::disk_need(max_size);
+    let (free_shown, wanted) = (mebibytes(free), mebibytes(needed));
+    if free < needed {
+        let shown = directory.display();
+        let problem = format!("the disk of {shown} has {free_shown} free, and the journal's file takes up to {wanted}");
         Finding::warning(key, &problem, "make room, or lower journal.max_size")
     } else {
-        Finding::ok(key, &format!("the disk has {free_shown} free, and the journal takes {wanted} at most"))
+        Finding::ok(key, &format!("the disk has {free_shown} free, and the journal's file takes {wanted} at most"))
     }
 }
 

@@ -19,7 +19,7 @@ use super::event::{DATA, Event};
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
 use super::json::{self, Members, Raw};
-use super::policy::{Passwords, Policy};
+use super::policy::{EventMode, Passwords, Policy};
 use super::record::{Attributes, Record, build};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
@@ -99,7 +99,8 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
     let text = callback.events.text();
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
-    let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
+    let common = Common { moment, context, received_at: &received_at, mode: policy.mode };
+    let maker = Maker { policy, common, events: &callback.events };
     let mut positions = 0..;
     let item = |event| {
         let position = positions.next().unwrap_or_default();
@@ -112,10 +113,16 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
 /// What the making of every record of a callback needs.
 struct Maker<'a> {
     policy: &'a Policy,
+    common: Common<'a>,
+    events: &'a Events,
+}
+
+/// What the records of a callback have in common, whoever's they are.
+struct Common<'a> {
     moment: Moment<'a>,
     context: &'a Context,
     received_at: &'a str,
-    events: &'a Events,
+    mode: EventMode,
 }
 
 /// A record's parts, before it is built.
@@ -131,7 +138,7 @@ impl Maker<'_> {
         let event_time = event.time.milliseconds();
         let id = match event.id.as_deref() {
             Some(id) => EventId::Sent(id.to_owned()),
-            None => EventId::Made(event_id::fresh(&self.context.signature, evidence.position)),
+            None => EventId::Made(event_id::fresh(&self.common.context.signature, evidence.position)),
         };
         let mut drift = Drift::default();
         let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
@@ -222,6 +229,24 @@ impl Maker<'_> {
         &self,
         event: &Event<'_>,
         id: &str,
+        about: (Entity, Action),
+        keys: (Option<&str>, Option<&str>),
+        value: &Value<'_>,
+    ) -> Record {
+        self.common.build(self.policy.topics.of(about.0), event, id, about, keys, value)
+    }
+
+    fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
+        self.common.origin(event)
+    }
+}
+
+impl Common<'_> {
+    fn build(
+        &self,
+        topic: &Arc<str>,
+        event: &Event<'_>,
+        id: &str,
         (entity, action): (Entity, Action),
         (key, subject): (Option<&str>, Option<&str>),
         value: &Value<'_>,
@@ -229,6 +254,7 @@ impl Maker<'_> {
         let attributes = Attributes {
             id,
             instance_id: &self.context.instance_id,
+            application_id: &self.context.application_id,
             entity,
             action,
             subject,
@@ -237,7 +263,7 @@ impl Maker<'_> {
             traceparent: self.moment.traceparent,
             timestamp: self.moment.received_at,
         };
-        build(&attributes, value, self.policy)
+        build(&attributes, value, topic, self.mode)
     }
 
     fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
