@@ -141,7 +141,7 @@ pub(super) struct Summing {
 
 impl Summing {
     /// Shows up to `longest` entries and callbacks by themselves.
-    pub(super) const fn new(longest: usize) -> Self {
+    pub(super) fn new(longest: usize) -> Self {
         let (groups, held_groups) = (BTreeMap::new(), BTreeMap::new());
         Self { groups, oldest: Vec::new(), held_groups, held: BTreeMap::new(), longest }
     }

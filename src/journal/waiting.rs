@@ -143,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_of_the_outbox_has_a_step() {
+        for reason in crate::outbox::WaitReason::all() {
+            assert!(STEPS.iter().any(|(code, _)| *code == reason.code()), "{}", reason.code());
+        }
+    }
+
+    #[test]
     fn an_unknown_reason_points_to_the_log() {
         assert!(next_step("something_new", "idaas.user.v1").contains("the log"));
     }

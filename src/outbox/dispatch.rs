@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 pub use super::batch::{Answered, Unanswerable};
 use super::drive::Shared;
+use super::event::Recovered;
 use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
-use super::{DeliveryId, EventKey, Millis};
+use super::{DeliveryId, EventKey, LaneKey, Learned, Millis, WaitingHead};
 use crate::journal::store::Opened;
 use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
@@ -29,6 +30,9 @@ const HELD_BYTES: usize = 256 << 20;
 /// How many events are replayed at a time: enough for tens of thousands a second, and few enough that a live event
 /// never queues behind more than a hundredth of a second of them.
 const REPLAY: usize = 1024;
+
+/// How many bytes of them at most: a start must never need more memory than normal operation.
+const REPLAY_BYTES: usize = 32 << 20;
 
 /// How long before its answer a delivery's unconfirmed events are written, so that the write is done in time.
 const WRITE_ALLOWANCE: Millis = 1000;
@@ -66,8 +70,16 @@ impl Dispatcher {
     ) -> Result<Arc<Self>, StartFault> {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
-        let shared = Arc::new(Shared::new(Limits { events, bytes: HELD_BYTES, replay: REPLAY }, metrics));
-        shared.outbox.lock().recover(inventory.into_iter().map(|row| (row.seq, row.key, row.lane)), next);
+        let limits = Limits { events, bytes: HELD_BYTES, replay: REPLAY, replay_bytes: REPLAY_BYTES };
+        let shared = Arc::new(Shared::new(limits, metrics));
+        let recovered = inventory.into_iter().map(|row| Recovered {
+            seq: row.seq,
+            key: row.key,
+            lane: row.lane,
+            event_time: row.event_time.unwrap_or(row.accepted_at),
+            bytes: row.memory,
+        });
+        shared.outbox.lock().recover(recovered, next);
         let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
         shared.journal.store(Some(Arc::new(journal)));
         let producer = Producer::start(cluster, Arc::clone(&shared) as _).map_err(StartFault::Producer)?;
@@ -117,9 +129,33 @@ impl Dispatcher {
         self.shared.outbox.lock().is_connected()
     }
 
-    /// Tells what stands in the topics already.
-    pub fn learn(&self, events: impl IntoIterator<Item = (EventKey, Verdict)>) {
-        self.shared.step(|outbox, now| events.into_iter().for_each(|(key, verdict)| outbox.learn(key, verdict, now)));
+    /// Tells what the topics hold already.
+    pub fn learn(&self, events: impl IntoIterator<Item = (EventKey, Learned)>) {
+        self.shared.step(|outbox, now| events.into_iter().for_each(|(key, learned)| outbox.learn(key, learned, now)));
+    }
+
+    /// Another cluster answers at the same address: forgets what the old one has confirmed, and replays nothing before
+    /// [`Dispatcher::release`].
+    pub fn cluster_replaced(&self) {
+        self.shared.step(|outbox, _| outbox.cluster_replaced());
+    }
+
+    /// How many events wait in each lane, of those that the producer does not have.
+    #[must_use]
+    pub fn waiting_by_lane(&self) -> HashMap<LaneKey, u32> {
+        self.shared.outbox.lock().waiting_by_lane()
+    }
+
+    /// Withholds these lanes, because another replica publishes their events first; all others go on. What arrives for
+    /// them meanwhile is journaled, and answered as not confirmed.
+    pub fn hold_lanes(&self, lanes: impl IntoIterator<Item = LaneKey>) {
+        self.shared.step(|outbox, _| outbox.hold_lanes(lanes));
+    }
+
+    /// Up to `limit` lane heads that wait, with the reason; those that have failed first.
+    #[must_use]
+    pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
+        self.shared.outbox.lock().waiting_heads(limit)
     }
 
     /// Lets what the journal holds be published: what stands in the topics is known by now, or cannot be known.
@@ -158,10 +194,10 @@ impl Dispatcher {
         self.shared.producer.load_full()?.warm_up(limit)
     }
 
-    /// How many events are on their way to the broker: in memory, or with the producer.
+    /// How many events are in memory: these count against the limit.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.shared.outbox.lock().in_flight()
+    pub fn held(&self) -> usize {
+        self.shared.outbox.lock().held()
     }
 
     /// Has everything that waits written, and answered as soon as it is.
