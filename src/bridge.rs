@@ -3,6 +3,8 @@
 //! Applications are an immutable snapshot that a reload replaces whole, so a request sees the old ones or the new ones
 //! and never a mixture.
 
+mod quarantine;
+
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::outbox::dispatch::{Dispatcher, Source};
 use crate::prepare::policy::Policy;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::{ApplicationState, Metrics};
+
+pub use quarantine::Redriven;
 
 /// How many bytes of callbacks may be in memory at once: as many as 32 of the largest default.
 const BUFFERED_BYTES: usize = 256 << 20;

@@ -3,7 +3,7 @@
 //! Publishes nothing, and never shows a password: members of that name are masked, in the records they do not occur.
 
 mod captured;
-mod pretty;
+pub(in crate::commands) mod pretty;
 mod remedy;
 mod steps;
 

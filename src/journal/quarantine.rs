@@ -13,11 +13,25 @@ use crate::refusal::Refusal;
 /// The form that this build writes.
 const VERSION: u8 = 1;
 
-/// How many callbacks are kept at most.
-pub const MOST_CALLBACKS: u64 = 1000;
+/// The quarantine may take this part of `journal.max_size`: a quarter. It is bounded by size and not by number, because a
+/// callback that no key opens is kept once for each delivery: IDaaS encrypts every delivery with another nonce, so two
+/// deliveries of the same events share nothing that can be compared without the key.
+const SHARE: u64 = 4;
 
-/// How much they may take, in bytes.
-pub const MOST_BYTES: u64 = 64 << 20;
+/// What the quarantine may take of a journal of `max_size`, in bytes.
+#[must_use]
+pub const fn limit(max_size: u64) -> u64 {
+    max_size / SHARE
+}
+
+/// A callback in quarantine, as far as its turn is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    /// The time of acceptance, in milliseconds since 1970.
+    pub received_at: i64,
+    /// Its name.
+    pub id: QuarantineId,
+}
 
 /// Names a callback in quarantine: the first 128 bits of the SHA-256 of application and content, so that each content is
 /// kept once however often it is sent.
@@ -25,6 +39,17 @@ pub const MOST_BYTES: u64 = 64 << 20;
 pub struct QuarantineId(pub(super) u128);
 
 impl QuarantineId {
+    /// The first of all names.
+    pub const FIRST: Self = Self(0);
+
+    /// The name after this one; `None` after the last.
+    pub(super) const fn next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(next) => Some(Self(next)),
+            None => None,
+        }
+    }
+
     fn of(application: &str, content: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update((application.len() as u64).to_be_bytes());
@@ -108,6 +133,11 @@ impl Quarantined {
     #[must_use]
     pub fn id(&self) -> QuarantineId {
         QuarantineId::of(&self.application, self.content())
+    }
+
+    /// What it takes in memory, in bytes; more or less.
+    pub(super) fn weight(&self) -> usize {
+        self.content().len() + 512
     }
 
     /// What it carried: a JWE, or personal data in the clear.

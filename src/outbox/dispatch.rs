@@ -18,7 +18,6 @@ use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
 use super::{DeliveryId, EventKey, LaneKey, Learned, Millis, WaitingHead};
-use crate::jose::jwe::ContentKey;
 use crate::journal::store::Opened;
 use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
@@ -162,10 +161,10 @@ impl Dispatcher {
         self.shared.step(|outbox, _| outbox.release());
     }
 
-    /// Answers operators who ask for the journal; what they have exported is sealed with `key`. `None` after the end.
+    /// Answers operators who ask for the journal. `None` after the end.
     #[must_use]
-    pub fn desk(&self, key: &Arc<ContentKey>) -> Option<Desk> {
-        Some(Desk::new(self.journal()?, Arc::clone(&self.shared) as _, Arc::clone(key)))
+    pub fn desk(&self) -> Option<Desk> {
+        Some(Desk::new(self.journal()?, Arc::clone(&self.shared) as _))
     }
 
     /// Puts other applications in place of those that are there.

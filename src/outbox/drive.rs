@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use super::package::{Package, Source};
 use super::progress::bit;
 use super::verdict::Verdict;
 use super::{EventKey, FailureCode, Finished, Millis, Report, Seq};
+use crate::journal;
 use crate::journal::desk::Discards;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRefusal};
 use crate::kafka::producer::{Position, Producer, Reports, Ticket};
@@ -175,9 +176,11 @@ impl Shared {
 
     /// The application of that name; where it is configured no more, as much as its events need.
     fn source(&self, name: &str) -> Arc<Source> {
-        self.sources.load().get(name).cloned().unwrap_or_else(|| {
+        let sources = self.sources.load();
+        sources.get(name).cloned().unwrap_or_else(|| {
             let metrics = self.metrics.application(name, 0);
-            Arc::new(Source { name: name.to_owned(), policy: None, metrics })
+            let others = sources.values().find_map(|source| source.policy.clone());
+            Arc::new(Source { name: name.to_owned(), policy: None, others, metrics })
         })
     }
 }
@@ -230,6 +233,19 @@ impl JournalEvents for Shared {
 impl Discards for Shared {
     fn discard(&self, _: Seq, key: EventKey) -> bool {
         self.step(|outbox, _| outbox.discard(key))
+    }
+
+    fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingHead> {
+        let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
+        let heads = self.outbox.lock().waiting_heads(limit);
+        let told = heads.into_iter().map(|head| journal::waiting::WaitingHead {
+            seq: head.seq,
+            reason: head.reason.code(),
+            attempts: head.attempts.into(),
+            since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
+        });
+        told.collect()
     }
 }
 

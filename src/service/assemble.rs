@@ -102,6 +102,7 @@ pub(super) fn applications(
         let source = EventSource {
             name: application.name.clone(),
             policy: Some(Arc::clone(&policy)),
+            others: None,
             metrics: Arc::clone(&metrics),
         };
         let made = Application {
@@ -229,10 +230,8 @@ pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
 }
 
 /// Answers operators who ask for the journal.
-pub(super) fn desk(config: &Config, dispatcher: &Dispatcher) -> Result<Arc<Desk>, String> {
-    // The configuration has at least one key, and the journal has just been opened.
-    let key = config.journal.keys.first().ok_or("journal.keys is empty")?;
-    dispatcher.desk(key).map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
+pub(super) fn desk(dispatcher: &Dispatcher) -> Result<Arc<Desk>, String> {
+    dispatcher.desk().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 
 /// Makes the journal's directory, where the key sets are kept as well.

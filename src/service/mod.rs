@@ -88,7 +88,7 @@ impl Service {
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
+        let desk = assemble::desk(&bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
         let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;

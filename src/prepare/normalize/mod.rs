@@ -20,7 +20,7 @@ use super::event::{DATA, Event, LONGEST_NAME};
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
 use super::json::{self, Members, Raw};
-use super::policy::{Passwords, Policy};
+use super::policy::{EventMode, Passwords, Policy};
 use super::record::{Attributes, CREDENTIAL_SUFFIX, Record, build};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
@@ -100,7 +100,8 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
     let text = callback.events.text();
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
-    let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
+    let common = Common { moment, context, received_at: &received_at, mode: policy.mode };
+    let maker = Maker { policy, common, events: &callback.events };
     let mut positions = 0..;
     let item = |event| {
         let position = positions.next().unwrap_or_default();
@@ -113,10 +114,16 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
 /// What the making of every record of a callback needs.
 struct Maker<'a> {
     policy: &'a Policy,
+    common: Common<'a>,
+    events: &'a Events,
+}
+
+/// What the records of a callback have in common, whoever's they are.
+struct Common<'a> {
     moment: Moment<'a>,
     context: &'a Context,
     received_at: &'a str,
-    events: &'a Events,
+    mode: EventMode,
 }
 
 /// A record's parts, before it is built.
@@ -227,6 +234,24 @@ impl Maker<'_> {
         &self,
         event: &Event<'_>,
         id: &str,
+        about: (Entity, Action),
+        keys: (Option<&str>, Option<&str>),
+        value: &Value<'_>,
+    ) -> Record {
+        self.common.build(self.policy.topics.of(about.0), event, id, about, keys, value)
+    }
+
+    fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
+        self.common.origin(event)
+    }
+}
+
+impl Common<'_> {
+    fn build(
+        &self,
+        topic: &Arc<str>,
+        event: &Event<'_>,
+        id: &str,
         (entity, action): (Entity, Action),
         (key, subject): (Option<&str>, Option<&str>),
         value: &Value<'_>,
@@ -234,6 +259,7 @@ impl Maker<'_> {
         let attributes = Attributes {
             id,
             instance_id: &self.context.instance_id,
+            application_id: &self.context.application_id,
             entity,
             action,
             subject,
@@ -242,7 +268,7 @@ impl Maker<'_> {
             traceparent: self.moment.traceparent,
             timestamp: self.moment.received_at,
         };
-        build(&attributes, value, self.policy)
+        build(&attributes, value, topic, self.mode)
     }
 
     fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
