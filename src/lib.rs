@@ -18,3 +18,4 @@ pub mod server;
 pub mod service;
 pub mod simulate;
 pub mod telemetry;
+pub mod text;

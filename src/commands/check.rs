@@ -23,7 +23,7 @@ use crate::config::Config;
     2 `serve` would not start for its configuration. Publishes nothing and changes nothing.")]
 pub struct CheckArguments {
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// Leave out what needs the network: key endpoints and Kafka
     #[arg(long)]

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
     or Kafka does not answer, 2 the configuration is wrong. A topic that is there is never changed.")]
 pub struct TopicsArguments {
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// Create the topics that are missing
     #[arg(long)]

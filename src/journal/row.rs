@@ -10,7 +10,13 @@ use crate::prepare::Reason;
 use crate::prepare::event_type::Entity;
 
 /// The form that this build writes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// Of the form that tells neither the event's time nor its size in memory.
+const VERSION_WITHOUT_TIME: u8 = 1;
+
+/// How much larger an entry is in memory than its compressed body, where its size is not told.
+const ASSUMED_COMPRESSION: u64 = 8;
 
 /// One line of the index. Holds no personal data, but ids; has no `Debug` all the same.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +56,23 @@ struct WireRow<'a> {
     reason: Option<&'a str>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct WireRowWithTime<'a> {
+    #[serde(borrow)]
+    row: WireRow<'a>,
+    event_time: Option<i64>,
+    memory: u64,
+}
+
+fn parse_row(bytes: &[u8]) -> Result<WireRowWithTime<'_>, DecodeFault> {
+    if bytes.first() == Some(&VERSION_WITHOUT_TIME) {
+        let row: WireRow<'_> = parse(VERSION_WITHOUT_TIME, bytes)?;
+        let memory = row.bytes.saturating_mul(ASSUMED_COMPRESSION);
+        return Ok(WireRowWithTime { row, event_time: None, memory });
+    }
+    parse(VERSION, bytes)
+}
+
 impl Row {
     /// Appends the form of an entry's line to `output`. `bytes` is what its body takes.
     pub(super) fn encode(entry: &Entry, bytes: u64, output: &mut Vec<u8>) {
@@ -64,7 +87,8 @@ impl Row {
             topic: &entry.record.topic,
             reason: reason(entry.verdict).map(Reason::code),
         };
-        append(VERSION, &wire, output);
+        let memory = entry.weight() as u64;
+        append(VERSION, &WireRowWithTime { row: wire, event_time: entry.event_time, memory }, output);
     }
 
     /// Reads a line's form.
@@ -72,7 +96,7 @@ impl Row {
     /// # Errors
     /// [`DecodeFault`].
     pub(super) fn decode(seq: Seq, bytes: &[u8]) -> Result<Self, DecodeFault> {
-        let wire: WireRow<'_> = parse(VERSION, bytes)?;
+        let wire = parse_row(bytes)?.row;
         let reason = |code: &str| Reason::ALL.into_iter().find(|r| r.code() == code).ok_or(DecodeFault::Malformed);
         Ok(Self {
             seq,
@@ -100,14 +124,20 @@ pub struct Listed {
     pub lane: LaneKey,
     /// The time of acceptance, in milliseconds since 1970.
     pub accepted_at: i64,
+    /// When the event happened, in milliseconds since 1970.
+    pub event_time: Option<i64>,
     /// What its body takes, in bytes.
     pub bytes: u64,
+    /// What the entry takes in memory, in bytes, about.
+    pub memory: usize,
 }
 
 impl Listed {
     /// Reads of a line's form what is in it, and leaves its texts aside.
     pub(super) fn decode(seq: Seq, bytes: &[u8]) -> Result<Self, DecodeFault> {
-        let WireRow { key, lane, accepted_at, bytes, .. } = parse(VERSION, bytes)?;
-        Ok(Self { seq, key: EventKey(key), lane: LaneKey(lane), accepted_at, bytes })
+        let WireRowWithTime { row, event_time, memory } = parse_row(bytes)?;
+        let WireRow { key, lane, accepted_at, bytes, .. } = row;
+        let memory = usize::try_from(memory).unwrap_or(usize::MAX);
+        Ok(Self { seq, key: EventKey(key), lane: LaneKey(lane), accepted_at, event_time, bytes, memory })
     }
 }

@@ -68,6 +68,10 @@ impl Reports for Tally {
     fn recreated(&self) {
         self.reports.recreated();
     }
+
+    fn partitions_recovered(&self) {
+        self.reports.partitions_recovered();
+    }
 }
 
 impl Producer {

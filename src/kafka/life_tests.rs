@@ -44,6 +44,8 @@ impl Reports for Book {
         self.pages.lock().recreated += 1;
         self.turned.notify_all();
     }
+
+    fn partitions_recovered(&self) {}
 }
 
 impl Book {
@@ -67,8 +69,12 @@ impl Book {
     fn counts(&self) -> (usize, usize, usize) {
         let pages = self.pages.lock();
         assert!(pages.reports.values().all(|reports| reports.len() == 1), "{:?}", pages.reports.values());
-        let count = |kind| pages.reports.values().flatten().filter(|report| **report == kind).count();
-        (count(Report::Confirmed), count(Report::Failed), count(Report::Refused))
+        let count = |kind: fn(&Report) -> bool| pages.reports.values().flatten().filter(|report| kind(report)).count();
+        (
+            count(|report| matches!(report, Report::Confirmed)),
+            count(|report| matches!(report, Report::Failed(_))),
+            count(|report| matches!(report, Report::Refused(_))),
+        )
     }
 }
 
@@ -106,10 +112,11 @@ impl Stage {
         let token = Token::new(Seq(self.sent as u64), 0);
         let ticket = Ticket {
             token,
+            record: 0,
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,
-            event_id: None,
+            line: None,
             application: Arc::clone(&self.application),
         };
         let record = Record {

@@ -19,7 +19,7 @@ use super::health::Health;
 pub use super::life::Producer;
 use super::settings::Cluster;
 use super::statistics::ProducerState;
-use crate::outbox::{Report, Token};
+use crate::outbox::{EventLine, FailureCode, Report, Token};
 use crate::prepare::event_type::Entity;
 use crate::prepare::record::Record;
 use crate::telemetry::application::ApplicationMetrics;
@@ -29,14 +29,16 @@ use crate::telemetry::application::ApplicationMetrics;
 pub struct Ticket {
     /// The event of which the record is a part, as the outbox knows it.
     pub token: Token,
+    /// The record's index among the event's records.
+    pub record: u8,
     /// What the record is about.
     pub entity: Entity,
     /// When the record was handed over.
     pub handed_over: Instant,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// The eventId, where somebody reads it in the log.
-    pub event_id: Option<Box<str>>,
+    /// The event's log line, if somebody reads it.
+    pub line: Option<Box<EventLine>>,
     /// Whose event it is.
     pub application: Arc<ApplicationMetrics>,
 }
@@ -58,6 +60,8 @@ pub trait Reports: Send + Sync {
     fn state(&self, state: ProducerState);
     /// The producer was replaced by a new one.
     fn recreated(&self);
+    /// A partition that took no records takes them again.
+    fn partitions_recovered(&self);
 }
 
 /// One producer of librdkafka, with the one beside it for records that travel alone. Its drop ends it, which blocks:
@@ -238,7 +242,7 @@ impl Context {
         let code = error.rdkafka_error_code();
         self.health.suspect();
         let report = classify(code);
-        let shared = report == Report::Refused || code == Some(RDKafkaErrorCode::InvalidDifferentRecord);
+        let shared = matches!(report, Report::Refused(_)) || code == Some(RDKafkaErrorCode::InvalidDifferentRecord);
         let ticket = match (&self.alone, shared) {
             (Some(alone), true) => match self.send_alone(alone, message, ticket) {
                 Ok(()) => return,
@@ -270,14 +274,12 @@ impl Context {
 /// Sorts an error. Only these mean that a record can never succeed; whatever is not on the list can, so an error that
 /// a later librdkafka invents is a failure to be retried.
 fn classify(code: Option<RDKafkaErrorCode>) -> Report {
-    const REFUSED: [RDKafkaErrorCode; 3] = [
-        RDKafkaErrorCode::MessageSizeTooLarge,
-        RDKafkaErrorCode::MessageBatchTooLarge,
-        RDKafkaErrorCode::InvalidRecord,
-    ];
     match code {
-        Some(code) if REFUSED.contains(&code) => Report::Refused,
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
+            Report::Refused(FailureCode::RecordTooLarge)
+        }
+        Some(RDKafkaErrorCode::InvalidRecord) => Report::Refused(FailureCode::InvalidRecord),
         Some(RDKafkaErrorCode::QueueFull) => Report::NoRoom,
-        _ => Report::Failed,
+        _ => Report::Failed(FailureCode::Other),
     }
 }

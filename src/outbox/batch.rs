@@ -60,7 +60,8 @@ impl Batch {
             Plan::DeadLetter { reason, record } => (Some(reason), (record, None)),
         };
         let package = Package::new((key, id.clone()), source, event_time, reason, records, evidence);
-        self.arrivals.push(Arrival { key, lane: package.lane, parcel: package });
+        let event_time = event_time.unwrap_or(package.record.timestamp);
+        self.arrivals.push(Arrival { key, lane: package.lane, event_time, prompt: false, parcel: package });
         self.events.push((id, reason));
     }
 

@@ -12,10 +12,12 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 pub use super::batch::{Answered, Unanswerable};
 use super::drive::Shared;
+use super::episodes::Episodes;
+use super::event::Recovered;
 use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
-use super::{DeliveryId, EventKey, Millis};
+use super::{DeliveryId, EventKey, LaneKey, Learned, Millis, WaitingHead};
 use crate::jose::jwe::ContentKey;
 use crate::journal::store::Opened;
 use crate::journal::{Desk, Journal, Quarantined};
@@ -31,14 +33,14 @@ const HELD_BYTES: usize = 256 << 20;
 /// never queues behind more than a hundredth of a second of them.
 const REPLAY: usize = 1024;
 
+/// How many bytes of them at most: a start must never need more memory than normal operation.
+const REPLAY_BYTES: usize = 32 << 20;
+
 /// How long before its answer a delivery's unconfirmed events are written, so that the write is done in time.
 const WRITE_ALLOWANCE: Millis = 1000;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(10);
-
-/// How long the last writes may take once nobody waits any longer.
-const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Why nothing can be carried.
 #[derive(Debug)]
@@ -67,8 +69,16 @@ impl Dispatcher {
     ) -> Result<Arc<Self>, StartFault> {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
-        let shared = Arc::new(Shared::new(Limits { events, bytes: HELD_BYTES, replay: REPLAY }, metrics));
-        shared.outbox.lock().recover(inventory.into_iter().map(|row| (row.seq, row.key, row.lane)), next);
+        let limits = Limits { events, bytes: HELD_BYTES, replay: REPLAY, replay_bytes: REPLAY_BYTES };
+        let shared = Arc::new(Shared::new(limits, metrics));
+        let recovered = inventory.into_iter().map(|row| Recovered {
+            seq: row.seq,
+            key: row.key,
+            lane: row.lane,
+            event_time: row.event_time.unwrap_or(row.accepted_at),
+            bytes: row.memory,
+        });
+        shared.outbox.lock().recover(recovered, next);
         let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
         shared.journal.store(Some(Arc::new(journal)));
         let producer = Producer::start(cluster, Arc::clone(&shared) as _).map_err(StartFault::Producer)?;
@@ -118,9 +128,33 @@ impl Dispatcher {
         self.shared.outbox.lock().is_connected()
     }
 
-    /// Tells what stands in the topics already.
-    pub fn learn(&self, events: impl IntoIterator<Item = (EventKey, Verdict)>) {
-        self.shared.step(|outbox, now| events.into_iter().for_each(|(key, verdict)| outbox.learn(key, verdict, now)));
+    /// Tells what the topics hold already.
+    pub fn learn(&self, events: impl IntoIterator<Item = (EventKey, Learned)>) {
+        self.shared.step(|outbox, now| events.into_iter().for_each(|(key, learned)| outbox.learn(key, learned, now)));
+    }
+
+    /// Another cluster answers at the same address: forgets what the old one has confirmed, and replays nothing before
+    /// [`Dispatcher::release`].
+    pub fn cluster_replaced(&self) {
+        self.shared.step(|outbox, _| outbox.cluster_replaced());
+    }
+
+    /// How many events wait in each lane, of those that the producer does not have.
+    #[must_use]
+    pub fn waiting_by_lane(&self) -> HashMap<LaneKey, u32> {
+        self.shared.outbox.lock().waiting_by_lane()
+    }
+
+    /// Withholds these lanes, because another replica publishes their events first; all others go on. What arrives for
+    /// them meanwhile is journaled, and answered as not confirmed.
+    pub fn hold_lanes(&self, lanes: impl IntoIterator<Item = LaneKey>) {
+        self.shared.step(|outbox, _| outbox.hold_lanes(lanes));
+    }
+
+    /// Up to `limit` lane heads that wait, with the reason; those that have failed first.
+    #[must_use]
+    pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
+        self.shared.outbox.lock().waiting_heads(limit)
     }
 
     /// Lets what the journal holds be published: what stands in the topics is known by now, or cannot be known.
@@ -159,10 +193,14 @@ impl Dispatcher {
         self.shared.producer.load_full()?.warm_up(limit)
     }
 
-    /// How many events are on their way to the broker: in memory, or with the producer.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.shared.outbox.lock().in_flight()
+    /// Shows in the metrics what waits, and why.
+    pub fn show(&self) {
+        let (held, heads, replayed) = {
+            let outbox = self.shared.outbox.lock();
+            (outbox.held(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
+        };
+        self.shared.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.shared.metrics.journal.show_waiting(&heads, replayed);
     }
 
     /// Has everything that waits written, and answered as soon as it is.
@@ -176,31 +214,60 @@ impl Dispatcher {
         self.shared.producer.load_full().map_or(0, |producer| producer.flush(limit))
     }
 
-    /// The end: what is not confirmed goes to the journal, the journal and the producer are closed. Says how many
-    /// events are neither confirmed nor kept. Blocks.
+    /// How many events would be lost if the process ended now: neither confirmed nor durable.
     #[must_use]
-    pub fn close(&self) -> usize {
+    pub fn exposed(&self) -> usize {
+        self.shared.outbox.lock().exposed().0
+    }
+
+    /// Writes what is not confirmed to the journal, and closes the journal and the producer, within `limit`. Returns how
+    /// many events are neither confirmed nor known to be kept then. Blocks.
+    #[must_use]
+    pub fn close(&self, limit: Duration) -> usize {
+        let until = std::time::Instant::now() + limit;
         self.hurry();
-        let until = std::time::Instant::now() + LAST_WRITES;
         while self.shared.outbox.lock().exposed().1 > 0 && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let (left, _) = self.shared.outbox.lock().exposed();
         drop(self.shared.producer.swap(None));
         if let Some(journal) = self.shared.journal.swap(None) {
-            journal.close();
+            close_within(journal, until.saturating_duration_since(std::time::Instant::now()));
         }
-        left
+        // After closing, because a slow disk may have finished meanwhile.
+        self.exposed()
+    }
+}
+
+/// Closes the journal. A disk that takes longer than `limit` is not waited for; the process ends before it.
+fn close_within(journal: Arc<Journal>, limit: Duration) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let close = move || {
+        journal.close();
+        // Nobody waits any longer after the limit.
+        let _ = tell.send(());
+    };
+    // If there is no thread, the journal was closed by the closure's end.
+    if std::thread::Builder::new().name("journal-close".to_owned()).spawn(close).is_ok() {
+        let _ = told.recv_timeout(limit);
     }
 }
 
 async fn tick(shared: Weak<Shared>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut episodes = Episodes::default();
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
         shared.step(|outbox, now| outbox.tick(now));
+        if episodes.is_due(shared.now()) {
+            let (heads, replayed) = {
+                let outbox = shared.outbox.lock();
+                (outbox.waiting_heads_by_reason(), outbox.replayed_total())
+            };
+            let journaled = shared.journal.load().as_ref().map_or(0, |journal| journal.usage().events);
+            episodes.observe(&heads, journaled, replayed, shared.now());
+        }
     }
 }
 

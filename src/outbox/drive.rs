@@ -11,11 +11,14 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::event::Token;
+use super::event::Parcel;
+use super::event::{Loaded, Token};
+use super::event_line::EventLine;
 use super::machine::{Command, Limits, Outbox};
 use super::package::{Package, Source};
+use super::progress::bit;
 use super::verdict::Verdict;
-use super::{EventKey, Finished, Millis, Report, Seq};
+use super::{EventKey, FailureCode, Finished, Millis, Report, Seq};
 use crate::journal::desk::Discards;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRefusal};
 use crate::kafka::producer::{Position, Producer, Reports, Ticket};
@@ -83,7 +86,9 @@ impl Shared {
             let mut failed = Vec::new();
             for command in commands {
                 match command {
-                    Command::Produce(token, package) => self.produce(token, &package, &mut failed),
+                    Command::Produce(token, package, confirmed) => {
+                        self.produce(token, &package, confirmed, &mut failed);
+                    }
                     Command::Write(token, package) => paperwork.write.push(package.entry(token.seq)),
                     Command::Forget(seq) => paperwork.forget.push(seq),
                     Command::Load(token) => {
@@ -99,7 +104,7 @@ impl Shared {
             }
             let now = self.now();
             let mut outbox = self.outbox.lock();
-            failed.into_iter().for_each(|(token, report)| outbox.report(token, report, now));
+            failed.into_iter().for_each(|(token, record, report)| outbox.report(token, record, report, now));
             commands = outbox.commands();
         }
     }
@@ -121,21 +126,37 @@ impl Shared {
         }
     }
 
-    fn produce(&self, token: Token, package: &Package, failed: &mut Vec<(Token, Report)>) {
+    /// Hands the records over whose bits are not set in `confirmed`.
+    fn produce(&self, token: Token, package: &Package, confirmed: u8, failed: &mut Vec<(Token, u8, Report)>) {
         let producer = self.producer.load();
         let handed_over = Instant::now();
-        for record in package.parts() {
+        for (index, record) in (0..).zip(package.parts()) {
+            if package.records() > 1 && confirmed & bit(index) != 0 {
+                continue;
+            }
             let ticket = Ticket {
                 token,
+                record: index,
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
-                event_id: tracing::enabled!(target: "event", tracing::Level::DEBUG).then(|| package.id.text().into()),
+                line: EventLine::of(package, record),
                 application: Arc::clone(&package.source.metrics),
             };
-            let sent = producer.as_ref().map_or(Err(Report::Failed), |producer| producer.send(record, ticket));
-            failed.extend(sent.err().map(|report| (token, report)));
+            let none = Err(Report::Failed(FailureCode::ProducerFailed));
+            let sent = producer.as_ref().map_or(none, |producer| producer.send(record, ticket));
+            failed.extend(sent.err().map(|report| (token, index, report)));
         }
+    }
+
+    fn loaded(&self, entries: impl Iterator<Item = (Seq, Loaded<Package>)>) {
+        let loaded: Vec<_> = {
+            let mut loading = self.loading.lock();
+            entries.filter_map(|(seq, package)| Some((loading.remove(&seq)?, package))).collect()
+        };
+        self.step(|outbox, now| {
+            loaded.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
+        });
     }
 
     fn confirmed(&self, ticket: &Ticket, topic: &str, position: Position) {
@@ -147,10 +168,8 @@ impl Shared {
             let age = now - event_time as f64 / 1000.0;
             self.metrics.event_age(ticket.entity).observe(age.max(0.0));
         }
-        if let Some(event_id) = &ticket.event_id {
-            let Position { partition, offset } = position;
-            let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
-            tracing::debug!(target: "event", event_id = &**event_id, topic, partition, offset, milliseconds, "published");
+        if let Some(line) = &ticket.line {
+            line.published(ticket.entity, topic, position, took);
         }
     }
 
@@ -168,7 +187,7 @@ impl Reports for Shared {
         if let Some(position) = position {
             self.confirmed(&ticket, topic, position);
         }
-        self.step(|outbox, now| outbox.report(ticket.token, report, now));
+        self.step(|outbox, now| outbox.report(ticket.token, ticket.record, report, now));
     }
 
     fn state(&self, state: ProducerState) {
@@ -177,6 +196,10 @@ impl Reports for Shared {
 
     fn recreated(&self) {
         self.metrics.kafka.producer_recreated.inc();
+    }
+
+    fn partitions_recovered(&self) {
+        self.step(|outbox, _| outbox.partitions_recovered());
     }
 }
 
@@ -191,27 +214,16 @@ impl JournalEvents for Shared {
     }
 
     fn unread(&self, entries: Vec<Seq>, _: JournalRefusal) {
-        self.read(entries.into_iter().map(|seq| (seq, None)).collect());
+        self.loaded(entries.into_iter().map(|seq| (seq, Loaded::Unavailable)));
     }
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
-        let read: Vec<_> = {
-            let mut loading = self.loading.lock();
-            let tokens = entries.into_iter().map(|(seq, entry)| (loading.remove(&seq), entry));
-            tokens.filter_map(|(token, entry)| Some((token?, entry))).collect()
+        let package = |entry: Entry| {
+            let source = self.source(&entry.application);
+            Package::of(entry, source)
         };
-        let packages: Vec<_> = read
-            .into_iter()
-            .map(|(token, entry)| {
-                let source = entry.as_ref().map(|entry| self.source(&entry.application));
-                (token, entry.zip(source).map(|(entry, source)| Package::of(entry, source)))
-            })
-            .collect();
-        let found = packages.iter().filter(|(_, package)| package.is_some()).count();
-        self.metrics.journal.replayed.inc_by(found as u64);
-        self.step(|outbox, now| {
-            packages.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
-        });
+        let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(package(entry)));
+        self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::delivery::DeliveryId;
 use super::verdict::Verdict;
-use super::{EventKey, LaneKey, Millis, Report, Seq};
+use super::{EventKey, FailureCode, LaneKey, Millis, Report, Seq};
 
 /// What is published for an event. The machine never looks inside.
 pub trait Parcel: Sized {
@@ -25,8 +25,39 @@ pub struct Arrival<P> {
     pub key: EventKey,
     /// Whose order it keeps.
     pub lane: LaneKey,
+    /// When it happened, in milliseconds since 1970: decides its place among the events that wait for the end of an
+    /// outage.
+    pub event_time: i64,
+    /// Whether its records are known not to be accepted at the moment. It is written to the journal at once, and answered
+    /// as soon as it is durable.
+    pub prompt: bool,
     /// What is published for it.
     pub parcel: P,
+}
+
+/// An entry that the journal held at the start.
+#[derive(Debug, Clone, Copy)]
+pub struct Recovered {
+    /// Its place in the order of acceptance.
+    pub seq: Seq,
+    /// Which event it is.
+    pub key: EventKey,
+    /// Whose order it keeps.
+    pub lane: LaneKey,
+    /// As [`Arrival::event_time`].
+    pub event_time: i64,
+    /// How much memory its parcel takes, in bytes, about.
+    pub bytes: usize,
+}
+
+/// What the journal gave for an entry.
+pub enum Loaded<P> {
+    /// The entry's parcel.
+    Found(P),
+    /// The entry is damaged or missing.
+    Damaged,
+    /// The journal cannot be read at the moment.
+    Unavailable,
 }
 
 /// Where an event in the machine is found again: a slot, and the number that tells whether it is still the same event.
@@ -88,8 +119,13 @@ pub(super) struct Event<P> {
     pub(super) key: EventKey,
     pub(super) seq: Seq,
     pub(super) lane: LaneKey,
+    pub(super) event_time: i64,
     /// The next of its lane.
     pub(super) next: Option<u32>,
+    /// The one before it in its lane.
+    pub(super) previous: Option<u32>,
+    /// How much memory its parcel takes, in bytes: counts while it is replayed.
+    pub(super) bytes: u32,
     pub(super) stage: Stage,
     pub(super) disk: Disk,
     pub(super) replay: Replay,
@@ -98,6 +134,18 @@ pub(super) struct Event<P> {
     pub(super) crowded: u8,
     /// How many times something smaller has taken the place of what the journal has of it.
     pub(super) refused: u8,
+    /// Whether something smaller has taken the place of its first form.
+    pub(super) fell_back: bool,
+    /// Which of its records the broker has confirmed, one bit for each; counts only for a form of several records.
+    pub(super) confirmed: u8,
+    /// Whether waiting for its records is known to be in vain at the moment.
+    pub(super) prompt: bool,
+    /// Why the last attempt failed.
+    pub(super) failure: Option<FailureCode>,
+    /// When the first attempt failed, in seconds.
+    pub(super) failing_since: u32,
+    /// What the topics told while the producer had it.
+    pub(super) learned: Option<Verdict>,
     /// `None` while the journal has it, and perhaps the producer.
     pub(super) parcel: Option<Arc<P>>,
     /// The deliveries that want its verdict, each with the event's position in it.
@@ -105,6 +153,33 @@ pub(super) struct Event<P> {
 }
 
 impl<P> Event<P> {
+    /// A new event, which has no place in a lane yet.
+    pub(super) const fn new(seq: Seq, key: EventKey, lane: LaneKey, event_time: i64) -> Self {
+        Self {
+            key,
+            seq,
+            lane,
+            event_time,
+            next: None,
+            previous: None,
+            bytes: 0,
+            stage: Stage::Queued,
+            disk: Disk::Absent,
+            replay: Replay::Not,
+            attempts: 0,
+            crowded: 0,
+            refused: 0,
+            fell_back: false,
+            confirmed: 0,
+            prompt: false,
+            failure: None,
+            failing_since: 0,
+            learned: None,
+            parcel: None,
+            waiters: Vec::new(),
+        }
+    }
+
     pub(super) const fn token(&self, slot: u32) -> Token {
         Token { seq: self.seq, slot }
     }

@@ -21,51 +21,71 @@ struct Lane {
 pub(super) struct Lanes(HashMap<LaneKey, Lane, Hashed>);
 
 impl Lanes {
-    /// Appends the event in `slot` to its lane. Says whether it is the head.
-    pub(super) fn append<P>(&mut self, events: &mut Slab<Event<P>>, lane: LaneKey, slot: u32) -> bool {
-        let Some(there) = self.0.get_mut(&lane) else {
-            self.0.insert(lane, Lane { head: slot, tail: slot });
-            return true;
-        };
-        if let Some(last) = events.get_mut(there.tail as usize) {
-            last.next = Some(slot);
-        }
-        there.tail = slot;
-        false
+    /// The head of a lane.
+    pub(super) fn head(&self, lane: LaneKey) -> Option<u32> {
+        self.0.get(&lane).map(|there| there.head)
     }
 
-    /// Takes the event in `slot`, whose next is `next`, out of its lane. Returns the new head where it was the head.
+    /// Puts the event in `slot` behind `previous` in its lane, at the front if there is none. Returns whether it is the
+    /// head.
+    pub(super) fn insert_after<P>(
+        &mut self,
+        events: &mut Slab<Event<P>>,
+        lane: LaneKey,
+        previous: Option<u32>,
+        slot: u32,
+    ) -> bool {
+        let there = self.0.entry(lane).or_insert(Lane { head: slot, tail: slot });
+        let next = match previous.and_then(|previous| events.get_mut(previous as usize)) {
+            Some(before) => before.next.replace(slot),
+            None => Some(there.head).filter(|head| *head != slot),
+        };
+        match next.and_then(|next| events.get_mut(next as usize)) {
+            Some(after) => after.previous = Some(slot),
+            None => there.tail = slot,
+        }
+        if previous.is_none() {
+            there.head = slot;
+        }
+        if let Some(event) = events.get_mut(slot as usize) {
+            (event.previous, event.next) = (previous, next);
+        }
+        previous.is_none()
+    }
+
+    /// The last of a lane.
+    pub(super) fn tail(&self, lane: LaneKey) -> Option<u32> {
+        self.0.get(&lane).map(|there| there.tail)
+    }
+
+    /// Takes an event, which is no longer among the `events`, out of its lane. Returns the new head if it was the head.
     pub(super) fn remove<P>(
         &mut self,
         events: &mut Slab<Event<P>>,
         lane: LaneKey,
-        slot: u32,
-        next: Option<u32>,
+        (previous, next): (Option<u32>, Option<u32>),
     ) -> Option<u32> {
         let there = self.0.get_mut(&lane)?;
-        if there.head == slot {
-            match next {
-                Some(next) => there.head = next,
-                None => drop(self.0.remove(&lane)),
-            }
-            return next;
+        if let Some(after) = next.and_then(|next| events.get_mut(next as usize)) {
+            after.previous = previous;
         }
-        // Rare: only what another replica has published is taken out of the middle.
-        let mut before = there.head;
-        while let Some(event) = events.get_mut(before as usize) {
-            match event.next {
-                Some(here) if here == slot => {
-                    event.next = next;
-                    if there.tail == slot {
-                        there.tail = before;
-                    }
-                    return None;
+        match (previous.and_then(|previous| events.get_mut(previous as usize)), next) {
+            (Some(before), _) => {
+                before.next = next;
+                if next.is_none() {
+                    there.tail = previous.unwrap_or(there.tail);
                 }
-                Some(here) => before = here,
-                None => return None,
+                None
+            }
+            (None, Some(next)) => {
+                there.head = next;
+                Some(next)
+            }
+            (None, None) => {
+                self.0.remove(&lane);
+                None
             }
         }
-        None
     }
 
     /// Every lane with its first and its last slot.

@@ -5,23 +5,28 @@
 //! of events. Its parts: this file admits and answers, `progress` moves events through lanes and producer,
 //! `storage` keeps the journal's side.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use slab::Slab;
 
 use super::delivery::{Alarm, Deliveries, DeliveryId, Want};
-use super::event::{Arrival, Disk, Event, Parcel, Replay, Stage, Token};
+use super::event::{Arrival, Disk, Event, Parcel, Stage, Token};
+use super::hash::Hashed;
 use super::lanes::Lanes;
 use super::memory::Memory;
 use super::verdict::Verdict;
-use super::{EventKey, Finished, Millis, Seq};
+use super::{EventKey, Finished, LaneKey, Millis, Seq};
+
+/// How many waiting events of its lane an event may pass: more would make a lane of very many events slow.
+const MAX_SORT_STEPS: usize = 4096;
 
 /// What is to be done, in this order.
 pub enum Command<P, W> {
-    /// All records of the parcel go to the producer; each brings one report.
-    Produce(Token, Arc<P>),
+    /// The records of the parcel go to the producer, except those whose bits are set: the broker has confirmed them. Each
+    /// brings one report.
+    Produce(Token, Arc<P>, u8),
     /// The parcel is to be made durable under the token's number; brings "written" or "refused".
     Write(Token, Arc<P>),
     /// The journal no longer needs this entry.
@@ -53,6 +58,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Events that are being replayed from the journal at a time: few, so that live ones need not queue behind them.
     pub replay: usize,
+    /// The bytes of these events' parcels. One that is larger than all of it is replayed alone.
+    pub replay_bytes: usize,
 }
 
 /// When something must have happened with a delivery.
@@ -76,6 +83,10 @@ pub struct Outbox<P, W> {
     pub(super) ready: BTreeSet<Token>,
     /// Lane heads whose parcels only the journal has, by [`Event::turn`].
     pub(super) parked: BTreeSet<(bool, Token)>,
+    /// Lane heads of [`Outbox::held_lanes`].
+    pub(super) held_heads: BTreeSet<Token>,
+    /// Lanes whose events another replica publishes first.
+    pub(super) held_lanes: HashSet<LaneKey, Hashed>,
     /// Lane heads that wait after a failure.
     pub(super) backing_off: BTreeSet<(Millis, Token)>,
     /// Writes under way, with the slot of whose event it is; `None` where the event is resolved meanwhile.
@@ -84,6 +95,7 @@ pub struct Outbox<P, W> {
     pub(super) held: usize,
     pub(super) held_bytes: usize,
     pub(super) replaying: usize,
+    pub(super) replaying_bytes: usize,
     /// Replayed events that take long.
     pub(super) slow: usize,
     /// What was handed to the producer from the journal, and when.
@@ -93,6 +105,10 @@ pub struct Outbox<P, W> {
     pub(super) connected: bool,
     /// Whether replays may begin: what stands in the topics already must be known before.
     pub(super) released: bool,
+    /// How many events were confirmed that had been read back from the journal.
+    pub(super) replayed_total: u64,
+    /// The time of the last input that had one.
+    pub(super) clock: Millis,
     pub(super) commands: Vec<Command<P, W>>,
 }
 
@@ -108,17 +124,22 @@ impl<P: Parcel, W> Outbox<P, W> {
             memory: Memory::new(),
             ready: BTreeSet::new(),
             parked: BTreeSet::new(),
+            held_heads: BTreeSet::new(),
+            held_lanes: HashSet::default(),
             backing_off: BTreeSet::new(),
             writing: HashMap::new(),
             limits,
             held: 0,
             held_bytes: 0,
             replaying: 0,
+            replaying_bytes: 0,
             slow: 0,
             replayed: VecDeque::new(),
             next: Seq(0),
             connected: true,
             released: false,
+            replayed_total: 0,
+            clock: 0,
             commands: Vec::new(),
         }
     }
@@ -150,52 +171,56 @@ impl<P: Parcel, W> Outbox<P, W> {
             return (Want::Known(verdict), Admitted::Known(verdict));
         }
         if let Some(slot) = self.slot(arrival.key) {
-            return (self.join(slot, waiter), Admitted::Joined);
+            return (self.join(slot, waiter, arrival.prompt), Admitted::Joined);
         }
         let bytes = arrival.parcel.bytes();
         if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
             return (Want::Known(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, Arrival { key, lane, parcel }) = (self.next, arrival);
+        let (seq, Arrival { key, lane, event_time, prompt, parcel }) = (self.next, arrival);
         self.next = Seq(seq.0 + 1);
         self.held += 1;
         self.held_bytes += bytes;
         let slot = self.insert(Event {
-            key,
-            seq,
-            lane,
-            next: None,
-            stage: Stage::Queued,
-            disk: Disk::Absent,
-            replay: Replay::Not,
-            attempts: 0,
-            crowded: 0,
-            refused: 0,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            prompt,
             parcel: Some(Arc::new(parcel)),
             waiters: vec![waiter],
+            ..Event::new(seq, key, lane, event_time)
         });
         // Before there is no room left, the journal makes some.
         let narrow = self.held > self.limits.events / 2 || self.held_bytes > self.limits.bytes / 2;
-        if narrow || !self.connected {
+        if narrow || self.waits_in_vain(slot) {
             self.write(slot);
         }
         (Want::Open(Token { seq, slot }), Admitted::New)
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
-    fn join(&mut self, slot: u32, waiter: (DeliveryId, u32)) -> Want {
+    fn join(&mut self, slot: u32, waiter: (DeliveryId, u32), prompt: bool) -> Want {
         let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
-        if event.disk == Disk::Durable && !self.connected {
+        event.prompt = prompt;
+        let in_vain = self.waits_in_vain(slot);
+        let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
+        if event.disk == Disk::Durable && in_vain {
+            self.answer_if_durable(slot);
             return Want::Known(Verdict::NotConfirmed);
         }
         // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.
         event.waiters.retain(|(delivery, _)| self.deliveries.contains(*delivery) || *delivery == waiter.0);
         event.waiters.push(waiter);
         let token = event.token(slot);
-        if !self.connected {
+        if in_vain {
             self.write(slot);
         }
         Want::Open(token)
+    }
+
+    /// Whether it is known that waiting for the broker's confirmation of this event is in vain, so that it is written to
+    /// the journal at once, and answered as soon as it is durable.
+    pub(super) fn waits_in_vain(&self, slot: u32) -> bool {
+        let event = self.events.get(slot as usize);
+        !self.connected || event.is_some_and(|event| event.prompt || self.held_lanes.contains(&event.lane))
     }
 
     /// Forgets a delivery whose sender has hung up. Its events go on.
@@ -205,6 +230,7 @@ impl<P: Parcel, W> Outbox<P, W> {
 
     /// Does what is due at `now`.
     pub fn tick(&mut self, now: Millis) {
+        self.clock = self.clock.max(now);
         while let Some(alarm) = self.deliveries.due(now) {
             match alarm {
                 Alarm::Write(tokens) => tokens.into_iter().for_each(|token| self.write_token(token)),
@@ -253,7 +279,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.events.get(token.slot as usize).filter(|event| event.seq == token.seq)
     }
 
-    /// Puts an event at the end of its lane.
+    /// Puts an event into its lane: at the end, or by its time among events that wait for the end of an outage.
     pub(super) fn insert(&mut self, event: Event<P>) -> u32 {
         let (key, lane) = (event.key, event.lane);
         // Four thousand million events would not fit the memory.
@@ -261,10 +287,35 @@ impl<P: Parcel, W> Outbox<P, W> {
         let events = &self.events;
         self.index
             .insert_unique(key.hash(), slot, |slot| events.get(*slot as usize).map_or(0, |event| event.key.hash()));
-        if self.lanes.append(&mut self.events, lane, slot) {
+        let previous = self.predecessor(slot);
+        let old_head = self.lanes.head(lane);
+        if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
+            if let Some(old_head) = old_head {
+                self.deactivate(old_head);
+            }
             self.activate(slot);
         }
         slot
+    }
+
+    /// Behind which event of its lane a new one is put. Deliveries during an outage arrive in any order, so what has not
+    /// been produced yet is sorted by time; what the producer has seen keeps its place.
+    fn predecessor(&self, slot: u32) -> Option<u32> {
+        let event = self.events.get(slot as usize)?;
+        let head = self.lanes.head(event.lane).and_then(|head| self.events.get(head as usize));
+        let mut previous = self.lanes.tail(event.lane);
+        if self.connected && head.is_none_or(|head| head.stage != Stage::Ready) {
+            return previous;
+        }
+        for _ in 0..MAX_SORT_STEPS {
+            let Some(other) = previous.and_then(|previous| self.events.get(previous as usize)) else { break };
+            let unproduced = matches!(other.stage, Stage::Queued | Stage::Ready) && other.attempts == 0;
+            if !unproduced || other.event_time <= event.event_time {
+                break;
+            }
+            previous = other.previous;
+        }
+        previous
     }
 }
 

@@ -41,6 +41,11 @@ impl Memory {
         Self { index: HashTable::new(), entries: VecDeque::new(), forgotten: 0 }
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
     /// The final verdict on an event, if one is remembered.
     pub(crate) fn get(&self, key: EventKey) -> Option<Verdict> {
         let (entries, forgotten) = (&self.entries, self.forgotten);

@@ -5,7 +5,8 @@
 //!
 //! 1. [`verdict::Verdict::Confirmed`] is said only of an event all of whose records the broker has confirmed.
 //! 2. An event that was answered as confirmed or not confirmed is on the broker, or synced in the journal.
-//! 3. Of a lane (topic and key) one event at most is with the producer, in the order of acceptance.
+//! 3. Of a lane (topic and key) one event at most is with the producer, in the order of acceptance. Events that arrive
+//!    while Kafka is unavailable are put in order of their `eventTime`, because their deliveries arrive in any order.
 //! 4. Each delivery is answered once, by its deadline, with one verdict for each of its events.
 //! 5. A journal entry goes only after its event's confirmation, and nothing waits for ever.
 
@@ -13,7 +14,10 @@ mod batch;
 mod delivery;
 pub mod dispatch;
 mod drive;
+mod episodes;
 mod event;
+mod event_line;
+mod failure;
 mod figures;
 mod hash;
 mod identity;
@@ -27,6 +31,8 @@ pub mod verdict;
 
 pub use delivery::DeliveryId;
 pub use event::{Arrival, Parcel, Token};
+pub use event_line::EventLine;
+pub use failure::{FailureCode, WaitReason, WaitingHead};
 pub use identity::{EventKey, LaneKey, Seq};
 use verdict::Verdict;
 
@@ -38,12 +44,21 @@ pub type Millis = u64;
 pub enum Report {
     /// Persisted on all in-sync replicas.
     Confirmed,
-    /// It will never be taken, alone or not.
-    Refused,
+    /// The broker rejects this record for good, alone or not.
+    Refused(FailureCode),
     /// Not persisted, as far as is known; another attempt can succeed.
-    Failed,
+    Failed(FailureCode),
     /// The producer has no room for it.
     NoRoom,
+}
+
+/// What the topics tell about an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// All of its records are published: this is its final verdict.
+    Whole(Verdict),
+    /// Of the event's own records (not of a dead letter), the one with this index is published.
+    Record(u8),
 }
 
 /// A delivery all of whose verdicts are known.

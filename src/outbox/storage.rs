@@ -1,48 +1,43 @@
 //! The journal's side of the machine: what is to be written, what has been, and what was found at the start.
 
-use super::event::{Disk, Event, Parcel, Replay, Stage, Token};
+use super::event::{Disk, Event, Parcel, Recovered, Token};
 use super::machine::{Command, Outbox};
+use super::progress::bit;
 use super::verdict::Verdict;
-use super::{EventKey, LaneKey, Millis, Seq};
+use super::{EventKey, Learned, Millis, Seq};
 
 impl<P: Parcel, W> Outbox<P, W> {
     /// Takes over what the journal held at the start, in order of acceptance, before anything is admitted. New events
     /// get numbers from `next` on.
-    pub fn recover(&mut self, entries: impl IntoIterator<Item = (Seq, EventKey, LaneKey)>, next: Seq) {
-        for (seq, key, lane) in entries {
+    pub fn recover(&mut self, entries: impl IntoIterator<Item = Recovered>, next: Seq) {
+        for Recovered { seq, key, lane, event_time, bytes } in entries {
             // An event that stands in it twice is the same event; the first keeps its place.
             if self.slot(key).is_some() {
                 self.commands.push(Command::Forget(seq));
                 continue;
             }
-            self.insert(Event {
-                key,
-                seq,
-                lane,
-                next: None,
-                stage: Stage::Queued,
-                disk: Disk::Durable,
-                replay: Replay::Not,
-                attempts: 0,
-                crowded: 0,
-                refused: 0,
-                parcel: None,
-                waiters: Vec::new(),
-            });
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.insert(Event { bytes, disk: Disk::Durable, ..Event::new(seq, key, lane, event_time) });
         }
         self.next = self.next.max(next);
     }
 
-    /// Takes the news that an event stands in a topic, by another replica's hand or by ours before a restart.
-    pub fn learn(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
-        match self.slot(key) {
-            // The producer's own report is on its way, and frees the lane.
-            Some(slot) if self.events.get(slot as usize).is_some_and(Event::in_flight) => {}
-            Some(slot) => {
+    /// Takes the news that records of an event are in the topics: another replica has published them, or this one before
+    /// a restart.
+    pub fn learn(&mut self, key: EventKey, learned: Learned, now: Millis) {
+        self.clock = self.clock.max(now);
+        let slot = self.slot(key);
+        let event = slot.and_then(|slot| self.events.get_mut(slot as usize));
+        match (learned, slot, event) {
+            // The producer's own report is on its way, and frees the lane; what it says is then no longer decisive.
+            (Learned::Whole(verdict), Some(_), Some(event)) if event.in_flight() => event.learned = Some(verdict),
+            (Learned::Whole(verdict), Some(slot), Some(_)) => {
                 self.resolve(slot, verdict, now);
                 self.replay();
             }
-            None => self.memory.insert(key, verdict, now),
+            (Learned::Whole(verdict), _, _) => self.memory.insert(key, verdict, now),
+            (Learned::Record(record), Some(_), Some(event)) if !event.fell_back => event.confirmed |= bit(record),
+            (Learned::Record(_), _, _) => {}
         }
     }
 
@@ -75,10 +70,16 @@ impl<P: Parcel, W> Outbox<P, W> {
     fn durable(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         event.disk = Disk::Durable;
-        if !self.connected {
+        self.answer_if_durable(slot);
+        self.put_down(slot);
+    }
+
+    /// Answers for an event that the journal has, if waiting for more is in vain.
+    pub(super) fn answer_if_durable(&mut self, slot: u32) {
+        let durable = self.events.get(slot as usize).is_some_and(|event| event.disk == Disk::Durable);
+        if durable && self.waits_in_vain(slot) {
             self.tell_all(slot, Verdict::NotConfirmed);
         }
-        self.put_down(slot);
     }
 
     /// Takes the news that entries could not be written. Their events stay where they are: a report still counts.
@@ -95,7 +96,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             if let Some(event) = self.events.get_mut(slot as usize) {
                 event.disk = Disk::Refused;
             }
-            if !self.connected {
+            if self.waits_in_vain(slot) {
                 self.tell_all(slot, Verdict::Overloaded);
             }
         }

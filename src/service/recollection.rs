@@ -15,6 +15,7 @@ use crate::kafka::follow::Follower;
 use crate::kafka::scope::Scope;
 use crate::kafka::settings::Cluster;
 use crate::kafka::tail::{Known, Resume, TailFault, Window, read_tail};
+use crate::outbox::Learned;
 
 /// How long to wait before the topics are asked again.
 const REST: Duration = Duration::from_secs(1);
@@ -91,7 +92,7 @@ impl Recollection {
         match read_tail(&self.cluster, &self.scope, window(bridge)) {
             Ok(tail) => {
                 let events = tail.events.len();
-                bridge.dispatcher.learn(tail.events.iter().map(verdict));
+                bridge.dispatcher.learn(tail.events.iter().map(learned));
                 if tail.complete {
                     tracing::info!(
                         code = "memory_rebuilt",
@@ -125,7 +126,7 @@ impl Recollection {
         let bridge = Arc::downgrade(bridge);
         let tell = move |events: &[Known]| {
             if let Some(bridge) = bridge.upgrade() {
-                bridge.dispatcher.learn(events.iter().map(verdict));
+                bridge.dispatcher.learn(events.iter().map(learned));
             }
         };
         match Follower::start(&self.cluster, self.scope.clone(), resume, tell) {
@@ -145,6 +146,6 @@ fn window(bridge: &Bridge) -> Window {
     Window { since: age.map_or(usual.since, |age| usual.since.max(age + MARGIN)), ..usual }
 }
 
-fn verdict(event: &Known) -> (crate::outbox::EventKey, crate::outbox::verdict::Verdict) {
-    (event.key, event.verdict)
+fn learned(event: &Known) -> (crate::outbox::EventKey, Learned) {
+    (event.key, Learned::Whole(event.verdict))
 }

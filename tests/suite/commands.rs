@@ -1,6 +1,7 @@
 //! The commands for operators, as an operator runs them: the real program, its output and its exit code.
 
 mod journal;
+mod key_sets;
 mod setting;
 
 use std::time::Duration;

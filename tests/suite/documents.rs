@@ -31,7 +31,7 @@ fn the_readme_s_configuration_is_the_shipped_minimal_one() {
 
 /// The documents, with the pages of `docs/`.
 fn documents() -> Vec<String> {
-    let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "schemas/README.md"];
+    let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "asyncapi/README.md"];
     let pages = std::fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let pages = pages.map(|name| format!("docs/{}", name.to_str().unwrap())).filter(|name| name.ends_with(".md"));
     top.map(str::to_owned).into_iter().chain(pages).collect()

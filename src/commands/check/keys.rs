@@ -6,7 +6,8 @@ use tokio::runtime::Runtime;
 
 use super::finding::Finding;
 use crate::config::{Application, Config};
-use crate::keys::{Fetched, Proxy, Source, fetch};
+use crate::jose::jws::{KeySet, SkippedKey};
+use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
 use crate::service::assemble;
 
 /// How far the clocks may be apart before it is worth a word: tokens are judged by them.
@@ -14,12 +15,13 @@ const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
 /// Fetches every application's keys, all at once.
 pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
+    let clients = Clients::new(Proxy::Environment);
     let fetches: Vec<_> = config
         .applications
         .iter()
         .map(|application| {
-            let source = assemble::source(&application.jwks);
-            runtime.spawn(async move { fetch(&source, &Proxy::Environment).await })
+            let (source, clients) = (assemble::source(&application.jwks), clients.clone());
+            runtime.spawn(async move { fetch(&source, &clients).await })
         })
         .collect();
     let mut findings = Vec::new();
@@ -28,6 +30,7 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
         match runtime.block_on(fetching) {
             Ok(Ok(fetched)) => {
                 findings.push(Finding::ok(&key, &found(&source, &fetched)));
+                findings.extend(skipped(&key, &source, &fetched.set));
                 findings
                     .extend(fetched.date.map(|date| clock(&key, date, SystemTime::now(), config.server.clock_skew)));
             }
@@ -41,13 +44,31 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
 
 /// What can be said without a network: files held a usable key set when the configuration was read.
 pub(super) fn examine_files(config: &Config) -> Vec<Finding> {
-    let finding = |application: &Application| match assemble::source(&application.jwks) {
-        Source::File(path) => Finding::ok(&key(application), &format!("{} holds usable keys", path.display())),
-        source @ Source::Url { .. } => {
-            Finding::skipped(&key(application), &format!("{source} is not asked (--offline)"))
+    config.applications.iter().flat_map(examine_file).collect()
+}
+
+fn examine_file(application: &Application) -> Vec<Finding> {
+    let (key, source) = (key(application), assemble::source(&application.jwks));
+    match &source {
+        Source::File(path) => {
+            let mut findings = vec![Finding::ok(&key, &format!("{source} holds usable keys"))];
+            // One that changes meanwhile is checked the next time.
+            let set = std::fs::read(path).ok().and_then(|document| KeySet::parse(&document).ok());
+            findings.extend(set.iter().flat_map(|set| skipped(&key, &source, set)));
+            findings
         }
+        Source::Url { .. } => vec![Finding::skipped(&key, &format!("{source} is not asked (--offline)"))],
+    }
+}
+
+/// One warning for each entry that cannot be used. It can be meant for somebody else, so it is not a fault.
+fn skipped(key: &str, source: &Source, set: &KeySet) -> Vec<Finding> {
+    let finding = |skipped: &SkippedKey| {
+        let id = skipped.key_id.as_ref().map(|id| format!(" (kid {id:?})")).unwrap_or_default();
+        let problem = format!("{source}: keys[{}]{id} {}", skipped.index, skipped.reason.message());
+        Finding::warning(key, &problem, "callbacks that it signs are refused; correct the entry if IDaaS signs with it")
     };
-    config.applications.iter().map(finding).collect()
+    set.skipped().iter().map(finding).collect()
 }
 
 fn key(application: &Application) -> String {

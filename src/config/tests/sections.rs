@@ -8,7 +8,7 @@ use crate::config::{Dedupe, EventMode, LogFormat, LogLevel};
 fn a_minimal_configuration_gets_every_default() {
     let config = World::new().good(super::MINIMAL);
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!(config.server.admin_listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(config.server.admin_listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.server.response_deadline, Duration::from_millis(8500));
     assert_eq!(config.server.drain_timeout, Duration::from_secs(12));
     assert_eq!(config.server.clock_skew, Duration::from_secs(60));
@@ -106,7 +106,7 @@ fn a_network_that_is_none_is_a_fault_at_its_place() {
 fn listeners_are_addresses_with_ports_of_their_own() {
     let faults = World::new().bad(&with("server", "listen = 'localhost:8080'\nadmin_listen = ':9090'"));
     assert_eq!(faults.matches("is no address to listen on").count(), 2, "{faults}");
-    let faults = World::new().bad(&with("server", "listen = '0.0.0.0:9090'"));
+    let faults = World::new().bad(&with("server", "listen = '0.0.0.0:9464'"));
     assert!(faults.contains("server.admin_listen: ") && faults.contains("different ports"), "{faults}");
     World::new().good(&with("server", "listen = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'"));
 }
