@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::fault::Problem;
 use super::given::{Entries, Given, Raw};
 use super::section::{Reading, Section};
-use super::{Kafka, files, properties, secrets};
+use super::{Kafka, SecretFile, files, properties, secrets};
 use crate::secret::Secret;
 use crate::text;
 
@@ -116,7 +116,12 @@ fn property(reading: &mut Reading<'_>, name: &str, given: &Given) -> Result<Secr
     };
     // librdkafka takes the word "probe" in the place of a path: it then looks for the system's certificates.
     let value = if properties::is_path(name) && plain != "probe" {
-        files::resolve(reading.around, &plain).display().to_string()
+        let path = files::resolve(reading.around, &plain);
+        let shown = path.display().to_string();
+        if matches!(name, "ssl.key.location" | "ssl.keystore.location" | "sasl.kerberos.keytab") {
+            reading.secret_files.push(SecretFile { key: given.key.clone(), path });
+        }
+        shown
     } else {
         plain
     };

@@ -46,6 +46,9 @@ use crate::secret::Secret;
 pub struct Config {
     /// Listeners, limits and times of the HTTP side.
     pub server: Server,
+    /// `server.admin_token`: what whoever sees ids or changes things on the admin listener has to send. If there is none,
+    /// only this machine's loopback address is allowed to.
+    pub admin_token: Option<Secret<String>>,
     /// The Kafka cluster that records go to.
     pub kafka: Kafka,
     /// Names and layout of the topics.
@@ -62,11 +65,21 @@ pub struct Config {
     pub warnings: Vec<Warning>,
     /// The files that it names, with a digest of what was in them. One that is named twice is here twice.
     pub files: Vec<NamedFile>,
+    /// The files that hold secrets.
+    pub secret_files: Vec<SecretFile>,
+}
+
+/// A file that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The key that names it.
+    pub key: String,
+    /// Its path.
+    pub path: PathBuf,
 }
 
 /// Listeners, limits and times of the HTTP side.
-/// Has no `Debug`: it holds a token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Where IDaaS delivers callbacks.
     pub listen: SocketAddr,
@@ -86,9 +99,6 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// TLS on the callback listener; plain HTTP where it is absent.
     pub tls: Option<Tls>,
-    /// What whoever sees ids or changes things on the admin listener has to send; if there is none, only this machine's
-    /// loopback address is allowed to.
-    pub admin_token: Option<Secret<String>>,
     /// Whether a change of a file that the configuration names causes a reload, as SIGHUP does.
     pub watch_files: bool,
 }
@@ -125,6 +135,8 @@ pub struct Topics {
     pub partitions: i32,
     /// Replicas of a topic that is created.
     pub replication_factor: i32,
+    /// How long the records of a topic that is created are kept; `None` is without limit.
+    pub retention: Option<Duration>,
     /// How CloudEvents attributes travel.
     pub event_mode: EventMode,
 }

@@ -51,18 +51,30 @@ impl Config {
         let mut reading = Reading::new(around);
         environment::overlay(&mut reading, &mut root);
         unknown_sections(&mut reading, &mut root);
-        let server = server::read(&mut reading, root.remove("server"));
+        let (server, admin_token) = server::read(&mut reading, root.remove("server"));
         let kafka = kafka::read(&mut reading, root.remove("kafka"), server.response_deadline);
         let topics = topics::read(&mut reading, root.remove("topics"));
         let journal = storage::journal(&mut reading, root.remove("journal"));
         let dedupe = dedupe::read(&mut reading, root.remove("dedupe"));
         let log = storage::log(&mut reading, root.remove("log"));
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
-        let Reading { faults, warnings, .. } = reading;
+        let Reading { faults, warnings, secret_files, .. } = reading;
         match (kafka, journal) {
             (Some(kafka), Some(journal)) if faults.is_empty() => {
                 let files = Vec::new();
-                Ok(Self { server, kafka, topics, journal, dedupe, log, applications, warnings, files })
+                Ok(Self {
+                    server,
+                    admin_token,
+                    kafka,
+                    topics,
+                    journal,
+                    dedupe,
+                    log,
+                    applications,
+                    warnings,
+                    files,
+                    secret_files,
+                })
             }
             (None | Some(_), None | Some(_)) => Err(faults),
         }

@@ -24,6 +24,7 @@ impl Config {
         differs("topics.create", self.topics.create != new.topics.create);
         differs("topics.partitions", self.topics.partitions != new.topics.partitions);
         differs("topics.replication_factor", self.topics.replication_factor != new.topics.replication_factor);
+        differs("topics.retention", self.topics.retention != new.topics.retention);
         differs("topics.event_mode", self.topics.event_mode != new.topics.event_mode);
         differs("journal.directory", self.journal.directory != new.journal.directory);
         differs("journal.max_size", self.journal.max_size != new.journal.max_size);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::SecretFile;
 use super::fault::Problem;
 use super::files::{self, shown};
 use super::given::{Entries, Given, Raw};
@@ -38,12 +39,13 @@ pub(super) fn is_reference(entries: &Entries) -> bool {
     entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
 }
 
-fn referred(reading: &Reading<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
+fn referred(reading: &mut Reading<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
     let mut entries = entries.iter();
     match (entries.next(), entries.next()) {
         (Some((form, given)), None) if form == "file" => {
             let path = files::resolve(reading.around, given.text()?);
             let content = files::read(reading.around, &given.key, &path)?;
+            reading.secret_files.push(SecretFile { key: given.key.clone(), path: path.clone() });
             std::str::from_utf8(without_byte_order_mark(&content)).map(|text| Zeroizing::new(text.to_owned())).map_err(
                 |_| Problem::new(format!("{} is no text", path.display()), "put the secret there as text (UTF-8)"),
             )

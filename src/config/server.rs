@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fault::Problem;
 use super::given::Given;
 use super::section::{Reading, Section};
-use super::{Server, Tls, files, secrets, values};
+use super::{SecretFile, Server, Tls, files, secrets, values};
 use crate::secret::Secret;
 
 /// How long IDaaS waits for an answer.
@@ -18,7 +18,7 @@ const MOST_DRAIN: Duration = Duration::from_secs(3600);
 const LEAST_TOKEN: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
+pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> (Server, Option<Secret<String>>) {
     let mut section = Section::open(reading, "server", given);
     let (listen, admin_listen) = listeners(&mut section);
     let (response_deadline, drain_timeout) = nested_times(&mut section);
@@ -34,11 +34,11 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
         }),
         trusted_proxies: section.list("trusted_proxies", |_, item| values::network(item)).unwrap_or_default(),
         tls: tls(&mut section),
-        admin_token: admin_token(&mut section),
         watch_files: section.value("watch_files", true, Given::boolean),
     };
+    let admin_token = admin_token(&mut section);
     section.close();
-    server
+    (server, admin_token)
 }
 
 fn listeners(section: &mut Section<'_, '_>) -> (SocketAddr, SocketAddr) {
@@ -127,7 +127,9 @@ fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
     let mut tls = Section::open(section.reading, "server.tls", Some(given));
     let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
     let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
+    let name = tls.name("key");
     let key = tls.required("key", both, |given| files::private_key(around, given));
+    tls.reading.secret_files.extend(key.iter().map(|path| SecretFile { key: name.clone(), path: path.clone() }));
     tls.close();
     Some(Tls { certificate: certificate?, key: key? })
 }

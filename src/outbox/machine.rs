@@ -292,6 +292,8 @@ impl<P: Parcel, W> Outbox<P, W> {
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
             if let Some(old_head) = old_head {
                 self.deactivate(old_head);
+                // What it kept from being replayed may fit now.
+                self.replay();
             }
             self.activate(slot);
         }

@@ -43,7 +43,7 @@ pub(super) async fn callback(
     let name = request.path().strip_prefix("/callbacks/");
     let Some(application) = name.and_then(|name| bridge.application(name)) else {
         bridge.metrics.unknown.inc();
-        return refuse(Refusal::NotFound, "unknown", sender, &bridge, &log);
+        return refuse(Refusal::NotFound, "unknown", sender, (&bridge, &log));
     };
     let taken = {
         let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
@@ -54,7 +54,7 @@ pub(super) async fn callback(
     match taken {
         Err(refusal) => {
             metrics.callback(Some(refusal));
-            refuse(refusal, &application.name, sender, &bridge, &log)
+            refuse(refusal, &application.name, sender, (&bridge, &log))
         }
         Ok(answer) => {
             metrics.callback(None);
@@ -196,8 +196,7 @@ fn refuse(
     refusal: Refusal,
     application: &str,
     sender: Option<IpAddr>,
-    bridge: &Bridge,
-    log: &RefusalLog,
+    (bridge, log): (&Bridge, &RefusalLog),
 ) -> HttpResponse {
     log.refused(refusal, application, sender);
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -10,6 +10,7 @@ mod orders;
 mod recollection;
 mod reload;
 mod reopening;
+mod tail_window;
 mod topics;
 
 use std::net::{SocketAddr, TcpListener};
@@ -52,6 +53,7 @@ pub struct Service {
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
     files: file_watch::FileWatch,
+    care: Arc<topics::Care>,
     _watch: Watch,
 }
 
@@ -88,12 +90,13 @@ impl Service {
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
         let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
-        admin_token.set(config.server.admin_token.as_ref());
+        admin_token.set(config.admin_token.as_ref());
         let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;
         assemble::show_certificate(&config, &metrics);
         assemble::show_kafka_certificate(&config, &metrics);
         let recollection = recollection::Recollection::new(&config);
-        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
+        let care = topics::Care::new(&config, path.to_owned());
+        warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %listen,
@@ -116,6 +119,7 @@ impl Service {
             admin_listen,
             recollection,
             files,
+            care,
             _watch: watch,
         })
     }
@@ -160,11 +164,11 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recol
         if answers {
             Arc::clone(&care).create().await;
         }
-        let learnt = answers && Arc::clone(&recollection).learn(&bridge).await;
-        bridge.warmed_up();
-        if !learnt {
-            tokio::spawn(recollection.persist(Arc::clone(&bridge)));
+        if answers {
+            Arc::clone(&recollection).learn(&bridge).await;
         }
+        bridge.warmed_up();
+        tokio::spawn(recollection.persist(Arc::clone(&bridge)));
         tokio::spawn(reopening::reopen(Arc::clone(&bridge)));
         care.persist(bridge).await;
     });

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::orders::{Order, Orders};
-use super::{Service, assemble, reopening, topics};
+use super::{Service, assemble, reopening};
 use crate::bridge::Bridge;
 use crate::config::{Config, Fault, NamedFile, Server};
 use crate::kafka::settings::Cluster;
@@ -92,12 +92,7 @@ impl Service {
         let old = self.bridge.applications();
         let metrics = Arc::clone(&self.bridge.metrics);
         // What needs a restart stays as it was at the start, also inside the applications' policies.
-        config.server = Server {
-            tls: config.server.tls.take(),
-            admin_token: config.server.admin_token.take(),
-            watch_files: watches,
-            ..self.config.server.clone()
-        };
+        config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
         config.topics = self.config.topics.clone();
         config.journal = self.config.journal.clone();
         config.dedupe = self.config.dedupe;
@@ -115,7 +110,7 @@ impl Service {
         if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
             current.replace(renewed);
         }
-        self.admin_token.set(config.server.admin_token.as_ref());
+        self.admin_token.set(config.admin_token.as_ref());
         logs::set_level(assemble::log_level(config.log.level));
         logs::set_events(config.log.events);
         assemble::show_certificate(&config, &metrics);
@@ -123,7 +118,7 @@ impl Service {
         self.recollection.rescope(&config);
         tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
-        tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
+        self.care.rescope(&config);
         self.config = config;
         Ok(())
     }

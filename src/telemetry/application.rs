@@ -25,7 +25,7 @@ pub struct ApplicationMetrics {
     pub callback_duration: Histogram,
     pub(super) received: HashMap<(Entity, Action), IntCounter>,
     pub(super) answered: HashMap<Verdict, IntCounter>,
-    published: [IntCounter; Entity::ALL.len()],
+    pub(super) published: [IntCounter; Entity::ALL.len()],
     pub(super) dead_letters: HashMap<Reason, IntCounter>,
     /// Re-deliveries of events that were known.
     pub duplicates: IntCounter,

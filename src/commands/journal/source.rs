@@ -160,7 +160,7 @@ async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
 /// What the service asks of those who see ids.
 fn authorization(config: &Config) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let token = config.server.admin_token.as_ref();
+    let token = config.admin_token.as_ref();
     // The configuration takes a token only if it can be sent.
     if let Some(mut value) = token.and_then(|token| format!("Bearer {}", token.expose()).parse::<HeaderValue>().ok()) {
         value.set_sensitive(true);

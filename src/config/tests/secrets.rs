@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{KEY, MINIMAL, OTHER_KEY, World, shown};
+use super::{KEY, MINIMAL, OTHER_KEY, World, shown, with};
 
 #[test]
 fn the_newline_at_a_files_end_is_no_part_of_a_secret() {
@@ -196,5 +196,21 @@ proptest! {
         if let Err(faults) = World::new().parse(&damaged) {
             prop_assert!(!shown(&faults).contains(&KEY[..16]), "{}", shown(&faults));
         }
+    }
+}
+
+#[test]
+fn the_files_that_hold_secrets_are_known_with_their_keys() {
+    let more =
+        "tls = { certificate = 'tls.crt', key = 'tls.key' }\n[kafka.properties]\n\"ssl.key.location\" = 'client.key'";
+    let config = World::new().good(&with("server", more));
+    let files: Vec<_> =
+        config.secret_files.iter().map(|file| (file.key.as_str(), file.path.to_str().unwrap())).collect();
+    for expected in [
+        ("server.tls.key", "/etc/bridge/tls.key"),
+        ("kafka.properties.\"ssl.key.location\"", "/etc/bridge/client.key"),
+        ("journal.keys[0].file", "/etc/bridge/journal.key"),
+    ] {
+        assert!(files.contains(&expected), "{expected:?}: {files:?}");
     }
 }

@@ -101,7 +101,7 @@ fn a_replaced_file_is_taken_over_without_a_signal() {
 
 #[test]
 fn a_half_written_file_is_told_once_and_tried_when_it_is_whole() {
-    let mut bridge = Setup::new().spawn();
+    let bridge = Setup::new().spawn();
     let whole = std::fs::read(bridge.configuration()).unwrap();
     std::fs::write(bridge.configuration(), &whole[..whole.len() / 2]).unwrap();
     bridge.wait_metric("config_reloads_total", &[("result", "failed")], 1.0);
