@@ -69,10 +69,7 @@ pub(super) fn sight<'a>(
     let part = match entity {
         Entity::DeadLetter if action != Action::Refused.name() => return None,
         Entity::DeadLetter => Part::Whole(Verdict::DeadLettered(reason(data)?)),
-        Entity::Credential => {
-            let id = id.strip_suffix(CREDENTIAL_SUFFIX)?;
-            return Some(Sighting { key: EventKey::of(application, id), part: Part::Credential });
-        }
+        Entity::Credential => Part::Credential,
         Entity::User if seals && can_have_credential(action) => Part::Event,
         Entity::User | Entity::OrganizationalUnit | Entity::Group | Entity::Connectivity | Entity::Unclassified => {
             Part::Whole(Verdict::Confirmed)
