@@ -9,6 +9,8 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::kafka::producer::{Position, Undeliverable};
+use crate::kafka::statistics::ProducerState;
 use crate::outbox::{Seq, Token};
 use crate::prepare::event_type::Entity;
 use crate::telemetry::application::ApplicationMetrics;
@@ -30,6 +32,8 @@ struct Book {
 struct Pages {
     reports: HashMap<Token, Vec<Report>>,
     recreated: usize,
+    problems: Vec<Option<Undeliverable>>,
+    clusters: usize,
 }
 
 impl Reports for Book {
@@ -46,6 +50,19 @@ impl Reports for Book {
     }
 
     fn partitions_recovered(&self) {}
+
+    fn partition_closed(&self, _: &[Token]) {}
+
+    fn partitions_unavailable(&self, _: &str, _: usize) {}
+
+    fn deliverable(&self, problem: Option<Undeliverable>) {
+        self.pages.lock().problems.push(problem);
+        self.turned.notify_all();
+    }
+
+    fn cluster_replaced(&self) {
+        self.pages.lock().clusters += 1;
+    }
 }
 
 impl Book {
@@ -100,7 +117,7 @@ impl Stage {
         }
         let book = Arc::new(Book::default());
         let reports = Arc::clone(&book) as Arc<dyn Reports>;
-        let producer = Producer::start_with(&cluster, reports, last_epoch, least_life).unwrap();
+        let producer = Producer::start_with(&cluster, reports, &Arc::default(), last_epoch, least_life).unwrap();
         assert!(producer.warm_up(PATIENCE).is_some());
         let application = Metrics::new().unwrap().application("workforce", 0);
         Self { mock, producer, book, application, sent: 0 }
@@ -112,6 +129,7 @@ impl Stage {
         let token = Token::new(Seq(self.sent as u64), 0);
         let ticket = Ticket {
             token,
+            record: 0,
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,

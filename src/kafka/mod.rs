@@ -1,23 +1,34 @@
 //! Everything that meets Kafka: no other place knows the `rdkafka` crate.
 
 pub mod administrator;
+mod availability;
 mod breaker;
+mod cluster_check;
 pub mod consumer;
 pub mod difference;
 pub mod embedded;
+mod errors;
 pub mod follow;
+mod gate;
 mod headers;
 mod health;
+mod keeper;
 mod life;
+mod line;
+mod monitor;
 mod pairing;
+mod partitioner;
+mod polled;
 pub mod probe;
 pub mod producer;
 mod reader;
+mod resend;
 pub mod scope;
 pub mod settings;
 mod sighting;
 pub mod statistics;
 pub mod tail;
+mod tally;
 pub mod topics;
 pub mod trouble;
 pub mod watch;

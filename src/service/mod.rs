@@ -47,7 +47,7 @@ pub struct Service {
     listen: SocketAddr,
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
-    _watch: Watch,
+    watch: Watch,
 }
 
 impl Service {
@@ -104,7 +104,7 @@ impl Service {
             listen,
             admin_listen,
             recollection,
-            _watch: watch,
+            watch,
         })
     }
 
@@ -200,6 +200,7 @@ impl Service {
         }
         self.bridge.replace_applications(applications);
         self.recollection.rescope(&config);
+        self.watch.topics(assemble::topics(&config));
         tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
@@ -228,9 +229,20 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recol
         let learnt = answers && Arc::clone(&recollection).learn(&bridge).await;
         bridge.warmed_up();
         if !learnt {
-            tokio::spawn(recollection.persist(Arc::clone(&bridge)));
+            tokio::spawn(Arc::clone(&recollection).persist(Arc::clone(&bridge)));
         }
+        tokio::spawn(learn_again(Arc::clone(&bridge), recollection, Arc::clone(&care)));
         tokio::spawn(reopening::reopen(Arc::clone(&bridge)));
         care.persist(bridge).await;
     });
+}
+
+/// Reads the topics again, and creates them where that is asked for, whenever another cluster has taken the place of the
+/// one before: nothing is replayed before.
+async fn learn_again(bridge: Arc<Bridge>, recollection: Arc<recollection::Recollection>, care: Arc<topics::Care>) {
+    loop {
+        bridge.dispatcher.until_cluster_replaced().await;
+        Arc::clone(&care).create().await;
+        Arc::clone(&recollection).persist(Arc::clone(&bridge)).await;
+    }
 }

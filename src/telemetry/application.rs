@@ -34,6 +34,7 @@ pub(super) struct ApplicationFamilies {
 
 /// One application's metrics.
 pub struct ApplicationMetrics {
+    name: Box<str>,
     answered_callbacks: IntCounter,
     refused: HashMap<Refusal, IntCounter>,
     /// From the first byte of a callback to its answer, in seconds.
@@ -112,6 +113,7 @@ impl ApplicationFamilies {
             ((entity, action), self.events_received.with_label_values(&[name, entity.name(), action.name()]))
         };
         ApplicationMetrics {
+            name: name.into(),
             answered_callbacks: self.callbacks.with_label_values(&[name, "answered"]),
             refused: Refusal::ALL.into_iter().map(by_refusal).collect(),
             callback_duration: self.callback_duration.with_label_values(&[name]),
@@ -189,6 +191,12 @@ fn remove<B: MetricVecBuilder>(family: &MetricVec<B>, is_gone: impl Fn(&HashMap<
 }
 
 impl ApplicationMetrics {
+    /// The application's configured name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A callback was answered, or refused.
     pub fn callback(&self, refusal: Option<Refusal>) {
         match refusal {

@@ -14,6 +14,7 @@ use prometheus::{
 use super::application::{ApplicationFamilies, ApplicationMetrics};
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
+use super::liveness::Liveness;
 use crate::prepare::event_type::Entity;
 
 /// A value that goes up and down.
@@ -35,6 +36,8 @@ const AGE_EDGES: [f64; 12] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
+    /// The long-lived threads.
+    pub liveness: Arc<Liveness>,
     /// Callbacks that are being worked on.
     pub callbacks_in_flight: IntGauge,
     /// Events that are on their way to the broker.
@@ -94,6 +97,7 @@ impl Metrics {
         }
         let families = ApplicationFamilies::new(&registry)?;
         Ok(Arc::new(Self {
+            liveness: Arc::default(),
             callbacks_in_flight: gauge("callbacks_in_flight", "Callbacks that are being worked on.")?,
             events_in_flight: gauge("events_in_flight", "Events on their way to the broker.")?,
             events_in_flight_limit: gauge("events_in_flight_limit", "Events there is room for.")?,

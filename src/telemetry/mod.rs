@@ -3,5 +3,6 @@
 pub mod application;
 pub mod journal;
 pub mod kafka;
+pub mod liveness;
 pub mod logs;
 pub mod metrics;
