@@ -243,6 +243,16 @@ impl RealKafka {
         }
     }
 
+    /// Puts an empty cluster in the place of this one: the same addresses, another cluster id.
+    pub(crate) fn replace_with_an_empty_one(&self) {
+        self.kill_all();
+        let nodes = self.nodes.lock().len();
+        for node in 1..=nodes {
+            std::fs::remove_dir_all(self.directory.path.join(format!("data-{node}"))).unwrap();
+        }
+        self.bring_up();
+    }
+
     /// Moves every partition of these topics to another leader, with no node killed: another order of the same
     /// replicas makes another one the preferred leader, and that one is elected.
     pub(crate) fn move_leaders(&self, topics: &[&str], partitions: usize) {
