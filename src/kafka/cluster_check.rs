@@ -16,8 +16,10 @@ use super::settings::Cluster;
 use super::trouble::Listener;
 use crate::outbox::FailureCode;
 
-/// How long a broker may take to tell its cluster id.
-const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.
+const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often is looked whether it has.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long to wait before brokers that did not answer are asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// When to warn of confirmations that wait.
@@ -156,9 +158,20 @@ impl FreshClient {
         BaseConsumer::from_config_and_context(&settings, Listener::default()).ok().map(Self)
     }
 
-    /// The id of the cluster that answers there.
+    /// The id of the cluster that answers there. `None` if none does in time.
     pub(super) fn cluster_id(&self) -> Option<String> {
-        self.0.client().fetch_cluster_id(CLUSTER_ID_TIMEOUT)
+        let end = Instant::now() + CLUSTER_ID_TIMEOUT;
+        while Instant::now() < end {
+            if let Some(id) = self.0.client().fetch_cluster_id(LOOK) {
+                return Some(id);
+            }
+            // Serves the error callback, and nothing else: nothing is assigned.
+            while self.0.poll(Duration::ZERO).is_some() {}
+            if self.0.context().is_decided() {
+                return None;
+            }
+        }
+        None
     }
 
     pub(super) const fn consumer(&self) -> &BaseConsumer<Listener> {

@@ -88,13 +88,14 @@ impl Monitor {
         } else {
             (state.leaders, state.patience) = (None, STUCK);
         }
+        let answers = state.leaders.is_some();
         let unreachable = state.leaders.as_ref().is_some_and(|leaders| leaders.tried > 0 && leaders.answered == 0);
         let quiet = success.is_none_or(|success| success >= Duration::from_secs(2));
         let problem = if tally.is_denied() {
             Some(Undeliverable::NotAuthorized)
         } else if any && unreachable && quiet {
             Some(Undeliverable::Unreachable)
-        } else if all && quiet {
+        } else if all && quiet && answers {
             Some(Undeliverable::AllFailing)
         } else {
             None
@@ -136,7 +137,8 @@ impl State {
                     self.leaders = Some(leaders);
                 }
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => {}
+                // The cluster does not answer at all, which is the watch's matter.
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => self.leaders = None,
             }
             self.probing = None;
             self.probed = Some(Instant::now());

@@ -39,6 +39,8 @@ const METRICS: &[&str] = &[
     "jwks_keys",
     "jwks_refreshes_total",
     "kafka_available",
+    "kafka_cluster_replaced_total",
+    "kafka_partitions_unavailable",
     "kafka_broker_rtt_seconds",
     "kafka_producer_recreated_total",
     "kafka_queue_bytes",

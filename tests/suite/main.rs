@@ -21,6 +21,7 @@ mod documents;
 mod faults;
 mod foreign_fixtures;
 mod kafka_faults;
+mod kafka_partitions;
 mod kafka_replaced;
 mod keys;
 mod pairs;

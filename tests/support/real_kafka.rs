@@ -193,6 +193,23 @@ impl RealKafka {
         }
     }
 
+    /// Deletes a topic and makes it again at once.
+    pub(crate) fn recreate_topic(&self, name: &str, partitions: i32, replication: i32) {
+        let deleting = admin(&self.bootstrap_servers);
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+        let results = std::thread::scope(|scope| {
+            let delete = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(deleting.delete_topics(&[name], &options))
+            };
+            scope.spawn(delete).join().unwrap()
+        });
+        for result in results.unwrap() {
+            result.unwrap_or_else(|(name, code)| panic!("topic {name}: {code}"));
+        }
+        self.create_topic(name, partitions, replication, &[]);
+    }
+
     /// The partition's state, as soon as a broker tells one.
     pub(crate) fn partition_state(&self, topic: &str, partition: usize) -> PartitionState {
         let admin = admin(&self.bootstrap_servers);
