@@ -253,5 +253,5 @@ impl Partition {
 }
 
 #[cfg(test)]
-#[path = "availability_tests.rs"]
+#[path = "tests/availability.rs"]
 mod tests;

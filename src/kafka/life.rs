@@ -280,5 +280,5 @@ fn retire(mut shared: Arc<Line>, why: Why, ended: &AtomicBool) {
 }
 
 #[cfg(test)]
-#[path = "life_tests.rs"]
+#[path = "tests/life.rs"]
 mod tests;

@@ -101,7 +101,7 @@ impl Monitor {
             None
         };
         if std::mem::replace(&mut state.problem, problem) != problem {
-            reports.deliverable(problem);
+            tally.deliverable(problem);
         }
     }
 

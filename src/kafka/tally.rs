@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::availability::{Availability, Changes, Silent, Slot};
 use super::errors::FailureLog;
-use super::producer::{Position, Reports, Ticket};
+use super::producer::{Position, Reports, Ticket, Undeliverable};
 use crate::outbox::{FailureCode, Report, Token};
 use crate::prepare::record::Record;
 
@@ -25,6 +25,7 @@ pub(super) struct Tally {
     open: AtomicUsize,
     availability: Mutex<Availability>,
     denied: AtomicBool,
+    undeliverable: AtomicBool,
     started: Instant,
 }
 
@@ -36,6 +37,7 @@ impl Tally {
             open: AtomicUsize::new(0),
             availability: Mutex::default(),
             denied: AtomicBool::new(false),
+            undeliverable: AtomicBool::new(false),
             started: Instant::now(),
         }
     }
@@ -51,7 +53,8 @@ impl Tally {
 
     /// Whether records of that key are accepted at the moment, as far as is known.
     pub(super) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
-        !self.is_denied() && self.availability.lock().accepts(topic, key)
+        let nothing = self.is_denied() || self.undeliverable.load(Ordering::Relaxed);
+        !nothing && self.availability.lock().accepts(topic, key)
     }
 
     /// Counts a record that is about to be given to a producer.
@@ -107,6 +110,12 @@ impl Tally {
         if self.denied.swap(denied, Ordering::Relaxed) && !denied {
             self.reports.partitions_recovered();
         }
+    }
+
+    /// Tells whether anything can be published, and whoever waits for it at each change.
+    pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
+        self.undeliverable.store(problem.is_some(), Ordering::Relaxed);
+        self.reports.deliverable(problem);
     }
 
     pub(super) fn counts(&self, counts: Vec<(String, usize)>) {
