@@ -153,7 +153,7 @@ impl Bridge {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));
         self.metrics.draining.set(flag(self.is_draining()));
-        self.metrics.events_in_flight.set(i64::try_from(self.dispatcher.held()).unwrap_or(i64::MAX));
+        self.dispatcher.show();
         if let Some(journal) = self.dispatcher.journal() {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));

@@ -17,3 +17,4 @@ pub mod server;
 pub mod service;
 pub mod simulate;
 pub mod telemetry;
+pub mod text;

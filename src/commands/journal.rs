@@ -35,7 +35,7 @@ const SHOWN: usize = 20;
 )]
 pub struct JournalArguments {
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: Option<PathBuf>,
     /// One JSON object, for machines
     #[arg(long, global = true)]

@@ -19,6 +19,9 @@ use clap::{Parser, Subcommand};
 use crate::config::Fault;
 use crate::simulate::show::Colour;
 
+/// Where the configuration is, unless `--config` or the environment names another place.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/idaas-bridge/bridge.toml";
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

@@ -35,7 +35,7 @@ pub struct TailArguments {
     #[arg(value_name = "ENTITY", value_parser = PossibleValuesParser::new(Entity::ALL.map(Entity::name)))]
     entities: Vec<String>,
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// One JSON object per record, with headers, key and the whole value (personal data included)
     #[arg(long)]

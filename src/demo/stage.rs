@@ -225,7 +225,7 @@ fn make_missing(cluster: &Cluster, mut plan: Plan) -> Result<(), DemoFault> {
     for (wanted, creation) in missing.iter().zip(administrator.create(&missing, CLUSTER).map_err(failed)?) {
         match creation {
             Creation::Created | Creation::WasThere => {}
-            Creation::Refused { problem, remedy } => {
+            Creation::Refused { problem, remedy, .. } => {
                 return Err(DemoFault::Stage(format!("{} cannot be made: {problem}; {remedy}", wanted.name)));
             }
         }

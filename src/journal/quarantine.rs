@@ -98,8 +98,9 @@ struct WireCallback<'a> {
     traceparent: Option<&'a str>,
     encrypted: bool,
     content: &'a str,
+    /// Always empty. Versions before 0.1.0 stored the token's signature here; their entries stay readable.
     #[serde(borrow)]
-    signature: &'a Bytes,
+    reserved: &'a Bytes,
 }
 
 impl Quarantined {
@@ -138,7 +139,7 @@ impl Quarantined {
             traceparent: self.traceparent.as_deref(),
             encrypted: matches!(self.callback.content, KeptContent::Encrypted(_)),
             content: self.content(),
-            signature: Bytes::new(&self.callback.signature),
+            reserved: Bytes::new(&[]),
         };
         append(VERSION, &wire, output);
     }
@@ -159,7 +160,6 @@ impl Quarantined {
             callback: KeptCallback {
                 instance_id: wire.instance_id.to_owned(),
                 content: if wire.encrypted { KeptContent::Encrypted(content) } else { KeptContent::Plain(content) },
-                signature: wire.signature.to_vec(),
             },
         })
     }
@@ -185,4 +185,27 @@ impl QuarantineRow {
 
 const fn reason(unreadable: bool) -> Refusal {
     if unreadable { Refusal::Unreadable } else { Refusal::Undecryptable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_holds_a_signature_is_still_read() {
+        let wire = WireCallback {
+            application: "workforce",
+            instance_id: "idaas_1",
+            unreadable: true,
+            received_at: 7,
+            traceparent: None,
+            encrypted: false,
+            content: "[]",
+            reserved: Bytes::new(b"signature"),
+        };
+        let mut stored = Vec::new();
+        append(VERSION, &wire, &mut stored);
+        let read = Quarantined::decode(&stored).unwrap();
+        assert_eq!((read.application.as_str(), read.content(), read.received_at), ("workforce", "[]", 7));
+    }
 }

@@ -7,7 +7,7 @@ use rdkafka::error::KafkaError;
 
 pub use super::life::Producer;
 use super::statistics::ProducerState;
-use crate::outbox::{Report, Token};
+use crate::outbox::{EventLine, Report, Token};
 use crate::prepare::event_type::Entity;
 use crate::telemetry::application::ApplicationMetrics;
 
@@ -25,7 +25,9 @@ pub struct Ticket {
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
     /// The eventId.
-    pub event_id: Option<Box<str>>,
+    pub event_id: Box<str>,
+    /// The event's log line, if somebody reads it.
+    pub line: Option<Box<EventLine>>,
     /// Whose event it is.
     pub application: Arc<ApplicationMetrics>,
 }

@@ -13,6 +13,7 @@ use crate::outbox::EventKey;
 use crate::outbox::verdict::Verdict;
 use crate::prepare::Reason;
 use crate::prepare::event_type::{Action, Entity};
+use crate::prepare::record::CREDENTIAL_SUFFIX;
 
 /// What one record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,10 @@ pub(super) fn sight<'a>(
     let part = match entity {
         Entity::DeadLetter if action != Action::Refused.name() => return None,
         Entity::DeadLetter => Part::Whole(Verdict::DeadLettered(reason(data)?)),
-        Entity::Credential => Part::Credential,
+        Entity::Credential => {
+            let id = id.strip_suffix(CREDENTIAL_SUFFIX)?;
+            return Some(Sighting { key: EventKey::of(application, id), part: Part::Credential });
+        }
         Entity::User if seals && can_have_credential(action) => Part::Event,
         Entity::User | Entity::OrganizationalUnit | Entity::Group | Entity::Connectivity | Entity::Unclassified => {
             Part::Whole(Verdict::Confirmed)
@@ -159,8 +163,8 @@ mod tests {
     fn binary(entity: Entity, application: &str, action: &str, value: &str) -> Option<Part> {
         let source = format!("/idaas/idaas_1/{application}");
         let kind = format!("com.alibabacloud.idaas.{}.{action}.v1", entity.name());
-        let headers =
-            [("content-type", "application/json"), ("ce_id", "evnt_1"), ("ce_source", &source), ("ce_type", &kind)];
+        let id = if entity == Entity::Credential { "evnt_1:credential" } else { "evnt_1" };
+        let headers = [("content-type", "application/json"), ("ce_id", id), ("ce_source", &source), ("ce_type", &kind)];
         let sighting = sight(&scope(), entity, bytes(&headers), value.as_bytes())?;
         assert_eq!(sighting.key, EventKey::of(application, "evnt_1"));
         Some(sighting.part)

@@ -105,6 +105,8 @@ pub struct Outbox<P, W> {
     pub(super) connected: bool,
     /// Whether replays may begin: what stands in the topics already must be known before.
     pub(super) released: bool,
+    /// How many events were confirmed that had been read back from the journal.
+    pub(super) replayed_total: u64,
     /// The time of the last input that had one.
     pub(super) clock: Millis,
     pub(super) commands: Vec<Command<P, W>>,
@@ -136,6 +138,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             next: Seq(0),
             connected: true,
             released: false,
+            replayed_total: 0,
             clock: 0,
             commands: Vec::new(),
         }
@@ -200,6 +203,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         let in_vain = self.waits_in_vain(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
         if event.disk == Disk::Durable && in_vain {
+            self.answer_if_durable(slot);
             return Want::Known(Verdict::NotConfirmed);
         }
         // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.

@@ -37,13 +37,18 @@ impl<P: Parcel, W> Outbox<P, W> {
         let Stage::InFlight { missing, worst, verdict } = &mut event.stage else { return };
         *worst = worse(*worst, report);
         *missing = missing.saturating_sub(1);
-        if report == Report::Confirmed {
-            event.confirmed |= bit(record);
+        match report {
+            Report::Confirmed => event.confirmed |= bit(record),
+            Report::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
+            Report::Refused(_) | Report::Failed(_) | Report::NoRoom => {}
         }
         if *missing > 0 {
             return;
         }
         let (worst, verdict, learned) = (*worst, *verdict, event.learned);
+        if worst == Report::Confirmed && event.replay != Replay::Not {
+            self.replayed_total += 1;
+        }
         match (worst, learned) {
             (Report::Confirmed, _) => self.resolve(token.slot, verdict, now),
             // Another replica has published it meanwhile.
@@ -185,7 +190,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         match smaller {
             Some(Some(smaller)) => {
                 self.replace(slot, smaller);
-                self.produce(slot);
+                self.activate(slot);
             }
             Some(None) => self.fail(slot, code, now),
             None => {

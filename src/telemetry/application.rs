@@ -1,7 +1,7 @@
 //! The metrics of one application, each looked up once, because a callback touches a dozen of them. So what is counted
 //! after the application's end is counted nowhere, and brings no series back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -14,6 +14,9 @@ use crate::outbox::verdict::Verdict;
 use crate::prepare::event_type::{Action, Entity, KNOWN};
 use crate::prepare::{Drift, Reason};
 use crate::refusal::Refusal;
+
+/// Nothing is known of the key endpoint's clock.
+const UNKNOWN_OFFSET: i64 = i64::MIN;
 
 /// The families that have a label `application`.
 pub(super) struct ApplicationFamilies {
@@ -29,6 +32,7 @@ pub(super) struct ApplicationFamilies {
     last_event: IntGaugeVec,
     jwks_age: IntGaugeVec,
     jwks_keys: IntGaugeVec,
+    clock_offset: IntGaugeVec,
     drift: [IntCounterVec; 3],
 }
 
@@ -47,6 +51,8 @@ pub struct ApplicationMetrics {
     pub duplicates: IntCounter,
     /// In seconds since 1970; 0 before the first.
     last_event: Arc<AtomicI64>,
+    /// In seconds; [`UNKNOWN_OFFSET`] before the first fetch from an endpoint that says its time.
+    clock_offset: Arc<AtomicI64>,
     decryptions: Vec<IntCounter>,
     jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
     drift: [[IntCounter; Entity::ALL.len()]; 3],
@@ -91,6 +97,10 @@ impl ApplicationFamilies {
             last_event: gauge("last_event_timestamp_seconds", "When the last authentic event came.")?,
             jwks_age: gauge("jwks_age_seconds", "How old the key set is.")?,
             jwks_keys: gauge("jwks_keys", "How many keys the key set holds.")?,
+            clock_offset: gauge(
+                "clock_offset_seconds",
+                "How far this machine's clock is ahead of the key endpoint's; negative if it is behind.",
+            )?,
             drift: [
                 count("unknown_fields_total", "Fields of unknown name.", &["entity"])?,
                 count("malformed_fields_total", "Known fields of an unexpected form.", &["entity"])?,
@@ -123,6 +133,8 @@ impl ApplicationFamilies {
             dead_letters: Reason::ALL.into_iter().map(by_reason).collect(),
             duplicates: self.duplicates.with_label_values(&[name]),
             last_event: before.map(|before| Arc::clone(&before.last_event)).unwrap_or_default(),
+            clock_offset: before
+                .map_or_else(|| Arc::new(AtomicI64::new(UNKNOWN_OFFSET)), |before| Arc::clone(&before.clock_offset)),
             decryptions: (0..keys).map(|key| self.decryptions.with_label_values(&[name, &key.to_string()])).collect(),
             jwks_refreshes: RefreshResult::CODES
                 .map(|result| (result, self.jwks_refreshes.with_label_values(&[name, result]))),
@@ -138,13 +150,17 @@ impl ApplicationFamilies {
     /// Shows the state of these applications, and of no others.
     /// What has no value has no sample: the age of no keys, the time of no event.
     pub(super) fn show<'a>(&self, states: impl Iterator<Item = ApplicationState<'a>>) {
-        for family in [&self.last_event, &self.jwks_age, &self.jwks_keys] {
+        for family in [&self.last_event, &self.jwks_age, &self.jwks_keys, &self.clock_offset] {
             family.reset();
         }
         for ApplicationState { name, metrics, keys, keys_age } in states {
             self.jwks_keys.with_label_values(&[name]).set(i64::try_from(keys).unwrap_or(i64::MAX));
             if let Some(age) = keys_age {
                 self.jwks_age.with_label_values(&[name]).set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+            }
+            let clock_offset = metrics.clock_offset.load(Ordering::Relaxed);
+            if clock_offset != UNKNOWN_OFFSET {
+                self.clock_offset.with_label_values(&[name]).set(clock_offset);
             }
             let last_event = metrics.last_event.load(Ordering::Relaxed);
             if last_event > 0 {
@@ -153,8 +169,9 @@ impl ApplicationFamilies {
         }
     }
 
-    /// Removes the series of an application that is no more.
-    pub(super) fn forget(&self, name: &str) {
+    /// Removes the series of applications that are no more. Looks at every series, so only if there are such.
+    pub(super) fn forget(&self, gone: &HashSet<String>) {
+        let is_gone = |labels: &HashMap<&str, &str>| labels.get("application").is_some_and(|name| gone.contains(*name));
         let counters = [
             &self.callbacks,
             &self.events_received,
@@ -166,16 +183,17 @@ impl ApplicationFamilies {
             &self.jwks_refreshes,
         ];
         for family in counters {
-            remove(family, |labels| labels.get("application") == Some(&name));
+            remove(family, is_gone);
         }
-        remove(&self.callback_duration, |labels| labels.get("application") == Some(&name));
+        remove(&self.callback_duration, is_gone);
     }
 
-    /// Removes the series of the keys that an application has no more.
-    pub(super) fn forget_keys(&self, name: &str, keys: usize) {
-        let gone = |key: &&str| key.parse::<usize>().is_ok_and(|key| key >= keys);
+    /// Removes the series of decryption keys beyond the number that an application has.
+    pub(super) fn forget_keys(&self, numbers: &HashMap<&str, usize>) {
         remove(&self.decryptions, |labels| {
-            labels.get("application") == Some(&name) && labels.get("key").is_some_and(gone)
+            let number = labels.get("application").and_then(|name| numbers.get(name));
+            let key = labels.get("key").and_then(|key| key.parse::<usize>().ok());
+            number.zip(key).is_some_and(|(number, key)| key >= *number)
         });
     }
 }
@@ -233,6 +251,11 @@ impl ApplicationMetrics {
     /// The key set was fetched, or could not be.
     pub fn jwks_refreshed(&self, result: &str) {
         inc(self.jwks_refreshes.iter().find(|(code, _)| *code == result).map(|(_, counter)| counter));
+    }
+
+    /// This machine's clock is so many seconds ahead of the key endpoint's.
+    pub fn clock_offset(&self, seconds: i64) {
+        self.clock_offset.store(seconds, Ordering::Relaxed);
     }
 
     /// An authentic callback came, at this time in seconds since 1970.

@@ -1,10 +1,10 @@
 //! The metrics of the cluster and of the producer.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 
-use super::metrics::{opts, register};
+use super::metrics::{Total, opts, register};
 use crate::kafka::statistics::ProducerState;
 
 /// What librdkafka tells of itself once a second.
@@ -26,26 +26,11 @@ pub struct KafkaMetrics {
     retries: Total,
 }
 
-/// A counter that follows a total kept elsewhere.
-struct Total {
-    counter: IntCounter,
-    seen: AtomicU64,
-}
-
-impl Total {
-    fn follow(&self, total: u64) {
-        let seen = self.seen.swap(total, Ordering::Relaxed);
-        // A smaller total is that of a new producer, which began at zero.
-        self.counter.inc_by(if total >= seen { total - seen } else { total });
-    }
-}
-
 impl KafkaMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = |name, help| register(registry, IntGauge::with_opts(opts(name, help))?);
         let counter = |name, help| register(registry, IntCounter::with_opts(opts(name, help))?);
-        let total =
-            |name, help| Ok::<_, prometheus::Error>(Total { counter: counter(name, help)?, seen: AtomicU64::new(0) });
+        let total = |name, help| Total::new(registry, name, help);
         Ok(Self {
             available: gauge("kafka_available", "Whether Kafka answers and takes records.")?,
             answers: AtomicBool::new(false),

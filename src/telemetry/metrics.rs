@@ -2,19 +2,22 @@
 //!
 //! Label sets are closed: nothing that a sender writes can become a label.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::application::{ApplicationFamilies, ApplicationMetrics};
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
 use super::liveness::Liveness;
+use super::service::ServiceMetrics;
 use crate::prepare::event_type::Entity;
 
 /// A value that goes up and down.
@@ -50,6 +53,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: IntCounterVec,
+    /// Configuration, certificates and log.
+    pub service: ServiceMetrics,
     /// Journal and quarantine.
     pub journal: JournalMetrics,
     /// The cluster and the producer.
@@ -99,11 +104,15 @@ impl Metrics {
         Ok(Arc::new(Self {
             liveness: Arc::default(),
             callbacks_in_flight: gauge("callbacks_in_flight", "Callbacks that are being worked on.")?,
-            events_in_flight: gauge("events_in_flight", "Events on their way to the broker.")?,
-            events_in_flight_limit: gauge("events_in_flight_limit", "Events there is room for.")?,
+            events_in_flight: gauge(
+                "events_in_flight",
+                "Events in memory. These count against events_in_flight_limit; events that the journal holds do not.",
+            )?,
+            events_in_flight_limit: gauge("events_in_flight_limit", "How many events there is room for in memory.")?,
             ready: gauge("ready", "Whether callbacks are to be sent here.")?,
             draining: gauge("draining", "Whether the service is shutting down.")?,
             config_reloads,
+            service: ServiceMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
             publish_duration: by_entity(
@@ -151,13 +160,12 @@ impl Metrics {
     /// Removes the series of all applications but these, and of the decryption keys beyond their number.
     pub fn keep_only(&self, names: &HashMap<&str, usize>) {
         let mut applications = self.applications.lock();
-        applications.retain(|name, _| {
-            match names.get(name.as_str()) {
-                Some(keys) => self.families.forget_keys(name, *keys),
-                None => self.families.forget(name),
-            }
-            names.contains_key(name.as_str())
-        });
+        self.families.forget_keys(names);
+        let gone: HashSet<_> = applications.keys().filter(|name| !names.contains_key(name.as_str())).cloned().collect();
+        if !gone.is_empty() {
+            self.families.forget(&gone);
+            applications.retain(|name, _| !gone.contains(name));
+        }
     }
 
     /// How long the broker takes to confirm an entity's record, in seconds.
@@ -178,6 +186,25 @@ impl Metrics {
         self.families.show(applications);
         // Encoding to a string fails only for a family without metrics, which is left out before.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// A counter that follows a total kept elsewhere.
+pub(super) struct Total {
+    counter: IntCounter,
+    seen: AtomicU64,
+}
+
+impl Total {
+    pub(super) fn new(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+        let counter = register(registry, IntCounter::with_opts(opts(name, help))?)?;
+        Ok(Self { counter, seen: AtomicU64::new(0) })
+    }
+
+    pub(super) fn follow(&self, total: u64) {
+        let seen = self.seen.swap(total, Ordering::Relaxed);
+        // A smaller total is that of whoever took the place of the one before, and began at zero.
+        self.counter.inc_by(if total >= seen { total - seen } else { total });
     }
 }
 

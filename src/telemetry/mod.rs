@@ -6,3 +6,4 @@ pub mod kafka;
 pub mod liveness;
 pub mod logs;
 pub mod metrics;
+pub mod service;

@@ -31,9 +31,15 @@ fn the_readme_s_configuration_is_the_shipped_minimal_one() {
 
 #[test]
 fn every_link_of_a_document_leads_to_a_file() {
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "schemas/README.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "asyncapi/README.md",
+        "docs/consumers.md",
+    ] {
         for link in text(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = repository(document).parent().unwrap().join(link);
             assert!(link.starts_with("https://") || target.exists(), "{document}: {link}");

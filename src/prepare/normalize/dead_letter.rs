@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Evidence, Maker, Moment, event_id};
+use super::{Evidence, Maker, Moment};
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
 use crate::prepare::json::{self, Element, Members, Raw};
@@ -75,16 +75,15 @@ impl Evidence {
             let original = original(&event, raw, policy);
             (event, original)
         };
-        let made = if event.id.is_none() { Some(self.made_id()) } else { None };
-        let id = event.id.as_deref().or(made.as_deref())?;
+        let id = event.id.as_deref().or(self.generated_id())?;
         Some(maker.dead_letter_with(reason, &event, original, id))
     }
 }
 
 impl Maker<'_> {
     /// The dead letter of an event, small enough to be published.
-    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, position: usize, id: &str) -> Record {
-        let raw = self.events.get(position);
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, evidence: &Evidence, id: &str) -> Record {
+        let raw = self.events.get(evidence.position);
         let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
         if reason != Reason::RecordTooLarge {
             let record = self.dead_letter_with(reason, event, original(event, raw, self.policy), id);
@@ -97,8 +96,8 @@ impl Maker<'_> {
             return record;
         }
         let event = event.shortened();
-        let made = if event.id.is_none() { Some(event_id::fresh(&self.context.signature, position)) } else { None };
-        self.dead_letter_with(reason, &event, fingerprint(raw), made.as_deref().unwrap_or(id))
+        let id = event.id.as_deref().or(evidence.generated_id()).unwrap_or(id);
+        self.dead_letter_with(reason, &event, fingerprint(raw), id)
     }
 
     fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, id: &str) -> Record {

@@ -36,9 +36,9 @@ fn received_and_answered_add_up_and_callbacks_are_counted_by_code() {
     assert_eq!(lists, [48.0, 2.0, 4.0, 0.0]);
     assert_eq!(count("events_received_total", &[("entity", "user"), ("action", "locked")]), 2.0);
     assert_eq!(count("events_received_total", &[("entity", "dead-letter"), ("action", "refused")]), 4.0);
-    // 24 published types but the skipped one, the two dead letters: known the second time. The one without an id is new.
-    assert_eq!(count("events_duplicate_total", &[]), 26.0);
-    assert_eq!(count("events_published_total", &[("entity", "dead-letter")]), 4.0);
+    // 24 published types but the skipped one, and the three dead letters, also the one without an id: known the second time.
+    assert_eq!(count("events_duplicate_total", &[]), 27.0);
+    assert_eq!(count("events_published_total", &[("entity", "dead-letter")]), 3.0);
     let codes = ["answered", "malformed", "expired"].map(|code| count("callbacks_total", &[("code", code)]));
     assert_eq!((codes, count("callbacks_total", &[])), ([2.0, 1.0, 1.0], 4.0));
     assert_eq!(count("callback_duration_seconds_count", &[("application", "workforce")]), 4.0);
@@ -153,6 +153,35 @@ fn at_debug_each_event_is_one_line_that_says_where_it_stands_and_nothing_of_the_
     {
         assert!(!log.contains(private), "{log}");
     }
+}
+
+#[test]
+fn with_log_events_each_event_is_one_line_at_info() {
+    for mode in ["binary", "structured"] {
+        let mut bridge = Setup::new().topics(format!("event_mode = {mode:?}")).log("info\"\nevents = true #").spawn();
+        let events = [event(Kind::UserCreate, 1), event(Kind::GroupCreate, 2)];
+        assert_success(&bridge.send(&events));
+        for event in &events {
+            let line = bridge.program().wait_for(|line| line["event_id"] == event.event_id);
+            let told = (&line["level"], &line["application"], &line["entity_id"], &line["verdict"]);
+            assert_eq!(told, (&json!("INFO"), &json!("workforce"), &json!(event.biz_id), &json!("SUCCESS")), "{line}");
+            assert!(line["type"].as_str().unwrap().ends_with(".created.v1"), "{line}");
+            assert!(line["topic"].is_string() && line["partition"].is_number() && line["offset"].is_number(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_is_summarized() {
+    let mut bridge = Setup::new().spawn();
+    for _ in 0..30 {
+        assert_eq!(bridge.post("{}").status, 400);
+    }
+    bridge.wait_metric("callbacks_refused_log_lines_suppressed_total", &[], 20.0);
+    assert!(bridge.end());
+    let line = bridge.program().wait_for(|line| line["more"] == 20);
+    assert_eq!((&line["code"], &line["network"]), (&json!("malformed"), &json!("127.0.0.0/24")), "{line}");
+    assert_eq!(bridge.program().log().matches("\"callback refused\"").count(), 10);
 }
 
 #[test]
