@@ -1,27 +1,38 @@
 //! Everything that meets Kafka: no other place knows the `rdkafka` crate.
 
 pub mod administrator;
+mod availability;
 mod backfill;
 mod breaker;
+mod cluster_check;
 pub mod consumer;
 pub mod difference;
 pub mod embedded;
+mod errors;
 pub mod follow;
+mod gate;
 mod headers;
 mod health;
+mod keeper;
 mod life;
+mod line;
 mod locate;
+mod monitor;
 mod pairing;
+mod partitioner;
+mod polled;
 pub mod probe;
 pub mod producer;
 pub mod reach;
 mod reader;
 pub mod remedy;
+mod resend;
 pub mod scope;
 pub mod settings;
 mod sighting;
 pub mod statistics;
 pub mod tail;
+mod tally;
 pub mod topics;
 pub mod trouble;
 pub mod watch;

@@ -23,6 +23,7 @@ use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::prepare::Item;
+use crate::telemetry::liveness::Alive;
 use crate::telemetry::metrics::Metrics;
 
 /// How many bytes of records may be in memory at once.
@@ -80,9 +81,10 @@ impl Dispatcher {
         shared.outbox.lock().recover(recovered, next);
         let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
         shared.journal.store(Some(Arc::new(journal)));
-        let producer = Producer::start(cluster, Arc::clone(&shared) as _).map_err(StartFault::Producer)?;
+        let liveness = Arc::clone(&shared.metrics.liveness);
+        let producer = Producer::start(cluster, Arc::clone(&shared) as _, &liveness).map_err(StartFault::Producer)?;
         shared.producer.store(Some(Arc::new(producer)));
-        tokio::spawn(tick(Arc::downgrade(&shared)));
+        tokio::spawn(tick(Arc::downgrade(&shared), liveness.watch("outbox clock")));
         Ok(Arc::new(Self { shared }))
     }
 
@@ -97,6 +99,9 @@ impl Dispatcher {
         deadline: tokio::time::Instant,
     ) -> Result<Vec<Answered>, Unanswerable> {
         let mut batch = Batch::of(items, source);
+        if let Some(producer) = &*self.shared.producer.load() {
+            batch.mark_prompt(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+        }
         let (waiter, waiting) = oneshot::channel();
         let arrivals = std::mem::take(&mut batch.arrivals);
         let deadlines = self.deadlines(deadline);
@@ -136,6 +141,28 @@ impl Dispatcher {
     /// [`Dispatcher::release`].
     pub fn cluster_replaced(&self) {
         self.shared.step(|outbox, _| outbox.cluster_replaced());
+    }
+
+    /// Waits until another cluster answers at the same address.
+    pub async fn until_cluster_replaced(&self) {
+        self.shared.cluster_replaced.notified().await;
+    }
+
+    /// Takes the news of the id of the cluster that answers.
+    pub fn cluster_seen(&self, id: &str) {
+        if let Some(producer) = &*self.shared.producer.load() {
+            producer.cluster_seen(id);
+        }
+    }
+
+    /// Publishes with other settings from now on, or with other files or passwords behind the same settings. Records that
+    /// the producer has stay with the old one; an event's next attempt and the lane's next event go to the new one only
+    /// after their reports, so nothing is lost or reordered. Blocks.
+    ///
+    /// # Errors
+    /// What librdkafka says of the settings, or that the cluster does not answer with them. Nothing has changed then.
+    pub fn replace_clients(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
+        self.shared.producer.load_full().map_or(Ok(()), |producer| producer.replace(cluster))
     }
 
     /// How many events wait in each lane, of those that the producer does not have.
@@ -228,7 +255,9 @@ impl Dispatcher {
         while self.shared.outbox.lock().exposed().1 > 0 && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        drop(self.shared.producer.swap(None));
+        if let Some(producer) = self.shared.producer.swap(None) {
+            Producer::close(producer);
+        }
         if let Some(journal) = self.shared.journal.swap(None) {
             close_within(journal, until.saturating_duration_since(std::time::Instant::now()));
         }
@@ -251,13 +280,13 @@ fn close_within(journal: Arc<Journal>, limit: Duration) {
     }
 }
 
-async fn tick(shared: Weak<Shared>) {
+async fn tick(shared: Weak<Shared>, alive: Alive) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut episodes = Episodes::default();
     loop {
         ticks.tick().await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else { return drop(alive) };
         shared.step(|outbox, now| outbox.tick(now));
         if episodes.is_due(shared.now()) {
             let (heads, replayed) = {
