@@ -94,7 +94,7 @@ impl Service {
         config.topics = self.config.topics.clone();
         config.journal = self.config.journal.clone();
         config.dedupe = self.config.dedupe;
-        config.log.format = self.config.log.format;
+        (config.log.format, config.log.level) = (self.config.log.format, self.config.log.level);
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         let certificate = self.renewed_certificate(&config)?;
