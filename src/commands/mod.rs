@@ -1,7 +1,9 @@
 //! The commands of the program: arguments in, exit code out. Results go to stdout, everything else to stderr.
 
 pub mod check;
+pub mod dead_letter;
 pub mod demo;
+pub mod find;
 pub mod inspect;
 pub mod journal;
 mod output;
@@ -70,6 +72,8 @@ enum Command {
     Inspect(inspect::InspectArguments),
     Tail(tail::TailArguments),
     Journal(journal::JournalArguments),
+    DeadLetter(dead_letter::DeadLetterArguments),
+    Find(find::FindArguments),
     Schema(schema::SchemaArguments),
 }
 
@@ -87,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments).into(),
         Command::Tail(arguments) => tail::run(&arguments).into(),
         Command::Journal(arguments) => journal::run(&arguments).into(),
+        Command::DeadLetter(arguments) => dead_letter::run(&arguments).into(),
+        Command::Find(arguments) => find::run(&arguments).into(),
         Command::Schema(arguments) => schema::run(&arguments).into(),
     }
 }

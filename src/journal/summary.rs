@@ -239,14 +239,14 @@ pub(super) mod time {
 
     use crate::prepare::timestamp::{parsed, rfc3339};
 
-    pub fn serialize<S: Serializer>(milliseconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::journal) fn serialize<S: Serializer>(milliseconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         match rfc3339(*milliseconds) {
             Some(text) => serializer.serialize_str(&text),
             None => serializer.serialize_i64(*milliseconds),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    pub(in crate::journal) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Time {
@@ -267,11 +267,11 @@ mod optional_time {
     #[derive(Serialize, Deserialize)]
     struct Time(#[serde(with = "super::time")] i64);
 
-    pub fn serialize<S: Serializer>(milliseconds: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(milliseconds: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
         milliseconds.map(Time).serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
         Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(milliseconds)| milliseconds))
     }
 }

@@ -11,7 +11,7 @@ use crate::prepare::timestamp::rfc3339;
 const TYPE: &str = "com.alibabacloud.idaas.";
 
 /// A record as a line for people: where and what, and which fields, but none of their values.
-pub(super) fn line(seen: &Seen) -> String {
+pub(in crate::commands) fn line(seen: &Seen) -> String {
     let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
     let place = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
     let Some(event) = Event::read(seen) else {
@@ -32,7 +32,7 @@ pub(super) fn line(seen: &Seen) -> String {
 }
 
 /// A record as one JSON object.
-pub(super) fn json(seen: &Seen) -> Value {
+pub(in crate::commands) fn json(seen: &Seen) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Map<_, _> = seen.headers.iter().map(|(name, value)| (name.clone(), text(value).into())).collect();
     let value = serde_json::from_slice(&seen.value).unwrap_or_else(|_| Value::from(text(&seen.value)));
@@ -45,6 +45,16 @@ pub(super) fn json(seen: &Seen) -> Value {
         "headers": headers,
         "value": value,
     })
+}
+
+/// The event's id, if the record is one of this bridge.
+pub(in crate::commands) fn event_id(seen: &Seen) -> Option<String> {
+    Event::read(seen).map(|event| event.id)
+}
+
+/// The event's data, if the record is one of this bridge.
+pub(in crate::commands) fn data(seen: &Seen) -> Option<Value> {
+    Event::read(seen).map(|event| event.data)
 }
 
 /// What a line shows of a CloudEvent, in whichever mode it came.
