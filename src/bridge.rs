@@ -73,8 +73,6 @@ pub struct Bridge {
     pub limits: Limits,
     /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The metrics of callbacks to no application.
-    pub unknown: Arc<ApplicationMetrics>,
     /// The way to the broker.
     pub dispatcher: Arc<Dispatcher>,
     /// Turns at preparing large callbacks: one per processor, because more at a time are no faster and take more memory.
@@ -92,7 +90,6 @@ impl Bridge {
         dispatcher.sources(applications.sources());
         Self {
             limits,
-            unknown: metrics.unknown(),
             metrics,
             dispatcher,
             large: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
@@ -157,7 +154,7 @@ impl Bridge {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));
         self.metrics.draining.set(flag(self.is_draining()));
-        self.metrics.events_in_flight.set(i64::try_from(self.dispatcher.held()).unwrap_or(i64::MAX));
+        self.dispatcher.show();
         if let Some(journal) = self.dispatcher.journal() {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));

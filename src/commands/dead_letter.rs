@@ -32,7 +32,7 @@ const SEARCHED: u32 = 100_000;
     idaas-bridge dead-letter --config bridge.toml show evnt_x --reveal")]
 pub struct DeadLetterArguments {
     /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: Option<PathBuf>,
     /// Print JSON, one object per record, with the whole value (personal data included)
     #[arg(long, global = true)]

@@ -34,7 +34,7 @@ pub struct FindArguments {
     #[arg(value_name = "ID")]
     id: String,
     /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// How far back to read the topics
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
@@ -68,7 +68,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
     let scanned = scan(&assemble::cluster(&config), &topics, Range::Since(since), LIMIT, |seen| {
         if is_about(&seen, &arguments.id) {
             found += 1;
-            let line = if arguments.json { line::json(&seen).to_string() } else { line::line(&seen) };
+            let line = if arguments.json { line::json(&seen).to_string() } else { line::line(&seen, None) };
             written = writeln!(stdout(), "{line}");
         }
         written.is_ok()

@@ -123,8 +123,9 @@ struct WireCallback<'a> {
     traceparent: Option<&'a str>,
     encrypted: bool,
     content: &'a str,
+    /// Always empty. Versions before 0.1.0 stored the token's signature here; their entries stay readable.
     #[serde(borrow)]
-    signature: &'a Bytes,
+    reserved: &'a Bytes,
 }
 
 impl Quarantined {
@@ -136,7 +137,7 @@ impl Quarantined {
 
     /// What it takes in memory, in bytes; more or less.
     pub(super) fn weight(&self) -> usize {
-        self.content().len() + self.callback.signature.len() + 512
+        self.content().len() + 512
     }
 
     /// What it carried: a JWE, or personal data in the clear.
@@ -168,7 +169,7 @@ impl Quarantined {
             traceparent: self.traceparent.as_deref(),
             encrypted: matches!(self.callback.content, KeptContent::Encrypted(_)),
             content: self.content(),
-            signature: Bytes::new(&self.callback.signature),
+            reserved: Bytes::new(&[]),
         };
         append(VERSION, &wire, output);
     }
@@ -189,7 +190,6 @@ impl Quarantined {
             callback: KeptCallback {
                 instance_id: wire.instance_id.to_owned(),
                 content: if wire.encrypted { KeptContent::Encrypted(content) } else { KeptContent::Plain(content) },
-                signature: wire.signature.to_vec(),
             },
         })
     }
@@ -215,4 +215,27 @@ impl QuarantineRow {
 
 const fn reason(unreadable: bool) -> Refusal {
     if unreadable { Refusal::Unreadable } else { Refusal::Undecryptable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_holds_a_signature_is_still_read() {
+        let wire = WireCallback {
+            application: "workforce",
+            instance_id: "idaas_1",
+            unreadable: true,
+            received_at: 7,
+            traceparent: None,
+            encrypted: false,
+            content: "[]",
+            reserved: Bytes::new(b"signature"),
+        };
+        let mut stored = Vec::new();
+        append(VERSION, &wire, &mut stored);
+        let read = Quarantined::decode(&stored).unwrap();
+        assert_eq!((read.application.as_str(), read.content(), read.received_at), ("workforce", "[]", 7));
+    }
 }

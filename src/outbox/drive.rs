@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::event::Parcel;
 use super::event::{Loaded, Token};
+use super::event_line::EventLine;
 use super::machine::{Command, Limits, Outbox};
 use super::package::{Package, Source};
 use super::progress::bit;
@@ -140,7 +141,7 @@ impl Shared {
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
-                event_id: tracing::enabled!(target: "event", tracing::Level::DEBUG).then(|| package.id.text().into()),
+                line: EventLine::of(package, record),
                 application: Arc::clone(&package.source.metrics),
             };
             let none = Err(Report::Failed(FailureCode::ProducerFailed));
@@ -154,8 +155,6 @@ impl Shared {
             let mut loading = self.loading.lock();
             entries.filter_map(|(seq, package)| Some((loading.remove(&seq)?, package))).collect()
         };
-        let found = loaded.iter().filter(|(_, package)| matches!(package, Loaded::Found(_))).count();
-        self.metrics.journal.replayed.inc_by(found as u64);
         self.step(|outbox, now| {
             loaded.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
         });
@@ -170,10 +169,8 @@ impl Shared {
             let age = now - event_time as f64 / 1000.0;
             self.metrics.event_age(ticket.entity).observe(age.max(0.0));
         }
-        if let Some(event_id) = &ticket.event_id {
-            let Position { partition, offset } = position;
-            let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
-            tracing::debug!(target: "event", event_id = &**event_id, topic, partition, offset, milliseconds, "published");
+        if let Some(line) = &ticket.line {
+            line.published(ticket.entity, topic, position, took);
         }
     }
 

@@ -60,6 +60,10 @@ struct Structured<'a> {
     data: &'a RawValue,
 }
 
+/// What follows the event's id in the `ce_id` of a credential record, because CloudEvents requires `source` and `id` together
+/// to be unique.
+pub(crate) const CREDENTIAL_SUFFIX: &str = ":credential";
+
 const SPECVERSION: &str = "1.0";
 
 /// How much room a value is given at first, in bytes: a user takes this much.

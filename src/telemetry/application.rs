@@ -1,19 +1,23 @@
 //! The metrics of one application, each looked up once, because a callback touches a dozen of them. So what is counted
 //! after the application's end is counted nowhere, and brings no series back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 
+use super::last_event::LastEvent;
 use super::metrics::{ApplicationState, DURATION_EDGES, counters, histograms, opts, register};
 use crate::keys::RefreshResult;
 use crate::outbox::verdict::Verdict;
 use crate::prepare::event_type::{Action, Entity, KNOWN};
 use crate::prepare::{Drift, Reason};
 use crate::refusal::Refusal;
+
+/// Nothing is known of the key endpoint's clock.
+const UNKNOWN_OFFSET: i64 = i64::MIN;
 
 /// The families that have a label `application`.
 pub(super) struct ApplicationFamilies {
@@ -29,6 +33,7 @@ pub(super) struct ApplicationFamilies {
     last_event: IntGaugeVec,
     jwks_age: IntGaugeVec,
     jwks_keys: IntGaugeVec,
+    clock_offset: IntGaugeVec,
     drift: [IntCounterVec; 3],
 }
 
@@ -44,8 +49,9 @@ pub struct ApplicationMetrics {
     dead_letters: HashMap<Reason, IntCounter>,
     /// Re-deliveries of events that were known.
     pub duplicates: IntCounter,
-    /// In seconds since 1970; 0 before the first.
-    last_event: Arc<AtomicI64>,
+    last_event: Arc<LastEvent>,
+    /// In seconds; [`UNKNOWN_OFFSET`] before the first fetch from an endpoint that says its time.
+    clock_offset: Arc<AtomicI64>,
     decryptions: Vec<IntCounter>,
     jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
     drift: [[IntCounter; Entity::ALL.len()]; 3],
@@ -56,44 +62,79 @@ impl ApplicationFamilies {
         let count = |name, help, labels: &[&str]| counters(registry, name, help, labels);
         let gauge = |name, help| register(registry, IntGaugeVec::new(opts(name, help), &["application"])?);
         Ok(Self {
-            callbacks: count("callbacks_total", "Callbacks, by what became of them.", &["application", "code"])?,
+            callbacks: count(
+                "callbacks_total",
+                "Callbacks by result: answered (HTTP 200), or the code of the refusal. Requests to no application have the \
+                 application unknown.",
+                &["application", "code"],
+            )?,
             callback_duration: histograms(
                 registry,
                 "callback_duration_seconds",
-                "From a callback's first byte to its answer.",
+                "Seconds from a callback's request line to its answer, refused callbacks included.",
                 &DURATION_EDGES,
                 &["application"],
             )?,
             events_received: count(
                 "events_received_total",
-                "Events of authentic callbacks, once per distinct eventId of a callback.",
+                "Events of authentic callbacks, each eventId once per callback; re-deliveries count again.",
                 &["application", "entity", "action"],
             )?,
             events_answered: count(
                 "events_answered_total",
-                "Verdicts given to IDaaS, once per distinct eventId of a callback.",
+                "Verdicts in answers to IDaaS, each eventId once per callback; the sum is events_received_total.",
                 &["application", "list", "code"],
             )?,
             events_published: count(
                 "events_published_total",
-                "Records that the broker has confirmed.",
+                "Records that the broker has confirmed, from callbacks and from the journal, dead letters included.",
                 &["application", "entity"],
             )?,
-            dead_letters: count("dead_letters_total", "Events that fit no record.", &["application", "reason"])?,
-            duplicates: count("events_duplicate_total", "Re-deliveries of known events.", &["application"])?,
+            dead_letters: count(
+                "dead_letters_total",
+                "Events that became dead letters, by reason; a re-delivery does not count again.",
+                &["application", "reason"],
+            )?,
+            duplicates: count(
+                "events_duplicate_total",
+                "Re-delivered events that were on their way or had a final verdict, so that no second record was made.",
+                &["application"],
+            )?,
             decryptions: count(
                 "decryptions_total",
-                "Callbacks opened, by the position of the key in decryption_keys.",
+                "Callbacks decrypted, by the position of the key in decryption_keys, from 0.",
                 &["application", "key"],
             )?,
-            jwks_refreshes: count("jwks_refreshes_total", "Fetches of the key set.", &["application", "result"])?,
-            last_event: gauge("last_event_timestamp_seconds", "When the last authentic event came.")?,
-            jwks_age: gauge("jwks_age_seconds", "How old the key set is.")?,
-            jwks_keys: gauge("jwks_keys", "How many keys the key set holds.")?,
+            jwks_refreshes: count(
+                "jwks_refreshes_total",
+                "Reads of the public key set from its endpoint or file, by result.",
+                &["application", "result"],
+            )?,
+            last_event: gauge(
+                "last_event_timestamp_seconds",
+                "When the last authentic callback came, in seconds since 1970; before the first, when the wait for it began.",
+            )?,
+            jwks_age: gauge(
+                "jwks_age_seconds",
+                "Seconds since the public key set was last read from its source; no series while there is no set.",
+            )?,
+            jwks_keys: gauge("jwks_keys", "Usable public keys in the key set; 0 while there is no set.")?,
+            clock_offset: gauge(
+                "clock_offset_seconds",
+                "How far this machine's clock is ahead of the key endpoint's; negative if it is behind.",
+            )?,
             drift: [
-                count("unknown_fields_total", "Fields of unknown name.", &["entity"])?,
-                count("malformed_fields_total", "Known fields of an unexpected form.", &["entity"])?,
-                count("conflicting_fields_total", "Fields whose two names say different things.", &["entity"])?,
+                count("unknown_fields_total", "Fields of events whose name this version does not know.", &["entity"])?,
+                count(
+                    "malformed_fields_total",
+                    "Known fields of events with an unexpected type or form.",
+                    &["entity"],
+                )?,
+                count(
+                    "conflicting_fields_total",
+                    "Fields of events sent under their old and their new name with different values.",
+                    &["entity"],
+                )?,
             ],
         })
     }
@@ -120,7 +161,9 @@ impl ApplicationFamilies {
             published: Entity::ALL.map(|entity| self.events_published.with_label_values(&[name, entity.name()])),
             dead_letters: Reason::ALL.into_iter().map(by_reason).collect(),
             duplicates: self.duplicates.with_label_values(&[name]),
-            last_event: before.map(|before| Arc::clone(&before.last_event)).unwrap_or_default(),
+            last_event: before.map_or_else(|| Arc::new(LastEvent::none()), |before| Arc::clone(&before.last_event)),
+            clock_offset: before
+                .map_or_else(|| Arc::new(AtomicI64::new(UNKNOWN_OFFSET)), |before| Arc::clone(&before.clock_offset)),
             decryptions: (0..keys).map(|key| self.decryptions.with_label_values(&[name, &key.to_string()])).collect(),
             jwks_refreshes: RefreshResult::CODES
                 .map(|result| (result, self.jwks_refreshes.with_label_values(&[name, result]))),
@@ -133,10 +176,15 @@ impl ApplicationFamilies {
 }
 
 impl ApplicationFamilies {
+    /// The counter of requests to no application: the only series that they have.
+    pub(super) fn unknown(&self) -> IntCounter {
+        self.callbacks.with_label_values(&["unknown", Refusal::NotFound.code()])
+    }
+
     /// Shows the state of these applications, and of no others.
-    /// What has no value has no sample: the age of no keys, the time of no event.
+    /// What has no value has no sample: the age of no keys.
     pub(super) fn show<'a>(&self, states: impl Iterator<Item = ApplicationState<'a>>) {
-        for family in [&self.last_event, &self.jwks_age, &self.jwks_keys] {
+        for family in [&self.last_event, &self.jwks_age, &self.jwks_keys, &self.clock_offset] {
             family.reset();
         }
         for ApplicationState { name, metrics, keys, keys_age } in states {
@@ -144,15 +192,17 @@ impl ApplicationFamilies {
             if let Some(age) = keys_age {
                 self.jwks_age.with_label_values(&[name]).set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
             }
-            let last_event = metrics.last_event.load(Ordering::Relaxed);
-            if last_event > 0 {
-                self.last_event.with_label_values(&[name]).set(last_event);
+            let clock_offset = metrics.clock_offset.load(Ordering::Relaxed);
+            if clock_offset != UNKNOWN_OFFSET {
+                self.clock_offset.with_label_values(&[name]).set(clock_offset);
             }
+            self.last_event.with_label_values(&[name]).set(metrics.last_event.shown());
         }
     }
 
-    /// Removes the series of an application that is no more.
-    pub(super) fn forget(&self, name: &str) {
+    /// Removes the series of applications that are no more. Looks at every series, so only if there are such.
+    pub(super) fn forget(&self, gone: &HashSet<String>) {
+        let is_gone = |labels: &HashMap<&str, &str>| labels.get("application").is_some_and(|name| gone.contains(*name));
         let counters = [
             &self.callbacks,
             &self.events_received,
@@ -164,16 +214,17 @@ impl ApplicationFamilies {
             &self.jwks_refreshes,
         ];
         for family in counters {
-            remove(family, |labels| labels.get("application") == Some(&name));
+            remove(family, is_gone);
         }
-        remove(&self.callback_duration, |labels| labels.get("application") == Some(&name));
+        remove(&self.callback_duration, is_gone);
     }
 
-    /// Removes the series of the keys that an application has no more.
-    pub(super) fn forget_keys(&self, name: &str, keys: usize) {
-        let gone = |key: &&str| key.parse::<usize>().is_ok_and(|key| key >= keys);
+    /// Removes the series of decryption keys beyond the number that an application has.
+    pub(super) fn forget_keys(&self, numbers: &HashMap<&str, usize>) {
         remove(&self.decryptions, |labels| {
-            labels.get("application") == Some(&name) && labels.get("key").is_some_and(gone)
+            let number = labels.get("application").and_then(|name| numbers.get(name));
+            let key = labels.get("key").and_then(|key| key.parse::<usize>().ok());
+            number.zip(key).is_some_and(|(number, key)| key >= *number)
         });
     }
 }
@@ -227,9 +278,20 @@ impl ApplicationMetrics {
         inc(self.jwks_refreshes.iter().find(|(code, _)| *code == result).map(|(_, counter)| counter));
     }
 
+    /// This machine's clock is so many seconds ahead of the key endpoint's.
+    pub fn clock_offset(&self, seconds: i64) {
+        self.clock_offset.store(seconds, Ordering::Relaxed);
+    }
+
     /// An authentic callback came, at this time in seconds since 1970.
     pub fn authentic(&self, now: i64) {
-        self.last_event.store(now, Ordering::Relaxed);
+        self.last_event.came(now);
+    }
+
+    /// A record of this application that is in the topics was accepted at this time, in seconds since 1970. For what is
+    /// read from the topics at the start: without it, each restart would hide how long an application has been silent.
+    pub fn accepted_before(&self, time: i64) {
+        self.last_event.came_at_least(time);
     }
 
     /// An event differed from what is documented.

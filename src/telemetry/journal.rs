@@ -1,16 +1,19 @@
 //! The metrics of the journal and of the quarantine.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::metrics::{counters, opts, register};
+use super::metrics::{Total, counters, opts, register};
 use crate::journal::{JournalRefusal, Usage};
+use crate::outbox::WaitReason;
 
 /// What is kept until Kafka takes it, and what became of it.
 pub struct JournalMetrics {
-    /// Entries that were published from the journal and confirmed.
-    pub replayed: IntCounter,
+    /// Events that were read back from the journal and confirmed.
+    replayed: Total,
+    waiting: IntGaugeVec,
     events: IntGauge,
     bytes: IntGauge,
     limit: IntGauge,
@@ -32,9 +35,15 @@ impl JournalMetrics {
         for refusal in JournalRefusal::ALL {
             refused.with_label_values(&[refusal.code()]);
         }
-        let replayed = IntCounter::with_opts(opts("journal_replayed_total", "Events published from the journal."))?;
+        let waiting = opts("journal_waiting_events", "Events at the head of their lane that wait, by reason.");
+        let waiting = register(registry, IntGaugeVec::new(waiting, &["code"])?)?;
         Ok(Self {
-            replayed: register(registry, replayed)?,
+            replayed: Total::new(
+                registry,
+                "journal_replayed_total",
+                "Events that were read back from the journal and confirmed by the broker.",
+            )?,
+            waiting,
             events: gauge("journal_events", "Events in the journal.")?,
             bytes: gauge("journal_bytes", "Bytes that journal and quarantine take.")?,
             limit: gauge("journal_limit_bytes", "Bytes that journal and quarantine may take.")?,
@@ -54,6 +63,15 @@ impl JournalMetrics {
     /// Counts events that the journal did not take.
     pub fn refused(&self, refusal: JournalRefusal, events: usize) {
         self.refused.with_label_values(&[refusal.code()]).inc_by(events as u64);
+    }
+
+    /// Shows why the heads of lanes wait, and how many events were confirmed from the journal since the start.
+    pub fn show_waiting(&self, heads: &BTreeMap<WaitReason, usize>, replayed: u64) {
+        for reason in WaitReason::all() {
+            let count = heads.get(&reason).copied().unwrap_or_default();
+            self.waiting.with_label_values(&[reason.code()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.replayed.follow(replayed);
     }
 
     /// Shows what is in the journal as of `now`, in milliseconds since 1970.

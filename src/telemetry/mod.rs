@@ -3,5 +3,8 @@
 pub mod application;
 pub mod journal;
 pub mod kafka;
+mod last_event;
 pub mod logs;
 pub mod metrics;
+mod process;
+pub mod service;

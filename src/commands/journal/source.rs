@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,7 +47,8 @@ impl Source {
     /// The service, where it runs; else the directory.
     pub(in crate::commands) async fn find(config: &Config) -> Result<Self, String> {
         let address = reachable(config.server.admin_listen);
-        let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER).build();
+        let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
+        let client = client.default_headers(authorization(config)).build();
         let client = client.map_err(|_| "no HTTP client".to_owned())?;
         let alive = client.get(format!("http://{address}/livez")).send().await;
         if alive.is_ok_and(|answer| answer.status().is_success()) {
@@ -221,6 +223,18 @@ fn paths(id: &str) -> Vec<String> {
 async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
     let body = answer.bytes().await.map_err(|_| unexpected())?;
     serde_json::from_slice(&body).map_err(|_| unexpected())
+}
+
+/// What the service asks of those who see ids.
+fn authorization(config: &Config) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let token = config.admin_token.as_ref();
+    // The configuration takes a token only if it can be sent.
+    if let Some(mut value) = token.and_then(|token| format!("Bearer {}", token.expose()).parse::<HeaderValue>().ok()) {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    headers
 }
 
 /// An address to connect to: that of this machine where the service listens on all.

@@ -35,6 +35,9 @@ pub(super) struct Lock {
 }
 
 impl Store {
+    /// The name of the journal's file in its directory.
+    pub const FILE: &'static str = FILE;
+
     /// Whether there is a journal in a directory.
     #[must_use]
     pub fn is_in(directory: &Path) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Common, Evidence, Maker, Moment, event_id};
+use super::{Common, Evidence, Maker, Moment};
 use crate::jose::jwe::ContentKey;
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
@@ -77,16 +77,15 @@ impl Evidence {
             let original = original(&event, raw, rules.journal_key());
             (event, original)
         };
-        let made = if event.id.is_none() { Some(self.made_id()) } else { None };
-        let id = event.id.as_deref().or(made.as_deref())?;
+        let id = event.id.as_deref().or(self.generated_id())?;
         Some(common.dead_letter(rules.topic(), reason, &event, original, id))
     }
 }
 
 impl Maker<'_> {
     /// The dead letter of an event, small enough to be published.
-    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, position: usize, id: &str) -> Record {
-        let raw = self.events.get(position);
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, evidence: &Evidence, id: &str) -> Record {
+        let raw = self.events.get(evidence.position);
         let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
         if reason != Reason::RecordTooLarge {
             let record = self.dead_letter_with(reason, event, original(event, raw, self.journal_key()), id);
@@ -99,9 +98,8 @@ impl Maker<'_> {
             return record;
         }
         let event = event.shortened();
-        let made =
-            if event.id.is_none() { Some(event_id::fresh(&self.common.context.signature, position)) } else { None };
-        self.dead_letter_with(reason, &event, fingerprint(raw), made.as_deref().unwrap_or(id))
+        let id = event.id.as_deref().or(evidence.generated_id()).unwrap_or(id);
+        self.dead_letter_with(reason, &event, fingerprint(raw), id)
     }
 
     fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, id: &str) -> Record {
