@@ -37,7 +37,7 @@ const SHOWN: usize = 20;
     The command asks the service at server.admin_listen. If no service runs, it opens journal.directory."
 )]
 pub struct JournalArguments {
-    /// The configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: Option<PathBuf>,
     /// Print JSON, with times in RFC 3339

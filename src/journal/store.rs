@@ -215,6 +215,13 @@ impl Store {
         self.max_size
     }
 
+    /// What the file of a journal of `max_size` can take on the disk, in bytes. Pages are not changed in place, and those
+    /// that are free again are scattered; 2.1 times was measured.
+    #[must_use]
+    pub const fn disk_need(max_size: u64) -> u64 {
+        max_size.saturating_mul(9) / 4 + SMALL
+    }
+
     /// What the file takes on the disk, in bytes: more than what is in it, until [`Store::tidy`].
     #[must_use]
     pub fn size_on_disk(&self) -> u64 {

@@ -13,7 +13,8 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::application::{ApplicationFamilies, ApplicationMetrics};
+use super::application::ApplicationMetrics;
+use super::families::ApplicationFamilies;
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
 use super::process::ProcessMetrics;

@@ -1,6 +1,7 @@
 //! What operators see: metrics and log lines. No other place names a metric.
 
 pub mod application;
+mod families;
 pub mod journal;
 pub mod kafka;
 mod last_event;

@@ -16,7 +16,9 @@ const METRICS: &[&str] = &[
     "build_info",
     "callback_duration_seconds",
     "callbacks_in_flight",
+    "callbacks_refused_log_lines_suppressed_total",
     "callbacks_total",
+    "clock_offset_seconds",
     "config_last_reload_success_timestamp_seconds",
     "config_last_reload_successful",
     "config_reloads_total",
@@ -34,14 +36,18 @@ const METRICS: &[&str] = &[
     "journal_bytes",
     "journal_events",
     "journal_limit_bytes",
+    "journal_old_key_entries",
     "journal_oldest_seconds",
     "journal_refused_total",
     "journal_replayed_total",
+    "journal_waiting_events",
     "jwks_age_seconds",
     "jwks_keys",
     "jwks_refreshes_total",
     "kafka_available",
     "kafka_broker_rtt_seconds",
+    "kafka_cluster_replaced_total",
+    "kafka_partitions_unavailable",
     "kafka_producer_recreated_total",
     "kafka_queue_bytes",
     "kafka_queue_bytes_limit",
@@ -52,7 +58,9 @@ const METRICS: &[&str] = &[
     "last_event_timestamp_seconds",
     "malformed_fields_total",
     "publish_duration_seconds",
+    "quarantine_bytes",
     "quarantine_callbacks",
+    "quarantine_limit_bytes",
     "ready",
     "tls_certificate_expiry_timestamp_seconds",
     "unknown_fields_total",
@@ -75,7 +83,7 @@ fn try_load(text: &str, variables: BTreeMap<String, String>) -> Result<Config, S
     let read = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(match name.as_str() {
-            "kafka.password" => b"hush\n".to_vec(),
+            "kafka.password" | "admin.token" => b"0123456789abcdef\n".to_vec(),
             "jwks.json" => SigningKey::generate("one").unwrap().to_jwks().to_string().into_bytes(),
             certificate if certificate.ends_with(".crt") || certificate.ends_with(".pem") => {
                 b"-----BEGIN CERTIFICATE-----\n".to_vec()

@@ -20,11 +20,6 @@ use crate::service::assemble;
 
 /// A certificate that ends within so many days is worth a word.
 const DAYS: i32 = 14;
-/// How large the journal's file can become, in tenths of `journal.max_size`: pages of the store are only partly full,
-/// and a commit needs new pages before it frees old ones. Measured by a test below.
-const FILE_TENTHS: u64 = 22;
-/// What the journal's file takes beyond that, in bytes.
-const FILE_BASE: u64 = 8 << 20;
 /// The permission bits of everybody who is neither the owner nor in the group. A group is fine: Kubernetes gives secret
 /// volumes to the pod's group.
 const EVERYBODY: u32 = 0o007;
@@ -185,11 +180,6 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
     })
 }
 
-/// The largest size of the journal's file, in bytes.
-const fn largest_file(max_size: u64) -> u64 {
-    (max_size / 10).saturating_mul(FILE_TENTHS).saturating_add(FILE_BASE)
-}
-
 fn room(directory: &Path, max_size: u64) -> Finding {
     let (code, key) = (Code::JournalRoom, "journal.max_size");
     let Ok(disk) = statvfs(directory) else {
@@ -199,14 +189,10 @@ fn room(directory: &Path, max_size: u64) -> Finding {
     // What the file takes already need not be free.
     let taken = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
     let room = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(taken);
-    let (room_shown, wanted) = (mebibytes(room), mebibytes(largest_file(max_size)));
-    let grows = format!(
-        "the journal's file can become {wanted}, which is {}.{} times journal.max_size ({}) and a little more",
-        FILE_TENTHS / 10,
-        FILE_TENTHS % 10,
-        mebibytes(max_size),
-    );
-    if room < largest_file(max_size) {
+    let needed = Store::disk_need(max_size);
+    let (room_shown, wanted) = (mebibytes(room), mebibytes(needed));
+    let grows = format!("the journal's file can become {wanted}, because journal.max_size is {}", mebibytes(max_size));
+    if room < needed {
         let problem = format!("{grows}, and the disk of {} has {room_shown} for it", directory.display());
         Finding::warning(code, key, &problem, Remedy::text("make room, or lower journal.max_size"))
     } else {
@@ -348,8 +334,8 @@ mod tests {
         let shown: Vec<_> =
             files.iter().map(|(size, file)| format!("{size}: {:.2}", *file as f64 / max_size as f64)).collect();
         let largest = files.iter().map(|(_, file)| *file).max().unwrap();
-        assert!(largest <= largest_file(max_size), "{shown:?}");
+        assert!(largest <= Store::disk_need(max_size), "{shown:?}");
         // Not much less, either: a volume costs money.
-        assert!(largest > largest_file(max_size) / 2, "{shown:?}");
+        assert!(largest > Store::disk_need(max_size) / 2, "{shown:?}");
     }
 }
