@@ -71,27 +71,38 @@ pub fn scan(
             scanned.complete = false;
             break;
         }
-        if let Some(Ok(message)) = consumer.poll(POLL) {
-            let seen = seen(&message);
-            let place = (seen.topic.clone(), seen.partition);
-            let wanted = ends.get(&place).is_some_and(|last| seen.offset < *last);
-            scanned.records += u64::from(wanted);
-            if wanted && !each(seen) {
-                return Ok(scanned);
-            }
-        }
-        // Also past what is not a record: marks of others' transactions, and what retention has removed.
-        let positions = consumer.position();
-        for element in positions.iter().flat_map(TopicPartitionList::elements) {
-            if let Offset::Offset(next) = element.offset() {
-                let place = (element.topic().to_owned(), element.partition());
-                if ends.get(&place).is_some_and(|last| next >= *last) {
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                let seen = seen(&message);
+                let place = (seen.topic.clone(), seen.partition);
+                let Some(last) = ends.get(&place).copied() else { continue };
+                if seen.offset + 1 >= last {
                     ends.remove(&place);
                 }
+                if seen.offset < last {
+                    scanned.records += 1;
+                    if !each(seen) {
+                        return Ok(scanned);
+                    }
+                }
             }
+            // What is left may hold no records: marks of others' transactions, and what retention has removed.
+            Some(Err(_)) | None => past_the_end(&consumer, &mut ends),
         }
     }
     Ok(scanned)
+}
+
+/// Removes the partitions that are read to their end.
+fn past_the_end(consumer: &BaseConsumer<Listener>, ends: &mut Ends) {
+    for element in consumer.position().iter().flat_map(TopicPartitionList::elements) {
+        if let Offset::Offset(next) = element.offset() {
+            let place = (element.topic().to_owned(), element.partition());
+            if ends.get(&place).is_some_and(|last| next >= *last) {
+                ends.remove(&place);
+            }
+        }
+    }
 }
 
 type Ends = BTreeMap<(String, i32), i64>;

@@ -49,7 +49,9 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
             Value::Null => continue,
             Value::String(sealed) if SEALED.contains(&name.as_str()) => content(sealed, keys, reveal),
             Value::String(text) => printable(text),
-            other => pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default()
+            }
         };
         writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<MARGIN$}")))?;
     }
