@@ -27,6 +27,7 @@ pub mod reach;
 mod reader;
 pub mod remedy;
 mod resend;
+pub mod scan;
 pub mod scope;
 pub mod settings;
 mod sighting;
