@@ -46,10 +46,6 @@ impl Part {
     }
 }
 
-/// What follows the event's id in the `ce_id` of its credential record, so that ids are unique within a source. Versions
-/// before 0.2 published the event's id alone, so both are read.
-const CREDENTIAL_SUFFIX: &str = ":credential";
-
 /// The CloudEvents attributes that matter here.
 struct Attributes<'a> {
     id: Cow<'a, str>,
@@ -73,16 +69,14 @@ pub(super) fn sight<'a>(
     let part = match entity {
         Entity::DeadLetter if action != Action::Refused.name() => return None,
         Entity::DeadLetter => Part::Whole(Verdict::DeadLettered(reason(data)?)),
-        Entity::Credential => {
-            let id = id.strip_suffix(CREDENTIAL_SUFFIX)?;
-            return Some(Sighting { key: EventKey::of(application, id), part: Part::Credential });
-        }
+        Entity::Credential => Part::Credential,
         Entity::User if seals && can_have_credential(action) => Part::Event,
         Entity::User | Entity::OrganizationalUnit | Entity::Group | Entity::Connectivity | Entity::Unclassified => {
             Part::Whole(Verdict::Confirmed)
         }
     };
     let id = match part {
+        // Records of earlier versions have the event's id alone.
         Part::Credential => id.strip_suffix(CREDENTIAL_SUFFIX).unwrap_or(&id),
         Part::Whole(_) | Part::Event => &id,
     };
