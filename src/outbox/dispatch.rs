@@ -54,7 +54,7 @@ pub enum StartFault {
 
 /// Carries events to the broker and verdicts back.
 pub struct Dispatcher {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Dispatcher {
@@ -142,28 +142,6 @@ impl Dispatcher {
     /// [`Dispatcher::release`].
     pub fn cluster_replaced(&self) {
         self.shared.step(|outbox, _| outbox.cluster_replaced());
-    }
-
-    /// Waits until another cluster answers at the same address.
-    pub async fn until_cluster_replaced(&self) {
-        self.shared.cluster_replaced.notified().await;
-    }
-
-    /// Takes the news of the id of the cluster that answers.
-    pub fn cluster_seen(&self, id: &str) {
-        if let Some(producer) = &*self.shared.producer.load() {
-            producer.cluster_seen(id);
-        }
-    }
-
-    /// Publishes with other settings from now on, or with other files or passwords behind the same settings. Records that
-    /// the producer has stay with the old one; an event's next attempt and the lane's next event go to the new one only
-    /// after their reports, so nothing is lost or reordered. Blocks.
-    ///
-    /// # Errors
-    /// What librdkafka says of the settings, or that the cluster does not answer with them. Nothing has changed then.
-    pub fn replace_clients(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
-        self.shared.producer.load_full().map_or(Ok(()), |producer| producer.replace(cluster))
     }
 
     /// How many events wait in each lane, of those that the producer does not have.
