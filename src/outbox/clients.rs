@@ -1,5 +1,7 @@
 //! The dispatcher's clients of Kafka: replaced when their settings change, or when another cluster answers.
 
+use std::time::Duration;
+
 use super::dispatch::Dispatcher;
 use crate::kafka::producer::ProducerFault;
 use crate::kafka::settings::Cluster;
@@ -25,5 +27,12 @@ impl Dispatcher {
     /// What librdkafka says of the settings, or that the cluster does not answer with them. Nothing has changed then.
     pub fn replace_clients(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
         self.shared.producer.load_full().map_or(Ok(()), |producer| producer.replace(cluster))
+    }
+
+    /// Opens the producer's connections. Says which topics there are; `None` where the cluster does not answer in time.
+    /// Blocks.
+    #[must_use]
+    pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
+        self.shared.producer.load_full()?.warm_up(limit)
     }
 }

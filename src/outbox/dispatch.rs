@@ -191,13 +191,6 @@ impl Dispatcher {
         matches!(journal.quarantine(callback).await, Ok(Ok(_)))
     }
 
-    /// Opens the producer's connections. Says which topics there are; `None` where the cluster does not answer in time.
-    /// Blocks.
-    #[must_use]
-    pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
-        self.shared.producer.load_full()?.warm_up(limit)
-    }
-
     /// Shows in the metrics what waits, and why.
     pub fn show(&self) {
         let (held, heads, replayed) = {

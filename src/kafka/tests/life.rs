@@ -141,6 +141,7 @@ impl Stage {
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,
+            event_id: "evnt_1".into(),
             line: None,
             application: Arc::clone(&self.application),
         };
