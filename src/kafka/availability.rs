@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 const MAX_PROBES: usize = 16;
 const MAX_PROBE_BYTES: usize = 1 << 20;
 /// Failures of records that only waited.
-const WAITING: [FailureCode; 3] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable, FailureCode::Other];
+const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];
 /// A closed partition without a record opens after this long: only a record can tell that it accepts records again.
 const IDLE: Duration = Duration::from_secs(30);
 

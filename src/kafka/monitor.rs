@@ -95,7 +95,7 @@ impl Monitor {
             Some(Undeliverable::NotAuthorized)
         } else if any && unreachable && quiet {
             Some(Undeliverable::Unreachable)
-        } else if all && quiet && answers {
+        } else if all && quiet && answers && tally.topics().len() > 1 {
             Some(Undeliverable::AllFailing)
         } else {
             None

@@ -86,6 +86,9 @@ impl Tally {
         let waiting = match report {
             Report::Confirmed => {
                 opened = self.availability.lock().confirmed(slot, token, now);
+                if opened {
+                    self.undeliverable.store(false, Ordering::Relaxed);
+                }
                 Vec::new()
             }
             Report::Failed(code) => self.availability.lock().failed(slot, token, sign(code), now),
@@ -114,7 +117,8 @@ impl Tally {
 
     /// Tells whether anything can be published, and whoever waits for it at each change.
     pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
-        self.undeliverable.store(problem.is_some(), Ordering::Relaxed);
+        // What fails on some partitions says nothing about those that nobody has tried.
+        self.undeliverable.store(problem == Some(Undeliverable::Unreachable), Ordering::Relaxed);
         self.reports.deliverable(problem);
     }
 
@@ -151,9 +155,10 @@ const fn sign(code: FailureCode) -> Option<FailureCode> {
         | FailureCode::NotAuthorized
         | FailureCode::UnknownTopic
         | FailureCode::NotEnoughReplicas
-        | FailureCode::PartitionUnavailable
-        | FailureCode::Other => Some(code),
-        FailureCode::QueueFull
+        | FailureCode::PartitionUnavailable => Some(code),
+        // Fatal errors of the producer are among the others.
+        FailureCode::Other
+        | FailureCode::QueueFull
         | FailureCode::RecordTooLarge
         | FailureCode::InvalidRecord
         | FailureCode::InvalidTimestamp

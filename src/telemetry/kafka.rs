@@ -50,7 +50,7 @@ impl KafkaMetrics {
             )?,
             cluster_replaced: counter(
                 "kafka_cluster_replaced_total",
-                "How often another cluster answered at the same address.",
+                "How often a different Kafka cluster answered at the same address.",
             )?,
             producer_recreated: counter("kafka_producer_recreated_total", "Replacements of the Kafka producer.")?,
             queue_events: gauge("kafka_queue_events", "Records in the producer that the broker has not confirmed.")?,
