@@ -48,7 +48,6 @@ impl Part {
 
 /// What follows the event's id in the `ce_id` of its credential record, so that ids are unique within a source. Versions
 /// before 0.2 published the event's id alone, so both are read.
-const CREDENTIAL_SUFFIX: &str = ":credential";
 
 /// The CloudEvents attributes that matter here.
 struct Attributes<'a> {
