@@ -46,12 +46,6 @@ impl Part {
     }
 }
 
-<<<<<<< HEAD
-=======
-/// What follows the event's id in the `ce_id` of its credential record, so that ids are unique within a source. Versions
-/// before 0.2 published the event's id alone, so both are read.
-
->>>>>>> h-h
 /// The CloudEvents attributes that matter here.
 struct Attributes<'a> {
     id: Cow<'a, str>,
