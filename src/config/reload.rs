@@ -28,8 +28,6 @@ impl Config {
         differs("topics.event_mode", self.topics.event_mode != new.topics.event_mode);
         differs("journal.directory", self.journal.directory != new.journal.directory);
         differs("journal.max_size", self.journal.max_size != new.journal.max_size);
-        let ids = |config: &Self| config.journal.keys.iter().map(|key| key.id().to_owned()).collect::<Vec<_>>();
-        differs("journal.keys", ids(self) != ids(new));
         differs("dedupe.replicas", self.dedupe.replicas != new.dedupe.replicas);
         differs("dedupe.follow_replicas", self.dedupe.follow_replicas != new.dedupe.follow_replicas);
         differs("log.format", self.log.format != new.log.format);

@@ -230,24 +230,11 @@ impl Dispatcher {
             Producer::close(producer);
         }
         if let Some(journal) = self.shared.journal.swap(None) {
-            close_within(journal, until.saturating_duration_since(std::time::Instant::now()));
+            // What is left is counted below, with what was never handed over.
+            let _ = journal.close_within(until.saturating_duration_since(std::time::Instant::now()));
         }
         // After closing, because a slow disk may have finished meanwhile.
         self.exposed()
-    }
-}
-
-/// Closes the journal. A disk that takes longer than `limit` is not waited for; the process ends before it.
-fn close_within(journal: Arc<Journal>, limit: Duration) {
-    let (tell, told) = std::sync::mpsc::channel();
-    let close = move || {
-        journal.close();
-        // Nobody waits any longer after the limit.
-        let _ = tell.send(());
-    };
-    // If there is no thread, the journal was closed by the closure's end.
-    if std::thread::Builder::new().name("journal-close".to_owned()).spawn(close).is_ok() {
-        let _ = told.recv_timeout(limit);
     }
 }
 

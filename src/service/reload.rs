@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::orders::{Order, Orders};
 use super::{Service, assemble, reopening};
 use crate::config::{Config, Fault, NamedFile, Server};
+use crate::jose::jwe::ContentKey;
+use crate::journal::KeyChange;
 use crate::server::Certificate;
 use crate::telemetry::logs;
 
@@ -92,7 +94,7 @@ impl Service {
         // What needs a restart stays as it was at the start, also inside the applications' policies.
         config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
         config.topics = self.config.topics.clone();
-        config.journal = self.config.journal.clone();
+        let journal_keys = std::mem::replace(&mut config.journal, self.config.journal.clone()).keys;
         config.dedupe = self.config.dedupe;
         (config.log.format, config.log.level) = (self.config.log.format, self.config.log.level);
         let properties = self.config.changed_properties(&config);
@@ -104,6 +106,7 @@ impl Service {
         } else {
             config.kafka = self.config.kafka.clone();
         }
+        config.journal.keys = self.replaced_journal_keys(journal_keys).await;
         let applications = assemble::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
         applications.keys.first_attempts().await;
         if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
@@ -121,6 +124,34 @@ impl Service {
         self.care.rescope(&config);
         self.config = config;
         Ok(())
+    }
+
+    /// Gives the journal its new keys. Returns the keys that count from now on: the old ones if the journal still needs one
+    /// that is not among the new ones.
+    async fn replaced_journal_keys(&self, new: Vec<Arc<ContentKey>>) -> Vec<Arc<ContentKey>> {
+        let ids = |keys: &[Arc<ContentKey>]| keys.iter().map(|key| key.id().to_owned()).collect::<Vec<_>>();
+        let old = self.config.journal.keys.clone();
+        if ids(&old) == ids(&new) {
+            return old;
+        }
+        let Some(journal) = self.bridge.dispatcher.journal() else { return old };
+        let problem = match journal.replace_keys(new.clone()).await {
+            Ok(Ok(KeyChange::Applied)) => {
+                tracing::info!(code = "journal_keys_replaced", "the journal seals with the first of journal.keys");
+                return new;
+            }
+            Ok(Ok(KeyChange::StillNeeded(id, entries))) => {
+                format!("{entries} entries need the key {id}, which is missing; add it behind the new one")
+            }
+            Ok(Ok(KeyChange::NoKeys)) => "there is no key".to_owned(),
+            Ok(Err(_)) | Err(_) => "the journal cannot be read now".to_owned(),
+        };
+        tracing::error!(
+            code = "journal_keys_not_replaced",
+            key = "journal.keys",
+            "the old keys stay in use: {problem}"
+        );
+        old
     }
 
     /// The certificate of the callback listener as it is now on the disk, if the listener has one.

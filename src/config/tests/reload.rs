@@ -10,13 +10,6 @@ fn what_a_reload_takes_over_needs_no_restart() {
 }
 
 #[test]
-fn changed_journal_keys_need_a_restart() {
-    let old = World::new().good(MINIMAL);
-    let new = World::new().file("journal.key", super::OTHER_KEY).good(MINIMAL);
-    assert_eq!(old.needs_restart(&new), ["journal.keys"]);
-}
-
-#[test]
 fn every_other_change_is_named() {
     let old = World::new().good(MINIMAL);
     let new = World::new().good(
