@@ -2,6 +2,8 @@
 //!
 //! Everything here blocks, for a bounded time. It must never change a topic that is there.
 
+mod coordination;
+
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};

@@ -13,6 +13,7 @@ mod pairing;
 pub mod probe;
 pub mod producer;
 mod reader;
+pub mod replica_log;
 pub mod scope;
 pub mod settings;
 mod sighting;

@@ -14,6 +14,7 @@ use prometheus::{
 use super::application::{ApplicationFamilies, ApplicationMetrics};
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
+use super::replicas::ReplicaMetrics;
 use crate::prepare::event_type::Entity;
 
 /// A value that goes up and down.
@@ -51,6 +52,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// The cluster and the producer.
     pub kafka: KafkaMetrics,
+    /// The coordination of replicas.
+    pub replicas: ReplicaMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
@@ -102,6 +105,7 @@ impl Metrics {
             config_reloads,
             journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
+            replicas: ReplicaMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",

@@ -5,3 +5,4 @@ pub mod journal;
 pub mod kafka;
 pub mod logs;
 pub mod metrics;
+pub mod replicas;

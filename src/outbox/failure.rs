@@ -1,0 +1,129 @@
+//! Why a record was not published, and why the head of a lane waits. Codes are stable: labels of a metric, and what
+//! `idaas-bridge journal` shows.
+
+use super::{EventKey, Millis, Seq};
+
+/// Why an attempt to publish a record failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FailureCode {
+    /// The producer's queue is full.
+    QueueFull,
+    /// The broker did not confirm the record in time.
+    TimedOut,
+    /// The Kafka user may not write to the topic.
+    NotAuthorized,
+    /// The topic does not exist.
+    UnknownTopic,
+    /// Fewer replicas are in sync than `min.insync.replicas` demands.
+    NotEnoughReplicas,
+    /// The leader of the record's partition cannot be reached, or takes nothing at the moment.
+    PartitionUnavailable,
+    /// The record is larger than the topic accepts.
+    RecordTooLarge,
+    /// The broker considers the record invalid.
+    InvalidRecord,
+    /// The record's timestamp is outside of the range that the topic accepts.
+    InvalidTimestamp,
+    /// A policy of the broker rejects the record.
+    PolicyViolation,
+    /// The producer was replaced before the broker confirmed the record.
+    ProducerReplaced,
+    /// Another cluster answers at the same address, so what the producer reported does not count.
+    ClusterReplaced,
+    /// There is no working producer.
+    ProducerFailed,
+    /// The journal's entry cannot be read.
+    JournalUnreadable,
+    /// Any other error of the broker or of librdkafka.
+    Other,
+}
+
+impl FailureCode {
+    /// Every code.
+    pub const ALL: [Self; 15] = [
+        Self::QueueFull,
+        Self::TimedOut,
+        Self::NotAuthorized,
+        Self::UnknownTopic,
+        Self::NotEnoughReplicas,
+        Self::PartitionUnavailable,
+        Self::RecordTooLarge,
+        Self::InvalidRecord,
+        Self::InvalidTimestamp,
+        Self::PolicyViolation,
+        Self::ProducerReplaced,
+        Self::ClusterReplaced,
+        Self::ProducerFailed,
+        Self::JournalUnreadable,
+        Self::Other,
+    ];
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::TimedOut => "timed_out",
+            Self::NotAuthorized => "not_authorized",
+            Self::UnknownTopic => "unknown_topic",
+            Self::NotEnoughReplicas => "not_enough_replicas",
+            Self::PartitionUnavailable => "partition_unavailable",
+            Self::RecordTooLarge => "record_too_large",
+            Self::InvalidRecord => "invalid_record",
+            Self::InvalidTimestamp => "invalid_timestamp",
+            Self::PolicyViolation => "policy_violation",
+            Self::ProducerReplaced => "producer_replaced",
+            Self::ClusterReplaced => "cluster_replaced",
+            Self::ProducerFailed => "producer_failed",
+            Self::JournalUnreadable => "journal_unreadable",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why the head of a lane waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WaitReason {
+    /// Kafka is unavailable.
+    KafkaUnavailable,
+    /// Its turn to be replayed from the journal has not come.
+    ReplayPending,
+    /// Another replica publishes the events of this lane first.
+    OtherReplica,
+    /// The last attempt to publish it failed.
+    Failed(FailureCode),
+}
+
+impl WaitReason {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::KafkaUnavailable => "kafka_unavailable",
+            Self::ReplayPending => "replay_pending",
+            Self::OtherReplica => "other_replica",
+            Self::Failed(failure) => failure.code(),
+        }
+    }
+
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let others = [Self::KafkaUnavailable, Self::ReplayPending, Self::OtherReplica];
+        others.into_iter().chain(FailureCode::ALL.map(Self::Failed))
+    }
+}
+
+/// The head of a lane that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingHead {
+    /// The event.
+    pub key: EventKey,
+    /// Its place in the order of acceptance, which is its entry in the journal.
+    pub seq: Seq,
+    /// Why it waits.
+    pub reason: WaitReason,
+    /// How many attempts to publish it have failed in this process.
+    pub attempts: u8,
+    /// When the first of these attempts failed, on the outbox's clock.
+    pub failing_since: Option<Millis>,
+}
