@@ -112,6 +112,7 @@ impl Stage {
         let token = Token::new(Seq(self.sent as u64), 0);
         let ticket = Ticket {
             token,
+            record: 0,
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,

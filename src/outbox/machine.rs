@@ -200,6 +200,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         let in_vain = self.waits_in_vain(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
         if event.disk == Disk::Durable && in_vain {
+            self.answer_if_durable(slot);
             return Want::Known(Verdict::NotConfirmed);
         }
         // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.

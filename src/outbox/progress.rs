@@ -37,8 +37,10 @@ impl<P: Parcel, W> Outbox<P, W> {
         let Stage::InFlight { missing, worst, verdict } = &mut event.stage else { return };
         *worst = worse(*worst, report);
         *missing = missing.saturating_sub(1);
-        if report == Report::Confirmed {
-            event.confirmed |= bit(record);
+        match report {
+            Report::Confirmed => event.confirmed |= bit(record),
+            Report::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
+            Report::Refused(_) | Report::Failed(_) | Report::NoRoom => {}
         }
         if *missing > 0 {
             return;

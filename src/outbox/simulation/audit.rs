@@ -43,9 +43,14 @@ impl<P: Parcel, W> Outbox<P, W> {
         let (token, here) = (event.token(slot), event.parcel.is_some());
         let fits = match event.stage {
             Stage::Queued => event.replay == Replay::Not,
+            Stage::Ready if self.held_lanes.contains(&event.lane) => {
+                self.held_heads.contains(&token) && event.replay == Replay::Not
+            }
             Stage::Ready if here => self.ready.contains(&token) && event.replay == Replay::Not,
             Stage::Ready => self.parked.contains(&event.turn(slot)) && event.replay == Replay::Not,
-            Stage::BackingOff(until) => self.backing_off.contains(&(until, token)) && event.replay == Replay::Not,
+            Stage::BackingOff(until) => {
+                self.backing_off.contains(&(until, token)) && event.replay == Replay::Not && event.failure.is_some()
+            }
             Stage::Loading => event.replay == Replay::Counted && !here,
             Stage::InFlight { missing, .. } => missing > 0,
         };
@@ -56,7 +61,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         let count = |what: fn(&Event<P>) -> bool| self.events.iter().filter(|(_, event)| what(event)).count();
         let ready = count(|event| event.stage == Stage::Ready);
         let backing_off = count(|event| matches!(event.stage, Stage::BackingOff(_)));
-        let there = (self.ready.len() + self.parked.len(), self.backing_off.len());
+        let there = (self.ready.len() + self.parked.len() + self.held_heads.len(), self.backing_off.len());
         hold((ready, backing_off) == there, || "somebody waits who is gone".to_owned())?;
         hold(self.ready.is_empty() || !self.connected, || "heads wait, and the broker is there".to_owned())?;
         let slow = count(|event| event.replay == Replay::Slow);
@@ -64,8 +69,15 @@ impl<P: Parcel, W> Outbox<P, W> {
         let replaying = count(|event| event.replay == Replay::Counted);
         hold(replaying == self.replaying, || format!("{replaying} are replayed, not {}", self.replaying))?;
         hold(replaying <= self.limits.replay, || format!("{replaying} are replayed at a time"))?;
+        let counted = self.events.iter().filter(|(_, event)| event.replay == Replay::Counted);
+        let bytes: usize = counted.map(|(_, event)| event.bytes as usize).sum();
+        hold(bytes == self.replaying_bytes, || format!("{bytes} bytes are replayed, not {}", self.replaying_bytes))?;
+        let fits = bytes <= self.limits.replay_bytes || replaying == 1;
+        hold(fits, || format!("{bytes} bytes are replayed at a time"))?;
         let few = replaying < self.limits.replay && replaying <= self.limits.replay - self.limits.replay / 4;
-        let idle = self.connected && self.released && few;
+        let first = self.parked.first().and_then(|(_, token)| self.at(*token)).map_or(0, |event| event.bytes as usize);
+        let room = replaying == 0 || bytes + first <= self.limits.replay_bytes;
+        let idle = self.connected && self.released && few && room;
         hold(self.parked.is_empty() || !idle, || "nobody replays what is parked".to_owned())?;
         let held = count(|event| event.parcel.is_some());
         hold(held == self.held, || format!("{held} are held, not {}", self.held))?;
@@ -78,16 +90,16 @@ impl<P: Parcel, W> Outbox<P, W> {
     fn audit_lanes(&self) -> Found {
         let mut seen = 0;
         for (lane, head, tail) in self.lanes.all() {
-            let (mut slot, mut before) = (Some(head), None);
+            let (mut slot, mut before, mut previous) = (Some(head), None, None);
             while let Some(here) = slot {
                 let Some(event) = self.events.get(here as usize) else { return Err("a lane leads nowhere".to_owned()) };
                 let seq = event.seq;
                 hold(event.lane == lane, || format!("{seq:?} is in a foreign lane"))?;
-                hold(before < Some(seq), || format!("{seq:?} stands behind {before:?}"))?;
+                hold(event.previous == previous, || format!("{seq:?} does not know what is before it"))?;
                 let moves = event.stage != Stage::Queued;
                 hold(moves == before.is_none(), || format!("{seq:?} is {:?} at its place", event.stage))?;
                 hold(event.next.is_some() || here == tail, || format!("a lane does not end at {seq:?}"))?;
-                (slot, before) = (event.next, Some(seq));
+                (slot, before, previous) = (event.next, Some(seq), Some(here));
                 seen += 1;
             }
         }
@@ -112,7 +124,8 @@ impl<P: Parcel, W> Outbox<P, W> {
                 let open =
                     matches!(delivery.wants.get(*position as usize), Some(Want::Open(token)) if token.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
-                let soon = self.connected || event.disk == Disk::Writing;
+                let in_vain = self.slot(event.key).is_some_and(|slot| self.waits_in_vain(slot));
+                let soon = !in_vain || event.disk == Disk::Writing;
                 hold(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;
             }
         }

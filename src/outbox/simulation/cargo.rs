@@ -17,6 +17,8 @@ pub(super) struct Nature {
     /// How many records its first form has.
     parts: u8,
     bytes: usize,
+    /// When it happened. Many happen at the same time.
+    pub(super) time: i64,
     /// Whether it is a dead letter from the start.
     dead: bool,
     /// How many forms it has, each smaller than the one before.
@@ -34,7 +36,8 @@ impl Nature {
             event,
             lane: throws.usize(0..lanes),
             parts: if throws.permille(250) { 2 } else { 1 },
-            bytes: throws.usize(100..=1000),
+            bytes: if throws.permille(100) { throws.usize(1_000..=8_000) } else { throws.usize(100..=1_000) },
+            time: if throws.permille(600) { event as i64 / 2 } else { throws.i64(0..=6) },
             dead: throws.permille(100),
             forms,
             refused,
@@ -46,12 +49,23 @@ impl Nature {
     }
 
     pub(super) const fn lane_key(&self) -> LaneKey {
-        LaneKey(mix(self.lane as u64))
+        lane_key(self.lane)
     }
 
     pub(super) const fn first(self) -> Cargo {
         Cargo { nature: self, form: 0 }
     }
+}
+
+/// Which lane a number is, to the machine.
+pub(super) const fn lane_key(lane: usize) -> LaneKey {
+    LaneKey(mix(lane as u64))
+}
+
+/// Which event a key is.
+pub(super) fn number(key: EventKey) -> Number {
+    let [.., a, b, c, d, e, f, g, h] = key.0;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize
 }
 
 /// Who an event is to the machine.

@@ -2,11 +2,11 @@
 
 use super::cargo::Cargo;
 use super::machine::Machine;
-use crate::outbox::event::{Arrival, Disk, Event, Parcel, Stage};
+use crate::outbox::event::{Arrival, Disk, Event, Loaded, Parcel, Recovered, Stage};
 use crate::outbox::machine::{Admitted, Command, Deadlines};
 use crate::outbox::memory::Memory;
 use crate::outbox::verdict::Verdict;
-use crate::outbox::{DeliveryId, EventKey, LaneKey, Millis, Report, Seq, Token};
+use crate::outbox::{DeliveryId, EventKey, Learned, Millis, Report, Seq, Token};
 
 /// A defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +57,23 @@ pub(super) enum Defect {
     ReturnUnheard,
     /// Verdicts are not remembered.
     VerdictForgotten,
+    /// A record that is confirmed is sent again when its sibling fails.
+    ConfirmedRecordRepeated,
+    /// What another cluster has confirmed counts for the one that is there now.
+    OldClusterRemembered,
+    /// Lanes that another replica publishes first are replayed all the same.
+    HeldLanesReplayed,
+    /// As much is read back from the journal as there is, whatever its size.
+    ReplayUnbounded,
+    /// An event that another replica has published is sent again when its own attempt fails.
+    LearntForgotten,
+    /// The time of events does not matter for their order.
+    TimeIgnored,
 }
 
 impl Defect {
     /// Every defect.
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::AcknowledgedUnreported,
         Self::FirstReportCounts,
         Self::SmallerFormSkipped,
@@ -85,6 +97,12 @@ impl Defect {
         Self::BackOffForgotten,
         Self::ReturnUnheard,
         Self::VerdictForgotten,
+        Self::ConfirmedRecordRepeated,
+        Self::OldClusterRemembered,
+        Self::HeldLanesReplayed,
+        Self::ReplayUnbounded,
+        Self::LearntForgotten,
+        Self::TimeIgnored,
     ];
 }
 
@@ -95,10 +113,13 @@ impl Machine {
     pub(super) fn admit_with(
         &mut self,
         defect: Defect,
-        arrivals: Vec<Arrival<Cargo>>,
+        mut arrivals: Vec<Arrival<Cargo>>,
         delivery: usize,
         mut deadlines: Deadlines,
     ) -> (DeliveryId, Vec<Admitted>) {
+        if defect == Defect::TimeIgnored {
+            arrivals.iter_mut().for_each(|arrival| arrival.event_time = 0);
+        }
         if defect == Defect::DeadlinePassed {
             deadlines.answer += 1_000;
         }
@@ -111,7 +132,8 @@ impl Machine {
                 (Defect::JoinLost, Admitted::Joined, Some(slot)) => drop(self.event(slot).waiters.pop()),
                 (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
                     let nature = cargo.nature;
-                    let again = Arrival { key: nature.key(), lane: nature.lane_key(), parcel: nature.first() };
+                    let (key, lane, event_time) = (nature.key(), nature.lane_key(), nature.time);
+                    let again = Arrival { key, lane, event_time, prompt: false, parcel: nature.first() };
                     *what = self.outbox.admit([again], NOBODY, deadlines).1[0];
                 }
                 _ => {}
@@ -120,7 +142,7 @@ impl Machine {
         (id, admitted)
     }
 
-    pub(super) fn report_with(&mut self, defect: Defect, token: Token, report: Report, now: Millis) {
+    pub(super) fn report_with(&mut self, defect: Defect, token: Token, record: u8, report: Report, now: Millis) {
         let token = self.taken(defect, token);
         let event = self.outbox.at(token);
         let writing = event.is_some_and(|event| event.disk == Disk::Writing);
@@ -131,10 +153,10 @@ impl Machine {
                     self.outbox.resolve(token.slot, verdict, now);
                 }
             }
-            (Defect::SmallerFormSkipped, Report::Refused, Some(smaller)) => {
+            (Defect::SmallerFormSkipped, Report::Refused(_), Some(smaller)) => {
                 self.outbox.resolve(token.slot, smaller.verdict(), now);
             }
-            _ => self.outbox.report(token, report, now),
+            _ => self.outbox.report(token, record, report, now),
         }
         let backing_off = self.outbox.at(token).map(|event| (event.stage, event.next));
         match (defect, backing_off) {
@@ -149,7 +171,13 @@ impl Machine {
         }
     }
 
-    pub(super) fn recover_with(&mut self, defect: Defect, mut entries: Vec<(Seq, EventKey, LaneKey)>, mut next: Seq) {
+    pub(super) fn recover_with(&mut self, defect: Defect, mut entries: Vec<Recovered>, mut next: Seq) {
+        if defect == Defect::TimeIgnored {
+            entries.iter_mut().for_each(|entry| entry.event_time = 0);
+        }
+        if defect == Defect::ReplayUnbounded {
+            self.outbox.limits.replay_bytes = usize::MAX;
+        }
         if defect == Defect::RecoveredInReverse {
             entries.reverse();
         }
@@ -160,19 +188,30 @@ impl Machine {
         self.outbox.released = defect == Defect::ReplayedUnreleased;
     }
 
-    pub(super) fn learn_with(&mut self, defect: Defect, key: EventKey, verdict: Verdict, now: Millis) {
-        match self.outbox.slot(key) {
-            Some(slot) if defect == Defect::LearntInFlight => self.outbox.resolve(slot, verdict, now),
-            _ => self.outbox.learn(key, verdict, now),
+    pub(super) fn learn_with(&mut self, defect: Defect, key: EventKey, learned: Learned, now: Millis) {
+        match (self.outbox.slot(key), learned) {
+            (Some(slot), Learned::Whole(verdict)) if defect == Defect::LearntInFlight => {
+                self.outbox.resolve(slot, verdict, now);
+            }
+            (slot, _) => {
+                self.outbox.learn(key, learned, now);
+                if let Some(slot) = slot.filter(|_| defect == Defect::LearntForgotten)
+                    && let Some(event) = self.outbox.events.get_mut(slot as usize)
+                {
+                    event.learned = None;
+                }
+            }
         }
     }
 
-    pub(super) fn loaded_with(&mut self, defect: Defect, token: Token, cargo: Option<Cargo>, now: Millis) {
+    pub(super) fn loaded_with(&mut self, defect: Defect, token: Token, cargo: Loaded<Cargo>, now: Millis) {
         let token = self.taken(defect, token);
         let there = self.outbox.at(token).is_some();
-        match (defect, cargo) {
-            (Defect::UnreadableGivenUp, None) if there => drop(self.outbox.remove(token.slot)),
-            (Defect::ForgottenUnconfirmed, Some(_)) if there => self.outbox.commands.push(Command::Forget(token.seq)),
+        match (defect, &cargo) {
+            (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(token.slot)),
+            (Defect::ForgottenUnconfirmed, Loaded::Found(_)) if there => {
+                self.outbox.commands.push(Command::Forget(token.seq))
+            }
             _ => {}
         }
         self.outbox.loaded(token, cargo, now);
@@ -187,11 +226,12 @@ impl Machine {
         if defect == Defect::VerdictForgotten {
             self.outbox.memory = Memory::new();
         }
-        for command in &commands {
+        for command in &mut commands {
             match (defect, command) {
-                (Defect::AcknowledgedUnreported, Command::Produce(token, cargo)) => {
+                (Defect::AcknowledgedUnreported, Command::Produce(token, cargo, _)) => {
                     self.tell_early(*token, cargo.verdict());
                 }
+                (Defect::ConfirmedRecordRepeated, Command::Produce(_, _, confirmed)) => *confirmed = 0,
                 (Defect::KeptUnwritten, Command::Write(token, _)) => self.tell_early(*token, Verdict::NotConfirmed),
                 (Defect::WrittenUnsynced, Command::Write(token, _)) => self.outbox.written([token.seq]),
                 _ => {}

@@ -26,6 +26,8 @@ pub(super) enum About {
     Tail,
     Follow,
     Death,
+    Held,
+    Notice,
 }
 
 impl Dice {

@@ -1,11 +1,13 @@
 //! What befalls processes: breakers, crashes, ends in order, starts from what the journal and the topics hold.
 
+use super::cargo::{Cargo, number};
 use super::dice::{About, Throws};
 use super::life::Life;
 use super::machine::Machine;
 use super::plan::{Fault, Kind};
 use super::world::{Happening, World};
-use crate::outbox::Seq;
+use crate::outbox::event::{Parcel, Recovered};
+use crate::outbox::{Learned, Seq};
 
 /// How many of the newest events are found, where the tail of the topics does not reach far back.
 const SHORT_TAIL: usize = 2;
@@ -28,6 +30,15 @@ impl World<'_> {
             Kind::Drain => self.drain(replica, length),
             Kind::Discard => self.discard(replica, detail),
             Kind::Amnesia => self.forget_verdicts(replica),
+            Kind::OtherCluster => self.replace_cluster(),
+            Kind::HeldLanes => self.hold_some_lanes(index),
+            Kind::ClosedPartitions => {
+                for replica in 0..self.plan.replicas {
+                    let life = self.replicas[replica].life();
+                    self.at(self.now + length, Happening::PartitionsRecovered(replica, life));
+                }
+            }
+            Kind::SecondRecordFails => {}
             // These are looked at where they matter.
             Kind::LostReports | Kind::SlowBroker | Kind::NoRoom | Kind::DiskFails | Kind::DiskSlow => {}
             Kind::DiskFull | Kind::Unreadable | Kind::HangUps | Kind::LostAnswers => {}
@@ -130,34 +141,44 @@ impl World<'_> {
         let there = &mut self.replicas[replica];
         let mut machine = Machine::new(plan.limits, self.defect);
         let entries: Vec<_> = there.disk.entries.iter().map(|(seq, cargo)| (*seq, *cargo)).collect();
-        let mut turned = None;
+        life.cluster = self.ledger.cluster;
         for (seq, cargo) in &entries {
-            let (event, lane) = (cargo.nature.event, cargo.nature.lane);
+            let event = cargo.nature.event;
             life.seqs.push((*seq, event));
-            if life.place(event).is_some() {
+            if life.has_accepted(event) {
                 continue;
             }
             life.durable.push(*seq);
-            life.accept(event, lane);
-            if let Some(last) = there.lives.last() {
-                let settled = |event: usize| last.meddled[event] || self.ledger.is_complete(event);
-                let place = last.place(event).filter(|_| !settled(event));
-                let mut earlier = life.before(life.place(event), lane).filter(|other| !settled(*other));
-                turned = turned.or(earlier.find(|other| place.is_some() && last.place(*other) > place));
-            }
+            life.accept(event);
         }
-        machine.recover(
-            entries.iter().map(|(seq, cargo)| (*seq, cargo.nature.key(), cargo.nature.lane_key())).collect(),
-            Seq(there.disk.next),
-        );
+        let recovered = |(seq, cargo): &(Seq, Cargo)| Recovered {
+            seq: *seq,
+            key: cargo.nature.key(),
+            lane: cargo.nature.lane_key(),
+            event_time: cargo.nature.time,
+            bytes: cargo.bytes(),
+        };
+        machine.recover(entries.iter().map(recovered).collect(), Seq(there.disk.next));
         there.lives.push(life);
         there.machine = Some(machine);
-        self.hold(turned.is_none(), || format!("event {turned:?} has lost its place in the journal"));
+        self.look_at_the_recovered(replica);
         self.read_the_tail(replica);
         if let Some(outage) = plan.faulty(Kind::Outage, 0, self.now) {
             self.notice(replica, outage.at + outage.length - self.now);
         }
         self.execute(replica);
+    }
+
+    /// Whether what the journal held is in order of time, and of what happened at the same time in order of acceptance.
+    fn look_at_the_recovered(&mut self, replica: usize) {
+        for lane in 0..self.plan.lanes {
+            let Some(machine) = &self.replicas[replica].machine else { return };
+            let found = machine.lane(super::cargo::lane_key(lane));
+            let order = found.iter().map(|(key, seq, _)| (self.ledger.natures[number(*key)].time, *seq));
+            let sorted = order.is_sorted();
+            self.replicas[replica].current().order[lane] = found.iter().map(|(key, ..)| number(*key)).collect();
+            self.hold(sorted, || format!("lane {lane} of the journal is out of order"));
+        }
     }
 
     /// What stands in the topics is learnt, as far as it can be, and replays begin.
@@ -174,6 +195,11 @@ impl World<'_> {
         for event in &topics[topics.len() - seen..] {
             self.at(begin, Happening::Learn(replica, life, *event));
         }
+        if seen > 0 {
+            for (event, record) in self.ledger.halves() {
+                self.at(begin, Happening::LearnRecord(replica, life, event, record));
+            }
+        }
         self.at(begin + 1, Happening::Release(replica, life));
     }
 
@@ -181,8 +207,65 @@ impl World<'_> {
     pub(super) fn learn(&mut self, replica: usize, event: usize) {
         let (now, key) = (self.now, super::cargo::key(event));
         let Some(verdict) = self.ledger.complete[event] else { return };
+        let there = &mut self.replicas[replica];
+        // One that does not know of another cluster yet reads no topics of it.
+        if there.current().cluster != self.ledger.cluster {
+            return;
+        }
+        there.current().learned[event] = true;
+        if let Some(machine) = &mut there.machine {
+            machine.learn(key, Learned::Whole(verdict), now);
+        }
+        self.execute(replica);
+    }
+
+    /// A replica finds one of two records of an event in a topic.
+    pub(super) fn learn_record(&mut self, replica: usize, event: usize, record: u8) {
+        let (now, key) = (self.now, super::cargo::key(event));
+        let known = self.replicas[replica].current().cluster == self.ledger.cluster;
+        if let Some(machine) = &mut self.replicas[replica].machine
+            && known
+            && self.ledger.has_record(event, record)
+        {
+            machine.learn(key, Learned::Record(record), now);
+        }
+        self.execute(replica);
+    }
+
+    /// A replica notices that another cluster answers; the topics are read before anything is replayed.
+    pub(super) fn notice_cluster(&mut self, replica: usize) {
+        let (there, now) = (&mut self.replicas[replica], self.now);
+        there.current().forget_cluster(self.ledger.cluster, now);
+        if let Some(machine) = &mut there.machine {
+            machine.cluster_replaced();
+        }
+        self.execute(replica);
+        self.read_the_tail(replica);
+    }
+
+    fn hold_some_lanes(&mut self, index: usize) {
+        let Fault { replica, length, .. } = self.plan.faults[index];
+        let mut throws = self.plan.dice.on(About::Held, [self.plan.faults[index].at, replica as u64]);
+        let lanes = (0..self.plan.lanes).filter(|_| throws.bool()).collect();
+        self.hold_lanes(replica, lanes);
+        let life = self.replicas[replica].life();
+        self.at(self.now + length, Happening::LanesReleased(replica, life));
+    }
+
+    /// Another replica publishes these lanes first.
+    pub(super) fn hold_lanes(&mut self, replica: usize, lanes: Vec<usize>) {
+        let there = &mut self.replicas[replica];
+        let Some(machine) = &mut there.machine else { return };
+        machine.hold_lanes(lanes.iter().map(|lane| super::cargo::lane_key(*lane)).collect());
+        let held = &mut there.current().held;
+        held.fill(false);
+        lanes.into_iter().for_each(|lane| held[lane] = true);
+        self.execute(replica);
+    }
+
+    pub(super) fn partitions_recovered(&mut self, replica: usize) {
         if let Some(machine) = &mut self.replicas[replica].machine {
-            machine.learn(key, verdict, now);
+            machine.partitions_recovered();
         }
         self.execute(replica);
     }

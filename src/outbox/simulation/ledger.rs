@@ -1,7 +1,6 @@
 //! What is true whatever the machines believe: which records the topics hold, what was promised to whom.
 
 use super::cargo::{Cargo, Nature, Number};
-use super::life::Life;
 use crate::outbox::event::Parcel;
 use crate::outbox::verdict::Verdict;
 use crate::outbox::{DeliveryId, Millis};
@@ -15,6 +14,7 @@ pub(super) struct Delivery {
     pub(super) events: Vec<Number>,
     /// Which of its events had their verdicts at admission.
     pub(super) known: Vec<Option<Verdict>>,
+    pub(super) admitted_at: Millis,
     pub(super) deadline: Millis,
     pub(super) id: Option<DeliveryId>,
     pub(super) answered: bool,
@@ -31,6 +31,12 @@ pub(super) struct Ledger {
     pub(super) complete: Vec<Option<Verdict>>,
     /// In the order in which they became complete.
     pub(super) topics: Vec<Number>,
+    /// How often another cluster has taken the place of the one before.
+    pub(super) cluster: u32,
+    /// What was complete on a cluster that is gone.
+    pub(super) formerly: Vec<bool>,
+    /// What of it no replica has any longer: it was settled before that cluster went.
+    settled: Vec<bool>,
     /// Events of which a replica has said that it keeps them.
     pub(super) promises: Vec<(Number, usize)>,
     pub(super) deliveries: Vec<Delivery>,
@@ -47,6 +53,9 @@ impl Ledger {
             landed: vec![[[false; 2]; 3]; events],
             complete: vec![None; events],
             topics: Vec::new(),
+            cluster: 0,
+            formerly: vec![false; events],
+            settled: vec![false; events],
             promises: Vec::new(),
             deliveries: Vec::new(),
             open: Vec::new(),
@@ -54,35 +63,56 @@ impl Ledger {
         }
     }
 
+    /// Whether the event is in its topic, or was settled on a cluster that is gone.
     pub(super) fn is_complete(&self, event: Number) -> bool {
-        self.complete[event].is_some()
+        self.complete[event].is_some() || self.settled[event]
     }
 
-    /// A record stands in its topic. Says whether the event is complete by it for the first time; `sender` is the life
-    /// of whoever handed it over, and `place` the event's in it.
-    pub(super) fn land(
-        &mut self,
-        cargo: &Cargo,
-        part: u8,
-        place: Option<usize>,
-        sender: &Life,
-    ) -> Result<bool, String> {
+    /// Another, empty cluster answers. `is_kept` tells whether a replica still has an event.
+    pub(super) fn replace_cluster(&mut self, is_kept: impl Fn(Number) -> bool) {
+        self.cluster += 1;
+        for event in 0..self.complete.len() {
+            if self.complete[event].take().is_some() {
+                self.formerly[event] = true;
+                self.settled[event] |= !is_kept(event);
+            }
+            self.landed[event] = [[false; 2]; 3];
+        }
+        self.topics.clear();
+    }
+
+    /// A record is in its topic. Returns whether the event is complete by it for the first time.
+    pub(super) fn land(&mut self, cargo: &Cargo, part: u8) -> bool {
         let event = cargo.nature.event;
         self.landed[event][usize::from(cargo.form)][usize::from(part)] = true;
-        if self.is_complete(event) {
+        if self.complete[event].is_some() {
             self.duplicates += 1;
-            return Ok(false);
-        }
-        if let Some(passed) = sender.before(place, cargo.nature.lane).find(|other| !self.is_complete(*other)) {
-            return Err(format!("event {event} is in its topic before {passed}, which was accepted before it"));
+            return false;
         }
         if !self.is_whole(cargo) {
-            return Ok(false);
+            return false;
         }
         self.complete[event] = Some(cargo.verdict());
         self.topics.push(event);
         self.promises.retain(|(promised, _)| *promised != event);
-        Ok(true)
+        true
+    }
+
+    /// Whether a record of the event's first form is in its topic.
+    pub(super) fn has_record(&self, event: Number, record: u8) -> bool {
+        self.landed[event][0][usize::from(record)]
+    }
+
+    /// Events of two records of which the topics have one.
+    pub(super) fn halves(&self) -> Vec<(Number, u8)> {
+        let first = |event: Number| self.natures[event].first();
+        let two = (0..self.natures.len()).filter(|event| first(*event).records() == 2);
+        let half = |event: Number| match self.landed[event][0] {
+            [true, false] => Some((event, 0)),
+            [false, true] => Some((event, 1)),
+            [true, true] | [false, false] => None,
+        };
+        two.filter_map(half).collect()
     }
 
     /// Whether all records of the event were persisted in a form with that verdict.

@@ -2,11 +2,10 @@
 
 use super::cargo::Cargo;
 use super::defects::Defect;
-use crate::outbox::event::{Arrival, Parcel};
+use crate::outbox::event::{Arrival, Event, Loaded, Parcel, Recovered, Stage};
 use crate::outbox::machine::{Admitted, Command, Deadlines, Limits, Outbox};
 use crate::outbox::memory::Memory;
-use crate::outbox::verdict::Verdict;
-use crate::outbox::{DeliveryId, EventKey, LaneKey, Millis, Report, Seq, Token};
+use crate::outbox::{DeliveryId, EventKey, LaneKey, Learned, Millis, Report, Seq, Token};
 
 /// The machine; a delivery's waiter is its number.
 pub(super) struct Machine {
@@ -38,32 +37,72 @@ impl Machine {
         }
     }
 
-    pub(super) fn report(&mut self, token: Token, report: Report, now: Millis) {
+    pub(super) fn report(&mut self, token: Token, record: u8, report: Report, now: Millis) {
         match self.defect {
-            Some(defect) => self.report_with(defect, token, report, now),
-            None => self.outbox.report(token, report, now),
+            Some(defect) => self.report_with(defect, token, record, report, now),
+            None => self.outbox.report(token, record, report, now),
         }
     }
 
-    pub(super) fn recover(&mut self, entries: Vec<(Seq, EventKey, LaneKey)>, next: Seq) {
+    pub(super) fn recover(&mut self, entries: Vec<Recovered>, next: Seq) {
         match self.defect {
             Some(defect) => self.recover_with(defect, entries, next),
             None => self.outbox.recover(entries, next),
         }
     }
 
-    pub(super) fn learn(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
+    pub(super) fn learn(&mut self, key: EventKey, learned: Learned, now: Millis) {
         match self.defect {
-            Some(defect) => self.learn_with(defect, key, verdict, now),
-            None => self.outbox.learn(key, verdict, now),
+            Some(defect) => self.learn_with(defect, key, learned, now),
+            None => self.outbox.learn(key, learned, now),
         }
     }
 
-    pub(super) fn loaded(&mut self, token: Token, cargo: Option<Cargo>, now: Millis) {
+    pub(super) fn loaded(&mut self, token: Token, cargo: Loaded<Cargo>, now: Millis) {
         match self.defect {
             Some(defect) => self.loaded_with(defect, token, cargo, now),
             None => self.outbox.loaded(token, cargo, now),
         }
+    }
+
+    pub(super) fn hold_lanes(&mut self, lanes: Vec<LaneKey>) {
+        match self.defect {
+            Some(Defect::HeldLanesReplayed) => {}
+            _ => self.outbox.hold_lanes(lanes),
+        }
+    }
+
+    pub(super) fn cluster_replaced(&mut self) {
+        match self.defect {
+            Some(Defect::OldClusterRemembered) => self.outbox.released = false,
+            _ => self.outbox.cluster_replaced(),
+        }
+    }
+
+    pub(super) fn partitions_recovered(&mut self) {
+        self.outbox.partitions_recovered();
+    }
+
+    /// The events of a lane in their order, each with whether it may be passed by an older one.
+    pub(super) fn lane(&self, lane: LaneKey) -> Vec<(EventKey, Seq, bool)> {
+        let mut events = Vec::new();
+        let mut next = self.outbox.lanes.head(lane);
+        while let Some(event) = next.and_then(|slot| self.outbox.events.get(slot as usize)) {
+            let passable = matches!(event.stage, Stage::Queued | Stage::Ready) && event.attempts == 0;
+            events.push((event.key, event.seq, passable));
+            next = event.next;
+        }
+        events
+    }
+
+    /// Whether the event is there.
+    pub(super) fn has(&self, key: EventKey) -> bool {
+        self.outbox.slot(key).is_some()
+    }
+
+    /// How many bytes the event counts while it is replayed.
+    pub(super) fn bytes(&self, token: Token) -> usize {
+        self.outbox.at(token).map_or(0, |event: &Event<Cargo>| event.bytes as usize)
     }
 
     pub(super) fn refused(&mut self, seqs: Vec<Seq>) {

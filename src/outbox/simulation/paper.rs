@@ -5,6 +5,7 @@ use super::dice::{About, Throws};
 use super::disk::{Outcome, Told};
 use super::plan::Kind;
 use super::world::{Happening, World};
+use crate::outbox::event::Loaded;
 use crate::outbox::{Seq, Token};
 
 impl World<'_> {
@@ -43,7 +44,10 @@ impl World<'_> {
         let given_up = there.current().freed.contains(&seq);
         self.hold(!writing, || format!("{seq:?} is forgotten while it is being written"));
         let Some(event) = event else { return };
-        let safe = self.ledger.is_complete(event) || copy || given_up;
+        let machine = self.replicas[replica].machine.as_ref();
+        let resolved = machine.is_none_or(|machine| !machine.has(super::cargo::key(event)));
+        let former = self.ledger.formerly[event] && resolved;
+        let safe = self.ledger.is_complete(event) || copy || given_up || former;
         self.hold(safe, || format!("event {event} is forgotten and stands in no topic"));
     }
 
@@ -52,10 +56,23 @@ impl World<'_> {
         self.note(|| format!("  r{replica} load {token:?}"));
         let (plan, now) = (self.plan, self.now);
         let life = self.replicas[replica].current();
-        let (released, connected) = (life.released, life.connected);
+        // What another thread was handed can have been decided before another cluster was noticed.
+        let released = life.released || (plan.threads > 0 && life.noticed_at > 0);
+        let connected = life.connected;
         self.hold(released, || format!("{token:?} is replayed before it is known what stands in the topics"));
         // It can have been said before the broker went away.
         self.hold(connected || plan.threads > 0, || format!("{token:?} is replayed while the broker is away"));
+        let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(token));
+        let there = &mut self.replicas[replica];
+        // Nobody waits for an entry whose event was found in its topic meanwhile.
+        let gone = |token| there.machine.as_ref().is_none_or(|machine| machine.is_gone(token));
+        let mut loading: Vec<_> = there.lives.last().map(|life| life.loading.clone()).unwrap_or_default();
+        loading.retain(|(other, _)| !gone(*other));
+        loading.push((token, bytes));
+        let sum: usize = loading.iter().map(|(_, bytes)| bytes).sum();
+        let fits = loading.len() == 1 || sum <= plan.limits.replay_bytes;
+        there.current().loading = loading;
+        self.hold(fits, || format!("{sum} bytes are read back at a time"));
         let mut throws = plan.dice.on(About::Reading, [replica as u64, token.seq.0, now]);
         let life = self.replicas[replica].life();
         self.at(now + throws.time(10, 300), Happening::Read(replica, life, token));
@@ -66,7 +83,12 @@ impl World<'_> {
         let now = self.now;
         let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
         let there = &mut self.replicas[replica];
-        let cargo = there.disk.entries.get(&token.seq).copied().filter(|_| !unreadable);
+        there.current().loading.retain(|(other, _)| *other != token);
+        let cargo = match there.disk.entries.get(&token.seq) {
+            Some(cargo) if !unreadable => Loaded::Found(*cargo),
+            Some(_) if token.seq.0.is_multiple_of(2) => Loaded::Unavailable,
+            Some(_) | None => Loaded::Damaged,
+        };
         if let Some(machine) = &mut there.machine {
             machine.loaded(token, cargo, now);
         }

@@ -88,9 +88,17 @@ pub(super) enum Kind {
     Discard,
     /// Verdicts fall out of the memory.
     Amnesia,
+    /// Another, empty cluster answers at the same address.
+    OtherCluster,
+    /// The second record of an event is not accepted.
+    SecondRecordFails,
+    /// Another replica publishes some lanes first.
+    HeldLanes,
+    /// Partitions are known to accept nothing; the records stay with the producer all the same.
+    ClosedPartitions,
 }
 
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 20] = [
     Kind::Outage,
     Kind::Flap,
     Kind::LostReports,
@@ -107,6 +115,10 @@ const KINDS: [Kind; 16] = [
     Kind::LostAnswers,
     Kind::Discard,
     Kind::Amnesia,
+    Kind::OtherCluster,
+    Kind::SecondRecordFails,
+    Kind::HeldLanes,
+    Kind::ClosedPartitions,
 ];
 
 impl Plan {
@@ -123,6 +135,7 @@ impl Plan {
             events: if narrow { throws.usize(1..=4) } else { 1000 },
             bytes: if throws.permille(150) { throws.usize(1000..=4000) } else { 1 << 20 },
             replay: if large { throws.usize(4..=16) } else { throws.usize(1..=4) },
+            replay_bytes: if throws.permille(400) { throws.usize(200..=4_000) } else { 1 << 20 },
         };
         Self {
             dice,
@@ -163,8 +176,10 @@ impl Kind {
     const fn is_everywhere(self) -> bool {
         match self {
             Self::Outage | Self::LostReports | Self::SlowBroker | Self::HangUps | Self::LostAnswers => true,
+            Self::OtherCluster | Self::SecondRecordFails | Self::ClosedPartitions => true,
             Self::Flap | Self::NoRoom | Self::Purge | Self::Crash | Self::Drain | Self::DiskFails => false,
             Self::DiskSlow | Self::DiskFull | Self::Unreadable | Self::Discard | Self::Amnesia => false,
+            Self::HeldLanes => false,
         }
     }
 }

@@ -94,10 +94,10 @@ impl World<'_> {
                 return;
             }
             match command {
-                Command::Produce(token, cargo) => {
-                    self.note(|| format!("  r{replica} produce {token:?} {cargo:?}"));
-                    let reports = self.produce(replica, token, &cargo);
-                    failed.extend(reports.into_iter().map(|report| (token, report)));
+                Command::Produce(token, cargo, confirmed) => {
+                    self.note(|| format!("  r{replica} produce {token:?} {cargo:?} but {confirmed:b}"));
+                    let reports = self.produce(replica, token, &cargo, confirmed);
+                    failed.extend(reports.into_iter().map(|(record, report)| (token, record, report)));
                 }
                 Command::Write(token, cargo) => self.write(replica, token, &cargo),
                 Command::Forget(seq) => self.forget(replica, seq),
@@ -107,7 +107,7 @@ impl World<'_> {
         }
         let now = self.now;
         if let Some(machine) = &mut self.replicas[replica].machine {
-            failed.into_iter().for_each(|(token, report)| machine.report(token, report, now));
+            failed.into_iter().for_each(|(token, record, report)| machine.report(token, record, report, now));
         }
     }
 
@@ -133,6 +133,7 @@ impl World<'_> {
         let there = &self.ledger.deliveries[*delivery];
         let (events, known, answered, abandoned) =
             (there.events.clone(), there.known.clone(), there.answered, there.abandoned);
+        let admitted_at = there.admitted_at;
         let late = self.now.saturating_sub(there.deadline);
         let tick = self.plan.lateness();
         self.ledger.deliveries[*delivery].answered = true;
@@ -143,26 +144,35 @@ impl World<'_> {
         self.hold(late <= tick, || format!("delivery {delivery} is answered {late} ms late"));
         self.hold(verdicts.len() == events.len(), || format!("delivery {delivery} is not answered for each event"));
         for ((event, verdict), known) in events.iter().zip(verdicts).zip(known) {
-            self.say(replica, *event, *verdict, known);
+            self.say(replica, *event, *verdict, (known, admitted_at));
         }
         self.answer_left(*delivery, verdicts);
     }
 
     /// Whether a verdict may be said; and from now on it has been.
-    fn say(&mut self, replica: usize, event: usize, verdict: Verdict, known: Option<Verdict>) {
+    fn say(&mut self, replica: usize, event: usize, verdict: Verdict, (known, admitted_at): (Option<Verdict>, Millis)) {
         self.passed.count(verdict);
         let there = &mut self.replicas[replica];
         match verdict {
             Verdict::Confirmed | Verdict::DeadLettered(_) => {
-                let said = there.current().finals[event].replace(verdict);
-                let earned = self.ledger.earned(event, verdict);
+                // Decided before it was known that another cluster answers.
+                let life = there.current();
+                let unnoticed = life.cluster < self.ledger.cluster || admitted_at <= life.noticed_at;
+                let former = (unnoticed || self.plan.threads > 0) && self.ledger.formerly[event];
+                let earned = self.ledger.earned(event, verdict) || former;
+                let life = there.current();
+                let said = if admitted_at > life.noticed_at || life.noticed_at == 0 {
+                    life.finals[event].replace(verdict)
+                } else {
+                    None
+                };
                 self.hold(earned, || format!("event {event} is answered {verdict:?}, and is not"));
                 self.hold(said.is_none_or(|said| said == verdict), || format!("event {event}: two final verdicts"));
             }
             Verdict::NotConfirmed => {
                 // The operator may have discarded it between the verdict and the answer.
                 let given_up = there.current().meddled[event];
-                let kept = there.disk.has(event) || self.ledger.is_complete(event);
+                let kept = there.disk.has(event) || self.ledger.is_complete(event) || self.ledger.formerly[event];
                 let life = there.current();
                 if !given_up || life.durable.iter().any(|seq| life.event_at(*seq) == Some(event)) {
                     self.ledger.promise(event, replica);

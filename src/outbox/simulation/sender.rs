@@ -1,7 +1,7 @@
 //! IDaaS: sends a callback, waits for its answer, and sends again what it is asked to, or all of it where no answer
 //! came.
 
-use super::cargo::{Nature, Number};
+use super::cargo::{Nature, Number, lane_key, number};
 use super::dice::{About, Throws};
 use super::ledger::Delivery;
 use super::plan::Kind;
@@ -57,7 +57,14 @@ impl World<'_> {
         let life = self.replicas[replica].life();
         let deadline = now + plan.answer;
         let natures = events.iter().map(|event| self.ledger.natures[*event]);
-        let arrival = |nature: Nature| Arrival { key: nature.key(), lane: nature.lane_key(), parcel: nature.first() };
+        let prompt = plan.faulty(Kind::ClosedPartitions, 0, now).is_some();
+        let arrival = |nature: Nature| Arrival {
+            key: nature.key(),
+            lane: nature.lane_key(),
+            event_time: nature.time,
+            prompt,
+            parcel: nature.first(),
+        };
         let arrivals: Vec<_> = natures.map(arrival).collect();
         let deadlines = Deadlines { write: deadline - plan.allowance, answer: deadline };
         let Some(machine) = self.replicas[replica].machine.as_mut() else { return delivery };
@@ -74,6 +81,7 @@ impl World<'_> {
             life,
             known: known.collect(),
             events: events.clone(),
+            admitted_at: now,
             deadline,
             id: Some(id),
             answered: false,
@@ -82,6 +90,8 @@ impl World<'_> {
         self.ledger.open.push(delivery);
         self.note(|| format!("  r{replica} d{delivery} {events:?}: {admitted:?}"));
         self.admitted(replica, &events, &admitted, roomy);
+        let new = events.iter().zip(&admitted).filter(|(_, what)| **what == Admitted::New).map(|(event, _)| *event);
+        self.look_at_the_order(replica, &new.collect::<Vec<_>>());
         self.execute(replica);
         delivery
     }
@@ -96,7 +106,7 @@ impl World<'_> {
             let said = life.finals[*event].filter(|_| !life.forgetful);
             match what {
                 Admitted::New => {
-                    life.accept(*event, lane);
+                    life.accept(*event);
                     self.hold(said.is_none(), || format!("event {event} has its verdict, and is taken as new"));
                     self.hold(!fenced.contains(&lane), || format!("event {event} passes one that found no room"));
                 }
@@ -111,6 +121,36 @@ impl World<'_> {
                     self.hold(said.is_none_or(|said| said == *verdict), || format!("event {event}: two verdicts"));
                 }
             }
+        }
+    }
+
+    /// Whether new events have found the places that they should have in their lanes.
+    pub(super) fn look_at_the_order(&mut self, replica: usize, new: &[Number]) {
+        for lane in 0..self.plan.lanes {
+            let there = &mut self.replicas[replica];
+            let Some(machine) = &there.machine else { return };
+            let found = machine.lane(lane_key(lane));
+            let sorted = !there.lives.last().is_some_and(|life| life.connected);
+            let life = there.current();
+            let old = std::mem::take(&mut life.order[lane]);
+            let events: Vec<_> = found.iter().map(|(key, _, passable)| (number(*key), *passable)).collect();
+            life.order[lane] = events.iter().map(|(event, _)| *event).collect();
+            let is_old = |event: &Number| old.contains(event) && !new.contains(event);
+            let kept: Vec<_> = life.order[lane].iter().copied().filter(is_old).collect();
+            let before: Vec<_> = old.iter().copied().filter(|event| kept.contains(event)).collect();
+            self.hold(kept == before, || format!("{before:?} have become {kept:?}"));
+            let time = |event: Number| self.ledger.natures[event].time;
+            let mut misplaced = None;
+            for (position, (event, _)) in events.iter().enumerate().filter(|(_, (event, _))| !is_old(event)) {
+                let passed = events[position + 1..].iter().filter(|(other, _)| is_old(other));
+                let legal = |(other, passable): &(Number, bool)| *passable && time(*other) > time(*event);
+                let last = position.checked_sub(1).map(|before| events[before]);
+                let early = last.is_none_or(|last| !legal(&last)) || !sorted;
+                if !passed.copied().all(|other| legal(&other)) || !early {
+                    misplaced = Some(*event);
+                }
+            }
+            self.hold(misplaced.is_none(), || format!("{misplaced:?} has another's place among {events:?}"));
         }
     }
 

@@ -43,6 +43,10 @@ pub(super) enum Happening {
     /// Another thread comes to what it has to do.
     Execute(usize, usize, Handed),
     Learn(usize, usize, usize),
+    LearnRecord(usize, usize, usize, u8),
+    ClusterNoticed(usize, usize),
+    LanesReleased(usize, usize),
+    PartitionsRecovered(usize, usize),
     Release(usize, usize),
     Connected(usize, usize, bool),
     Begin(usize),
@@ -182,6 +186,18 @@ impl<'a> World<'a> {
                 self.if_alive(replica, life, |world| world.execute_late(replica, handed));
             }
             Happening::Learn(replica, life, event) => self.if_alive(replica, life, |world| world.learn(replica, event)),
+            Happening::LearnRecord(replica, life, event, record) => {
+                self.if_alive(replica, life, |world| world.learn_record(replica, event, record));
+            }
+            Happening::ClusterNoticed(replica, life) => {
+                self.if_alive(replica, life, |world| world.notice_cluster(replica));
+            }
+            Happening::LanesReleased(replica, life) => {
+                self.if_alive(replica, life, |world| world.hold_lanes(replica, Vec::new()));
+            }
+            Happening::PartitionsRecovered(replica, life) => {
+                self.if_alive(replica, life, |world| world.partitions_recovered(replica));
+            }
             Happening::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
             Happening::Connected(replica, life, is) => {
                 self.if_alive(replica, life, |world| world.connected(replica, is));
