@@ -70,7 +70,7 @@ impl ReplicaLog {
             ("group.id", "idaas-bridge-replicas"),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
-            ("fetch.wait.max.ms", "100"),
+            ("fetch.wait.max.ms", "500"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.max.messages.kbytes", "8192"),
             ("auto.offset.reset", "earliest"),
@@ -178,7 +178,7 @@ impl ReplicaLog {
 
     /// Serves the producer's callbacks.
     pub fn serve(&self) {
-        let _ = self.producer.poll(Duration::ZERO);
+        self.producer.poll(Duration::ZERO);
     }
 
     /// Gives up what has not been written yet.
@@ -191,7 +191,7 @@ impl ReplicaLog {
     pub fn flush(&self, limit: Duration) {
         let end = Instant::now() + limit;
         while self.producer.in_flight_count() > 0 && Instant::now() < end {
-            let _ = self.producer.poll(Duration::from_millis(10));
+            self.producer.poll(Duration::from_millis(10));
         }
     }
 }

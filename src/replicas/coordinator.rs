@@ -18,12 +18,6 @@ const HEARTBEAT: Millis = 2000;
 /// After how long a record that was not read back is written again.
 pub(super) const RESEND: Millis = 2000;
 
-/// How long a replica that publishes waits for the claims of those who do not yet.
-const CLAIMS: Millis = 3000;
-
-/// How long it waits, in all, for what its producer has of the lanes that it withholds.
-const QUIET: Millis = 5000;
-
 /// What is to be done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -77,7 +71,7 @@ pub struct Coordinator {
     following: bool,
     heartbeat: Option<Millis>,
     /// The round that is being answered, and since when.
-    answering: Option<(Position, Millis)>,
+    pub(super) answering: Option<(Position, Millis)>,
     pub(super) held: HashSet<LaneKey>,
     pub(super) release: Option<Release>,
     pub(super) version: u64,
@@ -231,40 +225,6 @@ impl Coordinator {
         }
     }
 
-    /// Takes part in a round that another has opened, without ceasing to publish.
-    fn answer(&mut self, now: Millis, facts: &impl Facts) {
-        let me = self.me.replica;
-        if self.table.is_unstarted(me) && self.may_send(now) {
-            return self.write(Body::Start);
-        }
-        let Some(round) = self.table.round() else { return };
-        let (is_ready, has_claimed) = (round.ready.contains(&me), round.claimed.contains(&me));
-        if has_claimed || (!is_ready && round.closed) {
-            return;
-        }
-        let (id, all) = (round.id, round.gathering.is_subset(&round.claimed));
-        let since = match self.answering {
-            Some((answered, since)) if answered == id => since,
-            Some(_) | None => {
-                (self.answering, self.sent) = (Some((id, now)), None);
-                self.rounds += 1;
-                now
-            }
-        };
-        if !is_ready {
-            if self.may_send(now) {
-                self.write(Body::Ready { live: true });
-            }
-            return;
-        }
-        let claimed = all || now >= since + CLAIMS;
-        // What others claim is withheld by now.
-        if claimed && (now >= since + QUIET || !facts.in_flight_in(&self.held)) && self.may_send(now) {
-            self.write_claim(facts);
-            self.write(Body::Start);
-        }
-    }
-
     pub(super) fn open(&mut self) {
         (self.stage, self.joined, self.sent) = (Stage::Live, true, None);
         self.commands.push(Command::Open);
@@ -297,9 +257,5 @@ impl Coordinator {
 
     pub(super) fn others(&self) -> impl Iterator<Item = ReplicaId> {
         self.table.others(self.me.replica)
-    }
-
-    pub(super) fn count_round(&mut self) {
-        self.rounds += 1;
     }
 }

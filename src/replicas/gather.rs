@@ -13,6 +13,12 @@ const OTHERS: Millis = 4000;
 /// How long the event topics may take.
 const TOPICS: Millis = 4000;
 
+/// How long a replica that publishes waits for the claims of those who do not yet.
+const CLAIMS: Millis = 3000;
+
+/// How long it waits, in all, for what its producer has of the lanes that it withholds.
+const QUIET: Millis = 5000;
+
 /// How long all of it may take.
 pub(super) const LIMIT: Millis = 12_000;
 
@@ -71,7 +77,7 @@ impl Coordinator {
         if !over && facts.in_flight() {
             return;
         }
-        self.count_round();
+        self.rounds += 1;
         self.enter(Stage::Ready, now);
         self.wait_until_ready(now);
     }
@@ -120,5 +126,39 @@ impl Coordinator {
         }
         self.hold_all();
         self.open();
+    }
+
+    /// Takes part in a round that another has opened, without ceasing to publish.
+    pub(super) fn answer(&mut self, now: Millis, facts: &impl Facts) {
+        let me = self.me.replica;
+        if self.table.is_unstarted(me) && self.may_send(now) {
+            return self.write(Body::Start);
+        }
+        let Some(round) = self.table.round() else { return };
+        let (is_ready, has_claimed) = (round.ready.contains(&me), round.claimed.contains(&me));
+        if has_claimed || (!is_ready && round.closed) {
+            return;
+        }
+        let (id, all) = (round.id, round.gathering.is_subset(&round.claimed));
+        let since = match self.answering {
+            Some((answered, since)) if answered == id => since,
+            Some(_) | None => {
+                (self.answering, self.sent) = (Some((id, now)), None);
+                self.rounds += 1;
+                now
+            }
+        };
+        if !is_ready {
+            if self.may_send(now) {
+                self.write(Body::Ready { live: true });
+            }
+            return;
+        }
+        let claimed = all || now >= since + CLAIMS;
+        // What others claim is withheld by now.
+        if claimed && (now >= since + QUIET || !facts.in_flight_in(&self.held)) && self.may_send(now) {
+            self.write_claim(facts);
+            self.write(Body::Start);
+        }
     }
 }

@@ -3,10 +3,13 @@
 //! A function of the records alone, so every replica that has read as far has the same table. Time counts in heartbeats:
 //! a member that writes nothing while another writes [`SILENCE`] of them is removed.
 
+mod state;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+pub use self::state::Round;
+use self::state::{Claim, Member, Owner, precedes};
 use super::record::{Body, Record};
 use super::{Position, ReplicaId, Writer};
 use crate::outbox::LaneKey;
@@ -33,54 +36,13 @@ pub struct Table {
     version: u64,
 }
 
-#[derive(Debug)]
-struct Member {
-    process: u64,
-    heartbeats: u64,
-    /// The heartbeats of others since its last record.
-    silence: BTreeMap<ReplicaId, u8>,
-    claim: Option<Claim>,
-    /// The parts of a claim that is not complete.
-    parts: (u64, HashMap<LaneKey, u32>),
-    /// Since which of its heartbeats it has owned lanes.
-    owning_since: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Claim {
-    lanes: HashMap<LaneKey, u32>,
-    started: bool,
-    heartbeats: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Owner {
-    replica: ReplicaId,
-    granted: Position,
-}
-
-/// An exchange of claims, in which every member takes part.
-#[derive(Debug)]
-pub struct Round {
-    /// The position of its first record.
-    pub id: Position,
-    /// Who takes part.
-    pub ready: BTreeSet<ReplicaId>,
-    /// Who of them does not publish yet.
-    pub gathering: BTreeSet<ReplicaId>,
-    /// Whose claim is complete.
-    pub claimed: BTreeSet<ReplicaId>,
-    /// Whether the next one to become ready opens another round.
-    pub closed: bool,
-}
-
 impl Table {
     /// Takes the next record of the topic.
     pub fn apply(&mut self, record: &Record, position: Position) {
         self.position = position;
         let Record { writer: Writer { replica, process }, body } = record;
         if self.members.get(replica).is_some_and(|member| member.process != *process) {
-            self.remove(*replica);
+            self.restart(*replica, *process);
         }
         if *body == Body::Leave {
             return self.remove(*replica);
@@ -116,7 +78,7 @@ impl Table {
     }
 
     fn ready(&mut self, replica: ReplicaId, live: bool) {
-        if !live {
+        if !live && self.members.get(&replica).is_some_and(|member| !member.has_restarted) {
             self.void(replica);
         }
         let id = self.position;
@@ -160,6 +122,9 @@ impl Table {
         let Some(claim) = member.claim.as_mut().filter(|claim| !claim.started) else { return };
         claim.started = true;
         let lanes: Vec<_> = claim.lanes.iter().map(|(lane, events)| (*lane, *events)).collect();
+        if std::mem::take(&mut member.has_restarted) {
+            self.drop_unclaimed(replica);
+        }
         for (lane, events) in lanes {
             let other = self.best(lane, false);
             if !self.owners.contains_key(&lane) && other.is_none_or(|other| precedes((events, replica), other)) {
@@ -191,13 +156,34 @@ impl Table {
         self.released();
     }
 
+    /// Another process of a member: it keeps the lanes that it owns, because it may be the only one to have some of their
+    /// events. What it claims now, it will say.
+    fn restart(&mut self, replica: ReplicaId, process: u64) {
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        (member.process, member.parts.1, member.has_restarted) = (process, HashMap::new(), true);
+        let claim = member.claim.take();
+        claim.into_iter().flat_map(|claim| claim.lanes.into_keys()).for_each(|lane| self.settle(lane));
+        self.leave_round(replica);
+        self.released();
+    }
+
+    /// After a restart: gives up the lanes of which its journal has nothing any more.
+    fn drop_unclaimed(&mut self, replica: ReplicaId) {
+        let claim = self.members.get(&replica).and_then(|member| member.claim.as_ref());
+        let mut lanes = self.owned(replica, Position::MAX);
+        lanes.retain(|lane| claim.is_none_or(|claim| !claim.lanes.contains_key(lane)));
+        self.owners.retain(|lane, _| !lanes.contains(lane));
+        lanes.into_iter().for_each(|lane| self.settle(lane));
+        self.released();
+    }
+
     /// Forgets what a member claims and owns; its lanes go to others who wait for them.
     fn void(&mut self, replica: ReplicaId) {
         let Some(member) = self.members.get_mut(&replica) else { return };
         let claim = member.claim.take();
         (member.parts.1, member.owning_since) = (HashMap::new(), None);
         let mut lanes = self.owned(replica, Position::MAX);
-        lanes.iter().for_each(|lane| drop(self.owners.remove(lane)));
+        self.owners.retain(|lane, _| !lanes.contains(lane));
         lanes.extend(claim.into_iter().flat_map(|claim| claim.lanes.into_keys()));
         lanes.into_iter().for_each(|lane| self.settle(lane));
         self.released();
@@ -206,7 +192,13 @@ impl Table {
     fn remove(&mut self, replica: ReplicaId) {
         self.void(replica);
         self.members.remove(&replica);
-        self.members.values_mut().for_each(|member| drop(member.silence.remove(&replica)));
+        for member in self.members.values_mut() {
+            member.silence.remove(&replica);
+        }
+        self.leave_round(replica);
+    }
+
+    fn leave_round(&mut self, replica: ReplicaId) {
         if let Some(round) = &mut self.round {
             round.ready.remove(&replica);
             round.claimed.remove(&replica);
@@ -252,23 +244,4 @@ impl Table {
             member.claim.take_if(|claim| claim.started && claim.lanes.is_empty());
         }
     }
-}
-
-impl Member {
-    fn new(process: u64) -> Self {
-        let parts = (0, HashMap::new());
-        Self { process, heartbeats: 0, silence: BTreeMap::new(), claim: None, parts, owning_since: None }
-    }
-}
-
-impl Round {
-    fn new(id: Position) -> Self {
-        let (ready, gathering, claimed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { id, ready, gathering, claimed, closed: false }
-    }
-}
-
-/// Whether the first claim to a lane goes before the second.
-fn precedes((events, replica): (u32, ReplicaId), (other_events, other): (u32, ReplicaId)) -> bool {
-    events > other_events || (events == other_events && replica < other)
 }

@@ -123,16 +123,15 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Watches whether the cluster takes records for the topics, and tells the outbox.
+/// Watches whether the cluster takes records for the topics, and tells the coordination of replicas, which tells the
+/// outbox.
 pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
     metrics: &Arc<Metrics>,
-    dispatcher: &Arc<Dispatcher>,
+    replicas: &Arc<super::replicas::Replicas>,
 ) -> Result<Watch, String> {
-    let metrics = Arc::clone(metrics);
-    // Weak, because the watch must not keep alive what it watches for.
-    let dispatcher = Arc::downgrade(dispatcher);
+    let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
     let topics = Plan::of(config).topics.into_iter().map(|wanted| wanted.name).collect();
     Watch::start(cluster, topics, move |available| {
         metrics.kafka.available.set(i64::from(available));
@@ -144,9 +143,7 @@ pub(super) fn watch(
                 "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
             );
         }
-        if let Some(dispatcher) = dispatcher.upgrade() {
-            dispatcher.connected(available);
-        }
+        replicas.available(available);
     })
 }
 

@@ -47,10 +47,13 @@ impl Service {
             () = flushed(dispatcher, until) => {}
             () = told_again(&mut orders) => {}
         }
-        let (closing, recollection) = (Arc::clone(dispatcher), self.recollection);
+        let (closing, recollection, replicas) = (Arc::clone(dispatcher), self.recollection, self.replicas);
         let close = move || {
             recollection.end();
-            closing.close()
+            let left = closing.close();
+            // After the last report, because the others go on with the lanes of this replica.
+            replicas.end();
+            left
         };
         let left = tokio::task::spawn_blocking(close).await.unwrap_or_default();
         if left > 0 {

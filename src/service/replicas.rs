@@ -5,6 +5,7 @@
 
 mod identity;
 mod runner;
+mod topic;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};

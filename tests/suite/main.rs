@@ -26,5 +26,6 @@ mod pairs;
 mod properties;
 mod real_kafka;
 mod refusals;
+mod replicas;
 mod schemas;
 mod tail;

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::kafka::administrator::Administrator;
 use crate::kafka::probe::{self, Reading, Writing};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Plan, Present, Severity, State, Wanted, differences};
+use crate::kafka::topics::{Plan, Present, Severity, State, Wanted, coordination_topic, differences};
 use crate::kafka::trouble::Away;
 use crate::service::assemble;
 
@@ -48,6 +48,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
         let problem = format!("is {replicas}, and the cluster has {brokers} brokers: no topic could be created");
         tell(Finding::warning("topics.replication_factor", &problem, "start the other brokers, or lower it"));
     }
+    tell(coordination(&administrator, config));
     match administrator.observe(&plan, PATIENCE) {
         Ok(states) => topics(&cluster, &plan, &states, path, tell),
         Err(away) => unreachable(config, &away, tell),
@@ -98,6 +99,25 @@ fn topics(cluster: &Cluster, plan: &Plan, states: &[State], path: &Path, tell: &
     let present: Vec<_> = present.map(|(wanted, _)| wanted.name.as_str()).collect();
     if !present.is_empty() {
         tell(memory(probe::reading(cluster, &present, PATIENCE)));
+    }
+}
+
+/// Whether several replicas could coordinate. A single one does not need to, so this is never a fault.
+fn coordination(administrator: &Administrator, config: &Config) -> Finding {
+    let topic = coordination_topic(&config.topics.prefix);
+    let key = format!("topic {topic}");
+    match administrator.coordination_topic(&topic, PATIENCE) {
+        Some(State::Present(_)) => Finding::ok(&key, "several replicas can coordinate"),
+        Some(State::Missing) => Finding::ok(
+            &key,
+            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`",
+        ),
+        Some(State::Hidden) => Finding::ok(
+            &key,
+            "cannot be seen by this user; a single replica does not need it, several do: allow Describe, Read and Write",
+        ),
+        Some(State::Unreadable(words)) => Finding::skipped(&key, &words),
+        None => Finding::skipped(&key, "no answer in time"),
     }
 }
 

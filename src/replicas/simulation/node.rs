@@ -32,6 +32,7 @@ pub(super) struct Process {
     pub(super) news: Option<(Millis, bool)>,
     /// Since when it has been told that Kafka is available without having begun to publish.
     pub(super) told: Option<Millis>,
+    pub(super) available: bool,
     pub(super) open: bool,
     pub(super) held: HashSet<LaneKey>,
     pub(super) mark: Event,
@@ -50,6 +51,7 @@ impl Process {
             read: 0,
             news: None,
             told: None,
+            available: false,
             open: false,
             held: HashSet::new(),
             mark: 0,

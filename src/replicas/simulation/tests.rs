@@ -1,6 +1,7 @@
 //! The schedules that are tried, and the defects that must be found.
 
-use super::world::{Defect, Plan, World};
+use super::plan::{Defect, Plan};
+use super::world::World;
 
 /// How many schedules are tried of each kind; `IDAAS_BRIDGE_SCHEDULES` and `IDAAS_BRIDGE_SEED` as for the outbox.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
@@ -10,7 +11,7 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
 }
 
 fn try_all(faults: bool, replicas: &[u64]) {
-    for seed in seeds(300) {
+    for seed in seeds(100) {
         for replicas in replicas {
             let plan = Plan { seed, replicas: *replicas, faults, defect: None };
             if let Err(problem) = World::new(plan).run() {

@@ -1,8 +1,9 @@
 //! The world of the simulation: a topic with delays, event topics, outages, kills, and the invariants.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Event, Node, Process, View};
+use super::plan::{Defect, Plan};
 use crate::outbox::{LaneKey, Millis};
 use crate::replicas::ReplicaId;
 use crate::replicas::coordinator::Command;
@@ -23,40 +24,17 @@ const END: Millis = 180_000;
 /// How long a replica may wait after Kafka is available before it publishes.
 const LONGEST_WAIT: Millis = 12_100;
 
-/// Beyond the coordinator's own faults: what the world does wrong on purpose, to see that an invariant finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Defect {
-    /// Lanes are not withheld.
-    HoldsNothing,
-    /// Nobody says when it is done.
-    NeverDone,
-    /// Deadlines never pass.
-    WaitsForEver,
-    /// The event topics count as read before they are.
-    LearnsNothing,
-}
-
-/// What a schedule has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    pub(super) seed: u64,
-    pub(super) replicas: u64,
-    /// Kills, restarts, pauses, lost connections. Without them nothing may be published twice.
-    pub(super) faults: bool,
-    pub(super) defect: Option<Defect>,
-}
-
 pub(super) struct World {
-    plan: Plan,
+    pub(super) plan: Plan,
     rng: fastrand::Rng,
     now: Millis,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     /// The coordination topic: when each record was appended.
     log: Vec<(Millis, Record)>,
     /// The event topics: when, what, by whom.
-    published: Vec<(Millis, LaneKey, Event)>,
+    pub(super) published: Vec<(Millis, LaneKey, Event)>,
     /// Who had an event when the outage was over.
-    accepted: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
+    pub(super) accepted: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
     processes: u64,
 }
 
@@ -170,7 +148,7 @@ impl World {
         let Some(process) = self.nodes[at].process.as_mut() else { return Ok(()) };
         if let Some((_, available)) = process.news.take_if(|(due, _)| *due <= now) {
             process.coordinator.available(available, now);
-            process.told = available.then_some(now);
+            (process.available, process.told) = (available, available.then_some(now));
             *process.current.borrow_mut() = None;
         }
         if reaches {
@@ -241,7 +219,7 @@ impl World {
                 }
             }
             Command::Open => (process.open, process.told, process.mark) = (true, None, now),
-            Command::Close => process.open = false,
+            Command::Close => (process.open, process.told) = (false, process.available.then_some(now)),
             Command::Hold(lanes) => {
                 if self.plan.defect != Some(Defect::HoldsNothing) {
                     (process.held, process.mark) = (lanes, now);
@@ -303,50 +281,5 @@ impl World {
                 }
             }
         }
-    }
-
-    /// What must hold at the end. Returns how many events were published twice.
-    fn finally(&self) -> Result<usize, String> {
-        for node in &self.nodes {
-            let process = node.process.as_ref().ok_or("a replica is down")?;
-            if !process.held.is_empty() || !process.coordinator.table.is_settled() {
-                return Err(format!("{:?} holds lanes for ever", node.id));
-            }
-            if node.waiting.values().any(|events| !events.is_empty()) {
-                return Err(format!("{:?} has events left", node.id));
-            }
-        }
-        let mut first = HashMap::new();
-        for (position, (_, lane, event)) in self.published.iter().enumerate() {
-            first.entry((*lane, *event)).or_insert(position);
-        }
-        if let Some(lost) = self.accepted.keys().find(|event| !first.contains_key(*event)) {
-            return Err(format!("{lost:?} is lost"));
-        }
-        let twice = self.published.len() - first.len();
-        if !self.plan.faults && twice > 0 {
-            return Err(format!("{twice} events are published twice"));
-        }
-        self.order(&first)?;
-        Ok(twice)
-    }
-
-    /// Events of a lane of which one replica had all are in order of time, if nobody was killed.
-    fn order(&self, first: &HashMap<(LaneKey, Event), usize>) -> Result<(), String> {
-        let mut lanes: BTreeMap<LaneKey, Vec<Event>> = BTreeMap::new();
-        for (lane, event) in self.accepted.keys() {
-            lanes.entry(*lane).or_default().push(*event);
-        }
-        for (lane, events) in lanes {
-            let whole = self
-                .nodes
-                .iter()
-                .any(|node| events.iter().all(|event| self.accepted[&(lane, *event)].contains(&node.id)));
-            let sorted = events.is_sorted_by_key(|event| first.get(&(lane, *event)));
-            if whole && !sorted && !self.plan.faults {
-                return Err(format!("{lane:?} is out of order"));
-            }
-        }
-        Ok(())
     }
 }

@@ -7,12 +7,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::identity::identity;
+use super::topic::Topic;
 use super::{Gate, Recollection};
 use crate::config::Config;
-use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
-use crate::kafka::settings::Cluster;
 use crate::kafka::tail::Pace;
-use crate::kafka::topics::coordination_topic;
 use crate::outbox::dispatch::Dispatcher;
 use crate::outbox::{LaneKey, Millis, Seq};
 use crate::replicas::coordinator::{Command, Coordinator, Facts};
@@ -23,21 +21,8 @@ use crate::telemetry::metrics::Metrics;
 const BUSY_WAIT: Duration = Duration::from_millis(10);
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 
-/// How many records are taken between two decisions.
-const RECORDS: usize = 1000;
-
-/// How often a topic that cannot be used is looked for: in the first seconds, while it may be being created, and later.
-const SOON: Duration = Duration::from_millis(500);
-const LATER: Duration = Duration::from_secs(30);
-
-/// How long a missing topic may be being created.
-const CREATION: Duration = Duration::from_secs(15);
-
 /// How long reading the event topics up to their ends may take.
 const CATCH_UP: Duration = Duration::from_secs(3);
-
-/// How long the last record may take at the shutdown.
-const LAST_RECORD: Duration = Duration::from_millis(500);
 
 /// What the thread is told.
 pub(super) enum News {
@@ -48,24 +33,14 @@ pub(super) enum News {
 }
 
 pub(super) struct Runner {
-    cluster: Cluster,
-    topic: String,
+    topic: Topic,
     coordinator: Coordinator,
     dispatcher: Weak<Dispatcher>,
     recollection: Arc<Recollection>,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     started: Instant,
-    log: Option<ReplicaLog>,
-    /// Whether the topic is being read.
-    reads: bool,
-    /// Whether it is known that the topic cannot be used.
-    is_unusable: bool,
-    is_told: bool,
-    next_look: Instant,
     is_available: bool,
-    /// Up to where the topic has to be read before it is current.
-    target: Option<i64>,
     /// Events that were accepted before it waited when lanes were released last.
     mark: Seq,
     caught_up: Arc<AtomicU64>,
@@ -116,21 +91,14 @@ impl Runner {
         metrics: &Arc<Metrics>,
     ) -> Self {
         Self {
-            cluster: crate::service::assemble::cluster(config),
-            topic: coordination_topic(&config.topics.prefix),
+            topic: Topic::new(config),
             coordinator: Coordinator::new(identity(&config.journal.directory)),
             dispatcher: Arc::downgrade(dispatcher),
             recollection: Arc::clone(recollection),
             gate: Arc::clone(gate),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
-            log: None,
-            reads: false,
-            is_unusable: false,
-            is_told: false,
-            next_look: Instant::now(),
             is_available: false,
-            target: None,
             mark: dispatcher.next_seq(),
             caught_up: Arc::default(),
             is_fast: false,
@@ -140,23 +108,24 @@ impl Runner {
 
     pub(super) fn run(mut self, news: &Receiver<News>) {
         loop {
-            match news.try_recv() {
-                Ok(News::Available(available)) => {
-                    (self.is_available, self.target) = (available, None);
-                    let now = self.now();
-                    self.coordinator.available(available, now);
+            loop {
+                match news.try_recv() {
+                    Ok(News::Available(available)) => {
+                        self.is_available = available;
+                        self.topic.expect_more();
+                        self.coordinator.available(available, self.now());
+                    }
+                    Ok(News::End) => return self.leave(),
+                    Err(TryRecvError::Disconnected) => return,
+                    Err(TryRecvError::Empty) => break,
                 }
-                Ok(News::End) => return self.leave(),
-                Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => {}
             }
-            self.look();
             self.read();
             let Some(dispatcher) = self.dispatcher.upgrade() else { return };
             let view = View {
                 dispatcher: &dispatcher,
                 mark: self.mark,
-                is_current: self.is_current(),
+                is_current: self.topic.is_current(),
                 caught_up: self.caught_up.load(Ordering::SeqCst),
             };
             let commands = self.coordinator.step(self.now(), &view);
@@ -169,88 +138,23 @@ impl Runner {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
-    /// Looks for the topic, if it is not being read and it is time to.
-    fn look(&mut self) {
-        let now = Instant::now();
-        if self.reads || !self.is_available || now < self.next_look {
-            return;
-        }
-        self.next_look = now + SOON;
-        let Some(log) = self.log() else { return self.not_usable("librdkafka refuses the settings") };
-        match log.presence() {
-            Presence::Present => {
-                if log.begin() {
-                    (self.reads, self.is_unusable, self.target) = (true, false, None);
-                }
-            }
-            Presence::Missing => self.not_usable("the topic does not exist; create it with `idaas-bridge topics --create`"),
-            Presence::Denied => self.not_usable("the user of [kafka.properties] may not describe, read and write the topic"),
-            Presence::Unknown => {}
-        }
-    }
-
-    fn log(&mut self) -> Option<&mut ReplicaLog> {
-        if self.log.is_none() {
-            self.log = ReplicaLog::new(&self.cluster, &self.topic).ok();
-        }
-        self.log.as_mut()
-    }
-
-    /// The topic cannot be used, so nobody is known.
-    fn not_usable(&mut self, reason: &str) {
-        let is_late = self.started.elapsed() >= CREATION;
-        if is_late {
-            self.next_look = Instant::now() + LATER;
-            if !std::mem::replace(&mut self.is_told, true) {
-                tracing::warn!(
-                    code = "replicas_not_coordinated",
-                    topic = self.topic,
-                    "several replicas would publish some events twice and out of order after an outage: {reason}"
-                );
-            }
-        }
-        (self.reads, self.is_unusable) = (false, true);
-        self.coordinator.uncoordinated();
-    }
-
+    /// Takes what the topic has.
     fn read(&mut self) {
-        let wait = if self.coordinator.is_busy() || self.target.is_none() { BUSY_WAIT } else { IDLE_WAIT };
-        let Some(log) = self.log.as_mut().filter(|_| self.reads) else { return std::thread::sleep(wait) };
-        log.serve();
-        let mut limit = wait;
-        for _ in 0..RECORDS {
-            match log.read(limit) {
-                Read::Record(position, value) => {
-                    if let Some(record) = Record::from_json(&value) {
-                        self.coordinator.apply(&record, position);
-                    }
-                }
-                Read::Nothing => break,
-                Read::Unusable(_) => {
-                    self.log = None;
-                    return self.not_usable("the topic was deleted, or may no longer be read");
-                }
-            }
-            limit = Duration::ZERO;
+        let wait = if self.coordinator.is_busy() { BUSY_WAIT } else { IDLE_WAIT };
+        let coordinator = &mut self.coordinator;
+        let mut is_usable = !self.is_available || self.topic.look();
+        is_usable &= self.topic.read(wait, |record, position| coordinator.apply(record, position));
+        if !is_usable {
+            coordinator.uncoordinated();
         }
-        if self.is_available && self.target.is_none() {
-            self.target = log.end();
+        if self.is_available {
+            self.topic.aim();
         }
-    }
-
-    fn is_current(&self) -> bool {
-        let read = self.log.as_ref().map(ReplicaLog::next_position);
-        self.is_unusable || (self.reads && self.target.is_some_and(|target| read >= Some(target)))
     }
 
     fn execute(&mut self, command: Command, dispatcher: &Dispatcher) {
         match command {
-            Command::Write(body) => {
-                let record = Record { writer: self.coordinator.me(), body };
-                if let Some(log) = self.log.as_ref().filter(|_| self.reads) {
-                    log.write(&record.to_json());
-                }
-            }
+            Command::Write(body) => self.topic.write(&Record { writer: self.coordinator.me(), body }),
             Command::Open => {
                 self.mark = dispatcher.next_seq();
                 self.gate.open(dispatcher);
@@ -261,9 +165,7 @@ impl Runner {
             }
             Command::Close => {
                 dispatcher.connected(false);
-                if let Some(log) = &self.log {
-                    log.purge();
-                }
+                self.topic.purge();
             }
             Command::Hold(lanes) => {
                 dispatcher.hold_lanes(lanes);
@@ -313,10 +215,10 @@ impl Runner {
     fn leave(&mut self) {
         for command in self.coordinator.leave() {
             if let Command::Write(body) = command
-                && let Some(log) = self.log.as_ref().filter(|_| self.reads && self.is_available)
+                && self.is_available
             {
-                log.write(&Record { writer: self.coordinator.me(), body }.to_json());
-                log.flush(LAST_RECORD);
+                self.topic.write(&Record { writer: self.coordinator.me(), body });
+                self.topic.flush();
             }
         }
     }
