@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
+use super::backfill::Backfill;
 use super::pairing::{Known, Pairing};
 use super::reader::{Pace, Places, Reader, TailFault};
-use super::scope::Scope;
+use super::scope::{LiveScope, Scope};
 use super::settings::Cluster;
-use super::tail::{Resume, Window, ago};
+use super::tail::{Resume, Teller, Window, ago, unread};
 
 /// How long the thread waits for records before it looks whether it is to end.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -24,55 +25,86 @@ const BATCH: usize = 1000;
 const RESCAN: Duration = Duration::from_secs(30);
 const RESCAN_SOON: Duration = Duration::from_secs(5);
 /// How long a look may take.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(5);
 
-/// The running thread; ends when dropped, which takes a tenth of a second, or a second while Kafka is away.
+/// The running thread; ends when dropped, which takes a tenth of a second, or some seconds while brokers do not answer.
 pub struct Follower {
-    stop: Arc<AtomicBool>,
-    scope: Arc<ArcSwap<Scope>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the thread shares with whoever waits for it to catch up.
+struct Shared {
+    cluster: Cluster,
+    scope: LiveScope,
+    stop: AtomicBool,
+    is_fast: AtomicBool,
+    /// The next offset of each partition that is followed; what is before it has been told.
+    followed: Mutex<Places>,
+    pairing: Mutex<Pairing>,
+    tell: Box<dyn Fn(&[Known]) + Send + Sync>,
+    /// For questions, and for catching up, over connections of its own: behind a request for records that waits for
+    /// some, every question would wait.
+    asking: Mutex<Option<Reader>>,
+}
+
 impl Follower {
-    /// Starts to follow, from where a tail was read to. `tell` is called on the thread with what became known, in order
-    /// per partition; an event can come more than once, and this replica's own come as well. Partitions that the tail
-    /// did not have are read from ten minutes before they are found.
+    /// Starts to follow, from where a tail was read to. `tell` is called with what became known, in order per
+    /// partition; an event can come more than once, and this replica's own come as well. Partitions that the tail did
+    /// not have are read from ten minutes before they are found.
     ///
     /// # Errors
     /// [`TailFault::Settings`] where librdkafka refuses a property, or the system a thread.
     pub fn start(
         cluster: &Cluster,
-        scope: Scope,
+        scope: LiveScope,
         resume: Resume,
-        tell: impl FnMut(&[Known]) + Send + 'static,
+        tell: impl Fn(&[Known]) + Send + Sync + 'static,
     ) -> Result<Self, TailFault> {
         let reader = Reader::new(cluster, Pace::Easy)?;
         reader.read(&resume.places)?;
-        let scope = Arc::new(ArcSwap::from_pointee(scope));
-        let stop = Arc::new(AtomicBool::new(false));
-        let following = Following {
+        let shared = Arc::new(Shared {
             cluster: cluster.clone(),
+            scope,
+            stop: AtomicBool::new(false),
+            is_fast: AtomicBool::new(false),
+            followed: Mutex::new(resume.places),
+            pairing: Mutex::new(resume.pairing),
+            tell: Box::new(tell),
+            asking: Mutex::new(None),
+        });
+        let following = Following {
+            shared: Arc::clone(&shared),
             reader,
-            followed: resume.places,
-            pairing: resume.pairing,
-            scope: Arc::clone(&scope),
-            stop: Arc::clone(&stop),
+            pace: Pace::Easy,
+            scanned: None,
             next_scan: Instant::now(),
         };
-        let thread = std::thread::Builder::new().name("kafka follower".to_owned()).spawn(move || following.run(tell));
+        let thread = std::thread::Builder::new().name("kafka follower".to_owned()).spawn(move || following.run());
         let thread = thread.map_err(|error| TailFault::Settings(error.to_string()))?;
-        Ok(Self { stop, scope, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Takes other topics and applications over, for the records that are read from now on.
-    pub fn rescope(&self, scope: Scope) {
-        self.scope.store(Arc::new(scope));
+    /// Fetches at another pace from now on.
+    pub fn set_pace(&self, pace: Pace) {
+        self.shared.is_fast.store(pace == Pace::Fast, Ordering::Relaxed);
+    }
+
+    /// Reads everything that the topics hold now and that has not been told yet, and tells it. Returns true if nothing
+    /// was left out: every partition has a leader that answered, and all of it was read within `limit`. Blocks.
+    #[must_use]
+    pub fn catch_up(&self, limit: Duration) -> bool {
+        let caught_up = self.shared.catch_up(Instant::now() + limit);
+        caught_up.unwrap_or_else(|fault| {
+            tracing::debug!(target: "kafka", %fault, "not caught up");
+            false
+        })
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // A panic in it has been told by its own message.
             let _ = thread.join();
@@ -80,27 +112,71 @@ impl Drop for Follower {
     }
 }
 
+impl Shared {
+    /// Uses the client for questions; a new one if the last question failed.
+    fn with_asking<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, TailFault>) -> Result<T, TailFault> {
+        let mut kept = self.asking.lock();
+        let reader = match kept.take() {
+            Some(reader) => reader,
+            None => Reader::new(&self.cluster, Pace::Fast)?,
+        };
+        let result = ask(&reader);
+        if result.is_ok() {
+            *kept = Some(reader);
+        } else {
+            reader.end();
+        }
+        result
+    }
+
+    fn catch_up(&self, end: Instant) -> Result<bool, TailFault> {
+        let scope = self.scope.load();
+        self.with_asking(|reader| {
+            let located = reader.locate(&scope.topic_names(), end)?;
+            let mut spans = reader.spans(&located.led, ago(Window::default().since), end);
+            let is_answered = unread(&located, &spans).is_empty() && located.denied.is_empty();
+            let followed = self.followed.lock().clone();
+            for (topic, begins) in &mut spans.begins {
+                for (partition, begin) in begins {
+                    let next = followed.get(topic).and_then(|places| places.get(partition));
+                    *begin = next.copied().unwrap_or(*begin);
+                }
+            }
+            let mut backfill = Backfill::new(&spans);
+            let mut pairing = self.pairing.lock();
+            let mut teller = Teller::new(&mut pairing, &self.tell);
+            let is_read = backfill.read(reader, &scope, end, |seen| {
+                if let Some(sighting) = seen.sighting {
+                    teller.take(sighting, seen.timestamp);
+                }
+            });
+            teller.flush();
+            if !is_read? {
+                // The client still reads what it has not finished.
+                return Err(TailFault::Away(super::trouble::Away { troubles: Vec::new() }));
+            }
+            Ok(is_answered)
+        })
+    }
+}
+
 struct Following {
-    cluster: Cluster,
+    shared: Arc<Shared>,
     reader: Reader,
-    followed: Places,
-    pairing: Pairing,
-    scope: Arc<ArcSwap<Scope>>,
-    stop: Arc<AtomicBool>,
+    pace: Pace,
+    /// The scope for which partitions were looked for last.
+    scanned: Option<Arc<Scope>>,
     next_scan: Instant,
 }
 
 impl Following {
-    fn run(mut self, mut tell: impl FnMut(&[Known])) {
+    fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut allowed = true;
-        while !self.stop.load(Ordering::Relaxed) {
-            let scope = self.scope.load_full();
-            let result = self.scan(&scope).and_then(|()| self.gather(&scope, &mut batch));
-            if !batch.is_empty() {
-                tell(&batch);
-                batch.clear();
-            }
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let scope = self.shared.scope.load();
+            let result =
+                self.change_pace().and_then(|()| self.scan(&scope)).and_then(|()| self.gather(&scope, &mut batch));
             match result {
                 Ok(()) => {}
                 Err(fault @ TailFault::NotAllowed) => {
@@ -118,37 +194,72 @@ impl Following {
                 }
             }
         }
+        if let Some(asking) = self.shared.asking.lock().take() {
+            asking.end();
+        }
         self.reader.end();
     }
 
-    /// Waits for records, and takes what is there.
-    fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), TailFault> {
-        let mut limit = GLANCE;
-        while batch.len() < BATCH {
-            let Some(seen) = self.reader.next(scope, limit)? else { return Ok(()) };
-            limit = Duration::ZERO;
-            batch.extend(seen.sighting.and_then(|sighting| self.pairing.take(sighting, seen.timestamp)));
+    /// Replaces the consumer if it is to fetch at another pace.
+    fn change_pace(&mut self) -> Result<(), TailFault> {
+        let pace = if self.shared.is_fast.load(Ordering::Relaxed) { Pace::Fast } else { Pace::Easy };
+        if pace == self.pace {
+            return Ok(());
         }
+        let reader = Reader::new(&self.shared.cluster, pace)?;
+        reader.read(&self.shared.followed.lock())?;
+        std::mem::replace(&mut self.reader, reader).end();
+        self.pace = pace;
         Ok(())
     }
 
-    /// Looks for partitions that are not followed yet, where it is time to.
-    fn scan(&mut self, scope: &Scope) -> Result<(), TailFault> {
+    /// Waits for records, takes what is there, and tells it.
+    fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), TailFault> {
+        let (mut limit, mut read, mut result) = (GLANCE, Places::new(), Ok(()));
+        while batch.len() < BATCH {
+            match self.reader.next(scope, limit) {
+                Ok(Some(seen)) => {
+                    limit = Duration::ZERO;
+                    let sighting = seen.sighting;
+                    batch.extend(
+                        sighting.and_then(|sighting| self.shared.pairing.lock().take(sighting, seen.timestamp)),
+                    );
+                    read.entry(seen.topic).or_default().insert(seen.partition, seen.offset + 1);
+                }
+                Ok(None) => break,
+                Err(fault) => {
+                    result = Err(fault);
+                    break;
+                }
+            }
+        }
+        if !batch.is_empty() {
+            (self.shared.tell)(batch);
+            batch.clear();
+        }
+        let mut followed = self.shared.followed.lock();
+        for (topic, read) in read {
+            followed.entry(topic).or_default().extend(read);
+        }
+        result
+    }
+
+    /// Looks for partitions that are not followed yet: from time to time, and when the scope has changed.
+    fn scan(&mut self, scope: &Arc<Scope>) -> Result<(), TailFault> {
         let now = Instant::now();
-        if now < self.next_scan {
+        let is_new = self.scanned.as_ref().is_none_or(|scanned| !Arc::ptr_eq(scanned, scope));
+        if now < self.next_scan && !is_new {
             return Ok(());
         }
         self.next_scan = now + RESCAN_SOON;
-        // Over connections of their own: behind a request for records that waits for some, every question would wait.
-        let asking = Reader::new(&self.cluster, Pace::Fast)?;
-        let found = self.ask(&asking, scope, now + LOOK);
-        asking.end();
-        let (begins, all) = found?;
+        self.scanned = Some(Arc::clone(scope));
+        let (begins, is_all) = self.shared.with_asking(|asking| self.ask(asking, scope, now + LOOK))?;
         self.reader.read(&begins)?;
+        let mut followed = self.shared.followed.lock();
         for (topic, begins) in begins {
-            self.followed.entry(topic).or_default().extend(begins);
+            followed.entry(topic).or_default().extend(begins);
         }
-        if all {
+        if is_all {
             self.next_scan = now + RESCAN;
         }
         Ok(())
@@ -156,12 +267,11 @@ impl Following {
 
     /// The partitions that are not followed yet, with where to begin, and whether that is all there will be.
     fn ask(&self, asking: &Reader, scope: &Scope, end: Instant) -> Result<(Places, bool), TailFault> {
-        let (partitions, all_led) = asking.partitions(scope.topics(), end)?;
-        let is_there = |topic: &str| partitions.elements().iter().any(|element| element.topic() == topic);
-        let none_missing = scope.topics().all(|topic| is_there(topic));
-        let is_followed = |topic: &str, partition| self.followed.get(topic)?.get(&partition);
-        let fresh = Reader::only(&partitions, |topic, partition| is_followed(topic, partition).is_none());
-        let spans = asking.since(&fresh, ago(Window::default().since), end)?;
-        Ok((spans.begins, all_led && none_missing && spans.all))
+        let mut located = asking.locate(&scope.topic_names(), end)?;
+        let followed = self.shared.followed.lock().clone();
+        located.led.retain(|led| followed.get(&led.topic).is_none_or(|places| !places.contains_key(&led.partition)));
+        let spans = asking.spans(&located.led, ago(Window::default().since), end);
+        let is_all = located.missing.is_empty() && unread(&located, &spans).is_empty();
+        Ok((spans.begins, is_all))
     }
 }

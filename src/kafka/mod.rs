@@ -1,6 +1,7 @@
 //! Everything that meets Kafka: no other place knows the `rdkafka` crate.
 
 pub mod administrator;
+mod backfill;
 mod breaker;
 pub mod consumer;
 pub mod difference;
@@ -9,6 +10,7 @@ pub mod follow;
 mod headers;
 mod health;
 mod life;
+mod locate;
 mod pairing;
 pub mod probe;
 pub mod producer;

@@ -1,18 +1,19 @@
-//! Puts what records say together to what became of events: an event of two records counts when both were seen. Pure.
+//! Puts what records say together to what became of events: an event of two records is whole when both were seen. Until
+//! then it is known which one is published, so that it is not published again. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::sighting::{Part, Sighting};
-use crate::outbox::EventKey;
 use crate::outbox::verdict::Verdict;
+use crate::outbox::{EventKey, Learned};
 
-/// What became of an event.
+/// What became known of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     /// Which event.
     pub key: EventKey,
-    /// Its verdict, which is final.
-    pub verdict: Verdict,
+    /// Its final verdict, or which one of its two records is published.
+    pub learned: Learned,
     /// The timestamp of its record, of two the later one, in milliseconds since 1970.
     pub timestamp: i64,
 }
@@ -33,14 +34,14 @@ struct Half {
 const MOST: usize = 1 << 17;
 
 impl Pairing {
-    /// Takes what a record says, and its timestamp; returns what became of the event, where that is known now.
+    /// Takes what a record says, and its timestamp. Returns what that adds to what is known of the event.
     ///
     /// A dead letter stands alone, also for an event half of which was seen: it was produced because the other half was
     /// not taken.
     pub(super) fn take(&mut self, Sighting { key, part }: Sighting, timestamp: i64) -> Option<Known> {
         if let Part::Whole(verdict) = part {
             self.halves.remove(&key);
-            return Some(Known { key, verdict, timestamp });
+            return Some(Known { key, learned: Learned::Whole(verdict), timestamp });
         }
         match self.halves.get_mut(&key) {
             Some(half) if half.part == part => {
@@ -50,13 +51,13 @@ impl Pairing {
             Some(half) => {
                 let timestamp = half.timestamp.max(timestamp);
                 self.halves.remove(&key);
-                Some(Known { key, verdict: Verdict::Confirmed, timestamp })
+                Some(Known { key, learned: Learned::Whole(Verdict::Confirmed), timestamp })
             }
             None => {
                 self.halves.insert(key, Half { part, timestamp });
                 self.order.push_back(key);
                 self.forget();
-                None
+                part.index().map(|index| Known { key, learned: Learned::Record(index), timestamp })
             }
         }
     }
@@ -82,28 +83,28 @@ mod tests {
         EventKey::of("app", &id.to_string())
     }
 
-    fn saw(pairing: &mut Pairing, id: usize, part: Part, timestamp: i64) -> Option<(Verdict, i64)> {
-        pairing.take(Sighting { key: key(id), part }, timestamp).map(|known| (known.verdict, known.timestamp))
+    fn saw(pairing: &mut Pairing, id: usize, part: Part, timestamp: i64) -> Option<(Learned, i64)> {
+        pairing.take(Sighting { key: key(id), part }, timestamp).map(|known| (known.learned, known.timestamp))
     }
 
     #[test]
-    fn an_event_of_two_records_counts_when_both_were_seen_in_either_order() {
+    fn the_first_of_two_records_is_known_and_both_are_the_event() {
         for [first, second] in [[Part::Event, Part::Credential], [Part::Credential, Part::Event]] {
             let mut pairing = Pairing::default();
-            assert_eq!(saw(&mut pairing, 1, first, 20), None);
+            let index = |part| if part == Part::Event { 0 } else { 1 };
+            assert_eq!(saw(&mut pairing, 1, first, 20), Some((Learned::Record(index(first)), 20)));
             assert_eq!(saw(&mut pairing, 1, first, 10), None);
-            assert_eq!(saw(&mut pairing, 2, second, 30), None);
-            assert_eq!(saw(&mut pairing, 1, second, 15), Some((Verdict::Confirmed, 20)));
-            assert_eq!(saw(&mut pairing, 1, second, 15), None, "counted twice");
+            assert_eq!(saw(&mut pairing, 2, second, 30), Some((Learned::Record(index(second)), 30)));
+            assert_eq!(saw(&mut pairing, 1, second, 15), Some((Learned::Whole(Verdict::Confirmed), 20)));
         }
     }
 
     #[test]
     fn a_dead_letter_stands_for_the_half_that_was_seen() {
         let mut pairing = Pairing::default();
-        let letter = Part::Whole(Verdict::DeadLettered(Reason::RefusedByBroker));
-        assert_eq!(saw(&mut pairing, 1, Part::Event, 1), None);
-        assert_eq!(saw(&mut pairing, 1, letter, 2), Some((Verdict::DeadLettered(Reason::RefusedByBroker), 2)));
+        let letter = Verdict::DeadLettered(Reason::RefusedByBroker);
+        saw(&mut pairing, 1, Part::Event, 1);
+        assert_eq!(saw(&mut pairing, 1, Part::Whole(letter), 2), Some((Learned::Whole(letter), 2)));
         assert!(pairing.halves.is_empty());
     }
 

@@ -20,25 +20,21 @@ use super::settings::Cluster;
 use super::sighting::{Sighting, sight};
 use super::trouble::{Away, Listener};
 
-/// How long one question may take before what librdkafka complains of is looked at.
-const GLANCE: Duration = Duration::from_millis(500);
+/// How long the first attempt at a question may take before librdkafka's complaints are read.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a later attempt may take.
+const MAX_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long librdkafka's own thread may take to move a partition to another offset.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The partitions of topics, each with an offset.
 pub(super) type Places = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
 
-/// What of the partitions is to be read.
-pub(super) struct Spans {
-    /// Where to begin in each.
-    pub(super) begins: Places,
-    /// The next offset of each: of what was there when they were asked for, nothing stands behind it.
-    pub(super) ends: Places,
-    /// Whether each partition could be asked for both.
-    pub(super) all: bool,
-}
-
 /// How a reader fetches.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Pace {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
     /// As much as there is, as fast as it comes.
     Fast,
     /// Seldom: two requests a second and broker, or as soon as there is much.
@@ -108,7 +104,7 @@ pub(super) struct Seen {
 
 /// A consumer that reads where it is told to.
 pub(super) struct Reader {
-    consumer: BaseConsumer<Listener>,
+    pub(super) consumer: BaseConsumer<Listener>,
     listener: Listener,
 }
 
@@ -131,86 +127,16 @@ impl Reader {
         Ok(Self { consumer, listener })
     }
 
-    /// The partitions of those topics that have a leader, and whether all have one. A topic that is not there has none.
-    pub(super) fn partitions<'a>(
-        &self,
-        topics: impl Iterator<Item = &'a Arc<str>>,
-        end: Instant,
-    ) -> Result<(TopicPartitionList, bool), TailFault> {
-        let (mut list, mut all) = (TopicPartitionList::new(), true);
-        for topic in topics {
-            let metadata = self.ask(end, |limit| self.consumer.fetch_metadata(Some(topic), limit))?;
-            for found in metadata.topics().iter().filter(|found| found.name() == &**topic) {
-                if found.error().map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
-                    return Err(TailFault::NotAllowed);
-                }
-                for partition in found.partitions() {
-                    if partition.leader() >= 0 {
-                        list.add_partition(topic, partition.id());
-                    } else {
-                        all = false;
-                    }
-                }
-            }
-        }
-        Ok((list, all))
-    }
-
-    /// Those of the partitions that `is_wanted`.
-    pub(super) fn only(partitions: &TopicPartitionList, is_wanted: impl Fn(&str, i32) -> bool) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for element in partitions.elements() {
-            if is_wanted(element.topic(), element.partition()) {
-                list.add_partition(element.topic(), element.partition());
-            }
-        }
-        list
-    }
-
-    /// What was published since `time` (milliseconds since 1970), up to now.
-    pub(super) fn since(&self, partitions: &TopicPartitionList, time: i64, end: Instant) -> Result<Spans, TailFault> {
-        // The ends first: what comes between the questions stands behind them, and is read later.
-        let (ends, all_ends) = self.offsets(partitions, Offset::End, end)?;
-        let (young, all_begins) = self.offsets(partitions, Offset::Offset(time), end)?;
-        let mut begins = ends.clone();
-        for (topic, begins) in &mut begins {
-            for (partition, begin) in begins {
-                if let Some(young) = young.get(topic).and_then(|young| young.get(partition)) {
-                    *begin = (*begin).min(*young);
-                }
-            }
-        }
-        Ok(Spans { begins, ends, all: all_begins && all_ends })
-    }
-
-    /// Where each partition stands, by a time, or at its end; only those that told an offset, and whether all did.
-    fn offsets(&self, partitions: &TopicPartitionList, at: Offset, end: Instant) -> Result<(Places, bool), TailFault> {
-        let mut places = Places::new();
-        if partitions.count() == 0 {
-            return Ok((places, true));
-        }
-        let mut wanted = partitions.clone();
-        wanted.set_all_offsets(at).map_err(|error| self.away(&error))?;
-        let told = self.ask(end, |limit| self.consumer.offsets_for_times(wanted.clone(), limit))?;
-        let mut all = true;
-        for element in told.elements() {
-            match (element.error(), element.offset()) {
-                (Ok(()), Offset::Offset(offset)) => {
-                    places.entry(Arc::from(element.topic())).or_default().insert(element.partition(), offset);
-                }
-                // The end, where no record is as young.
-                (Ok(()), _) => {}
-                (Err(_), _) => all = false,
-            }
-        }
-        Ok((places, all))
-    }
-
     /// Asks until there is an answer, the time is over, or it is clear that there will be none.
-    fn ask<T>(&self, end: Instant, question: impl Fn(Duration) -> Result<T, KafkaError>) -> Result<T, TailFault> {
+    pub(super) fn ask<T>(
+        &self,
+        end: Instant,
+        question: impl Fn(Duration) -> Result<T, KafkaError>,
+    ) -> Result<T, TailFault> {
+        let mut patience = PATIENCE;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
-            let answer = question(rest.clamp(Duration::from_millis(1), GLANCE));
+            let answer = question(rest.clamp(Duration::from_millis(1), patience));
             match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) if rest.is_zero() || self.listener.is_decided() => return Err(self.away(&error)),
@@ -218,10 +144,12 @@ impl Reader {
                 // Serves the error callback.
                 Err(_) => drop(self.consumer.poll(Duration::ZERO)),
             }
+            // A large answer can take longer than the first attempt allows.
+            patience = patience.saturating_mul(2).min(MAX_PATIENCE);
         }
     }
 
-    fn away(&self, error: &KafkaError) -> TailFault {
+    pub(super) fn away(&self, error: &KafkaError) -> TailFault {
         let away = self.listener.away();
         if away.troubles.is_empty()
             && let Some(code) = error.rdkafka_error_code()
@@ -237,6 +165,35 @@ impl Reader {
         if places.values().all(BTreeMap::is_empty) {
             return Ok(());
         }
+        self.consumer.incremental_assign(&self.list(places)?).map_err(|error| self.away(&error))
+    }
+
+    /// Stops reading these partitions, whatever their offsets.
+    pub(super) fn stop(&self, places: &Places) -> Result<(), TailFault> {
+        if places.values().all(BTreeMap::is_empty) {
+            return Ok(());
+        }
+        self.consumer.incremental_unassign(&self.list(places)?).map_err(|error| self.away(&error))
+    }
+
+    /// Goes on reading these partitions at other offsets. Records of the old ones no longer come after this, because
+    /// librdkafka drops what it has fetched before. Returns the partitions that are read there now.
+    pub(super) fn seek(&self, places: &Places) -> Result<Places, TailFault> {
+        if places.values().all(BTreeMap::is_empty) {
+            return Ok(Places::new());
+        }
+        let moved =
+            self.consumer.seek_partitions(self.list(places)?, SEEK_TIMEOUT).map_err(|error| self.away(&error))?;
+        let mut done = Places::new();
+        for element in moved.elements() {
+            if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
+                done.entry(Arc::from(element.topic())).or_default().insert(element.partition(), offset);
+            }
+        }
+        Ok(done)
+    }
+
+    fn list(&self, places: &Places) -> Result<TopicPartitionList, TailFault> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in places {
             for (partition, offset) in partitions {
@@ -244,7 +201,7 @@ impl Reader {
                     .map_err(|error| self.away(&error))?;
             }
         }
-        self.consumer.incremental_assign(&list).map_err(|error| self.away(&error))
+        Ok(list)
     }
 
     /// The next record of a topic in `scope`. `None` where none comes within `limit`, or only an error that passes.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::topics::Plan;
 use crate::config::{Config, Passwords};
 use crate::prepare::event_type::Entity;
@@ -41,6 +43,19 @@ impl Scope {
         self.topics.keys()
     }
 
+    /// The names of the topics.
+    pub(super) fn topic_names(&self) -> Vec<Arc<str>> {
+        self.topics().cloned().collect()
+    }
+
+    /// Whether everything that is `other`'s is this scope's as well, so that whoever has read with this one need not
+    /// read again.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.topics.iter().all(|(name, entity)| self.topics.get(name) == Some(entity))
+            && other.applications.iter().all(|(id, seals)| self.applications.get(id) == Some(seals))
+    }
+
     /// A topic's name, and what its records are about; `None` where it is not ours.
     pub(super) fn topic(&self, name: &str) -> Option<(&Arc<str>, Entity)> {
         self.topics.get_key_value(name).map(|(name, entity)| (name, *entity))
@@ -49,5 +64,45 @@ impl Scope {
     /// Whether an application seals passwords; `None` where it is not ours.
     pub(super) fn seals(&self, application_id: &str) -> Option<bool> {
         self.applications.get(application_id).copied()
+    }
+}
+
+/// The scope as it is now, for everybody who reads topics: a reload replaces it.
+#[derive(Clone)]
+pub struct LiveScope(Arc<ArcSwap<Scope>>);
+
+impl LiveScope {
+    /// Begins with that scope.
+    #[must_use]
+    pub fn new(scope: Scope) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(scope)))
+    }
+
+    /// The scope as it is now.
+    #[must_use]
+    pub fn load(&self) -> Arc<Scope> {
+        self.0.load_full()
+    }
+
+    /// Replaces the scope.
+    pub fn store(&self, scope: Scope) {
+        self.0.store(Arc::new(scope));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_covers_itself_and_less_but_nothing_that_is_new() {
+        let of = |topics: &[&str], applications: &[(&str, bool)]| {
+            let topics = topics.iter().map(|name| ((*name).to_owned(), Entity::User));
+            Scope::new(topics.collect(), applications.iter().map(|(id, seals)| ((*id).to_owned(), *seals)).collect())
+        };
+        let both = of(&["a", "b"], &[("one", false), ("two", true)]);
+        assert!(both.covers(&both) && both.covers(&of(&["a"], &[("two", true)])));
+        assert!(!both.covers(&of(&["c"], &[])) && !both.covers(&of(&[], &[("three", false)])));
+        assert!(!both.covers(&of(&[], &[("one", true)])));
     }
 }

@@ -34,6 +34,21 @@ pub(super) enum Part {
     Credential,
 }
 
+impl Part {
+    /// Which of an event's own records it is. `None` if it is not one of two.
+    pub(super) const fn index(self) -> Option<u8> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Event => Some(0),
+            Self::Credential => Some(1),
+        }
+    }
+}
+
+/// What follows the event's id in the `ce_id` of its credential record, so that ids are unique within a source. Versions
+/// before 0.2 published the event's id alone, so both are read.
+const CREDENTIAL_SUFFIX: &str = ":credential";
+
 /// The CloudEvents attributes that matter here.
 struct Attributes<'a> {
     id: Cow<'a, str>,
@@ -63,7 +78,11 @@ pub(super) fn sight<'a>(
             Part::Whole(Verdict::Confirmed)
         }
     };
-    Some(Sighting { key: EventKey::of(application, &id), part })
+    let id = match part {
+        Part::Credential => id.strip_suffix(CREDENTIAL_SUFFIX).unwrap_or(&id),
+        Part::Whole(_) | Part::Event => &id,
+    };
+    Some(Sighting { key: EventKey::of(application, id), part })
 }
 
 /// The attributes, wherever the content mode has put them.
@@ -190,6 +209,21 @@ mod tests {
         }
         assert_eq!(binary(Entity::Credential, "app_seals", "created", "{}"), Some(Part::Credential));
         assert_eq!(binary(Entity::User, "app_seals", "updated", "{}"), Some(Part::Whole(Verdict::Confirmed)));
+    }
+
+    #[test]
+    fn a_credential_names_its_event_with_and_without_a_suffix() {
+        let kind = "com.alibabacloud.idaas.credential.created.v1";
+        for id in ["evnt_1", "evnt_1:credential"] {
+            let headers = [("ce_id", id), ("ce_source", "/idaas/i/app_seals"), ("ce_type", kind)];
+            let seen = sight(&scope(), Entity::Credential, bytes(&headers), b"{}").unwrap();
+            assert_eq!(seen, Sighting { key: EventKey::of("app_seals", "evnt_1"), part: Part::Credential });
+            // The same ids on another topic are what they are.
+            let headers =
+                [("ce_id", id), ("ce_source", "/idaas/i/app_seals"), ("ce_type", &kind.replace("credential", "user"))];
+            let seen = sight(&scope(), Entity::User, bytes(&headers), b"{}").unwrap();
+            assert_eq!(seen.key, EventKey::of("app_seals", id));
+        }
     }
 
     #[test]

@@ -3,30 +3,35 @@
 //! What the brokers tell is what they have persisted, so it may be answered as a success. What cannot be told for certain is
 //! left out: then a copy can follow, and that is all.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::backfill::Backfill;
+use super::locate::{Located, Spans};
 pub use super::pairing::Known;
 use super::pairing::Pairing;
-pub use super::reader::TailFault;
-use super::reader::{Pace, Places, Reader, Seen, Spans};
+pub use super::reader::{Pace, TailFault};
+use super::reader::{Places, Reader};
 use super::scope::Scope;
 use super::settings::Cluster;
-use crate::outbox::EventKey;
+use super::sighting::Sighting;
+use crate::outbox::Learned;
 use crate::outbox::verdict::Verdict;
 
-/// How long one poll waits, after which it is looked whether what is left is no records.
-const GLANCE: Duration = Duration::from_millis(20);
+/// How many events are told at a time at most.
+const BATCH: usize = 1 << 16;
 
 /// How much of the tail is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// From the first record of each partition that is not older than this, by the records' timestamps, which are times
-    /// of acceptance. What stands behind it counts, whatever its own timestamp is.
+    /// From the first record of each partition that is not older than this. A record's timestamp is its time of
+    /// acceptance, or later; so every record that was published within this time is at or behind that place, even if
+    /// its own timestamp is older.
     pub since: Duration,
     /// At most that many records; of more, the last of each partition.
     pub limit: usize,
-    /// At most for that long.
+    /// At most for that long. The newest records of each partition are read first.
     pub time_limit: Duration,
 }
 
@@ -37,19 +42,31 @@ impl Default for Window {
     }
 }
 
-/// The tail, as far as it was read.
+/// What came of reading the tail.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
-    /// What became of which events: each once, the oldest first.
-    pub events: Vec<Known>,
+    /// How many events became known; one can be counted twice.
+    pub events: usize,
     /// How many records were read, garbage included.
     pub records: usize,
-    /// Whether nothing within the window was left out: no partition was without a leader, and neither limit was reached.
-    pub complete: bool,
-    /// Where following goes on.
-    pub resume: Resume,
+    /// Topics of which some partition did not answer. It is not in the [`Resume`], so reading again reads it.
+    pub unread: Vec<String>,
+    /// Topics that this user may not describe.
+    pub denied: Vec<String>,
+    /// Whether a limit left out the oldest part of what did answer.
+    pub is_cut: bool,
 }
 
-/// Where following goes on: the next offset of each partition, and the events of which only a part was seen.
+impl Tail {
+    /// Whether nothing within the window was left out.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_empty() && self.denied.is_empty() && !self.is_cut
+    }
+}
+
+/// Where following goes on: the next offset of each partition that was read, and the events of which only a part was
+/// seen.
 #[derive(Default)]
 pub struct Resume {
     pub(super) places: Places,
@@ -57,28 +74,69 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Topic, partition and next offset. Where the tail is not complete, that is how far it was read.
+    /// A copy for a follower. Events of which only a part was seen go with it.
+    pub fn fork(&mut self) -> Self {
+        Self { places: self.places.clone(), pairing: std::mem::take(&mut self.pairing) }
+    }
+
+    /// Topic, partition and next offset of each partition that was read.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&str, i32, i64)> {
         self.places.iter().flat_map(|(topic, places)| places.iter().map(|(partition, at)| (&**topic, *partition, *at)))
     }
 }
 
-/// Reads the tail of the topics, up to what the brokers had persisted when it began. Blocks, for `window.time_limit` at
-/// most and a moment more. Of an event that has a dead letter as well as a record, the dead letter counts.
+/// Reads the tail of the topics, up to what the brokers had persisted when it began, without the partitions that
+/// `resume` has already; those that are read are in it afterwards. Blocks, for `window.time_limit` at most and a moment
+/// more. `tell` is called with what became known, the newest part first. A partition that does not answer is left out.
 ///
 /// # Errors
-/// [`TailFault`] where nothing could be read: [`TailFault::Away`] where no broker answers within the time. An absence
-/// that begins later makes the tail incomplete.
-pub fn read_tail(cluster: &Cluster, scope: &Scope, window: Window) -> Result<Tail, TailFault> {
+/// [`TailFault`] if nothing could be read: [`TailFault::Away`] if no broker answers within the time,
+/// [`TailFault::NotAllowed`] if this user may read none of the topics, or may describe but not read one.
+pub fn read_tail(
+    cluster: &Cluster,
+    scope: &Scope,
+    window: Window,
+    resume: &mut Resume,
+    tell: impl FnMut(&[Known]),
+) -> Result<Tail, TailFault> {
     let end = Instant::now() + window.time_limit;
     let reader = Reader::new(cluster, Pace::Fast)?;
-    let (partitions, all_led) = reader.partitions(scope.topics(), end)?;
-    let mut spans = reader.since(&partitions, ago(window.since), end)?;
-    let whole = trim(&mut spans, window.limit);
-    let mut reading = Reading::of(spans);
-    let complete = reading.read(&reader, scope, end)? && whole && all_led;
+    let mut located = reader.locate(&scope.topic_names(), end)?;
+    if located.led.is_empty() && !located.denied.is_empty() && located.unanswered.is_empty() {
+        return Err(TailFault::NotAllowed);
+    }
+    let is_read = |topic: &str, partition: i32| resume.places.get(topic)?.get(&partition).copied();
+    located.led.retain(|led| is_read(&led.topic, led.partition).is_none());
+    let mut spans = reader.spans(&located.led, ago(window.since), end);
+    let is_whole = trim(&mut spans, window.limit);
+    let mut backfill = Backfill::new(&spans);
+    let mut teller = Teller::new(&mut resume.pairing, tell);
+    let result = backfill.read(&reader, scope, end, |seen| {
+        if let Some(sighting) = seen.sighting {
+            teller.take(sighting, seen.timestamp);
+        }
+    });
+    teller.flush();
+    let events = teller.events;
     reader.end();
-    Ok(reading.tail(complete))
+    let is_cut = !result? || !is_whole;
+    let mut unread = unread(&located, &spans);
+    for (topic, partition) in backfill.unanswered() {
+        spans.ends.get_mut(topic).and_then(|ends| ends.remove(&partition));
+        unread.insert(Arc::clone(topic));
+    }
+    for (topic, ends) in spans.ends {
+        resume.places.entry(topic).or_default().extend(ends);
+    }
+    let names = |topics: BTreeSet<Arc<str>>| topics.iter().map(|topic| (**topic).to_owned()).collect();
+    Ok(Tail { events, records: backfill.records, unread: names(unread), denied: names(located.denied), is_cut })
+}
+
+/// The topics of which some partition did not answer.
+pub(super) fn unread(located: &Located, spans: &Spans) -> BTreeSet<Arc<str>> {
+    let is_found = |topic: &str, partition: i32| spans.ends.get(topic).and_then(|ends| ends.get(&partition)).is_some();
+    let silent = located.led.iter().filter(|led| !is_found(&led.topic, led.partition)).map(|led| &led.topic);
+    silent.chain(&located.unanswered).cloned().collect()
 }
 
 /// That long ago, in milliseconds since 1970.
@@ -87,7 +145,39 @@ pub(super) fn ago(time: Duration) -> i64 {
     i64::try_from(then.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Cuts what is too much off the beginnings: the same part of each partition. Says whether nothing had to go.
+/// Gathers what records say, and tells it in batches. Of an event that has a dead letter as well as a record, the dead
+/// letter is told first, because the first verdict counts.
+pub(super) struct Teller<'a, T> {
+    pairing: &'a mut Pairing,
+    batch: Vec<Known>,
+    tell: T,
+    pub(super) events: usize,
+}
+
+impl<'a, T: FnMut(&[Known])> Teller<'a, T> {
+    pub(super) fn new(pairing: &'a mut Pairing, tell: T) -> Self {
+        Self { pairing, batch: Vec::new(), tell, events: 0 }
+    }
+
+    pub(super) fn take(&mut self, sighting: Sighting, timestamp: i64) {
+        self.batch.extend(self.pairing.take(sighting, timestamp));
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        let is_letter = |known: &Known| matches!(known.learned, Learned::Whole(Verdict::DeadLettered(_)));
+        self.batch.sort_unstable_by_key(|known| (!is_letter(known), known.timestamp, known.key));
+        if !self.batch.is_empty() {
+            (self.tell)(&self.batch);
+        }
+        self.events += self.batch.len();
+        self.batch.clear();
+    }
+}
+
+/// Cuts what is too much off the beginnings: the same part of each partition. Returns true if nothing had to go.
 fn trim(spans: &mut Spans, limit: usize) -> bool {
     let lengths = spans.begins.iter().flat_map(|(topic, begins)| {
         let ends = spans.ends.get(topic);
@@ -105,113 +195,6 @@ fn trim(spans: &mut Spans, limit: usize) -> bool {
         }
     }
     false
-}
-
-/// A reading on its way.
-struct Reading {
-    /// The next offset of each partition.
-    next: Places,
-    /// The ends of the partitions that are not read to their end.
-    open: Places,
-    events: HashMap<EventKey, (Verdict, i64)>,
-    pairing: Pairing,
-    records: usize,
-}
-
-impl Reading {
-    fn of(Spans { begins, ends, .. }: Spans) -> Self {
-        let mut open = ends;
-        for (topic, ends) in &mut open {
-            ends.retain(|partition, end| {
-                begins.get(topic).and_then(|begins| begins.get(partition)).is_some_and(|begin| begin < end)
-            });
-        }
-        open.retain(|_, ends| !ends.is_empty());
-        Self { next: begins, open, events: HashMap::new(), pairing: Pairing::default(), records: 0 }
-    }
-
-    /// Reads until everything is read, or the time is over; says which.
-    fn read(&mut self, reader: &Reader, scope: &Scope, end: Instant) -> Result<bool, TailFault> {
-        let begins = self.next.iter().filter_map(|(topic, begins)| {
-            let open = self.open.get(topic)?;
-            let begins = begins.iter().filter(|(partition, _)| open.contains_key(partition));
-            Some((topic.clone(), begins.map(|(partition, begin)| (*partition, *begin)).collect()))
-        });
-        reader.read(&begins.collect())?;
-        let mut looked = Instant::now();
-        while !self.open.is_empty() {
-            let seen = reader.next(scope, GLANCE)?;
-            let idle = seen.is_none();
-            if let Some(seen) = seen {
-                self.take(seen);
-            }
-            // Asking for the time and the positions is dear, beside taking a record.
-            if idle || self.records.is_multiple_of(256) {
-                let now = Instant::now();
-                if now >= end {
-                    return Ok(false);
-                }
-                if now - looked >= GLANCE {
-                    looked = now;
-                    self.pass(&reader.positions());
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    fn take(&mut self, Seen { topic, partition, offset, timestamp, sighting }: Seen) {
-        let Some(end) = self.open.get(&topic).and_then(|ends| ends.get(&partition)).copied() else { return };
-        if offset < end {
-            self.records += 1;
-            if let Some(known) = sighting.and_then(|sighting| self.pairing.take(sighting, timestamp)) {
-                self.know(known);
-            }
-        }
-        self.advance(&topic, partition, offset + 1, end);
-    }
-
-    /// Takes note of partitions that were read past what is no record.
-    fn pass(&mut self, positions: &Places) {
-        for (topic, partitions) in positions {
-            for (partition, position) in partitions {
-                let end = self.open.get(topic).and_then(|ends| ends.get(partition)).copied();
-                if let Some(end) = end.filter(|end| position >= end) {
-                    self.advance(topic, *partition, *position, end);
-                }
-            }
-        }
-    }
-
-    fn advance(&mut self, topic: &str, partition: i32, next: i64, end: i64) {
-        if let Some(place) = self.next.get_mut(topic).and_then(|places| places.get_mut(&partition)) {
-            *place = next.min(end);
-        }
-        if next >= end
-            && let Some(ends) = self.open.get_mut(topic)
-        {
-            ends.remove(&partition);
-            if ends.is_empty() {
-                self.open.remove(topic);
-            }
-        }
-    }
-
-    fn know(&mut self, Known { key, verdict, timestamp }: Known) {
-        let known = self.events.entry(key).or_insert((verdict, timestamp));
-        if let Verdict::DeadLettered(_) = verdict {
-            known.0 = verdict;
-        }
-        known.1 = known.1.max(timestamp);
-    }
-
-    fn tail(self, complete: bool) -> Tail {
-        let events = self.events.into_iter();
-        let mut events: Vec<_> = events.map(|(key, (verdict, timestamp))| Known { key, verdict, timestamp }).collect();
-        events.sort_unstable_by_key(|known| (known.timestamp, known.key));
-        let resume = Resume { places: self.next, pairing: self.pairing };
-        Tail { events, records: self.records, complete, resume }
-    }
 }
 
 #[cfg(test)]
@@ -232,7 +215,7 @@ mod tests {
         };
         let of: Vec<(&'static str, i32, i64, i64)> =
             of.iter().map(|span| (if span.0 == "a" { "a" } else { "b" }, span.1, span.2, span.3)).collect();
-        Spans { begins: part(|span| span.2, &of), ends: part(|span| span.3, &of), all: true }
+        Spans { begins: part(|span| span.2, &of), ends: part(|span| span.3, &of) }
     }
 
     #[test]
@@ -241,26 +224,5 @@ mod tests {
         assert!(trim(&mut spans, 4000));
         assert!(!trim(&mut spans, 400));
         assert_eq!(spans.begins, places(&[("a", 0, 900), ("a", 1, 500), ("b", 0, 4700)]));
-    }
-
-    #[test]
-    fn what_stands_behind_the_end_is_left_to_whoever_follows() {
-        let mut reading = Reading::of(spans(&[("a", 0, 5, 7), ("b", 0, 3, 3)]));
-        let seen = |offset| Seen { topic: "a".into(), partition: 0, offset, timestamp: 0, sighting: None };
-        reading.take(seen(5));
-        assert_eq!(reading.next, places(&[("a", 0, 6), ("b", 0, 3)]));
-        // One before the end is missing, as the mark of a transaction.
-        reading.take(seen(9));
-        assert!(reading.open.is_empty());
-        assert_eq!((reading.next, reading.records), (places(&[("a", 0, 7), ("b", 0, 3)]), 1));
-    }
-
-    #[test]
-    fn a_partition_that_ends_with_what_is_no_record_is_read_to_its_end() {
-        let mut reading = Reading::of(spans(&[("a", 0, 5, 7)]));
-        reading.pass(&places(&[("a", 0, 6), ("a", 1, 9), ("b", 0, 9)]));
-        assert!(!reading.open.is_empty());
-        reading.pass(&places(&[("a", 0, 7)]));
-        assert!(reading.open.is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! The memory of final verdicts: what makes a re-delivery a success at once instead of a second record.
 //!
-//! 24 bytes an event, oldest out first. It never grows beyond [`CAPACITY`], and never forgets what is younger than
-//! [`HORIZON`] or among the last [`FLOOR`], as long as that fits.
+//! It is bounded by bytes, [`MAX_BYTES`], which is room for 5.8 million events. As long as that is enough, it never
+//! forgets what is younger than [`HORIZON`] or among the last [`FLOOR`]. So it holds the last 15 minutes at up to 6,500
+//! events per second, and the last five minutes at 20,000. Events that another replica published, and those that were
+//! read back from the topics, count as well; they are as old as the time at which they were learned.
 
 use std::collections::VecDeque;
 
@@ -10,31 +12,87 @@ use hashbrown::hash_table::Entry;
 
 use super::verdict::Verdict;
 use super::{EventKey, Millis};
+use crate::prepare::Reason;
 
-/// How long a verdict is remembered at least. IDaaS re-delivers for up to 96 seconds; people with a console longer.
+/// How long a verdict is remembered if there is room. IDaaS re-delivers for up to 96 seconds; people with a console
+/// longer.
 const HORIZON: Millis = 15 * 60 * 1000;
 
 /// How many verdicts are remembered at least, however old.
 const FLOOR: usize = 1 << 20;
 
-/// How many verdicts are remembered at most, however young: about 190 MiB.
-const CAPACITY: usize = 1 << 22;
+/// The memory that all of it takes at most.
+const MAX_BYTES: usize = 192 << 20;
+
+/// How many verdicts fit into [`MAX_BYTES`], however young.
+const CAPACITY: usize = capacity(MAX_BYTES);
+
+/// How many verdicts fit into that many bytes: an entry each, and the index, whose number of places is a power of two.
+/// It doubles unless verdicts take at most 7/16 of them, because forgotten verdicts leave places that are of no use
+/// until the index is rebuilt.
+const fn capacity(bytes: usize) -> usize {
+    const PLACE: usize = size_of::<u32>() + 1;
+    // One verdict more than remembered, and the end of the index.
+    const SLACK: usize = 128;
+    let mut places: usize = 16;
+    let mut best = 0;
+    while places * PLACE + SLACK < bytes {
+        let by_index = places / 16 * 7;
+        let by_bytes = (bytes - places * PLACE - SLACK) / size_of::<CachedVerdict>();
+        let fits = if by_index < by_bytes { by_index } else { by_bytes };
+        best = if fits > best { fits } else { best };
+        places *= 2;
+    }
+    best
+}
 
 /// Final verdicts by event.
 pub(crate) struct Memory {
-    /// Positions counted from the first event ever remembered, so that forgetting the oldest moves nothing.
-    index: HashTable<u64>,
-    entries: VecDeque<Entry24>,
-    forgotten: u64,
+    /// Positions counted from the first event ever remembered, modulo 2^32, so that forgetting the oldest moves nothing.
+    index: HashTable<u32>,
+    entries: VecDeque<CachedVerdict>,
+    forgotten: u32,
 }
 
 /// One remembered verdict, packed because there are millions.
-struct Entry24 {
+struct CachedVerdict {
     key: [u8; 16],
-    /// Seconds, so that 32 bits last for a century.
-    at: u32,
-    verdict: Verdict,
+    /// The time in seconds, 28 bits, which last for eight years; then the verdict, 4 bits.
+    packed: u32,
 }
+
+impl CachedVerdict {
+    fn new(key: EventKey, verdict: Verdict, now: Millis) -> Self {
+        let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX).min(u32::MAX >> 4);
+        Self { key: key.0, packed: seconds << 4 | code(verdict) }
+    }
+
+    const fn seconds(&self) -> u32 {
+        self.packed >> 4
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        match self.packed & 0xf {
+            0 => Some(Verdict::Confirmed),
+            code => Reason::ALL.get(code as usize - 1).map(|reason| Verdict::DeadLettered(*reason)),
+        }
+    }
+}
+
+/// A final verdict in 4 bits. What is not final is never remembered.
+fn code(verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Confirmed => 0,
+        Verdict::DeadLettered(reason) => {
+            let position = Reason::ALL.iter().position(|known| *known == reason);
+            position.and_then(|position| u32::try_from(position + 1).ok()).unwrap_or(NOT_FINAL)
+        }
+        Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => NOT_FINAL,
+    }
+}
+
+/// A code that no final verdict has.
+const NOT_FINAL: u32 = 0xf;
 
 impl Memory {
     pub(crate) fn new() -> Self {
@@ -50,13 +108,13 @@ impl Memory {
     pub(crate) fn get(&self, key: EventKey) -> Option<Verdict> {
         let (entries, forgotten) = (&self.entries, self.forgotten);
         let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key))?;
-        Some(entries.get(usize::try_from(position - forgotten).ok()?)?.verdict)
+        at(entries, forgotten, *position)?.verdict()
     }
 
     /// Remembers a final verdict; the first one stays.
     pub(crate) fn insert(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
         let (entries, forgotten) = (&self.entries, self.forgotten);
-        let position = forgotten + entries.len() as u64;
+        let position = forgotten.wrapping_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         let entry = self.index.entry(
             key.hash(),
             |known| is(entries, forgotten, *known, key),
@@ -64,8 +122,12 @@ impl Memory {
         );
         if let Entry::Vacant(vacant) = entry {
             vacant.insert(position);
-            let at = u32::try_from(now / 1000).unwrap_or(u32::MAX);
-            self.entries.push_back(Entry24 { key: key.0, at, verdict });
+            let length = self.entries.len();
+            if length == self.entries.capacity() && length > FLOOR {
+                // Doubling would go beyond what fits.
+                self.entries.reserve_exact(length.min(CAPACITY + 1 - length.min(CAPACITY)));
+            }
+            self.entries.push_back(CachedVerdict::new(key, verdict, now));
             self.forget(now);
         }
     }
@@ -78,7 +140,7 @@ impl Memory {
 
     fn forget(&mut self, now: Millis) {
         while let Some(oldest) = self.entries.front() {
-            let old = now.saturating_sub(u64::from(oldest.at) * 1000) > HORIZON;
+            let old = now.saturating_sub(u64::from(oldest.seconds()) * 1000) > HORIZON;
             if !(self.entries.len() > CAPACITY || (old && self.entries.len() > FLOOR)) {
                 return;
             }
@@ -87,23 +149,22 @@ impl Memory {
                 found.remove();
             }
             self.entries.pop_front();
-            self.forgotten += 1;
+            self.forgotten = self.forgotten.wrapping_add(1);
         }
     }
 }
 
-fn at(entries: &VecDeque<Entry24>, forgotten: u64, position: u64) -> Option<&Entry24> {
-    entries.get(usize::try_from(position.checked_sub(forgotten)?).ok()?)
+fn at(entries: &VecDeque<CachedVerdict>, forgotten: u32, position: u32) -> Option<&CachedVerdict> {
+    entries.get(position.wrapping_sub(forgotten) as usize)
 }
 
-fn is(entries: &VecDeque<Entry24>, forgotten: u64, position: u64, key: EventKey) -> bool {
+fn is(entries: &VecDeque<CachedVerdict>, forgotten: u32, position: u32, key: EventKey) -> bool {
     at(entries, forgotten, position).is_some_and(|entry| entry.key == key.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prepare::Reason;
 
     fn key(number: usize) -> EventKey {
         EventKey::of("app", &number.to_string())
@@ -131,5 +192,34 @@ mod tests {
         for number in [101, FLOOR / 2, FLOOR + 99, usize::MAX] {
             assert_eq!(memory.get(key(number)), Some(Verdict::Confirmed), "{number}");
         }
+    }
+
+    #[test]
+    fn every_final_verdict_is_remembered_as_it_is() {
+        let verdicts = Reason::ALL.into_iter().map(Verdict::DeadLettered).chain([Verdict::Confirmed]);
+        for (number, verdict) in verdicts.enumerate() {
+            let mut memory = Memory::new();
+            memory.insert(key(number), verdict, 1_000_000_000);
+            assert_eq!(memory.get(key(number)), Some(verdict));
+        }
+    }
+
+    #[test]
+    fn of_too_many_young_verdicts_the_oldest_go_and_the_bound_holds() {
+        let per_second = 6_500;
+        assert!(CAPACITY as u64 * 1000 / HORIZON >= per_second, "{CAPACITY}");
+        let mut memory = Memory::new();
+        // Positions go past the end of their numbers.
+        memory.forgotten = u32::MAX - 10;
+        for number in 0..CAPACITY + 1000 {
+            memory.insert(key(number), Verdict::Confirmed, 0);
+        }
+        assert_eq!(memory.len(), CAPACITY);
+        assert_eq!(memory.get(key(999)), None);
+        for number in [1000, CAPACITY / 2, CAPACITY + 999] {
+            assert_eq!(memory.get(key(number)), Some(Verdict::Confirmed), "{number}");
+        }
+        let bytes = memory.entries.capacity() * size_of::<CachedVerdict>() + memory.index.allocation_size();
+        assert!(bytes <= MAX_BYTES, "{bytes} bytes");
     }
 }

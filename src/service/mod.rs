@@ -7,6 +7,7 @@ mod drain;
 mod orders;
 mod recollection;
 mod reopening;
+mod tail_window;
 mod topics;
 
 use std::net::{SocketAddr, TcpListener};
@@ -225,11 +226,11 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recol
         if answers {
             Arc::clone(&care).create().await;
         }
-        let learnt = answers && Arc::clone(&recollection).learn(&bridge).await;
-        bridge.warmed_up();
-        if !learnt {
-            tokio::spawn(recollection.persist(Arc::clone(&bridge)));
+        if answers {
+            Arc::clone(&recollection).learn(&bridge).await;
         }
+        bridge.warmed_up();
+        tokio::spawn(recollection.persist(Arc::clone(&bridge)));
         tokio::spawn(reopening::reopen(Arc::clone(&bridge)));
         care.persist(bridge).await;
     });

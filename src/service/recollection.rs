@@ -1,85 +1,179 @@
-//! The memory of verdicts over restarts and replicas: what our own topics say is learnt before anything is replayed.
+//! The memory of verdicts over restarts and replicas: what our own topics say is learned before anything is replayed.
 //!
-//! Never a reason not to take callbacks: where Kafka is away they go to the journal, and the topics are read when it is
-//! back, before what the journal holds is published.
+//! It only avoids duplicates, so it is never a reason not to accept callbacks, and never holds back what the journal has
+//! for long. While Kafka is away, callbacks go to the journal, and the topics are read when it is back. Partitions that
+//! do not answer are read later.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::tail_window::{log, since, window};
 use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::kafka::follow::Follower;
-use crate::kafka::scope::Scope;
+use crate::kafka::scope::{LiveScope, Scope};
 use crate::kafka::settings::Cluster;
-use crate::kafka::tail::{Known, Resume, TailFault, Window, read_tail};
-use crate::outbox::Learned;
+use crate::kafka::tail::{Known, Pace, Resume, Tail, TailFault, read_tail};
+use crate::outbox::{EventKey, Learned};
 
-/// How long to wait before the topics are asked again.
-const REST: Duration = Duration::from_secs(1);
+/// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How much earlier than the oldest event of the journal the reading begins.
-const MARGIN: Duration = Duration::from_secs(60);
+/// How long replays wait for partitions that do not answer, while Kafka is available.
+const MAX_HOLD: Duration = Duration::from_secs(10);
 
 /// What there is to learn, and from where.
 pub(super) struct Recollection {
     cluster: Cluster,
-    scope: Scope,
-    follow: bool,
-    follower: Mutex<Option<Follower>>,
+    scope: LiveScope,
+    state: Mutex<State>,
+    follower: Mutex<Option<Arc<Follower>>>,
+    /// One attempt at a time.
+    attempt: Mutex<()>,
+    /// Wakes [`Recollection::persist`].
+    changed: Notify,
+}
+
+struct State {
+    /// Counts the clusters. What was read from an earlier one counts for nothing.
+    generation: u64,
+    /// Counts the changes of the scope.
+    revision: u64,
+    /// Whether something is left to read.
+    is_due: bool,
+    /// Whether other replicas are to be followed.
+    follows: bool,
+    pace: Pace,
+    /// Whether replays may go ahead.
+    is_released: bool,
+    /// From when on records are read, in milliseconds since 1970. It stays when the journal's oldest events are gone.
+    since: Option<u64>,
+    /// When Kafka was asked first, of an uninterrupted time of it being available.
+    asked_since: Option<Instant>,
+    /// What is read.
+    resume: Resume,
 }
 
 /// What came of one attempt.
 enum Attempt {
-    /// All that can be known is known; following goes on from there.
-    Learnt(Resume),
-    /// Nothing can be known, now or later.
-    Hopeless,
-    /// Kafka is away.
-    Again,
+    /// All that can be read is read, except these topics.
+    Read(Tail),
+    /// Nothing can be read, now or later.
+    Impossible(TailFault),
+    /// Kafka does not answer.
+    Away,
 }
 
 impl Recollection {
     pub(super) fn new(config: &Config) -> Arc<Self> {
         Arc::new(Self {
             cluster: super::assemble::cluster(config),
-            scope: Scope::of(config),
-            follow: config.dedupe.follow_replicas,
+            scope: LiveScope::new(Scope::of(config)),
+            state: Mutex::new(State {
+                generation: 0,
+                revision: 0,
+                is_due: true,
+                follows: config.dedupe.follow_replicas,
+                pace: Pace::Easy,
+                is_released: false,
+                since: None,
+                asked_since: None,
+                resume: Resume::default(),
+            }),
             follower: Mutex::new(None),
+            attempt: Mutex::new(()),
+            changed: Notify::new(),
         })
     }
 
-    /// Takes changed topics and applications over.
+    /// Takes changed topics and applications over, also for reading that is under way. Reads again if some are new.
     pub(super) fn rescope(&self, config: &Config) {
+        let scope = Scope::of(config);
+        let is_covered = self.scope.load().covers(&scope);
+        self.scope.store(scope);
+        if !is_covered {
+            let mut state = self.state.lock();
+            state.revision += 1;
+            (state.is_due, state.resume) = (true, Resume::default());
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Another cluster answers at the same address: forgets what was learned from the old one, holds replays back, and
+    /// reads the topics of the new one. [`Recollection::persist`] does the reading.
+    #[allow(dead_code, reason = "called when the cluster's id changes")]
+    pub(super) fn start_over(&self, bridge: &Bridge) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        (state.is_due, state.is_released, state.asked_since) = (true, false, None);
+        (state.since, state.resume) = (None, Resume::default());
+        // Under the lock, so that nothing of the old cluster is learned afterwards.
+        bridge.dispatcher.cluster_replaced();
+        drop(state);
+        drop(self.follower.lock().take());
+        self.changed.notify_one();
+    }
+
+    /// Follows other replicas from now on. Reads the tail again first, because nobody has followed so far.
+    #[allow(dead_code, reason = "called when a second replica appears")]
+    pub(super) fn follow(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.follows, true) {
+            (state.is_due, state.resume) = (true, Resume::default());
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Follows at that pace from now on.
+    #[allow(dead_code, reason = "called while replicas coordinate a replay")]
+    pub(super) fn set_pace(&self, pace: Pace) {
+        self.state.lock().pace = pace;
         if let Some(follower) = &*self.follower.lock() {
-            follower.rescope(Scope::of(config));
+            follower.set_pace(pace);
         }
     }
 
-    /// Learns what stands in the topics, lets the journal's events go, and follows the other replicas where that is
-    /// asked for. Says whether it came to an end; if not, [`Recollection::persist`] goes on.
-    pub(super) async fn learn(self: Arc<Self>, bridge: &Arc<Bridge>) -> bool {
-        let (this, to) = (Arc::clone(&self), Arc::clone(bridge));
-        let attempt = tokio::task::spawn_blocking(move || this.attempt(&to)).await.unwrap_or(Attempt::Hopeless);
-        match attempt {
-            Attempt::Again => return false,
-            Attempt::Hopeless => {}
-            Attempt::Learnt(resume) if self.follow => self.begin_to_follow(resume, bridge),
-            Attempt::Learnt(_) => {}
-        }
-        bridge.dispatcher.release();
-        true
+    /// Learns everything that the topics hold now. Returns true if nothing was left out. Returns false if other replicas
+    /// are not followed (yet), or some partition did not answer within `limit`. Blocks.
+    #[allow(dead_code, reason = "called before a replay that replicas coordinate")]
+    pub(super) fn catch_up(&self, limit: Duration) -> bool {
+        let is_due = self.state.lock().is_due;
+        let follower = self.follower.lock().clone();
+        follower.is_some_and(|follower| follower.catch_up(limit)) && !is_due
     }
 
-    /// Tries until Kafka is back, or the service ends.
+    /// Learns what the topics hold, and lets the journal's events go. [`Recollection::persist`] does what is left.
+    pub(super) async fn learn(self: Arc<Self>, bridge: &Arc<Bridge>) {
+        let bridge = Arc::clone(bridge);
+        // A panic in it has been told by its own message; the next attempt goes on.
+        let _ = tokio::task::spawn_blocking(move || self.read(&bridge)).await;
+    }
+
+    /// Learns what is left whenever Kafka is available, until the service ends.
     pub(super) async fn persist(self: Arc<Self>, bridge: Arc<Bridge>) {
         while !bridge.is_draining() {
-            if bridge.dispatcher.is_connected() && Arc::clone(&self).learn(&bridge).await {
-                return;
+            let (is_due, is_released) = {
+                let mut state = self.state.lock();
+                if !bridge.dispatcher.is_connected() {
+                    state.asked_since = None;
+                }
+                (state.is_due, state.is_released)
+            };
+            if is_due && bridge.dispatcher.is_connected() {
+                Arc::clone(&self).learn(&bridge).await;
             }
-            sleep(REST).await;
+            let rest = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = self.changed.notified() => {}
+            }
         }
     }
 
@@ -88,64 +182,100 @@ impl Recollection {
         drop(self.follower.lock().take());
     }
 
-    fn attempt(&self, bridge: &Bridge) -> Attempt {
-        match read_tail(&self.cluster, &self.scope, window(bridge)) {
-            Ok(tail) => {
-                let events = tail.events.len();
-                bridge.dispatcher.learn(tail.events.iter().map(learned));
-                if tail.complete {
-                    tracing::info!(
-                        code = "memory_rebuilt",
-                        events,
-                        records = tail.records,
-                        "read what was published last"
-                    );
-                } else {
-                    tracing::warn!(
-                        code = "memory_incomplete",
-                        events,
-                        records = tail.records,
-                        "not all that was published last could be read; a re-delivery of the rest becomes a second record"
-                    );
+    /// One attempt, and what follows from it. Blocks.
+    fn read(self: &Arc<Self>, bridge: &Arc<Bridge>) {
+        let _one = self.attempt.lock();
+        let (generation, revision, window, mut resume) = {
+            let mut state = self.state.lock();
+            state.asked_since.get_or_insert_with(Instant::now);
+            let since = *state.since.get_or_insert_with(|| since(bridge));
+            (state.generation, state.revision, window(since), std::mem::take(&mut state.resume))
+        };
+        let scope = self.scope.load();
+        let tell = |known: &[Known]| self.tell(bridge, generation, known);
+        let attempt = match read_tail(&self.cluster, &scope, window, &mut resume, tell) {
+            Ok(tail) => Attempt::Read(tail),
+            Err(TailFault::Away(_)) => Attempt::Away,
+            Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
+        };
+        let mut state = self.state.lock();
+        if (state.generation, state.revision) != (generation, revision) {
+            self.changed.notify_one();
+            return;
+        }
+        state.resume = resume;
+        self.conclude(&mut state, &attempt, bridge);
+        if state.follows && state.is_released {
+            self.begin_to_follow(&mut state, bridge);
+        }
+    }
+
+    /// Logs what came of an attempt, and lets replays go ahead if there is nothing to wait for.
+    fn conclude(&self, state: &mut State, attempt: &Attempt, bridge: &Bridge) {
+        let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
+        let may_release = match attempt {
+            Attempt::Read(tail) => {
+                state.is_due = !tail.unread.is_empty();
+                if !state.is_due || (is_late && !state.is_released) {
+                    log(tail);
                 }
-                Attempt::Learnt(tail.resume)
+                !state.is_due || is_late
             }
-            Err(TailFault::Away(_)) => Attempt::Again,
-            Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => {
+            Attempt::Impossible(fault) => {
+                state.is_due = false;
                 tracing::error!(
                     code = "memory_not_rebuilt",
                     "what was published before the start is unknown, so a re-delivery of it becomes a second record: {fault}"
                 );
-                Attempt::Hopeless
+                true
             }
+            Attempt::Away => {
+                if is_late && !state.is_released {
+                    tracing::warn!(
+                        code = "memory_incomplete",
+                        "no topic could be read; a re-delivery of what was published becomes a second record. Reading \
+                         goes on in the background"
+                    );
+                }
+                is_late
+            }
+        };
+        if may_release && !std::mem::replace(&mut state.is_released, true) {
+            bridge.dispatcher.release();
         }
     }
 
-    fn begin_to_follow(&self, resume: Resume, bridge: &Arc<Bridge>) {
+    /// Passes on what became known, unless it is from a cluster that has been replaced.
+    fn tell(&self, bridge: &Bridge, generation: u64, known: &[Known]) {
+        let state = self.state.lock();
+        if state.generation == generation {
+            bridge.dispatcher.learn(known.iter().map(learned));
+        }
+    }
+
+    /// Follows the other replicas, if nobody does yet.
+    fn begin_to_follow(self: &Arc<Self>, state: &mut State, bridge: &Arc<Bridge>) {
+        let mut follower = self.follower.lock();
+        if follower.is_some() {
+            return;
+        }
         // Weak, because following must not keep the service alive.
-        let bridge = Arc::downgrade(bridge);
+        let (this, bridge, generation) = (Arc::downgrade(self), Arc::downgrade(bridge), state.generation);
         let tell = move |events: &[Known]| {
-            if let Some(bridge) = bridge.upgrade() {
-                bridge.dispatcher.learn(events.iter().map(learned));
+            if let (Some(this), Some(bridge)) = (this.upgrade(), bridge.upgrade()) {
+                this.tell(&bridge, generation, events);
             }
         };
-        match Follower::start(&self.cluster, self.scope.clone(), resume, tell) {
-            Ok(follower) => *self.follower.lock() = Some(follower),
+        match Follower::start(&self.cluster, self.scope.clone(), state.resume.fork(), tell) {
+            Ok(started) => {
+                started.set_pace(state.pace);
+                *follower = Some(Arc::new(started));
+            }
             Err(fault) => tracing::error!(code = "not_following", "other replicas cannot be followed: {fault}"),
         }
     }
 }
 
-/// Ten minutes; or from the time at which the journal's oldest event was accepted, because it is published with that
-/// time, and may have been, just before a crash.
-fn window(bridge: &Bridge) -> Window {
-    let usual = Window::default();
-    let oldest = bridge.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = oldest.and_then(|oldest| now.checked_sub(Duration::from_millis(u64::try_from(oldest).ok()?)));
-    Window { since: age.map_or(usual.since, |age| usual.since.max(age + MARGIN)), ..usual }
-}
-
-fn learned(event: &Known) -> (crate::outbox::EventKey, Learned) {
-    (event.key, Learned::Whole(event.verdict))
+fn learned(event: &Known) -> (EventKey, Learned) {
+    (event.key, event.learned)
 }

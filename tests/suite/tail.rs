@@ -1,17 +1,17 @@
 //! What became of events, read back from the topics: over a restart, and from other replicas while they publish.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idaas_bridge::config::Config;
 use idaas_bridge::kafka::consumer;
 use idaas_bridge::kafka::follow::Follower;
-use idaas_bridge::kafka::scope::Scope;
+use idaas_bridge::kafka::scope::{LiveScope, Scope};
 use idaas_bridge::kafka::settings::Cluster;
-use idaas_bridge::kafka::tail::{Known, Resume, Tail, TailFault, Window, read_tail};
-use idaas_bridge::outbox::EventKey;
+use idaas_bridge::kafka::tail::{Known, Pace, Resume, Tail, TailFault, Window, read_tail};
 use idaas_bridge::outbox::verdict::Verdict;
+use idaas_bridge::outbox::{EventKey, Learned};
 use idaas_bridge::prepare::Reason;
 use idaas_bridge::prepare::event_type::Entity;
 use idaas_bridge::simulate::events::{Event, Generator};
@@ -102,15 +102,42 @@ impl Forger {
 }
 
 fn verdicts(events: &[Known]) -> BTreeMap<EventKey, Verdict> {
-    events.iter().map(|known| (known.key, known.verdict)).collect()
+    let whole = |known: &Known| match known.learned {
+        Learned::Whole(verdict) => Some((known.key, verdict)),
+        Learned::Record(_) => None,
+    };
+    // The first counts.
+    events.iter().rev().filter_map(whole).collect()
+}
+
+/// The records of which it is known that they are published.
+fn records(events: &[Known]) -> BTreeSet<(EventKey, u8)> {
+    let record = |known: &Known| match known.learned {
+        Learned::Whole(_) => None,
+        Learned::Record(index) => Some((known.key, index)),
+    };
+    events.iter().filter_map(record).collect()
 }
 
 fn expected(of: &[(&str, Verdict)]) -> BTreeMap<EventKey, Verdict> {
     of.iter().map(|(id, verdict)| (EventKey::of(APPLICATION, id), *verdict)).collect()
 }
 
-fn tail(kafka: &RealKafka, scope: &Scope) -> Tail {
-    read_tail(&Cluster::plain(kafka.bootstrap_servers()), scope, patient()).unwrap()
+/// What was read.
+struct Read {
+    tail: Tail,
+    events: Vec<Known>,
+    resume: Resume,
+}
+
+fn try_read(cluster: &Cluster, scope: &Scope, window: Window) -> Result<Read, TailFault> {
+    let (mut resume, mut events) = (Resume::default(), Vec::new());
+    let tail = read_tail(cluster, scope, window, &mut resume, |known| events.extend(known))?;
+    Ok(Read { tail, events, resume })
+}
+
+fn tail(kafka: &RealKafka, scope: &Scope) -> Read {
+    try_read(&Cluster::plain(kafka.bootstrap_servers()), scope, patient()).unwrap()
 }
 
 /// What a follower has told so far.
@@ -124,7 +151,7 @@ impl Told {
             told.0.0.lock().extend(events);
             told.0.1.notify_all();
         };
-        Follower::start(cluster, scope, resume, tell).unwrap()
+        Follower::start(cluster, LiveScope::new(scope), resume, tell).unwrap()
     }
 
     fn wait_for(&self, of: &[(&str, Verdict)]) {
@@ -168,8 +195,8 @@ fn what_bridges_have_published_in_both_modes_is_known_with_the_verdicts_that_wer
                 known.get(&EventKey::of(&id, event_id)).unwrap_or_else(|| panic!("{mode}: {event_id} {code}"));
             assert_eq!(verdict.code(), code, "{mode}: {event_id}");
         }
-        assert_eq!((known.len(), tail.complete), (answered.len(), true), "{mode}");
-        assert_eq!(tail.records, bridge.records().len(), "{mode}");
+        assert_eq!((known.len(), tail.tail.is_complete()), (answered.len(), true), "{mode}");
+        assert_eq!(tail.tail.records, bridge.records().len(), "{mode}");
         assert_dead_letters(&tail);
     }
 }
@@ -180,8 +207,9 @@ fn with_password(number: u64, password: &str) -> Event {
     event
 }
 
-fn assert_dead_letters(tail: &Tail) {
-    let letters = tail.events.iter().filter(|known| matches!(known.verdict, Verdict::DeadLettered(_))).count();
+fn assert_dead_letters(tail: &Read) {
+    let letters =
+        verdicts(&tail.events).into_values().filter(|verdict| matches!(verdict, Verdict::DeadLettered(_))).count();
     assert_eq!(letters, 2);
 }
 
@@ -232,8 +260,7 @@ fn only_what_is_as_ours_and_within_the_window_is_known() {
         ("behind", Verdict::Confirmed),
     ];
     assert_eq!(verdicts(&tail.events), expected(&known));
-    assert!(tail.complete);
-    assert!(tail.events.is_sorted_by_key(|known| known.timestamp));
+    assert!(tail.tail.is_complete());
     assert!(tail.resume.next_offsets().any(|place| place == ("odd.user.v1", 0, 30)), "{:?}", places(&tail));
     // Nor does it end who only looks.
     let topics = ["odd.user.v1".to_owned()];
@@ -244,7 +271,7 @@ fn only_what_is_as_ours_and_within_the_window_is_known() {
     assert!(seen.any(|record| record.header("ce_id") == Some("behind")));
 }
 
-fn places(tail: &Tail) -> Vec<(&str, i32, i64)> {
+fn places(tail: &Read) -> Vec<(&str, i32, i64)> {
     tail.resume.next_offsets().collect()
 }
 
@@ -259,6 +286,10 @@ fn an_event_with_a_credential_is_known_once_both_records_stand() {
     forger.flush();
     let read = tail(kafka, &scope("pair", true));
     assert_eq!(verdicts(&read.events), expected(&[("both", Verdict::Confirmed)]));
+    let halves = records(&read.events);
+    for half in [("user", 0), ("credential", 1)] {
+        assert!(halves.contains(&(EventKey::of(APPLICATION, half.0), half.1)), "{half:?}");
+    }
     let unsealed = [("both", Verdict::Confirmed), ("user", Verdict::Confirmed)];
     assert_eq!(verdicts(&tail(kafka, &scope("pair", false)).events), expected(&unsealed));
     // Whoever follows knows the halves, and completes them.
@@ -278,7 +309,7 @@ fn a_topic_that_is_missing_is_empty_and_followed_once_it_is_there() {
     forger.event("user", "updated", "before", now());
     forger.flush();
     let read = tail(kafka, &scope("late", false));
-    assert_eq!((verdicts(&read.events), read.complete), (expected(&[("before", Verdict::Confirmed)]), true));
+    assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&[("before", Verdict::Confirmed)]), true));
     let told = Told::default();
     let follower = told.follow(&Cluster::plain(kafka.bootstrap_servers()), scope("late", false), read.resume);
     forger.event("user", "updated", "after", now());
@@ -308,7 +339,7 @@ fn others_transactions_neither_hide_records_nor_keep_the_end_away() {
     stranger.commit_transaction(limit).unwrap();
     // The partition ends with the mark of the transaction, which is no record.
     let read = tail(kafka, &scope("mixed", false));
-    assert_eq!((verdicts(&read.events), read.complete), (expected(&[("first", Verdict::Confirmed)]), true));
+    assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&[("first", Verdict::Confirmed)]), true));
     stranger.begin_transaction().unwrap();
     stranger.send(BaseRecord::<str, str>::to("mixed.user.v1").payload("theirs")).map_err(|(e, _)| e).unwrap();
     stranger.flush(limit).unwrap();
@@ -316,7 +347,7 @@ fn others_transactions_neither_hide_records_nor_keep_the_end_away() {
     forger.flush();
     let read = tail(kafka, &scope("mixed", false));
     let both = [("first", Verdict::Confirmed), ("second", Verdict::Confirmed)];
-    assert_eq!((verdicts(&read.events), read.complete), (expected(&both), true));
+    assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&both), true));
     stranger.abort_transaction(limit).unwrap();
 }
 
@@ -331,10 +362,10 @@ fn of_too_many_records_the_last_are_known_and_the_tail_says_that_it_is_not_compl
         forger.flush();
     }
     let cluster = Cluster::plain(kafka.bootstrap_servers());
-    let read = read_tail(&cluster, &scope("many", false), Window { limit: 20, ..patient() }).unwrap();
+    let read = try_read(&cluster, &scope("many", false), Window { limit: 20, ..patient() }).unwrap();
     let last: Vec<_> = (90..100).flat_map(|number| [format!("user_{number}"), format!("group_{number}")]).collect();
     let last: Vec<_> = last.iter().map(|id| (id.as_str(), Verdict::Confirmed)).collect();
-    assert_eq!((verdicts(&read.events), read.complete), (expected(&last), false));
+    assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&last), false));
 }
 
 #[test]
@@ -342,7 +373,7 @@ fn a_cluster_that_is_away_is_a_fault_within_the_time() {
     let mock = MockCluster::new(1).unwrap();
     mock.broker_down(1).unwrap();
     let window = Window { time_limit: Duration::from_secs(2), ..Window::default() };
-    let fault = read_tail(&Cluster::plain(&mock.bootstrap_servers()), &scope("away", false), window).err().unwrap();
+    let fault = try_read(&Cluster::plain(&mock.bootstrap_servers()), &scope("away", false), window).err().unwrap();
     assert!(matches!(fault, TailFault::Away(_)), "{fault}");
 }
 
@@ -351,7 +382,7 @@ fn a_follower_outlives_an_absence_and_misses_nothing() {
     let mock = MockCluster::new(1).unwrap();
     mock.create_topic("gone.user.v1", 2, 1).unwrap();
     let cluster = Cluster::plain(&mock.bootstrap_servers());
-    let resume = read_tail(&cluster, &scope("gone", false), patient()).unwrap().resume;
+    let resume = try_read(&cluster, &scope("gone", false), patient()).unwrap().resume;
     mock.broker_down(1).unwrap();
     let told = Told::default();
     let follower = told.follow(&cluster, scope("gone", false), resume);
@@ -384,5 +415,121 @@ fn a_hundred_thousand_records_in_many_partitions_are_all_known() {
     let read = tail(kafka, &scope("large", false));
     let letters = 100_000 / entities.len();
     // Those letters have the action of another record, and so say nothing.
-    assert_eq!((read.events.len(), read.records, read.complete), (100_000 - letters, 100_000, true));
+    assert_eq!((read.events.len(), read.tail.records, read.tail.is_complete()), (100_000 - letters, 100_000, true));
+}
+
+#[test]
+fn newest_records_are_told_first() {
+    let Some(kafka) = shared_one_node() else { return };
+    kafka.create_topic("newest.user.v1", 1, 1, &[]);
+    let forger = Forger::new(kafka.bootstrap_servers(), "newest");
+    for number in 0..200_000 {
+        forger.event("user", "updated", &format!("evnt_{number}"), now());
+        if number % 25_000 == 24_999 {
+            forger.flush();
+        }
+    }
+    let mut batches = Vec::new();
+    let cluster = Cluster::plain(kafka.bootstrap_servers());
+    let mut resume = Resume::default();
+    let tail = read_tail(&cluster, &scope("newest", false), patient(), &mut resume, |known| {
+        batches.push(known.iter().map(|known| known.key).collect::<BTreeSet<_>>());
+    });
+    assert!(tail.unwrap().is_complete());
+    let batch_of = |number: u32| {
+        let key = EventKey::of(APPLICATION, &format!("evnt_{number}"));
+        batches.iter().position(|batch| batch.contains(&key))
+    };
+    assert_eq!((batch_of(199_999), batch_of(199_000)), (Some(0), Some(0)));
+    assert!(batch_of(0) > Some(0), "{:?}", batch_of(0));
+    assert_eq!(batches.iter().map(BTreeSet::len).sum::<usize>(), 200_000);
+}
+
+#[test]
+fn a_silent_broker_holds_up_its_own_partitions_only() {
+    let mock = MockCluster::new(3).unwrap();
+    for (entity, leader) in [("user", 1), ("group", 2), ("connectivity", 3)] {
+        let topic = format!("silent.{entity}.v1");
+        mock.create_topic(&topic, 1, 3).unwrap();
+        mock.partition_leader(&topic, 0, Some(leader)).unwrap();
+    }
+    mock.broker_down(3).unwrap();
+    let cluster = Cluster::plain(&mock.bootstrap_servers());
+    let read = try_read(&cluster, &scope("silent", false), patient()).unwrap();
+    assert_eq!(read.tail.unread, ["silent.connectivity.v1"]);
+    assert_eq!(places(&read), [("silent.group.v1", 0, 0), ("silent.user.v1", 0, 0)]);
+    // What was left out is read once it answers, and nothing else.
+    mock.broker_up(3).unwrap();
+    let mut resume = read.resume;
+    retry(|| {
+        let tail = read_tail(&cluster, &scope("silent", false), patient(), &mut resume, |_| {});
+        if tail.unwrap().is_complete() { Ok(()) } else { Err("a partition is still left out".to_owned()) }
+    });
+    assert!(resume.next_offsets().any(|place| place == ("silent.connectivity.v1", 0, 0)));
+}
+
+#[test]
+fn hundreds_of_topics_of_distant_brokers_are_read_in_time() {
+    let mock = MockCluster::new(3).unwrap();
+    let mut topics = HashMap::new();
+    for application in 0..100 {
+        for entity in Entity::ALL {
+            let topic = format!("app{application}.{}.v1", entity.name());
+            mock.create_topic(&topic, 1, 1).unwrap();
+            topics.insert(topic, entity);
+        }
+    }
+    for broker in 1..=3 {
+        mock.broker_round_trip_time(broker, Duration::from_millis(10)).unwrap();
+    }
+    let scope = Scope::new(topics, HashMap::from([(APPLICATION.to_owned(), false)]));
+    let cluster = Cluster::plain(&mock.bootstrap_servers());
+    let read = try_read(&cluster, &scope, Window::default()).unwrap();
+    assert!(read.tail.is_complete(), "{:?}", read.tail);
+    assert_eq!(places(&read).len(), 700);
+}
+
+#[test]
+fn catching_up_knows_everything_published_before_it() {
+    let Some(kafka) = shared_one_node() else { return };
+    ["user", "group"].iter().for_each(|entity| kafka.create_topic(&format!("catch.{entity}.v1"), 3, 1, &[]));
+    let read = tail(kafka, &scope("catch", false));
+    let told = Told::default();
+    let follower = told.follow(&Cluster::plain(kafka.bootstrap_servers()), scope("catch", false), read.resume);
+    let forger = Forger::new(kafka.bootstrap_servers(), "catch");
+    for (round, pace) in [(0, Pace::Easy), (1, Pace::Fast)] {
+        follower.set_pace(pace);
+        for number in 0..5_000 {
+            forger.event("user", "updated", &format!("user_{round}_{number}"), now());
+        }
+        // A topic that nobody has followed yet.
+        if round == 1 {
+            kafka.create_topic("catch.connectivity.v1", 1, 1, &[]);
+            forger.event("connectivity", "tested", "new_topic", now());
+        }
+        forger.flush();
+        retry(|| if follower.catch_up(Duration::from_secs(30)) { Ok(()) } else { Err("not caught up".to_owned()) });
+        let known = verdicts(&told.0.0.lock());
+        assert_eq!(known.len(), 5_000 * (round + 1) + round);
+    }
+    drop(follower);
+}
+
+#[test]
+fn catching_up_fails_while_a_broker_does_not_answer() {
+    let mock = MockCluster::new(2).unwrap();
+    for (entity, leader) in [("user", 1), ("group", 2)] {
+        let topic = format!("behind.{entity}.v1");
+        mock.create_topic(&topic, 1, 2).unwrap();
+        mock.partition_leader(&topic, 0, Some(leader)).unwrap();
+    }
+    let cluster = Cluster::plain(&mock.bootstrap_servers());
+    let resume = try_read(&cluster, &scope("behind", false), patient()).unwrap().resume;
+    let told = Told::default();
+    let follower = told.follow(&cluster, scope("behind", false), resume);
+    retry(|| if follower.catch_up(Duration::from_secs(30)) { Ok(()) } else { Err("not caught up".to_owned()) });
+    mock.broker_down(2).unwrap();
+    retry(|| if follower.catch_up(Duration::from_secs(5)) { Err("caught up".to_owned()) } else { Ok(()) });
+    mock.broker_up(2).unwrap();
+    retry(|| if follower.catch_up(Duration::from_secs(30)) { Ok(()) } else { Err("not caught up".to_owned()) });
 }

@@ -1,0 +1,52 @@
+//! Around the reading of the topics' tail: from when on it is read, and what the log says of it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::bridge::Bridge;
+use crate::kafka::tail::{Tail, Window};
+
+/// How much earlier than the oldest event of the journal the reading begins.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// How many topics a log line names.
+const MAX_NAMED_TOPICS: usize = 10;
+
+/// Logs what was read.
+pub(super) fn log(tail: &Tail) {
+    let (events, records) = (tail.events, tail.records);
+    if tail.is_complete() {
+        tracing::info!(code = "memory_rebuilt", events, records, "read what was published last");
+        return;
+    }
+    let topics: Vec<_> = tail.unread.iter().chain(&tail.denied).map(String::as_str).collect();
+    let named = topics.get(..topics.len().min(MAX_NAMED_TOPICS)).unwrap_or_default().join(", ");
+    tracing::warn!(
+        code = "memory_incomplete",
+        events,
+        records,
+        topics = named,
+        unread_topics = topics.len(),
+        oldest_cut = tail.is_cut,
+        "not all that was published last could be read; a re-delivery of the rest becomes a second record"
+    );
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// From when on records are read, in milliseconds since 1970: ten minutes ago; or before the time at which the
+/// journal's oldest event was accepted, because it may have been published, just before a crash, and its record then
+/// has that time or a later one.
+pub(super) fn since(bridge: &Bridge) -> u64 {
+    let oldest = bridge.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
+    let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
+    let usual = now().saturating_sub(Window::default().since);
+    let since = oldest.map_or(usual, |oldest| usual.min(oldest.saturating_sub(MARGIN)));
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What to read of the tail, if it is read from `since` (milliseconds since 1970).
+pub(super) fn window(since: u64) -> Window {
+    Window { since: now().saturating_sub(Duration::from_millis(since)), ..Window::default() }
+}
