@@ -7,6 +7,7 @@ mod drain;
 mod orders;
 mod recollection;
 mod reopening;
+mod replicas;
 mod tail_window;
 mod topics;
 
@@ -48,6 +49,7 @@ pub struct Service {
     listen: SocketAddr,
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
+    replicas: Arc<replicas::Replicas>,
     _watch: Watch,
 }
 
@@ -78,13 +80,15 @@ impl Service {
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        let watch = assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher).map_err(StartFault::Failed)?;
+        let gate = Arc::new(replicas::Gate::default());
+        let recollection = recollection::Recollection::new(&config, &gate);
+        let replicas = replicas::Replicas::start(&config, &gate, &recollection, &bridge.dispatcher, &metrics);
+        let watch = assemble::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
         let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin = serve_admin(admin, Arc::clone(&bridge), desk).map_err(failed)?;
-        let recollection = recollection::Recollection::new(&config);
         warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -105,6 +109,7 @@ impl Service {
             listen,
             admin_listen,
             recollection,
+            replicas,
             _watch: watch,
         })
     }
