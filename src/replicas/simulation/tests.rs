@@ -11,7 +11,7 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
 }
 
 fn try_all(faults: bool, replicas: &[u64]) {
-    for seed in seeds(100) {
+    for seed in seeds(40) {
         for replicas in replicas {
             let plan = Plan { seed, replicas: *replicas, faults, defect: None };
             if let Err(problem) = World::new(plan).run() {
