@@ -4,20 +4,21 @@
 //! cargo run --release --example consumer -- localhost:9092 idaas.user.v1
 //! ```
 //!
-//! Here the directory and the ids are in memory. In earnest, both belong into one database: apply the event and
-//! remember its id in the same transaction, and only then commit the offset.
+//! `examples/consumer/cloud_event.rs` reads a record in either mode, `examples/consumer/directory.rs` merges it.
 
-use std::collections::{BTreeMap, HashSet};
+#[path = "consumer/cloud_event.rs"]
+mod cloud_event;
+#[path = "consumer/directory.rs"]
+mod directory;
+
 use std::error::Error;
 use std::io::Write;
 
+use cloud_event::CloudEvent;
+use directory::Directory;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Headers, Message};
-use serde_json::{Map, Value};
-
-/// The users by id, as far as events told of them.
-type Directory = BTreeMap<String, Map<String, Value>>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -30,46 +31,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .set("auto.offset.reset", "earliest")
         .create()?;
     consumer.subscribe(&[&topic])?;
-    let (mut directory, mut seen) = (Directory::new(), HashSet::new());
+    let mut directory = Directory::default();
     for message in consumer.iter() {
         let message = message?;
-        let id = header(&message, "ce_id").unwrap_or_default();
-        // Delivery is at least once: the same event can come twice, and always has the same id.
-        if seen.insert(id.clone()) {
-            let event = serde_json::from_slice(message.payload().unwrap_or_default())?;
-            let what = apply(&mut directory, &event);
-            writeln!(std::io::stdout(), "{id}  {what}  ({} users)", directory.len())?;
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        let headers = headers.filter_map(|header| Some((header.key, header.value?)));
+        let timestamp = message.timestamp().to_millis().unwrap_or_default();
+        let event = CloudEvent::read(headers, message.payload().unwrap_or_default(), timestamp)?;
+        let outcome = directory.apply(&event);
+        let (source, id, users) = (&event.source, &event.id, directory.ids().count());
+        writeln!(std::io::stdout(), "{source} {id}: {outcome:?}, {users} users")?;
+        if let Some(user) =
+            event.data.pointer("/user/id").and_then(serde_json::Value::as_str).and_then(|id| directory.user(id))
+        {
+            writeln!(std::io::stdout(), "  {user}")?;
         }
+        // Only now: an event that was not applied comes again.
         consumer.commit_message(&message, CommitMode::Async)?;
     }
     Ok(())
-}
-
-fn header(message: &impl Message, name: &str) -> Option<String> {
-    let header = message.headers()?.iter().find(|header| header.key == name)?;
-    String::from_utf8(header.value?.to_vec()).ok()
-}
-
-/// Applies one event, and says what it was.
-fn apply(directory: &mut Directory, event: &Value) -> String {
-    let action = event.get("action").and_then(Value::as_str).unwrap_or_default();
-    let Some(user) = event.get("user").and_then(Value::as_object) else { return "not about a user".to_owned() };
-    let id = user.get("id").and_then(Value::as_str).unwrap_or_default();
-    match action {
-        "deleted" => {
-            directory.remove(id);
-        }
-        // Whatever the action, also one that is added later: what is there counts, what is absent stays as it was.
-        _ => {
-            let known = directory.entry(id.to_owned()).or_default();
-            for (name, value) in user {
-                if value.is_null() {
-                    known.remove(name);
-                } else {
-                    known.insert(name.clone(), value.clone());
-                }
-            }
-        }
-    }
-    format!("{action} {id}")
 }

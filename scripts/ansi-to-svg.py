@@ -1,4 +1,6 @@
-"""Turns a terminal's text with ANSI colours (stdin) into an SVG image (stdout). Argument: the command, for the prompt.
+"""Turns the demo's text with ANSI colours (stdin) into an SVG image (stdout). Argument: the command, for the prompt.
+
+Of each numbered part only the first lines are shown, so that the image fits a screen.
 
 Knows only the colours and weights that the demo writes (SGR 0, 1, 2, 22, 30 to 37); other sequences are dropped.
 Every piece of text stands at its own place, so that columns hold whatever monospaced font a viewer has.
@@ -10,6 +12,8 @@ from html import escape
 
 COLUMN, ROW, SIZE, MARGIN, BAR = 7.8, 18, 13, 20, 34
 COLOURS = ["#484f58", "#ff7b72", "#3fb950", "#d29922", "#79c0ff", "#d2a8ff", "#56d4dd", "#e6edf3"]
+# The lines shown of each part, from the title on.
+SHOWN = [1, 6, 5, 4, 3, 5]
 TEXT, GROUND, DIMMED = "#d6dde5", "#0d1117", 0.62
 
 
@@ -34,9 +38,35 @@ def pieces(line):
             column += len(part)
 
 
+def plain(line):
+    """The line without colours."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line)
+
+
+def shortened(lines):
+    """The beginning of each part; where lines were left out, an ellipsis."""
+    parts = [[]]
+    for line in lines:
+        if re.match(r"\d  .*─$", plain(line)):
+            parts.append([])
+        if plain(line).strip():
+            parts[-1].append(line)
+    for number, (part, shown) in enumerate(zip(parts, SHOWN)):
+        yield from part[:shown]
+        if number and len(part) > shown:
+            yield "  \x1b[2m…\x1b[0m"
+    # The verdict of the whole, up to the headline of what follows.
+    rest = parts[-1][SHOWN[-1]:]
+    verdict = next((number for number, line in enumerate(rest) if plain(line).strip()[0] in "✓✗"), len(rest))
+    for line in rest[verdict:]:
+        if plain(line).strip() == "How to go on":
+            break
+        yield line
+
+
 def main():
-    lines = [f"\x1b[32m$\x1b[0m \x1b[1m{sys.argv[1]}\x1b[0m", *sys.stdin.read().rstrip("\n").split("\n")]
-    columns = max(len(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line)) for line in lines)
+    lines = [f"\x1b[32m$\x1b[0m \x1b[1m{sys.argv[1]}\x1b[0m", *shortened(sys.stdin.read().split("\n"))]
+    columns = max(len(plain(line)) for line in lines)
     width, height = round(columns * COLUMN + 2 * MARGIN), len(lines) * ROW + BAR + MARGIN
     print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
           f'font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,\'DejaVu Sans Mono\',monospace" font-size="{SIZE}">')

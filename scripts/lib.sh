@@ -14,6 +14,20 @@ have() {
   command -v "$1" >/dev/null 2>&1
 }
 
+# librdkafka's configure script and makefiles fail below a directory whose name has a space or a quotation mark. From
+# such a directory the build goes elsewhere.
+case $PWD in
+*[[:space:]\'\"\$\&\;\(\)]*)
+  if [ -z "${CARGO_TARGET_DIR:-}" ]; then
+    cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}
+    case $cache in *[[:space:]\'\"\$\&\;\(\)]*) cache=/tmp/cache-$(id -u) ;; esac
+    CARGO_TARGET_DIR=$cache/idaas-bridge/target-$(printf %s "$PWD" | cksum | cut -d ' ' -f 1)
+    export CARGO_TARGET_DIR
+    printf 'note: the path of this directory has characters that the build cannot use; building in %s\n' "$CARGO_TARGET_DIR" >&2
+  fi
+  ;;
+esac
+
 # Installs Debian packages where that is allowed without asking; returns 1 where it is not.
 install_packages() {
   local root=()

@@ -3,6 +3,8 @@
 //! Applications are an immutable snapshot that a reload replaces whole, so a request sees the old ones or the new ones
 //! and never a mixture.
 
+mod quarantine;
+
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::outbox::dispatch::{Dispatcher, Source};
 use crate::prepare::policy::Policy;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::{ApplicationState, Metrics};
+
+pub use quarantine::Redriven;
 
 /// How many bytes of callbacks may be in memory at once: as many as 32 of the largest default.
 const BUFFERED_BYTES: usize = 256 << 20;
@@ -69,8 +73,6 @@ pub struct Bridge {
     pub limits: Limits,
     /// All metrics.
     pub metrics: Arc<Metrics>,
-    /// The metrics of callbacks to no application.
-    pub unknown: Arc<ApplicationMetrics>,
     /// The way to the broker.
     pub dispatcher: Arc<Dispatcher>,
     /// Turns at preparing large callbacks: one per processor, because more at a time are no faster and take more memory.
@@ -88,7 +90,6 @@ impl Bridge {
         dispatcher.sources(applications.sources());
         Self {
             limits,
-            unknown: metrics.unknown(),
             metrics,
             dispatcher,
             large: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
@@ -153,7 +154,7 @@ impl Bridge {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));
         self.metrics.draining.set(flag(self.is_draining()));
-        self.metrics.events_in_flight.set(i64::try_from(self.dispatcher.held()).unwrap_or(i64::MAX));
+        self.dispatcher.show();
         if let Some(journal) = self.dispatcher.journal() {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));

@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod commands;
 pub mod config;
+pub mod counts;
 pub mod demo;
 pub mod jose;
 pub mod journal;
@@ -18,3 +19,4 @@ pub mod server;
 pub mod service;
 pub mod simulate;
 pub mod telemetry;
+pub mod text;

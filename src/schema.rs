@@ -72,7 +72,7 @@ impl Schema {
             Self::Unclassified => include_str!("../schemas/unclassified.schema.json"),
             Self::DeadLetter => include_str!("../schemas/dead-letter.schema.json"),
             Self::Credential => include_str!("../schemas/credential.schema.json"),
-            Self::Asyncapi => include_str!("../schemas/asyncapi.yaml"),
+            Self::Asyncapi => include_str!("../asyncapi/asyncapi.yaml"),
         }
     }
 

@@ -103,7 +103,7 @@ pub(crate) fn bare_produce(bootstrap_servers: &str, rate: u64, time: Duration) -
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("linger.ms", "0")
-        .set("compression.type", "lz4")
+        .set("compression.type", "none")
         .create_with_context(Acknowledged(Arc::clone(&latencies)))
         .unwrap();
     let began = Instant::now() + Duration::from_millis(200);

@@ -25,13 +25,13 @@ pub(crate) struct Target {
 impl Server {
     pub(crate) fn start(bootstrap_servers: &str, material: &Material) -> Self {
         let directory = std::env::temp_dir().join(format!("idaas-bridge-bench-{}", std::process::id()));
-        keys_dir::init(&directory, material).expect("a directory of keys");
+        keys_dir::init(&directory, material, 1).expect("a directory of keys");
         let (callbacks, admin) = (free(), free());
         let file = directory.join(keys_dir::CONFIGURATION);
         let text = std::fs::read_to_string(&file).expect("the configuration");
         let text = text
             .replace("127.0.0.1:8080", &callbacks.to_string())
-            .replace("127.0.0.1:9090", &admin.to_string())
+            .replace("127.0.0.1:9464", &admin.to_string())
             .replace("localhost:9092", bootstrap_servers)
             .replace("[journal]", "[journal]\nmax_size = \"16GiB\"");
         std::fs::write(&file, text).expect("the configuration");

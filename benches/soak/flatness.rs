@@ -1,5 +1,8 @@
 //! Whether the bridge grows: its last life, without the first third, in which it warms up; the next third against the
 //! last one.
+//!
+//! Equal conditions are compared: an outage fills the memory for a while, so only calm samples count, those with an empty
+//! journal for some time. A run that has too few of them is not judged.
 
 use std::fmt;
 
@@ -12,10 +15,19 @@ const NOISE: f64 = 0.1;
 /// Open files that come and go.
 const FILES: usize = 10;
 
+/// For how many samples in a row the journal must have been empty for the last of them to be calm.
+const CALM: usize = 10;
+/// How many calm samples each third needs.
+const MIN_CALM_SAMPLES: usize = 30;
+/// How long the last life must be, in samples: the program and its allocator take minutes to warm up.
+const MIN_SAMPLES: usize = 300;
+
 /// Before and after.
 pub(crate) struct Flatness {
     samples: usize,
-    /// Medians, in KiB.
+    /// Calm samples in each of the two thirds.
+    calm: (usize, usize),
+    /// Medians of the calm samples, in KiB.
     memory: (u64, u64),
     /// The fewest of each third: what comes and goes with connections is left out, and what leaks stays.
     files: (usize, usize),
@@ -29,14 +41,22 @@ pub(crate) fn of_last_life(samples: &[Sample]) -> Flatness {
     let life: Vec<_> = samples.iter().filter(|sample| Some(sample.process) == last).collect();
     let third = life.len() / 3;
     let (before, after) = (&life[third..third * 2], &life[third * 2..]);
+    let calm = (calm(&life, third..third * 2), calm(&life, third * 2..life.len()));
     Flatness {
         samples: life.len(),
-        memory: (median(before), median(after)),
+        calm: (calm.0.len(), calm.1.len()),
+        memory: (median(&calm.0), median(&calm.1)),
         files: (fewest(before), fewest(after)),
         answered: middle(after)
             .map_or(0, |sample| sample.answered)
             .saturating_sub(middle(before).map_or(0, |s| s.answered)),
     }
+}
+
+/// The samples of a range before which nothing was in the journal for a while.
+fn calm<'a>(life: &[&'a Sample], range: std::ops::Range<usize>) -> Vec<&'a Sample> {
+    let is_calm = |at: &usize| at.checked_sub(CALM).is_some_and(|from| life[from..=*at].iter().all(|s| s.journal == 0));
+    range.filter(is_calm).map(|at| life[at]).collect()
 }
 
 fn median(samples: &[&Sample]) -> u64 {
@@ -58,9 +78,17 @@ impl Flatness {
         self.memory.0 + (self.memory.0 as f64 * NOISE) as u64 + self.answered * PER_ANSWERED / 1024
     }
 
+    /// Whether the run tells enough for a judgement.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.samples >= MIN_SAMPLES && self.calm.0.min(self.calm.1) >= MIN_CALM_SAMPLES
+    }
+
     /// What grows.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
+        if !self.is_judged() {
+            return complaints;
+        }
         if self.memory.1 > self.allowed() {
             complaints.push(format!("memory grows: from {} to {} KiB", self.memory.0, self.memory.1));
         }
@@ -84,6 +112,15 @@ impl fmt::Display for Flatness {
             self.answered,
             self.files.0,
             self.files.1,
-        )
+        )?;
+        if !self.is_judged() {
+            write!(
+                f,
+                "; not judged: a judgement takes {MIN_SAMPLES} samples of one life, and {MIN_CALM_SAMPLES} with an empty \
+                 journal in each third, and here there are {}, {} and {}",
+                self.samples, self.calm.0, self.calm.1
+            )?;
+        }
+        Ok(())
     }
 }

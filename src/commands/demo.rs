@@ -1,10 +1,8 @@
 //! `demo`: the main job with nothing installed.
 
-use std::io::Write;
-
 use clap::Args;
 
-use super::{Exit, runtime};
+use super::{Exit, output, runtime};
 use crate::demo::{self, DemoFault, Options};
 
 /// The columns of what is no terminal.
@@ -47,7 +45,7 @@ pub fn run(arguments: DemoArguments) -> Exit {
         brief: arguments.brief,
         stay: arguments.stay,
         width: width(),
-        program: std::env::args().next().unwrap_or_else(|| "idaas-bridge".to_owned()),
+        program: output::program(),
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
     let mut out = anstream::stdout();
@@ -56,15 +54,10 @@ pub fn run(arguments: DemoArguments) -> Exit {
         Ok(false) => Exit::Failed,
         // Whoever read it has seen enough.
         Err(DemoFault::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Failed,
-        Err(fault) => {
-            // Where stderr is closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "\nidaas-bridge demo: {fault}");
-            Exit::Failed
-        }
+        Err(fault) => output::complain(fault),
     }
 }
 
 fn width() -> usize {
-    terminal_size::terminal_size_of(std::io::stdout())
-        .map_or(COLUMNS, |(terminal_size::Width(columns), _)| usize::from(columns).clamp(72, 160))
+    output::terminal_width().map_or(COLUMNS, |columns| columns.clamp(72, 160))
 }

@@ -3,7 +3,7 @@
 //! Publishes nothing, and never shows a password: members of that name are masked, in the records they do not occur.
 
 mod captured;
-mod pretty;
+pub(in crate::commands) mod pretty;
 mod remedy;
 mod steps;
 
@@ -20,7 +20,7 @@ use self::steps::Screen;
 use super::output::{complain, end, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
-use crate::keys::{Proxy, fetch};
+use crate::keys::{Clients, Proxy, fetch};
 use crate::service::assemble;
 
 /// Take one captured callback body apart: every step, and the records it would become; publishes nothing
@@ -34,7 +34,7 @@ use crate::service::assemble;
     2 the configuration or the arguments are wrong.")]
 pub struct InspectArguments {
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// The captured body; - or nothing reads standard input
     #[arg(value_name = "CAPTURE")]
@@ -72,7 +72,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
     let source = assemble::source(&application.jwks);
-    let keys = match runtime.block_on(fetch(&source, &Proxy::Environment)) {
+    let keys = match runtime.block_on(fetch(&source, &Clients::new(Proxy::Environment))) {
         Ok(fetched) => fetched.set,
         Err(fault) => {
             return complain(format_args!("the keys of {} cannot be had from {source}: {fault}", application.name));

@@ -1,7 +1,8 @@
-//! `journal`: what waits for Kafka and what is in quarantine; its export; the removal of one thing.
+//! `journal`: what waits for Kafka and what is in quarantine; its export; and what can be done with one entry or callback.
 //!
 //! Asks the running service, which alone may have the files open; opens them itself where none runs.
 
+mod content;
 mod show;
 mod source;
 
@@ -14,6 +15,7 @@ use clap::{Args, Subcommand};
 use super::output::{complain, end, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
+use crate::journal::QuarantineId;
 use crate::server::journal::Meant;
 use source::Source;
 
@@ -23,21 +25,22 @@ const SHOWN: usize = 20;
 /// Show what waits in the journal and in quarantine
 #[derive(Args)]
 #[command(
-    override_usage = "idaas-bridge journal --config <FILE> [--json] [export | discard <ID> --yes]",
+    override_usage = "idaas-bridge journal --config <FILE> [--json] [COMMAND]",
     after_help = "Examples:\n  idaas-bridge journal --config bridge.toml\n  \
-    idaas-bridge journal --config bridge.toml --json | jq .quarantine\n  \
+    idaas-bridge journal --config bridge.toml --json | jq .waiting\n  \
+    idaas-bridge journal --config bridge.toml show evnt_x\n  \
     idaas-bridge journal --config bridge.toml export > journal.jsonl\n  \
     idaas-bridge journal --config bridge.toml discard evnt_x --yes\n\n\
-    The journal has what Kafka has not confirmed; it is published by itself when Kafka is back. Quarantine has\n\
-    callbacks that no decryption key opens, or that nobody can read; they are published once a key that fits is\n\
-    configured and the service is reloaded (SIGHUP) or started again.\n\n\
-    Asks the service at server.admin_listen; where none runs, journal.directory is opened."
+    The journal holds the events that Kafka has not confirmed. They are published automatically when Kafka accepts\n\
+    them. The quarantine holds callbacks that no decryption key opens, or that cannot be read. They are published\n\
+    once a fitting key is configured and the service is reloaded (SIGHUP) or restarted.\n\n\
+    The command asks the service at server.admin_listen. If no service runs, it opens journal.directory."
 )]
 pub struct JournalArguments {
-    /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: Option<PathBuf>,
-    /// One JSON object, for machines
+    /// Print JSON, with times in RFC 3339
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -46,20 +49,40 @@ pub struct JournalArguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Print one JSON line per entry and per callback in quarantine: ids, topic, times, and the content sealed
+    /// Show one entry, or one callback in quarantine
     ///
-    /// Nothing personal is in it in the clear: what an event says is a compact JWE (dir, A256GCM) under the first of
-    /// journal.keys. Nothing is removed.
-    Export,
-    /// Remove one entry or one callback for good, unpublished
-    ///
-    /// The event is lost for the consumers; the next ones of the same entity go on. Without --yes it says what it would
-    /// remove.
-    Discard {
-        /// An event's id (or application/id), or the id of a callback in quarantine
+    /// Opens what the bridge has sealed, with journal.keys. Personal data is replaced by "•••" unless --reveal is given.
+    /// Passwords are never shown.
+    Show {
+        /// Event id (or application/id), or id of a callback in quarantine
         #[arg(value_name = "ID")]
         id: String,
-        /// Do it
+        /// Show personal data
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Print one JSON line per entry and per callback in quarantine: ids, topic, times, and the sealed content
+    ///
+    /// Nothing personal is printed in the clear: the content is a compact JWE (dir, A256GCM) under the first of
+    /// journal.keys. Nothing is removed.
+    Export,
+    /// Try to publish entries, or to open callbacks in quarantine, now
+    ///
+    /// Both happen automatically: entries are tried again within seconds, the quarantine after each reload and start.
+    Redrive {
+        /// Event ids (or application/id), or ids of callbacks in quarantine
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+    /// Remove one entry, or one callback in quarantine, without publishing it
+    ///
+    /// Consumers never see the event; later events of the same entity are published. Without --yes, shows what would be
+    /// removed, and removes nothing.
+    Discard {
+        /// Event id (or application/id), or id of a callback in quarantine
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Remove it
         #[arg(long)]
         yes: bool,
     },
@@ -85,6 +108,8 @@ pub fn run(arguments: &JournalArguments) -> Exit {
         let done = match &arguments.action {
             None => overview(&source, arguments.json).await,
             Some(Action::Export) => export(&source).await,
+            Some(Action::Show { id, reveal }) => show(&source, &config, id, *reveal, arguments.json).await,
+            Some(Action::Redrive { ids }) => redrive(&source, ids, arguments.json).await,
             Some(Action::Discard { id, yes }) => discard(&source, id, *yes, arguments.json).await,
         };
         done.unwrap_or_else(complain)
@@ -106,8 +131,15 @@ async fn export(source: &Source) -> Result<Exit, String> {
     let mut from = Some(0);
     while let Some(place) = from {
         let (lines, next) = source.export(place).await?;
-        let mut out = stdout();
-        if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        if let Err(error) = print(&lines) {
+            return Ok(end(Err(error)));
+        }
+        from = next;
+    }
+    let mut from = Some(QuarantineId::FIRST);
+    while let Some(name) = from {
+        let (lines, next) = source.export_quarantine(name).await?;
+        if let Err(error) = print(&lines) {
             return Ok(end(Err(error)));
         }
         from = next;
@@ -115,12 +147,47 @@ async fn export(source: &Source) -> Result<Exit, String> {
     Ok(Exit::Fine)
 }
 
+fn print(lines: &str) -> io::Result<()> {
+    let mut out = stdout();
+    out.write_all(lines.as_bytes())?;
+    out.flush()
+}
+
+async fn show(source: &Source, config: &Config, id: &str, reveal: bool, json: bool) -> Result<Exit, String> {
+    let mut out = stdout();
+    let written = match source.line(id).await? {
+        Ok(line) if json => {
+            let line = if reveal { content::opened(line, &config.journal.keys) } else { line };
+            writeln!(out, "{}", serde_json::to_string_pretty(&line).unwrap_or_default()).map(|()| Exit::Fine)
+        }
+        Ok(line) => content::show(&line, &config.journal.keys, reveal, &mut out).map(|()| Exit::Fine),
+        Err(meant) => writeln!(out, "{}", show::meant(&meant, id, false, now())).map(|()| Exit::Failed),
+    };
+    Ok(end(written))
+}
+
+async fn redrive(source: &Source, ids: &[String], json: bool) -> Result<Exit, String> {
+    let mut exit = Exit::Fine;
+    for id in ids {
+        let meant = source.redrive(id).await?;
+        if !matches!(meant, Meant::Published { .. } | Meant::Retried(_) | Meant::TriedByItself(_)) {
+            exit = Exit::Failed;
+        }
+        let line = if json {
+            serde_json::json!({"id": id, "outcome": meant}).to_string()
+        } else {
+            show::redriven(&meant, id, now())
+        };
+        if let Err(error) = print(&format!("{line}\n")) {
+            return Ok(end(Err(error)));
+        }
+    }
+    Ok(exit)
+}
+
 async fn discard(source: &Source, id: &str, yes: bool, json: bool) -> Result<Exit, String> {
     let meant = if yes { source.discard(id).await? } else { source.find_thing(id).await? };
-    let exit = match meant {
-        Meant::Event(_) | Meant::Callback(_) => Exit::Fine,
-        Meant::InFlight(_) | Meant::Several(_) | Meant::Nothing => Exit::Failed,
-    };
+    let exit = if matches!(meant, Meant::Entry(_) | Meant::Callback(_)) { Exit::Fine } else { Exit::Failed };
     let mut out = stdout();
     let written: io::Result<()> = if json {
         let done = yes && exit == Exit::Fine;

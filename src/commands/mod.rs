@@ -1,7 +1,9 @@
 //! The commands of the program: arguments in, exit code out. Results go to stdout, everything else to stderr.
 
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod init;
 pub mod inspect;
 pub mod journal;
 mod output;
@@ -14,10 +16,14 @@ pub mod topics;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Fault;
+use crate::counts::counted;
 use crate::simulate::show::Colour;
+
+/// Where the configuration is, unless `--config` or the environment names another place.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/idaas-bridge/bridge.toml";
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,7 @@ impl From<Exit> for ExitCode {
     max_term_width = 110,
     after_help = "Where to begin:\n  idaas-bridge demo                          see it work, with nothing installed\n  \
         idaas-bridge simulate init staging         write a configuration to try with\n  \
+        idaas-bridge init /etc/idaas-bridge        write one for production\n  \
         idaas-bridge check --config bridge.toml    say what is wrong with yours, and what to do\n\n\
         Exit codes: 0 fine; 1 failed, or something is not as it should be; 2 the configuration or the arguments are wrong."
 )]
@@ -71,6 +78,8 @@ enum Command {
     Tail(tail::TailArguments),
     Journal(journal::JournalArguments),
     Schema(schema::SchemaArguments),
+    Init(init::InitArguments),
+    Completions(completions::CompletionsArguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -80,7 +89,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments).into(),
         Command::Demo(arguments) => demo::run(arguments).into(),
         Command::Simulate(arguments) => {
-            simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut std::io::stderr()).into()
+            simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut anstream::stderr()).into()
         }
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Topics(arguments) => topics::run(&arguments).into(),
@@ -88,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => tail::run(&arguments).into(),
         Command::Journal(arguments) => journal::run(&arguments).into(),
         Command::Schema(arguments) => schema::run(&arguments).into(),
+        Command::Init(arguments) => init::run(&arguments).into(),
+        Command::Completions(arguments) => completions::run(&arguments, &mut Program::command()).into(),
     }
 }
 
@@ -99,12 +110,11 @@ fn colour() -> Colour {
 
 /// Shows what is wrong with the configuration, on stderr.
 pub(crate) fn print_faults(faults: &[Fault]) -> Exit {
-    let mut stderr = std::io::stderr().lock();
-    let what = if faults.len() == 1 { "fault" } else { "faults" };
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(stderr, "The configuration has {} {what}:\n", faults.len());
-    for fault in faults {
-        let _ = writeln!(stderr, "  {fault}");
+    output::complain(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
+    for Fault { key, problem, remedy } in faults {
+        // Where stderr is closed there is nobody to tell.
+        let _ = writeln!(anstream::stderr(), "  {key}: {problem}");
+        output::fix(remedy);
     }
     Exit::Misconfigured
 }
@@ -113,7 +123,7 @@ pub(crate) fn print_faults(faults: &[Fault]) -> Exit {
 pub(crate) fn runtime() -> Option<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     if let Err(error) = &runtime {
-        let _ = writeln!(std::io::stderr(), "no runtime: {error}");
+        output::complain(format_args!("the runtime cannot be started: {error}"));
     }
     runtime.ok()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
 
@@ -18,6 +19,9 @@ pub(super) const HEADING: Style = Style::new().bold();
 /// What is there for those who look for it.
 pub(super) const QUIET: Style = Style::new().dimmed();
 
+/// A longer path of the program is not repeated in what it tells people to type.
+const LONGEST_CALL: usize = 40;
+
 /// A text in a style. Plain output is made by the stream, which takes the colours out.
 pub(super) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
@@ -31,8 +35,61 @@ pub(super) fn stdout() -> anstream::AutoStream<io::StdoutLock<'static>> {
 /// Says on stderr why the command cannot go on.
 pub(super) fn complain(text: impl Display) -> Exit {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{} {text}", styled(BAD, "error:"));
+    let _ = writeln!(anstream::stderr(), "{}", error(text));
     Exit::Failed
+}
+
+/// The line of an error.
+pub(super) fn error(text: impl Display) -> String {
+    format!("{} {text}", styled(BAD, "error:"))
+}
+
+/// Says on stderr what to do about an error.
+pub(super) fn fix(text: impl Display) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "  {} {text}", styled(GOOD, "fix:"));
+}
+
+/// Says something on stderr that is no error.
+pub(super) fn note(text: impl Display) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{} {text}", styled(WARNING, "note:"));
+}
+
+/// The columns of the terminal that results go to, if they go to one.
+pub(super) fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| usize::from(columns).max(40))
+}
+
+/// How to call this program again from here: as short as can be copied into a shell.
+pub(super) fn program() -> String {
+    let called = std::env::args_os().next().map_or_else(|| PathBuf::from("idaas-bridge"), PathBuf::from);
+    let here = std::env::current_dir().unwrap_or_default();
+    short_call(&called, &here)
+}
+
+fn short_call(called: &Path, here: &Path) -> String {
+    let call = match called.strip_prefix(here) {
+        // A name alone is looked for on the PATH.
+        Ok(below) if below.components().count() == 1 => Path::new(".").join(below),
+        Ok(below) => below.to_owned(),
+        Err(_) => called.to_owned(),
+    };
+    if call.as_os_str().len() <= LONGEST_CALL {
+        return shell_word(&call.to_string_lossy());
+    }
+    // Too long for a line: its name has to do.
+    called.file_name().map_or_else(|| "idaas-bridge".to_owned(), |name| shell_word(&name.to_string_lossy()))
+}
+
+/// A text as one word of a shell.
+pub(super) fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:=,@%".contains(&byte) || byte >= 0x80;
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// The end of a command that writes results. Whoever closed the pipe has read enough: that is no failure.
@@ -41,5 +98,27 @@ pub(super) fn end(result: io::Result<Exit>) -> Exit {
         Ok(exit) => exit,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Fine,
         Err(error) => complain(format_args!("the result cannot be written ({})", error.kind())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_called_by_the_shortest_path_that_works() {
+        let here = Path::new("/home/a very long name of a directory that somebody has chosen/idaas-bridge");
+        let built = here.join("target/release/idaas-bridge");
+        for (called, short) in [
+            ("idaas-bridge", "idaas-bridge"),
+            (built.to_str().unwrap(), "target/release/idaas-bridge"),
+            (here.join("idaas-bridge").to_str().unwrap(), "./idaas-bridge"),
+            ("target/release/idaas-bridge", "target/release/idaas-bridge"),
+            ("/usr/local/bin/idaas-bridge", "/usr/local/bin/idaas-bridge"),
+            ("/opt/it's/idaas-bridge", "'/opt/it'\\''s/idaas-bridge'"),
+            ("/elsewhere/with/so/long/a/path/that/nobody/wants/it/idaas-bridge", "idaas-bridge"),
+        ] {
+            assert_eq!(short_call(Path::new(called), here), short);
+        }
     }
 }

@@ -1,14 +1,18 @@
 //! `serve`: runs the service until it is told to end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
-use tracing::level_filters::LevelFilter;
+use tokio::runtime::Runtime;
 
 use super::{Exit, print_faults, runtime};
-use crate::config::{Config, LogFormat, LogLevel};
-use crate::service::{self, Service, StartFault};
+use crate::config::{Config, LogFormat};
+use crate::service::{self, Service, StartFault, assemble};
 use crate::telemetry::logs::{self, Format};
+
+/// How long tasks that block may take at the end.
+const LAST_TASKS: Duration = Duration::from_millis(200);
 
 /// Run the service until SIGTERM or SIGINT, then drain.
 #[derive(Args)]
@@ -16,7 +20,7 @@ use crate::telemetry::logs::{self, Format};
     SIGHUP reloads applications, keys, allow-lists and certificates. `check` says beforehand whether it will start.")]
 pub struct ServeArguments {
     /// The configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
 
@@ -32,6 +36,13 @@ pub fn run(arguments: &ServeArguments) -> Exit {
         tracing::warn!(code = "configuration", "{warning}");
     }
     let Some(runtime) = runtime() else { return Exit::Failed };
+    let exit = serve(&runtime, &arguments.config, config);
+    // A lookup of a name or a disk that hangs does not hold up the exit: everything that counts is closed by now.
+    runtime.shutdown_timeout(LAST_TASKS);
+    exit
+}
+
+fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
     runtime.block_on(async {
         let orders = match service::signals() {
             Ok(orders) => orders,
@@ -40,7 +51,7 @@ pub fn run(arguments: &ServeArguments) -> Exit {
                 return Exit::Failed;
             }
         };
-        match Service::start(&arguments.config, config).await {
+        match Service::start(path, config).await {
             Ok(service) => {
                 if service.run(orders).await {
                     Exit::Fine
@@ -62,12 +73,6 @@ fn start_logging(config: &Config) {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,
     };
-    let level = match config.log.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    logs::start(format, level);
+    logs::start(format, assemble::log_level(config.log.level));
+    logs::set_events(config.log.events);
 }

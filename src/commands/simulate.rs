@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
 use self::screen::{FEW, Screen};
-use super::Exit;
+use super::{Exit, output};
 use crate::simulate::events::{Event, Generator};
 use crate::simulate::fault::Fault;
 use crate::simulate::keys_dir;
@@ -44,6 +44,9 @@ enum Command {
     Init {
         /// The directory; made where it is missing
         directory: PathBuf,
+        /// How many applications the bridge.toml has; they share the keys
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=5000))]
+        applications: u16,
     },
     /// Play IDaaS: sign, encrypt and send events, and judge the answers
     #[command(after_help = "Examples:\n  \
@@ -124,7 +127,7 @@ pub fn run(arguments: &SimulateArguments, colour: Colour, out: &mut dyn Write, e
         Ok(false) => Exit::Failed,
         Err(problem) => {
             // Where even this cannot be written, the exit code has to do.
-            let _ = writeln!(err, "idaas-bridge simulate: {problem}");
+            let _ = writeln!(err, "{}", output::error(problem));
             Exit::Misconfigured
         }
     }
@@ -133,21 +136,21 @@ pub fn run(arguments: &SimulateArguments, colour: Colour, out: &mut dyn Write, e
 /// Whether all is as it should be; or what is wrong with the arguments.
 fn execute(command: &Command, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     match command {
-        Command::Init { directory } => init(directory, out),
+        Command::Init { directory, applications } => init(directory, *applications, out),
         Command::Send(arguments) => send(arguments, colour, out, err),
     }
 }
 
-fn init(directory: &Path, out: &mut dyn Write) -> Result<bool, String> {
+fn init(directory: &Path, applications: u16, out: &mut dyn Write) -> Result<bool, String> {
     let material = Material::generate().map_err(|fault| fault.to_string())?;
-    let files = keys_dir::init(directory, &material).map_err(|fault| fault.to_string())?;
-    let directory = directory.display();
+    let files = keys_dir::init(directory, &material, applications).map_err(|fault| fault.to_string())?;
+    let (program, directory) = (output::program(), output::shell_word(&directory.to_string_lossy()));
     let mut write = || -> io::Result<()> {
         for file in &files {
             writeln!(out, "{}", file.display())?;
         }
-        writeln!(out, "\nNext:\n  idaas-bridge serve --config {directory}/{}", keys_dir::CONFIGURATION)?;
-        writeln!(out, "  idaas-bridge simulate send --to http://127.0.0.1:8080 --keys {directory}")
+        writeln!(out, "\nNext:\n  {program} serve --config {directory}/{}", keys_dir::CONFIGURATION)?;
+        writeln!(out, "  {program} simulate send --to http://127.0.0.1:8080 --keys {directory}")
     };
     Ok(write().is_ok())
 }
@@ -265,7 +268,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let bridge = runtime.block_on(TestBridge::start(|_, ids| (200, answer(ids, &[]))));
             let directory = tempfile::tempdir().unwrap();
-            keys_dir::init(directory.path(), bridge.sender.material()).unwrap();
+            keys_dir::init(directory.path(), bridge.sender.material(), 1).unwrap();
             Self { bridge, directory, _runtime: runtime }
         }
 
@@ -304,7 +307,7 @@ mod tests {
         let (_, out) = setting.send(&[&many[..], &["--json"]].concat());
         let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 61);
-        assert_eq!(lines[60]["summary"]["verdicts"]["success SUCCESS"], 60);
+        assert_eq!(lines[60]["summary"]["verdicts"]["success"], 60);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::output::{complain, end, stdout};
+use super::output::{complain, end, fix, note, stdout, terminal_width};
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::consumer::{Begin, FollowFault, Follower};
@@ -28,14 +28,15 @@ const GLANCE: Duration = Duration::from_secs(1);
     idaas-bridge tail --config bridge.toml user group --from-beginning\n  \
     idaas-bridge tail --config bridge.toml dead-letter --json | jq .value.reason\n\n\
     A line: time of acceptance, entity.action, the entity's id, eventId,\n\
-    topic/partition@offset, names of the fields.\n\
+    topic/partition@offset, names of the fields. On a terminal, lines are cut at its\n\
+    width, and the date and the topic are left out.\n\
     No consumer group is joined, and no offset committed. Ends with Ctrl-C, or after --count records.")]
 pub struct TailArguments {
     /// What to follow [default: everything]
     #[arg(value_name = "ENTITY", value_parser = PossibleValuesParser::new(Entity::ALL.map(Entity::name)))]
     entities: Vec<String>,
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// One JSON object per record, with headers, key and the whole value (personal data included)
     #[arg(long)]
@@ -72,16 +73,15 @@ pub fn run(arguments: &TailArguments) -> Exit {
         }
     };
     for topic in follower.missing() {
-        note(&format!(
-            "{topic} is not there yet; create it: idaas-bridge topics --config {} --create",
-            arguments.config.display()
-        ));
+        let config = arguments.config.display();
+        note(format_args!("{topic} is not there yet; create it: idaas-bridge topics --config {config} --create"));
     }
     end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
 }
 
 fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
+    let width = terminal_width();
     let mut told = 0;
     while left > 0 {
         let Some(seen) = follower.next(GLANCE) else {
@@ -95,7 +95,7 @@ fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write
         if arguments.json {
             writeln!(out, "{}", line::json(&seen))?;
         } else {
-            writeln!(out, "{}", line::line(&seen))?;
+            writeln!(out, "{}", line::line(&seen, width))?;
         }
         out.flush()?;
         left -= 1;
@@ -103,14 +103,7 @@ fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write
     Ok(())
 }
 
-fn note(text: &str) {
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "note: {text}");
-}
-
 fn remedies(troubles: &[Trouble]) -> Exit {
-    for trouble in troubles {
-        note(trouble.cause.remedy());
-    }
+    troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
     Exit::Failed
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, stdout, styled};
+use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, fix, stdout, styled};
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Wanted, differences};
+use crate::kafka::difference::span;
+use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Wanted, differences, grouped};
 use crate::kafka::trouble::Away;
 use crate::service::assemble;
 
@@ -27,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
     or Kafka does not answer, 2 the configuration is wrong. A topic that is there is never changed.")]
 pub struct TopicsArguments {
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// Create the topics that are missing
     #[arg(long)]
@@ -63,7 +64,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
         Err(away) => {
             complain(&away);
             for trouble in &away.troubles {
-                let _ = writeln!(io::stderr(), "  {}", trouble.cause.remedy());
+                fix(trouble.cause.remedy());
             }
             Exit::Failed
         }
@@ -83,7 +84,7 @@ fn look(administrator: &Administrator, plan: &Plan, create: bool, out: &mut dyn 
         let _ = match creation {
             Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
             Creation::WasThere => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
-            Creation::Refused { problem, remedy } => {
+            Creation::Refused { problem, remedy, .. } => {
                 writeln!(out, "{} {name}: {problem}; {remedy}", styled(BAD, "not created"))
             }
         };
@@ -100,11 +101,11 @@ fn is_wrong(differences: &[Difference]) -> bool {
 fn table(plan: &Plan, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
     let width = plan.topics.iter().map(|wanted| wanted.name.len()).max().unwrap_or_default().max("topic".len());
     let heading = format!(
-        "{:width$}  {:>11}  {:>9}  {:>13}  {:<14}  {:>17}  ",
-        "topic", "partitions", "replicas", "min. in sync", "cleanup", "largest record"
+        "{:width$}  {:>11}  {:>9}  {:>13}  {:<14}  {:>17}  {:>13}  ",
+        "topic", "partitions", "replicas", "min. in sync", "cleanup", "largest record", "retention"
     );
     writeln!(out, "{}{}", styled(HEADING, heading), styled(HEADING, "state"))?;
-    let mut remedies = Vec::new();
+    let groups = grouped(plan, states);
     for (wanted, state) in plan.topics.iter().zip(states) {
         let found = differences(wanted, state);
         let cells = cells(wanted, state);
@@ -114,34 +115,41 @@ fn table(plan: &Plan, states: &[State], path: &str, out: &mut dyn Write) -> io::
             () if is_wrong(&found) => styled(BAD, "wrong"),
             () => styled(WARNING, "ok, see below"),
         };
-        let [partitions, replicas, in_sync, cleanup, largest] = cells;
+        let [partitions, replicas, in_sync, cleanup, largest, retention] = cells;
         writeln!(
             out,
-            "{:width$}  {partitions:>11}  {replicas:>9}  {in_sync:>13}  {cleanup:<14}  {largest:>17}  {verdict}",
+            "{:width$}  {partitions:>11}  {replicas:>9}  {in_sync:>13}  {cleanup:<14}  {largest:>17}  {retention:>13}  \
+             {verdict}",
             wanted.name
         )?;
-        remedies.extend(found.into_iter().map(|difference| (&wanted.name, difference)));
     }
     notes(states, out)?;
-    if !remedies.is_empty() {
+    if !groups.is_empty() {
         writeln!(out)?;
     }
-    for (name, difference) in remedies {
-        let style = match difference.severity() {
+    for group in groups {
+        let style = match group.difference.severity() {
             Severity::Notable => WARNING,
             Severity::Wrong => BAD,
         };
-        writeln!(out, "{} {difference}; {}", styled(style, format_args!("{name}:")), difference.remedy(name, path))?;
+        let (heading, each) = match group.topics.as_slice() {
+            [topic] => (format!("{topic}:"), ""),
+            topics => (format!("{} topics:", topics.len()), "each "),
+        };
+        let remedy = group.difference.remedy(&group.topics, path);
+        writeln!(out, "{} {each}{}", styled(style, heading), group.difference)?;
+        writeln!(out, "  fix: {remedy}")?;
     }
     out.flush()
 }
 
 /// What is, and behind a slash what should be where it differs.
-fn cells(wanted: &Wanted, state: &State) -> [String; 5] {
+fn cells(wanted: &Wanted, state: &State) -> [String; 6] {
     let State::Present(present) = state else {
         let size = format!("-/{}", wanted.max_message_bytes);
         let (partitions, replication) = (format!("-/{}", wanted.partitions), format!("-/{}", wanted.replication));
-        return [partitions, replication, format!("-/{}", wanted.min_insync_replicas()), "-/delete".to_owned(), size];
+        let (in_sync, retention) = (format!("-/{}", wanted.min_insync_replicas()), span(wanted.retention_ms()));
+        return [partitions, replication, in_sync, "-/delete".to_owned(), size, format!("-/{retention}")];
     };
     let settings = present.settings.clone().unwrap_or_default();
     let number = |found: Option<i64>, wanted: i64, fits: fn(i64, i64) -> bool| match found {
@@ -160,7 +168,17 @@ fn cells(wanted: &Wanted, state: &State) -> [String; 5] {
             |policy| if policy.contains("compact") { format!("{policy}/delete") } else { policy },
         ),
         number(settings.max_message_bytes.map(size), size(wanted.max_message_bytes), at_least),
+        match (settings.retention_ms, kept(wanted.retention_ms())) {
+            (None, _) => "?".to_owned(),
+            (Some(found), least) if kept(found) >= least => span(found),
+            (Some(found), _) => format!("{}/{}", span(found), span(wanted.retention_ms())),
+        },
     ]
+}
+
+/// `retention.ms` as a number that can be compared: a negative one is without limit.
+const fn kept(retention_ms: i64) -> i64 {
+    if retention_ms < 0 { i64::MAX } else { retention_ms }
 }
 
 /// Why settings are not known, each reason once.
@@ -180,8 +198,12 @@ fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::topics::Settings;
+    use crate::kafka::topics::{Settings, Unknown};
     use crate::prepare::event_type::Entity;
+
+    fn present(settings: Result<Settings, Unknown>) -> Present {
+        Present { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }
+    }
 
     fn shown(state: State) -> String {
         let wanted = Wanted {
@@ -190,6 +212,7 @@ mod tests {
             partitions: 12,
             replication: 3,
             max_message_bytes: 1_000_000,
+            retention: None,
         };
         let mut out = anstream::StripStream::new(Vec::new());
         table(&Plan { topics: vec![wanted] }, &[state], "bridge.toml", &mut out).unwrap();
@@ -210,18 +233,18 @@ mod tests {
             min_insync_replicas: Some(1),
             cleanup_policy: Some("compact".to_owned()),
             max_message_bytes: Some(500),
+            retention_ms: Some(604_800_000),
+            ..Settings::default()
         };
-        let shown =
-            shown(State::Present(Present { partitions: 6, replication: 3, leaderless: 0, settings: Ok(settings) }));
-        for part in ["6/12", "1/2", "compact/delete", "500/1000000", "wrong\n"] {
+        let shown = shown(State::Present(Present { partitions: 6, ..present(Ok(settings)) }));
+        for part in ["6/12", "1/2", "compact/delete", "500/1000000", "7d/unlimited", "wrong\n"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
     }
 
     #[test]
     fn settings_that_are_not_known_are_a_question_mark_and_not_wrong() {
-        let settings = Err("this cluster does not tell them".to_owned());
-        let shown = shown(State::Present(Present { partitions: 12, replication: 3, leaderless: 0, settings }));
+        let shown = shown(State::Present(present(Err(Unknown::NotSupported))));
         assert!(shown.contains('?') && shown.contains("ok\n") && !shown.contains("wrong"), "{shown}");
     }
 }

@@ -12,6 +12,9 @@ use super::section::{Reading, nearest};
 /// What the name of every variable that sets a key starts with.
 pub const PREFIX: &str = "IDAAS_BRIDGE_";
 
+/// The variable that names the configuration file, for commands without `--config`. It sets no key.
+pub const CONFIG_VARIABLE: &str = "IDAAS_BRIDGE_CONFIG";
+
 /// The sections whose keys variables can set.
 pub(super) const SECTIONS: [&str; 6] = ["server", "kafka", "topics", "journal", "dedupe", "log"];
 
@@ -29,7 +32,7 @@ pub(super) fn overlay(reading: &mut Reading<'_>, root: &mut Entries) {
     root.values().for_each(|given| collect_sources(given, &mut sources));
     for (variable, value) in &reading.around.variables {
         let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
-        if sources.contains(variable) || is_service_link(rest) {
+        if sources.contains(variable) || is_service_link(rest) || variable == CONFIG_VARIABLE {
             continue;
         }
         let path: Vec<_> = rest.split("__").map(str::to_ascii_lowercase).collect();

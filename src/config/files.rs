@@ -1,22 +1,75 @@
-//! Files that the configuration names: where they are, and whether they can be read at all.
+//! Files that the configuration names: where they are, whether they can be read at all, and what was in them.
 //!
 //! What a file holds is never part of a problem.
 
+use std::cell::RefCell;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::fault::Problem;
 use super::given::Given;
 use super::parse::Surroundings;
+use crate::text;
+
+/// A file that the configuration names, as it was when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamedFile {
+    /// The key that names it.
+    pub key: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of its content. `None` if it cannot be read as a file: a directory of certificates, for example.
+    pub digest: Option<[u8; 32]>,
+}
+
+impl NamedFile {
+    /// The file as it is, with what `read` returns as its content.
+    #[must_use]
+    pub fn new(key: String, path: PathBuf, content: Option<&[u8]>) -> Self {
+        Self { key, path, digest: content.map(|content| Sha256::digest(content).into()) }
+    }
+}
+
+/// What surrounds a configuration, and the files that it has named so far.
+pub(super) struct Around<'a> {
+    surroundings: &'a Surroundings<'a>,
+    named: RefCell<Vec<NamedFile>>,
+}
+
+impl<'a> Around<'a> {
+    pub(super) const fn new(surroundings: &'a Surroundings<'a>) -> Self {
+        Self { surroundings, named: RefCell::new(Vec::new()) }
+    }
+
+    /// The files that were named, in order.
+    pub(super) fn into_named(self) -> Vec<NamedFile> {
+        self.named.into_inner()
+    }
+}
+
+impl<'a> Deref for Around<'a> {
+    type Target = Surroundings<'a>;
+
+    fn deref(&self) -> &Surroundings<'a> {
+        self.surroundings
+    }
+}
 
 /// The path that a text stands for: relative ones start at the configuration file's directory.
-pub(super) fn resolve(around: &Surroundings<'_>, text: &str) -> PathBuf {
+pub(super) fn resolve(around: &Around<'_>, text: &str) -> PathBuf {
     around.directory.join(text)
 }
 
-/// A file's content.
-pub(super) fn read(around: &Surroundings<'_>, path: &Path) -> Result<Vec<u8>, Problem> {
-    (around.read)(path).map_err(|error| {
+/// The content of the file that `key` names, which is remembered.
+pub(super) fn read(around: &Around<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let content = (around.read)(path).map(Zeroizing::new);
+    let digested = content.as_ref().ok().map(|content| content.as_slice());
+    around.named.borrow_mut().push(NamedFile::new(key.to_owned(), path.to_owned(), digested));
+    content.map_err(|error| {
         let shown = shown(&path.display().to_string(), "the file");
         if error.kind() == io::ErrorKind::NotFound {
             let remedy =
@@ -31,9 +84,10 @@ pub(super) fn read(around: &Surroundings<'_>, path: &Path) -> Result<Vec<u8>, Pr
 }
 
 /// The path of a PEM file that can be read and holds a block whose label ends in `label`.
-pub(super) fn pem(around: &Surroundings<'_>, given: &Given, label: &str) -> Result<PathBuf, Problem> {
+pub(super) fn pem(around: &Around<'_>, given: &Given, label: &str) -> Result<PathBuf, Problem> {
     let path = resolve(around, given.text()?);
-    let content = zeroize::Zeroizing::new(read(around, &path)?);
+    let content = read(around, &given.key, &path)?;
+    let content = text::plain(&content);
     let held = String::from_utf8_lossy(&content)
         .lines()
         .filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
@@ -44,6 +98,25 @@ pub(super) fn pem(around: &Surroundings<'_>, given: &Given, label: &str) -> Resu
         let remedy = format!("name a PEM file with a block \"-----BEGIN {label}-----\"");
         Err(Problem::new(format!("{} holds no {label} in PEM", path.display()), remedy))
     }
+}
+
+/// The path of a PEM file that holds a private key which no passphrase protects: a service has nobody to ask.
+pub(super) fn private_key(around: &Around<'_>, given: &Given) -> Result<PathBuf, Problem> {
+    let path = pem(around, given, "PRIVATE KEY")?;
+    if (around.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
+        let shown = path.display();
+        return Err(Problem::new(
+            format!("the private key in {shown} needs a passphrase, and nobody is there to type it"),
+            format!("write it without one, readable by the service alone: openssl pkey -in {shown} -out plain.key"),
+        ));
+    }
+    Ok(path)
+}
+
+/// Whether a PEM file holds a private key that a passphrase protects: PKCS#8 (RFC 7468 §11), or the older form.
+pub(super) fn needs_passphrase(content: &[u8]) -> bool {
+    let content = Zeroizing::new(String::from_utf8_lossy(content).into_owned());
+    content.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || content.contains("Proc-Type: 4,ENCRYPTED")
 }
 
 /// A path or a variable's name for a problem, unless it looks like a key that was put in its place.

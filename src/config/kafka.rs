@@ -3,15 +3,21 @@
 //! Any property's value can be a password: none is ever quoted.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::fault::Problem;
 use super::given::{Entries, Given, Raw};
 use super::section::{Reading, Section};
-use super::{Kafka, files, properties, secrets};
+use super::{Kafka, SecretFile, files, properties, secrets};
 use crate::secret::Secret;
+use crate::text;
 
 type Properties = BTreeMap<String, Secret<String>>;
+type Digests = BTreeMap<String, Option<[u8; 32]>>;
 
 pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, deadline: Duration) -> Option<Kafka> {
     let mut section = Section::open(reading, "kafka", given);
@@ -26,9 +32,9 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, deadline: Du
         }
         Some(_) => {}
     }
-    let properties = read_properties(&mut section);
+    let (properties, files) = read_properties(&mut section);
     section.close();
-    let kafka = Kafka { bootstrap_servers: servers.unwrap_or_default(), properties };
+    let kafka = Kafka { bootstrap_servers: servers.unwrap_or_default(), properties, files };
     check_linger(reading, &kafka.properties, deadline);
     warn_about_transport(reading, &kafka);
     (!kafka.bootstrap_servers.is_empty()).then_some(kafka)
@@ -53,11 +59,11 @@ fn server(given: &Given) -> Result<String, Problem> {
     }
 }
 
-fn read_properties(section: &mut Section<'_, '_>) -> Properties {
-    let mut properties = Properties::new();
-    let Some(given) = section.take("properties") else { return properties };
+fn read_properties(section: &mut Section<'_, '_>) -> (Properties, Digests) {
+    let (mut properties, mut named) = (Properties::new(), Digests::new());
+    let Some(given) = section.take("properties") else { return (properties, named) };
     let key = given.key.clone();
-    let Some(entries) = section.reading.accept(&key, given.table()) else { return properties };
+    let Some(entries) = section.reading.accept(&key, given.table()) else { return (properties, named) };
     let mut flat = BTreeMap::new();
     flatten("", entries, &mut flat);
     for (name, given) in flat {
@@ -67,11 +73,16 @@ fn read_properties(section: &mut Section<'_, '_>) -> Properties {
             continue;
         }
         let value = property(section.reading, &name, &given);
-        if let Some(value) = section.reading.accept(&key, value) {
-            properties.insert(name, value);
+        let Some(value) = section.reading.accept(&key, value) else { continue };
+        if properties::is_path(&name) && value.expose() != "probe" {
+            // It can be a directory of certificates; and what is wrong with it is found by librdkafka.
+            let content = files::read(section.reading.around, &key, Path::new(value.expose())).ok();
+            named.insert(name.clone(), content.map(|content| Sha256::digest(&content).into()));
         }
+        properties.insert(name, value);
     }
-    properties
+    read_pem_files(section.reading, &mut properties);
+    (properties, named)
 }
 
 /// `"sasl.password" = …` and the unquoted `sasl.password = …`, which TOML reads as a table in a table, mean the same.
@@ -105,11 +116,51 @@ fn property(reading: &mut Reading<'_>, name: &str, given: &Given) -> Result<Secr
     };
     // librdkafka takes the word "probe" in the place of a path: it then looks for the system's certificates.
     let value = if properties::is_path(name) && plain != "probe" {
-        files::resolve(reading.around, &plain).display().to_string()
+        let path = files::resolve(reading.around, &plain);
+        let shown = path.display().to_string();
+        if matches!(name, "ssl.key.location" | "ssl.keystore.location" | "sasl.kerberos.keytab") {
+            reading.secret_files.push(SecretFile { key: given.key.clone(), path });
+        }
+        shown
     } else {
         plain
     };
     Ok(Secret::new(value))
+}
+
+/// Has librdkafka read PEM texts that it cannot read from their files: with a byte-order mark, or the line endings of old
+/// systems. Refuses a private key whose passphrase is not given.
+fn read_pem_files(reading: &mut Reading<'_>, properties: &mut Properties) {
+    for (location, inline) in [
+        ("ssl.ca.location", "ssl.ca.pem"),
+        ("ssl.certificate.location", "ssl.certificate.pem"),
+        ("ssl.key.location", "ssl.key.pem"),
+    ] {
+        let Some(path) = properties.get(location).map(|path| path.expose().clone()) else { continue };
+        let Ok(content) = (reading.around.read)(Path::new(&path)).map(Zeroizing::new) else { continue };
+        let plain = text::plain(&content);
+        if plain.len() != content.len()
+            && plain.starts_with(b"-----BEGIN ")
+            && let Ok(pem) = String::from_utf8(plain.into_owned())
+        {
+            properties.remove(location);
+            properties.insert(inline.to_owned(), Secret::new(pem));
+        }
+    }
+    let passphrase = ["ssl.key.password", "ssl.keystore.password"];
+    if passphrase.iter().any(|name| properties.contains_key(*name)) {
+        return;
+    }
+    let file = properties.get("ssl.key.location").and_then(|path| (reading.around.read)(Path::new(path.expose())).ok());
+    let inline = properties.get("ssl.key.pem").map(|pem| pem.expose().clone().into_bytes());
+    if file.or(inline).map(Zeroizing::new).is_some_and(|content| files::needs_passphrase(&content)) {
+        let key = if properties.contains_key("ssl.key.location") { "ssl.key.location" } else { "ssl.key.pem" };
+        reading.fault(
+            format!("kafka.properties.\"{key}\""),
+            "the private key needs a passphrase, and none is given",
+            "set \"ssl.key.password\" = { file = \"…\" }, or write the key without one: openssl pkey -in KEY -out plain.key",
+        );
+    }
 }
 
 /// Properties that hold a secret whatever their value is.

@@ -54,7 +54,7 @@ pub(super) fn jwks(section: &mut Section<'_, '_>) -> Option<JwksSource> {
 fn key_set_file(section: &Section<'_, '_>, file: &Given) -> Result<JwksSource, Problem> {
     let around = section.reading.around;
     let path = files::resolve(around, file.text()?);
-    let content = files::read(around, &path)?;
+    let content = files::read(around, &file.key, &path)?;
     KeySet::parse(&content).map_err(|fault| {
         Problem::new(format!("{}: {fault}", path.display()), "save what the application's public key endpoint returns")
     })?;

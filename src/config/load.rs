@@ -3,7 +3,10 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Config, Fault, Surroundings};
+use super::{Config, Fault, NamedFile, Surroundings};
+
+/// The name of the configuration's own file among the files.
+const OWN_KEY: &str = "--config";
 
 impl Config {
     /// Reads the configuration file at `path`, with the process's environment.
@@ -11,20 +14,21 @@ impl Config {
     /// # Errors
     /// All [`Fault`]s; one where the file cannot be read at all.
     pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            vec![Fault {
-                key: path.display().to_string(),
-                problem: if error.kind() == ErrorKind::NotFound {
-                    "there is no such file".to_owned()
-                } else if error.kind() == ErrorKind::InvalidData {
-                    "is no text in UTF-8".to_owned()
-                } else {
-                    format!("the configuration cannot be read ({})", error.kind())
-                },
-                remedy: "name a readable file behind --config; `idaas-bridge simulate init DIR` writes one to try with"
-                    .to_owned(),
-            }]
-        })?;
+        Self::load_naming(path).0
+    }
+
+    /// As [`Config::load`], with the files that matter to the result, the configuration's own included: if there are
+    /// faults, a change of one of them can be their end.
+    pub fn load_naming(path: &Path) -> (Result<Self, Vec<Fault>>, Vec<NamedFile>) {
+        let own = |content: Option<&[u8]>| NamedFile::new(OWN_KEY.to_owned(), path.to_owned(), content);
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) => return (Err(vec![unreadable(path, error.kind())]), vec![own(None)]),
+        };
+        let own = own(Some(&text));
+        let Ok(text) = String::from_utf8(text) else {
+            return (Err(vec![unreadable(path, ErrorKind::InvalidData)]), vec![own]);
+        };
         // Variables that are no text can set nothing and hold no secret of ours.
         let variables =
             std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
@@ -33,6 +37,26 @@ impl Config {
             variables: variables.collect(),
             read: &|path| std::fs::read(path),
         };
-        Self::parse(&text, &around)
+        let (mut parsed, mut files) = Self::parse_naming(&text, &around);
+        files.push(own);
+        if let Ok(config) = &mut parsed {
+            config.files.clone_from(&files);
+        }
+        (parsed, files)
+    }
+}
+
+fn unreadable(path: &Path, kind: ErrorKind) -> Fault {
+    Fault {
+        key: path.display().to_string(),
+        problem: if kind == ErrorKind::NotFound {
+            "there is no such file".to_owned()
+        } else if kind == ErrorKind::InvalidData {
+            "is no text in UTF-8".to_owned()
+        } else {
+            format!("the configuration cannot be read ({kind})")
+        },
+        remedy: "name a readable file behind --config; `idaas-bridge simulate init DIR` writes one to try with"
+            .to_owned(),
     }
 }

@@ -34,8 +34,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use environment::PREFIX;
+pub use environment::{CONFIG_VARIABLE, PREFIX};
 pub use fault::{Fault, Warning};
+pub use files::NamedFile;
 pub use parse::Surroundings;
 
 use crate::jose::jwe::ContentKey;
@@ -45,6 +46,9 @@ use crate::secret::Secret;
 pub struct Config {
     /// Listeners, limits and times of the HTTP side.
     pub server: Server,
+    /// `server.admin_token`: what whoever sees ids or changes things on the admin listener has to send. If there is none,
+    /// only this machine's loopback address is allowed to.
+    pub admin_token: Option<Secret<String>>,
     /// The Kafka cluster that records go to.
     pub kafka: Kafka,
     /// Names and layout of the topics.
@@ -59,6 +63,19 @@ pub struct Config {
     pub applications: Vec<Application>,
     /// What works and is likely not meant. `check` shows it.
     pub warnings: Vec<Warning>,
+    /// The files that it names, with a digest of what was in them. One that is named twice is here twice.
+    pub files: Vec<NamedFile>,
+    /// The files that hold secrets.
+    pub secret_files: Vec<SecretFile>,
+}
+
+/// A file that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// The key that names it.
+    pub key: String,
+    /// Its path.
+    pub path: PathBuf,
 }
 
 /// Listeners, limits and times of the HTTP side.
@@ -82,6 +99,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// TLS on the callback listener; plain HTTP where it is absent.
     pub tls: Option<Tls>,
+    /// Whether a change of a file that the configuration names causes a reload, as SIGHUP does.
+    pub watch_files: bool,
 }
 
 /// Certificate and key of the callback listener, PEM. Both were readable when the configuration was read.
@@ -101,6 +120,8 @@ pub struct Kafka {
     /// librdkafka properties that the operator added. Those that would break a guarantee have been refused; relative
     /// paths of certificates and key tabs are resolved.
     pub properties: BTreeMap<String, Secret<String>>,
+    /// SHA-256 of the files that properties name, by property. Secrets from files are in the properties themselves.
+    pub files: BTreeMap<String, Option<[u8; 32]>>,
 }
 
 /// Names and layout of the topics.
@@ -114,6 +135,8 @@ pub struct Topics {
     pub partitions: i32,
     /// Replicas of a topic that is created.
     pub replication_factor: i32,
+    /// How long the records of a topic that is created are kept; `None` is without limit.
+    pub retention: Option<Duration>,
     /// How CloudEvents attributes travel.
     pub event_mode: EventMode,
 }
@@ -154,6 +177,8 @@ pub struct Log {
     pub format: LogFormat,
     /// The least severe level that is written.
     pub level: LogLevel,
+    /// Whether there is one line for each published event, at level info.
+    pub events: bool,
 }
 
 /// The form of a log line.

@@ -7,9 +7,11 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::environment::{self, SECTIONS};
+use super::files::Around;
 use super::given::{Entries, Given};
 use super::section::{Reading, nearest};
-use super::{Config, Fault, application, dedupe, kafka, server, storage, topics};
+use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, storage, topics};
+use crate::text;
 
 /// What a configuration refers to beyond its own text.
 pub struct Surroundings<'a> {
@@ -27,22 +29,54 @@ impl Config {
     /// # Errors
     /// All [`Fault`]s, in the order of the sections; only where the text is no TOML, none but those of its syntax.
     pub fn parse(text: &str, around: &Surroundings<'_>) -> Result<Self, Vec<Fault>> {
-        let mut root = document(text)?;
+        Self::parse_naming(text, around).0
+    }
+
+    /// As [`Config::parse`], with the files that were named, also if there are faults.
+    pub(super) fn parse_naming(text: &str, around: &Surroundings<'_>) -> (Result<Self, Vec<Fault>>, Vec<NamedFile>) {
+        let around = Around::new(around);
+        let mut parsed = Self::parse_around(text, &around);
+        let files = around.into_named();
+        if let Ok(config) = &mut parsed {
+            config.files.clone_from(&files);
+        }
+        (parsed, files)
+    }
+
+    fn parse_around(text: &str, around: &Around<'_>) -> Result<Self, Vec<Fault>> {
+        let text = text::plain(text.as_bytes());
+        // Only ASCII characters have gone.
+        let text = String::from_utf8_lossy(&text);
+        let mut root = document(&text)?;
         let mut reading = Reading::new(around);
         environment::overlay(&mut reading, &mut root);
         unknown_sections(&mut reading, &mut root);
-        let server = server::read(&mut reading, root.remove("server"));
+        let (server, admin_token) = server::read(&mut reading, root.remove("server"));
         let kafka = kafka::read(&mut reading, root.remove("kafka"), server.response_deadline);
         let topics = topics::read(&mut reading, root.remove("topics"));
         let journal = storage::journal(&mut reading, root.remove("journal"));
         let dedupe = dedupe::read(&mut reading, root.remove("dedupe"));
         let log = storage::log(&mut reading, root.remove("log"));
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
+        let Reading { faults, warnings, secret_files, .. } = reading;
         match (kafka, journal) {
-            (Some(kafka), Some(journal)) if reading.faults.is_empty() => {
-                Ok(Self { server, kafka, topics, journal, dedupe, log, applications, warnings: reading.warnings })
+            (Some(kafka), Some(journal)) if faults.is_empty() => {
+                let files = Vec::new();
+                Ok(Self {
+                    server,
+                    admin_token,
+                    kafka,
+                    topics,
+                    journal,
+                    dedupe,
+                    log,
+                    applications,
+                    warnings,
+                    files,
+                    secret_files,
+                })
             }
-            (None | Some(_), None | Some(_)) => Err(reading.faults),
+            (None | Some(_), None | Some(_)) => Err(faults),
         }
     }
 }

@@ -1,34 +1,51 @@
 //! What a reload cannot change.
 
-use super::{Config, Kafka, Server};
+use std::collections::BTreeSet;
+
+use super::{Config, Server};
 
 impl Config {
     /// The keys in which `new` differs from this configuration and that take effect only after a restart.
     ///
-    /// A reload takes over everything else: applications with their keys and allow-lists, the journal's keys, and the
-    /// callback listener's certificate (its files' paths and content, but not whether there is TLS at all).
+    /// A reload takes over everything else: applications with their keys and allow-lists, the
+    /// callback listener's certificate (its files' paths and content, but not whether there is TLS at all), whether files
+    /// are watched, the admin token, what is logged, and what [`Config::changed_properties`] names.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         server(&self.server, &new.server, &mut keys);
-        kafka(&self.kafka, &new.kafka, &mut keys);
         let mut differs = |key, differs| {
             if differs {
                 keys.push(key)
             }
         };
+        differs("kafka.bootstrap_servers", self.kafka.bootstrap_servers != new.kafka.bootstrap_servers);
         differs("topics.prefix", self.topics.prefix != new.topics.prefix);
         differs("topics.create", self.topics.create != new.topics.create);
         differs("topics.partitions", self.topics.partitions != new.topics.partitions);
         differs("topics.replication_factor", self.topics.replication_factor != new.topics.replication_factor);
+        differs("topics.retention", self.topics.retention != new.topics.retention);
         differs("topics.event_mode", self.topics.event_mode != new.topics.event_mode);
         differs("journal.directory", self.journal.directory != new.journal.directory);
         differs("journal.max_size", self.journal.max_size != new.journal.max_size);
+        let ids = |config: &Self| config.journal.keys.iter().map(|key| key.id().to_owned()).collect::<Vec<_>>();
+        differs("journal.keys", ids(self) != ids(new));
         differs("dedupe.replicas", self.dedupe.replicas != new.dedupe.replicas);
         differs("dedupe.follow_replicas", self.dedupe.follow_replicas != new.dedupe.follow_replicas);
         differs("log.format", self.log.format != new.log.format);
-        differs("log.level", self.log.level != new.log.level);
         keys
+    }
+
+    /// The Kafka properties that differ in `new`, by value or by what is in the file that they name, as keys of the
+    /// configuration. Kafka clients take properties only when they are made.
+    #[must_use]
+    pub fn changed_properties(&self, new: &Self) -> Vec<String> {
+        let (old, new) = (&self.kafka, &new.kafka);
+        let names: BTreeSet<_> = old.properties.keys().chain(new.properties.keys()).chain(new.files.keys()).collect();
+        let differs = |name: &&String| {
+            old.properties.get(*name) != new.properties.get(*name) || old.files.get(*name) != new.files.get(*name)
+        };
+        names.into_iter().filter(differs).map(|name| format!("kafka.properties.\"{name}\"")).collect()
     }
 }
 
@@ -47,14 +64,4 @@ fn server(old: &Server, new: &Server, keys: &mut Vec<&'static str>) {
     differs("server.max_in_flight_events", old.max_in_flight_events != new.max_in_flight_events);
     differs("server.trusted_proxies", old.trusted_proxies != new.trusted_proxies);
     differs("server.tls", old.tls.is_some() != new.tls.is_some());
-}
-
-fn kafka(old: &Kafka, new: &Kafka, keys: &mut Vec<&'static str>) {
-    let mut differs = |key, differs| {
-        if differs {
-            keys.push(key)
-        }
-    };
-    differs("kafka.bootstrap_servers", old.bootstrap_servers != new.bootstrap_servers);
-    differs("kafka.properties", old.properties != new.properties);
 }

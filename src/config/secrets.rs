@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::SecretFile;
 use super::fault::Problem;
 use super::files::{self, shown};
 use super::given::{Entries, Given, Raw};
 use super::section::Reading;
 use crate::jose::jwe::ContentKey;
 use crate::secret::Secret;
+use crate::text::{without_byte_order_mark, without_line_ending};
 
 const FORMS: &str = "write { file = \"…\" } or { env = \"…\" }";
 
-/// A secret text. The newline that editors and `echo` leave at a file's end is not part of it.
+/// A secret text. A byte-order mark and the last line ending, which editors and `echo` leave in files, are not part of it.
 pub(super) fn text(reading: &mut Reading<'_>, given: &Given) -> Result<Secret<String>, Problem> {
     let secret = match &given.raw {
         Raw::Table(entries) => referred(reading, entries)?,
@@ -25,7 +27,7 @@ pub(super) fn text(reading: &mut Reading<'_>, given: &Given) -> Result<Secret<St
         }
         Raw::Plain(_) | Raw::List(_) => return Err(given.mismatch(FORMS)),
     };
-    let ended = secret.strip_suffix('\n').map_or(secret.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    let ended = without_line_ending(&secret);
     if ended.is_empty() {
         return Err(Problem::new("the secret is empty", "put the secret there"));
     }
@@ -37,15 +39,16 @@ pub(super) fn is_reference(entries: &Entries) -> bool {
     entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
 }
 
-fn referred(reading: &Reading<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
+fn referred(reading: &mut Reading<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
     let mut entries = entries.iter();
     match (entries.next(), entries.next()) {
         (Some((form, given)), None) if form == "file" => {
             let path = files::resolve(reading.around, given.text()?);
-            let content = Zeroizing::new(files::read(reading.around, &path)?);
-            std::str::from_utf8(&content).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| {
-                Problem::new(format!("{} is no text", path.display()), "put the secret there as text (UTF-8)")
-            })
+            let content = files::read(reading.around, &given.key, &path)?;
+            reading.secret_files.push(SecretFile { key: given.key.clone(), path: path.clone() });
+            std::str::from_utf8(without_byte_order_mark(&content)).map(|text| Zeroizing::new(text.to_owned())).map_err(
+                |_| Problem::new(format!("{} is no text", path.display()), "put the secret there as text (UTF-8)"),
+            )
         }
         (Some((form, given)), None) if form == "env" => {
             let name = given.text()?;

@@ -1,19 +1,21 @@
 //! Walking a table key by key. Every fault is collected and the walk goes on; what nobody asked for is unknown.
 
+use super::SecretFile;
 use super::fault::{Fault, Problem, Warning};
+use super::files::Around;
 use super::given::{Entries, Given, Raw, join};
-use super::parse::Surroundings;
 
 /// The state of a reading: where files come from, and what was found so far.
 pub(super) struct Reading<'a> {
-    pub(super) around: &'a Surroundings<'a>,
+    pub(super) around: &'a Around<'a>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
+    pub(super) secret_files: Vec<SecretFile>,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) const fn new(around: &'a Surroundings<'a>) -> Self {
-        Self { around, faults: Vec::new(), warnings: Vec::new() }
+    pub(super) const fn new(around: &'a Around<'a>) -> Self {
+        Self { around, faults: Vec::new(), warnings: Vec::new(), secret_files: Vec::new() }
     }
 
     pub(super) fn fault(&mut self, key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {

@@ -6,16 +6,19 @@ use std::time::Duration;
 use super::fault::Problem;
 use super::given::Given;
 use super::section::{Reading, Section};
-use super::{Server, Tls, files, values};
+use super::{SecretFile, Server, Tls, files, secrets, values};
+use crate::secret::Secret;
 
 /// How long IDaaS waits for an answer.
 const IDAAS_WAITS: Duration = Duration::from_secs(10);
 const LEAST_DEADLINE: Duration = Duration::from_millis(500);
 const MOST_CLOCK_SKEW: Duration = Duration::from_secs(300);
 const MOST_DRAIN: Duration = Duration::from_secs(3600);
+/// A token that cannot be guessed has more characters than a password.
+const LEAST_TOKEN: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
+pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> (Server, Option<Secret<String>>) {
     let mut section = Section::open(reading, "server", given);
     let (listen, admin_listen) = listeners(&mut section);
     let (response_deadline, drain_timeout) = nested_times(&mut section);
@@ -31,16 +34,18 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Server {
         }),
         trusted_proxies: section.list("trusted_proxies", |_, item| values::network(item)).unwrap_or_default(),
         tls: tls(&mut section),
+        watch_files: section.value("watch_files", true, Given::boolean),
     };
+    let admin_token = admin_token(&mut section);
     section.close();
-    server
+    (server, admin_token)
 }
 
 fn listeners(section: &mut Section<'_, '_>) -> (SocketAddr, SocketAddr) {
     let name = section.name("admin_listen");
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
     let listen = section.value("listen", listen, values::socket);
-    let admin = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+    let admin = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
     let admin = section.value("admin_listen", admin, values::socket);
     let shared = listen.ip() == admin.ip() || listen.ip().is_unspecified() || admin.ip().is_unspecified();
     // Port 0 means any free port, a different one each time.
@@ -122,9 +127,24 @@ fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
     let mut tls = Section::open(section.reading, "server.tls", Some(given));
     let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
     let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
-    let key = tls.required("key", both, |given| files::pem(around, given, "PRIVATE KEY"));
+    let name = tls.name("key");
+    let key = tls.required("key", both, |given| files::private_key(around, given));
+    tls.reading.secret_files.extend(key.iter().map(|path| SecretFile { key: name.clone(), path: path.clone() }));
     tls.close();
     Some(Tls { certificate: certificate?, key: key? })
+}
+
+fn admin_token(section: &mut Section<'_, '_>) -> Option<Secret<String>> {
+    let given = section.take("admin_token")?;
+    let token = secrets::text(section.reading, &given).and_then(|token| {
+        let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if plain && token.expose().len() >= LEAST_TOKEN {
+            return Ok(token);
+        }
+        let problem = format!("the token is not {LEAST_TOKEN} or more letters, digits and signs without blanks");
+        Err(Problem::new(problem, "make one with: openssl rand -hex 32"))
+    });
+    section.reading.accept(&given.key, token)
 }
 
 fn quoted(duration: Duration) -> String {

@@ -55,6 +55,7 @@ pub(super) fn log(reading: &mut Reading<'_>, given: Option<Given>) -> Log {
             ];
             values::choice(given, &levels)
         }),
+        events: section.value("events", false, Given::boolean),
     };
     section.close();
     log

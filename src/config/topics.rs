@@ -1,8 +1,18 @@
 //! The section `[topics]`.
 
-use super::given::Given;
+use std::time::Duration;
+
+use super::fault::Problem;
+use super::given::{Given, Raw};
 use super::section::{Reading, Section};
 use super::{EventMode, Topics, values};
+
+/// How long records are kept by default.
+const RETENTION: Duration = Duration::from_secs(30 * 86_400);
+/// The shortest retention: the dedup cache is rebuilt from the last ten minutes of the topics.
+const MIN_RETENTION: Duration = Duration::from_secs(3_600);
+/// The longest retention: Kafka counts milliseconds in 63 bits, and nobody means more than a century.
+const MAX_RETENTION: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Topics {
     let mut section = Section::open(reading, "topics", given);
@@ -11,10 +21,28 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Topics {
         create: section.value("create", false, Given::boolean),
         partitions: section.value("partitions", 12, |given| values::between(given, 1..=10_000)),
         replication_factor: section.value("replication_factor", 3, |given| values::between(given, 1..=100)),
+        retention: section.value("retention", Some(RETENTION), retention),
         event_mode: section.value("event_mode", EventMode::Binary, |given| {
             values::choice(given, &[("binary", EventMode::Binary), ("structured", EventMode::Structured)])
         }),
     };
     section.close();
     topics
+}
+
+/// A duration, or `"unlimited"`.
+fn retention(given: &Given) -> Result<Option<Duration>, Problem> {
+    let example = "write a number and a unit, as \"30d\" or \"1y\", or \"unlimited\"";
+    if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
+        return Err(Problem::new("has no unit", example));
+    }
+    if given.text()? == "unlimited" {
+        return Ok(None);
+    }
+    let duration = values::duration(given).map_err(|Problem { problem, .. }| Problem::new(problem, example))?;
+    if duration < MIN_RETENTION || duration > MAX_RETENTION {
+        let problem = format!("{:?} is out of range", given.text()?);
+        return Err(Problem::new(problem, "set it between \"1h\" and \"100y\", or to \"unlimited\""));
+    }
+    Ok(Some(duration))
 }

@@ -71,7 +71,7 @@ pub(super) fn socket(given: &Given) -> Result<SocketAddr, Problem> {
     text.parse().map_err(|_| {
         Problem::new(
             format!("{text:?} is no address to listen on"),
-            "write IP:port, as \"0.0.0.0:8080\", \"127.0.0.1:9090\" or \"[::]:8080\" (a number, not a host name)",
+            "write IP:port, as \"0.0.0.0:8080\", \"127.0.0.1:9464\" or \"[::]:8080\" (a number, not a host name)",
         )
     })
 }

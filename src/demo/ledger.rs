@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ordered::Ordered;
 use super::story::Awaited;
+use crate::counts::counted;
 use crate::kafka::consumer::Seen;
 use crate::simulate::redelivery::News;
 use crate::simulate::tally::{Quantiles, Tally};
@@ -81,15 +82,16 @@ impl Ledger {
         let known = |seen: &&Seen| self.awaited.iter().any(|awaited| awaited.event_id == id_of(seen));
         let strange = self.records.iter().filter(|seen| !known(seen)).count();
         if strange > 0 {
-            findings.push(format!("{strange} records came of nothing that should have been published"));
+            let strange = counted(strange as u64, "record");
+            findings.push(format!("{strange} came of nothing that should have been published"));
         }
         if self.published != self.records.len() {
             let (held, read) = (self.published, self.records.len());
-            findings.push(format!("the topics hold {held} records, and {read} were read"));
+            findings.push(format!("the topics hold {}, and {read} were read", counted(held as u64, "record")));
         }
         self.leaks = self.records.iter().filter(|seen| self.leaks_in(seen)).count();
         if self.leaks > 0 {
-            findings.push(format!("{} records hold a password", self.leaks));
+            findings.push(format!("a password is in {}", counted(self.leaks as u64, "record")));
         }
         self.findings.extend(findings);
     }
@@ -98,7 +100,7 @@ impl Ledger {
         let Awaited { event_id, entity, action, key } = awaited;
         let found: Vec<_> = self.records.iter().filter(|seen| id_of(seen) == event_id).collect();
         let [seen] = found.as_slice() else {
-            return Some(format!("{event_id} became {} records", found.len()));
+            return Some(format!("{event_id} became {}", counted(found.len() as u64, "record")));
         };
         let topic = format!("{prefix}.{entity}.v1");
         let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");

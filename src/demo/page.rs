@@ -11,6 +11,7 @@ use super::json;
 use super::ledger::key_of;
 use super::ordered::Ordered;
 use super::stage::Places;
+use crate::counts::counted;
 use crate::kafka::consumer::Seen;
 use crate::simulate::show::milliseconds;
 
@@ -22,6 +23,8 @@ pub(super) const REFUSED: Style = AnsiColor::Yellow.on_default();
 pub(super) const PLACE: Style = AnsiColor::Blue.on_default();
 const HEADING: Style = AnsiColor::Magenta.on_default().bold();
 
+/// From this width on the line of a delivery has room for the record's place and the time.
+const ROOMY: usize = 102;
 /// The lines that a record's value gets at a glance.
 const GLANCE: usize = 3;
 /// From this width on a record's coordinates and its type stand in one line where they fit, and lines grow no wider.
@@ -98,7 +101,8 @@ impl<'a> Page<'a> {
 
     pub(super) fn places(&mut self, places: &Places) -> io::Result<()> {
         let Places { kafka, partitions, user_topic, callback_url, .. } = places;
-        let embedded = format!("embedded in this process, {partitions} partitions per topic");
+        let partitions = counted(u64::from(partitions.unsigned_abs()), "partition");
+        let embedded = format!("embedded in this process, {partitions} per topic");
         let what = if places.embedded { &embedded } else { "yours; what is published from now on is looked at" };
         self.noted("Kafka", PLACE, kafka, what)?;
         self.noted("bridge", PLACE, callback_url, "the real one, as `serve` runs it")?;
@@ -118,7 +122,8 @@ impl<'a> Page<'a> {
         self.entry("", &format!("{DIM}{note}{DIM:#}"))
     }
 
-    /// The line of one delivery: mark, what was sent, the answer, the time; and the record's place, where it is given.
+    /// The line of one delivery: mark, what was sent, the answer, the time; and the record's place, where it is given, in
+    /// place of the time where there is no room for both.
     pub(super) fn said(&mut self, said: &Said<'_>, place: Option<&str>) -> io::Result<()> {
         let (mark, paint) = if said.good { ("✓", GOOD) } else { ("✗", BAD) };
         let took = milliseconds(said.took);
@@ -128,8 +133,17 @@ impl<'a> Page<'a> {
         if what.width() >= columns {
             write!(self.out, "\n{:1$}", "", columns + 4)?;
         }
-        let place = place.map_or_else(String::new, |place| format!("  {PLACE}{place}{PLACE:#}"));
-        writeln!(self.out, "{style}{answer:<21}{style:#}{DIM}{took:>7}{DIM:#}{place}")
+        match place {
+            Some(place) if self.width < ROOMY => {
+                let fits = columns + 4 + answer.width().max(7) + 1 + place.width() <= self.width;
+                let gap = if fits { " ".to_owned() } else { format!("\n{:1$}", "", columns + 12) };
+                writeln!(self.out, "{style}{answer:<7}{style:#}{gap}{PLACE}{place}{PLACE:#}")
+            }
+            Some(place) => {
+                writeln!(self.out, "{style}{answer:<21}{style:#}{DIM}{took:>7}{DIM:#}  {PLACE}{place}{PLACE:#}")
+            }
+            None => writeln!(self.out, "{style}{answer:<21}{style:#}{DIM}{took:>7}{DIM:#}"),
+        }
     }
 
     /// A record at a glance: where it is, its key, its type, and the beginning of its value.
@@ -154,8 +168,17 @@ impl<'a> Page<'a> {
         self.entry("key", key_of(seen))?;
         for (number, (name, value)) in headers.iter().enumerate() {
             let what = if number == 0 { "headers" } else { "" };
-            let value = String::from_utf8_lossy(value);
-            self.entry(what, &format!("{DIM}{name:<16}{DIM:#} {value}"))?;
+            let value: Vec<char> = String::from_utf8_lossy(value).chars().collect();
+            for (part, value) in value.chunks(self.width.saturating_sub(34).max(1)).enumerate() {
+                let (what, name) = if part == 0 { (what, name.as_str()) } else { ("", "") };
+                self.entry(what, &format!("{DIM}{name:<16}{DIM:#} {}", String::from_iter(value)))?;
+            }
+        }
+        // Where there is little room, the value begins in a line of its own, further left.
+        if self.width < ROOMY - 2 {
+            self.entry("value", "")?;
+            let lines = json::spread(&Ordered::parse(&seen.value), self.width - 5);
+            return lines.iter().try_for_each(|line| self.line(&format!("    {line}")));
         }
         let lines = json::spread(&Ordered::parse(&seen.value), self.width - 17);
         for (number, line) in lines.iter().enumerate() {

@@ -12,6 +12,7 @@ use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page, REFUSED, Said, at};
 use super::stage::Stage;
 use super::story::{Story, awaited, passwords};
 use super::{DemoFault, Options, broken, ended};
+use crate::counts::counted;
 use crate::kafka::consumer::Seen;
 use crate::service::Orders;
 use crate::simulate::answer::List;
@@ -20,6 +21,7 @@ use crate::simulate::fault::{Expected, Fault};
 use crate::simulate::kind::{Kind, PREFIX};
 use crate::simulate::sender::{Delivery, Reply};
 use crate::simulate::show::milliseconds;
+use crate::simulate::tally::verdict;
 
 /// How long a record may take to its reader. It has been confirmed by then, so it is nearly there.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,9 +55,9 @@ impl<'a> Play<'a> {
         let event = self.story.event(Kind::UserCreate);
         let request = self.stage.sender.request(std::slice::from_ref(&event), None).map_err(broken)?;
         let body = String::from_utf8_lossy(&request.body).into_owned();
-        let token: String = body.chars().take(44).collect();
-        let size = body.len();
-        self.page.entry("IDaaS posts", &format!("{DIM}{token}…{DIM:#}  {size} bytes: RS256 over AES-256-GCM"))?;
+        let token: String = body.chars().take(24).collect();
+        let size = counted(body.len() as u64, "byte");
+        self.page.entry("IDaaS posts", &format!("{DIM}{token}…{DIM:#}  {size}: RS256 over AES-256-GCM"))?;
         self.page.entry("and means", &format!("{BOLD}{}{BOLD:#}", event.event_type))?;
         let delivery = self.stage.sender.post(request, Instant::now()).await;
         self.ledger.callback(delivery.latency);
@@ -213,17 +215,13 @@ impl<'a> Play<'a> {
             Reply::Answered(answer) => {
                 let verdicts: Vec<_> =
                     answer.verdicts.iter().filter(|verdict| verdict.event_id == event.event_id).collect();
-                let [verdict] = verdicts.as_slice() else {
-                    return self.surprised(event, format!("in {} lists", verdicts.len()));
+                let [only] = verdicts.as_slice() else {
+                    return self.surprised(event, format!("in {}", counted(verdicts.len() as u64, "list")));
                 };
-                let (list, code) = (verdict.list, verdict.code.as_str());
+                let (list, code) = (only.list, only.code.as_str());
                 self.count(list);
                 let style = if list == List::Success { GOOD } else { REFUSED };
-                (
-                    matches!(expected, Expected::Verdict(l, c) if *l == list && *c == code),
-                    format!("{} {code}", list.code()),
-                    style,
-                )
+                (matches!(expected, Expected::Verdict(l, c) if *l == list && *c == code), verdict(list, code), style)
             }
             Reply::Refused { status, code } => {
                 let code = code.as_deref().unwrap_or("no code");

@@ -80,7 +80,7 @@ impl Stage {
         };
         let directory = tempfile::Builder::new().prefix("idaas-bridge-demo-").tempdir()?;
         let material = Material::generate().map_err(failed)?;
-        keys_dir::init(directory.path(), &material).map_err(failed)?;
+        keys_dir::init(directory.path(), &material, 1).map_err(failed)?;
         let path = directory.path().join(keys_dir::CONFIGURATION);
         let config = configure(&path, &bootstrap_servers, &options.topic_prefix)?;
         let (plan, cluster) = (Plan::of(&config), assemble::cluster(&config));
@@ -225,7 +225,7 @@ fn make_missing(cluster: &Cluster, mut plan: Plan) -> Result<(), DemoFault> {
     for (wanted, creation) in missing.iter().zip(administrator.create(&missing, CLUSTER).map_err(failed)?) {
         match creation {
             Creation::Created | Creation::WasThere => {}
-            Creation::Refused { problem, remedy } => {
+            Creation::Refused { problem, remedy, .. } => {
                 return Err(DemoFault::Stage(format!("{} cannot be made: {problem}; {remedy}", wanted.name)));
             }
         }

@@ -8,6 +8,7 @@ use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page};
 use super::scenes::Play;
 use super::stage::Places;
 use super::{DemoFault, Options};
+use crate::counts::counted;
 use crate::simulate::show::milliseconds;
 
 impl Play<'_> {
@@ -20,10 +21,11 @@ impl Play<'_> {
         let good = self.ledger.findings.is_empty();
         self.page.line("")?;
         if good {
-            let text =
-                "Everything was as it should be: every verdict as expected, every event on its topic exactly once";
-            self.page.line(&format!("  {GOOD}✓ {text}.{GOOD:#}"))?;
-            self.page.line(&format!("    {DIM}as a consumer saw it, {took:.1} s after the start{DIM:#}"))?;
+            let text = format!(
+                "✓ Everything was as it should be: every verdict as expected, every event on its topic exactly once, as a \
+                 consumer saw it {took:.1} s after the start."
+            );
+            self.page.paragraph(GOOD, &text)?;
         } else {
             self.page.line(&format!("  {BAD}✗ Not everything was as it should be:{BAD:#}"))?;
             for finding in &self.ledger.findings {
@@ -37,24 +39,24 @@ impl Play<'_> {
 
 fn counts(page: &mut Page<'_>, ledger: &Ledger) -> io::Result<()> {
     let row = |page: &mut Page<'_>, name: &str, count: usize, text: &str| {
-        page.line(&format!("  {name:<30}{BOLD}{count:>5}{BOLD:#}   {DIM}{text}{DIM:#}"))
+        page.line(&format!("  {BOLD}{count:>5}{BOLD:#}  {name:<20} {DIM}{text}{DIM:#}"))
     };
-    row(page, "callbacks sent", ledger.callbacks, "over HTTP, each signed and, but for one forgery, encrypted")?;
-    row(page, "events in them", ledger.events, "without those of the forgeries, and each once")?;
+    row(page, "callbacks sent", ledger.callbacks, "over HTTP: signed, and encrypted but for one")?;
+    row(page, "events in them", ledger.events, "each once, without those of the forgeries")?;
     row(page, "confirmed", ledger.confirmed, "answered \"success\" after the broker's confirmation")?;
-    row(page, "dead letters", ledger.dead_letters, "kept with their reason; answered \"failed\", so not sent again")?;
+    row(page, "dead letters", ledger.dead_letters, "kept with their reason, answered \"failed\"")?;
     row(page, "duplicates absorbed", ledger.duplicates, "the same verdict again, and no second record")?;
-    let refused: Vec<_> = ledger.refused.keys().map(String::as_str).collect();
-    row(page, "forgeries refused", ledger.refused.values().sum(), &refused.join(", "))?;
-    row(page, "passwords sent", ledger.passwords.len(), &format!("found in {} records", ledger.leaks))?;
+    row(page, "forgeries rejected", ledger.refused.values().sum(), "each with its code, and nothing was published")?;
+    let found = counted(ledger.leaks as u64, "record");
+    row(page, "passwords sent", ledger.passwords.len(), &format!("found in {found}"))?;
     row(page, "records read back", ledger.records.len(), &format!("of {} that the topics hold", ledger.published))?;
     for (topic, count) in ledger.topics() {
-        page.line(&format!("    {PLACE}{topic:<28}{PLACE:#}{BOLD}{count:>5}{BOLD:#}"))?;
+        page.line(&format!("  {BOLD}{count:>5}{BOLD:#}    {PLACE}{topic}{PLACE:#}"))?;
     }
     let quantiles = ledger.quantiles();
     let [p50, p90, max] = [quantiles.p50, quantiles.p90, quantiles.max].map(milliseconds);
     let latency = format!("p50 {BOLD}{p50}{BOLD:#}   p90 {BOLD}{p90}{BOLD:#}   max {BOLD}{max}{BOLD:#}");
-    page.line(&format!("  {:<30}{latency}   {DIM}request to answer{DIM:#}", "latency"))
+    page.line(&format!("  {:>5}  {:<20} {latency}", "", "request to answer"))
 }
 
 fn how_to_go_on(page: &mut Page<'_>, options: &Options) -> io::Result<()> {
@@ -65,7 +67,7 @@ fn how_to_go_on(page: &mut Page<'_>, options: &Options) -> io::Result<()> {
         ("simulate init staging", "keys, and a bridge.toml to put your brokers into"),
         ("check --config staging/bridge.toml", "says what is still missing, with the remedy"),
         ("serve --config staging/bridge.toml", "runs the bridge"),
-        ("simulate send --keys staging --to http://127.0.0.1:8080", "plays IDaaS against it"),
+        ("simulate send --keys staging \\\n        --to http://127.0.0.1:8080", "plays IDaaS against it"),
     ];
     for (command, text) in steps.into_iter().skip(usize::from(options.stay)) {
         let line = format!("{program} {command}");
@@ -83,7 +85,7 @@ impl Page<'_> {
         self.line(&format!("  {BOLD}Staying up until Ctrl-C{BOLD:#}\n"))?;
         self.entry("callbacks", &format!("{PLACE}{callback_url}{PLACE:#}"))?;
         self.entry("admin", &format!("{PLACE}http://{}/metrics{PLACE:#}  {DIM}/livez /readyz{DIM:#}", admin_listen))?;
-        self.entry("send more", &format!("{program} simulate send --to http://{} \\", listen))?;
+        self.entry("send more", &format!("{program} simulate send --to http://{listen} \\"))?;
         self.entry("", &format!("    --keys {directory}"))?;
         self.line(&format!("\n  {DIM}What arrives is shown here.{DIM:#}\n"))
     }

@@ -5,5 +5,6 @@
 
 pub mod jwe;
 pub mod jws;
+mod key_set;
 mod rs256;
 pub mod seal;

@@ -30,6 +30,11 @@ impl Verifier {
         Some(verifier)
     }
 
+    /// The length of the modulus.
+    pub(super) fn bits(&self) -> u32 {
+        self.key.bits()
+    }
+
     /// Whether the key's owner made `signature` over `input`.
     pub(super) fn verify(&self, input: &[u8], signature: &[u8]) -> bool {
         let idle = self.idle.lock().pop();

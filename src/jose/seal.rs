@@ -46,13 +46,21 @@ type Salt = [u8; 16];
 pub struct KeyId([u8; 8]);
 
 impl KeyId {
-    fn of(key: &ContentKey) -> Self {
+    /// The id of a configured key.
+    #[must_use]
+    pub fn of(key: &ContentKey) -> Self {
         let mut bytes = [0; 8];
         for (position, byte) in bytes.iter_mut().enumerate() {
             let digits = key.id().get(position * 2..position * 2 + 2);
             *byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).unwrap_or_default();
         }
         Self(bytes)
+    }
+
+    /// The id of the key that sealed a text. `None` if the text is not sealed. Opens nothing, and proves nothing.
+    #[must_use]
+    pub fn of_sealed(sealed: &[u8]) -> Option<Self> {
+        Parts::of(sealed).ok().map(|parts| parts.id)
     }
 }
 

@@ -1,36 +1,48 @@
 //! What operators can ask of the journal: a summary, an export, the removal of one thing. The same for a running service,
 //! over its admin listener, and for a directory that nobody uses.
 
+mod actions;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Entry;
 use super::fault::JournalRefusal;
 use super::handle::{Answer, Journal, JournalEvents};
-use super::quarantine::QuarantineId;
-use super::row::Row;
+use super::quarantine::{QuarantineId, QuarantineRow};
 use super::store::Store;
 use super::summary::{Held, Summary, Summing, Waiting};
-use crate::jose::jwe::ContentKey;
+use super::waiting::{LaneHead, WaitingHead, next_step};
 use crate::outbox::{EventKey, Seq};
 use crate::prepare::record::Record;
+use crate::prepare::timestamp::rfc3339;
 
 /// How many rows are asked for at a time, so that nobody who writes waits long.
 const PORTION: usize = 5000;
 
-/// Who has to know that an operator gives an event up.
+/// Who has the lanes, and has to know what an operator does with an event.
 pub trait Discards: Send + Sync {
     /// Takes the event out of its lane, so that the next of the lane can go, and has the journal forget it. Nothing is
     /// answered for it any more. Says whether it was waiting: what is with the producer cannot be called back.
     fn discard(&self, seq: Seq, key: EventKey) -> bool;
+
+    /// Tries an event again now, without waiting for the end of its back-off. Returns whether it was waiting for that.
+    fn redrive(&self, _: Seq, _: EventKey) -> bool {
+        false
+    }
+
+    /// The first events of lanes that wait, at most so many, the oldest first.
+    fn waiting(&self, _: usize) -> Vec<WaitingHead> {
+        Vec::new()
+    }
 }
 
 /// Answers operators.
 pub struct Desk {
     journal: Arc<Journal>,
     discards: Arc<dyn Discards>,
-    key: Arc<ContentKey>,
 }
 
 /// What a removal meant.
@@ -48,23 +60,35 @@ pub enum Found {
     Several(Vec<String>),
 }
 
+/// What has become of an entry that an operator wants to be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retried {
+    /// It is tried again now.
+    Now(Waiting),
+    /// It is tried by itself: it is with the producer, or its turn has not come.
+    BySelf(Waiting),
+    /// Nothing of that name, or several.
+    Not(Found),
+}
+
 impl Desk {
-    /// For a journal, whoever has its lanes, and the key that seals what is exported.
+    /// For a journal, and whoever has its lanes.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, discards: Arc<dyn Discards>, key: Arc<ContentKey>) -> Self {
-        Self { journal, discards, key }
+    pub fn new(journal: Arc<Journal>, discards: Arc<dyn Discards>) -> Self {
+        Self { journal, discards }
     }
 
     /// For a store that no service uses.
     ///
     /// # Errors
     /// The operating system's, where it gives no thread.
-    pub fn alone(store: Store, key: Arc<ContentKey>) -> std::io::Result<Self> {
+    pub fn alone(store: Store) -> std::io::Result<Self> {
         let journal = Arc::new(Journal::start(store, Arc::new(Nobody))?);
-        Ok(Self { discards: Arc::new(Alone(Arc::clone(&journal))), journal, key })
+        Ok(Self { discards: Arc::new(Alone(Arc::clone(&journal))), journal })
     }
 
-    /// Everything at a glance, with up to `longest` of the oldest entries.
+    /// Everything at a glance, with up to `longest` of the oldest entries, of the waiting ones, and of the callbacks in
+    /// quarantine.
     ///
     /// # Errors
     /// [`JournalRefusal`] where the journal cannot be read now.
@@ -80,7 +104,34 @@ impl Desk {
                 None => break,
             }
         }
-        Ok(summing.end(&usage, heard(self.journal.quarantined()).await?))
+        let mut from = Some(QuarantineId::FIRST);
+        while let Some(name) = from {
+            let rows = heard(self.journal.quarantined(name, PORTION)).await?;
+            rows.iter().for_each(|row| summing.add_held(row));
+            from = rows.last().and_then(|row| row.id.next());
+        }
+        let waiting = self.waiting(longest).await?;
+        Ok(summing.end(&usage, waiting, heard(self.journal.old_keys()).await?))
+    }
+
+    /// The first events of lanes that wait, with what the journal knows of them.
+    async fn waiting(&self, longest: usize) -> Result<Vec<LaneHead>, JournalRefusal> {
+        let mut heads = Vec::new();
+        for WaitingHead { seq, reason, attempts, since } in self.discards.waiting(longest) {
+            let rows = heard(self.journal.list(seq, 1)).await?;
+            // One that is not in the journal has just been published, or waits for its first answer.
+            let Some(row) = rows.into_iter().find(|row| row.seq == seq) else { continue };
+            heads.push(LaneHead {
+                next_step: next_step(reason, &row.topic),
+                event_id: row.event_id,
+                application: row.application,
+                topic: row.topic.to_string(),
+                reason: reason.to_owned(),
+                attempts,
+                since: since.unwrap_or(row.accepted_at),
+            });
+        }
+        Ok(heads)
     }
 
     /// Up to `limit` entries from a place on, one JSON object per line, and the place after them; none at the end.
@@ -103,26 +154,39 @@ impl Desk {
         Ok((lines, next))
     }
 
-    /// The callbacks in quarantine, one JSON object per line, sealed likewise.
+    /// Up to `limit` callbacks in quarantine from a name on, one JSON object per line, sealed as entries are, and the name
+    /// after them; none at the end.
     ///
     /// # Errors
     /// As [`Desk::summary`].
-    pub async fn export_quarantine(&self) -> Result<String, JournalRefusal> {
+    pub async fn export_quarantine(
+        &self,
+        from: QuarantineId,
+        limit: usize,
+    ) -> Result<(String, Option<QuarantineId>), JournalRefusal> {
+        let rows = heard(self.journal.quarantined(from, limit)).await?;
+        let next = rows.last().and_then(|row| row.id.next());
         let mut lines = String::new();
-        for row in heard(self.journal.quarantined()).await? {
-            let callback = heard(self.journal.quarantined_callback(row.id)).await?;
-            let mut line = serde_json::to_value(Held::from(&row)).unwrap_or_default();
-            if let (Some(line), Some(callback)) = (line.as_object_mut(), callback) {
-                line.insert("content".to_owned(), self.key.seal_named(callback.content().as_bytes()).into());
-            }
-            lines.push_str(&line.to_string());
+        for row in rows {
+            lines.push_str(&self.callback_line(&row).await?.to_string());
             lines.push('\n');
         }
-        Ok(lines)
+        Ok((lines, next))
     }
 
-    fn line(&self, entry: &Entry) -> serde_json::Value {
-        let sealed = |record: &Record| self.key.seal_named(&record.value);
+    async fn callback_line(&self, row: &QuarantineRow) -> Result<Value, JournalRefusal> {
+        let callback = heard(self.journal.quarantined_callback(row.id)).await?;
+        let mut line = serde_json::to_value(Held::from(row)).unwrap_or_default();
+        if let (Some(line), Some(callback)) = (line.as_object_mut(), callback) {
+            let sealed = self.journal.sealing_key().seal_named(callback.content().as_bytes());
+            line.insert("content".to_owned(), sealed.into());
+        }
+        Ok(line)
+    }
+
+    fn line(&self, entry: &Entry) -> Value {
+        let key = self.journal.sealing_key();
+        let sealed = |record: &Record| key.seal_named(&record.value);
         json!({
             "seq": entry.seq.0,
             "eventId": entry.event_id,
@@ -130,88 +194,39 @@ impl Desk {
             "entity": entry.record.entity.name(),
             "topic": &*entry.record.topic,
             "key": entry.record.key,
-            "acceptedAt": entry.accepted_at,
-            "eventTime": entry.event_time,
+            "acceptedAt": rfc3339(entry.accepted_at),
+            "eventTime": entry.event_time.and_then(rfc3339),
             "code": entry.verdict.code(),
+            "headers": entry.record.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
             "value": sealed(&entry.record),
             "credential": entry.credential.as_ref().map(sealed),
         })
     }
 
-    /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.
+    /// The entry that a name means, its contents sealed. `None` if that is not exactly one thing.
     ///
     /// # Errors
     /// As [`Desk::summary`].
-    pub async fn find(&self, name: &str) -> Result<Found, JournalRefusal> {
-        Ok(self.look_up(name).await?.0)
+    pub async fn entry(&self, name: &str) -> Result<(Found, Option<Value>), JournalRefusal> {
+        let (found, event) = self.entry_named(name).await?;
+        let Some((seq, _)) = event else { return Ok((found, None)) };
+        let entries = heard(self.journal.entries(seq, 1)).await?;
+        let entry = entries.into_iter().find_map(|(place, entry)| entry.filter(|_| place == seq));
+        Ok((found, Some(entry.map_or_else(|| json!({"seq": seq.0, "damaged": true}), |entry| self.line(&entry)))))
     }
 
-    /// Removes what a name means, where that is one thing, and says what it was.
+    /// A callback in quarantine, its content sealed.
     ///
     /// # Errors
     /// As [`Desk::summary`].
-    pub async fn discard(&self, name: &str) -> Result<Found, JournalRefusal> {
-        let (found, event) = self.look_up(name).await?;
-        match &found {
-            Found::Event(waiting) => {
-                if !event.is_some_and(|(seq, key)| self.discards.discard(seq, key)) {
-                    return Ok(Found::InFlight(waiting.clone()));
-                }
-                tracing::warn!(
-                    code = "journal_discarded",
-                    event_id = waiting.event_id,
-                    application = waiting.application,
-                    "an event was removed from the journal by order, unpublished"
-                );
-            }
-            Found::Callback(held) => {
-                if let Some(id) = QuarantineId::parse(&held.id) {
-                    heard(self.journal.release(id)).await?;
-                }
-                tracing::warn!(
-                    code = "quarantine_discarded",
-                    id = held.id,
-                    application = held.application,
-                    "a callback was removed from quarantine by order, unread"
-                );
-            }
-            Found::Nothing | Found::InFlight(_) | Found::Several(_) => {}
-        }
-        Ok(found)
+    pub async fn callback(&self, id: QuarantineId) -> Result<Option<Value>, JournalRefusal> {
+        let Some(row) = heard(self.journal.quarantined_row(id)).await? else { return Ok(None) };
+        Ok(Some(self.callback_line(&row).await?))
     }
-
-    async fn look_up(&self, name: &str) -> Result<(Found, Option<(Seq, EventKey)>), JournalRefusal> {
-        if let Some(id) = QuarantineId::parse(name) {
-            let rows = heard(self.journal.quarantined()).await?;
-            if let Some(row) = rows.iter().find(|row| row.id == id) {
-                return Ok((Found::Callback(Held::from(row)), None));
-            }
-        }
-        let mut from = Seq(0);
-        let mut found: Vec<Row> = Vec::new();
-        loop {
-            let rows = heard(self.journal.list(from, PORTION)).await?;
-            let Some(last) = rows.last() else { break };
-            from = Seq(last.seq.0.saturating_add(1));
-            found.extend(rows.into_iter().filter(|row| is_named(row, name)));
-        }
-        Ok(match found.as_slice() {
-            [] => (Found::Nothing, None),
-            [row] => (Found::Event(Waiting::from(row)), Some((row.seq, row.key))),
-            rows => {
-                (Found::Several(rows.iter().map(|row| format!("{}/{}", row.application, row.event_id)).collect()), None)
-            }
-        })
-    }
-}
-
-fn is_named(row: &Row, name: &str) -> bool {
-    let qualified = name.strip_prefix(row.application.as_str()).and_then(|rest| rest.strip_prefix('/'));
-    row.event_id == name || qualified == Some(row.event_id.as_str())
 }
 
 /// An answer, or that the journal has been closed.
-async fn heard<T>(answer: Answer<T>) -> Result<T, JournalRefusal> {
+pub(super) async fn heard<T>(answer: Answer<T>) -> Result<T, JournalRefusal> {
     answer.await.unwrap_or(Err(JournalRefusal::Failed))
 }
 

@@ -91,6 +91,10 @@ impl std::error::Error for OpenFault {}
 pub enum JournalRefusal {
     /// `journal.max_size` is reached.
     Full,
+    /// The quarantine has reached its share of `journal.max_size`. Entries are accepted all the same.
+    QuarantineFull,
+    /// Too much waits for the disk already.
+    Busy,
     /// The disk is full.
     DiskFull,
     /// Writing or syncing failed, or what is on the disk cannot be trusted.
@@ -99,13 +103,15 @@ pub enum JournalRefusal {
 
 impl JournalRefusal {
     /// Every refusal.
-    pub const ALL: [Self; 3] = [Self::Full, Self::DiskFull, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Full, Self::QuarantineFull, Self::Busy, Self::DiskFull, Self::Failed];
 
     /// The stable code, as a metric label.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::QuarantineFull => "quarantine_full",
+            Self::Busy => "busy",
             Self::DiskFull => "disk_full",
             Self::Failed => "failed",
         }
@@ -116,6 +122,11 @@ impl JournalRefusal {
     pub const fn message(self) -> &'static str {
         match self {
             Self::Full => "the journal has reached journal.max_size; events are refused until Kafka takes some of it",
+            Self::QuarantineFull => {
+                "the quarantine has reached its share, a quarter of journal.max_size; further callbacks that cannot be \
+                 read are refused until a key opens some of it, some of it is discarded, or journal.max_size is raised"
+            }
+            Self::Busy => "the journal's disk is too slow for what comes; callbacks are refused until it has caught up",
             Self::DiskFull => "the journal's disk is full; events are refused until there is room",
             Self::Failed => "the journal cannot be written; it is opened and verified anew before anything is trusted",
         }

@@ -1,25 +1,27 @@
 //! The journal as others use it: asks are queued, and a thread of its own that has the store makes them durable.
 //!
-//! Nothing here waits for the disk, except [`Journal::close`].
+//! Nothing here waits for the disk, except [`Journal::close`] and [`Journal::close_within`].
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::entry::Entry;
 use super::fault::JournalRefusal;
+use super::inbox::{Inbox, Question, Queue, Reply};
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use super::row::Row;
-use super::store::Store;
+use super::store::{KeyChange, Store};
 use super::writer::Writer;
+use crate::jose::jwe::ContentKey;
 use crate::outbox::Seq;
 
-/// How long a removal may wait for a write that it can be joined to.
-pub(super) const FORGET_WITHIN: Duration = Duration::from_millis(50);
+/// How much may wait for its turn to be quarantined, in bytes. While a disk takes seconds for each sync, re-deliveries
+/// would fill the memory.
+const WAITING_CALLBACKS: usize = 64 << 20;
 
 /// Who hears what became of things. Called on the journal's thread, which does nothing else meanwhile and ends where this
 /// panics: so it should only pass on what it hears.
@@ -51,49 +53,25 @@ pub struct Usage {
     pub oldest_accepted_at: Option<i64>,
     /// Callbacks in quarantine.
     pub quarantine: u64,
+    /// What they take, in bytes.
+    pub quarantine_bytes: u64,
+    /// What they may take, in bytes.
+    pub quarantine_limit: u64,
+    /// How many callbacks the quarantine has refused since the start, by reason, in the order of [`JournalRefusal::ALL`].
+    pub quarantine_refused: [u64; JournalRefusal::ALL.len()],
+    /// Entries and callbacks that are sealed with another key than the first of `journal.keys`.
+    pub old_key: u64,
 }
 
 /// An answer that comes when the journal's thread has got to it; an error means that the journal has been closed.
 pub type Answer<T> = oneshot::Receiver<Result<T, JournalRefusal>>;
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalRefusal>>;
-
-/// A callback to be quarantined, and who waits for it.
-pub(super) type Keep = (Quarantined, Reply<QuarantineId>);
-
 /// The journal, running.
 pub struct Journal {
     inbox: Arc<Inbox>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What is asked of the thread, and what it tells.
-pub(super) struct Inbox {
-    queue: Mutex<Queue>,
-    work: Condvar,
-    usage: Mutex<Usage>,
-}
-
-/// What waits for the thread.
-#[derive(Default)]
-pub(super) struct Queue {
-    pub(super) writes: VecDeque<Entry>,
-    pub(super) forgets: Vec<Seq>,
-    /// When the oldest of `forgets` was asked for.
-    pub(super) forgets_since: Option<Instant>,
-    pub(super) reads: VecDeque<Vec<Seq>>,
-    pub(super) keeps: Vec<Keep>,
-    pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
-    pub(super) questions: VecDeque<Question>,
-    pub(super) closing: bool,
-}
-
-/// What can be asked without changing anything.
-pub(super) enum Question {
-    List(Seq, usize, Reply<Vec<Row>>),
-    Entries(Seq, usize, Reply<Vec<(Seq, Option<Entry>)>>),
-    Quarantined(Reply<Vec<QuarantineRow>>),
-    Callback(QuarantineId, Reply<Option<Quarantined>>),
+    /// Held by whoever goes through the quarantine: two at a time would hand callbacks over out of order.
+    pub(super) walk: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
@@ -102,10 +80,16 @@ impl Journal {
     /// # Errors
     /// The operating system's, where it gives no thread.
     pub fn start(store: Store, events: Arc<dyn JournalEvents>) -> std::io::Result<Self> {
-        let inbox = Arc::new(Inbox { queue: Mutex::default(), work: Condvar::new(), usage: Mutex::default() });
+        let inbox = Arc::new(Inbox::new(store.sealing_key()));
         let mut writer = Writer::new(store, events, Arc::clone(&inbox));
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { inbox, thread: Mutex::new(Some(thread)) })
+        let work = move || {
+            let _end = End(writer.inbox());
+            writer.run();
+            // The file is closed before the end is told.
+            drop(writer);
+        };
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work)?;
+        Ok(Self { inbox, thread: Mutex::new(Some(thread)), walk: Arc::default() })
     }
 
     /// Asks for entries to be made durable, in the order of acceptance. What became of them is told to
@@ -143,15 +127,37 @@ impl Journal {
 
     /// Asks for a callback to be kept in quarantine. One of the same content that is there already stays as it is, and
     /// that is a success. The answer comes when it is durable.
+    ///
+    /// Whoever asks may stop waiting at any time, for example at the deadline of an HTTP request: the callback is kept all
+    /// the same. It must then be answered as not kept, because it may still be refused.
     pub fn quarantine(&self, callback: Quarantined) -> Answer<QuarantineId> {
         let (reply, answer) = oneshot::channel();
-        self.ask(|queue| queue.keeps.push((callback, reply)));
+        let weight = callback.weight();
+        let mut queue = self.inbox.queue.lock();
+        // One alone is always taken, however large.
+        if queue.keep_bytes > 0 && queue.keep_bytes + weight > WAITING_CALLBACKS {
+            drop(queue);
+            self.inbox.quarantine_refused(JournalRefusal::Busy);
+            let _ = reply.send(Err(JournalRefusal::Busy));
+            return answer;
+        }
+        if !queue.closed {
+            queue.keep_bytes += weight;
+            queue.keeps.push_back((callback, reply));
+        }
+        drop(queue);
+        self.inbox.work.notify_one();
         answer
     }
 
-    /// What is in quarantine, without contents, oldest first.
-    pub fn quarantined(&self) -> Answer<Vec<QuarantineRow>> {
-        self.question(Question::Quarantined)
+    /// Up to `limit` callbacks in quarantine, without contents, in the order of their names, from a name on.
+    pub fn quarantined(&self, from: QuarantineId, limit: usize) -> Answer<Vec<QuarantineRow>> {
+        self.question(|reply| Question::Quarantined(from, limit, reply))
+    }
+
+    /// The line of a callback in quarantine. `None` if it is not there, or cannot be read.
+    pub fn quarantined_row(&self, id: QuarantineId) -> Answer<Option<QuarantineRow>> {
+        self.question(|reply| Question::CallbackRow(id, reply))
     }
 
     /// A callback in quarantine, whole. None where it is not there, or cannot be read.
@@ -166,10 +172,48 @@ impl Journal {
         answer
     }
 
+    /// Takes other keys into use, as a reload brings them: the first seals from now on, all open. Refused if something in
+    /// the journal is sealed with a key that is not among them. What older keys have sealed is sealed again with the
+    /// first one while there is nothing else to do; [`Usage::old_key`] counts down to 0.
+    pub fn replace_keys(&self, keys: Vec<Arc<ContentKey>>) -> Answer<KeyChange> {
+        self.question(|reply| Question::Keys(keys, reply))
+    }
+
+    /// The ids of the older keys that something is sealed with, and how many entries and callbacks need each.
+    pub fn old_keys(&self) -> Answer<Vec<(String, u64)>> {
+        self.question(Question::OldKeys)
+    }
+
+    /// The key that seals.
+    #[must_use]
+    pub fn sealing_key(&self) -> Arc<ContentKey> {
+        Arc::clone(&self.inbox.sealing_key.lock())
+    }
+
     /// What is in it. Costs next to nothing.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        *self.inbox.usage.lock()
+        self.inbox.usage()
+    }
+
+    /// Waits at most for `limit` until everything that was asked for is done and synced, and the file is closed. Returns
+    /// how many entries are not known to be written then; the thread goes on with them for as long as the process lives,
+    /// and tells [`JournalEvents::written`]. What is asked for later is not done. Blocks the thread that calls it.
+    pub fn close_within(&self, limit: Duration) -> usize {
+        let until = Instant::now() + limit;
+        self.ask(|queue| queue.closing = true);
+        let mut queue = self.inbox.queue.lock();
+        while !queue.closed && !self.inbox.end.wait_until(&mut queue, until).timed_out() {}
+        if queue.closed {
+            drop(queue);
+            self.close();
+            return 0;
+        }
+        let left = queue.writing + queue.writes.len();
+        drop(queue);
+        // Nobody waits for it any longer; it ends with the process, or when the disk answers.
+        drop(self.thread.lock().take());
+        left
     }
 
     /// Waits until everything that was asked for is done and synced, and closes the file. What is asked for later is not
@@ -179,13 +223,17 @@ impl Journal {
         // Who hears of events may hold the journal, and be the last who does.
         let here = std::thread::current().id();
         let thread = self.thread.lock().take().filter(|thread| thread.thread().id() != here);
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!(code = "journal_ended", "the journal's thread ended in a panic");
+        if let Some(thread) = thread {
+            joined(thread);
         }
     }
 
     fn ask(&self, ask: impl FnOnce(&mut Queue)) {
-        ask(&mut self.inbox.queue.lock());
+        let mut queue = self.inbox.queue.lock();
+        if !queue.closed {
+            ask(&mut queue);
+        }
+        drop(queue);
         self.inbox.work.notify_one();
     }
 
@@ -202,59 +250,17 @@ impl Drop for Journal {
     }
 }
 
-impl Inbox {
-    /// Waits until there is something to do, at most until `idle_until`, and hands it out. None: it was idle so long.
-    pub(super) fn next<T>(&self, idle_until: Option<Instant>, mut take: impl FnMut(&mut Queue) -> T) -> Option<T> {
-        let mut queue = self.queue.lock();
-        loop {
-            let urgent = queue.is_urgent();
-            let due = queue.forgets_since.map(|since| since + FORGET_WITHIN);
-            let now = Instant::now();
-            if urgent || due.is_some_and(|due| due <= now) {
-                return Some(take(&mut queue));
-            }
-            let wake = [due, idle_until].into_iter().flatten().min();
-            match wake {
-                None => self.work.wait(&mut queue),
-                Some(wake) if wake <= now => return None,
-                Some(wake) => {
-                    self.work.wait_until(&mut queue, wake);
-                }
-            }
-        }
-    }
+/// Tells the end of the thread, however it comes.
+struct End(Arc<Inbox>);
 
-    /// Shows what is in the journal.
-    pub(super) fn show(&self, usage: Usage) {
-        *self.usage.lock() = usage;
-    }
-
-    /// Puts removals back that were not done.
-    pub(super) fn forget_later(&self, seqs: &[Seq]) {
-        let mut queue = self.queue.lock();
-        queue.forgets.extend_from_slice(seqs);
-        queue.forgets_since.get_or_insert_with(Instant::now);
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
-impl Queue {
-    /// Whether there is something that does not wait for company.
-    fn is_urgent(&self) -> bool {
-        self.closing
-            || !self.writes.is_empty()
-            || !self.reads.is_empty()
-            || !self.keeps.is_empty()
-            || !self.releases.is_empty()
-            || !self.questions.is_empty()
-    }
-
-    /// Whether there is nothing at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.forgets.is_empty()
-            && self.writes.is_empty()
-            && self.reads.is_empty()
-            && self.keeps.is_empty()
-            && self.releases.is_empty()
-            && self.questions.is_empty()
+fn joined(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!(code = "journal_ended", "the journal's thread ended in a panic");
     }
 }

@@ -8,6 +8,7 @@ pub mod desk;
 pub mod entry;
 pub mod fault;
 pub mod handle;
+mod inbox;
 pub mod quarantine;
 pub mod reopening;
 pub mod row;
@@ -15,6 +16,8 @@ pub mod store;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod waiting;
+mod work;
 mod writer;
 
 pub use desk::{Desk, Discards};
@@ -24,3 +27,4 @@ pub use handle::{Answer, Journal, JournalEvents, Usage};
 pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
 pub use reopening::{Reopened, Reopening};
 pub use row::{Listed, Row};
+pub use store::KeyChange;

@@ -13,11 +13,25 @@ use crate::refusal::Refusal;
 /// The form that this build writes.
 const VERSION: u8 = 1;
 
-/// How many callbacks are kept at most.
-pub const MOST_CALLBACKS: u64 = 1000;
+/// The quarantine may take this part of `journal.max_size`: a quarter. It is bounded by size and not by number, because a
+/// callback that no key opens is kept once for each delivery: IDaaS encrypts every delivery with another nonce, so two
+/// deliveries of the same events share nothing that can be compared without the key.
+const SHARE: u64 = 4;
 
-/// How much they may take, in bytes.
-pub const MOST_BYTES: u64 = 64 << 20;
+/// What the quarantine may take of a journal of `max_size`, in bytes.
+#[must_use]
+pub const fn limit(max_size: u64) -> u64 {
+    max_size / SHARE
+}
+
+/// A callback in quarantine, as far as its turn is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    /// The time of acceptance, in milliseconds since 1970.
+    pub received_at: i64,
+    /// Its name.
+    pub id: QuarantineId,
+}
 
 /// Names a callback in quarantine: the first 128 bits of the SHA-256 of application and content, so that each content is
 /// kept once however often it is sent.
@@ -25,6 +39,17 @@ pub const MOST_BYTES: u64 = 64 << 20;
 pub struct QuarantineId(pub(super) u128);
 
 impl QuarantineId {
+    /// The first of all names.
+    pub const FIRST: Self = Self(0);
+
+    /// The name after this one; `None` after the last.
+    pub(super) const fn next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(next) => Some(Self(next)),
+            None => None,
+        }
+    }
+
     fn of(application: &str, content: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update((application.len() as u64).to_be_bytes());
@@ -98,8 +123,9 @@ struct WireCallback<'a> {
     traceparent: Option<&'a str>,
     encrypted: bool,
     content: &'a str,
+    /// Always empty. Versions before 0.1.0 stored the token's signature here; their entries stay readable.
     #[serde(borrow)]
-    signature: &'a Bytes,
+    reserved: &'a Bytes,
 }
 
 impl Quarantined {
@@ -107,6 +133,11 @@ impl Quarantined {
     #[must_use]
     pub fn id(&self) -> QuarantineId {
         QuarantineId::of(&self.application, self.content())
+    }
+
+    /// What it takes in memory, in bytes; more or less.
+    pub(super) fn weight(&self) -> usize {
+        self.content().len() + 512
     }
 
     /// What it carried: a JWE, or personal data in the clear.
@@ -138,7 +169,7 @@ impl Quarantined {
             traceparent: self.traceparent.as_deref(),
             encrypted: matches!(self.callback.content, KeptContent::Encrypted(_)),
             content: self.content(),
-            signature: Bytes::new(&self.callback.signature),
+            reserved: Bytes::new(&[]),
         };
         append(VERSION, &wire, output);
     }
@@ -159,7 +190,6 @@ impl Quarantined {
             callback: KeptCallback {
                 instance_id: wire.instance_id.to_owned(),
                 content: if wire.encrypted { KeptContent::Encrypted(content) } else { KeptContent::Plain(content) },
-                signature: wire.signature.to_vec(),
             },
         })
     }
@@ -185,4 +215,27 @@ impl QuarantineRow {
 
 const fn reason(unreadable: bool) -> Refusal {
     if unreadable { Refusal::Unreadable } else { Refusal::Undecryptable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_holds_a_signature_is_still_read() {
+        let wire = WireCallback {
+            application: "workforce",
+            instance_id: "idaas_1",
+            unreadable: true,
+            received_at: 7,
+            traceparent: None,
+            encrypted: false,
+            content: "[]",
+            reserved: Bytes::new(b"signature"),
+        };
+        let mut stored = Vec::new();
+        append(VERSION, &wire, &mut stored);
+        let read = Quarantined::decode(&stored).unwrap();
+        assert_eq!((read.application.as_str(), read.content(), read.received_at), ("workforce", "[]", 7));
+    }
 }

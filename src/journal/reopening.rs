@@ -3,11 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::fault::JournalRefusal;
 use super::handle::Journal;
-use super::quarantine::{QuarantineId, QuarantineRow};
+use super::quarantine::{QuarantineId, Quarantined, Turn};
 use crate::prepare::policy::Policy;
 use crate::prepare::{Moment, Prepared, resume};
+use crate::refusal::Refusal;
+
+/// How many lines are asked for at a time, so that nobody who writes waits long.
+const PORTION: usize = 5000;
 
 /// A callback that can be read now.
 pub struct Reopened {
@@ -17,25 +23,56 @@ pub struct Reopened {
     pub application: String,
     /// The time of acceptance, in milliseconds since 1970.
     pub received_at: i64,
+    /// The size of its content, in bytes.
+    pub bytes: usize,
     /// What it says.
     pub prepared: Prepared,
 }
 
-/// One walk through the quarantine, oldest first. Only one callback is in memory at a time.
+impl Reopened {
+    /// Reads a callback by these rules. Takes time by its size, so it happens on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`], while nothing has changed that would help.
+    pub async fn read(id: QuarantineId, kept: Quarantined, policy: Arc<Policy>) -> Result<Self, Refusal> {
+        let bytes = kept.content().len();
+        let Quarantined { application, received_at, traceparent, callback, reason } = kept;
+        let work = move || {
+            let moment = Moment { received_at, traceparent: traceparent.as_deref() };
+            resume(callback, &policy, moment)
+        };
+        // What the work does never panics; if it did, the callback would stay where it is.
+        let prepared = tokio::task::spawn_blocking(work).await.unwrap_or(Err(reason))?;
+        Ok(Self { id, application, received_at, bytes, prepared })
+    }
+}
+
+/// One walk through the quarantine, in the order of acceptance. Only one callback is in memory at a time, and of the
+/// others their time and name. One walk at a time: a second one waits in [`Reopening::begin`].
 pub struct Reopening {
     journal: Arc<Journal>,
-    rows: VecDeque<QuarantineRow>,
+    turns: VecDeque<Turn>,
     tried: u64,
+    _walk: OwnedMutexGuard<()>,
 }
 
 impl Reopening {
-    /// Begins with what is in quarantine now.
+    /// Begins with what is in quarantine now of the applications that `is_configured` accepts.
     ///
     /// # Errors
     /// [`JournalRefusal`] where it cannot be read now.
-    pub async fn begin(journal: Arc<Journal>) -> Result<Self, JournalRefusal> {
-        let rows = journal.quarantined().await.unwrap_or(Err(JournalRefusal::Failed))?;
-        Ok(Self { journal, rows: rows.into(), tried: 0 })
+    pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRefusal> {
+        let walk = Arc::clone(&journal.walk).lock_owned().await;
+        let mut turns = Vec::new();
+        let mut from = Some(QuarantineId::FIRST);
+        while let Some(name) = from {
+            let rows = journal.quarantined(name, PORTION).await.unwrap_or(Err(JournalRefusal::Failed))?;
+            from = rows.last().and_then(|row| row.id.next());
+            let wanted = rows.into_iter().filter(|row| is_configured(&row.application));
+            turns.extend(wanted.map(|row| Turn { received_at: row.received_at, id: row.id }));
+        }
+        turns.sort_unstable();
+        Ok(Self { journal, turns: turns.into(), tried: 0, _walk: walk })
     }
 
     /// How many were tried so far, readable or not.
@@ -48,15 +85,13 @@ impl Reopening {
     /// to an application that is not configured stays. None at the end.
     pub async fn next(&mut self, policy: impl Fn(&str) -> Option<Arc<Policy>>) -> Option<Reopened> {
         loop {
-            let row = self.rows.pop_front()?;
+            let turn = self.turns.pop_front()?;
             self.tried += 1;
-            let Some(policy) = policy(&row.application) else { continue };
-            let Ok(Ok(Some(kept))) = self.journal.quarantined_callback(row.id).await else { continue };
-            let moment = Moment { received_at: kept.received_at, traceparent: kept.traceparent.as_deref() };
+            let Ok(Ok(Some(kept))) = self.journal.quarantined_callback(turn.id).await else { continue };
+            let Some(policy) = policy(&kept.application) else { continue };
             // What cannot be read yet stays where it is.
-            if let Ok(prepared) = resume(kept.callback, &policy, moment) {
-                let (application, received_at) = (kept.application, kept.received_at);
-                return Some(Reopened { id: row.id, application, received_at, prepared });
+            if let Ok(reopened) = Reopened::read(turn.id, kept, policy).await {
+                return Some(reopened);
             }
         }
     }

@@ -7,6 +7,8 @@ mod base;
 mod file;
 mod opening;
 mod reading;
+mod rekeying;
+mod rows;
 mod sealing;
 mod suspicion;
 mod tables;
@@ -16,15 +18,18 @@ use std::path::PathBuf;
 
 use base::Base;
 use opening::Lock;
+use rekeying::Place;
 use sealing::Seals;
 use suspicion::Suspicion;
-use tables::{Changes, State};
+use tables::{Changes, KeyCounts, State};
 
 use super::entry::Entry;
 use super::fault::JournalRefusal;
-use super::quarantine::{MOST_BYTES, MOST_CALLBACKS, QuarantineId, Quarantined};
+use super::quarantine::{self, QuarantineId, Quarantined};
 use super::row::Listed;
 use crate::outbox::{LaneKey, Seq};
+
+pub use rekeying::KeyChange;
 
 /// What a commit writes beyond its entries, in bytes: pages on the way to them, which are never changed in place.
 const COMMIT_ROOM: u64 = 1 << 20;
@@ -38,6 +43,9 @@ pub struct Store {
     max_size: u64,
     seals: Seals,
     state: State,
+    keys: KeyCounts,
+    /// Where old keys are looked for next; `None` once everything has been looked at.
+    reseal: Option<Place>,
     base: Option<Base>,
     suspicion: Suspicion,
     _lock: Lock,
@@ -90,6 +98,10 @@ pub struct Contents {
     pub bytes: u64,
     /// Callbacks in quarantine.
     pub quarantine: u64,
+    /// What the quarantine takes of it, in bytes.
+    pub quarantine_bytes: u64,
+    /// Entries and callbacks that a key other than the first has sealed.
+    pub old_key: u64,
 }
 
 impl Store {
@@ -115,7 +127,8 @@ impl Store {
         if changes.is_empty() {
             return committed;
         }
-        match self.apply(&changes) {
+        let puts = changes.puts.iter().map(|put| put.key);
+        match self.apply(&changes, puts.collect::<Vec<_>>().into_iter()) {
             Ok(()) => committed,
             Err(refusal) => {
                 tracing::debug!(bytes, "a commit of the journal has failed");
@@ -143,16 +156,19 @@ impl Store {
             committed.written.push(entry.seq);
             changes.puts.push(put);
         }
-        let (mut count, mut kept_bytes) = (self.state.kept, self.state.kept_bytes);
+        let (mut kept_bytes, limit) = (self.state.kept_bytes, quarantine::limit(self.max_size));
         for callback in batch.keeps {
             let put = self.seals.quarantined(callback);
             let cost = put.cost();
-            let fits = count < MOST_CALLBACKS && kept_bytes + cost <= MOST_BYTES;
-            if !fits || self.state.bytes + bytes + cost > self.max_size {
+            if kept_bytes + cost > limit {
+                committed.kept.push(Err(JournalRefusal::QuarantineFull));
+                continue;
+            }
+            if self.state.bytes + bytes + cost > self.max_size {
                 committed.kept.push(Err(JournalRefusal::Full));
                 continue;
             }
-            (count, kept_bytes, bytes) = (count + 1, kept_bytes + cost, bytes + cost);
+            (kept_bytes, bytes) = (kept_bytes + cost, bytes + cost);
             committed.kept.push(Ok(()));
             changes.keeps.push(put);
         }
@@ -168,27 +184,42 @@ impl Store {
         if taken.is_err() && !free_inside { Err(JournalRefusal::DiskFull) } else { Ok(()) }
     }
 
-    fn apply(&mut self, changes: &Changes) -> Result<(), JournalRefusal> {
+    /// Makes changes. `ghosts` are the entries that are refused if that fails.
+    fn apply(&mut self, changes: &Changes, ghosts: impl Iterator<Item = u64>) -> Result<(), JournalRefusal> {
         let Some(base) = &self.base else { return Err(JournalRefusal::Failed) };
         match base.apply(self.state, changes) {
-            Ok(state) => {
+            Ok((state, keys)) => {
                 self.state = state;
+                self.keys.apply(&keys);
                 Ok(())
             }
-            Err(broken) => Err(self.suspect(&broken, changes.puts.iter().map(|put| put.key))),
+            Err(broken) => Err(self.suspect(&broken, ghosts)),
         }
     }
 
     /// What is in it, by number.
     #[must_use]
-    pub const fn contents(&self) -> Contents {
-        Contents { events: self.state.entries, bytes: self.state.bytes, quarantine: self.state.kept }
+    pub fn contents(&self) -> Contents {
+        Contents {
+            events: self.state.entries,
+            bytes: self.state.bytes,
+            quarantine: self.state.kept,
+            quarantine_bytes: self.state.kept_bytes,
+            old_key: self.keys.others(self.seals.current()).map(|(_, count)| count).sum(),
+        }
     }
 
     /// How many bytes entries and quarantine may take.
     #[must_use]
     pub const fn max_size(&self) -> u64 {
         self.max_size
+    }
+
+    /// What the file of a journal of `max_size` can take on the disk, in bytes. Pages are not changed in place, and those
+    /// that are free again are scattered; 2.1 times was measured.
+    #[must_use]
+    pub const fn disk_need(max_size: u64) -> u64 {
+        max_size.saturating_mul(9) / 4 + SMALL
     }
 
     /// What the file takes on the disk, in bytes: more than what is in it, until [`Store::tidy`].

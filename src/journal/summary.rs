@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::handle::Usage;
-use super::quarantine::QuarantineRow;
+use super::quarantine::{QuarantineRow, Turn};
 use super::row::Row;
+use super::waiting::LaneHead;
 
-/// Everything at a glance. Times in milliseconds since 1970.
+/// Everything at a glance. Times are milliseconds since 1970 here, and RFC 3339 outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -20,13 +21,54 @@ pub struct Summary {
     /// What they may take, in bytes.
     pub limit_bytes: u64,
     /// When the oldest entry was accepted.
+    #[serde(with = "optional_time")]
     pub oldest_accepted_at: Option<i64>,
     /// Entries by where they belong.
     pub groups: Vec<Group>,
     /// The oldest entries.
     pub oldest: Vec<Waiting>,
-    /// Callbacks in quarantine, oldest first.
+    /// The first events of lanes that wait, and why.
+    #[serde(default)]
+    pub waiting: Vec<LaneHead>,
+    /// Older keys that are still needed.
+    pub old_keys: Vec<OldKey>,
+    /// How many callbacks are in quarantine.
+    pub quarantine_callbacks: u64,
+    /// What they take, in bytes.
+    pub quarantine_bytes: u64,
+    /// What they may take, in bytes.
+    pub quarantine_limit_bytes: u64,
+    /// Callbacks in quarantine by where they belong.
+    pub quarantine_groups: Vec<HeldGroup>,
+    /// The oldest callbacks in quarantine.
     pub quarantine: Vec<Held>,
+}
+
+/// A key that is not the first of `journal.keys`, and is needed all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OldKey {
+    /// Its id.
+    pub key: String,
+    /// How many entries and callbacks in quarantine are sealed with it.
+    pub entries: u64,
+}
+
+/// The callbacks in quarantine of one application, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldGroup {
+    /// The application's configured name.
+    pub application: String,
+    /// Why they are there.
+    pub reason: String,
+    /// How many there are.
+    pub callbacks: u64,
+    /// The size of their contents, in bytes.
+    pub bytes: u64,
+    /// When the oldest was accepted.
+    #[serde(with = "time")]
+    pub oldest_received_at: i64,
 }
 
 /// The entries of one application for one topic.
@@ -44,6 +86,7 @@ pub struct Group {
     /// What their bodies take, in bytes.
     pub bytes: u64,
     /// When the oldest was accepted.
+    #[serde(with = "time")]
     pub oldest_accepted_at: i64,
 }
 
@@ -64,6 +107,7 @@ pub struct Waiting {
     /// Why it is a dead letter, where it is one.
     pub reason: Option<String>,
     /// When it was accepted.
+    #[serde(with = "time")]
     pub accepted_at: i64,
 }
 
@@ -80,6 +124,7 @@ pub struct Held {
     /// Why it is there.
     pub reason: String,
     /// When it was accepted.
+    #[serde(with = "time")]
     pub received_at: i64,
     /// The size of its content, in bytes.
     pub bytes: u64,
@@ -89,15 +134,19 @@ pub struct Held {
 pub(super) struct Summing {
     groups: BTreeMap<(String, &'static str, String), Group>,
     oldest: Vec<Waiting>,
+    held_groups: BTreeMap<(String, &'static str), HeldGroup>,
+    held: BTreeMap<Turn, Held>,
     longest: usize,
 }
 
 impl Summing {
-    /// Shows up to `longest` entries by themselves.
-    pub(super) const fn new(longest: usize) -> Self {
-        Self { groups: BTreeMap::new(), oldest: Vec::new(), longest }
+    /// Shows up to `longest` entries and callbacks by themselves.
+    pub(super) fn new(longest: usize) -> Self {
+        let (groups, held_groups) = (BTreeMap::new(), BTreeMap::new());
+        Self { groups, oldest: Vec::new(), held_groups, held: BTreeMap::new(), longest }
     }
 
+    /// Adds the next entry, in order.
     pub(super) fn add(&mut self, row: &Row) {
         if self.oldest.len() < self.longest {
             self.oldest.push(Waiting::from(row));
@@ -116,7 +165,29 @@ impl Summing {
         group.oldest_accepted_at = group.oldest_accepted_at.min(row.accepted_at);
     }
 
-    pub(super) fn end(self, usage: &Usage, quarantine: Vec<QuarantineRow>) -> Summary {
+    /// Adds a callback in quarantine, in any order.
+    pub(super) fn add_held(&mut self, row: &QuarantineRow) {
+        let key = (row.application.clone(), row.reason.code());
+        let group = self.held_groups.entry(key).or_insert_with(|| HeldGroup {
+            application: row.application.clone(),
+            reason: row.reason.code().to_owned(),
+            callbacks: 0,
+            bytes: 0,
+            oldest_received_at: row.received_at,
+        });
+        group.callbacks += 1;
+        group.bytes += row.bytes;
+        group.oldest_received_at = group.oldest_received_at.min(row.received_at);
+        let turn = Turn { received_at: row.received_at, id: row.id };
+        if self.held.len() < self.longest || self.held.last_key_value().is_some_and(|(last, _)| turn < *last) {
+            self.held.insert(turn, Held::from(row));
+            if self.held.len() > self.longest {
+                self.held.pop_last();
+            }
+        }
+    }
+
+    pub(super) fn end(self, usage: &Usage, waiting: Vec<LaneHead>, old_keys: Vec<(String, u64)>) -> Summary {
         Summary {
             events: usage.events,
             bytes: usage.bytes,
@@ -124,7 +195,13 @@ impl Summing {
             oldest_accepted_at: usage.oldest_accepted_at,
             groups: self.groups.into_values().collect(),
             oldest: self.oldest,
-            quarantine: quarantine.iter().map(Held::from).collect(),
+            waiting,
+            old_keys: old_keys.into_iter().map(|(key, entries)| OldKey { key, entries }).collect(),
+            quarantine_callbacks: usage.quarantine,
+            quarantine_bytes: usage.quarantine_bytes,
+            quarantine_limit_bytes: usage.quarantine_limit,
+            quarantine_groups: self.held_groups.into_values().collect(),
+            quarantine: self.held.into_values().collect(),
         }
     }
 }
@@ -153,5 +230,48 @@ impl From<&QuarantineRow> for Held {
             received_at: row.received_at,
             bytes: row.bytes,
         }
+    }
+}
+
+/// A time as RFC 3339; as a number where RFC 3339 cannot express it.
+pub(super) mod time {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::prepare::timestamp::{parsed, rfc3339};
+
+    pub(super) fn serialize<S: Serializer>(milliseconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        match rfc3339(*milliseconds) {
+            Some(text) => serializer.serialize_str(&text),
+            None => serializer.serialize_i64(*milliseconds),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Time {
+            Text(String),
+            Number(i64),
+        }
+        match Time::deserialize(deserializer)? {
+            Time::Text(text) => parsed(&text).ok_or_else(|| serde::de::Error::custom("not a time in RFC 3339")),
+            Time::Number(milliseconds) => Ok(milliseconds),
+        }
+    }
+}
+
+/// As [`time`], if there is one.
+mod optional_time {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Time(#[serde(with = "super::time")] i64);
+
+    pub(super) fn serialize<S: Serializer>(milliseconds: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        milliseconds.map(Time).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+        Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(milliseconds)| milliseconds))
     }
 }

@@ -2,24 +2,24 @@
 //!
 //! Everything here blocks, for a bounded time. It must never change a topic that is there.
 
+mod answers;
 mod coordination;
 
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataTopic;
 use tokio::runtime::Runtime;
 
+use self::answers::{code, creation, settings, state, unknown};
 use super::producer::describe;
+use super::reach::{Broker, GLANCE, Observer};
 use super::settings::Cluster;
-use super::topics::{Plan, Present, Settings, State, Wanted};
+use super::topics::{Plan, State, Unknown, Wanted};
 use super::trouble::{Away, Listener};
 
-/// How long one question may take before what librdkafka complains of is looked at.
-const GLANCE: Duration = Duration::from_millis(500);
 /// How long the topics' settings may take. A cluster that does not know the question leaves it unanswered.
 const SETTINGS: Duration = Duration::from_secs(3);
 /// How long a created topic may take to be seen.
@@ -42,6 +42,8 @@ impl std::error::Error for SettingsFault {}
 pub struct Brokers {
     /// How many brokers it has.
     pub count: usize,
+    /// The brokers, by their ids.
+    pub list: Vec<Broker>,
 }
 
 /// What became of a topic that was to be created.
@@ -57,13 +59,14 @@ pub enum Creation {
         problem: String,
         /// What to do about it.
         remedy: &'static str,
+        /// Whether the user does not have the right to create it.
+        forbidden: bool,
     },
 }
 
 /// A connection to a cluster, for questions about topics. Must be used and dropped on a thread that may block.
 pub struct Administrator {
-    listener: Listener,
-    observer: BaseConsumer<Listener>,
+    observer: Observer,
     admin: AdminClient<Listener>,
     runtime: Runtime,
 }
@@ -74,16 +77,13 @@ impl Administrator {
     /// # Errors
     /// [`SettingsFault`] where librdkafka refuses a property.
     pub fn new(cluster: &Cluster) -> Result<Self, SettingsFault> {
-        let listener = Listener::default();
         let fault = |error: KafkaError| SettingsFault(describe(&error));
-        let mut settings = cluster.observer();
-        // A broker that hangs up is what a wrong "security.protocol" looks like, and must be heard.
-        settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
-        let observer = BaseConsumer::from_config_and_context(&settings, listener.clone()).map_err(fault)?;
-        let admin = AdminClient::from_config_and_context(&settings, listener.clone()).map_err(fault)?;
+        let observer = Observer::new(cluster).map_err(fault)?;
+        let admin =
+            AdminClient::from_config_and_context(&cluster.observer(), observer.listener.clone()).map_err(fault)?;
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| SettingsFault(error.to_string()))?;
-        Ok(Self { listener, observer, admin, runtime })
+        Ok(Self { observer, admin, runtime })
     }
 
     /// Waits until the cluster answers.
@@ -91,18 +91,15 @@ impl Administrator {
     /// # Errors
     /// [`Away`] where it does not within `limit`, or says no.
     pub fn reach(&self, limit: Duration) -> Result<Brokers, Away> {
-        let end = Instant::now() + limit;
-        loop {
-            // The answer names the brokers whether or not the topic is there; one without a topic would list them all.
-            let answer = self.observer.fetch_metadata(Some("idaas"), GLANCE.min(limit));
-            // Serves the error callback, and nothing else: nothing is assigned.
-            while self.observer.poll(Duration::ZERO).is_some() {}
-            match answer {
-                Ok(metadata) => return Ok(Brokers { count: metadata.brokers().len() }),
-                Err(_) if Instant::now() >= end || self.listener.is_decided() => return Err(self.listener.away()),
-                Err(_) => {}
-            }
-        }
+        let metadata = self.observer.answer(limit)?;
+        let broker = |broker: &rdkafka::metadata::MetadataBroker| Broker {
+            id: broker.id(),
+            host: broker.host().to_owned(),
+            port: broker.port(),
+        };
+        let mut list: Vec<_> = metadata.brokers().iter().map(broker).collect();
+        list.sort_by_key(|broker| broker.id);
+        Ok(Brokers { count: list.len(), list })
     }
 
     /// What the topics of `plan` are, in its order.
@@ -125,13 +122,13 @@ impl Administrator {
         let mut states = Vec::with_capacity(plan.topics.len());
         for wanted in &plan.topics {
             let rest = end.saturating_duration_since(Instant::now()).max(GLANCE);
-            states.push(self.state(wanted, rest).ok_or_else(|| self.listener.away())?);
+            states.push(self.state(wanted, rest).ok_or_else(|| self.observer.listener.away())?);
         }
         Ok(states)
     }
 
     fn state(&self, wanted: &Wanted, limit: Duration) -> Option<State> {
-        let metadata = self.observer.fetch_metadata(Some(&wanted.name), limit).ok()?;
+        let metadata = self.observer.consumer.fetch_metadata(Some(&wanted.name), limit).ok()?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == wanted.name);
         Some(topic.map_or(State::Missing, state))
     }
@@ -156,11 +153,11 @@ impl Administrator {
         match answers {
             Ok(answers) => {
                 for ((_, present), answer) in present.into_iter().zip(answers) {
-                    present.settings = answer.map(|resource| settings(&resource)).map_err(unknown);
+                    present.settings = answer.map_err(unknown).and_then(|resource| settings(&resource));
                 }
             }
             Err(error) => {
-                let why = error.rdkafka_error_code().map_or_else(|| error.to_string(), unknown);
+                let why = code(&error).map_or_else(|| Unknown::Other(error.to_string()), unknown);
                 for (_, present) in present {
                     present.settings = Err(why.clone());
                 }
@@ -173,6 +170,20 @@ impl Administrator {
     /// # Errors
     /// [`Away`] where the cluster does not answer within `limit`.
     pub fn create(&self, wanted: &[&Wanted], limit: Duration) -> Result<Vec<Creation>, Away> {
+        let creations = self.request(wanted, limit, false)?;
+        self.wait_for(wanted, &creations);
+        Ok(creations)
+    }
+
+    /// What [`Administrator::create`] would do: the cluster checks the request and creates nothing.
+    ///
+    /// # Errors
+    /// As [`Administrator::create`].
+    pub fn try_create(&self, wanted: &[&Wanted], limit: Duration) -> Result<Vec<Creation>, Away> {
+        self.request(wanted, limit, true)
+    }
+
+    fn request(&self, wanted: &[&Wanted], limit: Duration, only_try: bool) -> Result<Vec<Creation>, Away> {
         self.reach(limit)?;
         let settings: Vec<_> = wanted.iter().map(|wanted| wanted.settings()).collect();
         let topics: Vec<_> = wanted
@@ -187,16 +198,15 @@ impl Administrator {
                     })
             })
             .collect();
-        let options = AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit));
-        let creations: Vec<_> = match self.runtime.block_on(self.admin.create_topics(&topics, &options)) {
+        let options =
+            AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit)).validate_only(only_try);
+        Ok(match self.runtime.block_on(self.admin.create_topics(&topics, &options)) {
             Ok(results) => results.into_iter().map(|result| creation(result.err().map(|(_, code)| code))).collect(),
             Err(error) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                let code = code(&error).unwrap_or(RDKafkaErrorCode::Fail);
                 wanted.iter().map(|_| creation(Some(code))).collect()
             }
-        };
-        self.wait_for(wanted, &creations);
-        Ok(creations)
+        })
     }
 
     fn wait_for(&self, wanted: &[&Wanted], creations: &[Creation]) {
@@ -217,74 +227,4 @@ impl Administrator {
             }
         }
     }
-}
-
-#[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
-fn state(topic: &MetadataTopic) -> State {
-    match topic.error().map(RDKafkaErrorCode::from) {
-        None => {}
-        Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => return State::Missing,
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => return State::Hidden,
-        // Told while all partitions elect their leaders; the partitions say it better.
-        Some(RDKafkaErrorCode::LeaderNotAvailable) if !topic.partitions().is_empty() => {}
-        Some(code) => return State::Unreadable(code.to_string()),
-    }
-    let partitions = topic.partitions();
-    State::Present(Present {
-        partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
-        replication: partitions
-            .iter()
-            .map(|partition| i32::try_from(partition.replicas().len()).unwrap_or(i32::MAX))
-            .min()
-            .unwrap_or_default(),
-        leaderless: partitions.iter().filter(|partition| partition.leader() < 0).count(),
-        settings: Err("not asked for".to_owned()),
-    })
-}
-
-fn settings(resource: &ConfigResource) -> Settings {
-    let value = |name: &str| resource.get(name).and_then(|entry| entry.value.clone());
-    Settings {
-        min_insync_replicas: value("min.insync.replicas").and_then(|value| value.parse().ok()),
-        cleanup_policy: value("cleanup.policy"),
-        max_message_bytes: value("max.message.bytes").and_then(|value| value.parse().ok()),
-    }
-}
-
-/// Why settings are not known.
-#[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
-fn unknown(code: RDKafkaErrorCode) -> String {
-    match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "this user may not read them (DESCRIBE_CONFIGS)".to_owned()
-        }
-        RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::OperationTimedOut => {
-            "this cluster does not tell them".to_owned()
-        }
-        other => other.to_string(),
-    }
-}
-
-#[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
-fn creation(code: Option<RDKafkaErrorCode>) -> Creation {
-    let Some(code) = code else { return Creation::Created };
-    let remedy = match code {
-        RDKafkaErrorCode::TopicAlreadyExists => return Creation::WasThere,
-        RDKafkaErrorCode::InvalidReplicationFactor => {
-            "the cluster has fewer brokers than topics.replication_factor: start the others, or lower it"
-        }
-        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "give the user of [kafka.properties] CREATE on the topic, or have somebody create it who may"
-        }
-        RDKafkaErrorCode::PolicyViolation => {
-            "the cluster's create.topic.policy refuses it: agree topics.partitions and topics.replication_factor with \
-             those who run it"
-        }
-        RDKafkaErrorCode::UnsupportedFeature => "create it by the means of this cluster",
-        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => {
-            "try again; see that a controller runs"
-        }
-        _ => "see the controller's log",
-    };
-    Creation::Refused { problem: code.to_string(), remedy }
 }

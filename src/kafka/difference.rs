@@ -2,9 +2,18 @@
 //!
 //! What is not known is never a difference: a cluster that keeps its settings to itself may still be right.
 
-use std::fmt;
+mod text;
 
-use super::topics::{Present, Settings, State, Wanted};
+use std::time::Duration;
+
+pub use self::text::span;
+use super::topics::{Plan, Present, Settings, State, Wanted};
+
+/// The oldest timestamp that the bridge publishes, counted from now. A record that waited for longer than an hour gets
+/// the current time; the rest is room for the way to the broker and for clocks that differ.
+pub const OLDEST_TIMESTAMP: Duration = Duration::from_secs(65 * 60);
+/// How far the broker's clock may be behind before it rejects records as being from the future.
+pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
 /// How bad a difference is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +75,13 @@ pub enum Difference {
         /// `min.insync.replicas`.
         needed: i32,
     },
+    /// Fewer replicas are in sync than a confirmed record needs.
+    NotInSync {
+        /// How many are.
+        in_sync: i32,
+        /// How many it needs.
+        needed: i32,
+    },
     /// Old events are dropped when newer ones of the entity come.
     Compacted(String),
     /// The topic takes smaller records than are published.
@@ -75,6 +91,47 @@ pub enum Difference {
         /// What the topic takes, in bytes.
         found: usize,
     },
+    /// The topic rejects timestamps that the bridge publishes, because they are too old.
+    OldTimestamps {
+        /// The oldest that it accepts, in milliseconds.
+        found: i64,
+    },
+    /// The topic rejects records if the broker's clock is a little behind.
+    FutureTimestamps {
+        /// How far ahead a timestamp may be, in milliseconds.
+        found: i64,
+    },
+    /// Records are deleted earlier than configured.
+    Retention {
+        /// As configured, in milliseconds; -1 is without limit.
+        wanted: i64,
+        /// As it is, in milliseconds.
+        found: i64,
+    },
+}
+
+/// One difference, and all topics that have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// What it is.
+    pub difference: Difference,
+    /// The topics' names.
+    pub topics: Vec<&'a str>,
+}
+
+/// The differences of all topics: those that several topics share come once.
+#[must_use]
+pub fn grouped<'a>(plan: &'a Plan, states: &[State]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (wanted, state) in plan.topics.iter().zip(states) {
+        for difference in differences(wanted, state) {
+            match groups.iter_mut().find(|group| group.difference == difference) {
+                Some(group) => group.topics.push(&wanted.name),
+                None => groups.push(Group { difference, topics: vec![&wanted.name] }),
+            }
+        }
+    }
+    groups
 }
 
 /// Compares.
@@ -108,8 +165,15 @@ fn present_differences(wanted: &Wanted, present: &Present) -> Vec<Difference> {
     } else if present.replication < 2 {
         differences.push(Difference::SingleReplica);
     }
-    if let Ok(settings) = &present.settings {
+    let settings = present.settings.as_ref().ok();
+    if let Some(settings) = settings {
         settings_differences(wanted, present.replication, settings, &mut differences);
+    }
+    let needed = settings.and_then(|settings| settings.min_insync_replicas);
+    let needed = needed.unwrap_or_else(|| wanted.min_insync_replicas());
+    // If there are fewer replicas than that, another difference says so.
+    if let Some(in_sync) = present.in_sync.filter(|in_sync| *in_sync < needed && needed <= present.replication) {
+        differences.push(Difference::NotInSync { in_sync, needed });
     }
     differences
 }
@@ -130,6 +194,18 @@ fn settings_differences(wanted: &Wanted, replication: i32, settings: &Settings, 
     if let Some(found) = settings.max_message_bytes.filter(|found| *found < wanted.max_message_bytes) {
         differences.push(Difference::MessageSize { wanted: wanted.max_message_bytes, found });
     }
+    let below =
+        |limit: Duration| move |found: &i64| u128::try_from(*found).is_ok_and(|found| found < limit.as_millis());
+    if let Some(found) = settings.timestamp_before_max_ms.filter(below(OLDEST_TIMESTAMP)) {
+        differences.push(Difference::OldTimestamps { found });
+    }
+    if let Some(found) = settings.timestamp_after_max_ms.filter(below(CLOCK_DIFFERENCE)) {
+        differences.push(Difference::FutureTimestamps { found });
+    }
+    let kept = |milliseconds: i64| if milliseconds < 0 { i64::MAX } else { milliseconds };
+    if let Some(found) = settings.retention_ms.filter(|found| kept(*found) < kept(wanted.retention_ms())) {
+        differences.push(Difference::Retention { wanted: wanted.retention_ms(), found });
+    }
 }
 
 impl Difference {
@@ -146,8 +222,11 @@ impl Difference {
             Self::MinInsyncReplicas { .. } | Self::NeverInsync { .. } | Self::NoSpareReplica { .. } => {
                 "topic_min_insync_replicas"
             }
+            Self::NotInSync { .. } => "topic_not_in_sync",
             Self::Compacted(_) => "topic_compacted",
             Self::MessageSize { .. } => "topic_max_message_bytes",
+            Self::OldTimestamps { .. } | Self::FutureTimestamps { .. } => "topic_timestamps",
+            Self::Retention { .. } => "topic_retention",
         }
     }
 
@@ -155,7 +234,12 @@ impl Difference {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::MorePartitions { .. } | Self::SingleReplica | Self::NoSpareReplica { .. } => Severity::Notable,
+            Self::MorePartitions { .. }
+            | Self::SingleReplica
+            | Self::NoSpareReplica { .. }
+            | Self::OldTimestamps { .. }
+            | Self::FutureTimestamps { .. }
+            | Self::Retention { .. } => Severity::Notable,
             Self::Missing
             | Self::Hidden
             | Self::Unreadable(_)
@@ -164,83 +248,9 @@ impl Difference {
             | Self::Replication { .. }
             | Self::MinInsyncReplicas { .. }
             | Self::NeverInsync { .. }
+            | Self::NotInSync { .. }
             | Self::Compacted(_)
             | Self::MessageSize { .. } => Severity::Wrong,
-        }
-    }
-
-    /// What to do about it. `configuration` is the path of the file, for the command that creates topics.
-    #[must_use]
-    pub fn remedy(&self, topic: &str, configuration: &str) -> String {
-        let alter = |setting: String| {
-            format!("kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {setting}")
-        };
-        match self {
-            Self::Missing => format!("create it: idaas-bridge topics --config {configuration} --create"),
-            Self::Hidden => {
-                format!("give the user of [kafka.properties] DESCRIBE, DESCRIBE_CONFIGS and WRITE on topic {topic}")
-            }
-            Self::Unreadable(_) | Self::NoLeader(_) => {
-                "see to the brokers: their logs say which of them is away".to_owned()
-            }
-            Self::FewerPartitions { wanted, found } => format!(
-                "set topics.partitions = {found}, or raise them (entities then change their partition once): \
-                 kafka-topics.sh --alter --topic {topic} --partitions {wanted}"
-            ),
-            Self::MorePartitions { found, .. } => format!("set topics.partitions = {found}"),
-            Self::Replication { wanted, found } => format!(
-                "add replicas with kafka-reassign-partitions.sh until there are {wanted}, or set \
-                 topics.replication_factor = {found} where that is meant"
-            ),
-            Self::SingleReplica => {
-                "use three brokers, three replicas and min.insync.replicas = 2 for production".to_owned()
-            }
-            Self::MinInsyncReplicas { .. } => alter("min.insync.replicas=2".to_owned()),
-            Self::NeverInsync { replication, .. } => {
-                format!("{}, or add replicas", alter(format!("min.insync.replicas={}", (*replication).clamp(1, 2))))
-            }
-            Self::NoSpareReplica { .. } => {
-                "have one replica more than min.insync.replicas (kafka-reassign-partitions.sh)".to_owned()
-            }
-            Self::Compacted(_) => alter("cleanup.policy=delete".to_owned()),
-            Self::MessageSize { wanted, found } => format!(
-                "{}, or set \"message.max.bytes\" = {found} in [kafka.properties]",
-                alter(format!("max.message.bytes={wanted}"))
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("is missing, so no record of it can be confirmed"),
-            Self::Hidden => f.write_str("may not be seen by this user, and so not be written to"),
-            Self::Unreadable(words) => write!(f, "cannot be read ({words})"),
-            Self::NoLeader(count) => write!(f, "has {count} partitions without a leader, which take no record"),
-            Self::FewerPartitions { wanted, found } | Self::MorePartitions { wanted, found } => {
-                write!(f, "has {found} partitions, and topics.partitions is {wanted}")
-            }
-            Self::Replication { wanted, found } => {
-                write!(f, "has replication factor {found}, and topics.replication_factor is {wanted}")
-            }
-            Self::SingleReplica => f.write_str("has one replica: the loss of a broker loses its events"),
-            Self::MinInsyncReplicas { found } => write!(
-                f,
-                "has min.insync.replicas = {found}: a record is confirmed that the loss of one broker can lose"
-            ),
-            Self::NeverInsync { needed, replication } => {
-                write!(f, "has min.insync.replicas = {needed} and replication factor {replication}, so takes no record")
-            }
-            Self::NoSpareReplica { needed } => {
-                write!(f, "needs all of its {needed} replicas: while one broker is away it takes no record")
-            }
-            Self::Compacted(policy) => {
-                write!(f, "has cleanup.policy = {policy}: compaction drops all but the last event of an entity")
-            }
-            Self::MessageSize { wanted, found } => {
-                write!(f, "has max.message.bytes = {found}, and records of up to {wanted} bytes are published")
-            }
         }
     }
 }
@@ -248,6 +258,7 @@ impl fmt::Display for Difference {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::topics::Unknown;
     use crate::kafka::topics::tests::wanted;
 
     fn good() -> Present {
@@ -255,8 +266,18 @@ mod tests {
             min_insync_replicas: Some(2),
             cleanup_policy: Some("delete".to_owned()),
             max_message_bytes: Some(1_048_588),
+            retention_ms: Some(-1),
+            timestamp_before_max_ms: Some(i64::MAX),
+            timestamp_after_max_ms: Some(3_600_000),
         };
-        Present { partitions: 12, replication: 3, leaderless: 0, settings: Ok(settings) }
+        Present {
+            partitions: 12,
+            replication: 3,
+            in_sync: Some(3),
+            leaderless: 0,
+            leaders: Vec::new(),
+            settings: Ok(settings),
+        }
     }
 
     fn codes(present: Present) -> Vec<&'static str> {
@@ -270,7 +291,7 @@ mod tests {
 
     #[test]
     fn settings_that_are_not_known_are_no_difference() {
-        assert_eq!(codes(Present { settings: Err("not supported".to_owned()), ..good() }), [""; 0]);
+        assert_eq!(codes(Present { settings: Err(Unknown::NotSupported), ..good() }), [""; 0]);
         assert_eq!(codes(Present { settings: Ok(Settings::default()), ..good() }), [""; 0]);
     }
 
@@ -290,10 +311,17 @@ mod tests {
             (with(&|settings| settings.min_insync_replicas = Some(4)), "topic_min_insync_replicas"),
             (with(&|settings| settings.cleanup_policy = Some("compact,delete".to_owned())), "topic_compacted"),
             (with(&|settings| settings.max_message_bytes = Some(999_999)), "topic_max_message_bytes"),
+            (Present { in_sync: Some(1), ..good() }, "topic_not_in_sync"),
+            (with(&|settings| settings.timestamp_before_max_ms = Some(3_600_000)), "topic_timestamps"),
+            (with(&|settings| settings.timestamp_after_max_ms = Some(1_000)), "topic_timestamps"),
+            (with(&|settings| settings.retention_ms = Some(604_800_000)), "topic_retention"),
         ] {
             assert_eq!(codes(present), [code]);
         }
-        assert_eq!(codes(Present { replication: 1, ..good() }), ["topic_replication", "topic_min_insync_replicas"]);
+        assert_eq!(
+            codes(Present { replication: 1, in_sync: Some(1), ..good() }),
+            ["topic_replication", "topic_min_insync_replicas"]
+        );
         assert_eq!(differences(&wanted(), &State::Missing), [Difference::Missing]);
     }
 
@@ -301,9 +329,36 @@ mod tests {
     fn one_replica_on_purpose_is_only_notable() {
         let wanted = Wanted { replication: 1, ..wanted() };
         let settings = Settings { min_insync_replicas: Some(1), ..Settings::default() };
-        let present = Present { replication: 1, settings: Ok(settings), ..good() };
+        let present = Present { replication: 1, in_sync: Some(1), settings: Ok(settings), ..good() };
         let found = differences(&wanted, &State::Present(present));
         assert_eq!(found, [Difference::SingleReplica]);
         assert!(found.iter().all(|difference| difference.severity() == Severity::Notable));
+    }
+
+    #[test]
+    fn limits_that_the_bridge_never_reaches_are_fine() {
+        let settings = Settings {
+            timestamp_before_max_ms: Some(i64::try_from(OLDEST_TIMESTAMP.as_millis()).unwrap()),
+            timestamp_after_max_ms: Some(60_000),
+            retention_ms: Some(wanted().retention_ms()),
+            ..good().settings.unwrap()
+        };
+        assert_eq!(codes(Present { settings: Ok(settings), ..good() }), [""; 0]);
+    }
+
+    #[test]
+    fn without_limit_every_retention_is_shorter() {
+        let settings = Settings { retention_ms: Some(i64::MAX - 1), ..good().settings.unwrap() };
+        let state = State::Present(Present { settings: Ok(settings), ..good() });
+        let unlimited = Wanted { retention: None, ..wanted() };
+        assert_eq!(differences(&unlimited, &state), [Difference::Retention { wanted: -1, found: i64::MAX - 1 }]);
+    }
+
+    #[test]
+    fn topics_with_the_same_difference_form_one_group() {
+        let plan = Plan { topics: ["a", "b", "c"].map(|name| Wanted { name: name.to_owned(), ..wanted() }).to_vec() };
+        let states = [State::Missing, State::Present(good()), State::Missing];
+        let groups = grouped(&plan, &states);
+        assert_eq!(groups, [Group { difference: Difference::Missing, topics: vec!["a", "c"] }]);
     }
 }

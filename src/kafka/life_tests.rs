@@ -116,7 +116,7 @@ impl Stage {
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,
-            event_id: None,
+            line: None,
             application: Arc::clone(&self.application),
         };
         let record = Record {

@@ -19,7 +19,7 @@ use super::health::Health;
 pub use super::life::Producer;
 use super::settings::Cluster;
 use super::statistics::ProducerState;
-use crate::outbox::{FailureCode, Report, Token};
+use crate::outbox::{EventLine, FailureCode, Report, Token};
 use crate::prepare::event_type::Entity;
 use crate::prepare::record::Record;
 use crate::telemetry::application::ApplicationMetrics;
@@ -37,8 +37,8 @@ pub struct Ticket {
     pub handed_over: Instant,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// The eventId, where somebody reads it in the log.
-    pub event_id: Option<Box<str>>,
+    /// The event's log line, if somebody reads it.
+    pub line: Option<Box<EventLine>>,
     /// Whose event it is.
     pub application: Arc<ApplicationMetrics>,
 }

@@ -36,7 +36,8 @@ const TUNING: [(&str, &str); 11] = [
     // Nothing to wait for: under load records gather while the request before them is on its way.
     ("linger.ms", "0"),
     ("batch.size", "1000000"),
-    ("compression.type", "lz4"),
+    // Every client reads it. kafkajs, for one, ends on the first record that is compressed with lz4, snappy or zstd.
+    ("compression.type", "none"),
     ("queue.buffering.max.messages", "50000"),
     ("queue.buffering.max.kbytes", "262144"),
     (MAX_MESSAGE_BYTES, "1000000"),
@@ -107,5 +108,18 @@ impl Cluster {
         }
         settings.set("bootstrap.servers", self.bootstrap_servers.join(","));
         settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_not_compressed_unless_the_operator_chooses() {
+        let mut cluster = Cluster::plain("localhost:9092");
+        assert_eq!(cluster.producer().get("compression.type"), Some("none"));
+        cluster.properties.insert("compression.type".to_owned(), Secret::new("zstd".to_owned()));
+        assert_eq!(cluster.producer().get("compression.type"), Some("zstd"));
     }
 }

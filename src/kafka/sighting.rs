@@ -13,6 +13,7 @@ use crate::outbox::EventKey;
 use crate::outbox::verdict::Verdict;
 use crate::prepare::Reason;
 use crate::prepare::event_type::{Action, Entity};
+use crate::prepare::record::CREDENTIAL_SUFFIX;
 
 /// What one record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +45,6 @@ impl Part {
         }
     }
 }
-
-/// What follows the event's id in the `ce_id` of its credential record, so that ids are unique within a source. Versions
-/// before 0.2 published the event's id alone, so both are read.
-const CREDENTIAL_SUFFIX: &str = ":credential";
 
 /// The CloudEvents attributes that matter here.
 struct Attributes<'a> {
@@ -178,8 +175,8 @@ mod tests {
     fn binary(entity: Entity, application: &str, action: &str, value: &str) -> Option<Part> {
         let source = format!("/idaas/idaas_1/{application}");
         let kind = format!("com.alibabacloud.idaas.{}.{action}.v1", entity.name());
-        let headers =
-            [("content-type", "application/json"), ("ce_id", "evnt_1"), ("ce_source", &source), ("ce_type", &kind)];
+        let id = if entity == Entity::Credential { "evnt_1:credential" } else { "evnt_1" };
+        let headers = [("content-type", "application/json"), ("ce_id", id), ("ce_source", &source), ("ce_type", &kind)];
         let sighting = sight(&scope(), entity, bytes(&headers), value.as_bytes())?;
         assert_eq!(sighting.key, EventKey::of(application, "evnt_1"));
         Some(sighting.part)

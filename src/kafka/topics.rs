@@ -1,8 +1,10 @@
 //! The topics: what they should be, and what they are. Pure: [`super::administrator`] asks.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
 
-pub use super::difference::{Difference, Severity, differences};
+pub use super::difference::{Difference, Severity, differences, grouped};
 use super::settings::Cluster;
 use crate::config::{Config, Passwords};
 use crate::prepare::event_type::Entity;
@@ -37,6 +39,8 @@ pub struct Wanted {
     pub replication: i32,
     /// The largest record that is published, in bytes.
     pub max_message_bytes: usize,
+    /// How long its records are kept; `None` is without limit.
+    pub retention: Option<Duration>,
 }
 
 impl Plan {
@@ -73,6 +77,7 @@ impl Plan {
                 partitions: config.topics.partitions,
                 replication: config.topics.replication_factor,
                 max_message_bytes,
+                retention: config.topics.retention,
             }));
         }
         Self { topics }
@@ -87,13 +92,20 @@ impl Wanted {
         self.replication.min(2)
     }
 
-    /// The settings with which the topic is created. Retention is the broker's: how long events are of use is not
-    /// ours to say.
+    /// `retention.ms` of the topic; -1 is without limit.
+    #[must_use]
+    pub fn retention_ms(&self) -> i64 {
+        self.retention.map_or(-1, |retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The settings with which the topic is created.
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
             // Compaction would drop all but an entity's last event.
             ("cleanup.policy", "delete".to_owned()),
             ("min.insync.replicas", self.min_insync_replicas().to_string()),
+            // The broker's default is seven days, or whatever its operator set for other topics.
+            ("retention.ms", self.retention_ms().to_string()),
         ];
         if self.max_message_bytes > BROKER_DEFAULT_MAX_MESSAGE_BYTES {
             settings.push(("max.message.bytes", self.max_message_bytes.to_string()));
@@ -122,10 +134,52 @@ pub struct Present {
     pub partitions: i32,
     /// The replicas of the partition that has the fewest.
     pub replication: i32,
+    /// The in-sync replicas of the partition that has the fewest; `None` if no partition has a leader.
+    pub in_sync: Option<i32>,
     /// How many partitions have no leader, and so take no record.
     pub leaderless: usize,
-    /// Its settings, or in words why they are not known.
-    pub settings: Result<Settings, String>,
+    /// Each broker that leads partitions, with one of them and their number.
+    pub leaders: Vec<Leader>,
+    /// Its settings, or why they are not known.
+    pub settings: Result<Settings, Unknown>,
+}
+
+/// A broker that leads partitions of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leader {
+    /// The broker's id.
+    pub broker: i32,
+    /// One of the partitions.
+    pub partition: i32,
+    /// How many partitions it leads.
+    pub partitions: usize,
+}
+
+/// Why the settings of a topic are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unknown {
+    /// Nobody asked for them.
+    NotAsked,
+    /// This user may not read them.
+    NotAllowed,
+    /// The cluster does not know the question. Then it is not Apache Kafka, or it hides behind a proxy.
+    NotSupported,
+    /// The answer did not come in time.
+    NoAnswer,
+    /// Anything else, in the broker's words.
+    Other(String),
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAsked => "nobody asked for them",
+            Self::NotAllowed => "this user may not read them (DESCRIBE_CONFIGS)",
+            Self::NotSupported => "this cluster does not tell them",
+            Self::NoAnswer => "the cluster does not answer in time",
+            Self::Other(words) => words,
+        })
+    }
 }
 
 /// The settings of a topic that matter here; `None` where the broker did not tell one.
@@ -137,6 +191,12 @@ pub struct Settings {
     pub cleanup_policy: Option<String>,
     /// `max.message.bytes`.
     pub max_message_bytes: Option<usize>,
+    /// `retention.ms`; -1 is without limit.
+    pub retention_ms: Option<i64>,
+    /// How old a record's timestamp may be, in milliseconds; `None` also if the broker sets timestamps itself.
+    pub timestamp_before_max_ms: Option<i64>,
+    /// How far a record's timestamp may be in the future, in milliseconds; `None` also if the broker sets them itself.
+    pub timestamp_after_max_ms: Option<i64>,
 }
 
 #[cfg(test)]
@@ -151,15 +211,18 @@ pub(super) mod tests {
             partitions: 12,
             replication: 3,
             max_message_bytes: 1_000_000,
+            retention: Some(Duration::from_secs(30 * 86_400)),
         }
     }
 
     #[test]
     fn a_topic_is_created_to_take_the_records_that_are_published() {
         let names = |wanted: Wanted| wanted.settings().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        assert_eq!(names(wanted()), ["cleanup.policy", "min.insync.replicas"]);
+        assert_eq!(names(wanted()), ["cleanup.policy", "min.insync.replicas", "retention.ms"]);
         let large = Wanted { max_message_bytes: 4_000_000, ..wanted() };
-        assert_eq!(names(large), ["cleanup.policy", "min.insync.replicas", "max.message.bytes"]);
+        assert_eq!(names(large), ["cleanup.policy", "min.insync.replicas", "retention.ms", "max.message.bytes"]);
         assert_eq!(Wanted { replication: 1, ..wanted() }.min_insync_replicas(), 1);
+        assert_eq!(wanted().retention_ms(), 2_592_000_000);
+        assert_eq!(Wanted { retention: None, ..wanted() }.retention_ms(), -1);
     }
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 
-use crate::jose::jws::KeySetFault;
+use crate::jose::jws::{KeySetFault, SkippedKey};
 
 use super::fetch::MAX_DOCUMENT;
 
@@ -38,8 +38,10 @@ pub enum FetchFault {
     TooLarge,
     /// The document is no JSON Web Key Set.
     NotAKeySet,
-    /// The key set holds no key that can verify RS256.
-    NoUsableKey,
+    /// The key set holds no key that can verify RS256. With the first of its entries.
+    NoUsableKey(Option<SkippedKey>),
+    /// The document has a content coding that nobody asked for, or is not in the coding that it claims.
+    Encoding,
     /// The file of keys cannot be read.
     File(ErrorKind),
 }
@@ -61,7 +63,8 @@ impl FetchFault {
             Self::Interrupted => "interrupted",
             Self::TooLarge => "too_large",
             Self::NotAKeySet => "not_a_key_set",
-            Self::NoUsableKey => "no_usable_key",
+            Self::NoUsableKey(_) => "no_usable_key",
+            Self::Encoding => "encoding",
             Self::File(_) => "file",
         }
     }
@@ -71,7 +74,7 @@ impl From<KeySetFault> for FetchFault {
     fn from(fault: KeySetFault) -> Self {
         match fault {
             KeySetFault::NotAKeySet => Self::NotAKeySet,
-            KeySetFault::NoUsableKey => Self::NoUsableKey,
+            KeySetFault::NoUsableKey(first) => Self::NoUsableKey(first),
         }
     }
 }
@@ -120,9 +123,15 @@ impl fmt::Display for FetchFault {
             Self::NotAKeySet => {
                 write!(f, "{}; see that the address is that of a key set", KeySetFault::NotAKeySet)
             }
-            Self::NoUsableKey => {
-                write!(f, "{}; see that the address is the application's own", KeySetFault::NoUsableKey)
-            }
+            Self::NoUsableKey(first) => write!(
+                f,
+                "{}; see that the address is the application's own",
+                KeySetFault::NoUsableKey(first.clone())
+            ),
+            Self::Encoding => f.write_str(
+                "the answer has a content coding other than gzip and deflate, or is damaged; see what stands between here \
+                 and the endpoint",
+            ),
             Self::File(kind) => {
                 write!(f, "the file of keys cannot be read ({kind}); correct its path or its permissions")
             }

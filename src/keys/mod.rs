@@ -25,7 +25,7 @@ mod source;
 mod store;
 
 pub use fault::FetchFault;
-pub use fetch::{Fetched, MAX_DOCUMENT, fetch};
+pub use fetch::{Clients, Fetched, MAX_DOCUMENT, fetch};
 pub use refresh::{KeyObserver, RefreshResult, Refresher, Settings, start};
 pub use ring::KeyRing;
 pub use schedule::Timing;

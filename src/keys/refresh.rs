@@ -16,9 +16,9 @@ use crate::jose::jws::KeySet;
 
 use super::cache::{Cache, Cached};
 use super::fault::FetchFault;
-use super::fetch::{Fetched, fetch};
+use super::fetch::{Clients, Fetched, fetch};
 use super::schedule::{Cause, End, Schedule, Timing};
-use super::source::{Proxy, Source};
+use super::source::Source;
 use super::store::{KeyStore, Keys};
 
 /// How long a refresh waits for the disk; a disk that hangs must not stop the refreshing.
@@ -55,6 +55,10 @@ impl RefreshResult {
 pub trait KeyObserver: Send + Sync {
     /// A refresh ended; the store already shows its result.
     fn refreshed(&self, application: &str, result: &RefreshResult);
+
+    /// The endpoint said its time: this machine's clock is so many seconds ahead of it, or behind it if negative. The
+    /// endpoint's time has whole seconds, so one second means nothing.
+    fn clock_offset(&self, _application: &str, _seconds: i64) {}
 }
 
 /// What all applications have in common.
@@ -62,8 +66,8 @@ pub trait KeyObserver: Send + Sync {
 pub struct Settings {
     /// Where the last good sets are kept; `None` keeps none.
     pub directory: Option<PathBuf>,
-    /// How endpoints are reached.
-    pub proxy: Proxy,
+    /// What fetches from endpoints.
+    pub clients: Clients,
     /// When to fetch.
     pub timing: Timing,
     /// Who hears of refreshes.
@@ -101,10 +105,10 @@ impl Drop for Refresher {
 ///
 /// Must be called within a tokio runtime. Reads one small file.
 pub fn start(application: &str, source: Source, settings: &Settings) -> Refresher {
-    let fetching = (source.clone(), settings.proxy.clone());
+    let fetching = (source.clone(), settings.clients.clone());
     let fetcher = move || -> Fetching {
-        let (source, proxy) = fetching.clone();
-        Box::pin(async move { fetch(&source, &proxy).await })
+        let (source, clients) = fetching.clone();
+        Box::pin(async move { fetch(&source, &clients).await })
     };
     start_with(application, source, settings, Box::new(fetcher))
 }
@@ -175,7 +179,7 @@ impl Work {
                 Ok(fetched) => self.accept(fetched).await,
                 Err(fault) => self.refuse(fault),
             };
-            schedule.ended(Instant::now(), self.end(&result));
+            schedule.ended(Instant::now(), self.end(&result), fastrand::f64());
             self.observer.refreshed(&self.application, &result);
             self.store.attempt_ended();
         }
@@ -197,7 +201,10 @@ impl Work {
 
     async fn accept(&mut self, fetched: Fetched) -> RefreshResult {
         let fetched_at = SystemTime::now();
-        let Fetched { document, set, date: _ } = fetched;
+        let Fetched { document, set, date } = fetched;
+        if let Some(date) = date {
+            self.observer.clock_offset(&self.application, seconds_ahead(fetched_at, date));
+        }
         let unchanged = self.known.as_ref().filter(|(known, _)| same_keys(known, &document));
         let (set, result) = match unchanged {
             Some((_, known)) => (Arc::clone(known), RefreshResult::Unchanged),
@@ -206,6 +213,9 @@ impl Work {
         self.store.replace(Keys { set: Arc::clone(&set), fetched_at });
         if result == RefreshResult::Changed {
             tracing::info!(application = self.application, keys = %ids(&set), "key set changed");
+            for skipped in set.skipped().iter().take(LOGGED_IDS) {
+                tracing::warn!(application = self.application, code = "key_skipped", "a key is not used: {skipped}");
+            }
         }
         self.keep(document.clone(), fetched_at).await;
         self.known = Some((document, set));
@@ -243,6 +253,12 @@ impl Work {
         let ended = timeout(WRITE_PATIENCE, &mut write).await.is_ok();
         self.write = if ended { None } else { Some(write) };
     }
+}
+
+/// How far `ours` is ahead of `theirs`, in seconds.
+fn seconds_ahead(ours: SystemTime, theirs: SystemTime) -> i64 {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    ours.duration_since(theirs).map_or_else(|behind| -seconds(behind.duration()), seconds)
 }
 
 /// Whether two documents hold the same keys, whatever the order of keys and members.

@@ -23,10 +23,11 @@ impl KeyRing {
 
     /// The ring for a new configuration. An application whose name and source are as before keeps its store, its keys
     /// and its task, and is refreshed at once, since what a file holds can have changed under the same name; any other
-    /// gets new ones. Await [`KeyRing::first_attempts`] before the ring is put to use, so that new applications have
+    /// gets new ones. The system's certificates are read again. Await [`KeyRing::first_attempts`] before the ring is put to use, so that new applications have
     /// their keys.
     #[must_use]
     pub fn reload(&self, applications: impl IntoIterator<Item = (String, Source)>, settings: &Settings) -> Self {
+        settings.clients.clear();
         let refresher = |name: &str, source: Source| match self.refreshers.get(name) {
             Some(kept) if *kept.source() == source => {
                 kept.store().refresh_now();

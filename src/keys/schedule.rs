@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The times of refreshing. `Default` is what the service runs by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
     /// Between a success and the next fetch.
     pub refresh: Duration,
@@ -19,6 +19,8 @@ pub struct Timing {
     pub retry_with_keys: Duration,
     /// The longest time between two fetches during an outage.
     pub retry_limit: Duration,
+    /// By which part a time may be shorter, at random, so that applications that began together do not fetch together.
+    pub jitter: f64,
 }
 
 impl Default for Timing {
@@ -29,6 +31,7 @@ impl Default for Timing {
             retry_without_keys: Duration::from_secs(1),
             retry_with_keys: Duration::from_secs(10),
             retry_limit: Duration::from_secs(60),
+            jitter: 0.2,
         }
     }
 }
@@ -79,19 +82,21 @@ impl Schedule {
         }
     }
 
-    pub(super) fn ended(&mut self, now: Instant, end: End) {
+    /// A fetch ended. `chance` is from 0 to 1, and decides how much earlier the next one is.
+    pub(super) fn ended(&mut self, now: Instant, end: End, chance: f64) {
+        let jittered = |time: Duration| time.mul_f64((1.0 - self.timing.jitter * chance).clamp(0.0, 1.0));
         let first = match end {
             End::Good => {
+                self.regular = now + jittered(self.timing.refresh);
                 self.failures = 0;
-                self.regular = now + self.timing.refresh;
                 return;
             }
             End::FailedWithKeys => self.timing.retry_with_keys,
             End::FailedWithoutKeys => self.timing.retry_without_keys,
         };
         let delay = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        self.regular = now + jittered(delay.min(self.timing.retry_limit));
         self.failures = self.failures.saturating_add(1);
-        self.regular = now + delay.min(self.timing.retry_limit);
     }
 }
 
@@ -103,7 +108,7 @@ mod tests {
         let now = Instant::now();
         let mut schedule = Schedule::new(Timing::default(), now);
         let mut delay = || {
-            schedule.ended(now, end);
+            schedule.ended(now, end, 0.0);
             (schedule.due(false) - now).as_secs()
         };
         (0..count).map(|_| delay()).collect()
@@ -124,10 +129,10 @@ mod tests {
     fn after_a_success_the_next_fetch_is_ten_minutes_away_and_the_back_off_starts_anew() {
         let now = Instant::now();
         let mut schedule = Schedule::new(Timing::default(), now);
-        schedule.ended(now, End::FailedWithKeys);
-        schedule.ended(now, End::Good);
+        schedule.ended(now, End::FailedWithKeys, 0.0);
+        schedule.ended(now, End::Good, 0.0);
         assert_eq!((schedule.due(false) - now).as_secs(), 600);
-        schedule.ended(now, End::FailedWithKeys);
+        schedule.ended(now, End::FailedWithKeys, 0.0);
         assert_eq!((schedule.due(false) - now).as_secs(), 10);
     }
 
@@ -136,10 +141,20 @@ mod tests {
         let now = Instant::now();
         let mut schedule = Schedule::new(Timing::default(), now);
         schedule.began(now, Cause::Time);
-        schedule.ended(now, End::Good);
+        schedule.ended(now, End::Good, 0.0);
         assert_eq!(schedule.due(true), now);
         schedule.began(now, Cause::UnknownKid);
-        schedule.ended(now, End::Good);
+        schedule.ended(now, End::Good, 0.0);
         assert_eq!((schedule.due(true) - now).as_secs(), 10);
+    }
+
+    #[test]
+    fn jitter_makes_a_time_shorter_by_a_fifth_at_most() {
+        let now = Instant::now();
+        for (chance, seconds) in [(0.0, 600), (0.5, 540), (1.0, 480)] {
+            let mut schedule = Schedule::new(Timing::default(), now);
+            schedule.ended(now, End::Good, chance);
+            assert_eq!((schedule.due(false) - now).as_secs(), seconds);
+        }
     }
 }

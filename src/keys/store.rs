@@ -72,6 +72,13 @@ impl KeyStore {
         }
     }
 
+    /// Reports that a token names a known key id and its signature is not by that key: the key may have been replaced
+    /// under the same id. Asks for a refresh exactly as [`KeyStore::unknown_kid`] does, and shares its cool-down, so a
+    /// flood of forgeries causes no more fetches than one of unknown ids.
+    pub fn bad_signature(&self) {
+        self.unknown_kid();
+    }
+
     /// Asks for a refresh at once, without a cool-down: for the operator's reload, never for a request.
     pub fn refresh_now(&self) {
         self.demands.fetch_add(1, Ordering::AcqRel);

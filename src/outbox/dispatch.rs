@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 pub use super::batch::{Answered, Unanswerable};
 use super::drive::Shared;
+use super::episodes::Episodes;
 use super::event::Recovered;
 use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
 use super::{DeliveryId, EventKey, LaneKey, Learned, Millis, Seq, WaitingHead};
-use crate::jose::jwe::ContentKey;
 use crate::journal::store::Opened;
 use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
@@ -40,9 +40,6 @@ const WRITE_ALLOWANCE: Millis = 1000;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(10);
-
-/// How long the last writes may take once nobody waits any longer.
-const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Why nothing can be carried.
 #[derive(Debug)]
@@ -183,10 +180,10 @@ impl Dispatcher {
         self.shared.step(|outbox, _| outbox.release());
     }
 
-    /// Answers operators who ask for the journal; what they have exported is sealed with `key`. `None` after the end.
+    /// Answers operators who ask for the journal. `None` after the end.
     #[must_use]
-    pub fn desk(&self, key: &Arc<ContentKey>) -> Option<Desk> {
-        Some(Desk::new(self.journal()?, Arc::clone(&self.shared) as _, Arc::clone(key)))
+    pub fn desk(&self) -> Option<Desk> {
+        Some(Desk::new(self.journal()?, Arc::clone(&self.shared) as _))
     }
 
     /// Puts other applications in place of those that are there.
@@ -214,10 +211,14 @@ impl Dispatcher {
         self.shared.producer.load_full()?.warm_up(limit)
     }
 
-    /// How many events are in memory: these count against the limit.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.shared.outbox.lock().held()
+    /// Shows in the metrics what waits, and why.
+    pub fn show(&self) {
+        let (held, heads, replayed) = {
+            let outbox = self.shared.outbox.lock();
+            (outbox.held(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
+        };
+        self.shared.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.shared.metrics.journal.show_waiting(&heads, replayed);
     }
 
     /// Has everything that waits written, and answered as soon as it is.
@@ -231,31 +232,60 @@ impl Dispatcher {
         self.shared.producer.load_full().map_or(0, |producer| producer.flush(limit))
     }
 
-    /// The end: what is not confirmed goes to the journal, the journal and the producer are closed. Says how many
-    /// events are neither confirmed nor kept. Blocks.
+    /// How many events would be lost if the process ended now: neither confirmed nor durable.
     #[must_use]
-    pub fn close(&self) -> usize {
+    pub fn exposed(&self) -> usize {
+        self.shared.outbox.lock().exposed().0
+    }
+
+    /// Writes what is not confirmed to the journal, and closes the journal and the producer, within `limit`. Returns how
+    /// many events are neither confirmed nor known to be kept then. Blocks.
+    #[must_use]
+    pub fn close(&self, limit: Duration) -> usize {
+        let until = std::time::Instant::now() + limit;
         self.hurry();
-        let until = std::time::Instant::now() + LAST_WRITES;
         while self.shared.outbox.lock().exposed().1 > 0 && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let (left, _) = self.shared.outbox.lock().exposed();
         drop(self.shared.producer.swap(None));
         if let Some(journal) = self.shared.journal.swap(None) {
-            journal.close();
+            close_within(journal, until.saturating_duration_since(std::time::Instant::now()));
         }
-        left
+        // After closing, because a slow disk may have finished meanwhile.
+        self.exposed()
+    }
+}
+
+/// Closes the journal. A disk that takes longer than `limit` is not waited for; the process ends before it.
+fn close_within(journal: Arc<Journal>, limit: Duration) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let close = move || {
+        journal.close();
+        // Nobody waits any longer after the limit.
+        let _ = tell.send(());
+    };
+    // If there is no thread, the journal was closed by the closure's end.
+    if std::thread::Builder::new().name("journal-close".to_owned()).spawn(close).is_ok() {
+        let _ = told.recv_timeout(limit);
     }
 }
 
 async fn tick(shared: Weak<Shared>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut episodes = Episodes::default();
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
         shared.step(|outbox, now| outbox.tick(now));
+        if episodes.is_due(shared.now()) {
+            let (heads, replayed) = {
+                let outbox = shared.outbox.lock();
+                (outbox.waiting_heads_by_reason(), outbox.replayed_total())
+            };
+            let journaled = shared.journal.load().as_ref().map_or(0, |journal| journal.usage().events);
+            episodes.observe(&heads, journaled, replayed, shared.now());
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -13,11 +13,13 @@ use tokio::sync::oneshot;
 
 use super::event::Parcel;
 use super::event::{Loaded, Token};
+use super::event_line::EventLine;
 use super::machine::{Command, Limits, Outbox};
 use super::package::{Package, Source};
 use super::progress::bit;
 use super::verdict::Verdict;
 use super::{EventKey, FailureCode, Finished, Millis, Report, Seq};
+use crate::journal;
 use crate::journal::desk::Discards;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRefusal};
 use crate::kafka::producer::{Position, Producer, Reports, Ticket};
@@ -139,7 +141,7 @@ impl Shared {
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
-                event_id: tracing::enabled!(target: "event", tracing::Level::DEBUG).then(|| package.id.text().into()),
+                line: EventLine::of(package, record),
                 application: Arc::clone(&package.source.metrics),
             };
             let none = Err(Report::Failed(FailureCode::ProducerFailed));
@@ -153,8 +155,6 @@ impl Shared {
             let mut loading = self.loading.lock();
             entries.filter_map(|(seq, package)| Some((loading.remove(&seq)?, package))).collect()
         };
-        let found = loaded.iter().filter(|(_, package)| matches!(package, Loaded::Found(_))).count();
-        self.metrics.journal.replayed.inc_by(found as u64);
         self.step(|outbox, now| {
             loaded.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
         });
@@ -169,18 +169,18 @@ impl Shared {
             let age = now - event_time as f64 / 1000.0;
             self.metrics.event_age(ticket.entity).observe(age.max(0.0));
         }
-        if let Some(event_id) = &ticket.event_id {
-            let Position { partition, offset } = position;
-            let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
-            tracing::debug!(target: "event", event_id = &**event_id, topic, partition, offset, milliseconds, "published");
+        if let Some(line) = &ticket.line {
+            line.published(ticket.entity, topic, position, took);
         }
     }
 
     /// The application of that name; where it is configured no more, as much as its events need.
     fn source(&self, name: &str) -> Arc<Source> {
-        self.sources.load().get(name).cloned().unwrap_or_else(|| {
+        let sources = self.sources.load();
+        sources.get(name).cloned().unwrap_or_else(|| {
             let metrics = self.metrics.application(name, 0);
-            Arc::new(Source { name: name.to_owned(), policy: None, metrics })
+            let others = sources.values().find_map(|source| source.policy.clone());
+            Arc::new(Source { name: name.to_owned(), policy: None, others, metrics })
         })
     }
 }
@@ -233,6 +233,19 @@ impl JournalEvents for Shared {
 impl Discards for Shared {
     fn discard(&self, _: Seq, key: EventKey) -> bool {
         self.step(|outbox, _| outbox.discard(key))
+    }
+
+    fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingHead> {
+        let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
+        let heads = self.outbox.lock().waiting_heads(limit);
+        let told = heads.into_iter().map(|head| journal::waiting::WaitingHead {
+            seq: head.seq,
+            reason: head.reason.code(),
+            attempts: head.attempts.into(),
+            since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
+        });
+        told.collect()
     }
 }
 

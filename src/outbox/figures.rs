@@ -34,6 +34,12 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.events.len()
     }
 
+    /// How many events were confirmed so far that had been read back from the journal.
+    #[must_use]
+    pub const fn replayed_total(&self) -> u64 {
+        self.replayed_total
+    }
+
     /// How many lane heads wait, by reason. Looks at every head that has failed.
     #[must_use]
     pub fn waiting_heads_by_reason(&self) -> BTreeMap<WaitReason, usize> {

@@ -105,6 +105,8 @@ pub struct Outbox<P, W> {
     pub(super) connected: bool,
     /// Whether replays may begin: what stands in the topics already must be known before.
     pub(super) released: bool,
+    /// How many events were confirmed that had been read back from the journal.
+    pub(super) replayed_total: u64,
     /// The time of the last input that had one.
     pub(super) clock: Millis,
     pub(super) commands: Vec<Command<P, W>>,
@@ -136,6 +138,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             next: Seq(0),
             connected: true,
             released: false,
+            replayed_total: 0,
             clock: 0,
             commands: Vec::new(),
         }
@@ -289,6 +292,8 @@ impl<P: Parcel, W> Outbox<P, W> {
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
             if let Some(old_head) = old_head {
                 self.deactivate(old_head);
+                // What it kept from being replayed may fit now.
+                self.replay();
             }
             self.activate(slot);
         }

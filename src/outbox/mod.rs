@@ -15,7 +15,9 @@ mod coordination;
 mod delivery;
 pub mod dispatch;
 mod drive;
+mod episodes;
 mod event;
+mod event_line;
 mod failure;
 mod figures;
 mod hash;
@@ -30,6 +32,7 @@ pub mod verdict;
 
 pub use delivery::DeliveryId;
 pub use event::{Arrival, Parcel, Token};
+pub use event_line::EventLine;
 pub use failure::{FailureCode, WaitReason, WaitingHead};
 pub use identity::{EventKey, LaneKey, Seq};
 use verdict::Verdict;

@@ -6,7 +6,7 @@ use super::event::Parcel;
 use super::verdict::Verdict;
 use super::{EventKey, LaneKey, Seq};
 use crate::journal::Entry;
-use crate::prepare::policy::Policy;
+use crate::prepare::policy::{DeadLetterRules, Policy};
 use crate::prepare::record::Record;
 use crate::prepare::{EventId, Evidence, Reason};
 use crate::telemetry::application::ApplicationMetrics;
@@ -15,8 +15,10 @@ use crate::telemetry::application::ApplicationMetrics;
 pub struct Source {
     /// Its configured name.
     pub name: String,
-    /// How its dead letters are made. `None` where it is configured no more, and only the journal remembers it.
+    /// Its rules. `None` if it is not configured any more, and only the journal remembers it.
     pub policy: Option<Arc<Policy>>,
+    /// The rules of another application, if it has none itself: what a dead letter needs of them is the same for all.
+    pub others: Option<Arc<Policy>>,
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
 }
@@ -25,6 +27,14 @@ impl Source {
     /// The application's id; empty where it is configured no more, as then nothing of it is accepted.
     pub(super) fn application_id(&self) -> &str {
         self.policy.as_ref().map_or("", |policy| &policy.application_id)
+    }
+
+    /// How the dead letter of a record is made.
+    fn dead_letters(&self, record: &Record) -> Option<DeadLetterRules> {
+        match &self.policy {
+            Some(policy) => Some(policy.dead_letters()),
+            None => self.others.as_ref().map(|policy| policy.dead_letters().beside(record)),
+        }
     }
 }
 
@@ -114,7 +124,7 @@ impl Parcel for Package {
 
     /// The dead letter in its place; counted where it was none before.
     fn smaller(&self) -> Option<Self> {
-        let policy = self.source.policy.as_ref()?;
+        let rules = self.source.dead_letters(&self.record)?;
         let form = match self.form {
             // A dead letter that is refused can only have been too large.
             Form::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Form::Fingerprint,
@@ -129,7 +139,7 @@ impl Parcel for Package {
                 (Reason::RefusedByBroker, true)
             }
         };
-        let record = self.evidence.dead_letter(reason, policy, form == Form::Fingerprint)?;
+        let record = self.evidence.dead_letter(reason, &rules, form == Form::Fingerprint)?;
         if news {
             self.source.metrics.dead_letter(reason);
         }

@@ -46,6 +46,9 @@ impl<P: Parcel, W> Outbox<P, W> {
             return;
         }
         let (worst, verdict, learned) = (*worst, *verdict, event.learned);
+        if worst == Report::Confirmed && event.replay != Replay::Not {
+            self.replayed_total += 1;
+        }
         match (worst, learned) {
             (Report::Confirmed, _) => self.resolve(token.slot, verdict, now),
             // Another replica has published it meanwhile.
@@ -187,7 +190,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         match smaller {
             Some(Some(smaller)) => {
                 self.replace(slot, smaller);
-                self.produce(slot);
+                self.activate(slot);
             }
             Some(None) => self.fail(slot, code, now),
             None => {

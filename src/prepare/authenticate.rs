@@ -24,7 +24,6 @@ const UNSUPPORTED_HEADERS: [&str; 7] = ["crit", "b64", "jku", "jwk", "x5u", "x5c
 pub struct Verified {
     pub(super) instance_id: String,
     pub(super) content: Content,
-    pub(super) signature: Vec<u8>,
 }
 
 /// What the token carries.
@@ -63,7 +62,7 @@ pub fn authenticate(body: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Re
         Cow::Owned(unescaped) => unescaped,
     };
     let content = if encrypted { Content::Encrypted(carried) } else { Content::Plain(carried) };
-    Ok(Verified { instance_id, content, signature })
+    Ok(Verified { instance_id, content })
 }
 
 /// The token in `{"event": "<compact JWS>"}`.

@@ -55,8 +55,6 @@ pub(super) struct Context {
     pub(super) application_id: String,
     pub(super) ali_uid: Option<String>,
     pub(super) event_version: Option<String>,
-    /// Makes an id for an event without one: as unique as the token.
-    pub(super) signature: Vec<u8>,
 }
 
 /// Reads the payload's frame.
@@ -78,7 +76,6 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
             ali_uid: scalar("aliUid"),
             event_version: scalar("eventVersion"),
             instance_id: plaintext.instance_id,
-            signature: plaintext.signature,
         }),
         key: plaintext.key,
         events: Arc::new(Events::of(events.into_owned())),

@@ -14,7 +14,6 @@ use crate::refusal::Refusal;
 pub struct Plaintext {
     pub(super) instance_id: String,
     pub(super) text: String,
-    pub(super) signature: Vec<u8>,
     /// The position of the key that opened it; `None` where it was not encrypted.
     pub(super) key: Option<usize>,
 }
@@ -39,7 +38,7 @@ impl Plaintext {
 /// [`Refusal::Undecryptable`] where no key opens it or there is nothing to open, [`Refusal::Unreadable`] where what
 /// was inside is no text.
 pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal> {
-    let Verified { instance_id, content, signature } = verified;
+    let Verified { instance_id, content } = verified;
     let (text, key) = match content {
         Content::Plain(text) => (text, None),
         Content::Encrypted(compact) => {
@@ -47,7 +46,7 @@ pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal
             (String::from_utf8(opened).map_err(|_| Refusal::Unreadable)?, Some(key))
         }
     };
-    Ok(Plaintext { instance_id, text, signature, key })
+    Ok(Plaintext { instance_id, text, key })
 }
 
 /// Opens a JWE with the first key that fits, and says which that is.

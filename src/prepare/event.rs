@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use super::field::{self, Additional, Field, milliseconds};
 use super::json::{self, Bulk, Element, Members, Raw};
-use super::redact::{SECRET_MEMBER, redacted};
+use super::redact::SECRET_MEMBER;
 use super::timestamp::rfc3339;
-use super::value::EventTime;
 
 /// The longest id or type, in bytes, that a dead letter keeps when it would not fit otherwise. Real ones have fewer than
 /// a hundred.
@@ -24,20 +23,15 @@ pub(super) struct Event<'a> {
     pub(super) data: Option<Raw<'a>>,
     /// The data as JSON, whether it came as an object or as a string that holds one.
     pub(super) data_text: Option<Cow<'a, str>>,
-    pub(super) time: Time<'a>,
+    pub(super) time: Option<Time>,
     pub(super) additional: Additional<'a>,
 }
 
-/// `eventTime`, as far as it is a time.
-#[derive(Default)]
-pub(super) enum Time<'a> {
-    #[default]
-    Absent,
-    Known {
-        milliseconds: i64,
-        rfc3339: String,
-    },
-    AsSent(Raw<'a>),
+/// `eventTime`, where it is a time.
+#[derive(Clone)]
+pub(super) struct Time {
+    pub(super) milliseconds: i64,
+    pub(super) rfc3339: String,
 }
 
 impl<'a> Event<'a> {
@@ -55,7 +49,12 @@ impl<'a> Event<'a> {
                     None => read.additional.malformed(name, value),
                 },
                 "bizData" => read.data = Some(value),
-                "eventTime" => read.time = Time::parse(value),
+                "eventTime" => {
+                    read.time = Time::parse(value);
+                    if read.time.is_none() && !json::is_null(value) {
+                        read.additional.malformed(name, value);
+                    }
+                }
                 SECRET_MEMBER => {}
                 _ => read.additional.unknown(name, value),
             }
@@ -66,52 +65,17 @@ impl<'a> Event<'a> {
     /// The frame without what is longer than any real one, for the dead letter of an event that fits in no other way.
     pub(super) fn shortened(&self) -> Event<'a> {
         let kept = |text: &Option<Cow<'a, str>>| text.as_ref().filter(|text| text.len() <= LONGEST_NAME).cloned();
-        let time = match &self.time {
-            Time::Known { milliseconds, rfc3339 } => {
-                Time::Known { milliseconds: *milliseconds, rfc3339: rfc3339.clone() }
-            }
-            Time::AsSent(value) if value.get().len() <= LONGEST_NAME => Time::AsSent(*value),
-            Time::Absent | Time::AsSent(_) => Time::Absent,
-        };
+        let time = self.time.clone();
         Event { id: kept(&self.id), kind: kept(&self.kind), biz_id: kept(&self.biz_id), time, ..Event::default() }
     }
 }
 
-impl<'a> Time<'a> {
-    fn parse(value: Raw<'a>) -> Self {
-        // What happened at "never" has no time.
-        let known = milliseconds(&json::unwrapped(value))
-            .filter(|milliseconds| *milliseconds != field::NEVER)
-            .and_then(|milliseconds| Some(Self::Known { milliseconds, rfc3339: rfc3339(milliseconds)? }));
-        match known {
-            Some(known) => known,
-            None if json::is_null(value) => Self::Absent,
-            None => Self::AsSent(value),
-        }
-    }
-
-    /// The time in RFC 3339.
-    pub(super) fn rfc3339(&self) -> Option<&str> {
-        match self {
-            Self::Known { rfc3339, .. } => Some(rfc3339),
-            Self::Absent | Self::AsSent(_) => None,
-        }
-    }
-
-    /// The time in milliseconds since 1970.
-    pub(super) const fn milliseconds(&self) -> Option<i64> {
-        match self {
-            Self::Known { milliseconds, .. } => Some(*milliseconds),
-            Self::Absent | Self::AsSent(_) => None,
-        }
-    }
-
-    /// The time as it stands in a record's `origin`.
-    pub(super) fn in_origin(&self) -> Option<EventTime<'_>> {
-        match self {
-            Self::Absent => None,
-            Self::Known { rfc3339, .. } => Some(EventTime::Known(rfc3339)),
-            Self::AsSent(value) => Some(EventTime::AsSent(redacted(*value))),
-        }
+impl Time {
+    /// Reads a time in milliseconds since 1970. `None` if it is not a number, is "never", or is outside of the years that
+    /// RFC 3339 can express.
+    fn parse(value: Raw<'_>) -> Option<Self> {
+        let milliseconds =
+            milliseconds(&json::unwrapped(value)).filter(|milliseconds| *milliseconds != field::NEVER)?;
+        Some(Self { milliseconds, rfc3339: rfc3339(milliseconds)? })
     }
 }

@@ -29,6 +29,19 @@ impl<T> Field<T> {
     pub(crate) const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
+
+    pub(crate) const fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The field with another value.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Null => Field::Null,
+            Self::Value(value) => Field::Value(change(value)),
+        }
+    }
 }
 
 impl<T: Serialize> Serialize for Field<T> {
@@ -70,6 +83,14 @@ pub(crate) struct Additional<'a> {
 impl<'a> Additional<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
+    }
+
+    /// The same fields, borrowing from nothing.
+    pub(crate) fn into_owned(self) -> Additional<'static> {
+        let owned = |(name, value): (Cow<'a, str>, Cow<'a, RawValue>)| {
+            (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned()))
+        };
+        Additional { fields: self.fields.into_iter().map(owned).collect(), drift: self.drift }
     }
 
     /// Keeps a field of unknown name.

@@ -14,8 +14,6 @@ pub struct KeptCallback {
     pub(crate) instance_id: String,
     /// What it carried.
     pub(crate) content: KeptContent,
-    /// The token's signature, of which ids are made for events without one.
-    pub(crate) signature: Vec<u8>,
 }
 
 /// What a kept callback carried.
@@ -32,7 +30,7 @@ pub(crate) enum KeptContent {
 #[must_use]
 pub fn keep(body: &[u8], keys: &KeySet, policy: &Policy, moment: Moment<'_>) -> Option<KeptCallback> {
     let verify = || authenticate(body, keys, policy, moment.received_at.div_euclid(1000)).ok();
-    let Verified { instance_id, content, signature } = verify()?;
+    let Verified { instance_id, content } = verify()?;
     let content = match content {
         Content::Plain(text) => KeptContent::Plain(text),
         Content::Encrypted(compact) => match decrypt(verify()?, policy) {
@@ -41,7 +39,7 @@ pub fn keep(body: &[u8], keys: &KeySet, policy: &Policy, moment: Moment<'_>) -> 
             Err(_) => KeptContent::Encrypted(compact),
         },
     };
-    Some(KeptCallback { instance_id, content, signature })
+    Some(KeptCallback { instance_id, content })
 }
 
 /// Goes on with a kept callback, from its decryption. `moment` is that of its acceptance.
@@ -49,12 +47,12 @@ pub fn keep(body: &[u8], keys: &KeySet, policy: &Policy, moment: Moment<'_>) -> 
 /// # Errors
 /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`], while nothing has changed that would help.
 pub fn resume(kept: KeptCallback, policy: &Policy, moment: Moment<'_>) -> Result<Prepared, Refusal> {
-    let KeptCallback { instance_id, content, signature } = kept;
+    let KeptCallback { instance_id, content } = kept;
     let content = match content {
         KeptContent::Encrypted(compact) => Content::Encrypted(compact),
         KeptContent::Plain(text) => Content::Plain(text),
     };
-    let callback = decode(decrypt(Verified { instance_id, content, signature }, policy)?, policy)?;
+    let callback = decode(decrypt(Verified { instance_id, content }, policy)?, policy)?;
     let items = normalize(&callback, policy, moment)?;
     Ok(Prepared { items, decryption_key: callback.key })
 }

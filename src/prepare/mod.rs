@@ -4,6 +4,7 @@
 //! authenticated, and nothing decoded that was not opened.
 
 mod authenticate;
+mod cleared;
 mod decode;
 mod decrypt;
 mod event;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::event_type::Entity;
+use super::record::Record;
 use crate::jose::jwe::ContentKey;
 
 /// The rules for one application's callbacks. Built from the configuration; changed only by replacing it whole.
@@ -30,6 +31,52 @@ pub struct Policy {
     pub journal_keys: Vec<Arc<ContentKey>>,
     /// The largest record, in bytes of key, value and headers, that the producer takes.
     pub max_record_bytes: usize,
+}
+
+/// How dead letters are made. Nothing of it belongs to one application alone, so that one can be made of an event whose
+/// application is not configured any more.
+#[derive(Clone)]
+pub struct DeadLetterRules {
+    topic: Arc<str>,
+    mode: EventMode,
+    journal_key: Option<Arc<ContentKey>>,
+}
+
+impl DeadLetterRules {
+    /// The same rules for the dead letter of a record, which goes to the topic beside the record's.
+    #[must_use]
+    pub fn beside(self, record: &Record) -> Self {
+        let prefix = record.topic.strip_suffix(&*format!(".{}.v1", record.entity.name()));
+        let topic = prefix.map(|prefix| Arc::clone(Topics::with_prefix(prefix).of(Entity::DeadLetter)));
+        Self { topic: topic.unwrap_or(self.topic), ..self }
+    }
+
+    /// Where dead letters go.
+    pub(super) const fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// The form of the CloudEvents.
+    pub(super) const fn mode(&self) -> EventMode {
+        self.mode
+    }
+
+    /// What seals an original that cannot be shown.
+    pub(super) fn journal_key(&self) -> Option<&ContentKey> {
+        self.journal_key.as_deref()
+    }
+}
+
+impl Policy {
+    /// How the dead letters of this application are made.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetterRules {
+        DeadLetterRules {
+            topic: Arc::clone(self.topics.of(Entity::DeadLetter)),
+            mode: self.mode,
+            journal_key: self.journal_keys.first().map(Arc::clone),
+        }
+    }
 }
 
 /// What becomes of a password that IDaaS sends.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::event_type::{Action, Entity};
-use super::policy::{EventMode, Policy};
+use super::policy::EventMode;
 use super::value::Value;
 
 /// A record ready for the producer. Has no `Debug`: it holds personal data.
@@ -31,6 +31,7 @@ pub struct Record {
 pub(super) struct Attributes<'a> {
     pub(super) id: &'a str,
     pub(super) instance_id: &'a str,
+    pub(super) application_id: &'a str,
     pub(super) entity: Entity,
     pub(super) action: Action,
     pub(super) subject: Option<&'a str>,
@@ -59,6 +60,10 @@ struct Structured<'a> {
     data: &'a RawValue,
 }
 
+/// What follows the event's id in the `ce_id` of a credential record, because CloudEvents requires `source` and `id` together
+/// to be unique.
+pub(crate) const CREDENTIAL_SUFFIX: &str = ":credential";
+
 const SPECVERSION: &str = "1.0";
 
 /// How much room a value is given at first, in bytes: a user takes this much.
@@ -83,21 +88,21 @@ pub(crate) fn header_name(name: &str) -> Option<&'static str> {
     HEADERS.into_iter().find(|known| *known == name)
 }
 
-/// Makes the record of a value.
-pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, policy: &Policy) -> Record {
+/// Makes the record of a value, for a topic.
+pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<str>, mode: EventMode) -> Record {
     let Attributes { entity, .. } = *attributes;
     let mut json = Vec::with_capacity(ROOM);
     // Writing to memory does not fail, and every key is a string: nothing here can.
     if serde_json::to_writer(&mut json, value).is_err() {
         json.clear();
     }
-    let (headers, value) = match policy.mode {
-        EventMode::Binary => (binary(attributes, policy), json),
-        EventMode::Structured => structured(attributes, json, policy),
+    let (headers, value) = match mode {
+        EventMode::Binary => (binary(attributes), json),
+        EventMode::Structured => structured(attributes, json),
     };
     Record {
         entity,
-        topic: Arc::clone(policy.topics.of(entity)),
+        topic: Arc::clone(topic),
         key: attributes.key.map(str::to_owned),
         value,
         headers,
@@ -114,8 +119,8 @@ impl Record {
     }
 }
 
-fn source(attributes: &Attributes<'_>, policy: &Policy) -> String {
-    ["/idaas/", attributes.instance_id, "/", &policy.application_id].concat()
+fn source(attributes: &Attributes<'_>) -> String {
+    ["/idaas/", attributes.instance_id, "/", attributes.application_id].concat()
 }
 
 fn kind(attributes: &Attributes<'_>) -> String {
@@ -134,12 +139,12 @@ const fn dataschema(entity: Entity) -> &'static str {
     }
 }
 
-fn binary(attributes: &Attributes<'_>, policy: &Policy) -> Vec<(&'static str, Cow<'static, str>)> {
+fn binary(attributes: &Attributes<'_>) -> Vec<(&'static str, Cow<'static, str>)> {
     let mut headers = Vec::with_capacity(10);
     headers.push(("content-type", Cow::Borrowed("application/json")));
     headers.push(("ce_specversion", Cow::Borrowed(SPECVERSION)));
     headers.push(("ce_id", Cow::Owned(attributes.id.to_owned())));
-    headers.push(("ce_source", Cow::Owned(source(attributes, policy))));
+    headers.push(("ce_source", Cow::Owned(source(attributes))));
     headers.push(("ce_type", Cow::Owned(kind(attributes))));
     headers.push(("ce_dataschema", Cow::Borrowed(dataschema(attributes.entity))));
     let optional = [
@@ -152,17 +157,13 @@ fn binary(attributes: &Attributes<'_>, policy: &Policy) -> Vec<(&'static str, Co
     headers
 }
 
-fn structured(
-    attributes: &Attributes<'_>,
-    json: Vec<u8>,
-    policy: &Policy,
-) -> (Vec<(&'static str, Cow<'static, str>)>, Vec<u8>) {
+fn structured(attributes: &Attributes<'_>, json: Vec<u8>) -> (Vec<(&'static str, Cow<'static, str>)>, Vec<u8>) {
     let headers = vec![("content-type", Cow::Borrowed("application/cloudevents+json; charset=UTF-8"))];
     let data = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
     let event = Structured {
         specversion: SPECVERSION,
         id: attributes.id,
-        source: &source(attributes, policy),
+        source: &source(attributes),
         r#type: &kind(attributes),
         subject: attributes.subject,
         time: attributes.time,

@@ -3,6 +3,7 @@
 //! Never reads a clock: time comes in as a value.
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The first millisecond that RFC 3339 can express: the beginning of the year 0.
 const FIRST: i64 = -62_167_219_200_000;
@@ -35,6 +36,13 @@ pub fn rfc3339(milliseconds: i64) -> Option<String> {
     Some(text)
 }
 
+/// Reads a time in RFC 3339, as milliseconds since 1970. `None` if the text is something else.
+#[must_use]
+pub fn parsed(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}
+
 /// Writes a number with as many digits as `first`, the weight of the first, has. By hand, because a user has five
 /// times, and a general formatter takes longer for them than the rest of the record does.
 fn digits(text: &mut String, number: u32, first: u32) {
@@ -55,6 +63,14 @@ mod tests {
         assert_eq!(rfc3339(0).unwrap(), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(LAST).unwrap(), "9999-12-31T23:59:59.999Z");
         assert_eq!(rfc3339(LAST + 1), None);
+    }
+
+    #[test]
+    fn a_time_reads_as_it_is_written() {
+        for milliseconds in [0, -1, 1_648_625_692_578, LAST] {
+            assert_eq!(parsed(&rfc3339(milliseconds).unwrap()), Some(milliseconds));
+        }
+        assert_eq!(parsed("yesterday"), None);
     }
 
     #[test]

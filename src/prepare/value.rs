@@ -5,8 +5,10 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
+use super::cleared::write_cleared;
 use super::field::{Additional, Field};
 
 type Text<'a> = Field<Cow<'a, str>>;
@@ -172,6 +174,10 @@ pub(crate) struct OrganizationalUnit<'a> {
     pub(crate) created_at: Field<String>,
     #[serde(skip_serializing_if = "Field::is_absent")]
     pub(crate) updated_at: Field<String>,
+    #[serde(skip_serializing_if = "Field::is_absent")]
+    pub(crate) added_members: Field<Vec<Member<'a>>>,
+    #[serde(skip_serializing_if = "Field::is_absent")]
+    pub(crate) removed_members: Field<Vec<Member<'a>>>,
 }
 
 #[derive(Default, Serialize)]
@@ -190,6 +196,7 @@ pub(crate) struct Group<'a> {
     pub(crate) removed_members: Field<Vec<Member<'a>>>,
 }
 
+/// A user in a unit or group.
 #[derive(Serialize)]
 pub(crate) struct Member<'a> {
     #[serde(skip_serializing_if = "Field::is_absent")]
@@ -198,6 +205,19 @@ pub(crate) struct Member<'a> {
     pub(crate) name: Text<'a>,
     #[serde(skip_serializing_if = "Additional::is_empty")]
     pub(crate) additional: Additional<'a>,
+}
+
+impl<'a> Member<'a> {
+    /// A user of whom only the id is known.
+    pub(crate) fn with_id(id: Cow<'a, str>) -> Self {
+        Self { id: Field::Value(id), name: Field::Absent, additional: Additional::default() }
+    }
+
+    /// The same user, borrowing from nothing.
+    pub(crate) fn into_owned(self) -> Member<'static> {
+        let owned = |text: Text<'a>| text.map(|text| Cow::Owned(text.into_owned()));
+        Member { id: owned(self.id), name: owned(self.name), additional: self.additional.into_owned() }
+    }
 }
 
 /// Where the record comes from: what the CloudEvents headers say, for consumers that read no headers.
@@ -209,7 +229,7 @@ pub(crate) struct Origin<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) event_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) event_time: Option<EventTime<'a>>,
+    pub(crate) event_time: Option<&'a str>,
     pub(crate) instance_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ali_uid: Option<&'a str>,
@@ -221,23 +241,22 @@ pub(crate) struct Origin<'a> {
     pub(crate) received_at: &'a str,
 }
 
-/// `eventTime`: RFC 3339 where a time was sent, else verbatim.
-#[derive(Clone, Serialize)]
-#[serde(untagged)]
-pub(crate) enum EventTime<'a> {
-    Known(&'a str),
-    AsSent(Cow<'a, RawValue>),
-}
-
 impl Serialize for Body<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-
         let mut map = serializer.serialize_map(None)?;
         match self {
-            Self::User(user) => map.serialize_entry("user", user)?,
-            Self::OrganizationalUnit(unit) => map.serialize_entry("organizationalUnit", unit)?,
-            Self::Group(group) => map.serialize_entry("group", group)?,
+            Self::User(user) => {
+                map.serialize_entry("user", user)?;
+                write_cleared(&mut map, &user.nulls())?;
+            }
+            Self::OrganizationalUnit(unit) => {
+                map.serialize_entry("organizationalUnit", unit)?;
+                write_cleared(&mut map, &unit.nulls())?;
+            }
+            Self::Group(group) => {
+                map.serialize_entry("group", group)?;
+                write_cleared(&mut map, &group.nulls())?;
+            }
             Self::Data(Some(data)) => map.serialize_entry("data", data.as_ref())?,
             Self::Data(None) => {}
             Self::DeadLetter { reason, original } => {

@@ -23,8 +23,7 @@ pub(super) async fn read<'a>(
     deadline: Instant,
 ) -> Result<Body<'a>, Refusal> {
     let limit = bridge.limits.max_body;
-    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
-    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    if request.headers().get_all(header::CONTENT_ENCODING).any(|codings| compresses(codings.as_bytes())) {
         return Err(Refusal::UnsupportedEncoding);
     }
     let announced = request.headers().get(header::CONTENT_LENGTH);
@@ -44,6 +43,32 @@ pub(super) async fn read<'a>(
             Ok(Some(Ok(chunk))) => body = body.and(chunk, announced.unwrap_or(limit)),
         }
     }
+}
+
+/// The content codings (RFC 9110 §8.4.1, and IANA's registry) that change the bytes of a body.
+const COMPRESSIONS: [&str; 15] = [
+    "gzip",
+    "x-gzip",
+    "deflate",
+    "br",
+    "zstd",
+    "compress",
+    "x-compress",
+    "dcb",
+    "dcz",
+    "exi",
+    "pack200-gzip",
+    "bzip2",
+    "lz4",
+    "snappy",
+    "xz",
+];
+
+/// Whether a `Content-Encoding` names a compression. What is not one, such as `identity` or a charset that a sender puts
+/// there by mistake, leaves the body readable; if it is not, the body is malformed.
+fn compresses(codings: &[u8]) -> bool {
+    let named = |coding: &[u8]| COMPRESSIONS.iter().any(|known| coding.eq_ignore_ascii_case(known.as_bytes()));
+    codings.split(|byte| *byte == b',').any(|coding| named(coding.trim_ascii()))
 }
 
 /// What has come of a body. Most callbacks are a single chunk, which is not copied.

@@ -4,19 +4,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, ContentType, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Answer};
+use super::refusal_log::RefusalLog;
 use super::{address, body};
 use crate::bridge::{Application, Bridge};
 use crate::journal::Quarantined;
 use crate::prepare::{Moment, Prepared, keep, prepare};
 use crate::refusal::Refusal;
-use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Gauge;
 
 /// The content type of every answer, as IDaaS writes it.
@@ -25,13 +25,25 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf
 /// Beyond this size a callback is prepared on another thread, so that it does not hold up its neighbours. In bytes.
 const LARGE: usize = 128 << 10;
 
+/// Where load balancers that see only this listener ask for its health.
+const HEALTH: &str = "/healthz";
+
 /// Takes whatever is sent to the callback listener: `POST /callbacks/{application}`, or what is refused.
-pub(super) async fn callback(request: HttpRequest, payload: Payload, bridge: Data<Bridge>) -> HttpResponse {
+pub(super) async fn callback(
+    request: HttpRequest,
+    payload: Payload,
+    bridge: Data<Bridge>,
+    log: Data<RefusalLog>,
+) -> HttpResponse {
     let began = Instant::now();
+    if request.path() == HEALTH && (request.method() == Method::GET || request.method() == Method::HEAD) {
+        return health(&bridge);
+    }
     let sender = sender(&request, &bridge);
     let name = request.path().strip_prefix("/callbacks/");
     let Some(application) = name.and_then(|name| bridge.application(name)) else {
-        return refuse(Refusal::NotFound, "unknown", sender, &bridge.unknown, &bridge);
+        bridge.metrics.unknown.inc();
+        return refuse(Refusal::NotFound, "unknown", sender, (&bridge, &log));
     };
     let taken = {
         let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
@@ -40,12 +52,26 @@ pub(super) async fn callback(request: HttpRequest, payload: Payload, bridge: Dat
     let metrics = &application.metrics;
     metrics.callback_duration.observe(began.elapsed().as_secs_f64());
     match taken {
-        Err(refusal) => refuse(refusal, &application.name, sender, metrics, &bridge),
+        Err(refusal) => {
+            metrics.callback(Some(refusal));
+            refuse(refusal, &application.name, sender, (&bridge, &log))
+        }
         Ok(answer) => {
             metrics.callback(None);
             respond(StatusCode::OK, &bridge).body(answer.to_json())
         }
     }
+}
+
+/// Whether callbacks are accepted. Probes come every few seconds, so this is neither logged nor counted.
+fn health(bridge: &Bridge) -> HttpResponse {
+    let (status, text) =
+        if bridge.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") };
+    let mut response = HttpResponse::build(status);
+    if bridge.is_draining() {
+        response.force_close();
+    }
+    response.content_type(ContentType::plaintext()).body(text)
 }
 
 /// Counts a callback while it is worked on; also one whose sender resets the connection, which ends the work at once.
@@ -83,12 +109,14 @@ async fn take(
     }
     let deadline = began + bridge.limits.response_deadline;
     let body = body::read(request, payload, bridge, deadline).await?;
-    let prepared = match prepared(request, body.bytes, bridge, application).await {
+    let prepared = timeout_at(deadline, prepared(request, body.bytes, bridge, application));
+    let prepared = match prepared.await.unwrap_or_else(|_| Err(Refusal::Overloaded.into())) {
         Ok(prepared) => prepared,
         Err(Unprepared { refusal, kept: None }) => return Err(refusal),
         Err(Unprepared { refusal, kept: Some(callback) }) => {
-            // What is authentic and cannot be read now is not lost; only where it could not be kept has it to come again.
-            let kept = bridge.dispatcher.quarantine(*callback).await;
+            // What is authentic and cannot be read now is not lost; only if it could not be kept has it to come again. A
+            // disk that is slow goes on with it, and nothing is promised before it has ended.
+            let kept = timeout_at(deadline, bridge.dispatcher.quarantine(*callback)).await.unwrap_or(false);
             return Err(if kept { refusal } else { Refusal::Overloaded });
         }
     };
@@ -130,8 +158,10 @@ async fn prepared(
     let work = move || {
         let moment = Moment { received_at: now(), traceparent: traceparent.as_deref() };
         let prepared = prepare(&body, &keys.set, &application.policy, moment);
-        if matches!(prepared, Err(Refusal::UnknownKey)) {
-            application.keys.unknown_kid();
+        match prepared {
+            Err(Refusal::UnknownKey) => application.keys.unknown_kid(),
+            Err(Refusal::BadSignature) => application.keys.bad_signature(),
+            Ok(_) | Err(_) => {}
         }
         prepared.map_err(|refusal| {
             let callback = (refusal.is_kept()).then(|| keep(&body, &keys.set, &application.policy, moment)).flatten();
@@ -166,12 +196,9 @@ fn refuse(
     refusal: Refusal,
     application: &str,
     sender: Option<IpAddr>,
-    metrics: &ApplicationMetrics,
-    bridge: &Bridge,
+    (bridge, log): (&Bridge, &RefusalLog),
 ) -> HttpResponse {
-    metrics.callback(Some(refusal));
-    let address = sender.map_or_else(|| "unknown".to_owned(), |sender| sender.to_string());
-    tracing::warn!(target: "callback", code = refusal.code(), application, address, "callback refused");
+    log.refused(refusal, application, sender);
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = respond(status, bridge);
     if let Some(after) = refusal.retry_after() {

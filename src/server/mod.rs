@@ -2,6 +2,7 @@
 //!
 //! Listeners and the end of the service come from outside; nothing here reads a configuration.
 
+mod access;
 mod address;
 mod admin;
 mod answer;
@@ -9,22 +10,26 @@ mod body;
 mod callbacks;
 mod connections;
 pub mod journal;
+mod refusal_log;
 mod tls;
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::http::KeepAlive;
+use actix_web::dev::{Server, ServerHandle, Service};
+use actix_web::http::{KeepAlive, Method};
 use actix_web::{App, HttpServer, web};
+use futures_util::future::{Either, ready};
 use socket2::{SockFilter, SockRef};
 use tokio::task::JoinHandle;
 
 use self::connections::Connections;
+use self::refusal_log::RefusalLog;
 use crate::bridge::Bridge;
 use crate::journal::Desk;
 
+pub use access::AdminToken;
 pub use tls::{Certificate, CertificateFault};
 
 /// Longer than load balancers keep idle connections, so that it is they who close them.
@@ -40,6 +45,7 @@ const READER_PATIENCE: Duration = Duration::from_millis(100);
 /// The callback listener, serving.
 pub struct Callbacks {
     server: Running,
+    refusals: (Arc<RefusalLog>, JoinHandle<()>),
     listener: TcpListener,
 }
 
@@ -65,10 +71,13 @@ impl Callbacks {
         drain: Duration,
     ) -> std::io::Result<Self> {
         let ours = listener.try_clone()?;
+        let log = RefusalLog::new(Arc::clone(&bridge.metrics));
+        let served = Arc::clone(&log);
         let connections = Connections::default();
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::from(Arc::clone(&bridge)))
+                .app_data(web::Data::from(Arc::clone(&served)))
                 // The one route there is: the handler finds its application faster than a router would.
                 .default_service(web::to(callbacks::callback))
         })
@@ -83,7 +92,8 @@ impl Callbacks {
             Some(certificate) => server.listen_openssl(listener, certificate.acceptor()?)?,
             None => server.listen(listener)?,
         };
-        Ok(Self { server: Running::new(server.run(), connections), listener: ours })
+        let summaries = tokio::spawn(Arc::clone(&log).summarize());
+        Ok(Self { server: Running::new(server.run(), connections), refusals: (log, summaries), listener: ours })
     }
 
     /// Stops: takes the connections that wait, lets what is being answered finish, and closes.
@@ -97,6 +107,9 @@ impl Callbacks {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.server.stop().await;
+        let (log, summaries) = self.refusals;
+        summaries.abort();
+        log.end();
     }
 }
 
@@ -104,12 +117,29 @@ impl Callbacks {
 ///
 /// # Errors
 /// The operating system's.
-pub fn serve_admin(listener: TcpListener, bridge: Arc<Bridge>, desk: Arc<Desk>) -> std::io::Result<Admin> {
+pub fn serve_admin(
+    listener: TcpListener,
+    bridge: Arc<Bridge>,
+    desk: Arc<Desk>,
+    token: &AdminToken,
+) -> std::io::Result<Admin> {
+    let token = token.clone();
     let connections = Connections::default();
     let server = HttpServer::new(move || {
+        let token = token.clone();
         App::new()
             .app_data(web::Data::from(Arc::clone(&bridge)))
             .app_data(web::Data::from(Arc::clone(&desk)))
+            .wrap_fn(move |mut request, routes| {
+                // The answer to HEAD is that to GET; the connection leaves its body out.
+                if request.method() == Method::HEAD {
+                    request.head_mut().method = Method::GET;
+                }
+                match token.refusal(&request) {
+                    Some(refusal) => Either::Left(ready(Ok(request.into_response(refusal)))),
+                    None => Either::Right(routes.call(request)),
+                }
+            })
             .route("/metrics", web::get().to(admin::metrics))
             .route("/livez", web::get().to(admin::livez))
             .route("/readyz", web::get().to(admin::readyz))

@@ -6,7 +6,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslContext, SslFiletype, SslMethod};
+use openssl::pkey::PKey;
+use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslContext, SslMethod};
+use openssl::x509::X509;
+use zeroize::Zeroizing;
+
+use crate::text;
 
 /// The certificate of the callback listener. A clone is the same certificate.
 #[derive(Clone)]
@@ -16,11 +21,29 @@ pub struct Certificate {
 
 /// A certificate and its key cannot be used. Says what OpenSSL says, which never shows the key.
 #[derive(Debug)]
-pub struct CertificateFault(ErrorStack);
+pub struct CertificateFault(Unusable);
+
+#[derive(Debug)]
+enum Unusable {
+    File(io::ErrorKind),
+    NoCertificate,
+    OpenSsl(ErrorStack),
+}
+
+impl From<ErrorStack> for Unusable {
+    fn from(stack: ErrorStack) -> Self {
+        Self::OpenSsl(stack)
+    }
+}
 
 impl std::fmt::Display for CertificateFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "server.tls: the certificate and its key cannot be used together: {}", self.0)
+        f.write_str("server.tls: the certificate and its key cannot be used together: ")?;
+        match &self.0 {
+            Unusable::File(kind) => write!(f, "a file cannot be read ({kind})"),
+            Unusable::NoCertificate => f.write_str("there is no certificate in the file"),
+            Unusable::OpenSsl(stack) => write!(f, "{stack}"),
+        }
     }
 }
 
@@ -36,19 +59,26 @@ impl Certificate {
         Ok(Self { current: Arc::new(ArcSwap::from_pointee(context)) })
     }
 
-    /// Reads it anew. New connections get the new one.
-    ///
-    /// # Errors
-    /// As [`Certificate::load`]; then the one that is there stays.
-    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), CertificateFault> {
-        self.current.store(Arc::new(context(certificate, key).map_err(CertificateFault)?));
-        Ok(())
+    /// Puts another certificate in the place of this one. New connections get the new one.
+    pub fn replace(&self, other: &Self) {
+        self.current.store(other.current.load_full());
+    }
+
+    /// When the first certificate of a chain in PEM expires, in seconds since 1970. `None` if it cannot be read.
+    #[must_use]
+    pub fn expiry(chain: &[u8]) -> Option<i64> {
+        let epoch = openssl::asn1::Asn1Time::from_unix(0).ok()?;
+        let seconds = |certificate: &X509| {
+            let left = epoch.diff(certificate.not_after()).ok()?;
+            Some(i64::from(left.days) * 86_400 + i64::from(left.secs))
+        };
+        X509::stack_from_pem(&text::plain(chain)).ok()?.iter().filter_map(seconds).min()
     }
 
     /// How many days a certificate file holds from now; negative once it has ended. `None` where it cannot be read.
     #[must_use]
     pub fn days_left(certificate: &Path) -> Option<i32> {
-        let certificate = openssl::x509::X509::from_pem(&std::fs::read(certificate).ok()?).ok()?;
+        let certificate = X509::from_pem(&text::plain(&std::fs::read(certificate).ok()?)).ok()?;
         let now = openssl::asn1::Asn1Time::days_from_now(0).ok()?;
         let left = now.diff(certificate.not_after()).ok()?;
         // Both parts have the same sign; a certificate that ended an hour ago has ended.
@@ -67,10 +97,18 @@ impl Certificate {
     }
 }
 
-fn context(certificate: &Path, key: &Path) -> Result<SslContext, ErrorStack> {
+fn context(certificate: &Path, key: &Path) -> Result<SslContext, Unusable> {
+    let read = |path: &Path| std::fs::read(path).map(Zeroizing::new).map_err(|error| Unusable::File(error.kind()));
+    let (certificate, key) = (read(certificate)?, read(key)?);
+    let mut chain = X509::stack_from_pem(&text::plain(&certificate))?.into_iter();
+    // Without the callback, OpenSSL would ask for a passphrase on the terminal and wait for it.
+    let key = PKey::private_key_from_pem_callback(&text::plain(&key), |_| Err(ErrorStack::get()))?;
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    acceptor.set_certificate_chain_file(certificate)?;
-    acceptor.set_private_key_file(key, SslFiletype::PEM)?;
+    acceptor.set_certificate(&*chain.next().ok_or(Unusable::NoCertificate)?)?;
+    for issuer in chain {
+        acceptor.add_extra_chain_cert(issuer)?;
+    }
+    acceptor.set_private_key(&key)?;
     acceptor.check_private_key()?;
     Ok(acceptor.build().into_context())
 }

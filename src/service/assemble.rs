@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tracing::level_filters::LevelFilter;
 
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
@@ -13,11 +14,12 @@ use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
 use crate::kafka::watch::Watch;
-use crate::keys::{KeyObserver, KeyRing, Proxy, RefreshResult, Settings, Source, Timing};
+use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
 use crate::outbox::dispatch::{Dispatcher, Source as EventSource};
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
 use crate::server::{Certificate, CertificateFault};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::service::CertificateUse;
 
 /// How many connections may wait to be taken.
 const BACKLOG: i32 = 1024;
@@ -69,9 +71,9 @@ pub(super) fn limits(config: &Config) -> Limits {
 pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings {
     Settings {
         directory: Some(config.journal.directory.clone()),
-        proxy: Proxy::Environment,
+        clients: Clients::new(Proxy::Environment),
         timing: Timing::default(),
-        observer: Arc::new(Observer(Arc::clone(metrics))),
+        observer: Arc::new(super::key_observer::Observer::new(Arc::clone(metrics), config.server.clock_skew)),
     }
 }
 
@@ -100,6 +102,7 @@ pub(super) fn applications(
         let source = EventSource {
             name: application.name.clone(),
             policy: Some(Arc::clone(&policy)),
+            others: None,
             metrics: Arc::clone(&metrics),
         };
         let made = Application {
@@ -169,6 +172,32 @@ pub(crate) fn kafka_fault(problem: &str) -> Fault {
     }
 }
 
+/// The level of the log.
+pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
+    match level {
+        config::LogLevel::Error => LevelFilter::ERROR,
+        config::LogLevel::Warn => LevelFilter::WARN,
+        config::LogLevel::Info => LevelFilter::INFO,
+        config::LogLevel::Debug => LevelFilter::DEBUG,
+        config::LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Shows when the callback listener's certificate expires.
+pub(super) fn show_certificate(config: &Config, metrics: &Metrics) {
+    let server = config.server.tls.as_ref().and_then(|tls| Certificate::expiry(&std::fs::read(&tls.certificate).ok()?));
+    metrics.service.certificate_expiry(CertificateUse::Server, server);
+}
+
+/// Shows when the certificate expires by which the Kafka clients log in. To be called when they are made.
+pub(super) fn show_kafka_certificate(config: &Config, metrics: &Metrics) {
+    let property = |name: &str| config.kafka.properties.get(name).map(|value| value.expose().clone());
+    let read = |path: String| std::fs::read(path).ok();
+    let kafka = property("ssl.certificate.location").and_then(read);
+    let kafka = kafka.or_else(|| property("ssl.certificate.pem").map(String::into_bytes));
+    metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| Certificate::expiry(&pem)));
+}
+
 /// Binds a listener at once, so that an occupied address is found before anything else is done.
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -198,10 +227,8 @@ pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
 }
 
 /// Answers operators who ask for the journal.
-pub(super) fn desk(config: &Config, dispatcher: &Dispatcher) -> Result<Arc<Desk>, String> {
-    // The configuration has at least one key, and the journal has just been opened.
-    let key = config.journal.keys.first().ok_or("journal.keys is empty")?;
-    dispatcher.desk(key).map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
+pub(super) fn desk(dispatcher: &Dispatcher) -> Result<Arc<Desk>, String> {
+    dispatcher.desk().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 
 /// Makes the journal's directory, where the key sets are kept as well.
@@ -211,16 +238,4 @@ pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
         problem: format!("{} cannot be made ({})", config.journal.directory.display(), error.kind()),
         remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
     })
-}
-
-/// Counts the refreshes of key sets.
-struct Observer(Arc<Metrics>);
-
-impl KeyObserver for Observer {
-    fn refreshed(&self, application: &str, result: &RefreshResult) {
-        // Where it is not found, a reload has just removed it.
-        if let Some(metrics) = self.0.find(application) {
-            metrics.jwks_refreshed(result.code());
-        }
-    }
 }

@@ -12,6 +12,17 @@ use crate::outbox::dispatch::Dispatcher;
 /// How long the last answers may take once nothing is waited for any longer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
+/// How long callbacks wait for Kafka after the end was ordered. A broker that works confirms in milliseconds; for another
+/// one the journal is quicker.
+const CONFIRMATIONS: Duration = Duration::from_secs(2);
+
+/// How long the producer is waited for when everything that it holds is durable: what it still confirms is not published
+/// again by the next start.
+const LAST_CONFIRMATIONS: Duration = Duration::from_millis(500);
+
+/// How long the last writes may take beyond the drain's limit.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
 impl Service {
     /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied.
     pub(super) async fn drain(self, mut orders: Orders) -> bool {
@@ -23,7 +34,13 @@ impl Service {
         let callbacks = self.callbacks;
         let orderly = async move {
             while bridge.metrics.callbacks_in_flight.get() > 0 {
-                sleep(Duration::from_millis(10)).await;
+                if began.elapsed() > CONFIRMATIONS {
+                    // Their events are written, and answered as soon as they are durable.
+                    bridge.dispatcher.hurry();
+                    sleep(Duration::from_millis(100)).await;
+                } else {
+                    sleep(Duration::from_millis(10)).await;
+                }
             }
             callbacks.stop().await;
         };
@@ -47,15 +64,15 @@ impl Service {
             () = flushed(dispatcher, until) => {}
             () = told_again(&mut orders) => {}
         }
-        let (closing, recollection, replicas) = (Arc::clone(dispatcher), self.recollection, self.replicas);
-        let close = move || {
-            recollection.end();
-            let left = closing.close();
-            // After the last report, because the others go on with the lanes of this replica.
-            replicas.end();
-            left
-        };
-        let left = tokio::task::spawn_blocking(close).await.unwrap_or_default();
+        let (recollection, replicas) = (self.recollection, self.replicas);
+        let following = tokio::task::spawn_blocking(move || recollection.end());
+        let (closing, rest) = (Arc::clone(dispatcher), until.saturating_duration_since(Instant::now()));
+        let left = tokio::task::spawn_blocking(move || closing.close(rest.max(LAST_WRITES))).await.unwrap_or_default();
+        // It only reads: if it hangs, it ends with the process.
+        let _ = timeout(LAST_CONFIRMATIONS, following).await;
+        // After the last report, because the other replicas go on with the lanes of this one.
+        let leaving = tokio::task::spawn_blocking(move || replicas.end());
+        let _ = timeout(LAST_CONFIRMATIONS, leaving).await;
         if left > 0 {
             tracing::error!(
                 code = "not_kept",
@@ -69,14 +86,21 @@ impl Service {
     }
 }
 
-/// Waits for what the producer holds; not for a broker that is away.
+/// Waits for what the producer holds: not for a broker that is away, and not for long once the journal has all of it.
 async fn flushed(dispatcher: &Arc<Dispatcher>, until: Instant) {
+    let began = Instant::now();
     loop {
-        let dispatcher = Arc::clone(dispatcher);
+        let waiting = Arc::clone(dispatcher);
         // In slices, because a flush that has begun cannot be told to hurry.
-        let flush = move || dispatcher.flush(Duration::from_millis(100)) == 0 || !dispatcher.is_connected();
-        if tokio::task::spawn_blocking(flush).await.unwrap_or(true) || Instant::now() >= until {
+        let flush = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.is_connected();
+        let flushed = tokio::task::spawn_blocking(flush).await.unwrap_or(true);
+        let now = Instant::now();
+        if flushed || now >= until || (dispatcher.exposed() == 0 && now > began + LAST_CONFIRMATIONS) {
             return;
+        }
+        if now > began + CONFIRMATIONS {
+            // What the broker has not confirmed by now is written.
+            dispatcher.hurry();
         }
     }
 }

@@ -4,8 +4,11 @@
 
 pub(crate) mod assemble;
 mod drain;
+mod file_watch;
+mod key_observer;
 mod orders;
 mod recollection;
+mod reload;
 mod reopening;
 mod replicas;
 mod tail_window;
@@ -23,7 +26,7 @@ use crate::bridge::Bridge;
 use crate::config::{Config, Fault};
 use crate::kafka::watch::Watch;
 use crate::outbox::dispatch::{self, Dispatcher};
-use crate::server::{Admin, Callbacks, Certificate, serve_admin};
+use crate::server::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
@@ -44,12 +47,15 @@ pub struct Service {
     bridge: Arc<Bridge>,
     callbacks: Callbacks,
     admin: Admin,
+    admin_token: AdminToken,
     certificate: Option<Certificate>,
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
     replicas: Arc<replicas::Replicas>,
+    files: file_watch::FileWatch,
+    care: Arc<topics::Care>,
     _watch: Watch,
 }
 
@@ -87,9 +93,14 @@ impl Service {
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let desk = assemble::desk(&config, &bridge.dispatcher).map_err(StartFault::Failed)?;
-        let admin = serve_admin(admin, Arc::clone(&bridge), desk).map_err(failed)?;
-        warm_up(Arc::clone(&bridge), topics::Care::new(&config, path.to_owned()), Arc::clone(&recollection));
+        let desk = assemble::desk(&bridge.dispatcher).map_err(StartFault::Failed)?;
+        let admin_token = AdminToken::default();
+        admin_token.set(config.admin_token.as_ref());
+        let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;
+        assemble::show_certificate(&config, &metrics);
+        assemble::show_kafka_certificate(&config, &metrics);
+        let care = topics::Care::new(&config, path.to_owned());
+        warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %listen,
@@ -97,6 +108,7 @@ impl Service {
             applications = config.applications.len(),
             "idaas-bridge takes callbacks"
         );
+        let files = file_watch::FileWatch::start(reload::watched(&config));
         let path = path.to_owned();
         Ok(Self {
             path,
@@ -104,12 +116,15 @@ impl Service {
             bridge,
             callbacks,
             admin,
+            admin_token,
             certificate,
             key_settings,
             listen,
             admin_listen,
             recollection,
             replicas,
+            files,
+            care,
             _watch: watch,
         })
     }
@@ -134,83 +149,6 @@ impl Service {
             }
         };
         timeout(limit, ready).await.is_ok()
-    }
-
-    /// Runs until it is told to end, then drains. Says whether everything was confirmed.
-    pub async fn run(mut self, mut orders: Orders) -> bool {
-        // Whoever can give no more orders has no more use for the service.
-        while let Some(Order::Reload) = orders.recv().await {
-            if self.reload_until_told_to_end(&mut orders).await {
-                break;
-            }
-        }
-        self.drain(orders).await
-    }
-
-    /// Reloads, and again where that was ordered meanwhile. An end breaks it off, because it may be waiting for an
-    /// endpoint of keys that hangs; nothing has been replaced then. Says whether the end was ordered.
-    async fn reload_until_told_to_end(&mut self, orders: &mut Orders) -> bool {
-        loop {
-            let mut again = false;
-            let reload = self.reload();
-            tokio::pin!(reload);
-            loop {
-                tokio::select! {
-                    () = &mut reload => break,
-                    order = orders.recv() => match order {
-                        Some(Order::Reload) => again = true,
-                        Some(Order::End) | None => return true,
-                    },
-                }
-            }
-            if !again {
-                return false;
-            }
-        }
-    }
-
-    /// Takes a changed configuration over, or leaves everything as it is.
-    async fn reload(&mut self) {
-        let result = self.reloaded().await;
-        // Those of the configuration that counts now, new or old.
-        let applications = self.config.applications.iter();
-        let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
-        self.bridge.metrics.keep_only(&kept.collect());
-        let label = if result.is_ok() { "ok" } else { "failed" };
-        self.bridge.metrics.config_reloads.with_label_values(&[label]).inc();
-        match result {
-            Ok(()) => tracing::info!("configuration reloaded"),
-            Err(faults) => {
-                for fault in faults {
-                    tracing::error!(code = "reload_refused", "the configuration stays as it was: {fault}");
-                }
-            }
-        }
-    }
-
-    async fn reloaded(&mut self) -> Result<(), Vec<Fault>> {
-        let mut config = Config::load(&self.path)?;
-        for key in self.config.needs_restart(&config) {
-            tracing::warn!(code = "restart_needed", key, "a change of this key takes effect only after a restart");
-        }
-        let old = self.bridge.applications();
-        let metrics = Arc::clone(&self.bridge.metrics);
-        // What needs a restart stays as it was at the start, also inside the applications' policies.
-        config.server = crate::config::Server { tls: config.server.tls.take(), ..self.config.server.clone() };
-        config.kafka = self.config.kafka.clone();
-        config.topics = self.config.topics.clone();
-        let applications = assemble::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
-        applications.keys.first_attempts().await;
-        if let (Some(certificate), Some(tls)) = (&self.certificate, &config.server.tls) {
-            certificate.reload(&tls.certificate, &tls.key).map_err(|fault| vec![assemble::tls_fault(&fault)])?;
-        }
-        self.bridge.replace_applications(applications);
-        self.recollection.rescope(&config);
-        tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
-        // An application may have come with a prefix of its own.
-        tokio::spawn(topics::Care::new(&config, self.path.clone()).persist(Arc::clone(&self.bridge)));
-        self.config = config;
-        Ok(())
     }
 }
 

@@ -1,35 +1,102 @@
-//! The topics, as the running service sees to them: created where that is asked for, reported where they are wrong.
+//! The topics, as the running service sees to them: created if that is configured, reported if they are wrong.
 //!
-//! Never a reason not to start: while Kafka is away the question is asked again, in the background.
+//! Never a reason not to start: while Kafka is away the question is asked again, in the background. Afterwards the
+//! topics are looked at once a minute, because others can change them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Plan, Severity, State, Wanted, differences};
+use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Wanted, differences};
 
 /// How long the cluster may take for one attempt, and how long to wait before the next.
 const PATIENCE: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_secs(10);
+/// How long to wait before topics are looked at again.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// What has to be seen to.
 pub(super) struct Care {
-    plan: Plan,
+    plan: Mutex<Arc<Plan>>,
     cluster: Cluster,
     create: bool,
     configuration: PathBuf,
+    /// Whether missing topics are still to be created. Only at the start and for a new prefix: a topic that somebody
+    /// deletes later is theirs to create.
+    creating: AtomicBool,
+    /// Ends a wait early.
+    changed: Notify,
+    seen: Mutex<Seen>,
+}
+
+/// What was seen last.
+#[derive(Default)]
+struct Seen {
+    /// Topics and the codes of their differences: reported once, until they are gone.
+    reported: BTreeSet<(String, &'static str)>,
+    partitions: BTreeMap<String, i32>,
+}
+
+/// What is new.
+#[derive(Debug, PartialEq, Eq)]
+struct News {
+    /// The topics, each with a difference that it did not have before.
+    differences: Vec<(String, Difference)>,
+    /// The topics that have more partitions than before: name, before, now.
+    grown: Vec<(String, i32, i32)>,
+}
+
+impl Seen {
+    fn update(&mut self, plan: &Plan, states: &[State]) -> News {
+        let mut news = News { differences: Vec::new(), grown: Vec::new() };
+        let mut reported = BTreeSet::new();
+        for (wanted, state) in plan.topics.iter().zip(states) {
+            for difference in differences(wanted, state) {
+                let episode = (wanted.name.clone(), difference.code());
+                if !self.reported.contains(&episode) && !reported.contains(&episode) {
+                    news.differences.push((wanted.name.clone(), difference));
+                }
+                reported.insert(episode);
+            }
+            if let State::Present(Present { partitions, .. }) = state {
+                let before = self.partitions.insert(wanted.name.clone(), *partitions);
+                let grown = before.filter(|before| before < partitions);
+                news.grown.extend(grown.map(|before| (wanted.name.clone(), before, *partitions)));
+            }
+        }
+        self.reported = reported;
+        news
+    }
 }
 
 impl Care {
     pub(super) fn new(config: &Config, configuration: PathBuf) -> Arc<Self> {
-        let (plan, cluster) = (Plan::of(config), super::assemble::cluster(config));
-        Arc::new(Self { plan, cluster, create: config.topics.create, configuration })
+        Arc::new(Self {
+            plan: Mutex::new(Arc::new(Plan::of(config))),
+            cluster: super::assemble::cluster(config),
+            create: config.topics.create,
+            configuration,
+            creating: AtomicBool::new(config.topics.create),
+            changed: Notify::new(),
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Sees to the topics of another configuration from now on: an application may have come with a prefix of its own.
+    pub(super) fn rescope(&self, config: &Config) {
+        *self.plan.lock() = Arc::new(Plan::of(config));
+        self.creating.store(self.create, Ordering::Relaxed);
+        self.changed.notify_one();
     }
 
     /// Creates what is missing, where that is asked for. Says whether the cluster could be asked.
@@ -40,17 +107,17 @@ impl Care {
         tokio::task::spawn_blocking(move || self.with_administrator(Self::create_missing)).await.unwrap_or(true)
     }
 
-    /// Creates and reports, again and again until the cluster could be asked, or the service ends.
+    /// Creates and reports, until the service ends.
     pub(super) async fn persist(self: Arc<Self>, bridge: Arc<Bridge>) {
         while !bridge.is_draining() {
             let care = Arc::clone(&self);
             let look = move || {
-                (!care.create || care.with_administrator(Self::create_missing)) && care.with_administrator(Self::report)
+                let create = care.creating.load(Ordering::Relaxed);
+                (!create || care.with_administrator(Self::create_missing)) && care.with_administrator(Self::report)
             };
-            if tokio::task::spawn_blocking(look).await.unwrap_or(true) {
-                return;
-            }
-            sleep(REST).await;
+            let asked = tokio::task::spawn_blocking(look).await.unwrap_or(true);
+            // A timeout is the usual end of this wait.
+            let _ = timeout(if asked { INTERVAL } else { REST }, self.changed.notified()).await;
         }
     }
 
@@ -58,22 +125,29 @@ impl Care {
         match Administrator::new(&self.cluster) {
             Ok(administrator) => act(self, &administrator),
             Err(fault) => {
-                tracing::error!(code = "topics_not_checked", "the topics could not be looked at: {fault}");
+                if self.seen.lock().reported.insert((String::new(), "topics_not_checked")) {
+                    tracing::error!(code = "topics_not_checked", "the topics could not be looked at: {fault}");
+                }
                 true
             }
         }
     }
 
     fn create_missing(&self, administrator: &Administrator) -> bool {
-        let Ok(states) = administrator.presence(&self.plan, PATIENCE) else { return false };
+        let plan = Arc::clone(&self.plan.lock());
+        self.creating.store(false, Ordering::Relaxed);
+        let Ok(states) = administrator.presence(&plan, PATIENCE) else {
+            self.creating.store(true, Ordering::Relaxed);
+            return false;
+        };
         if states.contains(&State::Missing) {
-            self.make(administrator, &states);
+            Self::make(&plan, administrator, &states);
         }
         true
     }
 
-    fn make(&self, administrator: &Administrator, states: &[State]) {
-        let pairs = self.plan.topics.iter().zip(states);
+    fn make(plan: &Plan, administrator: &Administrator, states: &[State]) {
+        let pairs = plan.topics.iter().zip(states);
         let missing: Vec<&Wanted> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
         let Ok(creations) = administrator.create(&missing, PATIENCE) else { return };
@@ -88,7 +162,7 @@ impl Care {
                     "created the topic"
                 ),
                 Creation::WasThere => {}
-                Creation::Refused { problem, remedy } => {
+                Creation::Refused { problem, remedy, .. } => {
                     tracing::error!(
                         code = "topic_not_created",
                         topic,
@@ -100,18 +174,80 @@ impl Care {
     }
 
     fn report(&self, administrator: &Administrator) -> bool {
-        let Ok(states) = administrator.observe(&self.plan, PATIENCE) else { return false };
+        let plan = Arc::clone(&self.plan.lock());
+        let Ok(states) = administrator.observe(&plan, PATIENCE) else { return false };
+        let news = self.seen.lock().update(&plan, &states);
         let configuration = self.configuration.display().to_string();
-        for (wanted, state) in self.plan.topics.iter().zip(&states) {
-            for difference in differences(wanted, state) {
-                let (code, topic) = (difference.code(), wanted.name.as_str());
-                let remedy = difference.remedy(topic, &configuration);
-                match difference.severity() {
-                    Severity::Wrong => tracing::error!(code, topic, "the topic {difference}; {remedy}"),
-                    Severity::Notable => tracing::warn!(code, topic, "the topic {difference}; {remedy}"),
-                }
+        for (topic, difference) in news.differences {
+            let (code, topic) = (difference.code(), topic.as_str());
+            let remedy = difference.remedy(&[topic], &configuration);
+            match difference.severity() {
+                Severity::Wrong => tracing::error!(code, topic, "the topic {difference}; {remedy}"),
+                Severity::Notable => tracing::warn!(code, topic, "the topic {difference}; {remedy}"),
             }
         }
+        for (topic, before, partitions) in news.grown {
+            tracing::warn!(
+                code = "partitions_changed",
+                topic,
+                before,
+                partitions,
+                "the topic has more partitions than before: entities are in other partitions now, so consumers can see \
+                 an entity's later events before its earlier ones"
+            );
+        }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::topics::Unknown;
+    use crate::prepare::event_type::Entity;
+
+    fn plan() -> Plan {
+        let topic = |name: &str| Wanted {
+            name: name.to_owned(),
+            entity: Entity::User,
+            partitions: 3,
+            replication: 2,
+            max_message_bytes: 1,
+            retention: None,
+        };
+        Plan { topics: vec![topic("a"), topic("b")] }
+    }
+
+    fn present(partitions: i32) -> State {
+        State::Present(Present {
+            partitions,
+            replication: 2,
+            in_sync: Some(2),
+            leaderless: 0,
+            leaders: Vec::new(),
+            settings: Err(Unknown::NotSupported),
+        })
+    }
+
+    #[test]
+    fn a_difference_is_news_once_until_it_is_gone() {
+        let (plan, mut seen) = (plan(), Seen::default());
+        let mut news = |states: [State; 2]| seen.update(&plan, &states).differences.len();
+        let good = || [present(3), present(3)];
+        assert_eq!(news(good()), 0);
+        assert_eq!(news([State::Missing, present(3)]), 1);
+        assert_eq!(news([State::Missing, State::Missing]), 1, "only the second topic is news");
+        assert_eq!(news([State::Missing, State::Missing]), 0);
+        assert_eq!(news(good()), 0);
+        assert_eq!(news([State::Missing, present(3)]), 1, "another episode");
+    }
+
+    #[test]
+    fn partitions_that_were_added_are_news_once() {
+        let (plan, mut seen) = (plan(), Seen::default());
+        let mut grown = |partitions: i32| seen.update(&plan, &[present(3), present(partitions)]).grown;
+        assert_eq!(grown(3), []);
+        assert_eq!(grown(6), [("b".to_owned(), 3, 6)]);
+        assert_eq!(grown(6), []);
     }
 }

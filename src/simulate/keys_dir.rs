@@ -67,21 +67,43 @@ impl std::fmt::Display for DirectoryFault {
 
 impl std::error::Error for DirectoryFault {}
 
-/// Writes the files of `material`, a fresh journal key and a configuration into `directory`, which is made where it
-/// is missing. Private keys get the permissions 0600. Returns the paths of the files.
+/// Writes the files of `material`, a fresh journal key and a configuration of so many applications, which share the keys,
+/// into `directory`, which is made where it is missing. Private keys get the permissions 0600. Returns the paths of the files.
 ///
 /// # Errors
 /// [`DirectoryFault`] where one of the files is there already, and then none is written; or one cannot be written.
-pub fn init(directory: &Path, material: &Material) -> Result<Vec<PathBuf>, DirectoryFault> {
+pub fn init(directory: &Path, material: &Material, applications: u16) -> Result<Vec<PathBuf>, DirectoryFault> {
     let line = |text: &str| Zeroizing::new(format!("{text}\n").into_bytes());
+    let configuration = configuration(&identities(&material.identity, applications));
     let jwks = serde_json::to_string_pretty(&material.jwks()).unwrap_or_default();
     let files = [
         (SIGNING_KEY, 0o600, material.signing.to_pem()),
         (KEY_SET, 0o644, line(&jwks)),
         (ENCRYPTION_KEY, 0o600, line(&material.encryption_key())),
         (JOURNAL_KEY, 0o600, line(&ContentKey::generate_hex())),
-        (CONFIGURATION, 0o644, Zeroizing::new(configuration(&material.identity).into_bytes())),
+        (CONFIGURATION, 0o644, Zeroizing::new(configuration.into_bytes())),
     ];
+    write_new(directory, &files)
+}
+
+/// The first application, and others of the same instance.
+fn identities(first: &Identity, applications: u16) -> Vec<Identity> {
+    let more = (2..=applications).map(|number| Identity {
+        application: format!("application-{number}"),
+        instance_id: first.instance_id.clone(),
+        ..Identity::generate()
+    });
+    std::iter::once(first.clone()).chain(more).collect()
+}
+
+/// A file to write: name, permissions, content.
+pub type NewFile = (&'static str, u32, Zeroizing<Vec<u8>>);
+
+/// Writes files into `directory`, which is made where it is missing. Returns their paths.
+///
+/// # Errors
+/// [`DirectoryFault`] where one of the files is there already, and then none is written; or one cannot be written.
+pub fn write_new(directory: &Path, files: &[NewFile]) -> Result<Vec<PathBuf>, DirectoryFault> {
     let in_the_way: Vec<_> =
         files.iter().map(|(name, ..)| directory.join(name)).filter(|path| path.symlink_metadata().is_ok()).collect();
     if !in_the_way.is_empty() {
@@ -103,18 +125,18 @@ fn write(path: PathBuf, mode: u32, content: &[u8]) -> Result<PathBuf, DirectoryF
     }
 }
 
-/// The configuration of a bridge on this machine that trusts this instance, and publishes to a broker beside it.
+/// The configuration of a bridge on this machine that accepts callbacks of these applications, and publishes to a broker
+/// beside it.
 #[must_use]
-pub fn configuration(identity: &Identity) -> String {
-    let Identity { application, application_id, instance_id, .. } = identity;
-    format!(
+pub fn configuration(identities: &[Identity]) -> String {
+    let mut text = format!(
         r#"# A bridge for a simulated IDaaS instance: for tests and staging. Its keys lie beside this file.
 # Start:  idaas-bridge serve --config bridge.toml
 # Send:   idaas-bridge simulate send --to http://127.0.0.1:8080 --keys .
 
 [server]
 listen = "127.0.0.1:8080"          # callbacks
-admin_listen = "127.0.0.1:9090"    # metrics, health
+admin_listen = "127.0.0.1:9464"    # metrics, health
 
 [kafka]
 bootstrap_servers = ["localhost:9092"]
@@ -130,7 +152,11 @@ keys = [{{ file = "{JOURNAL_KEY}" }}]
 
 [log]
 format = "text"
-
+"#
+    );
+    for Identity { application, application_id, instance_id, .. } in identities {
+        text += &format!(
+            r#"
 [[application]]
 name = "{application}"
 id = "{application_id}"
@@ -138,7 +164,9 @@ instance_id = "{instance_id}"
 jwks = {{ file = "{KEY_SET}" }}
 decryption_keys = [{{ file = "{ENCRYPTION_KEY}" }}]
 "#
-    )
+        );
+    }
+    text
 }
 
 #[derive(Deserialize)]
@@ -219,7 +247,7 @@ mod tests {
     fn written() -> (tempfile::TempDir, std::sync::Arc<Material>) {
         let directory = tempfile::tempdir().unwrap();
         let material = material();
-        init(directory.path(), &material).unwrap();
+        init(directory.path(), &material, 1).unwrap();
         (directory, material)
     }
 
@@ -236,7 +264,7 @@ mod tests {
     fn nothing_is_overwritten_and_the_file_in_the_way_is_named() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(KEY_SET), "mine").unwrap();
-        let fault = init(directory.path(), &material()).unwrap_err();
+        let fault = init(directory.path(), &material(), 1).unwrap_err();
         assert!(fault.to_string().contains(KEY_SET), "{fault}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(std::fs::read_to_string(directory.path().join(KEY_SET)).unwrap(), "mine");
@@ -256,7 +284,7 @@ mod tests {
     #[test]
     fn the_configuration_names_the_instance_and_the_files_beside_it() {
         let identity = Identity::generate();
-        let document: toml::Table = toml::from_str(&configuration(&identity)).unwrap();
+        let document: toml::Table = toml::from_str(&configuration(std::slice::from_ref(&identity))).unwrap();
         let application = &document["application"][0];
         assert_eq!(application["id"].as_str(), Some(identity.application_id.as_str()));
         assert_eq!(application["instance_id"].as_str(), Some(identity.instance_id.as_str()));
@@ -275,6 +303,15 @@ mod tests {
         assert_eq!((read.identity.application_id.as_str(), read.skip.as_slice()), ("app_b", &["urn:x".to_owned()][..]));
         let fault = load(directory.path(), Some("c")).err().unwrap().to_string();
         assert!(fault.contains("workforce, b"), "{fault}");
+    }
+
+    #[test]
+    fn several_applications_of_one_instance_share_its_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        init(directory.path(), &material(), 3).unwrap();
+        let [first, third] = [None, Some("application-3")].map(|name| load(directory.path(), name).unwrap().identity);
+        assert_eq!(first.instance_id, third.instance_id);
+        assert_ne!(first.application_id, third.application_id);
     }
 
     #[test]

@@ -57,6 +57,8 @@ impl std::error::Error for SenderFault {}
 pub enum NoAnswer {
     /// No connection could be made.
     NotConnected,
+    /// The server's certificate is not trusted.
+    NotTrusted,
     /// Nothing came within [`TIMEOUT`].
     TimedOut,
     /// The connection broke before the answer was complete.
@@ -71,6 +73,7 @@ impl NoAnswer {
     pub const fn code(self) -> &'static str {
         match self {
             Self::NotConnected => "not_connected",
+            Self::NotTrusted => "certificate_not_trusted",
             Self::TimedOut => "timed_out",
             Self::Broken => "connection_broken",
             Self::Unreadable => "unreadable_answer",
@@ -110,7 +113,9 @@ impl Delivery {
         match &self.reply {
             Reply::Answered(_) | Reply::Nothing(NoAnswer::Unreadable) => Some(200),
             Reply::Refused { status, .. } => Some(*status),
-            Reply::Nothing(NoAnswer::NotConnected | NoAnswer::TimedOut | NoAnswer::Broken) => None,
+            Reply::Nothing(NoAnswer::NotConnected | NoAnswer::NotTrusted | NoAnswer::TimedOut | NoAnswer::Broken) => {
+                None
+            }
         }
     }
 
@@ -255,10 +260,16 @@ fn no_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_timeout() {
         NoAnswer::TimedOut
     } else if error.is_connect() {
-        NoAnswer::NotConnected
+        if names_a_certificate(error) { NoAnswer::NotTrusted } else { NoAnswer::NotConnected }
     } else {
         NoAnswer::Broken
     }
+}
+
+/// Whether OpenSSL, at the end of the chain of causes, does not trust the certificate: only its text says so.
+fn names_a_certificate(error: &reqwest::Error) -> bool {
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.any(|cause| cause.to_string().contains("certificate"))
 }
 
 /// The time now, in milliseconds since 1970.

@@ -10,7 +10,9 @@ use super::answer::List;
 use super::fault::Expected;
 use super::kind::PREFIX;
 use super::redelivery::{LastWord, Outcome};
-use super::tally::{Quantiles, Tally, words};
+use super::sender::NoAnswer;
+use super::tally::{Quantiles, Tally, verdict, words};
+use crate::counts::{counted, grouped};
 
 /// Whether words are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Resul
         outcome.event_id
     )?;
     if outcome.deliveries > 1 {
-        write!(out, "  (sent {} times)", outcome.deliveries)?;
+        write!(out, "  (sent {})", counted(u64::from(outcome.deliveries), "time"))?;
     }
     if !outcome.good {
         write!(out, "  expected {}", expectation(&outcome.expected))?;
@@ -70,7 +72,7 @@ const fn colour_of(last_word: &LastWord) -> AnsiColor {
 pub fn expectation(expected: &Expected) -> String {
     match expected {
         Expected::Refusal { status, code } => format!("{status} {code}"),
-        Expected::Verdict(list, code) => format!("{} {code}", list.code()),
+        Expected::Verdict(list, code) => verdict(*list, code),
         Expected::NoVerdict => "no verdict".to_owned(),
     }
 }
@@ -120,25 +122,30 @@ pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour
     let seconds = run.took.as_secs_f64().max(1e-6);
     writeln!(
         out,
-        "{} of {} events settled in {} callbacks, {:.1} s ({:.0} events/s)",
-        tally.settled,
-        run.count,
-        tally.deliveries(),
+        "{} of {} settled in {}, {:.1} s ({} events/s)",
+        grouped(tally.settled),
+        counted(run.count, "event"),
+        counted(tally.deliveries() as u64, "callback"),
         run.took.as_secs_f64(),
-        tally.settled as f64 / seconds
+        grouped((tally.settled as f64 / seconds).round() as u64)
     )?;
     for (word, count) in &tally.words {
-        writeln!(out, "  {count:>8}  {word}")?;
+        writeln!(out, "  {:>9}  {word}", grouped(*count))?;
+    }
+    if tally.words.contains_key(&words(&LastWord::NoAnswer(NoAnswer::NotTrusted))) {
+        writeln!(out, "the bridge's certificate is not trusted; name the CA that issued it: --ca-file FILE")?;
     }
     writeln!(out, "latency per callback: {}", quantiles(tally.quantiles()))?;
     if tally.late > 0 {
-        writeln!(out, "{} callbacks left late: this machine did not keep the pace; the latencies say so", tally.late)?;
+        let late = counted(tally.late, "callback");
+        writeln!(out, "{late} left late: this machine did not keep the pace, and the latencies include the delay")?;
     }
     if tally.all_good(run.count) {
         writeln!(out, "{}", colour.paint(AnsiColor::Green, "all as expected"))
     } else {
         let missing = run.count.saturating_sub(tally.settled);
-        let text = format!("not as expected: {} events, {missing} not settled", tally.unexpected);
+        let unexpected = counted(tally.unexpected, "event");
+        let text = format!("not as expected: {unexpected}, {} not settled", grouped(missing));
         writeln!(out, "{}", colour.paint(AnsiColor::Red, &text))
     }
 }
@@ -204,7 +211,7 @@ mod tests {
     #[test]
     fn a_line_tells_the_verdict_the_time_the_id_and_the_type() {
         let line = shown(|out| line(out, &outcome(true), Colour::Off));
-        for part in ["ok success SUCCESS", "1.9 ms", " ud:user:create", "evnt_1", "sent 2 times"] {
+        for part in ["ok success ", "1.9 ms", " ud:user:create", "evnt_1", "sent 2 times"] {
             assert!(line.contains(part), "{line}");
         }
     }

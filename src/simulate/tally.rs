@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::answer::List;
 use super::redelivery::{LastWord, News, Outcome};
 
 /// How many of the surprises are kept to be shown.
@@ -92,11 +93,17 @@ impl Tally {
     }
 }
 
+/// A verdict in words: the list, and the code unless it says the same.
+#[must_use]
+pub fn verdict(list: List, code: &str) -> String {
+    if code.eq_ignore_ascii_case(list.code()) { list.code().to_owned() } else { format!("{} {code}", list.code()) }
+}
+
 /// A last word in two words: the list or the status, and the code.
 #[must_use]
 pub fn words(last_word: &LastWord) -> String {
     match last_word {
-        LastWord::Verdict(list, code) => format!("{} {code}", list.code()),
+        LastWord::Verdict(list, code) => verdict(*list, code),
         LastWord::NoVerdict => "no verdict".to_owned(),
         LastWord::Refusal(status, code) => format!("{status} {}", code.as_deref().unwrap_or("without a code")),
         LastWord::NoAnswer(reason) => format!("no answer {}", reason.code()),
@@ -116,6 +123,13 @@ mod tests {
         let [p50, p90, p99, max] = [100, 180, 198, 200].map(Duration::from_millis);
         assert_eq!(tally.quantiles(), Quantiles { p50, p90, p99, max });
         assert_eq!(Tally::default().quantiles(), Quantiles::default());
+    }
+
+    #[test]
+    fn a_code_that_repeats_its_list_is_left_out() {
+        assert_eq!(verdict(List::Success, "SUCCESS"), "success");
+        assert_eq!(verdict(List::Failed, "malformed_data"), "failed malformed_data");
+        assert_eq!(verdict(List::Success, "done"), "success done");
     }
 
     #[test]

@@ -5,187 +5,36 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter};
 
-use super::metrics::{ApplicationState, DURATION_EDGES, counters, histograms, opts, register};
+use super::last_event::LastEvent;
 use crate::keys::RefreshResult;
 use crate::outbox::verdict::Verdict;
-use crate::prepare::event_type::{Action, Entity, KNOWN};
+use crate::prepare::event_type::{Action, Entity};
 use crate::prepare::{Drift, Reason};
 use crate::refusal::Refusal;
 
-/// The families that have a label `application`.
-pub(super) struct ApplicationFamilies {
-    callbacks: IntCounterVec,
-    callback_duration: HistogramVec,
-    events_received: IntCounterVec,
-    events_answered: IntCounterVec,
-    events_published: IntCounterVec,
-    dead_letters: IntCounterVec,
-    duplicates: IntCounterVec,
-    decryptions: IntCounterVec,
-    jwks_refreshes: IntCounterVec,
-    last_event: IntGaugeVec,
-    jwks_age: IntGaugeVec,
-    jwks_keys: IntGaugeVec,
-    drift: [IntCounterVec; 3],
-}
+/// Nothing is known of the key endpoint's clock.
+pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;
 
 /// One application's metrics.
 pub struct ApplicationMetrics {
-    answered_callbacks: IntCounter,
-    refused: HashMap<Refusal, IntCounter>,
+    pub(super) answered_callbacks: IntCounter,
+    pub(super) refused: HashMap<Refusal, IntCounter>,
     /// From the first byte of a callback to its answer, in seconds.
     pub callback_duration: Histogram,
-    received: HashMap<(Entity, Action), IntCounter>,
-    answered: HashMap<Verdict, IntCounter>,
-    published: [IntCounter; Entity::ALL.len()],
-    dead_letters: HashMap<Reason, IntCounter>,
+    pub(super) received: HashMap<(Entity, Action), IntCounter>,
+    pub(super) answered: HashMap<Verdict, IntCounter>,
+    pub(super) published: [IntCounter; Entity::ALL.len()],
+    pub(super) dead_letters: HashMap<Reason, IntCounter>,
     /// Re-deliveries of events that were known.
     pub duplicates: IntCounter,
-    /// In seconds since 1970; 0 before the first.
-    last_event: Arc<AtomicI64>,
-    decryptions: Vec<IntCounter>,
-    jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
-    drift: [[IntCounter; Entity::ALL.len()]; 3],
-}
-
-impl ApplicationFamilies {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let count = |name, help, labels: &[&str]| counters(registry, name, help, labels);
-        let gauge = |name, help| register(registry, IntGaugeVec::new(opts(name, help), &["application"])?);
-        Ok(Self {
-            callbacks: count("callbacks_total", "Callbacks, by what became of them.", &["application", "code"])?,
-            callback_duration: histograms(
-                registry,
-                "callback_duration_seconds",
-                "From a callback's first byte to its answer.",
-                &DURATION_EDGES,
-                &["application"],
-            )?,
-            events_received: count(
-                "events_received_total",
-                "Events of authentic callbacks, once per distinct eventId of a callback.",
-                &["application", "entity", "action"],
-            )?,
-            events_answered: count(
-                "events_answered_total",
-                "Verdicts given to IDaaS, once per distinct eventId of a callback.",
-                &["application", "list", "code"],
-            )?,
-            events_published: count(
-                "events_published_total",
-                "Records that the broker has confirmed.",
-                &["application", "entity"],
-            )?,
-            dead_letters: count("dead_letters_total", "Events that fit no record.", &["application", "reason"])?,
-            duplicates: count("events_duplicate_total", "Re-deliveries of known events.", &["application"])?,
-            decryptions: count(
-                "decryptions_total",
-                "Callbacks opened, by the position of the key in decryption_keys.",
-                &["application", "key"],
-            )?,
-            jwks_refreshes: count("jwks_refreshes_total", "Fetches of the key set.", &["application", "result"])?,
-            last_event: gauge("last_event_timestamp_seconds", "When the last authentic event came.")?,
-            jwks_age: gauge("jwks_age_seconds", "How old the key set is.")?,
-            jwks_keys: gauge("jwks_keys", "How many keys the key set holds.")?,
-            drift: [
-                count("unknown_fields_total", "Fields of unknown name.", &["entity"])?,
-                count("malformed_fields_total", "Known fields of an unexpected form.", &["entity"])?,
-                count("conflicting_fields_total", "Fields whose two names say different things.", &["entity"])?,
-            ],
-        })
-    }
-
-    /// An application's metrics, all at zero where they are new; with as many keys as it has, and with what is to be
-    /// kept of the metrics that it had before a reload.
-    pub(super) fn of(&self, name: &str, keys: usize, before: Option<&ApplicationMetrics>) -> ApplicationMetrics {
-        let by_reason = |reason: Reason| (reason, self.dead_letters.with_label_values(&[name, reason.code()]));
-        let by_refusal = |refusal: Refusal| (refusal, self.callbacks.with_label_values(&[name, refusal.code()]));
-        let by_verdict = |verdict: Verdict| {
-            (verdict, self.events_answered.with_label_values(&[name, verdict.list().name(), verdict.code()]))
-        };
-        let kinds = KNOWN.iter().map(|(_, entity, action)| (*entity, *action));
-        let others = [(Entity::Unclassified, Action::Unknown), (Entity::DeadLetter, Action::Refused)];
-        let by_kind = |(entity, action): (Entity, Action)| {
-            ((entity, action), self.events_received.with_label_values(&[name, entity.name(), action.name()]))
-        };
-        ApplicationMetrics {
-            answered_callbacks: self.callbacks.with_label_values(&[name, "answered"]),
-            refused: Refusal::ALL.into_iter().map(by_refusal).collect(),
-            callback_duration: self.callback_duration.with_label_values(&[name]),
-            received: kinds.chain(others).map(by_kind).collect(),
-            answered: Verdict::ALL.into_iter().map(by_verdict).collect(),
-            published: Entity::ALL.map(|entity| self.events_published.with_label_values(&[name, entity.name()])),
-            dead_letters: Reason::ALL.into_iter().map(by_reason).collect(),
-            duplicates: self.duplicates.with_label_values(&[name]),
-            last_event: before.map(|before| Arc::clone(&before.last_event)).unwrap_or_default(),
-            decryptions: (0..keys).map(|key| self.decryptions.with_label_values(&[name, &key.to_string()])).collect(),
-            jwks_refreshes: RefreshResult::CODES
-                .map(|result| (result, self.jwks_refreshes.with_label_values(&[name, result]))),
-            drift: self
-                .drift
-                .each_ref()
-                .map(|family| Entity::ALL.map(|entity| family.with_label_values(&[entity.name()]))),
-        }
-    }
-}
-
-impl ApplicationFamilies {
-    /// Shows the state of these applications, and of no others.
-    /// What has no value has no sample: the age of no keys, the time of no event.
-    pub(super) fn show<'a>(&self, states: impl Iterator<Item = ApplicationState<'a>>) {
-        for family in [&self.last_event, &self.jwks_age, &self.jwks_keys] {
-            family.reset();
-        }
-        for ApplicationState { name, metrics, keys, keys_age } in states {
-            self.jwks_keys.with_label_values(&[name]).set(i64::try_from(keys).unwrap_or(i64::MAX));
-            if let Some(age) = keys_age {
-                self.jwks_age.with_label_values(&[name]).set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-            }
-            let last_event = metrics.last_event.load(Ordering::Relaxed);
-            if last_event > 0 {
-                self.last_event.with_label_values(&[name]).set(last_event);
-            }
-        }
-    }
-
-    /// Removes the series of an application that is no more.
-    pub(super) fn forget(&self, name: &str) {
-        let counters = [
-            &self.callbacks,
-            &self.events_received,
-            &self.events_answered,
-            &self.events_published,
-            &self.dead_letters,
-            &self.duplicates,
-            &self.decryptions,
-            &self.jwks_refreshes,
-        ];
-        for family in counters {
-            remove(family, |labels| labels.get("application") == Some(&name));
-        }
-        remove(&self.callback_duration, |labels| labels.get("application") == Some(&name));
-    }
-
-    /// Removes the series of the keys that an application has no more.
-    pub(super) fn forget_keys(&self, name: &str, keys: usize) {
-        let gone = |key: &&str| key.parse::<usize>().is_ok_and(|key| key >= keys);
-        remove(&self.decryptions, |labels| {
-            labels.get("application") == Some(&name) && labels.get("key").is_some_and(gone)
-        });
-    }
-}
-
-fn remove<B: MetricVecBuilder>(family: &MetricVec<B>, is_gone: impl Fn(&HashMap<&str, &str>) -> bool) {
-    for metric in family.collect().iter().flat_map(|family| family.get_metric()) {
-        let labels: HashMap<_, _> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
-        if is_gone(&labels) {
-            // Somebody else may have removed it already.
-            let _ = family.remove(&labels);
-        }
-    }
+    pub(super) last_event: Arc<LastEvent>,
+    /// In seconds; [`UNKNOWN_OFFSET`] before the first fetch from an endpoint that says its time.
+    pub(super) clock_offset: Arc<AtomicI64>,
+    pub(super) decryptions: Vec<IntCounter>,
+    pub(super) jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
+    pub(super) drift: [[IntCounter; Entity::ALL.len()]; 3],
 }
 
 impl ApplicationMetrics {
@@ -227,9 +76,20 @@ impl ApplicationMetrics {
         inc(self.jwks_refreshes.iter().find(|(code, _)| *code == result).map(|(_, counter)| counter));
     }
 
+    /// This machine's clock is so many seconds ahead of the key endpoint's.
+    pub fn clock_offset(&self, seconds: i64) {
+        self.clock_offset.store(seconds, Ordering::Relaxed);
+    }
+
     /// An authentic callback came, at this time in seconds since 1970.
     pub fn authentic(&self, now: i64) {
-        self.last_event.store(now, Ordering::Relaxed);
+        self.last_event.came(now);
+    }
+
+    /// A record of this application that is in the topics was accepted at this time, in seconds since 1970. For what is
+    /// read from the topics at the start: without it, each restart would hide how long an application has been silent.
+    pub fn accepted_before(&self, time: i64) {
+        self.last_event.came_at_least(time);
     }
 
     /// An event differed from what is documented.

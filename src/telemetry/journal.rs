@@ -1,45 +1,77 @@
 //! The metrics of the journal and of the quarantine.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::metrics::{counters, opts, register};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use super::metrics::{Total, counters, opts, register};
 use crate::journal::{JournalRefusal, Usage};
+use crate::outbox::WaitReason;
 
 /// What is kept until Kafka takes it, and what became of it.
 pub struct JournalMetrics {
-    /// Entries that were published from the journal and confirmed.
-    pub replayed: IntCounter,
+    /// Events that were read back from the journal and confirmed.
+    replayed: Total,
+    waiting: IntGaugeVec,
     events: IntGauge,
     bytes: IntGauge,
     limit: IntGauge,
     oldest: IntGauge,
+    old_key: IntGauge,
     quarantine: IntGauge,
+    quarantine_bytes: IntGauge,
+    quarantine_limit: IntGauge,
     refused: IntCounterVec,
+    /// How many refusals of the quarantine are counted in `refused`, in the order of [`JournalRefusal::ALL`].
+    counted: [AtomicU64; JournalRefusal::ALL.len()],
 }
 
 impl JournalMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = |name, help| register(registry, IntGauge::with_opts(opts(name, help))?);
-        let refused =
-            counters(registry, "journal_refused_total", "Events that the journal had no room for.", &["code"])?;
+        let help = "Events that the journal, and callbacks that the quarantine did not accept.";
+        let refused = counters(registry, "journal_refused_total", help, &["code"])?;
         for refusal in JournalRefusal::ALL {
             refused.with_label_values(&[refusal.code()]);
         }
-        let replayed = IntCounter::with_opts(opts("journal_replayed_total", "Events published from the journal."))?;
+        let waiting = opts("journal_waiting_events", "Events at the head of their lane that wait, by reason.");
+        let waiting = register(registry, IntGaugeVec::new(waiting, &["code"])?)?;
         Ok(Self {
-            replayed: register(registry, replayed)?,
+            replayed: Total::new(
+                registry,
+                "journal_replayed_total",
+                "Events that were read back from the journal and confirmed by the broker.",
+            )?,
+            waiting,
             events: gauge("journal_events", "Events in the journal.")?,
             bytes: gauge("journal_bytes", "Bytes that journal and quarantine take.")?,
             limit: gauge("journal_limit_bytes", "Bytes that journal and quarantine may take.")?,
             oldest: gauge("journal_oldest_seconds", "The age of the oldest event in the journal.")?,
+            old_key: gauge(
+                "journal_old_key_entries",
+                "Entries and quarantined callbacks sealed with another key than the first of journal.keys.",
+            )?,
             quarantine: gauge("quarantine_callbacks", "Callbacks that no key opens, or nobody can read.")?,
+            quarantine_bytes: gauge("quarantine_bytes", "Bytes that the quarantine takes.")?,
+            quarantine_limit: gauge("quarantine_limit_bytes", "Bytes that the quarantine may take.")?,
             refused,
+            counted: Default::default(),
         })
     }
 
     /// Counts events that the journal did not take.
     pub fn refused(&self, refusal: JournalRefusal, events: usize) {
         self.refused.with_label_values(&[refusal.code()]).inc_by(events as u64);
+    }
+
+    /// Shows why the heads of lanes wait, and how many events were confirmed from the journal since the start.
+    pub fn show_waiting(&self, heads: &BTreeMap<WaitReason, usize>, replayed: u64) {
+        for reason in WaitReason::all() {
+            let count = heads.get(&reason).copied().unwrap_or_default();
+            self.waiting.with_label_values(&[reason.code()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.replayed.follow(replayed);
     }
 
     /// Shows what is in the journal as of `now`, in milliseconds since 1970.
@@ -49,6 +81,15 @@ impl JournalMetrics {
         self.bytes.set(whole(usage.bytes));
         self.limit.set(whole(usage.limit));
         self.oldest.set(usage.oldest_accepted_at.map_or(0, |oldest| now.saturating_sub(oldest).max(0) / 1000));
+        self.old_key.set(whole(usage.old_key));
         self.quarantine.set(whole(usage.quarantine));
+        self.quarantine_bytes.set(whole(usage.quarantine_bytes));
+        self.quarantine_limit.set(whole(usage.quarantine_limit));
+        let counts = usage.quarantine_refused.iter().zip(&self.counted);
+        for (refusal, (total, counted)) in JournalRefusal::ALL.into_iter().zip(counts) {
+            // Two may show at the same time, the older figures last.
+            let new = total.saturating_sub(counted.fetch_max(*total, Ordering::Relaxed));
+            self.refused.with_label_values(&[refusal.code()]).inc_by(new);
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! The metrics of the cluster and of the producer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use prometheus::{GaugeVec, IntCounter, IntGauge, Registry};
 
-use super::metrics::{opts, register};
+use super::metrics::{Total, opts, register};
 use crate::kafka::statistics::ProducerState;
 
 /// What librdkafka tells of itself once a second.
@@ -22,39 +20,33 @@ pub struct KafkaMetrics {
     retries: Total,
 }
 
-/// A counter that follows a total kept elsewhere.
-struct Total {
-    counter: IntCounter,
-    seen: AtomicU64,
-}
-
-impl Total {
-    fn follow(&self, total: u64) {
-        let seen = self.seen.swap(total, Ordering::Relaxed);
-        // A smaller total is that of a new producer, which began at zero.
-        self.counter.inc_by(if total >= seen { total - seen } else { total });
-    }
-}
-
 impl KafkaMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = |name, help| register(registry, IntGauge::with_opts(opts(name, help))?);
         let counter = |name, help| register(registry, IntCounter::with_opts(opts(name, help))?);
-        let total =
-            |name, help| Ok::<_, prometheus::Error>(Total { counter: counter(name, help)?, seen: AtomicU64::new(0) });
+        let total = |name, help| Total::new(registry, name, help);
         Ok(Self {
-            available: gauge("kafka_available", "Whether the cluster answers.")?,
-            producer_recreated: counter("kafka_producer_recreated_total", "How often the producer was replaced.")?,
-            queue_events: gauge("kafka_queue_events", "Records that wait in the producer.")?,
-            queue_events_limit: gauge("kafka_queue_events_limit", "Records that the producer has room for.")?,
-            queue_bytes: gauge("kafka_queue_bytes", "Bytes that wait in the producer.")?,
-            queue_bytes_limit: gauge("kafka_queue_bytes_limit", "Bytes that the producer has room for.")?,
+            available: gauge(
+                "kafka_available",
+                "1 while Kafka is considered available, 0 while events are journaled instead.",
+            )?,
+            producer_recreated: counter("kafka_producer_recreated_total", "Replacements of the Kafka producer.")?,
+            queue_events: gauge("kafka_queue_events", "Records in the producer that the broker has not confirmed.")?,
+            queue_events_limit: gauge("kafka_queue_events_limit", "Limit of kafka_queue_events.")?,
+            queue_bytes: gauge(
+                "kafka_queue_bytes",
+                "Bytes of the records in the producer that the broker has not confirmed.",
+            )?,
+            queue_bytes_limit: gauge("kafka_queue_bytes_limit", "Limit of kafka_queue_bytes.")?,
             round_trip: register(
                 registry,
-                GaugeVec::new(opts("kafka_broker_rtt_seconds", "Mean round trip to a broker."), &["broker"])?,
+                GaugeVec::new(
+                    opts("kafka_broker_rtt_seconds", "Mean round trip of requests to a broker, in seconds."),
+                    &["broker"],
+                )?,
             )?,
-            request_timeouts: total("kafka_request_timeouts_total", "Requests that timed out.")?,
-            retries: total("kafka_retries_total", "Requests that were sent again.")?,
+            request_timeouts: total("kafka_request_timeouts_total", "Requests to brokers that timed out.")?,
+            retries: total("kafka_retries_total", "Requests to brokers that were sent again.")?,
         })
     }
 

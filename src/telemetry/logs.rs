@@ -1,10 +1,20 @@
-//! Log lines, to stderr: structured for machines, or plain for people.
+//! Log lines on stderr: structured for machines, or plain for people.
 //!
 //! Lines name codes, ids and places. Never a body, a token, or anything of a person.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, fmt, reload};
+
+/// Changes the level of the running log. Not set if somebody else logs: a test, or a program around the library.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
+/// Whether each published event has a line at level info.
+static EVENTS: AtomicBool = AtomicBool::new(false);
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +27,36 @@ pub enum Format {
 
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(format: Format, level: LevelFilter) {
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    // Whoever has set a subscriber before wants that one: a test, or a program around the library.
-    let _ = match format {
-        Format::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
+    let (filter, handle) = reload::Layer::new(level);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match format {
+        Format::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true))),
         Format::Text => {
-            tracing::subscriber::set_global_default(lines.with_ansi(std::io::stderr().is_terminal()).finish())
+            tracing::subscriber::set_global_default(registry.with(lines.with_ansi(std::io::stderr().is_terminal())))
         }
     };
+    // Whoever has set a subscriber before wants that one.
+    if started.is_ok() {
+        let _ = LEVEL.set(handle);
+    }
+}
+
+/// Writes lines down to this level from now on.
+pub fn set_level(level: LevelFilter) {
+    if let Some(handle) = LEVEL.get() {
+        // Fails only after the subscriber is gone.
+        let _ = handle.modify(|current| *current = level);
+    }
+}
+
+/// Writes one line for each published event from now on, or none.
+pub fn set_events(on: bool) {
+    EVENTS.store(on, Ordering::Relaxed);
+}
+
+/// Whether each published event has a line at level info.
+#[must_use]
+pub fn events() -> bool {
+    EVENTS.load(Ordering::Relaxed)
 }

@@ -2,19 +2,24 @@
 //!
 //! Label sets are closed: nothing that a sender writes can become a label.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
-use super::application::{ApplicationFamilies, ApplicationMetrics};
+use super::application::ApplicationMetrics;
+use super::families::ApplicationFamilies;
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
+use super::process::ProcessMetrics;
 use super::replicas::ReplicaMetrics;
+use super::service::ServiceMetrics;
 use crate::prepare::event_type::Entity;
 
 /// A value that goes up and down.
@@ -48,6 +53,8 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: IntCounterVec,
+    /// Configuration, certificates and log.
+    pub service: ServiceMetrics,
     /// Journal and quarantine.
     pub journal: JournalMetrics,
     /// The cluster and the producer.
@@ -59,7 +66,9 @@ pub struct Metrics {
     families: ApplicationFamilies,
     /// The applications that there are, by name. Also the lock of whoever adds, removes or shows their series.
     applications: Mutex<HashMap<String, Arc<ApplicationMetrics>>>,
-    unknown: Arc<ApplicationMetrics>,
+    /// Requests to no application.
+    pub unknown: IntCounter,
+    process: Option<ProcessMetrics>,
 }
 
 /// An application, as far as its metrics are told at the moment of looking.
@@ -74,9 +83,6 @@ pub struct ApplicationState<'a> {
     pub keys_age: Option<Duration>,
 }
 
-/// The label of callbacks to no application.
-const UNKNOWN: &str = "unknown";
-
 impl Metrics {
     /// All metrics at zero.
     ///
@@ -87,48 +93,58 @@ impl Metrics {
         let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help))?);
         let build = register(
             &registry,
-            IntGaugeVec::new(opts("build_info", "The build that runs; always 1."), &["version", "revision"])?,
+            IntGaugeVec::new(opts("build_info", "The running build; always 1."), &["version", "revision"])?,
         )?;
         let revision = option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown");
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
-        let config_reloads = counters(&registry, "config_reloads_total", "Reloads of the configuration.", &["result"])?;
+        let config_reloads = counters(
+            &registry,
+            "config_reloads_total",
+            "Reloads of the configuration, by result: ok or failed.",
+            &["result"],
+        )?;
         for result in ["ok", "failed"] {
             config_reloads.with_label_values(&[result]);
         }
         let families = ApplicationFamilies::new(&registry)?;
         Ok(Arc::new(Self {
-            callbacks_in_flight: gauge("callbacks_in_flight", "Callbacks that are being worked on.")?,
-            events_in_flight: gauge("events_in_flight", "Events on their way to the broker.")?,
-            events_in_flight_limit: gauge("events_in_flight_limit", "Events there is room for.")?,
-            ready: gauge("ready", "Whether callbacks are to be sent here.")?,
-            draining: gauge("draining", "Whether the service is shutting down.")?,
+            callbacks_in_flight: gauge(
+                "callbacks_in_flight",
+                "Callbacks to configured applications that are being read or wait for their answer.",
+            )?,
+            events_in_flight: gauge(
+                "events_in_flight",
+                "Events whose content is in memory; what waits in the journal alone does not count.",
+            )?,
+            events_in_flight_limit: gauge(
+                "events_in_flight_limit",
+                "Limit of events_in_flight (server.max_in_flight_events).",
+            )?,
+            ready: gauge("ready", "1 if load balancers should send callbacks here (/readyz answers 200), else 0.")?,
+            draining: gauge("draining", "1 while the service shuts down, else 0.")?,
             config_reloads,
+            service: ServiceMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
             replicas: ReplicaMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",
-                "From the hand-over to the producer to the broker's confirmation.",
+                "Seconds from handing a record to the producer until the broker confirms it.",
                 &DURATION_EDGES,
             )?,
             event_age: by_entity(
                 &registry,
                 "event_age_seconds",
-                "From eventTime to the broker's confirmation.",
+                "Seconds from the event's eventTime until the broker confirms its record.",
                 &AGE_EDGES,
             )?,
-            unknown: Arc::new(families.of(UNKNOWN, 0, None)),
+            unknown: families.unknown(),
+            process: ProcessMetrics::new(&registry)?,
             families,
             applications: Mutex::default(),
             registry,
         }))
-    }
-
-    /// The metrics of callbacks to no application.
-    #[must_use]
-    pub fn unknown(&self) -> Arc<ApplicationMetrics> {
-        Arc::clone(&self.unknown)
     }
 
     /// Begins to count for an application under its configured name, with as many decryption keys as it has now. One
@@ -151,13 +167,12 @@ impl Metrics {
     /// Removes the series of all applications but these, and of the decryption keys beyond their number.
     pub fn keep_only(&self, names: &HashMap<&str, usize>) {
         let mut applications = self.applications.lock();
-        applications.retain(|name, _| {
-            match names.get(name.as_str()) {
-                Some(keys) => self.families.forget_keys(name, *keys),
-                None => self.families.forget(name),
-            }
-            names.contains_key(name.as_str())
-        });
+        self.families.forget_keys(names);
+        let gone: HashSet<_> = applications.keys().filter(|name| !names.contains_key(name.as_str())).cloned().collect();
+        if !gone.is_empty() {
+            self.families.forget(&gone);
+            applications.retain(|name, _| !gone.contains(name));
+        }
     }
 
     /// How long the broker takes to confirm an entity's record, in seconds.
@@ -176,8 +191,28 @@ impl Metrics {
         // Two who look at the same time would remove each other's gauges.
         let _one_at_a_time = self.applications.lock();
         self.families.show(applications);
+        self.process.iter().for_each(ProcessMetrics::update);
         // Encoding to a string fails only for a family without metrics, which is left out before.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// A counter that follows a total kept elsewhere.
+pub(super) struct Total {
+    counter: IntCounter,
+    seen: AtomicU64,
+}
+
+impl Total {
+    pub(super) fn new(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+        let counter = register(registry, IntCounter::with_opts(opts(name, help))?)?;
+        Ok(Self { counter, seen: AtomicU64::new(0) })
+    }
+
+    pub(super) fn follow(&self, total: u64) {
+        let seen = self.seen.swap(total, Ordering::Relaxed);
+        // A smaller total is that of whoever took the place of the one before, and began at zero.
+        self.counter.inc_by(if total >= seen { total - seen } else { total });
     }
 }
 

@@ -1,8 +1,12 @@
 //! What operators see: metrics and log lines. No other place names a metric.
 
 pub mod application;
+mod families;
 pub mod journal;
 pub mod kafka;
+mod last_event;
 pub mod logs;
 pub mod metrics;
+mod process;
 pub mod replicas;
+pub mod service;

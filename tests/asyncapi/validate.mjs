@@ -1,10 +1,11 @@
 // Validates the AsyncAPI document with its official parser, and every example against its JSON Schema.
 //
-// Usage: node validate.mjs SCHEMAS_DIRECTORY. Exit code 1 where anything is wrong; a warning counts as wrong.
-// Must never reach the network: every reference is a file beside the document.
+// Usage: node validate.mjs REPOSITORY. Exit code 1 where anything is wrong; a warning counts as wrong.
+// Must never reach the network: every reference is a file of the repository.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 
 import { fromFile, Parser } from "@asyncapi/parser";
 import Ajv2020 from "ajv/dist/2020.js";
@@ -12,7 +13,9 @@ import addFormats from "ajv-formats";
 
 const SEVERITIES = ["error", "warning", "information", "hint"];
 
-const directory = resolve(process.argv[2] ?? "schemas");
+const root = resolve(process.argv[2] ?? ".");
+const directory = join(root, "asyncapi");
+const schemas = join(root, "schemas");
 const faults = [];
 const json = (path) => JSON.parse(readFileSync(path, "utf8"));
 
@@ -31,8 +34,8 @@ async function readDocument() {
 function compileSchemas() {
   const ajv = new Ajv2020({ allErrors: true, strictTypes: false });
   addFormats(ajv);
-  const files = readdirSync(directory).filter((name) => name.endsWith(".schema.json"));
-  return new Map(files.map((name) => [basename(name, ".schema.json"), ajv.compile(json(join(directory, name)))]));
+  const files = readdirSync(schemas);
+  return new Map(files.map((name) => [basename(name, ".schema.json"), ajv.compile(json(join(schemas, name)))]));
 }
 
 function checkExampleFiles(validators) {
@@ -82,7 +85,10 @@ function checkExample(entity, message, example, validate) {
   if (!validate(payload)) faults.push(`${place}: payload: ${ajv.errorsText(validate.errors)}`);
   if (!validHeaders(headers)) faults.push(`${place}: headers: ${ajv.errorsText(validHeaders.errors)}`);
   if (headers.ce_type !== `com.alibabacloud.idaas.${entity}.${payload.action}.v1`) faults.push(`${place}: ce_type`);
-  if ("eventId" in payload.origin && headers.ce_id !== payload.origin.eventId) faults.push(`${place}: ce_id`);
+  const id = entity === "credential" ? `${payload.origin.eventId}:credential` : payload.origin.eventId;
+  if ("eventId" in payload.origin && headers.ce_id !== id) faults.push(`${place}: ce_id`);
+  const file = json(join(directory, "examples", entity, `${example.name()}.json`));
+  if (!isDeepStrictEqual(payload, file)) faults.push(`${place}: the payload is not the one of its file`);
 }
 
 const document = await readDocument();

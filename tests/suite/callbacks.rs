@@ -3,6 +3,7 @@
 mod dead_letters;
 mod events;
 mod journal;
+mod keys;
 mod observation;
 mod outage;
 mod passwords;

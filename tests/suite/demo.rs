@@ -2,13 +2,15 @@
 
 use std::process::{Command, Output};
 
+use idaas_bridge::demo::{self, Options};
 use idaas_bridge::simulate::kind::Kind;
+use unicode_width::UnicodeWidthStr;
 
 use crate::support::real_kafka::shared_one_node;
 
 fn demo(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
-    command.arg("demo").args(arguments).env_remove("CLICOLOR_FORCE");
+    command.arg("demo").args(arguments).env_remove("CLICOLOR_FORCE").env_remove("NO_COLOR");
     for (name, value) in variables {
         command.env(name, value);
     }
@@ -38,9 +40,38 @@ fn the_demo_shows_every_event_type_and_is_content_with_itself() {
 fn what_is_no_terminal_gets_no_colour_unless_it_asks_for_it() {
     let (_, plain) = demo(&["--brief"], &[]);
     assert!(!plain.contains('\x1b'), "{plain}");
-    assert!(plain.lines().all(|line| line.chars().count() <= 110), "{plain}");
+    assert!(plain.lines().all(|line| line.chars().count() <= 100), "{plain}");
     let (output, coloured) = demo(&["--brief"], &[("CLICOLOR_FORCE", "1")]);
     assert!(output.status.success() && coloured.contains("\x1b[32m"), "{coloured}");
+}
+
+#[test]
+fn on_a_narrow_terminal_no_line_is_longer_than_it() {
+    for brief in [false, true] {
+        let options = Options {
+            bootstrap_servers: None,
+            topic_prefix: "idaas".to_owned(),
+            brief,
+            stay: false,
+            width: 80,
+            program: "target/release/idaas-bridge".to_owned(),
+        };
+        let mut out = Vec::new();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        assert!(runtime.block_on(demo::run(&options, &mut out)).unwrap());
+        let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
+        let long: Vec<_> = text.lines().filter(|line| line.width() > 80).collect();
+        assert!(long.is_empty(), "{}", long.join("\n"));
+    }
+}
+
+#[test]
+fn every_shell_gets_completions_that_name_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_idaas-bridge")).args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("simulate") && script.contains("topics"), "{shell}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use idaas_bridge::config::{Config, PREFIX, Surroundings};
+use idaas_bridge::config::{Application, Config, PREFIX, Passwords, Surroundings};
 use idaas_bridge::jose::jws::SigningKey;
 
 /// The metrics of idaas-bridge, without their prefix.
@@ -16,7 +16,11 @@ const METRICS: &[&str] = &[
     "build_info",
     "callback_duration_seconds",
     "callbacks_in_flight",
+    "callbacks_refused_log_lines_suppressed_total",
     "callbacks_total",
+    "clock_offset_seconds",
+    "config_last_reload_success_timestamp_seconds",
+    "config_last_reload_successful",
     "config_reloads_total",
     "conflicting_fields_total",
     "dead_letters_total",
@@ -32,14 +36,18 @@ const METRICS: &[&str] = &[
     "journal_bytes",
     "journal_events",
     "journal_limit_bytes",
+    "journal_old_key_entries",
     "journal_oldest_seconds",
     "journal_refused_total",
     "journal_replayed_total",
+    "journal_waiting_events",
     "jwks_age_seconds",
     "jwks_keys",
     "jwks_refreshes_total",
     "kafka_available",
     "kafka_broker_rtt_seconds",
+    "kafka_cluster_replaced_total",
+    "kafka_partitions_unavailable",
     "kafka_producer_recreated_total",
     "kafka_queue_bytes",
     "kafka_queue_bytes_limit",
@@ -50,8 +58,11 @@ const METRICS: &[&str] = &[
     "last_event_timestamp_seconds",
     "malformed_fields_total",
     "publish_duration_seconds",
+    "quarantine_bytes",
     "quarantine_callbacks",
+    "quarantine_limit_bytes",
     "ready",
+    "tls_certificate_expiry_timestamp_seconds",
     "unknown_fields_total",
 ];
 
@@ -65,10 +76,14 @@ fn text(path: &str) -> String {
 
 /// Loads a configuration with its secrets made up by the names of their files.
 fn load(text: &str, variables: BTreeMap<String, String>) -> Config {
+    try_load(text, variables).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn try_load(text: &str, variables: BTreeMap<String, String>) -> Result<Config, String> {
     let read = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(match name.as_str() {
-            "kafka.password" => b"hush\n".to_vec(),
+            "kafka.password" | "admin.token" => b"0123456789abcdef\n".to_vec(),
             "jwks.json" => SigningKey::generate("one").unwrap().to_jwks().to_string().into_bytes(),
             certificate if certificate.ends_with(".crt") || certificate.ends_with(".pem") => {
                 b"-----BEGIN CERTIFICATE-----\n".to_vec()
@@ -82,10 +97,7 @@ fn load(text: &str, variables: BTreeMap<String, String>) -> Config {
         })
     };
     let around = Surroundings { directory: Path::new("/etc/idaas-bridge"), variables, read: &read };
-    Config::parse(text, &around).unwrap_or_else(|faults| {
-        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        panic!("{}", faults.join("\n"))
-    })
+    Config::parse(text, &around).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 const EXAMPLES: [&str; 3] =
@@ -95,7 +107,11 @@ const EXAMPLES: [&str; 3] =
 fn every_example_configuration_loads_without_a_warning() {
     for path in EXAMPLES {
         let config = load(&text(path), BTreeMap::new());
-        assert!(config.warnings.is_empty(), "{path}: {:?}", config.warnings);
+        let about: Vec<_> = config.warnings.iter().map(|warning| warning.key.as_str()).collect();
+        // The complete one shows the defaults, and warns of those that production should not leave as they are.
+        let defaults = ["kafka.properties.\"security.protocol\"", "application[workforce].allowed_networks"];
+        let expected = if path == EXAMPLES[0] { &defaults[..] } else { &[] };
+        assert_eq!(about, expected, "{path}");
     }
 }
 
@@ -108,17 +124,40 @@ fn every_configuration_that_is_shipped_is_among_the_examples() {
     assert_eq!(shipped, EXAMPLES.iter().map(|path| repository(path)).collect());
 }
 
+/// The lines of the complete example that everybody has to put values of their own into.
+const YOURS: [&str; 7] = ["bootstrap_servers", "keys", "name", "id", "instance_id", "jwks", "decryption_keys"];
+
+/// Everything that a configuration says.
+fn effective(config: &Config) -> (idaas_bridge::config::Server, String) {
+    let Config { server, kafka, topics, journal, dedupe, log, applications, .. } = config;
+    let properties: Vec<_> = kafka.properties.keys().collect();
+    let mut all = format!("{:?} {properties:?} {topics:?} {dedupe:?} {log:?}", kafka.bootstrap_servers);
+    all += &format!(" {:?} {} {}", journal.directory, journal.max_size, journal.keys.len());
+    for application in applications {
+        let Application { name, id, instance_id, decryption_keys, require_encryption, allowed_networks, .. } =
+            application;
+        let passwords = matches!(application.passwords, Passwords::Drop);
+        all += &format!(" {name} {id} {instance_id:?} {} {require_encryption}", decryption_keys.len());
+        all += &format!(" {allowed_networks:?} {passwords} {:?} {:?}", application.skip, application.topic_prefix);
+    }
+    (server.clone(), all)
+}
+
 #[test]
-fn the_complete_example_shows_the_defaults_as_they_are() {
-    let example = load(&text("deploy/bridge.example.toml"), BTreeMap::new());
-    let default = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new());
-    assert_eq!(example.server, default.server);
-    assert_eq!(example.topics, default.topics);
-    assert_eq!(example.dedupe, default.dedupe);
-    assert_eq!(example.log, default.log);
-    assert_eq!(example.journal.directory, default.journal.directory);
-    assert_eq!(example.journal.max_size, default.journal.max_size);
-    assert_eq!(example.applications[0].require_encryption, default.applications[0].require_encryption);
+fn each_active_line_of_the_example_is_a_default_or_yours() {
+    let example = text("deploy/bridge.example.toml");
+    let whole = effective(&load(&example, BTreeMap::new()));
+    let mut compared = 0;
+    for line in example.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '['])) {
+        let key = line.split(" = ").next().unwrap();
+        if !YOURS.contains(&key) {
+            let without = example.replace(&format!("\n{line}\n"), "\n");
+            let without = try_load(&without, BTreeMap::new()).unwrap_or_else(|faults| panic!("{line}: {faults}"));
+            assert!(effective(&without) == whole, "{line}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 15, "{compared}");
 }
 
 #[test]
@@ -174,7 +213,7 @@ fn every_variable_in_the_compose_file_is_a_real_key_and_takes_effect() {
     assert!(variables.len() >= 5);
     let config = load(&text("deploy/bridge.minimal.toml"), variables);
     assert_eq!(config.kafka.bootstrap_servers, ["kafka-1:19092", "kafka-2:19092", "kafka-3:19092"]);
-    assert_eq!(config.server.admin_listen.to_string(), "0.0.0.0:9090");
+    assert_eq!(config.server.admin_listen.to_string(), "0.0.0.0:9464");
     assert!(config.topics.create);
 }
 
@@ -263,15 +302,68 @@ fn alerts_ask_only_for_metrics_that_there_are() {
 }
 
 #[test]
-fn every_alert_has_a_severity_a_summary_an_action_and_a_test() {
+fn every_alert_explains_itself_and_is_tested_both_ways() {
     let tests = text("deploy/prometheus/alerts_test.yml") + &text("deploy/prometheus/alerts_days_test.yml");
+    let runbook = text("docs/alerts.md");
+    let mut names = BTreeSet::new();
     for rule in text("deploy/prometheus/alerts.yml").split("- alert: ").skip(1) {
         let name = rule.lines().next().unwrap();
-        for part in ["severity: ", "summary: ", "action: "] {
+        for part in ["severity: ", "summary: ", "description: "] {
             assert!(rule.contains(part), "{name} has no {part}");
         }
-        assert!(tests.contains(&format!("\"{name}\"")), "{name} has no test");
+        let anchor = format!("/alerts.md#{}\n", name.to_lowercase());
+        assert!(rule.contains(&format!("runbook_url: https://docs.example.com/idaas-bridge{anchor}")), "{name}");
+        assert!(runbook.contains(&format!("\n### {name}\n")), "docs/alerts.md does not explain {name}");
+        let quiet = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}");
+        assert!(tests.contains(&quiet), "no test that {name} stays quiet");
+        let firing = format!("ALERTS{{alertstate=\"firing\",alertname=\"{name}\"}}");
+        assert!(tests.contains(&firing), "no test that {name} fires");
+        names.insert(format!("### {name}"));
     }
+    let explained: BTreeSet<_> = runbook.lines().filter(|line| line.starts_with("### ")).map(str::to_owned).collect();
+    assert_eq!(explained, names, "docs/alerts.md explains what there is");
+}
+
+#[test]
+fn one_port_is_the_admin_listener_s_everywhere() {
+    let config = load(&text("deploy/kubernetes/bridge.toml"), BTreeMap::new());
+    let port = config.server.admin_listen.port();
+    for (path, line) in [
+        ("docker-compose.yml", format!("IDAAS_BRIDGE_SERVER__ADMIN_LISTEN: 0.0.0.0:{port}")),
+        ("docker-compose.yml", format!("127.0.0.1:${{ADMIN_PORT:-{port}}}:{port}")),
+        ("deploy/Dockerfile", format!("EXPOSE 8080 {port}")),
+        ("deploy/Dockerfile", format!("CMD [\"healthcheck\", \"{port}\"]")),
+        ("deploy/healthcheck", format!("${{1:-{port}}}")),
+        ("deploy/kubernetes/statefulset.yaml", format!("containerPort: {port}")),
+        ("deploy/kubernetes/statefulset.yaml", format!("prometheus.io/port: \"{port}\"")),
+        ("deploy/kubernetes/services.yaml", format!("name: admin, port: {port}")),
+        ("deploy/prometheus/prometheus.yml", format!("bridge:{port}")),
+    ] {
+        assert!(text(path).contains(&line), "{path} has no {line}");
+    }
+}
+
+#[test]
+fn every_manifest_is_applied_and_the_admin_port_is_for_prometheus() {
+    for directory in ["deploy/kubernetes", "deploy/kubernetes/monitoring"] {
+        let applied = text(&format!("{directory}/kustomization.yaml"));
+        for entry in std::fs::read_dir(repository(directory)).unwrap().map(|entry| entry.unwrap()) {
+            let name = entry.file_name().into_string().unwrap();
+            let is_manifest = name.ends_with(".yaml") && name != "kustomization.yaml";
+            assert!(!is_manifest || applied.contains(&format!("  - {name}\n")), "{directory}/{name}");
+        }
+    }
+    let policy = text("deploy/kubernetes/network-policy.yaml");
+    // Without it, the policy would be that of every pod of the namespace.
+    assert!(policy.contains("  podSelector:\n    matchLabels: { app.kubernetes.io/name: idaas-bridge }\n"));
+    let admin = policy.split("    - from:").find(|rule| rule.contains("port: admin")).unwrap();
+    assert!(admin.contains("values: [prometheus]") && !admin.contains("port: callbacks"), "{admin}");
+}
+
+#[test]
+fn a_wrong_configuration_is_not_started_again_and_again() {
+    let unit = text("deploy/systemd/idaas-bridge.service");
+    assert!(unit.lines().any(|line| line == "RestartPreventExitStatus=2"));
 }
 
 #[test]

@@ -29,16 +29,47 @@ fn the_readme_s_configuration_is_the_shipped_minimal_one() {
     assert_eq!(shown, text("deploy/bridge.minimal.toml"));
 }
 
+/// The documents, with the pages of `docs/`.
+fn documents() -> Vec<String> {
+    let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "asyncapi/README.md"];
+    let pages = std::fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let pages = pages.map(|name| format!("docs/{}", name.to_str().unwrap())).filter(|name| name.ends_with(".md"));
+    top.map(str::to_owned).into_iter().chain(pages).collect()
+}
+
+/// What a heading is called in a link.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    heading.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
 #[test]
-fn every_link_of_a_document_leads_to_a_file() {
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "schemas/README.md"]
-    {
-        for link in text(document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = repository(document).parent().unwrap().join(link);
-            assert!(link.starts_with("https://") || target.exists(), "{document}: {link}");
+fn every_link_of_a_document_leads_to_a_file_or_heading() {
+    for document in documents() {
+        let all = text(&document);
+        for link in all.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = repository(&document).parent().unwrap().join(file);
+            assert!(file.is_empty() || target.exists(), "{document}: {link}");
+            if !heading.is_empty() {
+                let there = if file.is_empty() { all.clone() } else { std::fs::read_to_string(target).unwrap() };
+                let found = there.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+                assert!(found, "{document}: {link}");
+            }
         }
     }
+}
+
+#[test]
+fn every_page_is_in_the_index_of_the_documentation() {
+    let index = text("docs/README.md");
+    for page in documents().iter().filter_map(|name| name.strip_prefix("docs/")).filter(|name| *name != "README.md") {
+        assert!(index.contains(&format!("]({page})")), "{page}");
+    }
+    assert!(text("README.md").contains("](docs/README.md)"));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idaas_bridge::jose::jws::{SigningKey, Verification};
 use idaas_bridge::keys::{
-    FetchFault, KeyObserver, KeyRing, KeyStore, MAX_DOCUMENT, Proxy, RefreshResult, Settings, Source, Timing, fetch,
+    Clients, FetchFault, KeyObserver, KeyRing, KeyStore, MAX_DOCUMENT, Proxy, RefreshResult, Settings, Source, Timing,
+    fetch,
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -52,7 +53,7 @@ fn file(authority: &Authority, directory: &tempfile::TempDir) -> PathBuf {
 }
 
 async fn fault(source: &Source) -> FetchFault {
-    match fetch(source, &Proxy::Direct).await {
+    match fetch(source, &Clients::new(Proxy::Direct)).await {
         Ok(_) => panic!("a fetch that should fail succeeded"),
         Err(fault) => fault,
     }
@@ -71,7 +72,7 @@ impl KeyObserver for Told {
 fn settings() -> (Settings, UnboundedReceiver<(String, RefreshResult)>) {
     let (sender, receiver) = unbounded_channel();
     let observer = Arc::new(Told(sender));
-    (Settings { directory: None, proxy: Proxy::Direct, timing: Timing::default(), observer }, receiver)
+    (Settings { directory: None, clients: Clients::new(Proxy::Direct), timing: Timing::default(), observer }, receiver)
 }
 
 fn one(source: &Source) -> [(String, Source); 1] {
@@ -94,10 +95,40 @@ async fn next(told: &mut UnboundedReceiver<(String, RefreshResult)>) -> RefreshR
 #[tokio::test]
 async fn a_key_set_is_fetched_with_the_time_of_the_endpoint() {
     let endpoint = Endpoint::http(answer(&OLD));
-    let fetched = fetch(&url(endpoint.url()), &Proxy::Direct).await.expect("keys");
+    let fetched = fetch(&url(endpoint.url()), &Clients::new(Proxy::Direct)).await.expect("keys");
     assert_eq!(fetched.document, document(&OLD));
     assert_eq!(fetched.set.key_ids().collect::<Vec<_>>(), ["KEYold"]);
     assert_eq!(fetched.date, Some(UNIX_EPOCH + Duration::from_secs(784_111_777)));
+}
+
+fn gzip(document: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    io::Write::write_all(&mut encoder, document).and_then(|()| encoder.finish()).expect("compressed")
+}
+
+#[tokio::test]
+async fn a_key_set_is_accepted_in_any_usual_coding() {
+    let endpoint = Endpoint::http(answer(&OLD));
+    let zlib = |document: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, document).and_then(|()| encoder.finish()).expect("compressed")
+    };
+    let plain = document(&OLD);
+    for answer in [
+        Answer::Chunked(plain.clone()),
+        Answer::Document([b"\xef\xbb\xbf", &plain[..], b"\r\n"].concat()),
+        Answer::Coded("identity", plain.clone()),
+        Answer::Coded("UTF-8", plain.clone()),
+        Answer::Coded("gzip", gzip(&plain)),
+        Answer::Coded("x-gzip", gzip(&plain)),
+        Answer::Coded("deflate", zlib(&plain)),
+        Answer::Coded("deflate, gzip", gzip(&zlib(&plain))),
+    ] {
+        endpoint.answers(answer.clone());
+        let fetched = fetch(&url(endpoint.url()), &Clients::new(Proxy::Direct)).await;
+        let fetched = fetched.unwrap_or_else(|fault| panic!("{answer:?}: {fault}"));
+        assert_eq!(fetched.set.key_ids().collect::<Vec<_>>(), ["KEYold"]);
+    }
 }
 
 #[tokio::test]
@@ -105,7 +136,7 @@ async fn a_private_authority_is_trusted_only_where_it_is_named() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let endpoint = Endpoint::https(&authority, answer(&OLD));
     let trusted = trusting(endpoint.url(), file(&authority, &directory));
-    assert!(fetch(&trusted, &Proxy::Direct).await.is_ok());
+    assert!(fetch(&trusted, &Clients::new(Proxy::Direct)).await.is_ok());
 
     let refused = fault(&url(endpoint.url())).await;
     assert_eq!(refused.code(), "tls");
@@ -114,6 +145,17 @@ async fn a_private_authority_is_trusted_only_where_it_is_named() {
 
     let other = tempfile::tempdir().expect("a directory");
     assert_eq!(fault(&trusting(endpoint.url(), file(&Authority::new(), &other))).await.code(), "tls");
+}
+
+#[tokio::test]
+async fn a_replaced_ca_file_counts_from_the_next_fetch_on() {
+    let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
+    let endpoint = Endpoint::https(&authority, answer(&OLD));
+    let clients = Clients::new(Proxy::Direct);
+    let source = trusting(endpoint.url(), file(&Authority::new(), &directory));
+    assert_eq!(fetch(&source, &clients).await.err().map(|fault| fault.code()), Some("tls"));
+    file(&authority, &directory);
+    assert!(fetch(&source, &clients).await.is_ok());
 }
 
 #[tokio::test]
@@ -142,9 +184,9 @@ async fn an_endpoint_behind_a_proxy_is_reached_by_a_tunnel_with_tls_inside() {
     let endpoint = Endpoint::https(&authority, answer(&OLD));
     let proxy = ConnectProxy::start(endpoint.address());
     let source = trusting("https://keys.example/v2/jwks", file(&authority, &directory));
-    assert!(fetch(&source, &Proxy::Url(proxy.url())).await.is_ok());
+    assert!(fetch(&source, &Clients::new(Proxy::Url(proxy.url()))).await.is_ok());
     assert_eq!(proxy.asked(), ["CONNECT keys.example:443 HTTP/1.1"]);
-    let untrusted = fetch(&url("https://keys.example/v2/jwks"), &Proxy::Url(proxy.url())).await;
+    let untrusted = fetch(&url("https://keys.example/v2/jwks"), &Clients::new(Proxy::Url(proxy.url()))).await;
     assert_eq!(untrusted.err().map(|fault| fault.code()), Some("tls"));
 }
 
@@ -155,7 +197,7 @@ const CHILD_CA: &str = "IDAAS_BRIDGE_TEST_CHILD_CA";
 #[tokio::test]
 async fn the_environment_names_the_proxy_and_what_goes_without_it() {
     if let (Ok(url), Some(ca_file)) = (std::env::var(CHILD_URL), std::env::var_os(CHILD_CA)) {
-        assert!(fetch(&trusting(url, ca_file.into()), &Proxy::Environment).await.is_ok());
+        assert!(fetch(&trusting(url, ca_file.into()), &Clients::new(Proxy::Environment)).await.is_ok());
         return;
     }
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
@@ -190,7 +232,10 @@ async fn each_failure_has_its_code() {
         (Answer::Status(204), FetchFault::Status(204)),
         (Answer::Document(b"<html>".to_vec()), FetchFault::NotAKeySet),
         (Answer::Document(Vec::new()), FetchFault::NotAKeySet),
-        (Answer::Document(b"{\"keys\":[]}".to_vec()), FetchFault::NoUsableKey),
+        (Answer::Document(b"{\"keys\":[]}".to_vec()), FetchFault::NoUsableKey(None)),
+        (Answer::Coded("br", document(&OLD)), FetchFault::Encoding),
+        (Answer::Coded("gzip", document(&OLD)), FetchFault::Encoding),
+        (Answer::Coded("gzip", gzip(&vec![b' '; MAX_DOCUMENT + 1])), FetchFault::TooLarge),
         (Answer::Endless, FetchFault::TooLarge),
         (Answer::Announced(MAX_DOCUMENT + 1), FetchFault::TooLarge),
         (Answer::Document(vec![b' '; MAX_DOCUMENT]), FetchFault::NotAKeySet),
@@ -229,7 +274,7 @@ async fn redirects_are_followed_within_the_scheme_and_never_from_https_to_http()
     let (secure, plain) = (Endpoint::https(&authority, answer(&OLD)), Endpoint::http(answer(&OLD)));
     let moved = Endpoint::https(&authority, Answer::Redirect(secure.url()));
     let source = trusting(moved.url(), file(&authority, &directory));
-    assert!(fetch(&source, &Proxy::Direct).await.is_ok());
+    assert!(fetch(&source, &Clients::new(Proxy::Direct)).await.is_ok());
     moved.answers(Answer::Redirect(plain.url()));
     assert_eq!(fault(&source).await, FetchFault::Redirect);
     assert_eq!(plain.requests(), 0);

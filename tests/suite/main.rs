@@ -18,6 +18,7 @@ mod commands;
 mod demo;
 mod deploy;
 mod documents;
+mod examples;
 mod faults;
 mod foreign_fixtures;
 mod kafka_faults;

@@ -186,7 +186,7 @@ fn any_json_as_an_event_or_as_its_data_leaves_the_neighbours_alone() {
                 _ => json!({"eventId": id, "eventType": urn, "bizData": {
                     "userId": "u", "organizationalUnitId": "o", "groupId": "g", "odd": value, "username": name,
                     "email": name, "createTime": value, "customFields": value, "organizationalUnits": value,
-                    "userOrganizationalUnits": value, "allMembers": value, "userSourceType": name}}),
+                    "userOrganizationalUnits": value, "allMembers": value, "userIds": value, "userSourceType": name}}),
             });
             if form != 0 {
                 named.push(id);

@@ -188,6 +188,8 @@ fn draining(code: Refusal) {
     let reply = bridge.post(bridge.callback().events(&[other]).body().unwrap());
     assert_refused(&reply, code);
     assert_eq!(reply.header("connection"), Some("close"));
+    let health = bridge.raw(&request("GET", "/healthz", &[], b""));
+    assert_eq!((health.status, health.text()), (503, "draining\n"));
     let readiness = bridge.admin("/readyz");
     assert_eq!((readiness.status, readiness.text()), (503, "draining\n"));
     assert_eq!(bridge.admin("/livez").status, 200);

@@ -83,10 +83,11 @@ impl Forger {
     fn event(&self, entity: &str, action: &str, id: &str, timestamp: i64) {
         let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");
         let source = format!("/idaas/idaas_1/{APPLICATION}");
+        let ce_id = if entity == "credential" { format!("{id}:credential") } else { id.to_owned() };
         let headers = [
             ("content-type", "application/json"),
             ("ce_specversion", "1.0"),
-            ("ce_id", id),
+            ("ce_id", ce_id.as_str()),
             ("ce_source", source.as_str()),
             ("ce_type", kind.as_str()),
             ("ce_dataschema", "urn:idaas-bridge:schema:user:v1"),

@@ -38,6 +38,7 @@ pub(crate) struct Setup {
     topics: Vec<String>,
     properties: Vec<String>,
     journal: Vec<String>,
+    journal_keys: Option<String>,
     log: &'static str,
     brokers: i32,
     partitions: i32,
@@ -61,6 +62,7 @@ impl Setup {
             topics: Vec::new(),
             properties: Vec::new(),
             journal: Vec::new(),
+            journal_keys: None,
             log: "info",
             brokers: 1,
             partitions: 3,
@@ -79,6 +81,12 @@ impl Setup {
     /// Adds a line to `[server]`.
     pub(crate) fn server(mut self, line: impl Into<String>) -> Self {
         self.server.push(line.into());
+        self
+    }
+
+    /// Has this line in `[server]`, and no other.
+    pub(crate) fn server_again(mut self, line: impl Into<String>) -> Self {
+        self.server = vec![line.into()];
         self
     }
 
@@ -109,6 +117,12 @@ impl Setup {
     /// Adds a line to `[journal]`.
     pub(crate) fn journal(mut self, line: impl Into<String>) -> Self {
         self.journal.push(line.into());
+        self
+    }
+
+    /// This line for the journal's keys.
+    pub(crate) fn journal_keys(mut self, line: &str) -> Self {
+        self.journal_keys = Some(line.to_owned());
         self
     }
 
@@ -196,13 +210,14 @@ impl Setup {
         let mut text = format!(
             "[server]\nlisten = {:?}\nadmin_listen = \"127.0.0.1:0\"\n{}\n\
              [kafka]\nbootstrap_servers = [{}]\n[kafka.properties]\n{}\n\
-             [topics]\n{}\n[journal]\ndirectory = \"journal\"\nkeys = [\"{JOURNAL_KEY}\"]\n{}\n\
+             [topics]\n{}\n[journal]\ndirectory = \"journal\"\n{}\n{}\n\
              [log]\nlevel = \"{}\"\n",
             self.listen,
             self.server.join("\n"),
             bootstrap_servers.split(',').map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", "),
             self.properties.join("\n"),
             self.topics.join("\n"),
+            self.journal_keys.clone().unwrap_or_else(|| format!("keys = [\"{JOURNAL_KEY}\"]")),
             self.journal.join("\n"),
             self.log,
         );
@@ -313,6 +328,18 @@ impl TestBridge {
         change(&mut self.setup);
         self.setup.write(&self.path, &self.bootstrap_servers);
         self.reload_as_it_is()
+    }
+
+    /// As [`TestBridge::reload`], with another setup made of this one.
+    pub(crate) fn reload_with(&mut self, change: impl FnOnce(Setup) -> Setup) -> bool {
+        let setup = std::mem::replace(&mut self.setup, Setup::new());
+        self.reload(|empty| *empty = change(setup))
+    }
+
+    /// Changes the configuration, and orders nothing.
+    pub(crate) fn write(&mut self, change: impl FnOnce(&mut Setup)) {
+        change(&mut self.setup);
+        self.setup.write(&self.path, &self.bootstrap_servers);
     }
 
     /// Changes the configuration and orders a reload, and does not wait for it.

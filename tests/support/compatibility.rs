@@ -36,7 +36,7 @@ pub(crate) enum BreakKind {
     ChangedPattern,
     /// Unknown members are no longer allowed, so that nothing could ever be added.
     ClosedObject,
-    /// An action is no longer documented.
+    /// An action or a reason is no longer documented.
     RemovedAction,
     /// Any other keyword that decides about validity was added, removed or changed.
     ChangedKeyword,
@@ -100,7 +100,7 @@ impl Comparison<'_> {
         let (before, now) = (old.get(keyword), new.get(keyword));
         match keyword {
             "$id" | "$schema" => {}
-            "examples" if path == "properties/action" => self.actions(before, now, path),
+            "examples" if ["properties/action", "properties/reason"].contains(&path) => self.actions(before, now, path),
             _ if ANNOTATIONS.contains(&keyword) => {}
             "properties" => self.properties(before, now, path),
             "required" => self.required(before, now, path),

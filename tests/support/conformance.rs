@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::passwords::password_members;
 use super::record::{Record, read};
 use super::rules;
-use super::validators::{closed_validator, is_time};
+use super::validators::closed_validator;
 
 /// Panics, naming every fault, where the record breaks the contract. Binary and structured mode are told apart by
 /// `content-type`. The prefix of `topic` is free.
@@ -46,6 +46,7 @@ pub(crate) fn nonconformities(
     attributes(entity, &record, &mut faults);
     rules::event_type(entity, &record.data, &mut faults);
     rules::sealed(entity, &record.data, &mut faults);
+    rules::forms(entity, &record.data, &mut faults);
     faults
 }
 
@@ -110,10 +111,11 @@ fn attributes(entity: Schema, record: &Record, faults: &mut Vec<String>) {
     ]);
     expected.extend(subject(entity, data).map(|id| ("subject", id.to_owned())));
     expected.extend(expected_key(entity, data).map(|key| ("partitionkey", key.to_owned())));
-    expected.extend(origin["eventTime"].as_str().filter(|time| is_time(time)).map(|time| ("time", time.to_owned())));
-    expected.extend(origin["eventId"].as_str().map(|id| ("id", id.to_owned())));
-    if !expected.contains_key("id") && !record.attributes.get("id").is_some_and(|id| rules::is_uuid(id)) {
-        faults.push("ce_id: neither is there an event id, nor is it a UUID".to_owned());
+    expected.extend(origin["eventTime"].as_str().map(|time| ("time", time.to_owned())));
+    let suffix = if entity == Schema::Credential { ":credential" } else { "" };
+    expected.extend(origin["eventId"].as_str().map(|id| ("id", format!("{id}{suffix}"))));
+    if !expected.contains_key("id") && !record.attributes.get("id").is_some_and(|id| rules::is_generated(id)) {
+        faults.push("ce_id: neither is there an event id, nor is it a UUID of version 8".to_owned());
     }
     for (attribute, value) in &expected {
         let found = record.attributes.get(*attribute);

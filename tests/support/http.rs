@@ -116,6 +116,19 @@ impl<S: Read + Write> Connection<S> {
         Ok(Reply { status, headers, body: std::mem::replace(&mut self.rest, rest) })
     }
 
+    /// Everything until the other side closes.
+    pub(crate) fn rest_of_all(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.more() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(std::mem::take(&mut self.rest));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Waits until the other side closes. Fails where it says anything more.
     pub(crate) fn closed(&mut self) -> io::Result<()> {
         match self.more() {

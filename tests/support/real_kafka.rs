@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::metadata::{MetadataBroker, MetadataPartition};
 
 use self::node::Node;
@@ -27,7 +27,7 @@ use self::run_directory::RunDirectory;
 use self::turn::Turn;
 use super::records::{Quiet, retry};
 
-pub(crate) use self::options::Options;
+pub(crate) use self::options::{Advertised, Options};
 pub(crate) use self::ports::free as free_ports;
 
 /// The one node that all tests share which take nothing away from it: it comes up with the first of them, and goes
@@ -60,6 +60,8 @@ pub(crate) struct RealKafka {
     nodes: Mutex<Vec<Node>>,
     bootstrap_servers: String,
     secure: Option<Secure>,
+    /// For each listener of [`Options::advertised`].
+    advertised: Vec<String>,
     directory: RunDirectory,
     /// Held by all clusters but the shared one, so that they come one after the other.
     _turn: Option<Turn>,
@@ -92,12 +94,18 @@ impl RealKafka {
         let plain = ports::free(count);
         let controllers = ports::free(count);
         let secure = if options.login.is_some() { ports::free(count) } else { Vec::new() };
+        let advertised: Vec<_> = options.advertised.iter().map(|_| ports::free(count)).collect();
         if options.login.is_some() {
             tls::write_certificates(&directory.path);
         }
         let nodes = (1..=count)
             .map(|id| {
-                let ports = options::Ports { plain: &plain, controllers: &controllers, secure: &secure };
+                let ports = options::Ports {
+                    plain: &plain,
+                    controllers: &controllers,
+                    secure: &secure,
+                    advertised: &advertised,
+                };
                 let properties = options.properties_of(id, &ports, &directory.path);
                 Node::new(&libraries, &directory.path, id, plain[id - 1], &properties)
             })
@@ -106,6 +114,7 @@ impl RealKafka {
             nodes: Mutex::new(nodes),
             bootstrap_servers: servers(&plain),
             secure: options.login.map(|login| Secure { bootstrap_servers: servers(&secure), login }),
+            advertised: advertised.iter().map(|ports| servers(ports)).collect(),
             directory,
             _turn: turn,
         };
@@ -150,6 +159,11 @@ impl RealKafka {
         &self.bootstrap_servers
     }
 
+    /// Addresses of a listener that [`Options::advertised`] added, comma-separated; counted from 0.
+    pub(crate) fn advertised_servers(&self, listener: usize) -> &str {
+        &self.advertised[listener]
+    }
+
     /// Client properties for the TLS and SCRAM listener. Only with [`Options::scram`].
     pub(crate) fn secure_properties(&self) -> Vec<(&'static str, String)> {
         let Secure { bootstrap_servers, login } = self.secure.as_ref().expect("started with Options::scram");
@@ -191,6 +205,19 @@ impl RealKafka {
                 if led == usize::try_from(partitions).unwrap() { Ok(()) } else { Err(format!("{name}: {states:?}")) }
             });
         }
+    }
+
+    /// Adds partitions to a topic, and returns when a broker knows a leader for each of them.
+    pub(crate) fn add_partitions(&self, name: &str, partitions: usize) {
+        let admin = admin(&self.bootstrap_servers);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let more = [NewPartitions::new(name, partitions)];
+        let results = runtime.block_on(admin.create_partitions(&more, &AdminOptions::new())).unwrap();
+        results.into_iter().for_each(|result| drop(result.unwrap()));
+        retry(|| {
+            let led = states(&admin, name)?.iter().filter(|state| state.leader > 0).count();
+            if led == partitions { Ok(()) } else { Err(format!("{name} has {led} partitions")) }
+        });
     }
 
     /// The partition's state, as soon as a broker tells one.

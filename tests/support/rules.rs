@@ -3,8 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use idaas_bridge::jose::jwe::Sealed;
+use idaas_bridge::prepare::Reason;
 use idaas_bridge::schema::Schema;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::validators::is_time;
 
 const PREFIX: &str = "urn:alibaba:idaas:app:event:";
 
@@ -64,6 +67,66 @@ pub(crate) fn event_type(entity: Schema, data: &Value, faults: &mut Vec<String>)
     }
 }
 
+/// What the schemas only describe, because generators make wrapper types of patterns and lengths: the form of texts, no
+/// empty `additional`, and in `cleared` exactly the members that are null.
+pub(crate) fn forms(entity: Schema, data: &Value, faults: &mut Vec<String>) {
+    let mut demand = |fits: bool, what: &str| {
+        if !fits {
+            faults.push(format!("{what} has not the form that its description promises"));
+        }
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let snake =
+        |text: &str| text.split('_').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
+    demand(data["schemaVersion"].as_str().and_then(|v| v.strip_prefix("1.")).is_some_and(digits), "schemaVersion");
+    demand(data["action"].as_str().is_some_and(snake), "action");
+    for name in ["eventId", "instanceId", "applicationId"] {
+        demand(data["origin"][name] != "", name);
+    }
+    for name in ["eventTime", "receivedAt"] {
+        demand(data["origin"][name].as_str().is_none_or(is_time), name);
+    }
+    demand(data.get("additional").is_none_or(|additional| additional != &json!({})), "additional");
+    if let Some(member) = member(entity) {
+        demand(data[member]["id"] != "", "the entity's id");
+        let mut nulls = Vec::new();
+        for (name, value) in data[member].as_object().into_iter().flatten() {
+            demand(!name.ends_with("At") || value.as_str().is_none_or(is_time), name);
+            for element in value.as_array().into_iter().flatten() {
+                demand(element.get("additional") != Some(&json!({})), "additional");
+            }
+            let inner =
+                value.as_object().into_iter().flatten().map(|(inner, value)| (format!("{name}.{inner}"), value));
+            nulls.extend(
+                inner.chain([(name.clone(), value)]).filter(|(_, value)| value.is_null()).map(|(path, _)| path),
+            );
+        }
+        let cleared = data.get("cleared").map_or(Ok(Vec::new()), |paths| serde_json::from_value(paths.clone()));
+        let mut cleared: Vec<String> = cleared.unwrap_or_default();
+        cleared.sort();
+        nulls.sort();
+        demand(cleared == nulls && data.get("cleared") != Some(&json!([])), "cleared");
+    }
+    if entity == Schema::DeadLetter {
+        demand(Reason::ALL.iter().any(|reason| data["reason"] == reason.code()), "reason");
+        let (original, hash) = (data.get("original"), data["originalSha256"].as_str());
+        demand(original.is_some() != (hash.is_some() && data["originalSize"].is_u64()), "original");
+        demand(original.is_none_or(|original| original.is_object() || original.is_string()), "original");
+        demand(original.is_none() || data["reason"] != "record_too_large", "original");
+        demand(hash.is_none_or(|hash| is_hex(hash, 64)), "originalSha256");
+    }
+}
+
+/// The member that holds what the record is about; none for topics that are not about an entity.
+fn member(entity: Schema) -> Option<&'static str> {
+    match entity {
+        Schema::User | Schema::Credential => Some("user"),
+        Schema::OrganizationalUnit => Some("organizationalUnit"),
+        Schema::Group => Some("group"),
+        Schema::Connectivity | Schema::Unclassified | Schema::DeadLetter | Schema::Asyncapi => None,
+    }
+}
+
 /// What is sealed must be a compact JWE of the agreed form.
 pub(crate) fn sealed(entity: Schema, data: &Value, faults: &mut Vec<String>) {
     let (member, named) = match entity {
@@ -95,9 +158,9 @@ fn is_sealed(text: &str, named: bool) -> bool {
         && kid.map_or(!named, |kid| is_hex(kid, 16))
 }
 
-/// A UUID in its usual form: 36 characters, lower case.
-pub(crate) fn is_uuid(text: &str) -> bool {
-    uuid::Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
+/// A UUID of version 8 in its usual form: 36 characters, lower case.
+pub(crate) fn is_generated(text: &str) -> bool {
+    uuid::Uuid::try_parse(text).is_ok_and(|uuid| uuid.get_version_num() == 8 && uuid.to_string() == text)
 }
 
 /// W3C Trace Context, `traceparent` of version 00: `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros.

@@ -1,29 +1,36 @@
-//! The doctor's look at Kafka: settings, brokers, topics, permission to write. Publishes nothing.
+//! The doctor's look at Kafka: settings, brokers and the addresses that they advertise. Publishes nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::code::Code;
 use super::finding::Finding;
+use super::report::plural;
+use super::topics;
 use crate::config::Config;
-use crate::kafka::administrator::Administrator;
-use crate::kafka::probe::{self, Reading, Writing};
+use crate::kafka::administrator::{Administrator, Brokers};
+use crate::kafka::probe::{self, Idempotence};
+use crate::kafka::reach::{self, Broker};
+use crate::kafka::remedy::{Remedy, Right};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Plan, Present, Severity, State, Wanted, coordination_topic, differences};
-use crate::kafka::trouble::Away;
+use crate::kafka::topics::{Plan, State, coordination_topic};
+use crate::kafka::trouble::{Away, Cause, Trouble};
 use crate::service::assemble;
 
 /// How long the cluster may take for each question.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one broker may take to answer at the address that it advertises.
+const BROKER_PATIENCE: Duration = Duration::from_secs(6);
 
-/// What the permission to read is for.
-const MEMORY: &str = "dedupe";
 const SERVERS: &str = "kafka.bootstrap_servers";
+const USER: &str = "kafka.properties";
 
-/// Whether librdkafka takes the properties; connects to nothing.
+/// Whether librdkafka accepts the properties; connects to nothing.
 pub(super) fn settings(config: &Config) -> Finding {
     match probe::settings_fault(&assemble::cluster(config)) {
-        Some(problem) => Finding::prevents_start(assemble::kafka_fault(&problem)),
-        None => Finding::ok("kafka.properties", "librdkafka takes them"),
+        Some(problem) => Finding::prevents_start(Code::KafkaProperties, assemble::kafka_fault(&problem)),
+        None => Finding::ok(Code::KafkaProperties, "kafka.properties", "librdkafka accepts them"),
     }
 }
 
@@ -32,156 +39,152 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
     let (cluster, plan) = (assemble::cluster(config), Plan::of(config));
     let administrator = match Administrator::new(&cluster) {
         Ok(administrator) => administrator,
-        Err(fault) => return tell(Finding::prevents_start(assemble::kafka_fault(&fault.to_string()))),
-    };
-    let brokers = match administrator.reach(PATIENCE) {
-        Ok(brokers) => brokers.count,
-        Err(away) => {
-            unreachable(config, &away, tell);
-            return tell(Finding::skipped("topics", "are checked once Kafka answers"));
+        Err(fault) => {
+            return tell(Finding::prevents_start(Code::KafkaProperties, assemble::kafka_fault(&fault.to_string())));
         }
     };
+    let found = administrator
+        .reach(PATIENCE)
+        .and_then(|brokers| administrator.observe(&plan, PATIENCE).map(|states| (brokers, states)));
+    let (brokers, states) = match found {
+        Ok(found) => found,
+        Err(away) => {
+            unreachable(config, &away, tell);
+            let remedy = Remedy::text("run check again once Kafka answers");
+            let why = "whether they exist, and whether this user may write to them";
+            return tell(Finding::undecided(Code::Topic, "topics", why, remedy));
+        }
+    };
+    let count = brokers.list.len();
     let servers = config.kafka.bootstrap_servers.join(", ");
-    tell(Finding::ok(SERVERS, &format!("{servers} answers; the cluster has {brokers} brokers")));
+    let brokers_shown = plural(count, "broker");
+    tell(Finding::ok(Code::Kafka, SERVERS, &format!("{servers} answers; the cluster has {brokers_shown}")));
     let replicas = config.topics.replication_factor;
-    if usize::try_from(replicas).is_ok_and(|replicas| replicas > brokers) {
-        let problem = format!("is {replicas}, and the cluster has {brokers} brokers: no topic could be created");
-        tell(Finding::warning("topics.replication_factor", &problem, "start the other brokers, or lower it"));
+    if usize::try_from(replicas).is_ok_and(|replicas| replicas > count) {
+        let problem = format!("is {replicas}, and the cluster has {brokers_shown}: no topic could be created");
+        let remedy = Remedy::text("start the other brokers, or lower it");
+        tell(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
     }
+    let reached = advertised(&cluster, &brokers, &states, tell);
+    idempotence(&cluster, &plan, tell);
     tell(coordination(&administrator, config));
-    match administrator.observe(&plan, PATIENCE) {
-        Ok(states) => topics(&cluster, &plan, &states, path, tell),
-        Err(away) => unreachable(config, &away, tell),
+    topics::Examination {
+        config,
+        cluster: &cluster,
+        administrator: &administrator,
+        plan: &plan,
+        states: &states,
+        reached: &reached,
+        path: &path.display().to_string(),
     }
+    .run(tell);
 }
 
 fn unreachable(config: &Config, away: &Away, tell: &mut dyn FnMut(Finding)) {
     if away.troubles.is_empty() {
         let problem =
             format!("{} does not answer, and librdkafka does not say why", config.kafka.bootstrap_servers.join(", "));
-        tell(Finding::fault(
-            SERVERS,
-            &problem,
-            "see that address and port are right, and that firewalls let it through",
-        ));
+        let remedy = Remedy::text("correct address and port, and let the connection through firewalls");
+        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, remedy));
     }
     for trouble in &away.troubles {
         let problem = format!("Kafka does not answer ({}): {}", trouble.cause.code(), trouble.words);
-        tell(Finding::fault(SERVERS, &problem, trouble.cause.remedy()));
+        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, Remedy::text(trouble.cause.remedy())));
     }
 }
 
-fn topics(cluster: &Cluster, plan: &Plan, states: &[State], path: &Path, tell: &mut dyn FnMut(Finding)) {
-    let path = path.display().to_string();
-    let writings = writings(cluster, plan, states);
-    for ((wanted, state), writing) in plan.topics.iter().zip(states).zip(writings) {
-        let key = format!("topic {}", wanted.name);
-        let found = differences(wanted, state);
-        for difference in &found {
-            let remedy = difference.remedy(&wanted.name, &path);
-            tell(match difference.severity() {
-                Severity::Wrong => Finding::fault(&key, &difference.to_string(), &remedy),
-                Severity::Notable => Finding::warning(&key, &difference.to_string(), &remedy),
-            });
-        }
-        if let State::Present(present) = state {
-            if found.is_empty() {
-                tell(Finding::ok(&key, &described(present)));
-            }
-            if let Err(why) = &present.settings {
-                let text = format!("min.insync.replicas, cleanup.policy and max.message.bytes are not checked: {why}");
-                tell(Finding::skipped(&key, &text));
-            }
-            permission(&key, writing, tell);
-        }
+/// Asks every broker at the address that it advertises. Returns the ids of those that answer.
+fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
+    let list: Vec<&Broker> = brokers.list.iter().collect();
+    let unreachable = reach::unreachable(cluster, &list, BROKER_PATIENCE);
+    let mut reached: BTreeSet<i32> = list.iter().map(|broker| broker.id).collect();
+    for (broker, trouble) in &unreachable {
+        reached.remove(&broker.id);
+        tell(unreachable_broker(broker, trouble, states));
     }
-    let present = plan.topics.iter().zip(states).filter(|(_, state)| matches!(state, State::Present(_)));
-    let present: Vec<_> = present.map(|(wanted, _)| wanted.name.as_str()).collect();
-    if !present.is_empty() {
-        tell(memory(probe::reading(cluster, &present, PATIENCE)));
+    if unreachable.is_empty() {
+        let text = match list.as_slice() {
+            [broker] => format!("the broker answers at the address that it advertises: {}", broker.address()),
+            _ => format!("all {} answer at the addresses that they advertise", plural(list.len(), "broker")),
+        };
+        tell(Finding::ok(Code::BrokerUnreachable, "advertised.listeners", &text));
     }
+    reached
 }
 
 /// Whether several replicas could coordinate. A single one does not need to, so this is never a fault.
 fn coordination(administrator: &Administrator, config: &Config) -> Finding {
-    let topic = coordination_topic(&config.topics.prefix);
+    let (code, topic) = (Code::ReplicasTopic, coordination_topic(&config.topics.prefix));
     let key = format!("topic {topic}");
-    match administrator.coordination_topic(&topic, PATIENCE) {
-        Some(State::Present(_)) => Finding::ok(&key, "several replicas can coordinate"),
-        Some(State::Missing) => Finding::ok(
-            &key,
-            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`",
-        ),
-        Some(State::Hidden) => Finding::ok(
-            &key,
-            "cannot be seen by this user; a single replica does not need it, several do: allow Describe, Read and Write",
-        ),
-        Some(State::Unreadable(words)) => Finding::skipped(&key, &words),
-        None => Finding::skipped(&key, "no answer in time"),
-    }
-}
-
-/// Whether the service will find out at its start what was delivered before it.
-fn memory(reading: Result<Reading, String>) -> Finding {
-    match reading {
-        Ok(Reading::Allowed) => Finding::ok(MEMORY, "the user may read the topics"),
-        Ok(Reading::NotAllowed) => Finding::warning(
-            MEMORY,
-            "the user of [kafka.properties] may not read the topics, so after a restart nobody knows what was delivered, \
-             and what IDaaS sends again becomes a second record",
-            "allow it: kafka-acls.sh --add --allow-principal User:… --operation Read --topic …",
-        ),
-        Ok(Reading::Unknown) => Finding::skipped(MEMORY, "the permission to read is not known: no answer in time"),
-        Err(words) => Finding::skipped(MEMORY, &format!("the permission to read is not known: {words}")),
-    }
-}
-
-fn described(present: &Present) -> String {
-    let known = present.settings.clone().unwrap_or_default();
-    let mut text = format!("{} partitions, {} replicas", present.partitions, present.replication);
-    if let Some(in_sync) = known.min_insync_replicas {
-        text.push_str(&format!(", min.insync.replicas {in_sync}"));
-    }
-    if let Some(policy) = known.cleanup_policy {
-        text.push_str(&format!(", cleanup.policy {policy}"));
-    }
-    text
-}
-
-/// Asks for permission where the topic's limit is known, which is what makes asking harmless.
-fn writings(cluster: &Cluster, plan: &Plan, states: &[State]) -> Vec<Option<Writing>> {
-    let limit = |state: &State| match state {
-        State::Present(Present { settings: Ok(settings), .. }) => settings.max_message_bytes,
-        State::Present(_) | State::Missing | State::Hidden | State::Unreadable(_) => None,
+    let text = match administrator.coordination_topic(&topic, PATIENCE) {
+        Some(State::Present(_)) => "several replicas can coordinate",
+        Some(State::Missing) if config.topics.create => "does not exist; `serve` creates it",
+        Some(State::Missing) => {
+            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`"
+        }
+        Some(State::Hidden) => {
+            "cannot be seen by this user; a single replica does not need it, several do: allow Describe, Read and Write"
+        }
+        Some(State::Unreadable(_)) | None => "whether several replicas can coordinate is not known: no answer in time",
     };
-    let named = |(wanted, state): (&'_ Wanted, &State)| Some((wanted.name.clone(), limit(state)?));
-    let asked: Vec<(String, usize)> = plan.topics.iter().zip(states).filter_map(named).collect();
-    let asked: Vec<(&str, usize)> = asked.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
-    let answers = match probe::writing(cluster, &asked, PATIENCE) {
-        Ok(answers) => answers,
-        Err(words) => asked.iter().map(|_| Writing::Unknown(words.clone())).collect(),
-    };
-    let mut answers = answers.into_iter();
-    states.iter().map(|state| limit(state).and_then(|_| answers.next())).collect()
+    Finding::ok(code, &key, text)
 }
 
-fn permission(key: &str, writing: Option<Writing>, tell: &mut dyn FnMut(Finding)) {
-    tell(match writing {
-        Some(Writing::Allowed) => Finding::ok(key, "the user may write, and enough replicas are in sync"),
-        Some(Writing::NotAllowed) => Finding::fault(
-            key,
-            "the user of [kafka.properties] may not write",
-            "allow it: kafka-acls.sh --add --allow-principal User:… --producer --idempotent --topic …",
+fn unreachable_broker(broker: &Broker, trouble: &Trouble, states: &[State]) -> Finding {
+    let (id, address) = (broker.id, broker.address());
+    let mut topics = 0;
+    let mut partitions = 0;
+    for state in states {
+        let State::Present(present) = state else { continue };
+        let led = present.leaders.iter().find(|leader| leader.broker == id).map_or(0, |leader| leader.partitions);
+        partitions += led;
+        topics += usize::from(led > 0);
+    }
+    let words = trouble.words.strip_prefix(&format!("{address}: ")).unwrap_or(&trouble.words);
+    let problem = format!(
+        "broker {id} advertises {address}, and does not answer there ({}): {words}; it leads {} of {}",
+        trouble.cause.code(),
+        plural(partitions, "partition"),
+        plural(topics, "topic"),
+    );
+    let advertised = format!(
+        "correct advertised.listeners of broker {id} so that it names an address that leads from here to the broker, \
+         or open the way there (DNS, routes, firewalls)"
+    );
+    let remedy = match trouble.cause {
+        Cause::Tls | Cause::Login => trouble.cause.remedy().to_owned(),
+        Cause::HungUp => format!("{advertised}; {}", trouble.cause.remedy()),
+        Cause::Name | Cause::Refused | Cause::Silence | Cause::Other => advertised,
+    };
+    let (code, key) = (Code::BrokerUnreachable, "advertised.listeners");
+    let exists = states.iter().any(|state| matches!(state, State::Present(_)));
+    // A broker that leads nothing today may lead something tomorrow.
+    if partitions == 0 && exists {
+        Finding::warning(code, key, &problem, Remedy::text(remedy))
+    } else {
+        Finding::fault(code, key, &problem, Remedy::text(remedy))
+    }
+}
+
+/// The producer is idempotent, and needs permission for that before its first record.
+fn idempotence(cluster: &Cluster, plan: &Plan, tell: &mut dyn FnMut(Finding)) {
+    let code = Code::IdempotentWrite;
+    let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
+    tell(match probe::idempotence(cluster, PATIENCE) {
+        Ok(Idempotence::Allowed) => Finding::ok(code, USER, "the user may produce idempotently"),
+        Ok(Idempotence::NotAllowed(words)) => {
+            let problem = format!(
+                "the user may not produce idempotently, because it has the right to WRITE on no topic (before Kafka 3.0: \
+                 because it does not have IDEMPOTENT_WRITE on the cluster): {words}"
+            );
+            Finding::fault(code, USER, &problem, Remedy::grant(&[Right::Write], &topics))
+        }
+        Ok(Idempotence::Unknown) => Finding::undecided(
+            code,
+            USER,
+            "whether the user may produce idempotently: no answer in time",
+            Remedy::text("see the findings about brokers, and run check again"),
         ),
-        Some(Writing::TooFewReplicas) => Finding::fault(
-            key,
-            "fewer replicas are in sync than min.insync.replicas, so no record is confirmed",
-            "see which brokers are away, or lag behind",
-        ),
-        Some(Writing::Unknown(why)) => Finding::skipped(key, &format!("the permission to write is not known: {why}")),
-        None => Finding::skipped(
-            key,
-            "the permission to write is not checked: without the topic's max.message.bytes, asking would publish",
-        ),
+        Err(words) => Finding::undecided(code, USER, &words, Remedy::text("correct [kafka.properties]")),
     });
 }

@@ -4,9 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Runtime;
 
+use super::code::Code;
 use super::finding::Finding;
+use super::report::plural;
 use crate::config::{Application, Config};
-use crate::keys::{Fetched, Proxy, Source, fetch};
+use crate::jose::jws::{KeySet, SkippedKey};
+use crate::kafka::remedy::Remedy;
+use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
 use crate::service::assemble;
 
 /// How far the clocks may be apart before it is worth a word: tokens are judged by them.
@@ -14,12 +18,13 @@ const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
 /// Fetches every application's keys, all at once.
 pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
+    let clients = Clients::new(Proxy::Environment);
     let fetches: Vec<_> = config
         .applications
         .iter()
         .map(|application| {
-            let source = assemble::source(&application.jwks);
-            runtime.spawn(async move { fetch(&source, &Proxy::Environment).await })
+            let (source, clients) = (assemble::source(&application.jwks), clients.clone());
+            runtime.spawn(async move { fetch(&source, &clients).await })
         })
         .collect();
     let mut findings = Vec::new();
@@ -27,13 +32,16 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
         let (key, source) = (key(application), assemble::source(&application.jwks));
         match runtime.block_on(fetching) {
             Ok(Ok(fetched)) => {
-                findings.push(Finding::ok(&key, &found(&source, &fetched)));
+                findings.push(Finding::ok(Code::Jwks, &key, &found(&source, &fetched)));
+                findings.extend(skipped(&key, &source, &fetched.set));
                 findings
                     .extend(fetched.date.map(|date| clock(&key, date, SystemTime::now(), config.server.clock_skew)));
             }
             // A fetch fault's text holds problem and remedy, parted by a semicolon.
             Ok(Err(fault)) => findings.push(split(&key, &source, &fault.to_string())),
-            Err(error) => findings.push(Finding::fault(&key, &error.to_string(), "try again")),
+            Err(error) => {
+                findings.push(Finding::fault(Code::Jwks, &key, &error.to_string(), Remedy::text("try again")))
+            }
         }
     }
     findings
@@ -41,13 +49,35 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
 
 /// What can be said without a network: files held a usable key set when the configuration was read.
 pub(super) fn examine_files(config: &Config) -> Vec<Finding> {
-    let finding = |application: &Application| match assemble::source(&application.jwks) {
-        Source::File(path) => Finding::ok(&key(application), &format!("{} holds usable keys", path.display())),
-        source @ Source::Url { .. } => {
-            Finding::skipped(&key(application), &format!("{source} is not asked (--offline)"))
+    config.applications.iter().flat_map(examine_file).collect()
+}
+
+fn examine_file(application: &Application) -> Vec<Finding> {
+    let (key, source) = (key(application), assemble::source(&application.jwks));
+    match &source {
+        Source::File(path) => {
+            let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} holds usable keys", path.display()))];
+            // One that changes meanwhile is checked the next time.
+            let set = std::fs::read(path).ok().and_then(|document| KeySet::parse(&document).ok());
+            findings.extend(set.iter().flat_map(|set| skipped(&key, &source, set)));
+            findings
         }
+        Source::Url { .. } => {
+            let why = format!("whether {source} answers and holds usable keys (--offline)");
+            vec![Finding::not_tested(Code::Jwks, &key, &why, Remedy::text("run check without --offline"))]
+        }
+    }
+}
+
+/// One warning for each entry that cannot be used. It can be meant for somebody else, so it is not a fault.
+fn skipped(key: &str, source: &Source, set: &KeySet) -> Vec<Finding> {
+    let finding = |skipped: &SkippedKey| {
+        let id = skipped.key_id.as_ref().map(|id| format!(" (kid {id:?})")).unwrap_or_default();
+        let problem = format!("{source}: keys[{}]{id} {}", skipped.index, skipped.reason.message());
+        let remedy = "callbacks that it signs are refused; correct the entry if IDaaS signs with it";
+        Finding::warning(Code::Jwks, key, &problem, Remedy::text(remedy))
     };
-    config.applications.iter().map(finding).collect()
+    set.skipped().iter().map(finding).collect()
 }
 
 fn key(application: &Application) -> String {
@@ -56,13 +86,12 @@ fn key(application: &Application) -> String {
 
 fn found(source: &Source, fetched: &Fetched) -> String {
     let ids: Vec<_> = fetched.set.key_ids().collect();
-    let what = if ids.len() == 1 { "RSA key" } else { "RSA keys" };
-    format!("{source} holds {} {what}: {}", ids.len(), ids.join(", "))
+    format!("{source} holds {}: {}", plural(ids.len(), "RSA key"), ids.join(", "))
 }
 
 fn split(key: &str, source: &Source, words: &str) -> Finding {
     let (problem, remedy) = words.split_once("; ").unwrap_or((words, "see that the endpoint works"));
-    Finding::fault(key, &format!("{source}: {problem}"), remedy)
+    Finding::fault(Code::Jwks, key, &format!("{source}: {problem}"), Remedy::text(remedy))
 }
 
 /// Judges this machine's clock by the endpoint's, which has whole seconds.
@@ -72,15 +101,15 @@ fn clock(key: &str, theirs: SystemTime, ours: SystemTime, skew: Duration) -> Fin
         Err(behind) => (behind.duration(), "behind"),
     };
     let problem = format!("this machine's clock is {} s {direction} the key endpoint's", apart.as_secs());
-    let remedy = "set it right (chrony, systemd-timesyncd): tokens are judged by it";
+    let remedy = Remedy::text("set it right (chrony, systemd-timesyncd): tokens are judged by it");
     if apart > skew {
         let problem =
             format!("{problem}, more than server.clock_skew ({} s): honest callbacks would be refused", skew.as_secs());
-        Finding::fault(&format!("{key} (clock)"), &problem, remedy)
+        Finding::fault(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
     } else if apart > WORTH_A_WORD {
-        Finding::warning(&format!("{key} (clock)"), &problem, remedy)
+        Finding::warning(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
     } else {
-        Finding::ok(&format!("{key} (clock)"), "this machine's clock agrees with the key endpoint's")
+        Finding::ok(Code::JwksClock, &format!("{key} (clock)"), "this machine's clock agrees with the key endpoint's")
     }
 }
 

@@ -2,20 +2,27 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Access, access, statvfs};
 
+use super::code::Code;
 use super::finding::Finding;
-use crate::config::{Config, Fault, Journal, Tls};
+use super::report::plural;
+use crate::config::{Config, Fault, Journal, SecretFile, Tls};
 use crate::journal::OpenFault;
 use crate::journal::store::Store;
+use crate::kafka::remedy::Remedy;
 use crate::server::Certificate;
 use crate::service::assemble;
 
 /// A certificate that ends within so many days is worth a word.
 const DAYS: i32 = 14;
+/// The permission bits of everybody who is neither the owner nor in the group. A group is fine: Kubernetes gives secret
+/// volumes to the pod's group.
+const EVERYBODY: u32 = 0o007;
 /// How long whoever holds the admin listener's address may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -29,14 +36,49 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// Which files with secrets every user of this machine can open, each once.
+pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
+    let code = Code::SecretFile;
+    let mut told: Vec<&Path> = Vec::new();
+    let mut findings = Vec::new();
+    for file in files {
+        if told.contains(&file.path.as_path()) {
+            continue;
+        }
+        told.push(&file.path);
+        let shown = file.path.display();
+        // Of what a link leads to.
+        match std::fs::metadata(&file.path) {
+            Ok(metadata) if metadata.permissions().mode() & EVERYBODY != 0 => {
+                let mode = metadata.permissions().mode() & 0o777;
+                let problem =
+                    format!("{shown} holds a secret, and every user of this machine has access (mode {mode:04o})");
+                let remedy = Remedy::command("take it away", &format!("chmod o= {shown}"));
+                findings.push(Finding::warning(code, &file.key, &problem, remedy));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let why = format!("who has access to {shown} ({})", error.kind());
+                let remedy = Remedy::text("run check as the user that the service runs as");
+                findings.push(Finding::not_tested(code, &file.key, &why, remedy));
+            }
+        }
+    }
+    if findings.is_empty() && !told.is_empty() {
+        let text = format!("{}, closed to other users", plural(told.len(), "file"));
+        findings.push(Finding::ok(code, "secrets", &text));
+    }
+    findings
+}
+
 fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
     match assemble::bind(address) {
-        Ok(_) => Finding::ok(key, &format!("{address} is free")),
+        Ok(_) => Finding::ok(Code::Listener, key, &format!("{address} is free")),
         // Whoever checks a machine where the service runs does not want to be told that it does.
         Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
-            Finding::ok(key, &format!("{address} is held by the idaas-bridge that is running"))
+            Finding::ok(Code::Listener, key, &format!("{address} is held by the idaas-bridge that is running"))
         }
-        Err(error) => Finding::prevents_start(assemble::listen_fault(key, address, &error)),
+        Err(error) => Finding::prevents_start(Code::Listener, assemble::listen_fault(key, address, &error)),
     }
 }
 
@@ -59,21 +101,30 @@ fn bridge_runs(admin: SocketAddr) -> bool {
 }
 
 fn certificate(tls: &Tls) -> Finding {
-    let key = "server.tls";
+    let (code, key) = (Code::Certificate, "server.tls");
     if let Err(fault) = Certificate::load(&tls.certificate, &tls.key) {
-        return Finding::prevents_start(assemble::tls_fault(&fault));
+        return Finding::prevents_start(code, assemble::tls_fault(&fault));
     }
+    let renew = || Remedy::text("put a new one in its place, then send SIGHUP");
+    let days_left = |days: i32| plural(usize::try_from(days.abs()).unwrap_or_default(), "day");
     match Certificate::days_left(&tls.certificate) {
-        None => Finding::skipped(key, "the certificate's end cannot be read"),
+        None => {
+            let why = "when the certificate expires: its end cannot be read";
+            let remedy = Remedy::text("look at it: openssl x509 -noout -enddate -in FILE");
+            Finding::not_tested(code, key, why, remedy)
+        }
         Some(days) if days < 0 => {
-            let problem = format!("the certificate ended {} days ago: IDaaS will not deliver to it", -days);
-            Finding::fault(key, &problem, "put a new one in its place, then send SIGHUP")
+            let problem = format!("the certificate expired {} ago: IDaaS will not deliver to it", days_left(days));
+            Finding::fault(code, key, &problem, renew())
         }
         Some(days) if days < DAYS => {
-            let problem = format!("the certificate ends in {days} days");
-            Finding::warning(key, &problem, "put a new one in its place, then send SIGHUP")
+            let problem = format!("the certificate expires in {}", days_left(days));
+            Finding::warning(code, key, &problem, renew())
         }
-        Some(days) => Finding::ok(key, &format!("the certificate belongs to its key, and holds for {days} days")),
+        Some(days) => {
+            let text = format!("the certificate belongs to its key, and is valid for {}", days_left(days));
+            Finding::ok(code, key, &text)
+        }
     }
 }
 
@@ -84,18 +135,21 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
     let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
         let problem = format!("{} cannot be made", directory.display());
-        return vec![Finding::prevents_start(fault(&problem))];
+        return vec![Finding::prevents_start(Code::JournalDirectory, fault(&problem))];
     };
     let shown = directory.display();
     if !existing.is_dir() {
-        return vec![Finding::prevents_start(fault(&format!("{} is no directory", existing.display())))];
+        return vec![Finding::prevents_start(
+            Code::JournalDirectory,
+            fault(&format!("{} is no directory", existing.display())),
+        )];
     }
     if let Err(error) = access(&existing, Access::WRITE_OK | Access::EXEC_OK) {
         let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
-        return vec![Finding::prevents_start(fault(&problem))];
+        return vec![Finding::prevents_start(Code::JournalDirectory, fault(&problem))];
     }
     let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
-    let mut findings = vec![Finding::ok(key, &format!("{shown} {text}"))];
+    let mut findings = vec![Finding::ok(Code::JournalDirectory, key, &format!("{shown} {text}"))];
     findings.push(room(&existing, max_size));
     findings
 }
@@ -108,32 +162,41 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
     }
     Some(match Store::open(&journal.directory, &journal.keys, journal.max_size) {
         Ok(opened) => {
-            let (events, callbacks) = (opened.inventory.len(), opened.quarantined);
-            Finding::ok(key, &format!("they open the journal: {events} events, {callbacks} callbacks in quarantine"))
+            let events = plural(opened.inventory.len(), "event");
+            let callbacks = plural(usize::try_from(opened.quarantined).unwrap_or_default(), "callback");
+            Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine"))
         }
         Err(OpenFault::Locked(..)) if bridge_runs(admin) => {
-            Finding::ok(key, "the journal is open in the idaas-bridge that is running")
+            Finding::ok(Code::Journal, key, "the journal is open in the idaas-bridge that is running")
         }
         Err(fault) => {
             let remedy = fault.remedy();
-            Finding::prevents_start(Fault { key: "journal.directory".to_owned(), problem: fault.to_string(), remedy })
+            let code = Code::Journal;
+            Finding::prevents_start(
+                code,
+                Fault { key: "journal.directory".to_owned(), problem: fault.to_string(), remedy },
+            )
         }
     })
 }
 
 fn room(directory: &Path, max_size: u64) -> Finding {
-    let key = "journal.max_size";
+    let (code, key) = (Code::JournalRoom, "journal.max_size");
     let Ok(disk) = statvfs(directory) else {
-        return Finding::skipped(key, "the free room of the disk cannot be read");
+        let remedy = Remedy::text("compare it with journal.max_size by hand: df");
+        return Finding::not_tested(code, key, "whether the disk has room: its free room cannot be read", remedy);
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let (free_shown, wanted) = (mebibytes(free), mebibytes(max_size));
-    if free < max_size {
-        let problem =
-            format!("the disk of {} has {free_shown} free, less than the {wanted} of max_size", directory.display());
-        Finding::warning(key, &problem, "make room, or lower journal.max_size")
+    // What the file takes already need not be free.
+    let taken = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
+    let room = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(taken);
+    let needed = Store::disk_need(max_size);
+    let (room_shown, wanted) = (mebibytes(room), mebibytes(needed));
+    let grows = format!("the journal's file can become {wanted}, because journal.max_size is {}", mebibytes(max_size));
+    if room < needed {
+        let problem = format!("{grows}, and the disk of {} has {room_shown} for it", directory.display());
+        Finding::warning(code, key, &problem, Remedy::text("make room, or lower journal.max_size"))
     } else {
-        Finding::ok(key, &format!("the disk has {free_shown} free, and the journal takes {wanted} at most"))
+        Finding::ok(code, key, &format!("{grows}; the disk has {room_shown} for it"))
     }
 }
 
@@ -207,5 +270,72 @@ mod tests {
         assert!(listener("server.listen", address, address).prevents_start);
         drop(taken);
         assert_eq!(listener("server.listen", address, address).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_secret_that_everybody_can_read_is_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, mode: u32| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            SecretFile { key: name.to_owned(), path }
+        };
+        let files = [file("open", 0o644), file("writable", 0o602), file("group", 0o440), file("owner", 0o400)];
+        // Kubernetes: a link to a link, which have all permission bits, to a file that the group can read.
+        std::os::unix::fs::symlink(directory.path(), directory.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/group", directory.path().join("linked")).unwrap();
+        let linked = SecretFile { key: "linked".to_owned(), path: directory.path().join("linked") };
+        let findings = secret_files(&[&files[..], &files[..1], &[linked.clone()]].concat());
+        let keys: Vec<_> = findings.iter().map(|finding| (finding.key.as_str(), finding.level)).collect();
+        assert_eq!(keys, [("open", Level::Warning), ("writable", Level::Warning)], "{findings:?}");
+        assert!(findings[0].text.contains("(mode 0644)"), "{findings:?}");
+        assert!(findings[0].remedy.as_ref().unwrap().command_lines(200)[0].starts_with("chmod o= "));
+        let fine = secret_files(&[linked, files[3].clone()]);
+        assert_eq!(fine.iter().map(|finding| finding.level).collect::<Vec<_>>(), [Level::Ok]);
+    }
+
+    /// Fills the journal with entries of one size, and replaces some of them several times.
+    fn file_of_a_full_journal(size: usize, max_size: u64) -> u64 {
+        use crate::journal::store::Batch;
+        let directory = tempfile::tempdir().unwrap();
+        let key = crate::jose::jwe::ContentKey::from_hex(&"00".repeat(32)).unwrap();
+        let mut store = Store::open(directory.path(), &[std::sync::Arc::new(key)], max_size).unwrap().store;
+        let (mut next, mut held) = (0, Vec::<crate::outbox::Seq>::new());
+        for round in 0..4 {
+            // Every other one is confirmed, then every third.
+            let step = 2 + round % 2;
+            let (gone, left): (Vec<_>, Vec<_>) = held.iter().enumerate().partition(|(at, _)| at % step == 0);
+            let gone: Vec<_> = gone.into_iter().map(|(_, seq)| *seq).collect();
+            held = left.into_iter().map(|(_, seq)| *seq).collect();
+            for removes in gone.chunks(500) {
+                store.commit(&Batch { removes, ..Batch::default() });
+            }
+            loop {
+                let count = ((1 << 20) / size as u64).clamp(1, 512);
+                let puts: Vec<_> = (next..next + count).map(|seq| crate::journal::tests::entry_of(seq, size)).collect();
+                next += count;
+                let committed = store.commit(&Batch { puts: &puts, ..Batch::default() });
+                held.extend(&committed.written);
+                if !committed.refused.is_empty() {
+                    break;
+                }
+            }
+        }
+        store.size_on_disk()
+    }
+
+    #[test]
+    fn the_file_of_a_full_journal_is_as_large_as_announced() {
+        let max_size = 16 << 20;
+        // The store gives a value a power of two of pages: the worst sizes are those that are just above one.
+        let sizes = [1_500, 4_200, 33_000, 270_000];
+        let files: Vec<_> = sizes.iter().map(|size| (*size, file_of_a_full_journal(*size, max_size))).collect();
+        let shown: Vec<_> =
+            files.iter().map(|(size, file)| format!("{size}: {:.2}", *file as f64 / max_size as f64)).collect();
+        let largest = files.iter().map(|(_, file)| *file).max().unwrap();
+        assert!(largest <= Store::disk_need(max_size), "{shown:?}");
+        // Not much less, either: a volume costs money.
+        assert!(largest > Store::disk_need(max_size) / 2, "{shown:?}");
     }
 }

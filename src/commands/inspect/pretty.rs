@@ -9,7 +9,7 @@ const MASK: &str = "\"***\"";
 
 /// How strings that hold JSON are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strings {
+pub(in crate::commands) enum Strings {
     /// As they are.
     Folded,
     /// As the JSON that they hold.
@@ -17,7 +17,7 @@ pub(super) enum Strings {
 }
 
 /// Indents a JSON text; members named `password` are masked. `None` where it is no JSON.
-pub(super) fn pretty(text: &str, strings: Strings, margin: usize) -> Option<String> {
+pub(in crate::commands) fn pretty(text: &str, strings: Strings, margin: usize) -> Option<String> {
     let value = Raw::parse(text)?;
     let mut printer = Printer { output: String::new(), strings };
     printer.value(value, margin, 0);

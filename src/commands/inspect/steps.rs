@@ -12,6 +12,7 @@ use super::remedy::{Step, problem, remedy, step};
 use crate::commands::Exit;
 use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
 use crate::config::Application;
+use crate::counts::counted;
 use crate::jose::jws::KeySet;
 use crate::keys::Source;
 use crate::prepare::policy::Policy;
@@ -71,7 +72,11 @@ impl Screen<'_> {
                 Ok(Exit::Fine)
             }
             Err(refusal) => {
-                self.step("events", Some(refusal), &format!("{size} bytes that are no list of events"))?;
+                self.step(
+                    "events",
+                    Some(refusal),
+                    &format!("{} that are not a list of events", counted(size as u64, "byte")),
+                )?;
                 self.refused(refusal)
             }
         }
@@ -86,8 +91,8 @@ impl Screen<'_> {
         let token = captured
             .token
             .as_ref()
-            .map_or_else(String::new, |token| format!(", a token of {} characters", token.len()));
-        self.step("envelope", at(Step::Envelope), &format!("{} bytes{token}", body.len()))?;
+            .map_or_else(String::new, |token| format!(", a token of {}", counted(token.len() as u64, "character")));
+        self.step("envelope", at(Step::Envelope), &format!("{}{token}", counted(body.len() as u64, "byte")))?;
         if let Some(header) = &captured.header {
             self.step("header", at(Step::Header), &header.to_string())?;
         }
@@ -116,8 +121,8 @@ impl Screen<'_> {
                     Some(seconds) => self.time(seconds as i64),
                     None => value.to_string(),
                 },
-                ("cipherData" | "plainData", Value::String(text)) => format!("{} characters", text.len()),
-                ("plainData", value) => format!("{} bytes of JSON", value.to_string().len()),
+                ("cipherData" | "plainData", Value::String(text)) => counted(text.len() as u64, "character"),
+                ("plainData", value) => format!("{} of JSON", counted(value.to_string().len() as u64, "byte")),
                 (_, value) => value.to_string(),
             };
             writeln!(self.out, "{:MARGIN$}{} {shown}", "", styled(QUIET, format_args!("{name:<13}")))?;
@@ -176,7 +181,9 @@ impl Screen<'_> {
                 writeln!(self.out, "  fields: {unknown} unknown, {malformed} malformed, {conflicting} conflicting")?;
             }
         }
-        let counts = format!("{} events: {records} records, {skipped} skipped, {dead} dead letters", items.len());
+        let [events, records, dead] = [(items.len(), "event"), (records, "record"), (dead, "dead letter")]
+            .map(|(count, noun)| counted(count as u64, noun));
+        let counts = format!("{events}: {records}, {skipped} skipped, {dead}");
         writeln!(self.out, "\n{} {counts}. Nothing was published.", styled(GOOD, "accepted:"))
     }
 

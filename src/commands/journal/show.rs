@@ -4,34 +4,74 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
-use crate::journal::summary::{Held, Summary, Waiting};
+use crate::journal::summary::{Held, HeldGroup, OldKey, Summary, Waiting};
+use crate::journal::waiting::LaneHead;
 use crate::server::journal::Meant;
 
 /// Everything at a glance, as of `now` (milliseconds since 1970).
 pub(super) fn summary(summary: &Summary, source: String, now: i64, out: &mut dyn Write) -> io::Result<()> {
-    let share = if summary.limit_bytes == 0 { 0.0 } else { summary.bytes as f64 / summary.limit_bytes as f64 * 100.0 };
+    let share = |bytes: u64, limit: u64| if limit == 0 { 0.0 } else { bytes as f64 / limit as f64 * 100.0 };
     let style = if summary.events == 0 { GOOD } else { WARNING };
     let oldest = summary.oldest_accepted_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
     writeln!(
         out,
-        "{}  {}{oldest}; {} of {} ({share:.1} %)",
+        "{}  {}{oldest}; {} of {} ({:.1} %)",
         styled(HEADING, "journal   "),
         styled(style, plural(summary.events, "event")),
         size(summary.bytes),
         size(summary.limit_bytes),
+        share(summary.bytes, summary.limit_bytes),
     )?;
-    let style = if summary.quarantine.is_empty() { GOOD } else { BAD };
+    let (bytes, limit) = (summary.quarantine_bytes, summary.quarantine_limit_bytes);
+    let style = if summary.quarantine_callbacks == 0 { GOOD } else { BAD };
     writeln!(
         out,
-        "{}  {}",
+        "{}  {}; {} of {} ({:.1} %)",
         styled(HEADING, "quarantine"),
-        styled(style, plural(summary.quarantine.len() as u64, "callback"))
+        styled(style, plural(summary.quarantine_callbacks, "callback")),
+        size(bytes),
+        size(limit),
+        share(bytes, limit),
     )?;
+    for old in &summary.old_keys {
+        let OldKey { key, entries } = old;
+        let text = format!(
+            "{entries} of them are sealed with the older key {key}; keep it in journal.keys until there are none"
+        );
+        writeln!(out, "{}  {}", styled(HEADING, "old key   "), styled(WARNING, text))?;
+    }
     writeln!(out, "{}", styled(QUIET, format!("asked: {source}")))?;
+    waiting(summary, now, out)?;
     groups(summary, now, out)?;
     oldest_entries(summary, now, out)?;
     quarantine(summary, now, out)?;
     out.flush()
+}
+
+/// Why the first events of lanes wait; each reason's next step once.
+fn waiting(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    if summary.waiting.is_empty() {
+        return Ok(());
+    }
+    let titles = format!("{:<22}  {:>8}  {:>8}  {:<20}  why events wait", "reason", "attempts", "since", "application");
+    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    for head in &summary.waiting {
+        let LaneHead { event_id, application, topic, reason, attempts, since, .. } = head;
+        let (reason, since) = (format!("{reason:<22}"), age(*since, now));
+        writeln!(
+            out,
+            "{}  {attempts:>8}  {since:>8}  {application:<20}  {event_id}  {}",
+            styled(BAD, reason),
+            styled(QUIET, topic)
+        )?;
+    }
+    let mut steps: Vec<_> = summary.waiting.iter().map(|head| (&head.reason, &head.next_step)).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    for (reason, step) in steps {
+        writeln!(out, "{}: {step}", styled(BAD, reason))?;
+    }
+    writeln!(out, "Later events of the same entities wait behind these.")
 }
 
 fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
@@ -73,33 +113,42 @@ fn oldest_entries(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Resul
 }
 
 fn quarantine(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
-    if summary.quarantine.is_empty() {
+    if summary.quarantine_groups.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", styled(HEADING, format!("{:<8}  {:<20}  in quarantine", "age", "application")))?;
+    let titles =
+        format!("{:<20}  {:<14}  {:>9}  {:>10}  {:>8}", "application", "reason", "callbacks", "size", "oldest");
+    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    for group in &summary.quarantine_groups {
+        let HeldGroup { application, reason, callbacks, bytes, oldest_received_at } = group;
+        let (bytes, oldest) = (size(*bytes), age(*oldest_received_at, now));
+        writeln!(out, "{application:<20}  {reason:<14}  {callbacks:>9}  {bytes:>10}  {oldest:>8}")?;
+    }
+    let of = if (summary.quarantine.len() as u64) < summary.quarantine_callbacks { "the oldest in" } else { "in" };
+    writeln!(out, "\n{}", styled(HEADING, format!("{:<8}  {:<20}  {of} quarantine", "age", "application")))?;
     for held in &summary.quarantine {
         writeln!(out, "{}", callback(held, now))?;
     }
-    let undecryptable = summary.quarantine.iter().any(|held| held.reason == "undecryptable");
-    if undecryptable {
+    if summary.quarantine_groups.iter().any(|group| group.reason == "undecryptable") {
         writeln!(
             out,
-            "undecryptable: no key opens them. Add the key of their time to the application's decryption_keys and reload (SIGHUP)."
+            "undecryptable: no key opens them. Add the key of their time to the application's decryption_keys and reload\n\
+             (SIGHUP). A callback that IDaaS delivers again is there once for each delivery, and its events are published once."
         )?;
     }
-    if summary.quarantine.iter().any(|held| held.reason != "undecryptable") {
+    if summary.quarantine_groups.iter().any(|group| group.reason != "undecryptable") {
         writeln!(
             out,
-            "unreadable: opened, and no list of events. Export them and report it; a newer version may read them."
+            "unreadable: opened, and not a list of events. Export them and report it; a newer version may read them."
         )?;
     }
     Ok(())
 }
 
-/// What a name means, and what was or would be done.
+/// What an id means, and what was or would be removed.
 pub(super) fn meant(meant: &Meant, id: &str, done: bool, now: i64) -> String {
     let (line, what) = match meant {
-        Meant::Event(waiting) => (entry(waiting, now), "event"),
+        Meant::Entry(waiting) => (entry(waiting, now), "event"),
         Meant::Callback(held) => (callback(held, now), "callback"),
         Meant::InFlight(waiting) => {
             let entry = entry(waiting, now);
@@ -107,15 +156,45 @@ pub(super) fn meant(meant: &Meant, id: &str, done: bool, now: i64) -> String {
                 "{entry}\nis with the producer at this moment; nothing was removed. Try again in two minutes."
             );
         }
-        Meant::Several(names) => {
-            return format!("{id} is the id of several events; name one of: {}", names.join(", "));
+        Meant::Ambiguous { ids } => {
+            return format!("{id} is the id of several events; name one of: {}", ids.join(", "));
         }
-        Meant::Nothing => return format!("{id} is neither in the journal nor in quarantine"),
+        Meant::NotFound
+        | Meant::Retried(_)
+        | Meant::TriedByItself(_)
+        | Meant::Published { .. }
+        | Meant::NoRoom
+        | Meant::StillUnreadable { .. }
+        | Meant::NotConfigured => return format!("{id} is neither in the journal nor in quarantine"),
     };
     if done {
         return format!("{line}\n{}", styled(BAD, format!("removed; this {what} is not published")));
     }
     format!("{line}\nWould remove this {what} for good, unpublished. Nothing was done; repeat it with --yes.")
+}
+
+/// What has become of something that was to be tried again.
+pub(super) fn redriven(outcome: &Meant, id: &str, now: i64) -> String {
+    match outcome {
+        Meant::Published { events } => {
+            styled(GOOD, format!("{id}: opened; {} on the broker or in the journal", plural(*events as u64, "event")))
+        }
+        Meant::Retried(waiting) => format!("{}\nis tried again now.", entry(waiting, now)),
+        Meant::TriedByItself(waiting) => {
+            format!("{}\nis tried automatically, within 16 s once Kafka accepts records.", entry(waiting, now))
+        }
+        Meant::NoRoom => {
+            format!("{id}: opened, but there was no room for its events. It stays in quarantine; try again later.")
+        }
+        Meant::StillUnreadable { reason } => format!(
+            "{id}: {}. It stays in quarantine; add the missing key to the application's decryption_keys and reload.",
+            styled(BAD, reason)
+        ),
+        Meant::NotConfigured => format!("{id}: its application is not configured. It stays in quarantine."),
+        Meant::Entry(_) | Meant::InFlight(_) | Meant::Callback(_) | Meant::Ambiguous { .. } | Meant::NotFound => {
+            meant(outcome, id, false, now)
+        }
+    }
 }
 
 fn entry(waiting: &Waiting, now: i64) -> String {
@@ -202,13 +281,41 @@ mod tests {
                 received_at: 2_800_000,
                 bytes: 2048,
             }],
+            waiting: vec![LaneHead {
+                event_id: "evnt_7".to_owned(),
+                application: "workforce".to_owned(),
+                topic: "idaas.user.v1".to_owned(),
+                reason: "not_authorized".to_owned(),
+                attempts: 4,
+                since: 9_400_000,
+                next_step: crate::journal::waiting::next_step("not_authorized", "idaas.user.v1"),
+            }],
+            old_keys: vec![OldKey { key: "0123456789abcdef".to_owned(), entries: 12 }],
+            quarantine_callbacks: 1,
+            quarantine_bytes: 4096,
+            quarantine_limit_bytes: 256 << 20,
+            quarantine_groups: vec![HeldGroup {
+                application: "workforce".to_owned(),
+                reason: "undecryptable".to_owned(),
+                callbacks: 1,
+                bytes: 2048,
+                oldest_received_at: 2_800_000,
+            }],
         }
     }
 
     #[test]
     fn a_summary_tells_how_much_waits_since_when_and_what_to_do() {
         let shown = shown(&full());
-        for part in ["1204 events, the oldest 12m old; 5.0 MiB of 1.00 GiB (0.5 %)", "1 callback", "evnt_7", "SIGHUP"] {
+        for part in [
+            "1204 events, the oldest 12m old; 5.0 MiB of 1.00 GiB (0.5 %)",
+            "1 callback; 4.0 KiB of 256.0 MiB",
+            "evnt_7",
+            "SIGHUP",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        for part in ["not_authorized", "10m", "denies WRITE on idaas.user.v1", "0123456789abcdef", "12 of them"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(shown.contains("malformed_data") && shown.contains(&"ab".repeat(16)), "{shown}");
@@ -224,8 +331,11 @@ mod tests {
     #[test]
     fn a_removal_without_consent_says_that_nothing_was_done() {
         let waiting = full().oldest.remove(0);
-        assert!(meant(&Meant::Event(waiting.clone()), "evnt_7", false, 10_000_000).contains("Nothing was done"));
-        assert!(meant(&Meant::Event(waiting), "evnt_7", true, 10_000_000).contains("is not published"));
-        assert!(meant(&Meant::Several(vec!["a/x".to_owned(), "b/x".to_owned()]), "x", true, 0).contains("a/x, b/x"));
+        assert!(meant(&Meant::Entry(waiting.clone()), "evnt_7", false, 10_000_000).contains("Nothing was done"));
+        assert!(meant(&Meant::Entry(waiting), "evnt_7", true, 10_000_000).contains("is not published"));
+        assert!(
+            meant(&Meant::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0)
+                .contains("a/x, b/x")
+        );
     }
 }

@@ -1,25 +1,30 @@
 //! Where the answers come from: the running service, or the directory.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::config::Config;
 use crate::journal::desk::Desk;
 use crate::journal::store::Store;
 use crate::journal::summary::Summary;
-use crate::journal::{JournalRefusal, OpenFault};
+use crate::journal::{JournalRefusal, OpenFault, QuarantineId};
 use crate::server::journal::{HEADER, Meant, NEXT};
 
 /// How long the service may take to be reached, and to answer: of a million entries a summary takes a while.
 const REACH: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// How many entries of a directory are exported at a time.
+/// How many entries of a directory are exported at a time, and how many callbacks.
 const PAGE: usize = 500;
+const CALLBACKS: usize = 20;
+
+/// Who discards, for the log, where no service runs.
+const BY: &str = "command line";
 
 /// Who is asked.
 pub(super) enum Source {
@@ -42,7 +47,8 @@ impl Source {
     /// The service, where it runs; else the directory.
     pub(super) async fn find(config: &Config) -> Result<Self, String> {
         let address = reachable(config.server.admin_listen);
-        let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER).build();
+        let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
+        let client = client.default_headers(authorization(config)).build();
         let client = client.map_err(|_| "no HTTP client".to_owned())?;
         let alive = client.get(format!("http://{address}/livez")).send().await;
         if alive.is_ok_and(|answer| answer.status().is_success()) {
@@ -72,8 +78,7 @@ impl Source {
                 | OpenFault::Unusable(..) => format!("{fault}; {}", fault.remedy()),
             }
         })?;
-        let key = journal.keys.first().map(Arc::clone).ok_or("journal.keys is empty")?;
-        let desk = Desk::alone(opened.store, key).map_err(|error| error.to_string())?;
+        let desk = Desk::alone(opened.store).map_err(|error| error.to_string())?;
         Ok(Self::Directory { desk: Box::new(desk), path })
     }
 
@@ -97,42 +102,100 @@ impl Source {
         }
     }
 
-    /// A page of lines from a place on, and the place after it.
+    /// A page of entries from a place on, and the place after it.
     pub(super) async fn export(&self, from: u64) -> Result<(String, Option<u64>), String> {
         match self {
-            Self::Service { .. } => {
-                let answer = self.ask(Method::GET, &format!("/journal/export?from={from}")).await?;
-                let next = answer.headers().get(NEXT).and_then(|next| next.to_str().ok()?.parse().ok());
-                Ok((answer.text().await.map_err(|_| unexpected())?, next))
-            }
-            Self::Directory { desk, .. } => match desk.export(from, PAGE).await.map_err(why)? {
-                (lines, Some(next)) => Ok((lines, Some(next))),
-                (_, None) => Ok((desk.export_quarantine().await.map_err(why)?, None)),
-            },
+            Self::Service { .. } => self.page(&format!("from={from}"), |next| next.parse().ok()).await,
+            Self::Directory { desk, .. } => desk.export(from, PAGE).await.map_err(why),
             Self::Empty { .. } => Ok((String::new(), None)),
         }
     }
 
+    /// A page of callbacks in quarantine from a name on, and the name after it.
+    pub(super) async fn export_quarantine(&self, from: QuarantineId) -> Result<(String, Option<QuarantineId>), String> {
+        match self {
+            Self::Service { .. } => self.page(&format!("quarantine={from}"), QuarantineId::parse).await,
+            Self::Directory { desk, .. } => desk.export_quarantine(from, CALLBACKS).await.map_err(why),
+            Self::Empty { .. } => Ok((String::new(), None)),
+        }
+    }
+
+    async fn page<T>(&self, from: &str, parse: impl Fn(&str) -> Option<T>) -> Result<(String, Option<T>), String> {
+        let answer = self.ask(Method::GET, &format!("/journal/export?{from}")).await?;
+        let next = answer.headers().get(NEXT).and_then(|next| parse(next.to_str().ok()?));
+        Ok((answer.text().await.map_err(|_| unexpected())?, next))
+    }
+
+    /// What an id means.
     pub(super) async fn find_thing(&self, id: &str) -> Result<Meant, String> {
         match self {
-            Self::Service { .. } => self.thing(Method::GET, id).await,
+            Self::Service { .. } => match self.line(id).await? {
+                Ok(line) if line.get("eventId").is_some() => {
+                    serde_json::from_value(line).map(Meant::Entry).map_err(|_| unexpected())
+                }
+                Ok(line) => serde_json::from_value(line).map(Meant::Callback).map_err(|_| unexpected()),
+                Err(meant) => Ok(meant),
+            },
             Self::Directory { desk, .. } => desk.find(id).await.map(Meant::from).map_err(why),
-            Self::Empty { .. } => Ok(Meant::Nothing),
+            Self::Empty { .. } => Ok(Meant::NotFound),
         }
     }
 
+    /// One entry or one callback with its contents, sealed; or why there is not exactly one.
+    pub(super) async fn line(&self, id: &str) -> Result<Result<Value, Meant>, String> {
+        match self {
+            Self::Service { .. } => {
+                let mut found = Err(Meant::NotFound);
+                for path in paths(id) {
+                    let answer = self.ask(Method::GET, &path).await?;
+                    if answer.status().is_success() {
+                        return Ok(Ok(parsed(answer).await?));
+                    }
+                    found = Err(parsed(answer).await?);
+                }
+                Ok(found)
+            }
+            Self::Directory { desk, .. } => {
+                if let Some(id) = QuarantineId::parse(id)
+                    && let Some(line) = desk.callback(id).await.map_err(why)?
+                {
+                    return Ok(Ok(line));
+                }
+                let (found, line) = desk.entry(id).await.map_err(why)?;
+                Ok(line.ok_or_else(|| found.into()))
+            }
+            Self::Empty { .. } => Ok(Err(Meant::NotFound)),
+        }
+    }
+
+    /// Removes what an id means.
     pub(super) async fn discard(&self, id: &str) -> Result<Meant, String> {
         match self {
-            Self::Service { .. } => self.thing(Method::DELETE, id).await,
-            Self::Directory { desk, .. } => desk.discard(id).await.map(Meant::from).map_err(why),
-            Self::Empty { .. } => Ok(Meant::Nothing),
+            Self::Service { .. } => self.act(Method::DELETE, id, "").await,
+            Self::Directory { desk, .. } => desk.discard(id, BY).await.map(Meant::from).map_err(why),
+            Self::Empty { .. } => Ok(Meant::NotFound),
         }
     }
 
-    async fn thing(&self, method: Method, id: &str) -> Result<Meant, String> {
-        let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20");
-        let answer = self.ask(method, &format!("/journal/things/{id}")).await?;
-        parsed(answer).await
+    /// Has what an id means tried again now.
+    pub(super) async fn redrive(&self, id: &str) -> Result<Meant, String> {
+        match self {
+            Self::Service { .. } => self.act(Method::POST, id, "/redrive").await,
+            Self::Directory { .. } | Self::Empty { .. } => {
+                Err("no service runs; start it, and everything that can be published is published".to_owned())
+            }
+        }
+    }
+
+    async fn act(&self, method: Method, id: &str, action: &str) -> Result<Meant, String> {
+        let mut meant = Meant::NotFound;
+        for path in paths(id) {
+            meant = parsed(self.ask(method.clone(), &format!("{path}{action}")).await?).await?;
+            if meant != Meant::NotFound {
+                break;
+            }
+        }
+        Ok(meant)
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<Response, String> {
@@ -143,16 +206,35 @@ impl Source {
             answer.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
         match answer.status() {
             StatusCode::OK => Ok(answer),
-            StatusCode::NOT_FOUND | StatusCode::CONFLICT if known => Ok(answer),
+            _ if known => Ok(answer),
             StatusCode::SERVICE_UNAVAILABLE => Err(answer.text().await.unwrap_or_default().trim().to_owned()),
             status => Err(format!("the service at {address} does not show its journal (it answers {status})")),
         }
     }
 }
 
+/// Where an id can be: an event's id can look like the name of a callback.
+fn paths(id: &str) -> Vec<String> {
+    let quarantine = QuarantineId::parse(id).map(|id| format!("/quarantine/{id}"));
+    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20");
+    quarantine.into_iter().chain([format!("/journal/entries/{id}")]).collect()
+}
+
 async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
     let body = answer.bytes().await.map_err(|_| unexpected())?;
     serde_json::from_slice(&body).map_err(|_| unexpected())
+}
+
+/// What the service asks of those who see ids.
+fn authorization(config: &Config) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let token = config.admin_token.as_ref();
+    // The configuration takes a token only if it can be sent.
+    if let Some(mut value) = token.and_then(|token| format!("Bearer {}", token.expose()).parse::<HeaderValue>().ok()) {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    headers
 }
 
 /// An address to connect to: that of this machine where the service listens on all.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::counts::{counted, grouped};
 use crate::simulate::redelivery::News;
 use crate::simulate::show::{self, Colour};
 use crate::simulate::tally::{Tally, words};
@@ -81,7 +82,8 @@ impl<'a> Screen<'a> {
                 self.notices += 1;
                 if self.notices <= NOTICES {
                     let (because, after) = (words(because), after.as_secs_f64());
-                    let text = format!("{because}: {events} events will be sent again in {after} s");
+                    let text =
+                        format!("{because}: {} will be sent again in {after} s", counted(*events as u64, "event"));
                     self.bar.suspend(|| writeln!(self.err, "{text}"))?;
                 }
             }
@@ -93,9 +95,10 @@ impl<'a> Screen<'a> {
     fn progress(&self) {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
         let rate = self.tally.settled as f64 / seconds;
-        let verdicts: Vec<_> = self.tally.words.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let verdicts: Vec<_> =
+            self.tally.words.iter().map(|(word, count)| format!("{} {word}", grouped(*count))).collect();
         self.bar.set_position(self.tally.settled);
-        self.bar.set_message(format!("{rate:.0}/s  {}", verdicts.join(", ")));
+        self.bar.set_message(format!("{}/s  {}", grouped(rate.round() as u64), verdicts.join(", ")));
     }
 
     /// Shows the summary.

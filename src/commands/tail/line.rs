@@ -2,17 +2,24 @@
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::commands::output::{BAD, GOOD, QUIET, WARNING, styled};
 use crate::kafka::consumer::Seen;
 use crate::prepare::timestamp::rfc3339;
 
+const PLAIN: Style = Style::new();
+
 /// What every `ce_type` begins with.
 const TYPE: &str = "com.alibabacloud.idaas.";
 
-/// A record as a line for people: where and what, and which fields, but none of their values.
-pub(super) fn line(seen: &Seen) -> String {
+/// A record as a line for people: where and what, and which fields, but none of their values. At most `width` columns,
+/// where it is given, with the most useful first.
+pub(super) fn line(seen: &Seen, width: Option<usize>) -> String {
     let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
+    if let Some(width) = width {
+        return cut(&compact(seen, &time), width);
+    }
     let place = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
     let Some(event) = Event::read(seen) else {
         return format!("{}  {}  {place}", styled(QUIET, time), styled(BAD, "not a record of this bridge"));
@@ -29,6 +36,49 @@ pub(super) fn line(seen: &Seen) -> String {
     )
     .trim_end()
     .to_owned()
+}
+
+/// The parts of a compact line, each with its style: who looks on knows the day, and the topic follows from the entity.
+fn compact(seen: &Seen, time: &str) -> Vec<(Style, String)> {
+    let time = time.split(['T', 'Z']).nth(1).unwrap_or(time).to_owned();
+    let place = format!("{}@{}", seen.partition, seen.offset);
+    let Some(event) = Event::read(seen) else {
+        let place = format!("{}/{place}", seen.topic);
+        return vec![(QUIET, time), (BAD, "not a record of this bridge".to_owned()), (PLAIN, place)];
+    };
+    vec![
+        (QUIET, time),
+        (colour(&event.kind), format!("{:<20}", event.kind)),
+        (PLAIN, format!("{:<31}", event.subject.as_deref().unwrap_or("-"))),
+        (QUIET, format!("{place:<8}")),
+        (PLAIN, event.id),
+        (PLAIN, summary(&event.data)),
+    ]
+}
+
+/// Joins the parts by two spaces, and cuts what is beyond `width` columns.
+fn cut(parts: &[(Style, String)], width: usize) -> String {
+    let mut line = String::new();
+    let mut left = width;
+    for (number, (style, text)) in parts.iter().enumerate().filter(|(_, (_, text))| !text.is_empty()) {
+        let gap = if number == 0 { "" } else { "  " };
+        let Some(room) = left.checked_sub(gap.len()).filter(|room| *room > 0) else { break };
+        if text.width() <= room {
+            line.push_str(&format!("{gap}{}", styled(*style, text)));
+            left = room - text.width();
+            continue;
+        }
+        let mut kept = String::new();
+        for character in text.chars() {
+            if kept.width() + character.width().unwrap_or(0) + 1 > room {
+                break;
+            }
+            kept.push(character);
+        }
+        line.push_str(&format!("{gap}{}", styled(*style, format!("{kept}…"))));
+        break;
+    }
+    line
 }
 
 /// A record as one JSON object.
@@ -128,7 +178,7 @@ mod tests {
     }
 
     fn plain(seen: &Seen) -> String {
-        anstream::adapter::strip_str(&line(seen)).to_string()
+        anstream::adapter::strip_str(&line(seen, None)).to_string()
     }
 
     fn data() -> Value {
@@ -152,6 +202,20 @@ mod tests {
             assert!(line.contains(part), "{part}: {line}");
         }
         assert!(!line.contains("zhangsan") && !line.contains("secret"), "{line}");
+    }
+
+    #[test]
+    fn on_a_terminal_a_line_fits_and_still_names_the_event() {
+        let subject = format!("user_{}", "d".repeat(26));
+        let id = format!("evnt_{}", "i".repeat(34));
+        let headers = [("ce_id", id.as_str()), ("ce_type", "com.alibabacloud.idaas.user.password_changed.v1")];
+        let seen = seen(&[headers[0], headers[1], ("ce_subject", &subject)], &data());
+        for width in [40, 80, 120, 200] {
+            let line = anstream::adapter::strip_str(&line(&seen, Some(width))).to_string();
+            assert!(line.width() <= width, "{width}: {line}");
+            assert_eq!(line.contains(&id), width >= 120, "{width}: {line}");
+            assert!(line.starts_with("07:34:52.578  "), "{line}");
+        }
     }
 
     #[test]

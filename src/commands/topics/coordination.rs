@@ -27,7 +27,7 @@ pub(super) fn show(
                 Ok(Creation::Created | Creation::WasThere) => {
                     writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
                 }
-                Ok(Creation::Refused { problem, remedy }) => {
+                Ok(Creation::Refused { problem, remedy, .. }) => {
                     writeln!(out, "{}: {problem}; {remedy}; {needed}", styled(WARNING, "not created"))?;
                 }
                 Err(away) => writeln!(out, "{}: {away}", styled(WARNING, "not created"))?,

@@ -1,11 +1,17 @@
 use proptest::prelude::*;
 
-use super::{KEY, MINIMAL, OTHER_KEY, World, shown};
+use super::{KEY, MINIMAL, OTHER_KEY, World, shown, with};
 
 #[test]
 fn the_newline_at_a_files_end_is_no_part_of_a_secret() {
-    for (content, secret) in [("hush\n", "hush"), ("hush\r\n", "hush"), ("hush", "hush"), (" hu sh \n\n", " hu sh \n")]
-    {
+    for (content, secret) in [
+        ("hush\n", "hush"),
+        ("hush\r\n", "hush"),
+        ("hush\r", "hush"),
+        ("hush", "hush"),
+        ("\u{feff}hush\r\n", "hush"),
+        (" hu sh \n\n", " hu sh \n"),
+    ] {
         let text = format!("[kafka.properties]\nsasl.password = {{ file = 'password' }}\n{MINIMAL}");
         let config = World::new().file("password", content).good(&text);
         assert_eq!(config.kafka.properties.get("sasl.password").unwrap().expose(), secret);
@@ -67,6 +73,79 @@ fn keys_of_a_wrong_form_are_faults_that_do_not_show_them() {
     World::new().file("current.key", &KEY[..32]).good(MINIMAL);
 }
 
+#[test]
+fn files_may_have_a_byte_order_mark_and_any_line_ending() {
+    let tls = "tls = { certificate = 'tls.crt', key = 'tls.key' }";
+    let text = super::with("server", tls).replace("\"https://eiam.example.com/jwks\"", "{ file = 'jwks.json' }");
+    let pem = |label: &str| format!("-----BEGIN {label}-----\nMII=\n-----END {label}-----\n");
+    let jwks = String::from_utf8(super::key_set()).unwrap();
+    for ending in ["\n", "\r\n", "\r"] {
+        let written = |text: &str| format!("\u{feff}{}", text.replace('\n', ending));
+        let world = World::new()
+            .file("tls.crt", written(&pem("CERTIFICATE")))
+            .file("tls.key", written(&pem("RSA PRIVATE KEY")))
+            .file("jwks.json", written(&format!("{jwks}\n")))
+            .file("journal.key", written(&format!("{KEY}\n")))
+            .file("current.key", written(&format!("{OTHER_KEY}\n")));
+        world.good(&written(&text));
+    }
+    World::new().good(text.trim_end());
+}
+
+#[test]
+fn a_private_key_with_a_passphrase_is_refused_at_once() {
+    let tls = super::with("server", "tls = { certificate = 'tls.crt', key = 'tls.key' }");
+    let kafka = format!("[kafka.properties]\nssl.key.location = 'tls.key'\n{MINIMAL}");
+    for pem in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMII=\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMII=\n-----END RSA PRIVATE KEY-----\n",
+    ] {
+        let world = World::new().file("tls.key", pem);
+        let faults = world.bad(&tls);
+        assert!(faults.contains("server.tls.key: ") && faults.contains("openssl pkey"), "{faults}");
+        let faults = world.bad(&kafka);
+        assert!(faults.contains("ssl.key.location") && faults.contains("ssl.key.password"), "{faults}");
+        world.good(&kafka.replace("ssl.key.location", "ssl.key.password = 'hush'\nssl.key.location"));
+    }
+}
+
+#[test]
+fn pem_that_librdkafka_cannot_read_is_handed_over_as_text() {
+    let text = format!("[kafka.properties]\nssl.ca.location = 'ca.pem'\n{MINIMAL}");
+    let pem = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n";
+    let world = |pem: String| World::new().file("ca.pem", pem).good(&text).kafka.properties;
+    let properties = world(format!("\u{feff}{}", pem.replace('\n', "\r")));
+    assert_eq!(properties.get("ssl.ca.pem").map(|value| value.expose().as_str()), Some(pem));
+    assert!(!properties.contains_key("ssl.ca.location"));
+    assert!(world(pem.to_owned()).contains_key("ssl.ca.location"));
+}
+
+#[test]
+fn every_file_is_named_with_its_key_and_a_digest() {
+    let tls = super::with("server", "tls = { certificate = 'tls.crt', key = 'tls.key' }");
+    let text = format!(
+        "[kafka.properties]\nssl.ca.location = 'ca'\nsasl.password = {{ file = 'current.key' }}\n{}",
+        tls.replace("\"https://eiam.example.com/jwks\"", "{ file = 'jwks.json' }")
+    );
+    let files = |world: &World| world.good(&text).files;
+    let before = files(&World::new());
+    let keys: Vec<_> = before.iter().map(|file| (file.key.as_str(), file.digest.is_some())).collect();
+    let expected = [
+        ("server.tls.certificate", true),
+        ("server.tls.key", true),
+        ("kafka.properties.sasl.password.file", true),
+        ("kafka.properties.ssl.ca.location", false),
+        ("journal.keys[0].file", true),
+        ("application[workforce].jwks.file", true),
+        ("application[workforce].decryption_keys[0].file", true),
+    ];
+    assert_eq!(keys, expected);
+    let after = files(&World::new().file("current.key", KEY));
+    let changed: Vec<_> =
+        before.iter().zip(&after).filter(|(one, other)| one != other).map(|(one, _)| &one.key).collect();
+    assert_eq!(changed, ["kafka.properties.sasl.password.file", "application[workforce].decryption_keys[0].file"]);
+}
+
 /// A secret in every place where one can stand, and in some where none belongs.
 fn misplaced() -> Vec<String> {
     let quoted = format!("\"{KEY}\"");
@@ -117,5 +196,21 @@ proptest! {
         if let Err(faults) = World::new().parse(&damaged) {
             prop_assert!(!shown(&faults).contains(&KEY[..16]), "{}", shown(&faults));
         }
+    }
+}
+
+#[test]
+fn the_files_that_hold_secrets_are_known_with_their_keys() {
+    let more =
+        "tls = { certificate = 'tls.crt', key = 'tls.key' }\n[kafka.properties]\n\"ssl.key.location\" = 'client.key'";
+    let config = World::new().good(&with("server", more));
+    let files: Vec<_> =
+        config.secret_files.iter().map(|file| (file.key.as_str(), file.path.to_str().unwrap())).collect();
+    for expected in [
+        ("server.tls.key", "/etc/bridge/tls.key"),
+        ("kafka.properties.\"ssl.key.location\"", "/etc/bridge/client.key"),
+        ("journal.keys[0].file", "/etc/bridge/journal.key"),
+    ] {
+        assert!(files.contains(&expected), "{expected:?}: {files:?}");
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{Dedupe, EventMode, LogFormat, LogLevel};
 fn a_minimal_configuration_gets_every_default() {
     let config = World::new().good(super::MINIMAL);
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!(config.server.admin_listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(config.server.admin_listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.server.response_deadline, Duration::from_millis(8500));
     assert_eq!(config.server.drain_timeout, Duration::from_secs(12));
     assert_eq!(config.server.clock_skew, Duration::from_secs(60));
@@ -20,6 +20,7 @@ fn a_minimal_configuration_gets_every_default() {
     assert_eq!(config.topics.prefix, "idaas");
     assert!(!config.topics.create);
     assert_eq!((config.topics.partitions, config.topics.replication_factor), (12, 3));
+    assert_eq!(config.topics.retention, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!(config.topics.event_mode, EventMode::Binary);
     assert_eq!(config.journal.directory, PathBuf::from("/var/lib/idaas-bridge"));
     assert_eq!((config.journal.max_size, config.journal.keys.len()), (1 << 30, 1));
@@ -106,7 +107,7 @@ fn a_network_that_is_none_is_a_fault_at_its_place() {
 fn listeners_are_addresses_with_ports_of_their_own() {
     let faults = World::new().bad(&with("server", "listen = 'localhost:8080'\nadmin_listen = ':9090'"));
     assert_eq!(faults.matches("is no address to listen on").count(), 2, "{faults}");
-    let faults = World::new().bad(&with("server", "listen = '0.0.0.0:9090'"));
+    let faults = World::new().bad(&with("server", "listen = '0.0.0.0:9464'"));
     assert!(faults.contains("server.admin_listen: ") && faults.contains("different ports"), "{faults}");
     World::new().good(&with("server", "listen = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'"));
 }
@@ -143,6 +144,17 @@ fn numbers_out_of_range_are_faults_with_the_range() {
         assert!(faults.starts_with("server.max_in_flight_events: "), "{bad}: {faults}");
     }
     World::new().good(&with("server", "max_in_flight_events = 1000000"));
+}
+
+#[test]
+fn retention_is_a_duration_or_unlimited() {
+    let retention = |value: &str| World::new().good(&with("topics", &format!("retention = {value}"))).topics.retention;
+    assert_eq!(retention("'7d'"), Some(Duration::from_secs(7 * 86_400)));
+    assert_eq!(retention("'unlimited'"), None);
+    for bad in ["30", "'30'", "'59m'", "'101y'", "'forever'", "-1"] {
+        let faults = World::new().bad(&with("topics", &format!("retention = {bad}")));
+        assert!(faults.starts_with("topics.retention: ") && faults.contains("unlimited"), "{bad}: {faults}");
+    }
 }
 
 #[test]

@@ -12,10 +12,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{Builder, Database, Durability, ReadableDatabase};
 
 use super::file::{Backend, Room, full};
-use super::tables::{BODIES, Changes, INDEX, KEPT_BODIES, KEPT_INDEX, META, Pair, STATE, State};
+use super::tables::{BODIES, Changes, INDEX, KEPT_BODIES, KEPT_INDEX, KeyCounts, META, Pair, STATE, State, Tally};
 use crate::journal::entry::{DecodeFault, append, parse};
 
 /// The layout of the tables that this build writes; it is the first byte of the state.
@@ -75,7 +75,7 @@ impl fmt::Display for Broken {
 
 /// The open file.
 pub(super) struct Base {
-    database: Database,
+    pub(super) database: Database,
     room: Arc<Room>,
 }
 
@@ -138,111 +138,42 @@ impl Base {
         &self.room
     }
 
-    /// Makes the changes durable, all or none, and says what the disk holds then.
-    pub(super) fn apply(&self, before: State, changes: &Changes) -> Result<State, Broken> {
+    /// Makes the changes durable, all or none. Returns what the disk holds then, and how many rows more or fewer each key
+    /// seals.
+    pub(super) fn apply(&self, before: State, changes: &Changes) -> Result<(State, KeyCounts), Broken> {
         guarded(|| {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
             transaction.set_quick_repair(self.room.top() > VERIFIED);
             let mut after = State { commits: before.commits + 1, ..before };
+            let mut tally = Tally { count: before.entries, bytes: before.bytes, keys: KeyCounts::default() };
             {
                 let mut table = Pair { index: transaction.open_table(INDEX)?, bodies: transaction.open_table(BODIES)? };
                 for seq in &changes.removes {
-                    table.remove(*seq, &mut after.entries, &mut after.bytes)?;
+                    table.remove(*seq, &mut tally)?;
                 }
-                table.put_all(&changes.puts, &mut after.entries, &mut after.bytes)?;
+                table.put_all(&changes.puts, &mut tally)?;
                 let next = changes.puts.iter().map(|put| put.key + 1).max();
                 after.next = after.next.max(next.unwrap_or_default());
+                (after.entries, after.bytes) = (tally.count, tally.bytes);
             }
             if !changes.keeps.is_empty() || !changes.releases.is_empty() {
                 let index = transaction.open_table(KEPT_INDEX)?;
                 let mut table = Pair { index, bodies: transaction.open_table(KEPT_BODIES)? };
-                let mut bytes = after.kept_bytes;
+                (tally.count, tally.bytes) = (before.kept, before.kept_bytes);
                 for id in &changes.releases {
-                    table.remove(*id, &mut after.kept, &mut bytes)?;
+                    table.remove(*id, &mut tally)?;
                 }
                 for put in &changes.keeps {
-                    table.put(put, &mut after.kept, &mut bytes)?;
+                    table.put(put, &mut tally)?;
                 }
-                after.bytes = (after.bytes + bytes).saturating_sub(after.kept_bytes);
-                after.kept_bytes = bytes;
+                after.bytes = (after.bytes + tally.bytes).saturating_sub(before.kept_bytes);
+                (after.kept, after.kept_bytes) = (tally.count, tally.bytes);
             }
             transaction.open_table(META)?.insert(STATE, encoded(after).as_slice())?;
             transaction.commit()?;
-            Ok(after)
-        })
-    }
-
-    /// Hands each row of the index to `each`, in order, from a place on, until it returns false.
-    pub(super) fn rows(&self, from: u64, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), Broken> {
-        guarded(|| {
-            let transaction = self.database.begin_read()?;
-            for row in transaction.open_table(INDEX)?.range(from..)? {
-                let (key, value) = row?;
-                if !each(key.value(), value.value()) {
-                    break;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Hands each row of the quarantine's index to `each`.
-    pub(super) fn kept_rows(&self, mut each: impl FnMut(u128, &[u8])) -> Result<(), Broken> {
-        guarded(|| {
-            let transaction = self.database.begin_read()?;
-            for row in transaction.open_table(KEPT_INDEX)?.iter()? {
-                let (key, value) = row?;
-                each(key.value(), value.value());
-            }
-            Ok(())
-        })
-    }
-
-    /// The sealed bodies of entries: none where an entry is not there.
-    pub(super) fn bodies(&self, seqs: &[u64]) -> Result<Vec<Option<Vec<u8>>>, Broken> {
-        guarded(|| {
-            let table = self.database.begin_read()?.open_table(BODIES)?;
-            let mut bodies = Vec::with_capacity(seqs.len());
-            for seq in seqs {
-                bodies.push(table.get(seq)?.map(|body| body.value().to_vec()));
-            }
-            Ok(bodies)
-        })
-    }
-
-    /// Up to `limit` sealed bodies from a place on.
-    pub(super) fn bodies_from(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
-        guarded(|| {
-            let table = self.database.begin_read()?.open_table(BODIES)?;
-            let mut bodies = Vec::new();
-            for row in table.range(from..)?.take(limit) {
-                let (key, value) = row?;
-                bodies.push((key.value(), value.value().to_vec()));
-            }
-            Ok(bodies)
-        })
-    }
-
-    /// The sealed body of something in quarantine.
-    pub(super) fn kept_body(&self, id: u128) -> Result<Option<Vec<u8>>, Broken> {
-        guarded(|| {
-            let table = self.database.begin_read()?.open_table(KEPT_BODIES)?;
-            Ok(table.get(id)?.map(|body| body.value().to_vec()))
-        })
-    }
-
-    /// How many rows the tables have: index, bodies, index of the quarantine, its bodies.
-    pub(super) fn counts(&self) -> Result<[u64; 4], Broken> {
-        guarded(|| {
-            let transaction = self.database.begin_read()?;
-            Ok([
-                transaction.open_table(INDEX)?.len()?,
-                transaction.open_table(BODIES)?.len()?,
-                transaction.open_table(KEPT_INDEX)?.len()?,
-                transaction.open_table(KEPT_BODIES)?.len()?,
-            ])
+            Ok((after, tally.keys))
         })
     }
 
@@ -267,7 +198,7 @@ fn encoded(state: State) -> Vec<u8> {
 }
 
 /// Runs something of redb's; a panic is an error like any other.
-fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Broken> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Broken> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(broken),
         Err(panic) => {

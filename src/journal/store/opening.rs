@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::base::{Base, Broken};
+use super::rekeying::Place;
 use super::sealing::Seals;
 use super::suspicion::Suspicion;
 use super::tables::State;
@@ -34,6 +35,9 @@ pub(super) struct Lock {
 }
 
 impl Store {
+    /// The name of the journal's file in its directory.
+    pub const FILE: &'static str = FILE;
+
     /// Whether there is a journal in a directory.
     #[must_use]
     pub fn is_in(directory: &Path) -> bool {
@@ -57,8 +61,9 @@ impl Store {
         let (base, state) = open(&path)?;
         let mut seals = Seals::new(keys).ok_or_else(|| OpenFault::UnknownKey("none".to_owned(), state.entries))?;
         let inventory = verified(&base, state, &mut seals, &path)?;
-        let mut store =
-            Self { path, max_size, seals, state, base: Some(base), suspicion: Suspicion::default(), _lock: lock };
+        let keys = base.key_counts().map_err(|broken| broken.at(&path))?;
+        let (reseal, base, suspicion) = (Some(Place::Entries(0)), Some(base), Suspicion::default());
+        let mut store = Self { path, max_size, seals, state, keys, reseal, base, suspicion, _lock: lock };
         store.tidy();
         Ok(Opened { store, inventory, next: Seq(state.next), quarantined: state.kept })
     }
@@ -125,10 +130,11 @@ fn verified(base: &Base, state: State, seals: &mut Seals, path: &Path) -> Result
         true
     })
     .map_err(|broken| broken.at(path))?;
-    base.kept_rows(|id, row| {
+    base.kept_rows(0, |id, row| {
         if let Err(fault) = seals.quarantine_row(QuarantineId(id), row) {
             strangers.add(fault);
         }
+        true
     })
     .map_err(|broken| broken.at(path))?;
     strangers.fault(path).map_or(Ok(inventory), Err)

@@ -59,17 +59,38 @@ impl Store {
         self.list(Seq(0), 1).ok()?.first().map(|row| row.accepted_at)
     }
 
-    /// What is in quarantine, without contents, oldest first.
+    /// Up to `limit` callbacks in quarantine, without contents, in the order of their names, from a name on. One that
+    /// cannot be read is left out.
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub fn quarantined(&mut self) -> Result<Vec<QuarantineRow>, JournalRefusal> {
+    pub fn quarantined(&mut self, from: QuarantineId, limit: usize) -> Result<Vec<QuarantineRow>, JournalRefusal> {
         let mut sealed = Vec::new();
-        self.reading(|base| base.kept_rows(|id, row| sealed.push((QuarantineId(id), row.to_vec()))))?;
-        let mut rows: Vec<_> =
-            sealed.into_iter().filter_map(|(id, row)| self.seals.open_quarantine_row(id, &row)).collect();
-        rows.sort_by_key(|row| (row.received_at, row.id));
-        Ok(rows)
+        self.reading(|base| {
+            base.kept_rows(from.0, |id, row| {
+                sealed.push((QuarantineId(id), row.to_vec()));
+                sealed.len() < limit
+            })
+        })?;
+        Ok(sealed.into_iter().filter_map(|(id, row)| self.seals.open_quarantine_row(id, &row)).collect())
+    }
+
+    /// For each of these callbacks, whether it is in quarantine.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn has_quarantined(&mut self, ids: &[QuarantineId]) -> Result<Vec<bool>, JournalRefusal> {
+        let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+        self.reading(|base| base.has_kept(&ids))
+    }
+
+    /// The line of a callback in quarantine. `None` if it is not there, or cannot be read.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn quarantined_row(&mut self, id: QuarantineId) -> Result<Option<QuarantineRow>, JournalRefusal> {
+        let rows = self.quarantined(id, 1)?;
+        Ok(rows.into_iter().find(|row| row.id == id))
     }
 
     /// A callback in quarantine, whole. None where it is not there, or cannot be read.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::tables::Put;
 use crate::jose::jwe::ContentKey;
-use crate::jose::seal::{Opener, SealFault, Sealer};
+use crate::jose::seal::{KeyId, Opener, SealFault, Sealer};
 use crate::journal::entry::Entry;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use crate::journal::row::{Listed, Row};
@@ -13,7 +13,7 @@ use crate::outbox::Seq;
 
 /// The tables whose rows are sealed.
 #[derive(Clone, Copy)]
-enum Table {
+pub(super) enum Table {
     Index,
     Bodies,
     KeptIndex,
@@ -40,6 +40,8 @@ impl Table {
 pub(super) struct Seals {
     sealer: Sealer,
     opener: Opener,
+    first: Arc<ContentKey>,
+    keys: Vec<KeyId>,
     /// Where things are written before they are sealed.
     clear: Vec<u8>,
 }
@@ -48,7 +50,36 @@ impl Seals {
     /// With these keys. `None` where there is none.
     pub(super) fn new(keys: &[Arc<ContentKey>]) -> Option<Self> {
         let first = Arc::clone(keys.first()?);
-        Some(Self { sealer: Sealer::new(first), opener: Opener::new(keys), clear: Vec::new() })
+        Some(Self {
+            sealer: Sealer::new(Arc::clone(&first)),
+            opener: Opener::new(keys),
+            first,
+            keys: keys.iter().map(|key| KeyId::of(key)).collect(),
+            clear: Vec::new(),
+        })
+    }
+
+    /// The key that seals.
+    pub(super) fn key(&self) -> Arc<ContentKey> {
+        Arc::clone(&self.first)
+    }
+
+    /// The id of the key that seals.
+    pub(super) fn current(&self) -> KeyId {
+        KeyId::of(&self.first)
+    }
+
+    /// Whether one of the keys has this id.
+    pub(super) fn opens(&self, id: KeyId) -> bool {
+        self.keys.contains(&id)
+    }
+
+    /// Seals with the first key what any of the keys has sealed. `None` if it cannot be opened.
+    pub(super) fn again(&mut self, table: Table, key: u128, sealed: &[u8]) -> Option<Vec<u8>> {
+        let clear = self.opener.open(&table.place(key), sealed).ok()?;
+        let mut output = Vec::new();
+        self.sealer.seal(&table.place(key), &clear, &mut output);
+        Some(output)
     }
 
     pub(super) fn entry(&mut self, entry: &Entry) -> Put<u64> {

@@ -93,7 +93,8 @@ impl Store {
         }
         let ghosts = Changes { removes: self.suspicion.ghosts.clone(), ..Changes::default() };
         // They were refused, so whoever wanted them keeps them elsewhere, or asks again.
-        let state = if ghosts.is_empty() { state } else { base.apply(state, &ghosts).map_err(|b| b.at(&self.path))? };
+        let state = if ghosts.is_empty() { state } else { base.apply(state, &ghosts).map_err(|b| b.at(&self.path))?.0 };
+        self.keys = base.key_counts().map_err(|broken| broken.at(&self.path))?;
         self.state = state;
         self.base = Some(base);
         Ok(())

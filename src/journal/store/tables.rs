@@ -5,6 +5,8 @@ use std::ops::Bound;
 use redb::{ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+use crate::jose::seal::KeyId;
+
 pub(super) const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
 pub(super) const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 pub(super) const KEPT_INDEX: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("quarantine_index");
@@ -66,9 +68,49 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.removes.is_empty() && self.keeps.is_empty() && self.releases.is_empty()
     }
+}
+
+/// How many rows of the indexes are sealed with each key. A row and its body are sealed with the same key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct KeyCounts(Vec<(KeyId, i64)>);
+
+impl KeyCounts {
+    /// Counts `by` more rows that are sealed like this one.
+    pub(super) fn add(&mut self, row: &[u8], by: i64) {
+        if let Some(key) = KeyId::of_sealed(row) {
+            self.count(key, by);
+        }
+    }
+
+    /// Applies the changes that a transaction made.
+    pub(super) fn apply(&mut self, changes: &Self) {
+        changes.0.iter().for_each(|(key, by)| self.count(*key, *by));
+        self.0.retain(|(_, count)| *count > 0);
+    }
+
+    /// The keys that seal anything, except `current`, each with its number of rows.
+    pub(super) fn others(&self, current: KeyId) -> impl Iterator<Item = (KeyId, u64)> {
+        self.0.iter().filter(move |(key, _)| *key != current).map(|(key, count)| (*key, count.unsigned_abs()))
+    }
+
+    fn count(&mut self, key: KeyId, by: i64) {
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += by,
+            None => self.0.push((key, by)),
+        }
+    }
+}
+
+/// What a transaction counts while it changes rows.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+    pub(super) keys: KeyCounts,
 }
 
 /// An index and the bodies that belong to it.
@@ -79,20 +121,31 @@ pub(super) struct Pair<'t, K: redb::Key + 'static> {
 
 impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Pair<'_, K> {
     /// Puts a row and its body in, and counts what that changes.
-    pub(super) fn put(&mut self, put: &Put<K>, count: &mut u64, bytes: &mut u64) -> Result<(), redb::Error> {
-        let before = self.index.insert(put.key, put.index.as_slice())?.map(|old| cost(old.value().len()));
-        let body = self.bodies.insert(put.key, put.body.as_slice())?.map(|old| cost(old.value().len()));
-        *count += u64::from(before.is_none());
-        *bytes = (*bytes + put.cost()).saturating_sub(before.unwrap_or_default() + body.unwrap_or_default());
+    pub(super) fn put(&mut self, put: &Put<K>, tally: &mut Tally) -> Result<(), redb::Error> {
+        let mut replaced = 0;
+        match self.index.insert(put.key, put.index.as_slice())? {
+            Some(old) => {
+                tally.keys.add(old.value(), -1);
+                replaced += cost(old.value().len());
+            }
+            None => tally.count += 1,
+        }
+        replaced += self.bodies.insert(put.key, put.body.as_slice())?.map_or(0, |old| cost(old.value().len()));
+        tally.keys.add(&put.index, 1);
+        tally.bytes = (tally.bytes + put.cost()).saturating_sub(replaced);
         Ok(())
     }
 
     /// Takes a row and its body out, and counts what that changes.
-    pub(super) fn remove(&mut self, key: K, count: &mut u64, bytes: &mut u64) -> Result<(), redb::Error> {
-        let index = self.index.remove(key)?.map(|old| cost(old.value().len()));
-        let body = self.bodies.remove(key)?.map(|old| cost(old.value().len()));
-        *count = count.saturating_sub(u64::from(index.is_some()));
-        *bytes = bytes.saturating_sub(index.unwrap_or_default() + body.unwrap_or_default());
+    pub(super) fn remove(&mut self, key: K, tally: &mut Tally) -> Result<(), redb::Error> {
+        let mut removed = 0;
+        if let Some(old) = self.index.remove(key)? {
+            tally.keys.add(old.value(), -1);
+            tally.count = tally.count.saturating_sub(1);
+            removed += cost(old.value().len());
+        }
+        removed += self.bodies.remove(key)?.map_or(0, |old| cost(old.value().len()));
+        tally.bytes = tally.bytes.saturating_sub(removed);
         Ok(())
     }
 }
@@ -109,11 +162,11 @@ fn cost(value: usize) -> u64 {
 
 impl Pair<'_, u64> {
     /// Puts rows in. New ones come in order behind all that are there, and then the way to each is that to the one before.
-    pub(super) fn put_all(&mut self, puts: &[Put<u64>], count: &mut u64, bytes: &mut u64) -> Result<(), redb::Error> {
+    pub(super) fn put_all(&mut self, puts: &[Put<u64>], tally: &mut Tally) -> Result<(), redb::Error> {
         let last = self.index.last()?.map(|(key, _)| key.value());
         let new = puts.first().is_some_and(|first| last.is_none_or(|last| last < first.key));
         if !new || !puts.is_sorted_by(|one, next| one.key < next.key) {
-            return puts.iter().try_for_each(|put| self.put(put, count, bytes));
+            return puts.iter().try_for_each(|put| self.put(put, tally));
         }
         for (table, sealed) in [(&mut self.index, Put::index as fn(&Put<u64>) -> &[u8]), (&mut self.bodies, Put::body)]
         {
@@ -123,8 +176,11 @@ impl Pair<'_, u64> {
             }
             end.close()?;
         }
-        *count += puts.len() as u64;
-        *bytes += puts.iter().map(Put::cost).sum::<u64>();
+        tally.count += puts.len() as u64;
+        for put in puts {
+            tally.bytes += put.cost();
+            tally.keys.add(&put.index, 1);
+        }
         Ok(())
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::{Mutex, MutexGuard};
+
 /// What of the disk fails. Whoever opens a store on a thread gets the trouble of that thread.
 #[derive(Debug, Clone, Default)]
 pub(in crate::journal) struct Trouble(Arc<Switches>);
@@ -14,6 +16,8 @@ struct Switches {
     no_room: AtomicBool,
     write_full: AtomicBool,
     sync_fails: AtomicBool,
+    /// Whoever syncs waits for it.
+    sync_gate: Mutex<()>,
 }
 
 thread_local! {
@@ -52,7 +56,13 @@ impl Trouble {
         fails(&self.0.write_full, io::ErrorKind::StorageFull)
     }
 
+    /// Until this is dropped, a sync does not come back.
+    pub(in crate::journal) fn hold_sync(&self) -> MutexGuard<'_, ()> {
+        self.0.sync_gate.lock()
+    }
+
     pub(super) fn sync(&self) -> io::Result<()> {
+        drop(self.0.sync_gate.lock());
         fails(&self.0.sync_fails, io::ErrorKind::Other)
     }
 }

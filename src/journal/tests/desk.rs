@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::jose::jwe::Sealed;
-use crate::journal::desk::Found;
+use crate::journal::desk::{Found, Retried};
+use crate::journal::waiting::WaitingHead;
 
 #[tokio::test]
 async fn a_summary_counts_by_where_entries_belong_and_shows_the_oldest() {
@@ -13,7 +14,7 @@ async fn a_summary_counts_by_where_entries_belong_and_shows_the_oldest() {
         entry.application = "partners".to_owned();
     }
     put(&mut store, &all);
-    let desk = crate::journal::Desk::alone(store, key('a')).unwrap();
+    let desk = crate::journal::Desk::alone(store).unwrap();
     let summary = desk.summary(2).await.unwrap();
     let groups: Vec<_> = summary.groups.iter().map(|group| (group.application.as_str(), group.events)).collect();
     assert_eq!(groups, [("partners", 10), ("workforce", 5990)]);
@@ -50,13 +51,80 @@ async fn one_thing_can_be_removed_by_its_id_and_nothing_by_a_name_of_several() {
     // The same eventId from another application.
     all.push(Entry { seq: Seq(3), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
-    let desk = crate::journal::Desk::alone(store, key('a')).unwrap();
+    let desk = crate::journal::Desk::alone(store).unwrap();
     assert!(matches!(desk.find("evnt_1").await.unwrap(), Found::Event(found) if found.seq == 1));
-    assert!(matches!(desk.discard("evnt_1").await.unwrap(), Found::Event(_)));
+    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Found::Event(_)));
     let several = Found::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
-    assert_eq!(desk.discard("evnt_0").await.unwrap(), several);
-    assert!(matches!(desk.discard("partners/evnt_0").await.unwrap(), Found::Event(found) if found.seq == 3));
-    assert_eq!(desk.discard("evnt_9").await.unwrap(), Found::Nothing);
+    assert_eq!(desk.discard("evnt_0", "test").await.unwrap(), several);
+    assert!(matches!(desk.discard("partners/evnt_0", "test").await.unwrap(), Found::Event(found) if found.seq == 3));
+    assert_eq!(desk.discard("evnt_9", "test").await.unwrap(), Found::Nothing);
     drop(desk);
     assert_eq!(held(directory.path()), [0, 2]);
+}
+
+/// Lanes that tell of one head that waits, and count what is asked of them.
+#[derive(Default)]
+struct Lanes(std::sync::atomic::AtomicUsize);
+
+impl crate::journal::Discards for Lanes {
+    fn discard(&self, _: Seq, _: EventKey) -> bool {
+        false
+    }
+
+    fn redrive(&self, seq: Seq, _: EventKey) -> bool {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        seq == Seq(1)
+    }
+
+    fn waiting(&self, limit: usize) -> Vec<WaitingHead> {
+        let head = |seq, since| WaitingHead { seq: Seq(seq), reason: "not_authorized", attempts: 3, since };
+        vec![head(1, Some(5_000_000)), head(2, None), head(77, None)].into_iter().take(limit).collect()
+    }
+}
+
+fn desk_with_lanes(directory: &Path) -> (crate::journal::Desk, Arc<Lanes>) {
+    let mut store = open(directory).store;
+    put(&mut store, &entries(0..3));
+    let lanes = Arc::new(Lanes::default());
+    struct Deaf;
+    impl crate::journal::JournalEvents for Deaf {
+        fn written(&self, _: Vec<Seq>) {}
+        fn refused(&self, _: Vec<Seq>, _: crate::journal::JournalRefusal) {}
+        fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
+        fn unread(&self, _: Vec<Seq>, _: crate::journal::JournalRefusal) {}
+    }
+    let journal = Arc::new(crate::journal::Journal::start(store, Arc::new(Deaf)).unwrap());
+    (crate::journal::Desk::new(journal, Arc::clone(&lanes) as _), lanes)
+}
+
+#[tokio::test]
+async fn a_summary_says_why_lane_heads_wait_and_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let (desk, _) = desk_with_lanes(directory.path());
+    let summary = desk.summary(20).await.unwrap();
+    let waiting: Vec<_> =
+        summary.waiting.iter().map(|head| (head.event_id.as_str(), head.attempts, head.since)).collect();
+    assert_eq!(waiting, [("evnt_1", 3, 5_000_000), ("evnt_2", 3, 1_000_002)]);
+    assert!(summary.waiting[0].next_step.contains("WRITE on idaas.user.v1"), "{:?}", summary.waiting[0]);
+}
+
+#[tokio::test]
+async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (desk, lanes) = desk_with_lanes(directory.path());
+    assert!(matches!(desk.redrive("evnt_1", "test").await.unwrap(), Retried::Now(found) if found.seq == 1));
+    assert!(matches!(desk.redrive("evnt_2", "test").await.unwrap(), Retried::BySelf(found) if found.seq == 2));
+    assert_eq!(desk.redrive("evnt_9", "test").await.unwrap(), Retried::Not(Found::Nothing));
+    assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 2);
+    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Found::InFlight(_)));
+}
+
+#[tokio::test]
+async fn times_leave_in_rfc_3339_and_come_back_as_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let summary = desk_with_entries(directory.path()).summary(20).await.unwrap();
+    let json = serde_json::to_value(&summary).unwrap();
+    assert_eq!(json["oldestAcceptedAt"], "1970-01-01T00:16:40.000Z");
+    assert_eq!(json["oldest"][2]["acceptedAt"], "1970-01-01T00:16:40.002Z");
+    assert_eq!(serde_json::from_value::<crate::journal::summary::Summary>(json).unwrap(), summary);
 }

@@ -116,11 +116,27 @@ fn a_dead_letter_of_restored_evidence_is_the_one_of_the_original() {
         assert!(!String::from_utf8_lossy(&bytes).contains("pass-word-1"), "{}", entry.event_id);
         let back = Entry::decode(entry.seq, &bytes).unwrap();
         for (reason, fingerprint_only) in [(Reason::RefusedByBroker, false), (Reason::RecordTooLarge, true)] {
-            let letter = |e: &Entry| shown(&e.evidence.dead_letter(reason, &policy, fingerprint_only).unwrap());
+            let letter =
+                |e: &Entry| shown(&e.evidence.dead_letter(reason, &policy.dead_letters(), fingerprint_only).unwrap());
             assert_eq!(letter(&back), letter(&entry));
         }
         // As well after another restart.
         assert!(back.evidence.kept() == entry.evidence.kept());
+    }
+}
+
+#[test]
+fn a_dead_letter_needs_no_rules_of_its_application() {
+    let (policy, all) = all();
+    // Another application's, with the prefix that all have which have none of their own.
+    let other = Policy { application_id: "app_other".to_owned(), topics: Topics::with_prefix("other"), ..policy };
+    for entry in all.into_iter().filter(|entry| entry.record.entity != Entity::DeadLetter) {
+        let rules = other.dead_letters().beside(&entry.record);
+        let letter = entry.evidence.dead_letter(Reason::RefusedByBroker, &rules, false).unwrap();
+        assert_eq!(&*letter.topic, "idaas.dead-letter.v1");
+        let (_, source) = letter.headers.iter().find(|(name, _)| *name == "ce_source").unwrap();
+        assert!(!source.contains("app_other"), "{source}");
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&letter.value).unwrap()["reason"], "refused_by_broker");
     }
 }
 

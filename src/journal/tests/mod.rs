@@ -6,6 +6,7 @@ mod desk;
 mod entry;
 mod failure;
 mod quarantine;
+mod rekeying;
 mod store;
 mod writer;
 
@@ -119,5 +120,5 @@ fn seqs(written: &[Seq]) -> Vec<u64> {
 pub(crate) fn desk_with_entries(directory: &Path) -> super::Desk {
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
-    super::Desk::alone(store, key('a')).unwrap()
+    super::Desk::alone(store).unwrap()
 }

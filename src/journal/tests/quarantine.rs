@@ -3,6 +3,7 @@
 use super::*;
 use crate::jose::jws::KeySet;
 use crate::journal::store::Batch;
+use crate::journal::store::trouble::Trouble;
 use crate::journal::{Journal, JournalEvents, JournalRefusal, QuarantineId, Quarantined, Reopening};
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
 use crate::prepare::{Moment, keep, prepare};
@@ -80,11 +81,12 @@ async fn a_callback_that_no_key_opened_becomes_its_records_when_the_key_is_there
 
     let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap());
     let late = Arc::new(policy(&material, vec![key('d')]));
-    let mut reopening = Reopening::begin(Arc::clone(&journal)).await.unwrap();
+    let mut reopening = Reopening::begin(Arc::clone(&journal), |_| true).await.unwrap();
     assert!(reopening.next(|_| Some(Arc::clone(&late))).await.is_none(), "still no key fits");
     assert_eq!(reopening.tried(), 1);
+    drop(reopening);
     let fitting = Arc::new(policy(&material, vec![key('d'), right_key(&material)]));
-    let mut reopening = Reopening::begin(Arc::clone(&journal)).await.unwrap();
+    let mut reopening = Reopening::begin(Arc::clone(&journal), |_| true).await.unwrap();
     let reopened = reopening.next(|name| (name == "workforce").then(|| Arc::clone(&fitting))).await.unwrap();
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
     let events = Generator::new(1).one_of_each(NOW * 1000);
@@ -95,7 +97,7 @@ async fn a_callback_that_no_key_opened_becomes_its_records_when_the_key_is_there
     assert_eq!((reopened.received_at, reopened.prepared.decryption_key), (NOW * 1000, Some(1)));
     assert!(reopening.next(|_| Some(Arc::clone(&fitting))).await.is_none());
     journal.release(reopened.id).await.unwrap().unwrap();
-    assert!(journal.quarantined().await.unwrap().unwrap().is_empty());
+    assert!(journal.quarantined(QuarantineId::FIRST, 9).await.unwrap().unwrap().is_empty());
     assert_eq!(journal.usage().bytes, 0);
 }
 
@@ -110,7 +112,7 @@ async fn what_opened_and_is_no_list_of_events_is_kept_opened_so_that_its_key_may
     let mut store = open(directory.path()).store;
     let keeps = [callback.clone()];
     assert_eq!(store.commit(&Batch { keeps: &keeps, ..Batch::default() }).kept, [Ok(())]);
-    let row = &store.quarantined().unwrap()[0];
+    let row = &store.quarantined(QuarantineId::FIRST, 9).unwrap()[0];
     assert_eq!((row.reason, row.application.as_str()), (Refusal::Unreadable, "workforce"));
     assert!(store.quarantined_callback(row.id).unwrap() == Some(callback));
     drop(store);
@@ -119,21 +121,133 @@ async fn what_opened_and_is_no_list_of_events_is_kept_opened_so_that_its_key_may
     assert_eq!(open(directory.path()).quarantined, 1);
 }
 
+/// As many callbacks of distinct names as `number`, the later ones accepted later.
+fn many(material: &Material, number: usize) -> Vec<Quarantined> {
+    let one = undecryptable(material, 1);
+    // The application is part of the name, so these are distinct.
+    (0..number)
+        .map(|number| Quarantined {
+            application: format!("app{number}"),
+            received_at: NOW * 1000 + i64::try_from(number).unwrap(),
+            ..one.clone()
+        })
+        .collect()
+}
+
 #[test]
-fn the_quarantine_is_bounded_and_says_that_it_is_full() {
+fn the_quarantine_is_bounded_by_size_and_not_by_number() {
     let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
     let mut store = open(directory.path()).store;
-    let one = undecryptable(&material, 1);
-    // The application is part of the name, so these are distinct.
-    let many: Vec<_> =
-        (0..1001).map(|number| Quarantined { application: format!("app{number}"), ..one.clone() }).collect();
+    let kept = store.commit(&Batch { keeps: &many(&material, 1500), ..Batch::default() }).kept;
+    assert!(kept.iter().all(Result::is_ok));
+    assert_eq!(store.contents().quarantine, 1500);
+}
+
+#[test]
+fn a_full_quarantine_refuses_and_accepts_again_once_there_is_room() {
+    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let mut store = opened(directory.path(), &[key('a')], 4 << 20).ok().unwrap().store;
+    let many = many(&material, 200);
     let kept = store.commit(&Batch { keeps: &many, ..Batch::default() }).kept;
-    assert!(kept[..1000].iter().all(Result::is_ok));
-    assert_eq!(kept[1000], Err(JournalRefusal::Full));
-    assert_eq!(store.contents().quarantine, 1000);
+    let count = kept.iter().filter(|kept| kept.is_ok()).count();
+    assert!(count > 10 && count < 200, "{count}");
+    assert!(kept[count..].iter().all(|kept| *kept == Err(JournalRefusal::QuarantineFull)));
+    let bytes = store.contents().quarantine_bytes;
+    assert!(bytes <= 1 << 20 && bytes > 900_000, "{bytes}");
+    assert_eq!(seqs(&put(&mut store, &entries([0])).written), [0], "entries have room of their own");
     let releases = [many[0].id()];
     assert!(store.commit(&Batch { releases: &releases, ..Batch::default() }).removed);
-    assert_eq!(store.commit(&Batch { keeps: &many[1000..], ..Batch::default() }).kept, [Ok(())]);
+    assert_eq!(store.commit(&Batch { keeps: &many[199..], ..Batch::default() }).kept, [Ok(())]);
+}
+
+#[tokio::test]
+async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
+    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let store = opened(directory.path(), &[key('a')], 400_000).ok().unwrap().store;
+    let journal = Journal::start(store, Arc::new(Deaf)).unwrap();
+    let (mut kept, mut refused) = (0, 0);
+    for callback in many(&material, 20) {
+        match journal.quarantine(callback).await.unwrap() {
+            Ok(_) => kept += 1,
+            Err(refusal) => {
+                assert_eq!(refusal, JournalRefusal::QuarantineFull);
+                refused += 1;
+            }
+        }
+    }
+    assert!(kept > 0 && refused > 0, "{kept} {refused}");
+    let usage = journal.usage();
+    assert_eq!((usage.quarantine, usage.quarantine_limit), (kept, 100_000));
+    let counts: Vec<_> = JournalRefusal::ALL.into_iter().zip(usage.quarantine_refused).collect();
+    assert!(counts.contains(&(JournalRefusal::QuarantineFull, refused)), "{counts:?}");
+    let metrics = crate::telemetry::metrics::Metrics::new().unwrap();
+    (0..2).for_each(|_| metrics.journal.show(&usage, 0));
+    let text = metrics.text(std::iter::empty());
+    for line in [
+        format!("idaas_bridge_journal_refused_total{{code=\"quarantine_full\"}} {refused}"),
+        format!("idaas_bridge_quarantine_bytes {}", usage.quarantine_bytes),
+        "idaas_bridge_quarantine_limit_bytes 100000".to_owned(),
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
+    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let trouble = Trouble::default();
+    trouble.on_this_thread();
+    let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
+    let gate = trouble.hold_sync();
+    let waiting = journal.quarantine(undecryptable(&material, 1));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(20), waiting).await.is_err(), "the disk hangs");
+    drop(gate);
+    let second = journal.quarantine(undecryptable(&material, 2)).await.unwrap();
+    assert!(second.is_ok());
+    assert_eq!(journal.usage().quarantine, 2);
+}
+
+#[tokio::test]
+async fn a_hanging_disk_bounds_what_waits_in_memory() {
+    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let trouble = Trouble::default();
+    trouble.on_this_thread();
+    let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
+    let mut large = undecryptable(&material, 1);
+    large.callback.content = crate::prepare::KeptContent::Encrypted("x".repeat(8 << 20));
+    let gate = trouble.hold_sync();
+    let answers: Vec<_> = (0..10)
+        .map(|number| journal.quarantine(Quarantined { application: format!("app{number}"), ..large.clone() }))
+        .collect();
+    drop(gate);
+    let mut busy = 0;
+    for answer in answers {
+        match answer.await.unwrap() {
+            Ok(_) => {}
+            Err(refusal) => {
+                assert_eq!(refusal, JournalRefusal::Busy);
+                busy += 1;
+            }
+        }
+    }
+    assert_eq!(busy, 3, "64 MiB wait at most");
+}
+
+#[tokio::test]
+async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
+    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let mut store = open(directory.path()).store;
+    let many = many(&material, 300);
+    store.commit(&Batch { keeps: &many, ..Batch::default() });
+    let journal = Arc::new(Journal::start(store, Arc::new(Deaf)).unwrap());
+    let fitting = Arc::new(policy(&material, vec![right_key(&material)]));
+    let mut reopening = Reopening::begin(Arc::clone(&journal), |name| name != "app7").await.unwrap();
+    let mut opened = Vec::new();
+    while let Some(reopened) = reopening.next(|_| Some(Arc::clone(&fitting))).await {
+        opened.push(reopened.application);
+    }
+    let expected: Vec<_> = (0..300).filter(|number| *number != 7).map(|number| format!("app{number}")).collect();
+    assert_eq!(opened, expected);
 }
 
 #[test]

@@ -151,3 +151,36 @@ fn a_failing_disk_refuses_loses_nothing_and_what_was_to_be_forgotten_goes_later(
     trouble.set_sync_fails(false);
     assert_eq!(held(directory.path()), (1..10).chain([20]).collect::<Vec<_>>());
 }
+
+#[test]
+fn closing_in_time_counts_what_is_not_known_to_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let trouble = Trouble::default();
+    trouble.on_this_thread();
+    let (journal, heard) = started(open(directory.path()).store);
+    let gate = trouble.hold_sync();
+    journal.write(entries(0..5));
+    assert_eq!(journal.close_within(Duration::from_millis(20)), 5);
+    drop(gate);
+    // The thread goes on: what is written then is told.
+    assert_eq!(written(&heard, 5), [0, 1, 2, 3, 4]);
+    assert_eq!(held(directory.path()), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn closing_in_time_is_like_closing_where_the_disk_is_fast() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, heard) = started(open(directory.path()).store);
+    journal.write(entries(0..5));
+    assert_eq!(journal.close_within(Duration::from_secs(60)), 0);
+    assert_eq!(written(&heard, 5).len(), 5);
+    assert_eq!(held(directory.path()), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn whoever_asks_a_closed_journal_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _heard) = started(open(directory.path()).store);
+    journal.close();
+    assert!(journal.list(Seq(0), 1).await.is_err());
+}

@@ -18,7 +18,7 @@ impl Administrator {
     /// What the coordination topic is, without its settings; `None` if the cluster does not answer in time.
     #[must_use]
     pub fn coordination_topic(&self, topic: &str, limit: Duration) -> Option<State> {
-        let metadata = self.observer.fetch_metadata(Some(topic), limit).ok()?;
+        let metadata = self.observer.consumer.fetch_metadata(Some(topic), limit).ok()?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         Some(found.map_or(State::Missing, state))
     }

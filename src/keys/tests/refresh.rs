@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 
 use self::endpoint::Endpoint;
 use super::*;
-use crate::jose::jws::{SigningKey, Verification};
+use crate::jose::jws::{SigningKey, SkipReason, SkippedKey, Verification};
+use crate::keys::Proxy;
 
 static DOCUMENTS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     ["OLD", "NEW"].map(|kid| SigningKey::generate(kid).expect("a key").to_jwks().to_string().into_bytes())
@@ -29,8 +30,8 @@ impl KeyObserver for Heard {
 fn settings(observer: &Arc<Heard>) -> Settings {
     Settings {
         directory: None,
-        proxy: Proxy::Direct,
-        timing: Timing::default(),
+        clients: Clients::new(Proxy::Direct),
+        timing: Timing { jitter: 0.0, ..Timing::default() },
         observer: Arc::clone(observer) as Arc<dyn KeyObserver>,
     }
 }
@@ -107,6 +108,46 @@ async fn a_flood_of_unknown_keys_causes_one_fetch_in_ten_seconds() {
     assert_eq!(asked.len(), 1 + 10);
     assert!(asked.windows(2).skip(1).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)));
     assert_eq!(endpoint.busy.lock().1, 1, "two fetches at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_replaced_under_its_id_is_accepted_within_36_s() {
+    let (before, after) = (SigningKey::generate("SAME").expect("a key"), SigningKey::generate("SAME").expect("a key"));
+    let document = |key: &SigningKey| Ok(key.to_jwks().to_string().into_bytes());
+    let endpoint = Endpoint::new(document(&before));
+    let (refresher, _) = begin(&endpoint);
+    let store = refresher.store();
+    store.first_attempt().await;
+    // The worst case: a forgery has just used up the cool-down.
+    store.bad_signature();
+    pass(1).await;
+    endpoint.answers(document(&after));
+    let signature = after.sign(b"input").expect("a signature");
+    let mut answers = Vec::new();
+    // The sender's schedule.
+    for delay in [0, 1, 5, 10, 10, 10] {
+        pass(delay).await;
+        let verification = store.current().as_ref().expect("keys").set.verify("SAME", b"input", &signature);
+        if verification == Verification::Bad {
+            store.bad_signature();
+        }
+        answers.push(verification);
+    }
+    assert_eq!(answers.last(), Some(&Verification::Good), "{answers:?}");
+    assert_eq!(endpoint.times(), [0, 0, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_forgeries_causes_one_fetch_in_ten_seconds() {
+    let endpoint = Endpoint::new(old());
+    let (refresher, _) = begin(&endpoint);
+    refresher.store().first_attempt().await;
+    for _ in 0..10_000 {
+        refresher.store().bad_signature();
+        refresher.store().unknown_kid();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((endpoint.fetches(), endpoint.busy.lock().1), (1 + 10, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +233,9 @@ async fn an_unusable_set_never_replaces_a_good_one() {
     }
     use FetchFault::{NoUsableKey, NotAKeySet};
     use RefreshResult::{Changed, Failed};
-    let results = [Changed, Failed(NotAKeySet), Failed(NotAKeySet), Failed(NoUsableKey), Failed(NoUsableKey)];
+    let symmetric = SkippedKey { index: 0, key_id: Some("K".to_owned()), reason: SkipReason::KeyType };
+    let empty = [Failed(NotAKeySet), Failed(NotAKeySet), Failed(NoUsableKey(None))];
+    let results = [&[Changed][..], &empty, &[Failed(NoUsableKey(Some(symmetric)))]].concat();
     assert_eq!(*heard.0.lock(), results);
 }
 

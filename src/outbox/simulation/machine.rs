@@ -100,6 +100,12 @@ impl Machine {
         self.outbox.slot(key).is_some()
     }
 
+    /// Whether the event is there, and has this place in the order of acceptance.
+    pub(super) fn has_entry(&self, key: EventKey, seq: Seq) -> bool {
+        let slot = self.outbox.slot(key);
+        slot.and_then(|slot| self.outbox.events.get(slot as usize)).is_some_and(|event| event.seq == seq)
+    }
+
     /// How many bytes the event counts while it is replayed.
     pub(super) fn bytes(&self, token: Token) -> usize {
         self.outbox.at(token).map_or(0, |event: &Event<Cargo>| event.bytes as usize)

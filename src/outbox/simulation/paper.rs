@@ -45,7 +45,7 @@ impl World<'_> {
         self.hold(!writing, || format!("{seq:?} is forgotten while it is being written"));
         let Some(event) = event else { return };
         let machine = self.replicas[replica].machine.as_ref();
-        let resolved = machine.is_none_or(|machine| !machine.has(super::cargo::key(event)));
+        let resolved = machine.is_none_or(|machine| !machine.has_entry(super::cargo::key(event), seq));
         let former = self.ledger.formerly[event] && resolved;
         let safe = self.ledger.is_complete(event) || copy || given_up || former;
         self.hold(safe, || format!("event {event} is forgotten and stands in no topic"));

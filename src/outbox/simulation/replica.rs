@@ -54,10 +54,6 @@ impl Replica {
         let life = self.life();
         &mut self.lives[life]
     }
-
-    pub(super) fn past(&self, life: usize) -> &Life {
-        &self.lives[life]
-    }
 }
 
 impl World<'_> {

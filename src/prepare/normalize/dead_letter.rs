@@ -1,12 +1,15 @@
 //! Dead letters: an authentic event that fits no record is published all the same, with the reason and what was sent.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
-use super::{Evidence, Maker, Moment, event_id};
+use super::{Common, Evidence, Maker, Moment};
+use crate::jose::jwe::ContentKey;
 use crate::prepare::event::Event;
 use crate::prepare::event_type::{Action, Entity};
 use crate::prepare::json::{self, Element, Members, Raw};
-use crate::prepare::policy::Policy;
+use crate::prepare::policy::DeadLetterRules;
 use crate::prepare::record::Record;
 use crate::prepare::redact::redacted;
 use crate::prepare::timestamp::rfc3339;
@@ -58,36 +61,34 @@ impl Evidence {
     /// The dead letter of an event whose record the broker refuses. The second time `fingerprint_only`, in case the
     /// original is what makes it too large.
     #[must_use]
-    pub fn dead_letter(&self, reason: Reason, policy: &Policy, fingerprint_only: bool) -> Option<Record> {
+    pub fn dead_letter(&self, reason: Reason, rules: &DeadLetterRules, fingerprint_only: bool) -> Option<Record> {
         let raw = self.events.get(self.position);
         let event = Event::of(Element(Members::parse(raw.get())));
         let received_at = rfc3339(self.received_at).unwrap_or_default();
-        let maker = Maker {
-            policy,
+        let common = Common {
             moment: Moment { received_at: self.received_at, traceparent: None },
             context: &self.context,
             received_at: &received_at,
-            events: &self.events,
+            mode: rules.mode(),
         };
         let (event, original) = if fingerprint_only {
             (event.shortened(), fingerprint(raw))
         } else {
-            let original = original(&event, raw, policy);
+            let original = original(&event, raw, rules.journal_key());
             (event, original)
         };
-        let made = if event.id.is_none() { Some(self.made_id()) } else { None };
-        let id = event.id.as_deref().or(made.as_deref())?;
-        Some(maker.dead_letter_with(reason, &event, original, id))
+        let id = event.id.as_deref().or(self.generated_id())?;
+        Some(common.dead_letter(rules.topic(), reason, &event, original, id))
     }
 }
 
 impl Maker<'_> {
     /// The dead letter of an event, small enough to be published.
-    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, position: usize, id: &str) -> Record {
-        let raw = self.events.get(position);
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, evidence: &Evidence, id: &str) -> Record {
+        let raw = self.events.get(evidence.position);
         let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
         if reason != Reason::RecordTooLarge {
-            let record = self.dead_letter_with(reason, event, original(event, raw, self.policy), id);
+            let record = self.dead_letter_with(reason, event, original(event, raw, self.journal_key()), id);
             if fits(&record) {
                 return record;
             }
@@ -97,11 +98,28 @@ impl Maker<'_> {
             return record;
         }
         let event = event.shortened();
-        let made = if event.id.is_none() { Some(event_id::fresh(&self.context.signature, position)) } else { None };
-        self.dead_letter_with(reason, &event, fingerprint(raw), made.as_deref().unwrap_or(id))
+        let id = event.id.as_deref().or(evidence.generated_id()).unwrap_or(id);
+        self.dead_letter_with(reason, &event, fingerprint(raw), id)
     }
 
     fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, id: &str) -> Record {
+        self.common.dead_letter(self.policy.topics.of(Entity::DeadLetter), reason, event, original, id)
+    }
+
+    fn journal_key(&self) -> Option<&ContentKey> {
+        self.policy.journal_keys.first().map(|key| &**key)
+    }
+}
+
+impl Common<'_> {
+    fn dead_letter(
+        &self,
+        topic: &Arc<str>,
+        reason: Reason,
+        event: &Event<'_>,
+        original: Original<'_>,
+        id: &str,
+    ) -> Record {
         let value = Value {
             schema_version: SCHEMA_VERSION,
             action: Action::Refused.name(),
@@ -110,17 +128,16 @@ impl Maker<'_> {
             origin: self.origin(event),
         };
         let key = event.id.as_deref().or(event.biz_id.as_deref());
-        let about = (Entity::DeadLetter, Action::Refused);
-        self.build(event, id, about, (key, None), &value)
+        self.build(topic, event, id, (Entity::DeadLetter, Action::Refused), (key, None), &value)
     }
 }
 
 /// The event as it may be shown. Where the event or its data is no object, passwords cannot be found by their name in
 /// it, so it is sealed.
-fn original<'a>(event: &Event<'_>, raw: Raw<'a>, policy: &Policy) -> Original<'a> {
+fn original<'a>(event: &Event<'_>, raw: Raw<'a>, key: Option<&ContentKey>) -> Original<'a> {
     let searchable = raw.get().starts_with('{')
         && event.data.is_none_or(|data| json::is_null(data) || Members::parse(&json::unwrapped(data)).is_some());
-    match policy.journal_keys.first() {
+    match key {
         _ if searchable => Original::Clear(redacted(raw)),
         Some(key) => Original::Sealed(key.seal_named(raw.get().as_bytes())),
         None => fingerprint(raw),

@@ -2,6 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::prepare::decode::Context;
+use crate::prepare::json::Raw;
+use crate::prepare::redact::redacted;
+
 /// The id of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventId {
@@ -21,14 +25,19 @@ impl EventId {
     }
 }
 
-/// An id for an event that came without one: unique as the token is, so a fresh one at each delivery.
-pub(super) fn fresh(signature: &[u8], position: usize) -> String {
+/// The id of an event that came without one. It depends on what was sent and where, and not on the token, so that every
+/// delivery of a callback gives the event the same id. Passwords do not enter the hash, which is published.
+pub(super) fn generated(context: &Context, event: Raw<'_>, position: usize) -> String {
     let mut hash = Sha256::new();
-    hash.update(signature);
-    hash.update(position.to_be_bytes());
+    for part in [&*context.instance_id, &*context.application_id, redacted(event).get()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update((position as u64).to_be_bytes());
     let mut bytes = [0; 16];
     for (byte, hashed) in bytes.iter_mut().zip(hash.finalize()) {
         *byte = hashed;
     }
-    uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().to_string()
+    // RFC 9562, version 8: the bits of a hash are neither random (version 4) nor a name's SHA-1 (version 5).
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().hyphenated().to_string()
 }

@@ -14,7 +14,7 @@ pub struct Evidence {
     pub(super) events: Arc<Events>,
     pub(super) position: usize,
     pub(super) received_at: i64,
-    /// The id that was made up for the event, where the token that it is made of is no longer there.
+    /// The id of an event that came without one, or with one too long for a dead letter.
     made: Option<Box<str>>,
 }
 
@@ -34,7 +34,7 @@ pub struct Kept {
     pub event: String,
     /// The time of acceptance, in milliseconds since 1970.
     pub received_at: i64,
-    /// The id of a dead letter of it that has no other.
+    /// The generated id of an event without an id, or with one too long for a dead letter; else empty.
     pub made_id: String,
 }
 
@@ -46,7 +46,7 @@ impl Evidence {
     /// What has to be kept for a later start. Costs a copy of the event.
     #[must_use]
     pub fn kept(&self) -> Kept {
-        let Context { instance_id, application_id, ali_uid, event_version, signature: _ } = &*self.context;
+        let Context { instance_id, application_id, ali_uid, event_version } = &*self.context;
         Kept {
             instance_id: instance_id.clone(),
             application_id: application_id.clone(),
@@ -54,7 +54,7 @@ impl Evidence {
             event_version: event_version.clone(),
             event: redacted(self.events.get(self.position)).get().to_owned(),
             received_at: self.received_at,
-            made_id: self.made_id(),
+            made_id: self.generated_id().unwrap_or_default().to_owned(),
         }
     }
 
@@ -62,22 +62,25 @@ impl Evidence {
     #[must_use]
     pub fn of(kept: Kept) -> Self {
         let Kept { instance_id, application_id, ali_uid, event_version, event, received_at, made_id } = kept;
-        let context = Context { instance_id, application_id, ali_uid, event_version, signature: Vec::new() };
+        let context = Context { instance_id, application_id, ali_uid, event_version };
         let events = Events::of(format!("[{event}]"));
         Self {
             context: Arc::new(context),
             events: Arc::new(events),
             position: 0,
             received_at,
-            made: Some(made_id.into()),
+            made: (!made_id.is_empty()).then(|| made_id.into()),
         }
     }
 
-    /// The id of a dead letter whose event has none, or one of an impossible length.
-    pub(super) fn made_id(&self) -> String {
-        match &self.made {
-            Some(made) => made.to_string(),
-            None => event_id::fresh(&self.context.signature, self.position),
-        }
+    /// Generates an id for an event that came without one, or with one too long for a dead letter.
+    pub(super) fn generate_id(&mut self) {
+        let event = self.events.get(self.position);
+        self.made = Some(event_id::generated(&self.context, event, self.position).into());
+    }
+
+    /// The id that [`Self::generate_id`] made.
+    pub(super) fn generated_id(&self) -> Option<&str> {
+        self.made.as_deref()
     }
 }

@@ -6,6 +6,7 @@ mod dead_letter;
 mod event_id;
 mod evidence;
 mod group;
+mod members;
 mod organizational_unit;
 mod user;
 
@@ -15,12 +16,12 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::decode::{Callback, Context, Events};
-use super::event::{DATA, Event};
+use super::event::{DATA, Event, LONGEST_NAME};
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
 use super::json::{self, Members, Raw};
-use super::policy::{Passwords, Policy};
-use super::record::{Attributes, Record, build};
+use super::policy::{EventMode, Passwords, Policy};
+use super::record::{Attributes, CREDENTIAL_SUFFIX, Record, build};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
 use super::value::{Body, Origin, SCHEMA_VERSION, Value};
@@ -99,7 +100,8 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
     let text = callback.events.text();
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
-    let maker = Maker { policy, moment, context, received_at: &received_at, events: &callback.events };
+    let common = Common { moment, context, received_at: &received_at, mode: policy.mode };
+    let maker = Maker { policy, common, events: &callback.events };
     let mut positions = 0..;
     let item = |event| {
         let position = positions.next().unwrap_or_default();
@@ -112,10 +114,16 @@ pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Re
 /// What the making of every record of a callback needs.
 struct Maker<'a> {
     policy: &'a Policy,
+    common: Common<'a>,
+    events: &'a Events,
+}
+
+/// What the records of a callback have in common, whoever's they are.
+struct Common<'a> {
     moment: Moment<'a>,
     context: &'a Context,
     received_at: &'a str,
-    events: &'a Events,
+    mode: EventMode,
 }
 
 /// A record's parts, before it is built.
@@ -127,17 +135,20 @@ struct Draft<'a> {
 }
 
 impl Maker<'_> {
-    fn item(&self, mut event: Event<'_>, evidence: Evidence) -> Item {
-        let event_time = event.time.milliseconds();
+    fn item(&self, mut event: Event<'_>, mut evidence: Evidence) -> Item {
+        let event_time = event.time.as_ref().map(|time| time.milliseconds);
+        if event.id.as_ref().is_none_or(|id| id.len() > LONGEST_NAME) {
+            evidence.generate_id();
+        }
         let id = match event.id.as_deref() {
             Some(id) => EventId::Sent(id.to_owned()),
-            None => EventId::Made(event_id::fresh(&self.context.signature, evidence.position)),
+            None => EventId::Made(evidence.generated_id().unwrap_or_default().to_owned()),
         };
         let mut drift = Drift::default();
         let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
             Ok(planned) => planned,
             Err(reason) => {
-                let record = self.dead_letter(reason, &event, evidence.position, id.text());
+                let record = self.dead_letter(reason, &event, &evidence, id.text());
                 (Entity::DeadLetter, Action::Refused, Plan::DeadLetter { reason, record })
             }
         };
@@ -168,7 +179,7 @@ impl Maker<'_> {
                 Draft::about(action, reading.user.id.clone(), Body::User(Box::new(reading.user)))
             }
             Entity::OrganizationalUnit => {
-                let (unit, rest) = organizational_unit::read(fields()?);
+                let (unit, rest) = organizational_unit::read(fields()?, action);
                 merge(&mut additional, rest);
                 let id = present(&unit.id)?;
                 Draft::about(action, id, Body::OrganizationalUnit(Box::new(unit)))
@@ -215,11 +226,30 @@ impl Maker<'_> {
             origin: self.origin(event),
         };
         let about = (Entity::Credential, draft.action);
-        Some(self.build(event, event.id.as_deref()?, about, (Some(user_id), Some(user_id)), &value))
+        let id = [event.id.as_deref()?, CREDENTIAL_SUFFIX].concat();
+        Some(self.build(event, &id, about, (Some(user_id), Some(user_id)), &value))
     }
 
     fn build(
         &self,
+        event: &Event<'_>,
+        id: &str,
+        about: (Entity, Action),
+        keys: (Option<&str>, Option<&str>),
+        value: &Value<'_>,
+    ) -> Record {
+        self.common.build(self.policy.topics.of(about.0), event, id, about, keys, value)
+    }
+
+    fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
+        self.common.origin(event)
+    }
+}
+
+impl Common<'_> {
+    fn build(
+        &self,
+        topic: &Arc<str>,
         event: &Event<'_>,
         id: &str,
         (entity, action): (Entity, Action),
@@ -229,22 +259,23 @@ impl Maker<'_> {
         let attributes = Attributes {
             id,
             instance_id: &self.context.instance_id,
+            application_id: &self.context.application_id,
             entity,
             action,
             subject,
-            time: event.time.rfc3339(),
+            time: rfc3339_of(event),
             key,
             traceparent: self.moment.traceparent,
             timestamp: self.moment.received_at,
         };
-        build(&attributes, value, self.policy)
+        build(&attributes, value, topic, self.mode)
     }
 
     fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
         Origin {
             event_id: event.id.as_deref(),
             event_type: event.kind.as_deref(),
-            event_time: event.time.in_origin(),
+            event_time: rfc3339_of(event),
             instance_id: &self.context.instance_id,
             ali_uid: self.context.ali_uid.as_deref(),
             application_id: &self.context.application_id,
@@ -265,6 +296,10 @@ impl<'a> Draft<'a> {
     fn of(action: Action, key: &'a str, value: Body<'a>) -> Self {
         Self { action, key: Some(Cow::Borrowed(key)), subject: None, value }
     }
+}
+
+fn rfc3339_of<'e>(event: &'e Event<'_>) -> Option<&'e str> {
+    event.time.as_ref().map(|time| &*time.rfc3339)
 }
 
 fn merge<'a>(event: &mut super::field::Additional<'a>, mut data: super::field::Additional<'a>) {

@@ -1,15 +1,17 @@
 //! IDaaS's fields of an organizational unit, in their current and their older names, to `organizationalUnit`.
 
-use crate::prepare::field::{self, Additional, Field};
+use super::members;
+use crate::prepare::event_type::Action;
+use crate::prepare::field::{self, Additional, Drift, Field};
 use crate::prepare::json::Members;
 use crate::prepare::redact::SECRET_MEMBER;
 use crate::prepare::value::{OrganizationalUnit, Source};
 
-/// Reads a unit's fields. The id is empty where none was sent.
-pub(super) fn read<'a>(members: Members<'a>) -> (OrganizationalUnit<'a>, Additional<'a>) {
+/// Reads a unit's fields in an event of this action. The id is empty where none was sent.
+pub(super) fn read<'a>(members: Members<'a>, action: Action) -> (OrganizationalUnit<'a>, Additional<'a>) {
     let mut unit = OrganizationalUnit::default();
     let (mut name, mut external_id, mut updated_at) = (Field::Absent, Field::Absent, Field::Absent);
-    let mut source = Source::default();
+    let (mut source, mut users, mut drift) = (Source::default(), Field::Absent, Drift::default());
     let mut additional = Additional::default();
     for (member, value) in members.into_iter() {
         let kept = &mut additional;
@@ -33,8 +35,18 @@ pub(super) fn read<'a>(members: Members<'a>) -> (OrganizationalUnit<'a>, Additio
             "lastUpdatedTime" => updated_at = kept.read(member, value, field::time),
             "description" => unit.description = kept.read(member, value, field::text),
             SECRET_MEMBER => {}
+            field if members::names_users(field, action) => {
+                let more = kept.read(member, value, |value| members::read(value, &mut drift));
+                users = members::join(users, more, kept);
+            }
             _ => kept.unknown(member, value),
         }
+    }
+    additional.drift.add(drift);
+    if action == Action::MemberAdded {
+        unit.added_members = users;
+    } else {
+        unit.removed_members = users;
     }
     unit.name = additional.one_of(unit.name, name);
     unit.external_id = additional.one_of(unit.external_id, external_id);

@@ -101,7 +101,7 @@ impl Topic {
             }
             Ok(Creation::WasThere) => {}
             // Not an error, because a single replica does not need it.
-            Ok(Creation::Refused { problem, remedy }) => {
+            Ok(Creation::Refused { problem, remedy, .. }) => {
                 tracing::warn!(code = "topic_not_created", topic, "the topic was not created: {problem}; {remedy}");
             }
             Err(_) => self.creates = Some(replication),

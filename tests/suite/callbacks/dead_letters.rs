@@ -203,13 +203,34 @@ fn an_event_without_an_id_alone_is_published_and_answered_nowhere() {
     assert_eq!(records[0].key.as_deref(), Some(&b"user_1"[..]));
     bridge.wait_metric("dead_letters_total", &[("reason", "missing_event_id")], 1.0);
     assert_eq!(bridge.metric("events_received_total", &[]), 0.0);
-    // Two without an id in one callback are two.
+    // Two without an id in one callback are two; the first is the one of the callback before.
     assert!(bridge.send_items(vec![item.clone(), item]).is_empty());
     let records = bridge.records();
     let mut all = ids(&records);
     all.sort_unstable();
     all.dedup();
-    assert_eq!(all.len(), 3);
+    assert_eq!(all.len(), 2);
+}
+
+#[test]
+fn an_event_without_an_id_has_the_same_id_in_each_delivery() {
+    let delivered = |password: &str| {
+        let bridge = Setup::new().start();
+        let odd = json!({"eventType": Kind::UserDelete.urn(), "bizData": {"userId": "user_1", "password": password}});
+        for _ in 0..6 {
+            // A new token each time: IDaaS signs and encrypts each delivery again.
+            assert!(bridge.send_items(vec![json!(7), odd.clone()]).is_empty());
+        }
+        let records = bridge.records();
+        assert_eq!(records.len(), 2, "each once");
+        let sources: std::collections::BTreeSet<_> = records.iter().map(|r| r.header("ce_source").unwrap()).collect();
+        let ids: std::collections::BTreeSet<_> = ids(&records).into_iter().map(str::to_owned).collect();
+        (ids, sources.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (ids, sources) = delivered("p");
+    let (others, other_sources) = delivered("another");
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids == others, sources == other_sources, "{ids:?} {others:?}");
 }
 
 #[test]

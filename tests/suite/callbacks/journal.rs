@@ -112,3 +112,79 @@ fn a_callback_that_no_key_opens_is_published_once_a_key_that_fits_is_configured(
     assert_success(&bridge.send(&users(3)));
     assert_eq!(bridge.records().len(), 3);
 }
+
+#[test]
+fn re_deliveries_that_no_key_opens_are_all_kept_and_published_once() {
+    let mut setup = Setup::new();
+    let own = setup.applications[0].material.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let mut bridge = setup.start();
+    let events = users(180);
+    // IDaaS encrypts each delivery with another nonce, so each is another content.
+    for _ in 0..6 {
+        for event in &events {
+            let body = bridge.callback().events(std::slice::from_ref(event)).body().unwrap();
+            assert_eq!(bridge.post(&body).status, 422);
+        }
+    }
+    bridge.wait_metric("quarantine_callbacks", &[], 1080.0);
+    assert!(bridge.metric("quarantine_bytes", &[]) < bridge.metric("quarantine_limit_bytes", &[]));
+    bridge.has_published_nothing();
+    assert!(bridge.reload(|setup| setup.applications[0].decryption_keys.push(own)));
+    bridge.wait_metric("quarantine_callbacks", &[], 0.0);
+    let expected: Vec<_> = events.iter().map(|event| event.event_id.as_str()).collect();
+    let records = bridge.records();
+    let mut published = ids(&records);
+    published.sort_unstable();
+    let mut sorted = expected.clone();
+    sorted.sort_unstable();
+    assert_eq!(published, sorted);
+    assert_eq!(bridge.metric("quarantine_bytes", &[]), 0.0);
+}
+
+#[test]
+fn an_entity_s_events_leave_the_quarantine_in_their_order() {
+    let mut setup = Setup::new();
+    let own = setup.applications[0].material.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let mut bridge = setup.start();
+    let mut events = users(100);
+    for event in &mut events {
+        event.biz_data["userId"] = json!("user_one");
+        event.biz_id = "user_one".to_owned();
+        let body = bridge.callback().events(std::slice::from_ref(event)).body().unwrap();
+        assert_eq!(bridge.post(&body).status, 422);
+    }
+    assert!(bridge.reload(|setup| setup.applications[0].decryption_keys.push(own)));
+    bridge.wait_metric("quarantine_callbacks", &[], 0.0);
+    let expected: Vec<_> = events.iter().map(|event| event.event_id.as_str()).collect();
+    assert_eq!(ids(&bridge.records()), expected);
+}
+
+#[test]
+fn a_quarantined_callback_is_read_removed_and_redriven_over_the_admin_listener() {
+    let mut setup = Setup::new();
+    let own = setup.applications[0].material.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let mut bridge = setup.start();
+    for seed in 0..2 {
+        let event = users(2).swap_remove(seed);
+        let body = bridge.callback().events(std::slice::from_ref(&event)).body().unwrap();
+        assert_eq!(bridge.post(&body).status, 422);
+    }
+    let summary = bridge.ask_admin("GET", "/journal").json();
+    assert_eq!(summary["quarantineCallbacks"], 2, "{summary}");
+    let (first, second) =
+        (summary["quarantine"][0]["id"].as_str().unwrap(), summary["quarantine"][1]["id"].as_str().unwrap());
+    let shown = bridge.ask_admin("GET", &format!("/quarantine/{first}"));
+    assert_eq!((shown.status, shown.json()["reason"].as_str()), (200, Some("undecryptable")));
+    let redrive = format!("/quarantine/{first}/redrive");
+    let tried = bridge.ask_admin("POST", &redrive);
+    assert_eq!((tried.status, tried.json()["result"].as_str()), (409, Some("still_unreadable")));
+    assert_eq!(bridge.ask_admin("DELETE", &format!("/quarantine/{second}")).status, 200);
+    assert_eq!(bridge.ask_admin("DELETE", &format!("/quarantine/{second}")).status, 404);
+    assert!(bridge.reload(|setup| setup.applications[0].decryption_keys.push(own)));
+    bridge.wait_metric("quarantine_callbacks", &[], 0.0);
+    assert_eq!(bridge.ask_admin("POST", &redrive).status, 404);
+    assert_eq!(bridge.records().len(), 1);
+}

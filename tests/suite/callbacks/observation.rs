@@ -36,9 +36,9 @@ fn received_and_answered_add_up_and_callbacks_are_counted_by_code() {
     assert_eq!(lists, [48.0, 2.0, 4.0, 0.0]);
     assert_eq!(count("events_received_total", &[("entity", "user"), ("action", "locked")]), 2.0);
     assert_eq!(count("events_received_total", &[("entity", "dead-letter"), ("action", "refused")]), 4.0);
-    // 24 published types but the skipped one, the two dead letters: known the second time. The one without an id is new.
-    assert_eq!(count("events_duplicate_total", &[]), 26.0);
-    assert_eq!(count("events_published_total", &[("entity", "dead-letter")]), 4.0);
+    // 24 published types but the skipped one, and the three dead letters, also the one without an id: known the second time.
+    assert_eq!(count("events_duplicate_total", &[]), 27.0);
+    assert_eq!(count("events_published_total", &[("entity", "dead-letter")]), 3.0);
     let codes = ["answered", "malformed", "expired"].map(|code| count("callbacks_total", &[("code", code)]));
     assert_eq!((codes, count("callbacks_total", &[])), ([2.0, 1.0, 1.0], 4.0));
     assert_eq!(count("callback_duration_seconds_count", &[("application", "workforce")]), 4.0);
@@ -65,20 +65,24 @@ fn what_can_be_counted_is_there_from_the_start_and_what_has_no_value_is_not() {
     assert_eq!((of("decryptions_total", "workforce"), of("decryptions_total", "partners")), (vec![0.0; 2], vec![0.0]));
     for application in ["workforce", "partners"] {
         assert_eq!(of("jwks_refreshes_total", application).len(), 2, "{application}");
-        assert!(of("last_event_timestamp_seconds", application).is_empty(), "{application}");
+        // The start, so that an application that never sends anything is seen to be silent.
+        assert!((now_ms() as f64 / 1000.0 - of("last_event_timestamp_seconds", application)[0]).abs() < 60.0);
+    }
+    let metrics = bridge.admin("/metrics");
+    let text = metrics.text();
+    let of_nobody: Vec<_> = text.lines().filter(|line| line.contains("application=\"unknown\"")).collect();
+    assert_eq!(of_nobody, ["idaas_bridge_callbacks_total{application=\"unknown\",code=\"not_found\"} 0"]);
+    for name in ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"] {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("process_{name} ")));
+        assert!(line.is_some_and(|value| value.parse::<f64>().unwrap() >= 0.0), "process_{name}");
     }
     assert_eq!((of("jwks_age_seconds", "workforce").len(), of("jwks_age_seconds", "partners").len()), (1, 0));
     assert_eq!(of("jwks_keys", "partners"), [0.0]);
-    for gauge in ["last_event_timestamp_seconds", "jwks_age_seconds", "jwks_keys"] {
-        assert!(of(gauge, "unknown").is_empty(), "{gauge}");
-    }
 
     assert_success(&bridge.send(&users(1)));
     let opened =
         ["0", "1"].map(|key| bridge.metric("decryptions_total", &[("key", key), ("application", "workforce")]));
     assert_eq!(opened, [0.0, 1.0]);
-    assert_eq!(of("last_event_timestamp_seconds", "workforce").len(), 1);
-    assert!(of("last_event_timestamp_seconds", "partners").is_empty());
 }
 
 #[test]
@@ -153,6 +157,35 @@ fn at_debug_each_event_is_one_line_that_says_where_it_stands_and_nothing_of_the_
     {
         assert!(!log.contains(private), "{log}");
     }
+}
+
+#[test]
+fn with_log_events_each_event_is_one_line_at_info() {
+    for mode in ["binary", "structured"] {
+        let mut bridge = Setup::new().topics(format!("event_mode = {mode:?}")).log("info\"\nevents = true #").spawn();
+        let events = [event(Kind::UserCreate, 1), event(Kind::GroupCreate, 2)];
+        assert_success(&bridge.send(&events));
+        for event in &events {
+            let line = bridge.program().wait_for(|line| line["event_id"] == event.event_id);
+            let told = (&line["level"], &line["application"], &line["entity_id"], &line["verdict"]);
+            assert_eq!(told, (&json!("INFO"), &json!("workforce"), &json!(event.biz_id), &json!("SUCCESS")), "{line}");
+            assert!(line["type"].as_str().unwrap().ends_with(".created.v1"), "{line}");
+            assert!(line["topic"].is_string() && line["partition"].is_number() && line["offset"].is_number(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_is_summarized() {
+    let mut bridge = Setup::new().spawn();
+    for _ in 0..30 {
+        assert_eq!(bridge.post("{}").status, 400);
+    }
+    bridge.wait_metric("callbacks_refused_log_lines_suppressed_total", &[], 20.0);
+    assert!(bridge.end());
+    let line = bridge.program().wait_for(|line| line["more"] == 20);
+    assert_eq!((&line["code"], &line["network"]), (&json!("malformed"), &json!("127.0.0.0/24")), "{line}");
+    assert_eq!(bridge.program().log().matches("\"callback refused\"").count(), 10);
 }
 
 #[test]

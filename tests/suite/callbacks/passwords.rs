@@ -67,7 +67,9 @@ fn sealed_passwords_open_with_the_credential_key_in_another_library() {
     assert_eq!((records.len(), credentials.len()), (7, 2));
     for record in credentials {
         let value = value(record);
-        let event = events.iter().find(|event| Some(event.event_id.as_str()) == record.header("ce_id")).unwrap();
+        let id = record.header("ce_id").unwrap();
+        let event = events.iter().find(|event| format!("{}:credential", event.event_id) == id).unwrap();
+        assert_eq!(value["origin"]["eventId"], event.event_id);
         assert_eq!(
             (&value["user"], record.key.as_deref()),
             (&json!({"id": event.biz_id}), Some(event.biz_id.as_bytes()))

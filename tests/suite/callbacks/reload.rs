@@ -9,7 +9,7 @@ use idaas_bridge::simulate::material::Identity;
 use serde_json::json;
 
 use super::{assert_success, event, users};
-use crate::support::bridge::{Caller, Setup, TestApplication, TestBridge, material};
+use crate::support::bridge::{Caller, JOURNAL_KEY, Setup, TestApplication, TestBridge, material};
 use crate::support::http::request;
 
 /// Somebody who knows the bridge and these applications.
@@ -80,6 +80,71 @@ fn metrics_follow_the_applications_and_keys_of_the_reload() {
     assert!(bridge.reload(|setup| setup.applications = applications));
     assert_eq!(bridge.samples("decryptions_total", &[("application", "workforce")]), [1.0, 0.0]);
     assert_eq!(bridge.samples("decryptions_total", &[("application", "partners")]), [0.0]);
+}
+
+#[test]
+fn a_replaced_file_is_taken_over_without_a_signal() {
+    let mut bridge = Setup::new().spawn();
+    let identity = bridge.applications[0].material.identity.clone();
+    let changed = TestApplication::of(Arc::new(material(identity)));
+    let new = caller(&bridge, std::slice::from_ref(&changed));
+    let body = |caller: &Caller| caller.callback().events(&users(1)).body().unwrap();
+    assert_eq!(new.post(body(&new)).status, 401);
+    // The keys beside the configuration, and the configuration.
+    bridge.write(|setup| setup.applications = vec![changed.clone()]);
+    bridge.program().wait_for(|line| line["code"] == "files_changed");
+    bridge.wait_metric("config_reloads_total", &[("result", "ok")], 1.0);
+    assert_eq!((bridge.post(body(&bridge)).status, new.post(body(&new)).status), (401, 200));
+    assert!(bridge.end());
+    assert_eq!(bridge.records().len(), 1);
+}
+
+#[test]
+fn a_half_written_file_is_told_once_and_tried_when_it_is_whole() {
+    let bridge = Setup::new().spawn();
+    let whole = std::fs::read(bridge.configuration()).unwrap();
+    std::fs::write(bridge.configuration(), &whole[..whole.len() / 2]).unwrap();
+    bridge.wait_metric("config_reloads_total", &[("result", "failed")], 1.0);
+    assert_eq!(bridge.metric("config_last_reload_successful", &[]), 0.0);
+    assert_success(&bridge.send(&users(2)));
+    std::fs::write(bridge.configuration(), &whole).unwrap();
+    bridge.wait_metric("config_reloads_total", &[("result", "ok")], 1.0);
+    assert_eq!(bridge.metric("config_reloads_total", &[("result", "failed")]), 1.0);
+    assert_eq!(bridge.metric("config_last_reload_successful", &[]), 1.0);
+}
+
+#[test]
+fn files_are_left_alone_where_they_are_not_watched() {
+    let mut bridge = Setup::new().server("watch_files = false").start();
+    bridge.write(|setup| setup.applications.push(TestApplication::named("partners")));
+    assert!(bridge.reload_as_it_is());
+    assert_eq!(bridge.metric("config_reloads_total", &[]), 1.0);
+}
+
+#[test]
+fn what_a_reload_cannot_apply_is_told_with_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        directory.path().join(name).display().to_string()
+    };
+    let keys = format!("keys = [{{ file = {:?} }}]", file("journal.key", JOURNAL_KEY));
+    let authority = file("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    let mut bridge = Setup::new().journal_keys(&keys).property("ssl.ca.location", &authority).spawn();
+    file("journal.key", &"ab".repeat(32));
+    file("ca.pem", "-----BEGIN CERTIFICATE-----\nother\n");
+    for key in ["journal.keys", "kafka.properties.\"ssl.ca.location\""] {
+        bridge.program().wait_for(|line| line["code"] == "restart_needed" && line["key"] == key);
+    }
+    assert_success(&bridge.send(&users(1)));
+}
+
+#[test]
+fn the_log_level_is_taken_over() {
+    let mut bridge = Setup::new().log("error").spawn();
+    assert!(bridge.reload_with(|setup| setup.log("debug")));
+    assert_success(&bridge.send(&users(1)));
+    bridge.program().wait_for(|line| line["level"] == "DEBUG" && line["event_id"].is_string());
 }
 
 #[test]

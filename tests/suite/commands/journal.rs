@@ -131,3 +131,42 @@ fn journal_says_what_stands_in_its_way_and_what_to_do() {
     let nowhere = run(&["journal"]);
     assert!(nowhere.code == 2 && nowhere.err.contains("--config"), "{}", nowhere.err);
 }
+
+#[test]
+fn journal_show_veils_personal_data_unless_it_is_asked_for() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    fill(&setting, "ab");
+    let shown = run(&["journal", "--config", &setting.config, "show", "evnt_1"]);
+    assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
+    for part in ["evnt_1", "idaas.user.v1", "workforce", "username"] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    assert!(!shown.out.contains("zhangsan"), "{}", shown.out);
+    let revealed = run(&["journal", "--config", &setting.config, "show", "evnt_1", "--reveal"]);
+    assert!(revealed.code == 0 && revealed.out.contains("zhangsan"), "{}{}", revealed.out, revealed.err);
+    let missing = run(&["journal", "--config", &setting.config, "show", "evnt_9"]);
+    assert!(missing.code == 1 && missing.out.contains("neither in the journal nor in quarantine"), "{}", missing.out);
+}
+
+#[test]
+fn journal_counts_what_an_older_key_has_sealed() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    fill(&setting, "cd");
+    let keys = Path::new(&setting.config).parent().unwrap();
+    std::fs::write(keys.join("old.key"), "cd".repeat(32)).unwrap();
+    let text = std::fs::read_to_string(&setting.config).unwrap();
+    let line = text.lines().find(|line| line.starts_with("keys = [")).unwrap();
+    let both = line.replace(']', ", { file = \"old.key\" }]");
+    std::fs::write(&setting.config, text.replace(line, &both)).unwrap();
+    let shown = run(&["journal", "--config", &setting.config]);
+    assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
+    assert!(shown.out.contains("3 of them are sealed with the older key"), "{}", shown.out);
+}
+
+#[test]
+fn journal_redrive_needs_a_service() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    fill(&setting, "ab");
+    let tried = run(&["journal", "--config", &setting.config, "redrive", "evnt_1"]);
+    assert!(tried.code == 1 && tried.err.contains("no service runs"), "{}{}", tried.out, tried.err);
+}

@@ -67,6 +67,13 @@ pub(super) struct Shown {
     pub(super) err: String,
 }
 
+impl Shown {
+    /// The output with all white space as single blanks, as if it was not wrapped.
+    pub(super) fn flat(&self) -> String {
+        self.out.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
     command.args(arguments).stdin(Stdio::null());
@@ -104,6 +111,12 @@ impl Running {
             line.clear();
             assert!(self.notes.read_line(&mut line).unwrap() > 0, "stderr ended without {text:?}");
         }
+    }
+
+    /// SIGHUP.
+    pub(super) fn reload(&self) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -HUP {}", self.child.id())]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Waits for the end.

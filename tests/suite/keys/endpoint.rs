@@ -19,9 +19,13 @@ use crate::support::certificates::Authority;
 pub(super) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// How the endpoint answers.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Answer {
     Document(Vec<u8>),
+    /// In this content coding.
+    Coded(&'static str, Vec<u8>),
+    /// In chunks of a few bytes.
+    Chunked(Vec<u8>),
     Status(u16),
     Redirect(String),
     /// Bytes without an end, of no announced length.
@@ -137,6 +141,18 @@ fn exchange(stream: &mut (impl Read + Write), answer: &Mutex<Answer>, requests: 
         Answer::Document(document) => {
             stream.write_all(length(document.len()).as_bytes())?;
             stream.write_all(&document)
+        }
+        Answer::Coded(coding, document) => {
+            let more = format!("content-encoding: {coding}\r\ncontent-length: {}\r\n", document.len());
+            stream.write_all(head(200, &more).as_bytes())?;
+            stream.write_all(&document)
+        }
+        Answer::Chunked(document) => {
+            stream.write_all(head(200, "transfer-encoding: chunked\r\n").as_bytes())?;
+            for chunk in document.chunks(100) {
+                stream.write_all(&[format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())?;
+            }
+            stream.write_all(b"0\r\n\r\n")
         }
         Answer::Status(status) => stream.write_all(head(status, "content-length: 0\r\n").as_bytes()),
         Answer::Redirect(to) => {

@@ -112,7 +112,74 @@ fn no_content_type_is_insisted_on() {
         assert_eq!(bridge.post_with(&[("Content-Type", kind)], honest(&bridge)).status, 200, "{kind}");
     }
     assert_eq!(bridge.post_with(&[], honest(&bridge)).status, 200);
-    assert_eq!(bridge.post_with(&[("Content-Encoding", "identity")], honest(&bridge)).status, 200);
+}
+
+#[test]
+fn a_coding_that_does_not_compress_is_accepted() {
+    let bridge = Setup::new().start();
+    for coding in ["identity", "UTF-8", "utf8", "identity, utf-8", "", "charset=utf-8", "none", "x"] {
+        assert_eq!(bridge.post_with(&[("Content-Encoding", coding)], honest(&bridge)).status, 200, "{coding}");
+    }
+    // What cannot be read is not a callback, whatever it is called.
+    assert_refused(&bridge.post_with(&[("Content-Encoding", "utf-8")], gzip(&honest(&bridge))), Refusal::Malformed);
+}
+
+#[test]
+fn health_on_the_callback_listener_is_neither_logged_nor_counted() {
+    let mut bridge = Setup::new().spawn();
+    for method in ["GET", "HEAD"] {
+        let mut connection = Connection::open(bridge.listen).unwrap();
+        connection.send(&request(method, "/healthz", &[], b"")).unwrap();
+        connection.finish();
+        let (head, body) = whole(&mut connection);
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(body, if method == "GET" { "ok\n" } else { "" }, "{method}");
+    }
+    assert_refused(&bridge.raw(&request("POST", "/healthz", &[], b"{}")), Refusal::NotFound);
+    assert_eq!(bridge.metric("callbacks_total", &[]), 1.0);
+    assert!(bridge.end());
+    assert_eq!(bridge.program().log().matches("callback refused").count(), 1);
+}
+
+#[test]
+fn head_is_answered_as_get_without_a_body() {
+    let bridge = Setup::new().start();
+    for path in ["/livez", "/readyz", "/metrics", "/"] {
+        let mut connection = Connection::open(bridge.admin).unwrap();
+        connection.send(format!("HEAD {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+        let (head, body) = whole(&mut connection);
+        assert!(head.contains(" 200 OK\r\n") && head.contains("content-length: "), "{path}: {head}");
+        assert_eq!(body, "", "{path}");
+    }
+    let mut connection = Connection::open(bridge.admin).unwrap();
+    connection.send(b"HEAD /nothing HTTP/1.0\r\n\r\n").unwrap();
+    assert!(whole(&mut connection).0.contains(" 404 "));
+}
+
+#[test]
+fn without_the_admin_token_ids_are_not_served() {
+    let mut bridge = Setup::new().server("admin_token = \"0123456789abcdef\"").start();
+    let status = |bridge: &Caller, path: &str, token: &str| {
+        let headers = [("Authorization", token), ("X-Idaas-Bridge", "journal")];
+        Connection::open(bridge.admin).unwrap().exchange(&request("GET", path, &headers, b"")).unwrap().status
+    };
+    for token in ["", "Bearer 0123456789abcdeg", "Basic 0123456789abcdef"] {
+        assert_eq!(status(&bridge, "/journal", token), 401, "{token}");
+        assert_eq!(status(&bridge, "/metrics", token), 200, "{token}");
+    }
+    // The next gate: the host's name.
+    assert_eq!(status(&bridge, "/journal", "Bearer 0123456789abcdef"), 403);
+    assert!(bridge.reload_with(|setup| setup.server_again("admin_token = \"another-token-0000\"")));
+    assert_eq!(status(&bridge, "/journal", "Bearer 0123456789abcdef"), 401);
+    assert_eq!(status(&bridge, "/journal", "Bearer another-token-0000"), 403);
+}
+
+/// The head and the body of an answer, read until the other side closes.
+fn whole(connection: &mut Connection) -> (String, String) {
+    let bytes = connection.rest_of_all().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (format!("{head}\r\n"), body.to_owned())
 }
 
 #[test]

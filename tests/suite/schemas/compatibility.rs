@@ -11,7 +11,7 @@ use crate::support::compatibility::{BreakKind, breaking_changes};
 use crate::support::validators::{document, record_schemas};
 
 fn released(schema: Schema) -> Value {
-    let path = directory().join("released/v1").join(format!("{}.schema.json", schema.name()));
+    let path = directory("tests/fixtures/released/v1").join(format!("{}.schema.json", schema.name()));
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
@@ -31,7 +31,7 @@ fn no_schema_breaks_the_consumers_of_its_last_release() {
 
 #[test]
 fn every_released_schema_is_still_published() {
-    let files = fs::read_dir(directory().join("released/v1")).unwrap();
+    let files = fs::read_dir(directory("tests/fixtures/released/v1")).unwrap();
     let found: BTreeSet<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     let expected = record_schemas().map(|schema| format!("{}.schema.json", schema.name())).collect();
     assert_eq!(found, expected);
@@ -53,47 +53,43 @@ fn changed(schema: Schema, pointer: &str, value: Option<Value>) -> Value {
 fn each_kind_of_break_is_found_where_it_is_planted() {
     use BreakKind::{
         ChangedIdentity, ChangedKeyword, ChangedPattern, ClosedObject, LostRequired, NarrowedEnum, NarrowedType,
-        NewRequired, RemovedAction, RemovedProperty, WidenedEnum, WidenedType,
+        NewRequired, RemovedAction, RemovedProperty, WidenedType,
     };
     use Schema::{Connectivity, DeadLetter, Group, User};
-    let user = "/$defs/user/properties";
+    let user = "/$defs/User/properties";
     let cases = [
         (User, "/$id".to_owned(), Some(json!("urn:idaas-bridge:schema:user:v2")), ChangedIdentity),
         (User, "/$schema".to_owned(), None, ChangedIdentity),
         (User, format!("{user}/username"), None, RemovedProperty),
-        (User, "/$defs/phone/properties/region".to_owned(), None, RemovedProperty),
-        (User, "/$defs/membership/properties/additional".to_owned(), None, RemovedProperty),
+        (User, "/$defs/Phone/properties/region".to_owned(), None, RemovedProperty),
+        (User, "/$defs/OrganizationalUnitMembership/properties/additional".to_owned(), None, RemovedProperty),
         (User, "/properties/additional".to_owned(), None, RemovedProperty),
-        (User, "/$defs/user/properties".to_owned(), None, RemovedProperty),
-        (User, "/$defs/user/required".to_owned(), Some(json!(["id", "username"])), NewRequired),
-        (Group, "/$defs/member/required".to_owned(), Some(json!(["id"])), NewRequired),
-        (User, "/$defs/user/required".to_owned(), Some(json!([])), LostRequired),
-        (User, "/$defs/origin/required".to_owned(), None, LostRequired),
-        (User, "/$defs/text/type".to_owned(), Some(json!("string")), NarrowedType),
-        (User, "/$defs/text/type".to_owned(), Some(json!(["string", "null", "number"])), WidenedType),
-        (User, "/$defs/text/type".to_owned(), None, WidenedType),
-        (User, "/$defs/entityId/type".to_owned(), Some(json!(["string", "null"])), WidenedType),
-        (User, format!("{user}/passwordSet/$ref"), Some(json!("#/$defs/text")), NarrowedType),
-        (User, format!("{user}/organizationalUnits/items/$ref"), Some(json!("#/$defs/email")), RemovedProperty),
+        (User, "/$defs/User/properties".to_owned(), None, RemovedProperty),
+        (User, "/$defs/User/required".to_owned(), Some(json!(["id", "username"])), NewRequired),
+        (Group, "/$defs/Member/required".to_owned(), Some(json!(["id"])), NewRequired),
+        (User, "/$defs/User/required".to_owned(), Some(json!([])), LostRequired),
+        (User, "/$defs/Origin/required".to_owned(), None, LostRequired),
+        (User, format!("{user}/username/type"), Some(json!("string")), NarrowedType),
+        (User, format!("{user}/username/type"), Some(json!(["string", "null", "number"])), WidenedType),
+        (User, format!("{user}/username/type"), None, WidenedType),
+        (User, format!("{user}/id/type"), Some(json!(["string", "null"])), WidenedType),
+        (User, format!("{user}/passwordSet/type"), Some(json!(["string", "null"])), NarrowedType),
+        (User, format!("{user}/organizationalUnits/items/$ref"), Some(json!("#/$defs/Email")), RemovedProperty),
         (User, format!("{user}/organizationalUnits/items"), None, ChangedKeyword),
         (Connectivity, "/properties/data/type".to_owned(), Some(json!("object")), NarrowedType),
         (User, format!("{user}/status/enum"), Some(json!(["enabled", "disabled"])), NarrowedEnum),
         (DeadLetter, "/properties/reason/enum".to_owned(), Some(json!(["malformed_event"])), NarrowedEnum),
-        (DeadLetter, "/properties/reason/enum".to_owned(), None, WidenedEnum),
-        (User, "/$defs/time/pattern".to_owned(), Some(json!("^[0-9T:-]+Z$")), ChangedPattern),
-        (User, "/$defs/time/pattern".to_owned(), None, ChangedPattern),
+        (DeadLetter, "/properties/reason/examples".to_owned(), Some(json!(["malformed_event"])), RemovedAction),
         (User, format!("{user}/username/pattern"), Some(json!("^[a-z]+$")), ChangedPattern),
-        (User, "/$defs/email/additionalProperties".to_owned(), Some(json!(false)), ClosedObject),
-        (User, "/$defs/additional/additionalProperties".to_owned(), Some(json!({"type": "string"})), ClosedObject),
+        (User, "/$defs/Email/additionalProperties".to_owned(), Some(json!(false)), ClosedObject),
+        (User, "/properties/additional/additionalProperties".to_owned(), Some(json!({"type": "string"})), ClosedObject),
         (User, "/properties/action/examples".to_owned(), Some(json!(["created"])), RemovedAction),
         (User, "/properties/action/enum".to_owned(), Some(json!(["created"])), NarrowedEnum),
-        (User, "/$defs/time/format".to_owned(), None, ChangedKeyword),
-        (User, "/$defs/entityId/minLength".to_owned(), Some(json!(5)), ChangedKeyword),
+        (User, format!("{user}/createdAt/format"), None, ChangedKeyword),
+        (User, format!("{user}/id/minLength"), Some(json!(5)), ChangedKeyword),
         (User, format!("{user}/username/maxLength"), Some(json!(64)), ChangedKeyword),
         (User, format!("{user}/username"), Some(json!(false)), ChangedKeyword),
-        (DeadLetter, "/anyOf".to_owned(), None, ChangedKeyword),
-        (DeadLetter, "/then/properties".to_owned(), Some(json!({})), ChangedKeyword),
-        (DeadLetter, "/if/properties/reason/const".to_owned(), Some(json!("malformed_event")), ChangedKeyword),
+        (DeadLetter, "/anyOf".to_owned(), Some(json!([{"required": ["original"]}])), ChangedKeyword),
     ];
     for (schema, pointer, value, kind) in cases {
         let breaks = breaking_changes(&released(schema), &changed(schema, &pointer, value.clone()));
@@ -106,13 +102,11 @@ fn each_kind_of_break_is_found_where_it_is_planted() {
 }
 
 #[test]
-fn another_reason_in_the_closed_list_is_a_break() {
-    let mut reasons = document(Schema::DeadLetter)["properties"]["reason"]["enum"].clone();
+fn another_reason_is_an_addition() {
+    let mut reasons = document(Schema::DeadLetter)["properties"]["reason"]["examples"].clone();
     reasons.as_array_mut().unwrap().push(json!("bad_luck"));
-    let current = changed(Schema::DeadLetter, "/properties/reason/enum", Some(reasons));
-    let breaks = breaking_changes(&released(Schema::DeadLetter), &current);
-    assert_eq!(breaks.len(), 1, "{breaks:?}");
-    assert_eq!((breaks[0].kind, breaks[0].path.as_str()), (BreakKind::WidenedEnum, "properties/reason"));
+    let current = changed(Schema::DeadLetter, "/properties/reason/examples", Some(reasons));
+    assert!(breaking_changes(&released(Schema::DeadLetter), &current).is_empty());
 }
 
 #[test]
@@ -120,16 +114,16 @@ fn additions_and_better_words_are_no_break() {
     let mut actions = document(Schema::User)["properties"]["action"]["examples"].clone();
     actions.as_array_mut().unwrap().push(json!("renamed"));
     let cases = [
-        ("/$defs/user/properties/nickname", json!({"type": "string"})),
-        ("/$defs/origin/properties/region", json!({"$ref": "#/$defs/text"})),
+        ("/$defs/User/properties/nickname", json!({"type": "string"})),
+        ("/$defs/Origin/properties/region", json!({"type": "string"})),
         ("/properties/delegation", json!({"type": "object", "required": ["id"], "additionalProperties": false})),
         ("/$defs/unused", json!({"type": "null"})),
         ("/properties/action/examples", actions),
         ("/properties/action/description", json!("What happened.")),
-        ("/$defs/user/title", json!("User")),
-        ("/$defs/user/properties/username/deprecated", json!(true)),
-        // The same schema written in place instead of by reference.
-        ("/$defs/user/properties/username", json!({"type": ["null", "string"]})),
+        ("/$defs/User/title", json!("Account")),
+        ("/$defs/User/properties/username/deprecated", json!(true)),
+        // The same schema written in another order.
+        ("/$defs/User/properties/username", json!({"type": ["null", "string"]})),
     ];
     for (pointer, value) in cases {
         let breaks = breaking_changes(&released(Schema::User), &changed(Schema::User, pointer, Some(value)));

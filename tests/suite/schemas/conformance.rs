@@ -30,7 +30,8 @@ impl Sent {
                 subject.clone()
             }
         };
-        let id = event_id.unwrap_or_else(|| "0198a3f4-6f0e-7c55-9a43-5d2b8c1e7f60".to_owned());
+        let suffix = if schema == Schema::Credential { ":credential" } else { "" };
+        let id = event_id.map(|id| id + suffix).unwrap_or_else(|| "0198a3f4-6f0e-8c55-9a43-5d2b8c1e7f60".to_owned());
         let action = value["action"].as_str().unwrap();
         let (instance, application) = (text(&origin["instanceId"]).unwrap(), text(&origin["applicationId"]).unwrap());
         let headers = [
@@ -175,18 +176,38 @@ fn a_faulty_value_is_found() {
 }
 
 #[test]
-fn a_time_that_stands_as_sent_leaves_the_header_out() {
-    let odd = |value: &mut Value| value["origin"]["eventTime"] = json!("yesterday");
-    user(odd).assert_faulty("ce_time", "an odd time in the header");
-    assert_eq!(user(odd).header("ce_time", None).faults(), Vec::<String>::new());
+fn an_event_time_that_is_not_a_time_is_only_in_additional() {
+    user(|value| value["origin"]["eventTime"] = json!("yesterday")).assert_faulty("eventTime", "an odd time in origin");
+    let odd = |value: &mut Value| {
+        value["additional"] =
+            json!({"eventTime": value["origin"].as_object_mut().unwrap().remove("eventTime").unwrap()});
+    };
+    assert_eq!(user(odd).faults(), Vec::<String>::new());
+    user(odd).header("ce_time", Some("2022-03-30T07:34:52.578Z")).assert_faulty("ce_time", "a time of its own");
 }
 
 #[test]
-fn a_dead_letter_without_an_event_id_needs_a_uuid() {
+fn a_credential_with_its_event_s_id_is_found() {
+    let sent = || Sent::of(Schema::Credential, example(Schema::Credential, "created"));
+    let id = sent().value["origin"]["eventId"].as_str().unwrap().to_owned();
+    sent().header("ce_id", Some(&id)).assert_faulty("ce_id", "the id of the record on the user topic");
+}
+
+#[test]
+fn cleared_names_exactly_the_members_that_are_null() {
+    user(|value| drop(value.as_object_mut().unwrap().remove("cleared"))).assert_faulty("cleared", "left out");
+    user(|value| value["user"]["phone"]["region"] = json!(null)).assert_faulty("cleared", "one missing");
+    user(|value| value["user"]["lockExpiresAt"] = value["user"]["createdAt"].clone())
+        .assert_faulty("cleared", "one more");
+}
+
+#[test]
+fn a_dead_letter_without_an_event_id_needs_a_uuid_of_version_8() {
     let sent = || Sent::of(Schema::DeadLetter, example(Schema::DeadLetter, "malformed_event"));
     assert_eq!(sent().key, None);
     sent().header("ce_id", Some("evnt_1")).assert_faulty("UUID", "no UUID");
     sent().header("ce_id", None).assert_faulty("UUID", "no id at all");
+    sent().header("ce_id", Some("0198a3f4-6f0e-4c55-9a43-5d2b8c1e7f60")).assert_faulty("UUID", "a random one");
 }
 
 #[test]

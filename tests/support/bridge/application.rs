@@ -40,6 +40,15 @@ impl TestApplication {
         Self { material, lines: Vec::new(), prefix: "idaas".to_owned(), jwks: None, decryption_keys: Vec::new() }
     }
 
+    /// The same instance, whose signing key was replaced under the same id.
+    pub(crate) fn with_another_key(mut self) -> Self {
+        let jwks = self.material.jwks();
+        let signing = SigningKey::generate(jwks["keys"][0]["kid"].as_str().unwrap()).unwrap();
+        let (identity, key) = (self.material.identity.clone(), self.material.encryption_key());
+        self.material = Arc::new(Material::new(identity, signing, &key).unwrap());
+        self
+    }
+
     /// With a prefix of its own.
     pub(crate) fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.to_owned();

@@ -97,6 +97,15 @@ impl Caller {
         Connection::open(self.admin).unwrap().exchange(&request("GET", path, &[], b"")).unwrap()
     }
 
+    /// What the journal's part of the admin listener answers, asked as the program asks it.
+    pub(crate) fn ask_admin(&self, method: &str, path: &str) -> Reply {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nx-idaas-bridge: journal\r\nContent-Length: 0\r\n\r\n",
+            self.admin
+        );
+        Connection::open(self.admin).unwrap().exchange(request.as_bytes()).unwrap()
+    }
+
     /// The sum of a metric's samples that have these labels.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.samples(name, labels).iter().sum()

@@ -8,7 +8,18 @@ use super::tls;
 #[derive(Default)]
 pub(crate) struct Options {
     pub(super) login: Option<Login>,
+    /// For each further plain listener, what each node advertises.
+    pub(super) advertised: Vec<Vec<Advertised>>,
     properties: Vec<(String, String)>,
+}
+
+/// What a node advertises for a listener.
+#[derive(Clone)]
+pub(crate) enum Advertised {
+    /// Where it listens.
+    Itself,
+    /// This `host:port`.
+    Elsewhere(String),
 }
 
 pub(super) struct Login {
@@ -20,6 +31,12 @@ impl Options {
     /// Adds a listener that takes TLS and SCRAM-SHA-512 only, and that user.
     pub(crate) fn scram(mut self, user: &str, password: &str) -> Self {
         self.login = Some(Login { user: user.to_owned(), password: password.to_owned() });
+        self
+    }
+
+    /// Adds a plain listener for which the nodes advertise these addresses, in the nodes' order.
+    pub(crate) fn advertised(mut self, addresses: &[Advertised]) -> Self {
+        self.advertised.push(addresses.to_vec());
         self
     }
 
@@ -59,7 +76,6 @@ impl Options {
             ("node.id", id.to_string()),
             ("controller.quorum.voters", voters.join(",")),
             ("controller.listener.names", "CONTROLLER".to_owned()),
-            ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL".to_owned()),
             ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
             ("default.replication.factor", count.to_string()),
             ("min.insync.replicas", count.min(2).to_string()),
@@ -90,6 +106,21 @@ impl Options {
                 .map(|(name, value)| (name.to_owned(), value.to_owned())),
             );
         }
+        let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL".to_owned();
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{}", ports.plain[id - 1]);
+        for (number, (addresses, ports)) in self.advertised.iter().zip(ports.advertised).enumerate() {
+            let (name, port) = (format!("ELSEWHERE{number}"), ports[id - 1]);
+            protocols.push_str(&format!(",{name}:PLAINTEXT"));
+            listeners.push_str(&format!(",{name}://127.0.0.1:{port}"));
+            match &addresses[id - 1] {
+                Advertised::Itself => advertised.push_str(&format!(",{name}://127.0.0.1:{port}")),
+                Advertised::Elsewhere(address) => advertised.push_str(&format!(",{name}://{address}")),
+            }
+        }
+        if !self.advertised.is_empty() {
+            properties.push(("advertised.listeners".to_owned(), advertised));
+        }
+        properties.push(("listener.security.protocol.map".to_owned(), protocols));
         properties.push(("listeners".to_owned(), listeners));
         properties.extend(self.properties.iter().cloned());
         properties
@@ -102,4 +133,6 @@ pub(super) struct Ports<'a> {
     pub(super) controllers: &'a [u16],
     /// Empty without a login.
     pub(super) secure: &'a [u16],
+    /// For each listener of [`Options::advertised`].
+    pub(super) advertised: &'a [Vec<u16>],
 }

@@ -1,0 +1,39 @@
+//! Counts as people read them: `1 event`, `12,000 events`.
+
+/// A count with its noun, in the plural unless it is one. The plural is made by `s`, or by `ies` for a last `y`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        _ if count == 1 => format!("1 {noun}"),
+        Some(stem) => format!("{} {stem}ies", grouped(count)),
+        None => format!("{} {noun}s", grouped(count)),
+    }
+}
+
+/// A number with a comma between each three digits.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular_and_thousands_are_separated() {
+        assert_eq!(counted(1, "event"), "1 event");
+        assert_eq!(counted(0, "event"), "0 events");
+        assert_eq!(counted(2, "entry"), "2 entries");
+        assert_eq!(counted(1_234_567, "event"), "1,234,567 events");
+        assert_eq!([999, 1000, 100_000].map(grouped), ["999", "1,000", "100,000"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! What operators can do with one thing in the journal: find it, remove it, have it tried again.
+
+use super::{Desk, Found, PORTION, Retried, heard};
+use crate::journal::fault::JournalRefusal;
+use crate::journal::quarantine::QuarantineId;
+use crate::journal::row::Row;
+use crate::journal::summary::{Held, Waiting};
+use crate::outbox::{EventKey, Seq};
+
+impl Desk {
+    /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.
+    ///
+    /// # Errors
+    /// As [`Desk::summary`].
+    pub async fn find(&self, name: &str) -> Result<Found, JournalRefusal> {
+        match QuarantineId::parse(name) {
+            Some(id) => match self.find_callback(id).await? {
+                Found::Nothing => Ok(self.entry_named(name).await?.0),
+                found => Ok(found),
+            },
+            None => Ok(self.entry_named(name).await?.0),
+        }
+    }
+
+    /// The callback in quarantine of that name.
+    ///
+    /// # Errors
+    /// As [`Desk::summary`].
+    pub async fn find_callback(&self, id: QuarantineId) -> Result<Found, JournalRefusal> {
+        let row = heard(self.journal.quarantined_row(id)).await?;
+        Ok(row.map_or(Found::Nothing, |row| Found::Callback(Held::from(&row))))
+    }
+
+    /// Removes what a name means, as [`Desk::find`] has it, where that is one thing. `by` is logged.
+    ///
+    /// # Errors
+    /// As [`Desk::summary`].
+    pub async fn discard(&self, name: &str, by: &str) -> Result<Found, JournalRefusal> {
+        if let Some(id) = QuarantineId::parse(name) {
+            let found = self.discard_callback(id, by).await?;
+            if found != Found::Nothing {
+                return Ok(found);
+            }
+        }
+        self.discard_entry(name, by).await
+    }
+
+    /// Removes the entry that a name means, where that is one, and says what it was. `by` is logged.
+    ///
+    /// # Errors
+    /// As [`Desk::summary`].
+    pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Found, JournalRefusal> {
+        let (found, event) = self.entry_named(name).await?;
+        let (Found::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(found) };
+        if !self.discards.discard(seq, key) {
+            return Ok(Found::InFlight(waiting.clone()));
+        }
+        tracing::warn!(
+            code = "journal_discarded",
+            event_id = waiting.event_id,
+            application = waiting.application,
+            topic = waiting.topic,
+            by,
+            "an event was removed from the journal by order, unpublished"
+        );
+        Ok(found)
+    }
+
+    /// Removes a callback from quarantine. `by` is logged.
+    ///
+    /// # Errors
+    /// As [`Desk::summary`].
+    pub async fn discard_callback(&self, id: QuarantineId, by: &str) -> Result<Found, JournalRefusal> {
+        let found = self.find_callback(id).await?;
+        if let Found::Callback(held) = &found {
+            heard(self.journal.release(id)).await?;
+            tracing::warn!(
+                code = "quarantine_discarded",
+                id = held.id,
+                application = held.application,
+                by,
+                "a callback was removed from quarantine by order, unread"
+            );
+        }
+        Ok(found)
+    }
+
+    /// Has the entry that a name means tried again now.
+    ///
+    /// # Errors
+    /// As [`Desk::summary`].
+    pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRefusal> {
+        let (found, event) = self.entry_named(name).await?;
+        let (Found::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
+        let now = self.discards.redrive(seq, key);
+        let (event_id, application) = (&waiting.event_id, &waiting.application);
+        tracing::info!(code = "journal_redriven", event_id, application, by, now, "an event is tried again by order");
+        Ok(if now { Retried::Now(waiting.clone()) } else { Retried::BySelf(waiting.clone()) })
+    }
+
+    pub(super) async fn entry_named(&self, name: &str) -> Result<(Found, Option<(Seq, EventKey)>), JournalRefusal> {
+        let mut from = Seq(0);
+        let mut found: Vec<Row> = Vec::new();
+        loop {
+            let rows = heard(self.journal.list(from, PORTION)).await?;
+            let Some(last) = rows.last() else { break };
+            from = Seq(last.seq.0.saturating_add(1));
+            found.extend(rows.into_iter().filter(|row| is_named(row, name)));
+        }
+        Ok(match found.as_slice() {
+            [] => (Found::Nothing, None),
+            [row] => (Found::Event(Waiting::from(row)), Some((row.seq, row.key))),
+            rows => {
+                (Found::Several(rows.iter().map(|row| format!("{}/{}", row.application, row.event_id)).collect()), None)
+            }
+        })
+    }
+}
+
+fn is_named(row: &Row, name: &str) -> bool {
+    let qualified = name.strip_prefix(row.application.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    row.event_id == name || qualified == Some(row.event_id.as_str())
+}

@@ -1,0 +1,174 @@
+//! What is asked of the journal's thread, and what it tells: the queue between it and everybody else.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::alarm::QuarantineAlarm;
+use super::entry::Entry;
+use super::fault::JournalRefusal;
+use super::handle::Usage;
+use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
+use super::row::Row;
+use super::store::KeyChange;
+use crate::jose::jwe::ContentKey;
+use crate::outbox::Seq;
+
+/// How long a removal may wait for a write that it can be joined to.
+pub(super) const FORGET_WITHIN: Duration = Duration::from_millis(50);
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalRefusal>>;
+
+/// A callback to be quarantined, and who waits for it.
+pub(super) type Keep = (Quarantined, Reply<QuarantineId>);
+
+/// What is asked of the thread, and what it tells.
+pub(super) struct Inbox {
+    pub(super) queue: Mutex<Queue>,
+    pub(super) work: Condvar,
+    /// Told when the thread has ended.
+    pub(super) end: Condvar,
+    pub(super) sealing_key: Mutex<Arc<ContentKey>>,
+    usage: Mutex<Usage>,
+    quarantine: Mutex<(QuarantineAlarm, [u64; JournalRefusal::ALL.len()])>,
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) writes: VecDeque<Entry>,
+    pub(super) forgets: Vec<Seq>,
+    /// When the oldest of `forgets` was asked for.
+    pub(super) forgets_since: Option<Instant>,
+    pub(super) reads: VecDeque<Vec<Seq>>,
+    pub(super) keeps: VecDeque<Keep>,
+    /// What the callbacks take that are to be quarantined, those of the present commit as well.
+    pub(super) keep_bytes: usize,
+    pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
+    pub(super) questions: VecDeque<Question>,
+    /// How many entries the present commit writes.
+    pub(super) writing: usize,
+    pub(super) closing: bool,
+    /// Whether the thread has ended.
+    pub(super) closed: bool,
+}
+
+/// What can be asked without changing what is kept.
+pub(super) enum Question {
+    List(Seq, usize, Reply<Vec<Row>>),
+    Entries(Seq, usize, Reply<Vec<(Seq, Option<Entry>)>>),
+    Quarantined(QuarantineId, usize, Reply<Vec<QuarantineRow>>),
+    CallbackRow(QuarantineId, Reply<Option<QuarantineRow>>),
+    Callback(QuarantineId, Reply<Option<Quarantined>>),
+    Keys(Vec<Arc<ContentKey>>, Reply<KeyChange>),
+    OldKeys(Reply<Vec<(String, u64)>>),
+}
+
+impl Inbox {
+    pub(super) fn new(sealing_key: Arc<ContentKey>) -> Self {
+        Self {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            end: Condvar::new(),
+            sealing_key: Mutex::new(sealing_key),
+            usage: Mutex::default(),
+            quarantine: Mutex::default(),
+        }
+    }
+
+    /// Waits until there is something to do, at most until `idle_until`, and hands it out. None: it was idle so long.
+    pub(super) fn next<T>(&self, idle_until: Option<Instant>, mut take: impl FnMut(&mut Queue) -> T) -> Option<T> {
+        let mut queue = self.queue.lock();
+        loop {
+            let urgent = queue.is_urgent();
+            let due = queue.forgets_since.map(|since| since + FORGET_WITHIN);
+            let now = Instant::now();
+            if urgent || due.is_some_and(|due| due <= now) {
+                return Some(take(&mut queue));
+            }
+            let wake = [due, idle_until].into_iter().flatten().min();
+            match wake {
+                None => self.work.wait(&mut queue),
+                Some(wake) if wake <= now => return None,
+                Some(wake) => {
+                    self.work.wait_until(&mut queue, wake);
+                }
+            }
+        }
+    }
+
+    /// Shows what is in the journal.
+    pub(super) fn show(&self, usage: Usage) {
+        self.quarantine.lock().0.level(usage.quarantine_bytes, usage.quarantine_limit);
+        *self.usage.lock() = usage;
+    }
+
+    /// What is in the journal.
+    pub(super) fn usage(&self) -> Usage {
+        let quarantine_refused = self.quarantine.lock().1;
+        Usage { quarantine_refused, ..*self.usage.lock() }
+    }
+
+    /// Counts a callback that the quarantine refuses.
+    pub(super) fn quarantine_refused(&self, refusal: JournalRefusal) {
+        let (alarm, counts) = &mut *self.quarantine.lock();
+        alarm.hear(Some(refusal));
+        for (known, count) in JournalRefusal::ALL.iter().zip(counts) {
+            *count += u64::from(*known == refusal);
+        }
+    }
+
+    /// A callback was put in quarantine.
+    pub(super) fn quarantine_accepted(&self) {
+        self.quarantine.lock().0.hear(None);
+    }
+
+    /// Says that the entries and callbacks of a commit have been told about.
+    pub(super) fn committed(&self, keep_bytes: usize) {
+        let mut queue = self.queue.lock();
+        queue.writing = 0;
+        queue.keep_bytes = queue.keep_bytes.saturating_sub(keep_bytes);
+    }
+
+    /// Says that the thread has ended. Whoever still waits for an answer gets none.
+    pub(super) fn close(&self) {
+        let mut queue = self.queue.lock();
+        let left = std::mem::take(&mut *queue);
+        (queue.closing, queue.closed) = (true, true);
+        drop(queue);
+        drop(left);
+        self.end.notify_all();
+    }
+
+    /// Puts removals back that were not done.
+    pub(super) fn forget_later(&self, seqs: &[Seq]) {
+        let mut queue = self.queue.lock();
+        queue.forgets.extend_from_slice(seqs);
+        queue.forgets_since.get_or_insert_with(Instant::now);
+    }
+}
+
+impl Queue {
+    /// Whether there is something that does not wait for company.
+    fn is_urgent(&self) -> bool {
+        self.closing
+            || !self.writes.is_empty()
+            || !self.reads.is_empty()
+            || !self.keeps.is_empty()
+            || !self.releases.is_empty()
+            || !self.questions.is_empty()
+    }
+
+    /// Whether there is nothing at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.forgets.is_empty()
+            && self.writes.is_empty()
+            && self.reads.is_empty()
+            && self.keeps.is_empty()
+            && self.releases.is_empty()
+            && self.questions.is_empty()
+    }
+}

@@ -1,0 +1,160 @@
+//! How the store gets rid of old keys: what they have sealed is sealed again with the first one, a little at a time, so
+//! that they can be removed from the configuration.
+
+use std::sync::Arc;
+
+use super::Store;
+use super::sealing::{Seals, Table};
+use super::tables::{Changes, Put};
+use crate::jose::jwe::ContentKey;
+use crate::jose::seal::KeyId;
+use crate::journal::fault::JournalRefusal;
+
+/// How many rows one step seals again, and how many bytes; and how many rows it looks at.
+const STEP_ROWS: usize = 256;
+const STEP_BYTES: u64 = 4 << 20;
+const STEP_LOOKS: usize = 20_000;
+
+/// Where the next step begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At this entry.
+    Entries(u64),
+    /// At this callback in quarantine; all entries have been looked at.
+    Quarantine(u128),
+}
+
+/// What has become of a change of the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    /// The first of them seals from now on, and all open.
+    Applied,
+    /// Nothing has changed: the key of this id is not among them, and this many entries and callbacks need it.
+    StillNeeded(String, u64),
+    /// Nothing has changed: there is none.
+    NoKeys,
+}
+
+impl Store {
+    /// Seals with the first of these keys from now on, and opens with all of them. Changes nothing if they do not open
+    /// everything that is in the store.
+    pub fn replace_keys(&mut self, keys: &[Arc<ContentKey>]) -> KeyChange {
+        let Some(seals) = Seals::new(keys) else { return KeyChange::NoKeys };
+        let missing = self.keys.others(seals.current()).find(|(id, _)| !seals.opens(*id));
+        if let Some((id, count)) = missing {
+            return KeyChange::StillNeeded(id.to_string(), count);
+        }
+        self.seals = seals;
+        self.reseal = Some(Place::Entries(0));
+        KeyChange::Applied
+    }
+
+    /// The key that seals.
+    #[must_use]
+    pub fn sealing_key(&self) -> Arc<ContentKey> {
+        self.seals.key()
+    }
+
+    /// The ids of the old keys that are still needed, and how many entries and callbacks need each.
+    #[must_use]
+    pub fn old_keys(&self) -> Vec<(String, u64)> {
+        self.keys.others(self.seals.current()).map(|(id, count)| (id.to_string(), count)).collect()
+    }
+
+    /// Whether [`Store::reseal`] has anything to do.
+    #[must_use]
+    pub fn has_old_keys(&self) -> bool {
+        self.reseal.is_some() && self.base.is_some() && self.keys.others(self.seals.current()).next().is_some()
+    }
+
+    /// Seals some of what an old key has sealed again, with the first key. What cannot be opened stays as it is.
+    ///
+    /// # Errors
+    /// [`JournalRefusal`] if nothing can be read or written now. Then nothing has changed.
+    pub fn reseal(&mut self) -> Result<(), JournalRefusal> {
+        let Some(place) = self.reseal else { return Ok(()) };
+        let current = self.seals.current();
+        let (changes, next) = match place {
+            Place::Entries(from) => self.old_entries(from, current)?,
+            Place::Quarantine(from) => self.old_quarantine(from, current)?,
+        };
+        if !changes.is_empty() {
+            let bytes = changes.puts.iter().map(Put::cost).chain(changes.keeps.iter().map(Put::cost)).sum();
+            self.room_for(bytes)?;
+            // These rows are never ghosts: whether the commit has succeeded or not, the entries are to stay.
+            self.apply(&changes, std::iter::empty())?;
+        }
+        self.reseal = next;
+        Ok(())
+    }
+
+    fn old_entries(&mut self, from: u64, current: KeyId) -> Result<(Changes, Option<Place>), JournalRefusal> {
+        let (mut rows, mut looks, mut next) = (Vec::new(), 0, Some(Place::Quarantine(0)));
+        self.reading(|base| {
+            base.rows(from, |seq, row| {
+                if looks >= STEP_LOOKS || rows.len() >= STEP_ROWS {
+                    next = Some(Place::Entries(seq));
+                    return false;
+                }
+                looks += 1;
+                if is_old(row, current) {
+                    rows.push((seq, row.to_vec()));
+                }
+                true
+            })
+        })?;
+        let (mut changes, mut bytes) = (Changes::default(), 0);
+        for (seq, row) in rows {
+            if bytes >= STEP_BYTES {
+                next = Some(Place::Entries(seq));
+                break;
+            }
+            let Some(body) = self.reading(|base| base.bodies(&[seq]))?.pop().flatten() else { continue };
+            let index = self.seals.again(Table::Index, seq.into(), &row);
+            let body = self.seals.again(Table::Bodies, seq.into(), &body);
+            if let (Some(index), Some(body)) = (index, body) {
+                let put = Put { key: seq, index, body };
+                bytes += put.cost();
+                changes.puts.push(put);
+            }
+        }
+        Ok((changes, next))
+    }
+
+    fn old_quarantine(&mut self, from: u128, current: KeyId) -> Result<(Changes, Option<Place>), JournalRefusal> {
+        let (mut ids, mut looks, mut next) = (Vec::new(), 0, None);
+        self.reading(|base| {
+            base.kept_rows(from, |id, row| {
+                if looks >= STEP_LOOKS || ids.len() >= STEP_ROWS {
+                    next = Some(Place::Quarantine(id));
+                    return false;
+                }
+                looks += 1;
+                if is_old(row, current) {
+                    ids.push(id);
+                }
+                true
+            })
+        })?;
+        let (mut changes, mut bytes) = (Changes::default(), 0);
+        for id in ids {
+            if bytes >= STEP_BYTES {
+                next = Some(Place::Quarantine(id));
+                break;
+            }
+            let Some((row, body)) = self.reading(|base| base.kept(id))? else { continue };
+            let index = self.seals.again(Table::KeptIndex, id, &row);
+            let body = self.seals.again(Table::KeptBodies, id, &body);
+            if let (Some(index), Some(body)) = (index, body) {
+                let put = Put { key: id, index, body };
+                bytes += put.cost();
+                changes.keeps.push(put);
+            }
+        }
+        Ok((changes, next))
+    }
+}
+
+fn is_old(row: &[u8], current: KeyId) -> bool {
+    KeyId::of_sealed(row).is_some_and(|id| id != current)
+}

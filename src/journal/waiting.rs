@@ -1,0 +1,156 @@
+//! Why the first event of a lane waits, and what to do about it. Pure: a table of codes and sentences.
+
+use serde::{Deserialize, Serialize};
+
+use super::summary::time;
+use crate::outbox::Seq;
+
+/// The first event of a lane, which waits; everything behind it in the lane waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingHead {
+    /// Its place in the journal.
+    pub seq: Seq,
+    /// The stable code of the reason; see [`next_step`].
+    pub reason: &'static str,
+    /// How many attempts to publish it have failed.
+    pub attempts: u32,
+    /// When the first of them failed, in milliseconds since 1970. `None` if it has not been tried.
+    pub since: Option<i64>,
+}
+
+/// The first event of a lane, as an operator is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaneHead {
+    /// Its id.
+    pub event_id: String,
+    /// The application's configured name.
+    pub application: String,
+    /// Where it goes.
+    pub topic: String,
+    /// The stable code of the reason.
+    pub reason: String,
+    /// How many attempts to publish it have failed.
+    pub attempts: u32,
+    /// When the first of them failed; when it was accepted, if it has not been tried.
+    #[serde(with = "time")]
+    pub since: i64,
+    /// What to do.
+    pub next_step: String,
+}
+
+/// The known reasons, each with what to do. `{topic}` is replaced.
+const STEPS: [(&str, &str); 18] = [
+    (
+        "kafka_unavailable",
+        "Kafka does not answer. Repair it, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause.",
+    ),
+    ("replay_pending", "Its turn to be published from the journal has not come yet. It comes without further action."),
+    (
+        "other_replica",
+        "Another replica publishes the events of this partition first. This one follows without further action.",
+    ),
+    (
+        "not_authorized",
+        "The broker denies WRITE on {topic}. Grant it to the service's Kafka user: kafka-acls --add --allow-principal \
+         User:<user> --operation Write --operation Describe --topic {topic}.",
+    ),
+    ("unknown_topic", "The topic {topic} does not exist. Create it: idaas-bridge topics --config FILE --create."),
+    (
+        "partition_unavailable",
+        "The leader of its partition cannot be reached. Start the brokers that hold {topic} (kafka-topics --describe \
+         --unavailable-partitions); `idaas-bridge check` names addresses that cannot be reached.",
+    ),
+    (
+        "not_enough_replicas",
+        "Fewer replicas of {topic} are in sync than min.insync.replicas demands. Start the missing brokers, or see why they \
+         lag (kafka-topics --describe --under-min-isr-partitions).",
+    ),
+    (
+        "timed_out",
+        "The broker has not confirmed it in time. Look at the load, the disks and the network of the brokers of {topic}.",
+    ),
+    (
+        "invalid_timestamp",
+        "The broker rejects the record's time. Correct the clock of this machine or of the brokers, or \
+         message.timestamp.before.max.ms and message.timestamp.after.max.ms of {topic}.",
+    ),
+    (
+        "record_too_large",
+        "The record is larger than {topic} accepts. Raise its max.message.bytes, up to message.max.bytes in \
+         kafka.properties.",
+    ),
+    (
+        "policy_violation",
+        "A policy of the Kafka cluster rejects the record. Ask its administrator which one applies to {topic}.",
+    ),
+    (
+        "invalid_record",
+        "The broker considers the record invalid. {topic} may be compacted, or validate records by another schema: set \
+         cleanup.policy=delete, and disable the validation.",
+    ),
+    ("queue_full", "The producer's queue is full. It is tried again without further action."),
+    (
+        "producer_replaced",
+        "The producer was replaced before the broker confirmed it. It is tried again without further action.",
+    ),
+    (
+        "producer_failed",
+        "There is no working producer. The log names the cause (code producer_failed); it is created again without further \
+         action.",
+    ),
+    (
+        "cluster_replaced",
+        "Another Kafka cluster answers at the same addresses. It is published there without further action; correct \
+         kafka.bootstrap_servers if that is not intended.",
+    ),
+    (
+        "journal_unreadable",
+        "Its entry in the journal cannot be read. The log names the cause (code journal_entry_damaged). `idaas-bridge \
+         journal discard` gives it up, so that the next event of its entity is published.",
+    ),
+    (
+        "other",
+        "The broker reports an error that this version does not know; the log names it. It is tried again without further \
+         action. Look at the brokers' logs.",
+    ),
+];
+
+/// What to do about an event that waits for this reason, to be published to this topic.
+#[must_use]
+pub fn next_step(reason: &str, topic: &str) -> String {
+    let known = STEPS.iter().find(|(code, _)| *code == reason);
+    let step = known.map_or(
+        "It is tried again without further action. If it is not published within minutes, read the log, which names the \
+         broker's error.",
+        |(_, step)| step,
+    );
+    step.replace("{topic}", if topic.is_empty() { "its topic" } else { topic })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_step_that_names_the_topic() {
+        for (code, step) in STEPS {
+            let shown = next_step(code, "idaas.user.v1");
+            assert!(!shown.contains('{') && shown.ends_with('.'), "{code}: {shown}");
+            assert_eq!(step.contains("{topic}"), shown.contains("idaas.user.v1"), "{code}");
+        }
+        assert!(next_step("not_authorized", "").contains("its topic"));
+    }
+
+    #[test]
+    fn every_reason_of_the_outbox_has_a_step() {
+        for reason in crate::outbox::WaitReason::all() {
+            assert!(STEPS.iter().any(|(code, _)| *code == reason.code()), "{}", reason.code());
+        }
+    }
+
+    #[test]
+    fn an_unknown_reason_points_to_the_log() {
+        assert!(next_step("something_new", "idaas.user.v1").contains("the log"));
+    }
+}

@@ -1,0 +1,88 @@
+//! What one commit is made of: what has queued while the disk was busy, as much of it as is done at a time.
+
+use std::collections::HashSet;
+
+use super::entry::Entry;
+use super::inbox::{Keep, Question, Queue, Reply};
+use super::quarantine::QuarantineId;
+use crate::outbox::Seq;
+
+/// How much one commit takes of what waits, in bytes of entries, in bytes of callbacks, and in removals, so that nobody
+/// waits long for one.
+const COMMIT_BYTES: usize = 4 << 20;
+const COMMIT_REMOVALS: usize = 20_000;
+
+/// What is taken together.
+pub(super) struct Work {
+    pub(super) writes: Vec<Entry>,
+    /// Entries that nobody wants any more, before they were written.
+    pub(super) forgotten: Vec<Seq>,
+    pub(super) forgets: Vec<Seq>,
+    pub(super) reads: Vec<Vec<Seq>>,
+    pub(super) keeps: Vec<Keep>,
+    pub(super) keep_bytes: usize,
+    pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
+    pub(super) questions: Vec<Question>,
+    /// Whether this is all there will ever be.
+    pub(super) last: bool,
+}
+
+impl Work {
+    /// Takes what one commit is to do.
+    pub(super) fn take(queue: &mut Queue) -> Self {
+        let forgotten = forget_unwritten(queue);
+        let mut writes = Vec::new();
+        let mut bytes = 0;
+        while bytes < COMMIT_BYTES
+            && let Some(entry) = queue.writes.pop_front()
+        {
+            bytes += entry.weight();
+            writes.push(entry);
+        }
+        // Several threads ask, so what comes together can be out of order by a little.
+        writes.sort_by_key(|entry| entry.seq);
+        let (mut keeps, mut keep_bytes) = (Vec::new(), 0);
+        while keep_bytes < COMMIT_BYTES
+            && let Some(keep) = queue.keeps.pop_front()
+        {
+            keep_bytes += keep.0.weight();
+            keeps.push(keep);
+        }
+        queue.writing = writes.len();
+        let rest = queue.forgets.split_off(queue.forgets.len().min(COMMIT_REMOVALS));
+        let forgets = std::mem::replace(&mut queue.forgets, rest);
+        if queue.forgets.is_empty() {
+            queue.forgets_since = None;
+        }
+        let mut work = Self {
+            writes,
+            forgotten,
+            forgets,
+            reads: queue.reads.drain(..).collect(),
+            keeps,
+            keep_bytes,
+            releases: std::mem::take(&mut queue.releases),
+            questions: queue.questions.drain(..).collect(),
+            last: false,
+        };
+        work.last = queue.closing && queue.is_empty();
+        work
+    }
+}
+
+/// Takes entries out that are forgotten before they were written: removed first and written after they would stay.
+fn forget_unwritten(queue: &mut Queue) -> Vec<Seq> {
+    if queue.forgets.is_empty() || queue.writes.is_empty() {
+        return Vec::new();
+    }
+    let forgets: HashSet<_> = queue.forgets.iter().copied().collect();
+    let mut forgotten = Vec::new();
+    queue.writes.retain(|entry| {
+        let wanted = !forgets.contains(&entry.seq);
+        if !wanted {
+            forgotten.push(entry.seq);
+        }
+        wanted
+    });
+    forgotten
+}

@@ -1,0 +1,132 @@
+//! Whether brokers answer: the bootstrap servers, and each broker by the address that it advertises. Blocks.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::metadata::Metadata;
+
+use super::settings::Cluster;
+use super::trouble::{Away, Cause, Listener, Trouble};
+
+/// How long one question may take before what librdkafka complains of is looked at.
+pub(super) const GLANCE: Duration = Duration::from_millis(500);
+/// How many brokers are asked at once.
+const AT_ONCE: usize = 16;
+
+/// A broker, by the address that it advertises to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// Its id.
+    pub id: i32,
+    /// The host of `advertised.listeners`.
+    pub host: String,
+    /// The port of `advertised.listeners`.
+    pub port: i32,
+}
+
+impl Broker {
+    /// `host:port`, with brackets around an IPv6 address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
+/// A client that only asks for metadata, and remembers why it gets none.
+pub(super) struct Observer {
+    pub(super) listener: Listener,
+    pub(super) consumer: BaseConsumer<Listener>,
+}
+
+impl Observer {
+    /// Prepares the connection; nothing is sent yet.
+    pub(super) fn new(cluster: &Cluster) -> KafkaResult<Self> {
+        let listener = Listener::default();
+        let mut settings = cluster.observer();
+        // A broker that hangs up is what a wrong "security.protocol" looks like, and must be heard.
+        settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
+        let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())?;
+        Ok(Self { listener, consumer })
+    }
+
+    /// Waits until a broker answers.
+    pub(super) fn answer(&self, limit: Duration) -> Result<Metadata, Away> {
+        let end = Instant::now() + limit;
+        loop {
+            // The answer names the brokers whether or not the topic is there; one without a topic would list them all.
+            let answer = self.consumer.fetch_metadata(Some("idaas"), GLANCE.min(limit));
+            // Serves the error callback, and nothing else: nothing is assigned.
+            while self.consumer.poll(Duration::ZERO).is_some() {}
+            match answer {
+                Ok(metadata) => return Ok(metadata),
+                Err(_) if Instant::now() >= end || self.listener.is_decided() => return Err(self.listener.away()),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// The brokers that do not answer at the address that they advertise, each with the reason.
+///
+/// A client uses the bootstrap servers for its first question only. Records go to the addresses that the answer names.
+#[must_use]
+pub fn unreachable<'a>(cluster: &Cluster, brokers: &[&'a Broker], limit: Duration) -> Vec<(&'a Broker, Trouble)> {
+    let mut unreachable = Vec::new();
+    for some in brokers.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let asked: Vec<_> =
+                some.iter().map(|broker| (*broker, scope.spawn(move || trouble(cluster, broker, limit)))).collect();
+            for (broker, asking) in asked {
+                // A thread that panicked found nothing out.
+                let trouble = asking.join().unwrap_or_else(|_| Some(unknown("it could not be asked")));
+                unreachable.extend(trouble.map(|trouble| (broker, trouble)));
+            }
+        });
+    }
+    unreachable
+}
+
+/// What stands between here and one broker.
+fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<Trouble> {
+    let cluster = Cluster { bootstrap_servers: vec![broker.address()], ..cluster.clone() };
+    let observer = match Observer::new(&cluster) {
+        Ok(observer) => observer,
+        Err(error) => return Some(unknown(&super::producer::describe(&error))),
+    };
+    let away = observer.answer(limit).err()?;
+    let silence = || Trouble { cause: Cause::Silence, words: format!("no answer within {} s", limit.as_secs()) };
+    // The last one is of the latest attempt.
+    Some(away.troubles.into_iter().next_back().unwrap_or_else(silence))
+}
+
+fn unknown(words: &str) -> Trouble {
+    Trouble { cause: Cause::Other, words: words.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_it_is_configured() {
+        let broker = |host: &str| Broker { id: 1, host: host.to_owned(), port: 9092 }.address();
+        assert_eq!([broker("kafka-1"), broker("::1")], ["kafka-1:9092", "[::1]:9092"]);
+    }
+
+    #[test]
+    fn a_broker_that_refuses_or_hangs_up_or_has_no_name_is_unreachable() {
+        let hangs_up = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = hangs_up.local_addr().unwrap().port();
+        // Ends with the process.
+        std::thread::spawn(move || while hangs_up.accept().is_ok() {});
+        let broker = |id, host: &str, port: u16| Broker { id, host: host.to_owned(), port: port.into() };
+        let brokers = [broker(1, "127.0.0.1", 1), broker(2, "broker.invalid", 9092), broker(3, "127.0.0.1", port)];
+        let brokers: Vec<_> = brokers.iter().collect();
+        let found = unreachable(&Cluster::plain("127.0.0.1:1"), &brokers, Duration::from_secs(20));
+        let causes: Vec<_> = found.iter().map(|(broker, trouble)| (broker.id, trouble.cause)).collect();
+        assert_eq!(causes, [(1, Cause::Refused), (2, Cause::Name), (3, Cause::HungUp)], "{found:?}");
+    }
+}

@@ -1,0 +1,105 @@
+//! Who may see ids and change things on the admin listener: whoever has `server.admin_token`, or, if there is none, the
+//! machine itself.
+//!
+//! One guard stands before all routes, so that a new route is guarded unless it is named here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpResponse, dev::ServiceRequest};
+use arc_swap::ArcSwapOption;
+use sha2::{Digest, Sha256};
+
+use crate::secret::Secret;
+
+/// What anybody who reaches the listener may read: it names no event and nobody.
+const OPEN: [&str; 4] = ["/", "/metrics", "/livez", "/readyz"];
+
+/// `server.admin_token`, as a digest: digests of equal length can be compared in constant time. A clone is the same token.
+#[derive(Clone, Default)]
+pub struct AdminToken(Arc<ArcSwapOption<[u8; 32]>>);
+
+impl AdminToken {
+    /// Takes another token into use, or none.
+    pub fn set(&self, token: Option<&Secret<String>>) {
+        self.0.store(token.map(|token| Arc::new(digest(token.expose()))));
+    }
+
+    /// Returns the answer to a request that is not allowed, or `None` for one that is.
+    pub(super) fn refusal(&self, request: &ServiceRequest) -> Option<HttpResponse> {
+        let allowed = OPEN.contains(&request.path()) || self.allows(request.headers(), request.peer_addr());
+        (!allowed).then(|| {
+            let mut response = HttpResponse::Unauthorized();
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            response.content_type("text/plain; charset=utf-8").body(
+                "Send server.admin_token as `Authorization: Bearer`. Without a token in the configuration, only requests \
+                 from this machine's loopback address are allowed.\n",
+            )
+        })
+    }
+
+    fn allows(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
+        let Some(expected) = &*self.0.load() else {
+            return peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        };
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
+        let Some((scheme, token)) = given else { return false };
+        scheme.eq_ignore_ascii_case("bearer") && openssl::memcmp::eq(&digest(token.trim()), expected.as_slice())
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn allowed(token: &AdminToken, path: &str, peer: &str, authorization: Option<&str>) -> bool {
+        let mut request = TestRequest::with_uri(path).peer_addr(peer.parse().unwrap());
+        if let Some(value) = authorization {
+            request = request.insert_header(("authorization", value));
+        }
+        token.refusal(&request.to_srv_request()).is_none()
+    }
+
+    #[test]
+    fn without_a_token_only_loopback_peers_are_allowed() {
+        let token = AdminToken::default();
+        for path in ["/journal", "/journal/entries/x/redrive", "/quarantine/x", "/anything"] {
+            assert!(allowed(&token, path, "127.0.0.1:1", None) && allowed(&token, path, "[::1]:1", None));
+            assert!(allowed(&token, path, "[::ffff:127.0.0.1]:1", None));
+            assert!(!allowed(&token, path, "192.0.2.1:1", None), "{path}");
+            assert!(!allowed(&token, path, "192.0.2.1:1", Some("Bearer ")), "{path}");
+        }
+        for path in OPEN {
+            assert!(allowed(&token, path, "192.0.2.1:1", None), "{path}");
+        }
+    }
+
+    #[test]
+    fn with_a_token_everybody_has_to_send_it() {
+        let token = AdminToken::default();
+        token.set(Some(&Secret::new("hush".to_owned())));
+        for (authorization, expected) in [
+            (Some("Bearer hush"), true),
+            (Some("bearer  hush"), true),
+            (Some("Bearer hus"), false),
+            (Some("Bearer hushh"), false),
+            (Some("Basic hush"), false),
+            (Some("hush"), false),
+            (None, false),
+        ] {
+            for peer in ["127.0.0.1:1", "192.0.2.1:1"] {
+                assert_eq!(allowed(&token, "/journal", peer, authorization), expected, "{authorization:?} {peer}");
+            }
+        }
+        assert!(allowed(&token, "/metrics", "192.0.2.1:1", None));
+        token.set(None);
+        assert!(!allowed(&token, "/journal", "192.0.2.1:1", Some("Bearer hush")));
+    }
+}

@@ -1,0 +1,184 @@
+//! Notices that a file of the configuration has changed, without a signal.
+//!
+//! It looks at the files once a second, and does not ask the system for notifications (inotify): Kubernetes replaces a
+//! mounted secret by swapping a symbolic link two levels above the file, editors and agents rename a new file over the
+//! old one, and network file systems tell nobody. All of that is seen here in the same way, by what is at the path. A look
+//! costs one `stat` a file; contents are read only when that differs.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::config::NamedFile;
+
+/// Time between two looks. A change counts when two looks in a row have found the same, so that what is written in
+/// several steps is read once.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Watches the files of the configuration that counts now, until it is dropped.
+pub(super) struct FileWatch {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    /// The files as they were when they were last read for a reload.
+    known: Mutex<Vec<NamedFile>>,
+    changed: Notify,
+}
+
+/// What `stat` says of a file; `None` if there is none.
+type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+
+impl FileWatch {
+    /// Watches these files. Must be called within a tokio runtime.
+    pub(super) fn start(files: Vec<NamedFile>) -> Self {
+        let shared = Arc::new(Shared { known: Mutex::new(files), changed: Notify::new() });
+        let task = tokio::spawn(watch(Arc::clone(&shared)));
+        Self { shared, task }
+    }
+
+    /// Watches these files from now on: as they were read.
+    pub(super) fn watch(&self, files: Vec<NamedFile>) {
+        *self.shared.known.lock() = files;
+    }
+
+    /// Returns when files have changed since they were last read.
+    pub(super) async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+}
+
+impl Drop for FileWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch(shared: Arc<Shared>) {
+    let (mut settled, mut last) = (Vec::new(), Vec::new());
+    loop {
+        sleep(POLL_INTERVAL).await;
+        let known = shared.known.lock().clone();
+        let paths: Vec<_> = known.iter().map(|file| file.path.clone()).collect();
+        let stamps = blocking(move || paths.into_iter().map(|path| (stamp(&path), path)).collect::<Vec<_>>()).await;
+        let stable = stamps == last;
+        last = stamps;
+        if !stable || (last == settled && !recent(&last)) {
+            continue;
+        }
+        settled.clone_from(&last);
+        let now = blocking({
+            let known = known.clone();
+            move || known.into_iter().map(read).collect::<Vec<_>>()
+        });
+        let now = now.await;
+        let keys: Vec<_> = known.iter().zip(&now).filter(|(old, new)| old != new).map(|(old, _)| &*old.key).collect();
+        // A reload that came meanwhile has read them itself.
+        if keys.is_empty() || *shared.known.lock() != known {
+            continue;
+        }
+        tracing::info!(
+            code = "files_changed",
+            keys = keys.join(" "),
+            "files have changed; the configuration is reloaded"
+        );
+        // What is wrong with them is told once; they are tried again when they change again.
+        *shared.known.lock() = now;
+        shared.changed.notify_one();
+    }
+}
+
+/// Runs what can wait for a disk where that holds nobody up.
+async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}
+
+/// Whether a file was written so lately that a second write can have left the same times: the clock of file systems moves
+/// every few milliseconds. Then only the content tells.
+fn recent(stamps: &[(Stamp, PathBuf)]) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let limit = i64::try_from(now.saturating_sub(2 * POLL_INTERVAL).as_secs()).unwrap_or(i64::MAX);
+    stamps.iter().any(|(stamp, _)| stamp.is_some_and(|(.., changed, _)| changed >= limit))
+}
+
+/// Follows symbolic links, so a link that leads to another file makes another stamp.
+fn stamp(path: &Path) -> Stamp {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()))
+}
+
+fn read(file: NamedFile) -> NamedFile {
+    let NamedFile { key, path, .. } = file;
+    let content = std::fs::read(&path).ok().map(zeroize::Zeroizing::new);
+    NamedFile::new(key, path, content.as_ref().map(|content| content.as_slice()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(path: PathBuf) -> NamedFile {
+        read(NamedFile::new("key".to_owned(), path, None))
+    }
+
+    async fn changes(watch: &FileWatch) -> bool {
+        tokio::time::timeout(5 * POLL_INTERVAL, watch.changed()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writing_renaming_and_removing_are_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("a"), "1").unwrap();
+        let watch = FileWatch::start(vec![named(path("a")), named(path("absent"))]);
+        assert!(!changes(&watch).await);
+        std::fs::write(path("a"), "2").unwrap();
+        assert!(changes(&watch).await);
+        assert!(!changes(&watch).await, "it is told once");
+        std::fs::write(path("beside"), "3").unwrap();
+        std::fs::rename(path("beside"), path("a")).unwrap();
+        assert!(changes(&watch).await);
+        std::fs::write(path("absent"), "").unwrap();
+        assert!(changes(&watch).await);
+        std::fs::remove_file(path("a")).unwrap();
+        assert!(changes(&watch).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_swapped_link_above_the_file_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for version in ["1", "2"] {
+            std::fs::create_dir(path(version)).unwrap();
+            std::fs::write(path(version).join("key"), version).unwrap();
+        }
+        // As Kubernetes does it: key -> ..data/key, and ..data -> the newest version.
+        std::os::unix::fs::symlink("1", path("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/key", path("key")).unwrap();
+        let watch = FileWatch::start(vec![named(path("key"))]);
+        assert!(!changes(&watch).await);
+        std::os::unix::fs::symlink("2", path("..new")).unwrap();
+        std::fs::rename(path("..new"), path("..data")).unwrap();
+        assert!(changes(&watch).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_touched_and_one_that_was_reloaded_are_no_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        std::fs::write(&path, "1").unwrap();
+        let watch = FileWatch::start(vec![named(path.clone())]);
+        std::fs::write(&path, "1").unwrap();
+        assert!(!changes(&watch).await);
+        std::fs::write(&path, "2").unwrap();
+        watch.watch(vec![named(path)]);
+        assert!(!changes(&watch).await);
+    }
+}

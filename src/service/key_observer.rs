@@ -1,0 +1,90 @@
+//! What the fetches of key sets tell: how they ended, and how far this machine's clock is off.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::keys::{KeyObserver, RefreshResult};
+use crate::telemetry::metrics::Metrics;
+
+/// A clock that is off by less is not worth a line, however small `server.clock_skew` is: the endpoint's time has whole
+/// seconds, and its answer travels.
+const LEAST_OFFSET: Duration = Duration::from_secs(5);
+
+/// Counts the refreshes of key sets, and watches the clock by the endpoints'.
+pub(super) struct Observer {
+    metrics: Arc<Metrics>,
+    clock_skew: Duration,
+    /// The applications by whose endpoint this machine's clock is off. The log is told when the first comes and the last
+    /// goes.
+    off: Mutex<BTreeSet<String>>,
+}
+
+impl Observer {
+    pub(super) fn new(metrics: Arc<Metrics>, clock_skew: Duration) -> Self {
+        Self { metrics, clock_skew, off: Mutex::default() }
+    }
+
+    /// From here on the clock is worth a line: halfway to where honest callbacks are refused.
+    fn limit(&self) -> u64 {
+        (self.clock_skew / 2).max(LEAST_OFFSET).as_secs()
+    }
+}
+
+impl KeyObserver for Observer {
+    fn refreshed(&self, application: &str, result: &RefreshResult) {
+        // If it is not found, a reload has just removed it.
+        if let Some(metrics) = self.metrics.find(application) {
+            metrics.jwks_refreshed(result.code());
+        }
+    }
+
+    fn clock_offset(&self, application: &str, seconds: i64) {
+        // If it is not found, a reload has just removed it.
+        let Some(metrics) = self.metrics.find(application) else { return };
+        metrics.clock_offset(seconds);
+        let mut off = self.off.lock();
+        // A reload may have removed the last application whose endpoint disagreed.
+        off.retain(|name| self.metrics.find(name).is_some());
+        if seconds.unsigned_abs() <= self.limit() {
+            if off.remove(application) && off.is_empty() {
+                tracing::info!(code = "clock_right", "this machine's clock agrees with the key endpoints' again");
+            }
+        } else if off.insert(application.to_owned()) && off.len() == 1 {
+            let direction = if seconds > 0 { "ahead of" } else { "behind" };
+            tracing::warn!(
+                code = "clock_off",
+                application,
+                seconds,
+                "this machine's clock is {} s {direction} the key endpoint's; beyond server.clock_skew ({} s) honest \
+                 callbacks are refused; set it right (chrony, systemd-timesyncd)",
+                seconds.unsigned_abs(),
+                self.clock_skew.as_secs()
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_one_episode_for_all_applications() {
+        let metrics = Metrics::new().unwrap();
+        let _kept = ["a", "b"].map(|name| metrics.application(name, 1));
+        let observer = Observer::new(metrics, Duration::from_secs(60));
+        let off = |seconds: [i64; 2]| {
+            observer.clock_offset("a", seconds[0]);
+            observer.clock_offset("b", seconds[1]);
+            observer.clock_offset("removed", 1000);
+            observer.off.lock().iter().cloned().collect::<Vec<_>>()
+        };
+        assert!(off([30, -30]).is_empty());
+        assert_eq!(off([31, -31]), ["a", "b"]);
+        assert_eq!(off([500, 0]), ["a"]);
+        assert!(off([-1, 1]).is_empty());
+    }
+}

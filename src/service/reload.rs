@@ -1,0 +1,147 @@
+//! Running until the end: a changed configuration is taken over whole, or not at all.
+//!
+//! SIGHUP and a change of a watched file take the same way.
+
+use std::sync::Arc;
+
+use super::orders::{Order, Orders};
+use super::{Service, assemble, reopening};
+use crate::bridge::Bridge;
+use crate::config::{Config, Fault, NamedFile, Server};
+use crate::kafka::settings::Cluster;
+use crate::server::Certificate;
+use crate::telemetry::logs;
+
+/// The files to be watched, as this configuration was read from them.
+pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
+    if config.server.watch_files { config.files.clone() } else { Vec::new() }
+}
+
+impl Service {
+    /// Runs until it is told to end, then drains. Returns true if everything was confirmed or kept.
+    pub async fn run(mut self, mut orders: Orders) -> bool {
+        loop {
+            let order = tokio::select! {
+                order = orders.recv() => order,
+                () = self.files.changed() => Some(Order::Reload),
+            };
+            match order {
+                Some(Order::Reload) => {
+                    if self.reload_until_told_to_end(&mut orders).await {
+                        break;
+                    }
+                }
+                // Whoever can give no more orders has no more use for the service.
+                Some(Order::End) | None => break,
+            }
+        }
+        self.drain(orders).await
+    }
+
+    /// Reloads, and again if that was ordered meanwhile. An end breaks it off, because it may be waiting for an endpoint
+    /// of keys that hangs; nothing has been replaced then. Returns true if the end was ordered.
+    async fn reload_until_told_to_end(&mut self, orders: &mut Orders) -> bool {
+        loop {
+            let mut again = false;
+            let reload = self.reload();
+            tokio::pin!(reload);
+            loop {
+                tokio::select! {
+                    () = &mut reload => break,
+                    order = orders.recv() => match order {
+                        Some(Order::Reload) => again = true,
+                        Some(Order::End) | None => return true,
+                    },
+                }
+            }
+            if !again {
+                return false;
+            }
+        }
+    }
+
+    /// Takes a changed configuration over, or leaves everything as it is.
+    async fn reload(&mut self) {
+        let result = self.reloaded().await;
+        // Those of the configuration that counts now, new or old.
+        let applications = self.config.applications.iter();
+        let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
+        self.bridge.metrics.keep_only(&kept.collect());
+        let label = if result.is_ok() { "ok" } else { "failed" };
+        self.bridge.metrics.service.reloaded(result.is_ok());
+        self.bridge.metrics.config_reloads.with_label_values(&[label]).inc();
+        match result {
+            Ok(()) => tracing::info!("configuration reloaded"),
+            Err(faults) => {
+                for fault in faults {
+                    tracing::error!(code = "reload_refused", "the configuration stays as it was: {fault}");
+                }
+            }
+        }
+    }
+
+    async fn reloaded(&mut self) -> Result<(), Vec<Fault>> {
+        let (loaded, files) = Config::load_naming(&self.path);
+        let watches = loaded.as_ref().map_or(self.config.server.watch_files, |config| config.server.watch_files);
+        // Also if it is bad: it is tried again when one of these changes.
+        self.files.watch(if watches { files } else { Vec::new() });
+        let mut config = loaded?;
+        for key in self.config.needs_restart(&config) {
+            tracing::warn!(code = "restart_needed", key, "a change of this key takes effect only after a restart");
+        }
+        let old = self.bridge.applications();
+        let metrics = Arc::clone(&self.bridge.metrics);
+        // What needs a restart stays as it was at the start, also inside the applications' policies.
+        config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
+        config.topics = self.config.topics.clone();
+        config.journal = self.config.journal.clone();
+        config.dedupe = self.config.dedupe;
+        config.log.format = self.config.log.format;
+        let properties = self.config.changed_properties(&config);
+        config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
+        let certificate = self.renewed_certificate(&config)?;
+        if !properties.is_empty() && replace_clients(&self.bridge, &assemble::cluster(&config), &properties)? {
+            assemble::show_kafka_certificate(&config, &metrics);
+        } else {
+            config.kafka = self.config.kafka.clone();
+        }
+        let applications = assemble::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
+        applications.keys.first_attempts().await;
+        if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
+            current.replace(renewed);
+        }
+        self.admin_token.set(config.admin_token.as_ref());
+        logs::set_level(assemble::log_level(config.log.level));
+        logs::set_events(config.log.events);
+        assemble::show_certificate(&config, &metrics);
+        self.bridge.replace_applications(applications);
+        self.recollection.rescope(&config);
+        tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
+        // An application may have come with a prefix of its own.
+        self.care.rescope(&config);
+        self.config = config;
+        Ok(())
+    }
+
+    /// The certificate of the callback listener as it is now on the disk, if the listener has one.
+    fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Fault>> {
+        let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
+        Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![assemble::tls_fault(&fault)])
+    }
+}
+
+/// Gives every Kafka client the properties of `cluster`, of which these keys have changed: by value, or by what is in the
+/// file that they name. Returns false if the clients stay as they are.
+///
+/// Clients take properties only when they are made, and nothing replaces all of them at once as yet.
+#[allow(clippy::unnecessary_wraps, reason = "properties that no client takes will be a fault")]
+fn replace_clients(_bridge: &Bridge, _cluster: &Cluster, keys: &[String]) -> Result<bool, Vec<Fault>> {
+    for key in keys {
+        tracing::warn!(
+            code = "restart_needed",
+            key,
+            "the new value, or the new content of the file, takes effect only after a restart"
+        );
+    }
+    Ok(false)
+}

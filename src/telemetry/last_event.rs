@@ -1,0 +1,54 @@
+//! When an application's last event came.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The time of the last event, in seconds since 1970.
+pub(super) struct LastEvent {
+    /// 0 before the first.
+    time: AtomicI64,
+    /// Shown until then, so that an application that was silent from the start raises an alarm as well.
+    waiting_since: i64,
+}
+
+impl LastEvent {
+    /// No event yet.
+    pub(super) fn none() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { time: AtomicI64::new(0), waiting_since: i64::try_from(now.as_secs()).unwrap_or(i64::MAX) }
+    }
+
+    /// An event came.
+    pub(super) fn came(&self, time: i64) {
+        self.time.store(time, Ordering::Relaxed);
+    }
+
+    /// An event came, maybe before others that are known.
+    pub(super) fn came_at_least(&self, time: i64) {
+        self.time.fetch_max(time, Ordering::Relaxed);
+    }
+
+    /// The time to show.
+    pub(super) fn shown(&self) -> i64 {
+        match self.time.load(Ordering::Relaxed) {
+            0 => self.waiting_since,
+            time => time,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_event_replaces_the_start_but_no_newer_event() {
+        let last = LastEvent::none();
+        assert!(last.shown() > 1_700_000_000);
+        last.came_at_least(5);
+        assert_eq!(last.shown(), 5);
+        last.came(7);
+        last.came_at_least(6);
+        assert_eq!(last.shown(), 7);
+    }
+}

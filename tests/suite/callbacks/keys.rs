@@ -1,0 +1,63 @@
+//! Public keys and the clock, by an endpoint that changes while callbacks come.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use idaas_bridge::simulate::kind::Kind;
+use parking_lot::Mutex;
+
+use super::{assert_success, event, users};
+use crate::support::bridge::{Caller, Setup, TestApplication};
+use crate::support::http::request;
+use crate::support::records::retry;
+
+/// Serves whatever the document is at the moment, with a clock that stopped long ago. Returns the value of `jwks`.
+fn endpoint(document: &Arc<Mutex<String>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("\"http://{}/jwks\"", listener.local_addr().unwrap());
+    let document = Arc::clone(document);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, document) = (stream.unwrap(), document.lock().clone());
+            let _ = stream.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n";
+            let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{document}", document.len());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_key_replaced_under_its_id_is_accepted_soon() {
+    let (before, after) = (TestApplication::workforce(), TestApplication::workforce().with_another_key());
+    let document = Arc::new(Mutex::new(before.material.jwks().to_string()));
+    let bridge = Setup::of(vec![TestApplication { jwks: Some(endpoint(&document)), ..before }]).start();
+    assert_success(&bridge.send(&users(1)));
+    *document.lock() = after.material.jwks().to_string();
+    let new = Caller { listen: bridge.listen, admin: bridge.admin, applications: vec![after] };
+    let body = new.callback().events(&[event(Kind::UserCreate, 7)]).body().unwrap();
+    assert_eq!(new.post(&body).json()["error"], "bad_signature");
+    retry(|| match new.post(&body).status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+}
+
+#[test]
+fn a_clock_that_is_off_by_the_endpoint_s_is_told_once() {
+    let document = Arc::new(Mutex::new(TestApplication::workforce().material.jwks().to_string()));
+    let mut applications = vec![TestApplication::workforce(), TestApplication::named("partners")];
+    for application in &mut applications {
+        application.jwks = Some(endpoint(&document));
+    }
+    let mut bridge = Setup::of(applications).spawn();
+    bridge.wait_metric("jwks_refreshes_total", &[("result", "ok")], 2.0);
+    let offsets = bridge.samples("clock_offset_seconds", &[]);
+    assert!(offsets.len() == 2 && offsets.iter().all(|offset| *offset > 1e9), "{offsets:?}");
+    // Something else is asked and logged after them.
+    assert_eq!(bridge.raw(&request("POST", "/callbacks/nobody", &[], b"{}")).status, 404);
+    bridge.program().wait_for(|line| line["code"] == "not_found");
+    let log = bridge.program().log();
+    assert_eq!(log.matches("\"clock_off\"").count(), 1, "{log}");
+}

@@ -1,0 +1,237 @@
+//! `check` on real Apache Kafka: it says that something works only if it has tested it.
+
+use std::net::TcpListener;
+
+use super::ENTITIES;
+use super::setting::{Setting, Shown, run, start};
+use crate::support::real_kafka::{Advertised, Nodes, Options, RealKafka, shared_one_node};
+use crate::support::records::{Until, consume_all};
+
+fn names(prefix: &str) -> Vec<String> {
+    ENTITIES.iter().map(|entity| format!("{prefix}.{entity}.v1")).collect()
+}
+
+fn create(kafka: &RealKafka, prefix: &str, partitions: i32, replication: i32, configs: &[(&str, &str)]) {
+    names(prefix).iter().for_each(|name| kafka.create_topic(name, partitions, replication, configs));
+}
+
+fn check(servers: &str, more: &str) -> Shown {
+    let setting = Setting::foreign_with("jwcrypto", servers, more);
+    run(&["check", "--config", &setting.config])
+}
+
+fn section(prefix: &str, partitions: i32, replication: i32) -> String {
+    format!(
+        "[topics]\nprefix = \"{prefix}\"\npartitions = {partitions}\nreplication_factor = {replication}\n\
+         retention = \"7d\"\n"
+    )
+}
+
+#[test]
+fn an_advertised_address_that_leads_nowhere_is_a_fault() {
+    let hangs_up = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hangs_up_at = hangs_up.local_addr().unwrap().to_string();
+    std::thread::spawn(move || while hangs_up.accept().is_ok() {});
+    // Connections are accepted by the system, and nobody reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_at = silent.local_addr().unwrap().to_string();
+    let cases = [
+        ("127.0.0.1:9", "Connection refused"),
+        ("broker.invalid:9092", "(dns)"),
+        (hangs_up_at.as_str(), "(closed)"),
+        (silent_at.as_str(), "no answer within 6 s"),
+    ];
+    let elsewhere = |address: &str| [Advertised::Elsewhere(address.to_owned())];
+    let options =
+        cases.iter().fold(Options::default(), |options, (address, _)| options.advertised(&elsewhere(address)));
+    let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
+    create(&kafka, "idaas", 2, 1, &[]);
+    for (listener, (address, words)) in cases.iter().enumerate() {
+        let shown = check(kafka.advertised_servers(listener), &section("idaas", 2, 1));
+        let out = shown.flat();
+        assert_eq!(shown.code, 1, "{address}: {}", shown.out);
+        assert!(out.contains(&format!("broker 1 advertises {address}, and does not answer there")), "{}", shown.out);
+        assert!(out.contains("it leads 12 partitions of 6 topics"), "{}", shown.out);
+        for part in [*words, "fix: correct advertised.listeners of broker 1", "[broker_unreachable]"] {
+            assert!(out.contains(part), "{address}: {part}: {}", shown.out);
+        }
+        assert!(!out.contains("topics: the user may write"), "it was not tested: {}", shown.out);
+    }
+    let shown = check(kafka.bootstrap_servers(), &section("idaas", 2, 1));
+    assert_eq!(shown.code, 0, "{}", shown.out);
+    assert!(shown.flat().contains("the broker answers at the address that it advertises"), "{}", shown.out);
+    drop(silent);
+}
+
+#[test]
+fn one_unreachable_leader_of_three_is_a_fault() {
+    let addresses = [Advertised::Itself, Advertised::Elsewhere("127.0.0.1:9".to_owned()), Advertised::Itself];
+    let Some(kafka) = RealKafka::start(Nodes::Three, Options::default().advertised(&addresses)) else { return };
+    create(&kafka, "idaas", 3, 3, &[]);
+    let shown = check(kafka.advertised_servers(0), &section("idaas", 3, 3));
+    let out = shown.flat();
+    assert_eq!(shown.code, 1, "{}", shown.out);
+    assert!(out.contains("broker 2 advertises 127.0.0.1:9, and does not answer there (refused)"), "{}", shown.out);
+    assert!(!out.contains("broker 1 advertises") && !out.contains("broker 3 advertises"), "{}", shown.out);
+    assert!(out.contains("all 6 topics: the user may write"), "the others are tested: {}", shown.out);
+    assert_eq!(check(kafka.bootstrap_servers(), &section("idaas", 3, 3)).code, 0);
+}
+
+#[test]
+fn each_missing_right_is_named_with_the_command_that_grants_it() {
+    let options = Options::default()
+        .scram("bridge", "correct horse")
+        .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .property("super.users", "User:ANONYMOUS");
+    let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
+    create(&kafka, "idaas", 2, 1, &[]);
+    let login = kafka.secure_properties();
+    let servers = login.iter().find(|(name, _)| *name == "bootstrap.servers").unwrap().1.clone();
+    let lines: String = login
+        .iter()
+        .filter(|(name, _)| *name != "bootstrap.servers")
+        .map(|(name, value)| format!("{name:?} = {value:?}\n"))
+        .collect();
+    let check = |topics: &str| check(&servers, &format!("{topics}[kafka.properties]\n{lines}"));
+    let topics = section("idaas", 2, 1);
+    let change = |change: &str, operations: &[&str]| {
+        let mut arguments = vec!["--bootstrap-server", kafka.bootstrap_servers(), change];
+        arguments.extend([
+            "--allow-principal",
+            "User:bridge",
+            "--topic",
+            "idaas.",
+            "--resource-pattern-type",
+            "prefixed",
+        ]);
+        arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        if change == "--remove" {
+            arguments.push("--force");
+        }
+        kafka.java("org.apache.kafka.tools.AclCommand", &arguments, "");
+    };
+    let may_not_write = |shown: &Shown| {
+        let out = shown.flat();
+        assert_eq!(shown.code, 1, "{}", shown.out);
+        for part in ["the right to WRITE [topic_write]", "[idempotent_write]", "kafka-acls.sh", "--operation Write"] {
+            assert!(out.contains(part), "{part}: {}", shown.out);
+        }
+    };
+
+    change("--add", &["Describe", "Read"]);
+    let shown = check(&topics);
+    may_not_write(&shown);
+    assert!(shown.flat().contains("--operation DescribeConfigs"), "{}", shown.out);
+    change("--add", &["DescribeConfigs"]);
+    let shown = check(&topics);
+    may_not_write(&shown);
+    assert!(!shown.out.contains("DescribeConfigs"), "{}", shown.out);
+
+    change("--add", &["Write"]);
+    let shown = check(&topics);
+    assert_eq!(shown.code, 0, "{}", shown.out);
+    assert!(shown.out.contains("all 6 topics: the user may write\n"), "{}", shown.out);
+
+    // The rights that the documentation names: the permission is tested without the topics' settings as well.
+    change("--remove", &["DescribeConfigs"]);
+    let shown = check(&topics);
+    assert_eq!(shown.code, 0, "{}", shown.out);
+    assert!(shown.out.contains("all 6 topics: the user may write\n"), "{}", shown.out);
+    assert!(shown.out.contains("[topic_settings]") && !shown.out.contains("will start and work"), "{}", shown.out);
+
+    let topics: Vec<_> = names("idaas");
+    let topics: Vec<_> = topics.iter().map(String::as_str).collect();
+    assert_eq!(consume_all(kafka.bootstrap_servers(), &topics, Until::HighWatermarks), [], "nothing was published");
+
+    let shown = check("[topics]\nprefix = \"idaas.more\"\ncreate = true\nreplication_factor = 1\n");
+    assert_eq!(shown.code, 1, "{}", shown.out);
+    assert!(shown.flat().contains("--operation Create"), "{}", shown.out);
+    change("--add", &["Create"]);
+    let shown = check("[topics]\nprefix = \"idaas.more\"\ncreate = true\nreplication_factor = 1\n");
+    assert_eq!(shown.code, 0, "{}", shown.out);
+}
+
+#[test]
+fn missing_topics_that_serve_creates_are_not_a_fault() {
+    let Some(kafka) = shared_one_node() else { return };
+    let topics = format!("{}create = true\n", section("planned", 2, 1));
+    let shown = check(kafka.bootstrap_servers(), &topics);
+    assert_eq!(shown.code, 0, "{}", shown.out);
+    let out = shown.flat();
+    assert!(out.contains("all 6 topics: each is missing, will be created by serve"), "{}", shown.out);
+    assert!(out.contains("not tested all 6 topics: whether this user may write and read"), "{}", shown.out);
+    assert!(!out.contains("will start and work"), "{}", shown.out);
+    // Nothing was created, and three replicas cannot be.
+    let shown = check(kafka.bootstrap_servers(), &topics.replace("factor = 1", "factor = 3"));
+    assert_eq!(shown.code, 1, "{}", shown.out);
+    assert!(shown.flat().contains("each is missing, and cannot be created by serve"), "{}", shown.out);
+}
+
+#[test]
+fn limits_of_timestamps_and_retention_are_warnings() {
+    let Some(kafka) = shared_one_node() else { return };
+    let configs = [
+        ("message.timestamp.before.max.ms", "10000"),
+        ("message.timestamp.after.max.ms", "1000"),
+        ("retention.ms", "3600000"),
+    ];
+    create(kafka, "strict", 2, 1, &configs);
+    let shown = check(kafka.bootstrap_servers(), &section("strict", 2, 1));
+    assert_eq!(shown.code, 0, "{}", shown.out);
+    for part in [
+        "warning all 6 topics: each rejects records that are older than 10s",
+        "each rejects records that are 1s ahead of the broker's clock",
+        "each keeps records for 1h, and topics.retention is 7d [topic_retention]",
+        "[topic_timestamps]",
+        "--add-config message.timestamp.before.max.ms=3900000",
+    ] {
+        assert!(shown.flat().contains(part), "{part}: {}", shown.out);
+    }
+    assert!(
+        shown.out.lines().filter(|line| !line.contains('/')).all(|line| line.chars().count() <= 80),
+        "{}",
+        shown.out
+    );
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &section("strict", 2, 1));
+    let shown = run(&["topics", "--config", &setting.config]);
+    assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
+    assert!(
+        shown.out.contains("1h/7d") && shown.flat().contains("6 topics: each keeps records for 1h"),
+        "{}",
+        shown.out
+    );
+    // The broker sets the time itself.
+    kafka.create_topic("stamped.user.v1", 2, 1, &[configs[0], ("message.timestamp.type", "LogAppendTime")]);
+    let shown = check(kafka.bootstrap_servers(), &section("stamped", 2, 1));
+    assert!(!shown.out.contains("[topic_timestamps]"), "{}", shown.out);
+}
+
+#[test]
+fn a_created_topic_keeps_records_as_long_as_configured() {
+    let Some(kafka) = shared_one_node() else { return };
+    for (prefix, retention) in [("kept-days", "9d"), ("kept-forever", "unlimited")] {
+        let more = section(prefix, 1, 1).replace("7d", retention);
+        let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &more);
+        let made = run(&["topics", "--create", "--config", &setting.config]);
+        assert_eq!(made.code, 0, "{}{}", made.out, made.err);
+        assert!(made.out.contains(&format!("  {retention}  ")), "{}", made.out);
+        let shown = run(&["check", "--config", &setting.config]);
+        assert!(!shown.out.contains("[topic_retention]"), "{}", shown.out);
+    }
+}
+
+#[test]
+fn the_service_reports_partitions_that_were_added() {
+    let Some(kafka) = shared_one_node() else { return };
+    let more = format!("{}create = true\n", section("growing", 1, 1));
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &more);
+    let mut serving = start(&["serve", "--config", &setting.config]);
+    // The first look is over.
+    for _ in ENTITIES {
+        serving.wait_for_note("\"code\":\"topic_replication\"");
+    }
+    kafka.add_partitions("growing.user.v1", 3);
+    // Looked at once a minute, and after a reload.
+    serving.reload();
+    serving.wait_for_note("\"code\":\"partitions_changed\"");
+}
