@@ -55,6 +55,7 @@ struct Report {
     events: usize,
     lost: usize,
     duplicates: usize,
+    /// Entities of which one replica had all events when Kafka came back.
     whole_entities: usize,
     inversions_in_whole_entities: usize,
     inversions: usize,
@@ -291,6 +292,7 @@ fn replica_killed_during_the_replay_changes_no_order() {
             replayed if replayed > 0.0 => Ok(()),
             _ => Err("nothing is replayed yet".to_owned()),
         });
+        assert!(bridges[0].metric("journal_events", &[]) > 0.0, "the replay is over");
         bridges[0].program().kill();
         std::thread::sleep(Duration::from_secs(2));
         bridges[0].start_again();
