@@ -2,9 +2,9 @@
 //!
 //! Asks the running service, which alone may have the files open; opens them itself where none runs.
 
-mod content;
+pub(in crate::commands) mod content;
 mod show;
-mod source;
+pub(in crate::commands) mod source;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -2,7 +2,9 @@
 
 pub mod check;
 pub mod completions;
+pub mod dead_letter;
 pub mod demo;
+pub mod find;
 pub mod init;
 pub mod inspect;
 pub mod journal;
@@ -77,6 +79,8 @@ enum Command {
     Inspect(inspect::InspectArguments),
     Tail(tail::TailArguments),
     Journal(journal::JournalArguments),
+    DeadLetter(dead_letter::DeadLetterArguments),
+    Find(find::FindArguments),
     Schema(schema::SchemaArguments),
     Init(init::InitArguments),
     Completions(completions::CompletionsArguments),
@@ -96,6 +100,8 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments).into(),
         Command::Tail(arguments) => tail::run(&arguments).into(),
         Command::Journal(arguments) => journal::run(&arguments).into(),
+        Command::DeadLetter(arguments) => dead_letter::run(&arguments).into(),
+        Command::Find(arguments) => find::run(&arguments).into(),
         Command::Schema(arguments) => schema::run(&arguments).into(),
         Command::Init(arguments) => init::run(&arguments).into(),
         Command::Completions(arguments) => completions::run(&arguments, &mut Program::command()).into(),

@@ -1,6 +1,6 @@
 //! `tail`: follows the topics and shows each record on a line of its own. Joins no group and commits nothing.
 
-mod line;
+pub(in crate::commands) mod line;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -239,14 +239,14 @@ pub(super) mod time {
 
     use crate::prepare::timestamp::{parsed, rfc3339};
 
-    pub(super) fn serialize<S: Serializer>(milliseconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::journal) fn serialize<S: Serializer>(milliseconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         match rfc3339(*milliseconds) {
             Some(text) => serializer.serialize_str(&text),
             None => serializer.serialize_i64(*milliseconds),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    pub(in crate::journal) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Time {

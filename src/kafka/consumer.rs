@@ -226,7 +226,7 @@ fn or_end(wanted: &TopicPartitionList, told: &TopicPartitionList) -> TopicPartit
     places
 }
 
-fn seen(message: &BorrowedMessage<'_>) -> Seen {
+pub(super) fn seen(message: &BorrowedMessage<'_>) -> Seen {
     Seen {
         topic: message.topic().to_owned(),
         partition: message.partition(),

@@ -18,6 +18,7 @@ pub mod reach;
 mod reader;
 pub mod remedy;
 pub mod replica_log;
+pub mod scan;
 pub mod scope;
 pub mod settings;
 mod sighting;

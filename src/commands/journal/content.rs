@@ -49,7 +49,9 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
             Value::Null => continue,
             Value::String(sealed) if SEALED.contains(&name.as_str()) => content(sealed, keys, reveal),
             Value::String(text) => printable(text),
-            other => pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default()
+            }
         };
         writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<MARGIN$}")))?;
     }
@@ -87,6 +89,15 @@ fn content(sealed: &str, keys: &[Arc<ContentKey>], reveal: bool) -> String {
     }
 }
 
+/// A member of a record's data: opened if it is sealed with one of the keys.
+pub(in crate::commands) fn member(value: &Value, keys: &[Arc<ContentKey>], reveal: bool) -> String {
+    if let Value::String(text) = value {
+        return if Sealed::parse(text.clone()).is_some() { content(text, keys, reveal) } else { printable(text) };
+    }
+    let shown = if reveal { value.clone() } else { veiled(value.clone()) };
+    pretty(&shown.to_string(), Strings::Unfolded, MARGIN).unwrap_or_default()
+}
+
 fn unsealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
     keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
 }
@@ -108,7 +119,7 @@ fn veiled(value: Value) -> Value {
 }
 
 /// A text without control characters, so that nothing can play with the terminal.
-fn printable(text: &str) -> String {
+pub(in crate::commands) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 

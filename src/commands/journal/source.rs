@@ -27,7 +27,7 @@ const CALLBACKS: usize = 20;
 const BY: &str = "command line";
 
 /// Who is asked.
-pub(super) enum Source {
+pub(in crate::commands) enum Source {
     Service {
         client: Client,
         address: SocketAddr,
@@ -45,7 +45,7 @@ pub(super) enum Source {
 
 impl Source {
     /// The service, where it runs; else the directory.
-    pub(super) async fn find(config: &Config) -> Result<Self, String> {
+    pub(in crate::commands) async fn find(config: &Config) -> Result<Self, String> {
         let address = reachable(config.server.admin_listen);
         let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
         let client = client.default_headers(authorization(config)).build();
@@ -142,7 +142,7 @@ impl Source {
     }
 
     /// One entry or one callback with its contents, sealed; or why there is not exactly one.
-    pub(super) async fn line(&self, id: &str) -> Result<Result<Value, Meant>, String> {
+    pub(in crate::commands) async fn line(&self, id: &str) -> Result<Result<Value, Meant>, String> {
         match self {
             Self::Service { .. } => {
                 let mut found = Err(Meant::NotFound);

@@ -15,7 +15,7 @@ const TYPE: &str = "com.alibabacloud.idaas.";
 
 /// A record as a line for people: where and what, and which fields, but none of their values. At most `width` columns,
 /// where it is given, with the most useful first.
-pub(super) fn line(seen: &Seen, width: Option<usize>) -> String {
+pub(in crate::commands) fn line(seen: &Seen, width: Option<usize>) -> String {
     let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
     if let Some(width) = width {
         return cut(&compact(seen, &time), width);
@@ -82,7 +82,7 @@ fn cut(parts: &[(Style, String)], width: usize) -> String {
 }
 
 /// A record as one JSON object.
-pub(super) fn json(seen: &Seen) -> Value {
+pub(in crate::commands) fn json(seen: &Seen) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Map<_, _> = seen.headers.iter().map(|(name, value)| (name.clone(), text(value).into())).collect();
     let value = serde_json::from_slice(&seen.value).unwrap_or_else(|_| Value::from(text(&seen.value)));
@@ -95,6 +95,16 @@ pub(super) fn json(seen: &Seen) -> Value {
         "headers": headers,
         "value": value,
     })
+}
+
+/// The event's id, if the record is one of this bridge.
+pub(in crate::commands) fn event_id(seen: &Seen) -> Option<String> {
+    Event::read(seen).map(|event| event.id)
+}
+
+/// The event's data, if the record is one of this bridge.
+pub(in crate::commands) fn data(seen: &Seen) -> Option<Value> {
+    Event::read(seen).map(|event| event.data)
 }
 
 /// What a line shows of a CloudEvent, in whichever mode it came.

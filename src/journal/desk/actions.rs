@@ -16,7 +16,7 @@ impl Desk {
         match QuarantineId::parse(name) {
             Some(id) => match self.find_callback(id).await? {
                 Found::Nothing => Ok(self.entry_named(name).await?.0),
-                found => Ok(found),
+                found @ (Found::Event(_) | Found::InFlight(_) | Found::Callback(_) | Found::Several(_)) => Ok(found),
             },
             None => Ok(self.entry_named(name).await?.0),
         }

@@ -5,6 +5,9 @@ use redb::{ReadableDatabase, ReadableTableMetadata};
 use super::base::{Base, Broken, guarded};
 use super::tables::{BODIES, INDEX, KEPT_BODIES, KEPT_INDEX, KeyCounts};
 
+/// A row of an index and its body.
+type SealedRow = (Vec<u8>, Vec<u8>);
+
 impl Base {
     /// Hands each row of the index to `each`, in order, from a place on, until it returns false.
     pub(super) fn rows(&self, from: u64, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), Broken> {
@@ -48,7 +51,7 @@ impl Base {
     }
 
     /// A sealed row of the quarantine's index, and its body.
-    pub(super) fn kept(&self, id: u128) -> Result<Option<(Vec<u8>, Vec<u8>)>, Broken> {
+    pub(super) fn kept(&self, id: u128) -> Result<Option<SealedRow>, Broken> {
         guarded(|| {
             let transaction = self.database.begin_read()?;
             let index = transaction.open_table(KEPT_INDEX)?.get(id)?.map(|row| row.value().to_vec());

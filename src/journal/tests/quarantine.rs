@@ -199,8 +199,8 @@ async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
     trouble.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
     let gate = trouble.hold_sync();
-    let waiting = journal.quarantine(undecryptable(&material, 1));
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(20), waiting).await.is_err(), "the disk hangs");
+    // Whoever asked goes away while the disk hangs, as a request does at its deadline.
+    drop(journal.quarantine(undecryptable(&material, 1)));
     drop(gate);
     let second = journal.quarantine(undecryptable(&material, 2)).await.unwrap();
     assert!(second.is_ok());

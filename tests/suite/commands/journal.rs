@@ -12,9 +12,11 @@ use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
 use idaas_bridge::prepare::event_type::Entity;
 use idaas_bridge::prepare::record::Record;
 use idaas_bridge::prepare::{Evidence, Kept};
-use serde_json::Value;
+use idaas_bridge::simulate::kind::Kind;
+use serde_json::{Value, json};
 
 use super::setting::{Setting, run};
+use crate::support::bridge::Setup;
 
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -169,4 +171,32 @@ fn journal_redrive_needs_a_service() {
     fill(&setting, "ab");
     let tried = run(&["journal", "--config", &setting.config, "redrive", "evnt_1"]);
     assert!(tried.code == 1 && tried.err.contains("no service runs"), "{}{}", tried.out, tried.err);
+}
+
+#[test]
+fn find_and_dead_letter_tell_where_an_event_is() {
+    let bridge = Setup::new().start();
+    let config = bridge.configuration().display().to_string();
+    let urn = Kind::UserCreate.urn();
+    let good = json!({"eventId": "evnt_good", "eventType": urn, "bizId": "user_x", "eventTime": "1790000000000",
+                      "bizData": {"userId": "user_x", "username": "zhangsan"}});
+    let bad = json!({"eventId": "evnt_bad", "eventType": urn, "bizId": "user_y", "eventTime": "1790000000000",
+                     "bizData": "no object: zhangsan"});
+    bridge.send_items(vec![good, bad]);
+    for id in ["evnt_good", "user_x"] {
+        let found = run(&["find", "--config", &config, id]);
+        assert_eq!(found.code, 0, "{}{}", found.out, found.err);
+        assert!(found.out.contains("user.created") && found.out.contains("idaas.user.v1/"), "{}", found.out);
+        assert!(!found.out.contains("zhangsan"), "{}", found.out);
+    }
+    let unknown = run(&["find", "--config", &config, "evnt_never"]);
+    assert!(unknown.code == 1 && unknown.err.contains("evnt_never is not in"), "{}{}", unknown.out, unknown.err);
+    let list = run(&["dead-letter", "--config", &config, "list"]);
+    assert_eq!((list.code, list.out.lines().count()), (0, 1), "{}{}", list.out, list.err);
+    assert!(list.out.contains("evnt_bad") && list.out.contains("malformed_data"), "{}", list.out);
+    let shown = run(&["dead-letter", "--config", &config, "show", "evnt_bad"]);
+    assert!(shown.code == 0 && shown.out.contains("malformed_data"), "{}{}", shown.out, shown.err);
+    assert!(!shown.out.contains("zhangsan"), "{}", shown.out);
+    let revealed = run(&["dead-letter", "--config", &config, "show", "evnt_bad", "--reveal"]);
+    assert!(revealed.code == 0 && revealed.out.contains("zhangsan"), "{}{}", revealed.out, revealed.err);
 }

@@ -1,0 +1,172 @@
+//! `dead-letter`: the newest events that fit no record, and one of them with its original.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::journal::content;
+use super::output::{BAD, HEADING, QUIET, complain, end, stdout, styled};
+use super::tail::line;
+use super::{Exit, print_faults};
+use crate::config::Config;
+use crate::kafka::consumer::{FollowFault, Seen};
+use crate::kafka::scan::{Range, Scanned, scan};
+use crate::kafka::topics::Plan;
+use crate::prepare::event_type::Entity;
+use crate::prepare::timestamp::rfc3339;
+use crate::service::assemble;
+
+/// How long the topics are read at most.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many records of each partition are searched for an id.
+const SEARCHED: u32 = 100_000;
+
+/// Show events that became dead letters
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge dead-letter --config bridge.toml list\n  \
+    idaas-bridge dead-letter --config bridge.toml list --json | jq .value.reason\n  \
+    idaas-bridge dead-letter --config bridge.toml show evnt_x --reveal")]
+pub struct DeadLetterArguments {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: Option<PathBuf>,
+    /// Print JSON, one object per record, with the whole value (personal data included)
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List the newest dead letters: time, reason, event id, topic/partition@offset
+    List {
+        /// How many to list
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        count: u32,
+    },
+    /// Show one dead letter with its original
+    ///
+    /// An original that is sealed is opened with journal.keys. Personal data is replaced by "•••" unless --reveal is
+    /// given. Passwords are never shown.
+    Show {
+        /// Event id
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Show personal data
+        #[arg(long)]
+        reveal: bool,
+    },
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &DeadLetterArguments) -> Exit {
+    let Some(path) = &arguments.config else {
+        complain("--config FILE is missing: the configuration names the brokers and the topics");
+        return Exit::Misconfigured;
+    };
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    match &arguments.action {
+        Action::List { count } => list(&config, *count, arguments.json),
+        Action::Show { id, reveal } => show(&config, id, *reveal, arguments.json),
+    }
+}
+
+fn list(config: &Config, count: u32, json: bool) -> Exit {
+    let mut letters = Vec::new();
+    let scanned = match read(config, count, |seen| letters.push(seen)) {
+        Ok(scanned) => scanned,
+        Err(exit) => return exit,
+    };
+    letters.sort_by_key(|seen| std::cmp::Reverse((seen.timestamp, seen.partition, seen.offset)));
+    letters.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    let mut out = stdout();
+    for seen in &letters {
+        let line = if json { line::json(seen).to_string() } else { summary(seen) };
+        if let Err(error) = writeln!(out, "{line}") {
+            return end(Err(error));
+        }
+    }
+    if letters.is_empty() && !json {
+        let _ = writeln!(out, "There are no dead letters.");
+    }
+    finished(&scanned)
+}
+
+fn show(config: &Config, id: &str, reveal: bool, json: bool) -> Exit {
+    let mut newest: Option<Seen> = None;
+    let scanned = read(config, SEARCHED, |seen| {
+        let is_newer = newest.as_ref().is_none_or(|known| known.timestamp <= seen.timestamp);
+        if is_newer && line::event_id(&seen).as_deref() == Some(id) {
+            newest = Some(seen);
+        }
+    });
+    let scanned = match scanned {
+        Ok(scanned) => scanned,
+        Err(exit) => return exit,
+    };
+    let Some(seen) = newest else {
+        return complain(format_args!("{id} is not among the newest {SEARCHED} dead letters of each partition"));
+    };
+    let mut out = stdout();
+    let written = if json {
+        writeln!(out, "{}", line::json(&seen))
+    } else {
+        writeln!(out, "{}", summary(&seen)).and_then(|()| {
+            let data = line::data(&seen).unwrap_or_default();
+            for (name, value) in data.as_object().into_iter().flatten() {
+                let shown = content::member(value, &config.journal.keys, reveal);
+                writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<16}")))?;
+            }
+            if reveal {
+                return Ok(());
+            }
+            writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))
+        })
+    };
+    end(written.map(|()| finished(&scanned)))
+}
+
+/// One dead letter as a line.
+fn summary(seen: &Seen) -> String {
+    let data = line::data(seen).unwrap_or_default();
+    let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let kind = data.pointer("/origin/eventType").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
+    let place = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
+    let id = line::event_id(seen).unwrap_or_else(|| "-".to_owned());
+    let (time, place, reason) = (styled(QUIET, time), styled(QUIET, place), styled(BAD, format!("{reason:<18}")));
+    format!("{time}  {reason}  {}  {}  {place}", content::printable(&id), content::printable(&kind))
+}
+
+fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scanned, Exit> {
+    let topics = Plan::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
+    let topics: Vec<_> = topics.map(|topic| topic.name).collect();
+    let scanned = scan(&assemble::cluster(config), &topics, Range::Newest(newest), LIMIT, |seen| {
+        each(seen);
+        true
+    });
+    scanned.map_err(|fault| match fault {
+        FollowFault::Settings(words) => print_faults(&[assemble::kafka_fault(&words)]),
+        FollowFault::Away(away) => complain(format_args!("the topics cannot be read: {away}")),
+    })
+}
+
+/// Says what could not be read.
+fn finished(scanned: &Scanned) -> Exit {
+    for topic in &scanned.missing {
+        complain(format_args!("the topic {topic} does not exist, or cannot be seen"));
+    }
+    if !scanned.complete {
+        complain("not all partitions could be read");
+    }
+    if scanned.complete && scanned.missing.is_empty() { Exit::Fine } else { Exit::Failed }
+}

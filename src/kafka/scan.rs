@@ -1,0 +1,164 @@
+//! Reads records that the topics hold already, and then ends: for commands that look for one.
+//!
+//! As following does, it joins no group and commits nothing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::consumer::{FollowFault, Seen, seen};
+use super::producer::describe;
+use super::settings::Cluster;
+use super::trouble::Listener;
+
+/// How long one poll waits.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What is read of each partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// The newest records, this many.
+    Newest(u32),
+    /// Everything since this time, in milliseconds since 1970, by the records' timestamps.
+    Since(i64),
+}
+
+/// How a scan has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// How many records were read.
+    pub records: u64,
+    /// Whether everything in the range was read. False if a partition could not be read, or the time was over.
+    pub complete: bool,
+    /// Topics that do not exist, or cannot be seen.
+    pub missing: Vec<String>,
+}
+
+/// Hands each record in the range to `each`, until that returns false. What is published meanwhile is left out. Blocks, at
+/// most for `limit` and a moment more.
+///
+/// # Errors
+/// [`FollowFault`]; [`FollowFault::Away`] if the cluster does not answer.
+pub fn scan(
+    cluster: &Cluster,
+    topics: &[String],
+    range: Range,
+    limit: Duration,
+    mut each: impl FnMut(Seen) -> bool,
+) -> Result<Scanned, FollowFault> {
+    let end = Instant::now() + limit;
+    let mut settings = cluster.observer();
+    settings
+        // librdkafka wants the name of a group before it assigns anything. No group is joined.
+        .set("group.id", "idaas-bridge-scan")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "25");
+    let listener = Listener::default();
+    let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
+        .map_err(|error| FollowFault::Settings(describe(&error)))?;
+    let mut scanned = Scanned { complete: true, ..Scanned::default() };
+    let (begins, mut ends) = places(&consumer, &listener, topics, range, (end, &mut scanned))?;
+    if consumer.assign(&begins).is_err() {
+        return Err(FollowFault::Away(listener.away()));
+    }
+    while !ends.is_empty() {
+        if Instant::now() >= end {
+            scanned.complete = false;
+            break;
+        }
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                let seen = seen(&message);
+                let place = (seen.topic.clone(), seen.partition);
+                let Some(last) = ends.get(&place).copied() else { continue };
+                if seen.offset + 1 >= last {
+                    ends.remove(&place);
+                }
+                if seen.offset < last {
+                    scanned.records += 1;
+                    if !each(seen) {
+                        return Ok(scanned);
+                    }
+                }
+            }
+            // What is left may hold no records: marks of others' transactions, and what retention has removed.
+            Some(Err(_)) | None => past_the_end(&consumer, &mut ends),
+        }
+    }
+    Ok(scanned)
+}
+
+/// Removes the partitions that are read to their end.
+fn past_the_end(consumer: &BaseConsumer<Listener>, ends: &mut Ends) {
+    for element in consumer.position().iter().flat_map(TopicPartitionList::elements) {
+        if let Offset::Offset(next) = element.offset() {
+            let place = (element.topic().to_owned(), element.partition());
+            if ends.get(&place).is_some_and(|last| next >= *last) {
+                ends.remove(&place);
+            }
+        }
+    }
+}
+
+type Ends = BTreeMap<(String, i32), i64>;
+
+/// Where to begin in each partition that has anything in the range, and its next offset.
+fn places(
+    consumer: &BaseConsumer<Listener>,
+    listener: &Listener,
+    topics: &[String],
+    range: Range,
+    (end, scanned): (Instant, &mut Scanned),
+) -> Result<(TopicPartitionList, Ends), FollowFault> {
+    let rest = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let away = |_| FollowFault::Away(listener.away());
+    let mut times = TopicPartitionList::new();
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), rest()).map_err(away)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+        match found {
+            Some(found) if !found.partitions().is_empty() => {
+                found.partitions().iter().for_each(|partition| {
+                    times.add_partition(topic, partition.id());
+                });
+            }
+            Some(_) | None => scanned.missing.push(topic.clone()),
+        }
+    }
+    let young = match range {
+        Range::Newest(_) => None,
+        Range::Since(time) => {
+            let _ = times.set_all_offsets(Offset::Offset(time));
+            Some(consumer.offsets_for_times(times.clone(), rest()).map_err(away)?)
+        }
+    };
+    let (mut begins, mut ends) = (TopicPartitionList::new(), Ends::new());
+    for element in times.elements() {
+        let (topic, partition) = (element.topic(), element.partition());
+        let Ok((low, high)) = consumer.fetch_watermarks(topic, partition, rest()) else {
+            scanned.complete = false;
+            continue;
+        };
+        let begin = match range {
+            Range::Newest(count) => (high - i64::from(count)).max(low),
+            Range::Since(_) => match young.as_ref().and_then(|young| young.find_partition(topic, partition)) {
+                Some(found) => match found.offset() {
+                    Offset::Offset(offset) => offset,
+                    // No record is as young.
+                    Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => high,
+                },
+                None => low,
+            },
+        };
+        // Only a partition beyond all numbers is refused.
+        if begin < high && begins.add_partition_offset(topic, partition, Offset::Offset(begin)).is_ok() {
+            ends.insert((topic.to_owned(), partition), high);
+        }
+    }
+    Ok((begins, ends))
+}
