@@ -86,9 +86,7 @@ impl Service {
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        let gate = Arc::new(replicas::Gate::default());
-        let recollection = recollection::Recollection::new(&config, &gate);
-        let replicas = replicas::Replicas::start(&config, &gate, &recollection, &bridge.dispatcher, &metrics);
+        let (recollection, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
         let watch = assemble::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
@@ -101,13 +99,7 @@ impl Service {
         assemble::show_kafka_certificate(&config, &metrics);
         let care = topics::Care::new(&config, path.to_owned());
         warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            %listen,
-            %admin_listen,
-            applications = config.applications.len(),
-            "idaas-bridge takes callbacks"
-        );
+        log_start(listen, admin_listen, config.applications.len());
         let files = file_watch::FileWatch::start(reload::watched(&config));
         let path = path.to_owned();
         Ok(Self {
@@ -150,6 +142,11 @@ impl Service {
         };
         timeout(limit, ready).await.is_ok()
     }
+}
+
+fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) {
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, %listen, %admin_listen, applications, "idaas-bridge takes callbacks");
 }
 
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {

@@ -20,6 +20,19 @@ use crate::config::Config;
 use crate::outbox::dispatch::Dispatcher;
 use crate::telemetry::metrics::Metrics;
 
+/// Begins to look for other replicas. Returns also what learns from the topics, because both decide together when the
+/// journal's events are published.
+pub(super) fn start(
+    config: &Config,
+    dispatcher: &Arc<Dispatcher>,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Recollection>, Arc<Replicas>) {
+    let gate = Arc::new(Gate::default());
+    let recollection = Recollection::new(config, &gate);
+    let replicas = Replicas::start(config, &gate, &recollection, dispatcher, metrics);
+    (recollection, replicas)
+}
+
 /// What must be so before the journal's events are published.
 #[derive(Default)]
 pub(super) struct Gate {
@@ -71,7 +84,7 @@ pub(super) struct Replicas {
 
 impl Replicas {
     /// Starts the thread. If there is no thread to be had, the service runs as if it were alone.
-    pub(super) fn start(
+    fn start(
         config: &Config,
         gate: &Arc<Gate>,
         recollection: &Arc<Recollection>,

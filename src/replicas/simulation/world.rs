@@ -88,7 +88,7 @@ impl World {
                 }
             }
         }
-        if OUTAGE.contains(&self.now) && self.now > OUTAGE.start + 3000 && self.now % 100 == 0 {
+        if OUTAGE.contains(&self.now) && self.now > OUTAGE.start + 3000 && self.now.is_multiple_of(100) {
             let lane = LaneKey(self.rng.u64(0..12));
             for node in &mut self.nodes {
                 if self.rng.u8(0..10) < 8 {
