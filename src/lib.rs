@@ -12,6 +12,7 @@ pub mod keys;
 pub mod outbox;
 pub mod prepare;
 pub mod refusal;
+pub mod replicas;
 pub mod schema;
 pub mod secret;
 pub mod server;

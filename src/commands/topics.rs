@@ -1,5 +1,7 @@
 //! `topics`: what the topics should be and what they are; creates those that are missing where it is asked to.
 
+mod coordination;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,7 +54,9 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
             let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
             let exit = if good { Exit::Fine } else { Exit::Failed };
             // A pipe that was closed early does not make the topics right.
-            match end(table(&plan, &states, &path, &mut out).map(|()| exit)) {
+            let shown = table(&plan, &states, &path, &mut out)
+                .and_then(|()| coordination::show(&administrator, &config, arguments.create, &mut out));
+            match end(shown.map(|()| exit)) {
                 Exit::Fine => exit,
                 failed @ (Exit::Failed | Exit::Misconfigured) => failed,
             }

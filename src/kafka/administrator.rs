@@ -3,6 +3,7 @@
 //! Everything here blocks, for a bounded time. It must never change a topic that is there.
 
 mod answers;
+mod coordination;
 
 use std::time::{Duration, Instant};
 

@@ -26,6 +26,7 @@ pub mod producer;
 pub mod reach;
 mod reader;
 pub mod remedy;
+pub mod replica_log;
 mod resend;
 pub mod scan;
 pub mod scope;

@@ -13,6 +13,12 @@ use crate::prepare::policy::Topics;
 /// `max.message.bytes` where a broker is not told otherwise (Apache Kafka's documentation of topic settings).
 const BROKER_DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;
 
+/// The topic over which replicas coordinate.
+#[must_use]
+pub fn coordination_topic(prefix: &str) -> String {
+    format!("{prefix}.replicas.v1")
+}
+
 /// What the topics should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {

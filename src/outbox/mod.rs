@@ -12,6 +12,7 @@
 
 mod batch;
 mod clients;
+mod coordination;
 mod delivery;
 pub mod dispatch;
 mod drive;

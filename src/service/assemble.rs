@@ -126,14 +126,16 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Watches whether the cluster takes records for the topics, and tells the outbox.
+/// Watches whether the cluster takes records for the topics, and tells the coordination of replicas, which tells the
+/// outbox.
 pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
     metrics: &Arc<Metrics>,
     dispatcher: &Arc<Dispatcher>,
+    replicas: &Arc<super::replicas::Replicas>,
 ) -> Result<Watch, String> {
-    let metrics = Arc::clone(metrics);
+    let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
     // Weak, because the watch must not keep alive what it watches for.
     let dispatcher = Arc::downgrade(dispatcher);
     let liveness = Arc::clone(&metrics.liveness);
@@ -153,9 +155,7 @@ pub(super) fn watch(
                     "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
                 );
             }
-            if let Some(dispatcher) = dispatcher.upgrade() {
-                dispatcher.connected(available);
-            }
+            replicas.available(available);
         }
     })
 }

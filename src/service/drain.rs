@@ -64,12 +64,15 @@ impl Service {
             () = flushed(dispatcher, until) => {}
             () = told_again(&mut orders) => {}
         }
-        let recollection = self.recollection;
+        let (recollection, replicas) = (self.recollection, self.replicas);
         let following = tokio::task::spawn_blocking(move || recollection.end());
         let (closing, rest) = (Arc::clone(dispatcher), until.saturating_duration_since(Instant::now()));
         let left = tokio::task::spawn_blocking(move || closing.close(rest.max(LAST_WRITES))).await.unwrap_or_default();
         // It only reads: if it hangs, it ends with the process.
         let _ = timeout(LAST_CONFIRMATIONS, following).await;
+        // After the last report, because the other replicas go on with the lanes of this one.
+        let leaving = tokio::task::spawn_blocking(move || replicas.end());
+        let _ = timeout(LAST_CONFIRMATIONS, leaving).await;
         if left > 0 {
             tracing::error!(
                 code = "not_kept",

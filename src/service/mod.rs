@@ -10,6 +10,7 @@ mod orders;
 mod recollection;
 mod reload;
 mod reopening;
+mod replicas;
 mod tail_window;
 mod topics;
 
@@ -52,6 +53,7 @@ pub struct Service {
     listen: SocketAddr,
     admin_listen: SocketAddr,
     recollection: Arc<recollection::Recollection>,
+    replicas: Arc<replicas::Replicas>,
     files: file_watch::FileWatch,
     care: Arc<topics::Care>,
     watch: Watch,
@@ -84,7 +86,9 @@ impl Service {
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        let watch = assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher).map_err(StartFault::Failed)?;
+        let (recollection, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
+        let watch =
+            assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
@@ -94,16 +98,9 @@ impl Service {
         let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;
         assemble::show_certificate(&config, &metrics);
         assemble::show_kafka_certificate(&config, &metrics);
-        let recollection = recollection::Recollection::new(&config);
         let care = topics::Care::new(&config, path.to_owned());
         warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            %listen,
-            %admin_listen,
-            applications = config.applications.len(),
-            "idaas-bridge takes callbacks"
-        );
+        log_start(listen, admin_listen, config.applications.len());
         let files = file_watch::FileWatch::start(reload::watched(&config));
         let path = path.to_owned();
         Ok(Self {
@@ -118,6 +115,7 @@ impl Service {
             listen,
             admin_listen,
             recollection,
+            replicas,
             files,
             care,
             watch,
@@ -145,6 +143,11 @@ impl Service {
         };
         timeout(limit, ready).await.is_ok()
     }
+}
+
+fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) {
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, %listen, %admin_listen, applications, "idaas-bridge takes callbacks");
 }
 
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::replicas::Gate;
 use super::tail_window::{log, since, window};
 use crate::bridge::Bridge;
 use crate::config::Config;
@@ -31,6 +32,7 @@ const MAX_HOLD: Duration = Duration::from_secs(10);
 pub(super) struct Recollection {
     cluster: Cluster,
     scope: LiveScope,
+    gate: Arc<Gate>,
     state: Mutex<State>,
     follower: Mutex<Option<Arc<Follower>>>,
     /// One attempt at a time.
@@ -70,10 +72,11 @@ enum Attempt {
 }
 
 impl Recollection {
-    pub(super) fn new(config: &Config) -> Arc<Self> {
+    pub(super) fn new(config: &Config, gate: &Arc<Gate>) -> Arc<Self> {
         Arc::new(Self {
             cluster: super::assemble::cluster(config),
             scope: LiveScope::new(Scope::of(config)),
+            gate: Arc::clone(gate),
             state: Mutex::new(State {
                 generation: 0,
                 revision: 0,
@@ -114,6 +117,7 @@ impl Recollection {
         (state.is_due, state.is_released, state.asked_since) = (true, false, None);
         (state.since, state.resume) = (None, Resume::default());
         // Under the lock, so that nothing of the old cluster is learned afterwards.
+        self.gate.forget_history();
         bridge.dispatcher.cluster_replaced();
         drop(state);
         drop(self.follower.lock().take());
@@ -121,7 +125,6 @@ impl Recollection {
     }
 
     /// Follows other replicas from now on. Reads the tail again first, because nobody has followed so far.
-    #[allow(dead_code, reason = "called when a second replica appears")]
     pub(super) fn follow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, true) {
@@ -132,7 +135,6 @@ impl Recollection {
     }
 
     /// Follows at that pace from now on.
-    #[allow(dead_code, reason = "called while replicas coordinate a replay")]
     pub(super) fn set_pace(&self, pace: Pace) {
         self.state.lock().pace = pace;
         if let Some(follower) = &*self.follower.lock() {
@@ -142,7 +144,6 @@ impl Recollection {
 
     /// Learns everything that the topics hold now. Returns true if nothing was left out. Returns false if other replicas
     /// are not followed (yet), or some partition did not answer within `limit`. Blocks.
-    #[allow(dead_code, reason = "called before a replay that replicas coordinate")]
     pub(super) fn catch_up(&self, limit: Duration) -> bool {
         let is_due = self.state.lock().is_due;
         let follower = self.follower.lock().clone();
@@ -161,12 +162,12 @@ impl Recollection {
         while !bridge.is_draining() {
             let (is_due, is_released) = {
                 let mut state = self.state.lock();
-                if !bridge.dispatcher.is_connected() {
+                if !self.gate.is_available() {
                     state.asked_since = None;
                 }
                 (state.is_due, state.is_released)
             };
-            if is_due && bridge.dispatcher.is_connected() {
+            if is_due && self.gate.is_available() {
                 Arc::clone(&self).learn(&bridge).await;
             }
             let rest = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
@@ -241,7 +242,7 @@ impl Recollection {
             }
         };
         if may_release && !std::mem::replace(&mut state.is_released, true) {
-            bridge.dispatcher.release();
+            self.gate.history_read(&bridge.dispatcher);
         }
     }
 

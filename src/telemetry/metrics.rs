@@ -19,6 +19,7 @@ use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
 use super::liveness::Liveness;
 use super::process::ProcessMetrics;
+use super::replicas::ReplicaMetrics;
 use super::service::ServiceMetrics;
 use crate::prepare::event_type::Entity;
 
@@ -61,6 +62,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// The cluster and the producer.
     pub kafka: KafkaMetrics,
+    /// The coordination of replicas.
+    pub replicas: ReplicaMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
@@ -127,6 +130,7 @@ impl Metrics {
             service: ServiceMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
+            replicas: ReplicaMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",

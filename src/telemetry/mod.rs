@@ -9,4 +9,5 @@ pub mod liveness;
 pub mod logs;
 pub mod metrics;
 mod process;
+pub mod replicas;
 pub mod service;

@@ -29,5 +29,6 @@ mod pairs;
 mod properties;
 mod real_kafka;
 mod refusals;
+mod replicas;
 mod schemas;
 mod tail;

@@ -14,7 +14,7 @@ use crate::kafka::probe::{self, Idempotence};
 use crate::kafka::reach::{self, Broker};
 use crate::kafka::remedy::{Remedy, Right};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Plan, State};
+use crate::kafka::topics::{Plan, State, coordination_topic};
 use crate::kafka::trouble::{Away, Cause, Trouble};
 use crate::service::assemble;
 
@@ -67,6 +67,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
     }
     let reached = advertised(&cluster, &brokers, &states, tell);
     idempotence(&cluster, &plan, tell);
+    tell(coordination(&administrator, config));
     topics::Examination {
         config,
         cluster: &cluster,
@@ -109,6 +110,24 @@ fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut
         tell(Finding::ok(Code::BrokerUnreachable, "advertised.listeners", &text));
     }
     reached
+}
+
+/// Whether several replicas could coordinate. A single one does not need to, so this is never a fault.
+fn coordination(administrator: &Administrator, config: &Config) -> Finding {
+    let (code, topic) = (Code::ReplicasTopic, coordination_topic(&config.topics.prefix));
+    let key = format!("topic {topic}");
+    let text = match administrator.coordination_topic(&topic, PATIENCE) {
+        Some(State::Present(_)) => "several replicas can coordinate",
+        Some(State::Missing) if config.topics.create => "does not exist; `serve` creates it",
+        Some(State::Missing) => {
+            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`"
+        }
+        Some(State::Hidden) => {
+            "cannot be seen by this user; a single replica does not need it, several do: allow Describe, Read and Write"
+        }
+        Some(State::Unreadable(_)) | None => "whether several replicas can coordinate is not known: no answer in time",
+    };
+    Finding::ok(code, &key, text)
 }
 
 fn unreachable_broker(broker: &Broker, trouble: &Trouble, states: &[State]) -> Finding {

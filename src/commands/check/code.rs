@@ -48,6 +48,8 @@ pub(super) enum Code {
     TopicWrite,
     TopicRead,
     TopicCreate,
+    /// The topic over which replicas coordinate.
+    ReplicasTopic,
     /// How a topic differs from what it should be: [`crate::kafka::topics::Difference::code`].
     Difference(&'static str),
 }
@@ -78,6 +80,7 @@ impl Code {
             Self::TopicWrite => "topic_write",
             Self::TopicRead => "topic_read",
             Self::TopicCreate => "topic_create",
+            Self::ReplicasTopic => "replicas_topic",
             Self::Difference(code) => code,
         }
     }
@@ -104,6 +107,7 @@ impl Code {
             | Self::TopicWrite
             | Self::TopicRead
             | Self::TopicCreate
+            | Self::ReplicasTopic
             | Self::Difference(_) => Section::Topics,
         }
     }

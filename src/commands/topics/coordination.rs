@@ -1,0 +1,42 @@
+//! The topic over which replicas coordinate: shown below the others, because a single replica does not need it.
+
+use std::io::{self, Write};
+
+use super::super::output::{GOOD, QUIET, WARNING, styled};
+use super::PATIENCE;
+use crate::config::Config;
+use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::topics::{State, coordination_topic};
+
+/// Shows the topic, and creates it if it is missing and `create` is set. Never a failure.
+pub(super) fn show(
+    administrator: &Administrator,
+    config: &Config,
+    create: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let topic = coordination_topic(&config.topics.prefix);
+    let state = administrator.coordination_topic(&topic, PATIENCE);
+    let needed = "two or more replicas need it to publish once and in order after an outage";
+    write!(out, "\n{topic}: ")?;
+    match state {
+        Some(State::Present(_)) => writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "ok"))?,
+        Some(State::Missing) if create => {
+            let replication = config.topics.replication_factor;
+            match administrator.create_coordination_topic(&topic, replication, PATIENCE) {
+                Ok(Creation::Created | Creation::WasThere) => {
+                    writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
+                }
+                Ok(Creation::Refused { problem, remedy, .. }) => {
+                    writeln!(out, "{}: {problem}; {remedy}; {needed}", styled(WARNING, "not created"))?;
+                }
+                Err(away) => writeln!(out, "{}: {away}", styled(WARNING, "not created"))?,
+            }
+        }
+        Some(State::Missing) => writeln!(out, "{}; {needed}; --create creates it", styled(QUIET, "missing"))?,
+        Some(State::Hidden) => writeln!(out, "{}; {needed}", styled(QUIET, "cannot be seen by this user"))?,
+        Some(State::Unreadable(words)) => writeln!(out, "{}", styled(QUIET, words))?,
+        None => writeln!(out, "{}", styled(QUIET, "no answer in time"))?,
+    }
+    out.flush()
+}

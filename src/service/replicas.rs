@@ -1,0 +1,131 @@
+//! Replicas find each other and agree who publishes what first, through a topic of their own. Runs
+//! [`Coordinator`] on a thread: its inputs are the topic's records and Kafka's availability.
+//!
+//! If the topic cannot be used, the service runs as if it were alone.
+
+mod identity;
+mod runner;
+mod topic;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use self::runner::{News, Runner};
+use super::recollection::Recollection;
+use crate::config::Config;
+use crate::outbox::dispatch::Dispatcher;
+use crate::telemetry::metrics::Metrics;
+
+/// Begins to look for other replicas. Returns also what learns from the topics, because both decide together when the
+/// journal's events are published.
+pub(super) fn start(
+    config: &Config,
+    dispatcher: &Arc<Dispatcher>,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Recollection>, Arc<Replicas>) {
+    let gate = Arc::new(Gate::default());
+    let recollection = Recollection::new(config, &gate);
+    let replicas = Replicas::start(config, &gate, &recollection, dispatcher, metrics);
+    (recollection, replicas)
+}
+
+/// What must be so before the journal's events are published.
+#[derive(Default)]
+pub(super) struct Gate {
+    /// The topics' history is known, or cannot be known.
+    is_history_read: AtomicBool,
+    /// The other replicas know what waits here, or there are none.
+    is_open: AtomicBool,
+    is_available: AtomicBool,
+    /// Whether there are no other replicas.
+    is_alone: AtomicBool,
+}
+
+impl Gate {
+    /// Takes the news that the history is known, or cannot be known.
+    pub(super) fn history_read(&self, dispatcher: &Dispatcher) {
+        self.is_history_read.store(true, Ordering::SeqCst);
+        if self.is_open.load(Ordering::SeqCst) {
+            dispatcher.release();
+        }
+    }
+
+    /// The history must be read again before anything is published from the journal.
+    #[allow(dead_code, reason = "called when the cluster's id changes")]
+    pub(super) fn forget_history(&self) {
+        self.is_history_read.store(false, Ordering::SeqCst);
+    }
+
+    fn open(&self, dispatcher: &Dispatcher) {
+        dispatcher.connected(true);
+        self.is_open.store(true, Ordering::SeqCst);
+        if self.is_history_read.load(Ordering::SeqCst) {
+            dispatcher.release();
+        }
+    }
+
+    /// Whether Kafka is available, as far as is known; the outbox may still wait for other replicas.
+    pub(super) fn is_available(&self) -> bool {
+        self.is_available.load(Ordering::SeqCst)
+    }
+}
+
+/// The running thread.
+pub(super) struct Replicas {
+    gate: Arc<Gate>,
+    dispatcher: Weak<Dispatcher>,
+    news: Sender<News>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Replicas {
+    /// Starts the thread. If there is no thread to be had, the service runs as if it were alone.
+    fn start(
+        config: &Config,
+        gate: &Arc<Gate>,
+        recollection: &Arc<Recollection>,
+        dispatcher: &Arc<Dispatcher>,
+        metrics: &Arc<Metrics>,
+    ) -> Arc<Self> {
+        let (news, received) = channel();
+        let runner = Runner::new(config, gate, recollection, dispatcher, metrics);
+        let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(move || runner.run(&received));
+        let thread = match thread {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                tracing::error!(code = "replicas_not_coordinated", %error, "no thread for the coordination of replicas");
+                gate.is_alone.store(true, Ordering::SeqCst);
+                gate.is_open.store(true, Ordering::SeqCst);
+                None
+            }
+        };
+        let dispatcher = Arc::downgrade(dispatcher);
+        Arc::new(Self { gate: Arc::clone(gate), dispatcher, news, thread: Mutex::new(thread) })
+    }
+
+    /// Takes the news that Kafka is available, or not.
+    pub(super) fn available(&self, available: bool) {
+        self.gate.is_available.store(available, Ordering::SeqCst);
+        // Publishing ends at once. It begins at once only if nobody else has to be asked.
+        if let Some(dispatcher) = self.dispatcher.upgrade()
+            && (!available || self.gate.is_alone.load(Ordering::SeqCst))
+        {
+            dispatcher.connected(available);
+        }
+        // The thread ends with the service.
+        let _ = self.news.send(News::Available(available));
+    }
+
+    /// Tells the other replicas that this one shuts down. Blocks for a moment.
+    pub(super) fn end(&self) {
+        let _ = self.news.send(News::End);
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic in it has been told by its own message.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Who this replica is: an id that stays with the journal, and one for the process.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
+
+use crate::replicas::{ReplicaId, Writer};
+
+/// The file in the journal's directory.
+const FILE: &str = "replica-id";
+
+/// The id of the replica whose journal is in `directory`. If it cannot be kept, it lasts as long as the process.
+pub(super) fn identity(directory: &Path) -> Writer {
+    let path = directory.join(FILE);
+    let kept = std::fs::read_to_string(&path).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    let replica = kept.unwrap_or_else(|| {
+        let replica = random();
+        if let Err(error) = std::fs::write(&path, format!("{replica:016x}\n")) {
+            tracing::debug!(%error, "the replica's id is not kept");
+        }
+        replica
+    });
+    Writer { replica: ReplicaId(replica), process: random() }
+}
+
+/// The standard library seeds its hashers from the operating system.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replica_keeps_its_id_over_restarts() {
+        let directory = tempfile::tempdir().unwrap();
+        let (first, second) = (identity(directory.path()), identity(directory.path()));
+        assert_eq!(first.replica, second.replica);
+        assert_ne!(first.process, second.process);
+        assert_ne!(identity(tempfile::tempdir().unwrap().path()).replica, first.replica);
+    }
+}

@@ -1,0 +1,225 @@
+//! The thread of the coordination: reads the topic, lets the coordinator decide, and does what it says.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::identity::identity;
+use super::topic::Topic;
+use super::{Gate, Recollection};
+use crate::config::Config;
+use crate::kafka::tail::Pace;
+use crate::outbox::dispatch::Dispatcher;
+use crate::outbox::{LaneKey, Millis, Seq};
+use crate::replicas::coordinator::{Command, Coordinator, Facts};
+use crate::replicas::record::Record;
+use crate::telemetry::metrics::Metrics;
+
+/// How long one wait for records takes: while there is something to do, and otherwise.
+const BUSY_WAIT: Duration = Duration::from_millis(10);
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+
+/// How long reading the event topics up to their ends may take.
+const CATCH_UP: Duration = Duration::from_secs(3);
+
+/// What the thread is told.
+pub(super) enum News {
+    /// Kafka is available, or not.
+    Available(bool),
+    /// The service shuts down.
+    End,
+}
+
+pub(super) struct Runner {
+    topic: Topic,
+    coordinator: Coordinator,
+    dispatcher: Weak<Dispatcher>,
+    recollection: Arc<Recollection>,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    started: Instant,
+    is_available: bool,
+    /// Events that were accepted before it waited when lanes were released last.
+    mark: Seq,
+    caught_up: Arc<AtomicU64>,
+    is_fast: bool,
+    rounds: u64,
+}
+
+/// What the coordinator asks.
+struct View<'a> {
+    dispatcher: &'a Dispatcher,
+    mark: Seq,
+    is_current: bool,
+    caught_up: u64,
+}
+
+impl Facts for View<'_> {
+    fn in_flight(&self) -> bool {
+        self.dispatcher.has_in_flight(None)
+    }
+
+    fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool {
+        !lanes.is_empty() && self.dispatcher.has_in_flight(Some(lanes))
+    }
+
+    fn waiting(&self) -> HashMap<LaneKey, u32> {
+        self.dispatcher.waiting_by_lane()
+    }
+
+    fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool {
+        self.dispatcher.has_backlog(lanes, self.mark)
+    }
+
+    fn log_is_current(&self) -> bool {
+        self.is_current
+    }
+
+    fn caught_up(&self) -> u64 {
+        self.caught_up
+    }
+}
+
+impl Runner {
+    pub(super) fn new(
+        config: &Config,
+        gate: &Arc<Gate>,
+        recollection: &Arc<Recollection>,
+        dispatcher: &Arc<Dispatcher>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        Self {
+            topic: Topic::new(config),
+            coordinator: Coordinator::new(identity(&config.journal.directory)),
+            dispatcher: Arc::downgrade(dispatcher),
+            recollection: Arc::clone(recollection),
+            gate: Arc::clone(gate),
+            metrics: Arc::clone(metrics),
+            started: Instant::now(),
+            is_available: false,
+            mark: dispatcher.next_seq(),
+            caught_up: Arc::default(),
+            is_fast: false,
+            rounds: 0,
+        }
+    }
+
+    pub(super) fn run(mut self, news: &Receiver<News>) {
+        loop {
+            loop {
+                match news.try_recv() {
+                    Ok(News::Available(available)) => {
+                        self.is_available = available;
+                        self.topic.expect_more();
+                        self.coordinator.available(available, self.now());
+                    }
+                    Ok(News::End) => return self.leave(),
+                    Err(TryRecvError::Disconnected) => return,
+                    Err(TryRecvError::Empty) => break,
+                }
+            }
+            self.read();
+            let Some(dispatcher) = self.dispatcher.upgrade() else { return };
+            let view = View {
+                dispatcher: &dispatcher,
+                mark: self.mark,
+                is_current: self.topic.is_current(),
+                caught_up: self.caught_up.load(Ordering::SeqCst),
+            };
+            let commands = self.coordinator.step(self.now(), &view);
+            commands.into_iter().for_each(|command| self.execute(command, &dispatcher));
+            self.show();
+        }
+    }
+
+    fn now(&self) -> Millis {
+        Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
+    }
+
+    /// Takes what the topic has.
+    fn read(&mut self) {
+        let wait = if self.coordinator.is_busy() { BUSY_WAIT } else { IDLE_WAIT };
+        let coordinator = &mut self.coordinator;
+        let mut is_usable = !self.is_available || self.topic.look();
+        is_usable &= self.topic.read(wait, |record, position| coordinator.apply(record, position));
+        if !is_usable {
+            coordinator.uncoordinated();
+        }
+        if self.is_available {
+            self.topic.aim();
+        }
+    }
+
+    fn execute(&mut self, command: Command, dispatcher: &Dispatcher) {
+        match command {
+            Command::Write(body) => self.topic.write(&Record { writer: self.coordinator.me(), body }),
+            Command::Open => {
+                self.mark = dispatcher.next_seq();
+                self.gate.open(dispatcher);
+                let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
+                if replicas > 1 {
+                    tracing::info!(code = "replicas_agreed", replicas, lanes_held, "begins to publish what waits");
+                }
+            }
+            Command::Close => {
+                dispatcher.connected(false);
+                self.topic.purge();
+            }
+            Command::Hold(lanes) => {
+                dispatcher.hold_lanes(lanes);
+                self.mark = dispatcher.next_seq();
+            }
+            Command::CatchUp(ticket) => self.catch_up(ticket),
+            Command::Follow(true) => {
+                tracing::info!(code = "replica_found", replicas = self.coordinator.replicas(), "other replicas run");
+                self.recollection.follow();
+            }
+            // Whoever comes back is followed already.
+            Command::Follow(false) => {}
+        }
+    }
+
+    fn catch_up(&self, ticket: u64) {
+        let (recollection, caught_up) = (Arc::clone(&self.recollection), Arc::clone(&self.caught_up));
+        let catch_up = move || {
+            let end = Instant::now() + CATCH_UP;
+            loop {
+                let left = end.saturating_duration_since(Instant::now());
+                if left.is_zero() || recollection.catch_up(left) {
+                    break;
+                }
+                std::thread::sleep(BUSY_WAIT);
+            }
+            caught_up.fetch_max(ticket, Ordering::SeqCst);
+        };
+        if std::thread::Builder::new().name("catch up".to_owned()).spawn(catch_up).is_err() {
+            self.caught_up.fetch_max(ticket, Ordering::SeqCst);
+        }
+    }
+
+    /// Shows the state, and follows as fast as it needs.
+    fn show(&mut self) {
+        let is_alone = self.coordinator.is_alone();
+        self.gate.is_alone.store(is_alone, Ordering::SeqCst);
+        let is_fast = !is_alone && (self.coordinator.is_busy() || !self.is_available);
+        if std::mem::replace(&mut self.is_fast, is_fast) != is_fast {
+            self.recollection.set_pace(if is_fast { Pace::Fast } else { Pace::Easy });
+        }
+        let (metrics, rounds) = (&self.metrics.replicas, self.coordinator.rounds());
+        metrics.show(self.coordinator.replicas(), self.coordinator.held());
+        metrics.rounds.inc_by(rounds - std::mem::replace(&mut self.rounds, rounds));
+    }
+
+    fn leave(&mut self) {
+        for command in self.coordinator.leave() {
+            if let Command::Write(body) = command
+                && self.is_available
+            {
+                self.topic.write(&Record { writer: self.coordinator.me(), body });
+                self.topic.flush();
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The coordination topic, as long as it can be used: looked for, created if that is configured, read and written.
+
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
+use crate::kafka::settings::Cluster;
+use crate::kafka::topics::coordination_topic;
+use crate::replicas::Position;
+use crate::replicas::record::Record;
+
+/// How many records are taken between two decisions.
+const RECORDS: usize = 1000;
+
+/// How often a topic that cannot be used is looked for: in the first seconds, while it may be being created, and later.
+const SOON: Duration = Duration::from_millis(500);
+const LATER: Duration = Duration::from_secs(30);
+
+/// How long a missing topic may be being created.
+const CREATION: Duration = Duration::from_secs(15);
+
+/// How long creating the topic may take.
+const CREATE: Duration = Duration::from_secs(5);
+
+/// How long the last record may take at the shutdown.
+const LAST_RECORD: Duration = Duration::from_millis(500);
+
+pub(super) struct Topic {
+    cluster: Cluster,
+    name: String,
+    /// The replication of the topic, if it is to be created.
+    creates: Option<i32>,
+    log: Option<ReplicaLog>,
+    /// Whether the topic is being read.
+    reads: bool,
+    /// Whether it is known that the topic cannot be used.
+    is_unusable: bool,
+    is_told: bool,
+    started: Instant,
+    next_look: Instant,
+    /// Up to where the topic has to be read before it is current.
+    target: Option<i64>,
+}
+
+impl Topic {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            cluster: crate::service::assemble::cluster(config),
+            name: coordination_topic(&config.topics.prefix),
+            creates: config.topics.create.then_some(config.topics.replication_factor),
+            log: None,
+            reads: false,
+            is_unusable: false,
+            is_told: false,
+            started: Instant::now(),
+            next_look: Instant::now(),
+            target: None,
+        }
+    }
+
+    /// From now on the topic is current once it is read to the end that it has then.
+    pub(super) const fn expect_more(&mut self) {
+        self.target = None;
+    }
+
+    /// Looks for the topic if it is not being read and it is time to. Returns false if it is known that it cannot be used.
+    pub(super) fn look(&mut self) -> bool {
+        let now = Instant::now();
+        if self.reads || now < self.next_look {
+            return true;
+        }
+        self.next_look = now + SOON;
+        let Some(log) = self.log() else { return self.not_usable("librdkafka refuses the settings") };
+        match log.presence() {
+            Presence::Present => {
+                if log.begin() {
+                    (self.reads, self.is_unusable, self.target) = (true, false, None);
+                }
+                true
+            }
+            Presence::Missing if self.creates.is_some() => self.create(),
+            Presence::Missing => {
+                self.not_usable("the topic does not exist; create it with `idaas-bridge topics --create`")
+            }
+            Presence::Denied => {
+                self.not_usable("the user of [kafka.properties] may not describe, read and write the topic")
+            }
+            Presence::Unknown => true,
+        }
+    }
+
+    /// Creates the topic; once, because whoever refuses it refuses it again.
+    fn create(&mut self) -> bool {
+        let Some(replication) = self.creates.take() else { return true };
+        let Ok(administrator) = Administrator::new(&self.cluster) else { return true };
+        let topic = self.name.as_str();
+        match administrator.create_coordination_topic(topic, replication, CREATE) {
+            Ok(Creation::Created) => {
+                tracing::info!(code = "topic_created", topic, partitions = 1, replication, "created the topic");
+            }
+            Ok(Creation::WasThere) => {}
+            // Not an error, because a single replica does not need it.
+            Ok(Creation::Refused { problem, remedy, .. }) => {
+                tracing::warn!(code = "topic_not_created", topic, "the topic was not created: {problem}; {remedy}");
+            }
+            Err(_) => self.creates = Some(replication),
+        }
+        self.next_look = Instant::now();
+        true
+    }
+
+    fn log(&mut self) -> Option<&mut ReplicaLog> {
+        if self.log.is_none() {
+            self.log = ReplicaLog::new(&self.cluster, &self.name).ok();
+        }
+        self.log.as_mut()
+    }
+
+    fn not_usable(&mut self, reason: &str) -> bool {
+        if self.started.elapsed() >= CREATION {
+            self.next_look = Instant::now() + LATER;
+            if !std::mem::replace(&mut self.is_told, true) {
+                tracing::warn!(
+                    code = "replicas_not_coordinated",
+                    topic = self.name,
+                    "several replicas would publish some events twice and out of order after an outage: {reason}"
+                );
+            }
+        }
+        (self.reads, self.is_unusable) = (false, true);
+        false
+    }
+
+    /// Reads what is there, and waits for it for `wait`. Returns false if the topic can no longer be used.
+    pub(super) fn read(&mut self, wait: Duration, mut take: impl FnMut(&Record, Position)) -> bool {
+        let Some(log) = self.log.as_mut().filter(|_| self.reads) else {
+            std::thread::sleep(wait);
+            return true;
+        };
+        log.serve();
+        let mut limit = wait;
+        for _ in 0..RECORDS {
+            match log.read(limit) {
+                Read::Record(position, value) => {
+                    if let Some(record) = Record::from_json(&value) {
+                        take(&record, position);
+                    }
+                }
+                Read::Nothing => break,
+                Read::Unusable(_) => {
+                    self.log = None;
+                    return self.not_usable("the topic was deleted, or may no longer be read");
+                }
+            }
+            limit = Duration::ZERO;
+        }
+        true
+    }
+
+    /// Finds out up to where the topic has to be read. Blocks until the broker answers.
+    pub(super) fn aim(&mut self) {
+        if self.target.is_none()
+            && let Some(log) = self.log.as_ref().filter(|_| self.reads)
+        {
+            self.target = log.end();
+        }
+    }
+
+    /// Whether it is read as far as is needed, or cannot be read.
+    pub(super) fn is_current(&self) -> bool {
+        let read = self.log.as_ref().map(ReplicaLog::next_position);
+        self.is_unusable || (self.reads && self.target.is_some_and(|target| read >= Some(target)))
+    }
+
+    pub(super) fn write(&self, record: &Record) {
+        if let Some(log) = self.log.as_ref().filter(|_| self.reads) {
+            log.write(&record.to_json());
+        }
+    }
+
+    /// Gives up what has not been written yet.
+    pub(super) fn purge(&self) {
+        if let Some(log) = &self.log {
+            log.purge();
+        }
+    }
+
+    /// Waits for the last record.
+    pub(super) fn flush(&self) {
+        if let Some(log) = &self.log {
+            log.flush(LAST_RECORD);
+        }
+    }
+}
