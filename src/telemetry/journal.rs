@@ -50,7 +50,7 @@ impl JournalMetrics {
             oldest: gauge("journal_oldest_seconds", "The age of the oldest event in the journal.")?,
             old_key: gauge(
                 "journal_old_key_entries",
-                "Entries and quarantined callbacks sealed with another key than the first of journal.keys.",
+                "Entries and quarantined callbacks sealed with a key other than the first of journal.keys.",
             )?,
             quarantine: gauge("quarantine_callbacks", "Callbacks that no key opens, or nobody can read.")?,
             quarantine_bytes: gauge("quarantine_bytes", "Bytes that the quarantine takes.")?,

@@ -21,7 +21,10 @@ impl ReplicaMetrics {
         Ok(Self {
             rounds: register(registry, IntCounter::with_opts(rounds)?)?,
             replicas,
-            lanes_held: gauge("lanes_held", "Lanes whose events another replica publishes first.")?,
+            lanes_held: gauge(
+                "lanes_held",
+                "Lanes withheld until the replica with most of their events has published them.",
+            )?,
         })
     }
 
