@@ -23,9 +23,6 @@ use crate::telemetry::metrics::{ApplicationState, Metrics};
 
 pub use quarantine::Redriven;
 
-/// How many bytes of callbacks may be in memory at once: as many as 32 of the largest default.
-const BUFFERED_BYTES: usize = 256 << 20;
-
 /// One application whose callbacks are taken.
 pub struct Application {
     /// Its name in paths, logs and metrics.
@@ -63,6 +60,8 @@ pub struct Limits {
     pub response_deadline: Duration,
     /// The largest body, in bytes.
     pub max_body: usize,
+    /// How many bytes of callbacks may be in memory at once, from their first byte to their answer.
+    pub max_buffered: usize,
     /// Whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -180,7 +179,7 @@ impl Reserved<'_> {
     /// and send nothing would keep everybody else out. Says whether there is room.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
-        let room = BUFFERED_BYTES.max(self.bridge.limits.max_body);
+        let room = self.bridge.limits.max_buffered.max(self.bridge.limits.max_body);
         let before = self.bridge.buffered.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
         before + bytes <= room

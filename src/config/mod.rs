@@ -95,6 +95,8 @@ pub struct Server {
     pub max_body: usize,
     /// How many events may be under way at once; beyond that callbacks are answered `overloaded`.
     pub max_in_flight_events: usize,
+    /// How many bytes of callbacks and events may be in memory at once, in all queues together.
+    pub max_memory: usize,
     /// Peers whose `X-Forwarded-For` counts. IPv4-mapped IPv6 networks stand here as IPv4.
     pub trusted_proxies: Vec<IpNet>,
     /// TLS on the callback listener; plain HTTP where it is absent.

@@ -60,6 +60,7 @@ fn server(old: &Server, new: &Server, keys: &mut Vec<&'static str>) {
     differs("server.drain_timeout", old.drain_timeout != new.drain_timeout);
     differs("server.clock_skew", old.clock_skew != new.clock_skew);
     differs("server.max_body", old.max_body != new.max_body);
+    differs("server.max_memory", old.max_memory != new.max_memory);
     differs("server.max_in_flight_events", old.max_in_flight_events != new.max_in_flight_events);
     differs("server.trusted_proxies", old.trusted_proxies != new.trusted_proxies);
     differs("server.tls", old.tls.is_some() != new.tls.is_some());

@@ -17,6 +17,7 @@ const MOST_DRAIN: Duration = Duration::from_secs(3600);
 /// A token that cannot be guessed has more characters than a password.
 const LEAST_TOKEN: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
+const MEMORY: std::ops::RangeInclusive<u64> = (64 << 20)..=(64 << 30);
 
 pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> (Server, Option<Secret<String>>) {
     let mut section = Section::open(reading, "server", given);
@@ -29,6 +30,7 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> (Server, 
         drain_timeout,
         clock_skew: clock_skew(&mut section),
         max_body: section.value("max_body", 8 << 20, max_body),
+        max_memory: section.value("max_memory", 512 << 20, max_memory),
         max_in_flight_events: section.value("max_in_flight_events", 20_000, |given| {
             values::between(given, 1..=1_000_000_i64).map(|events| usize::try_from(events).unwrap_or(usize::MAX))
         }),
@@ -117,6 +119,14 @@ fn max_body(given: &Given) -> Result<usize, Problem> {
     let size = values::bytes(given)?;
     if !BODY.contains(&size) {
         return Err(Problem::new(format!("{size} bytes are out of range"), "set it between \"64KiB\" and \"256MiB\""));
+    }
+    usize::try_from(size).map_err(|_| Problem::new("is too large for this machine", "set a smaller size"))
+}
+
+fn max_memory(given: &Given) -> Result<usize, Problem> {
+    let size = values::bytes(given)?;
+    if !MEMORY.contains(&size) {
+        return Err(Problem::new(format!("{size} bytes are out of range"), "set it between \"64MiB\" and \"64GiB\""));
     }
     usize::try_from(size).map_err(|_| Problem::new("is too large for this machine", "set a smaller size"))
 }

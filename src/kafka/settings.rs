@@ -16,6 +16,9 @@ pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_000_000;
 /// The property that bounds a record's size.
 pub const MAX_MESSAGE_BYTES: &str = "message.max.bytes";
 
+/// The property that bounds the producer's queue.
+const QUEUE_KILOBYTES: &str = "queue.buffering.max.kbytes";
+
 const COMMON: [(&str, &str); 10] = [
     ("client.id", "idaas-bridge"),
     ("socket.timeout.ms", "4000"),
@@ -40,7 +43,7 @@ const TUNING: [(&str, &str); 11] = [
     // Every client reads it. kafkajs, for one, ends on the first record that is compressed with lz4, snappy or zstd.
     ("compression.type", "none"),
     ("queue.buffering.max.messages", "50000"),
-    ("queue.buffering.max.kbytes", "262144"),
+    (QUEUE_KILOBYTES, "65536"),
     (MAX_MESSAGE_BYTES, "1000000"),
     ("topic.metadata.propagation.max.ms", "5000"),
     ("statistics.interval.ms", "1000"),
@@ -72,6 +75,14 @@ impl Cluster {
             bootstrap_servers: bootstrap_servers.split(',').map(str::to_owned).collect(),
             properties: BTreeMap::new(),
         }
+    }
+
+    /// Bounds the producer's queue to so many bytes, unless the operator's properties say otherwise.
+    #[must_use]
+    pub fn with_queue(mut self, bytes: usize) -> Self {
+        let value = || Secret::new((bytes / 1024).to_string());
+        self.properties.entry(QUEUE_KILOBYTES.to_owned()).or_insert_with(value);
+        self
     }
 
     /// The largest record that the producer takes, in bytes.

@@ -26,9 +26,6 @@ use crate::prepare::Item;
 use crate::telemetry::liveness::Alive;
 use crate::telemetry::metrics::Metrics;
 
-/// How many bytes of records may be in memory at once.
-const HELD_BYTES: usize = 256 << 20;
-
 /// How many events are replayed at a time: enough for tens of thousands a second, and few enough that a live event
 /// never queues behind more than a hundredth of a second of them.
 const REPLAY: usize = 1024;
@@ -57,19 +54,20 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts the producer and connects it with the journal. To be called inside the runtime.
+    /// Starts the producer and connects it with the journal. To be called inside the runtime. At most so many events, with
+    /// records of so many bytes, are in memory at once.
     ///
     /// # Errors
     /// What the producer says of its settings, or the system of the journal's thread.
     pub fn start(
         cluster: &Cluster,
-        events: usize,
+        (events, bytes): (usize, usize),
         opened: Opened,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, StartFault> {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
-        let limits = Limits { events, bytes: HELD_BYTES, replay: REPLAY, replay_bytes: REPLAY_BYTES };
+        let limits = Limits { events, bytes, replay: REPLAY, replay_bytes: REPLAY_BYTES };
         let shared = Arc::new(Shared::new(limits, metrics));
         let recovered = inventory.into_iter().map(|row| Recovered {
             seq: row.seq,

@@ -24,6 +24,12 @@ use crate::telemetry::service::CertificateUse;
 /// How many connections may wait to be taken.
 const BACKLOG: i32 = 1024;
 
+/// The parts of `server.max_memory`: a half for callbacks, a quarter for events, an eighth for the producer's queue. The
+/// rest is for what is read back from the journal and from the topics.
+const CALLBACKS_SHARE: usize = 2;
+const EVENTS_SHARE: usize = 4;
+const PRODUCER_SHARE: usize = 8;
+
 /// What the producer adds to a record before it measures it, in bytes.
 const RECORD_OVERHEAD: usize = 512;
 
@@ -55,7 +61,15 @@ pub(crate) fn policy(config: &Config, application: &config::Application) -> Poli
 
 /// How to reach the cluster.
 pub(crate) fn cluster(config: &Config) -> Cluster {
+    let queue = config.server.max_memory / PRODUCER_SHARE;
     Cluster { bootstrap_servers: config.kafka.bootstrap_servers.clone(), properties: config.kafka.properties.clone() }
+        .with_queue(queue)
+}
+
+/// How many events may be in memory, and how many bytes of their records. Half of them at most wait to be written to the
+/// journal, which has a copy of each until it is durable.
+pub(super) fn events_in_memory(config: &Config) -> (usize, usize) {
+    (config.server.max_in_flight_events, config.server.max_memory / EVENTS_SHARE)
 }
 
 /// The limits of the HTTP side.
@@ -63,6 +77,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         response_deadline: config.server.response_deadline,
         max_body: config.server.max_body,
+        max_buffered: config.server.max_memory / CALLBACKS_SHARE,
         trusted_proxies: config.server.trusted_proxies.clone(),
     }
 }

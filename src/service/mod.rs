@@ -76,7 +76,7 @@ impl Service {
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = assemble::cluster(&config);
         let opened = assemble::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
-        let dispatcher = Dispatcher::start(&cluster, config.server.max_in_flight_events, opened, Arc::clone(&metrics))
+        let dispatcher = Dispatcher::start(&cluster, assemble::events_in_memory(&config), opened, Arc::clone(&metrics))
             .map_err(|fault| match fault {
                 dispatch::StartFault::Journal(error) => failed(error),
                 dispatch::StartFault::Producer(fault) => {

@@ -14,7 +14,7 @@ fn every_other_change_is_named() {
     let old = World::new().good(MINIMAL);
     let new = World::new().good(
         &"[server]\nlisten = '0.0.0.0:81'\nadmin_listen = '0.0.0.0:82'\nresponse_deadline = '5s'\ndrain_timeout = '6s'\n\
-         clock_skew = '1s'\nmax_body = '1MiB'\nmax_in_flight_events = 9\ntrusted_proxies = ['::1']\n\
+         clock_skew = '1s'\nmax_body = '1MiB'\nmax_in_flight_events = 9\nmax_memory = '64MiB'\ntrusted_proxies = ['::1']\n\
          tls = { certificate = 'tls.crt', key = 'tls.key' }\n[kafka.properties]\nlinger.ms = 1\n[topics]\nprefix = 'x'\n\
          create = true\npartitions = 3\nreplication_factor = 1\nretention = '1d'\nevent_mode = 'structured'\n[dedupe]\nreplicas = 2\n[log]\nformat = 'text'\n\
          level = 'debug'\nMINIMAL"
@@ -23,7 +23,7 @@ fn every_other_change_is_named() {
     let keys = old.needs_restart(&new);
     let named: Vec<_> =
         "server.listen server.admin_listen server.response_deadline server.drain_timeout server.clock_skew \
-        server.max_body server.max_in_flight_events server.trusted_proxies server.tls kafka.bootstrap_servers \
+        server.max_body server.max_memory server.max_in_flight_events server.trusted_proxies server.tls kafka.bootstrap_servers \
          topics.prefix topics.create topics.partitions topics.replication_factor topics.retention topics.event_mode \
          journal.directory journal.max_size dedupe.replicas dedupe.follow_replicas log.format log.level"
             .split_whitespace()

@@ -14,6 +14,7 @@ fn a_minimal_configuration_gets_every_default() {
     assert_eq!(config.server.clock_skew, Duration::from_secs(60));
     assert_eq!(config.server.max_body, 8 * 1024 * 1024);
     assert_eq!(config.server.max_in_flight_events, 20_000);
+    assert_eq!(config.server.max_memory, 512 * 1024 * 1024);
     assert!(config.server.trusted_proxies.is_empty() && config.server.tls.is_none());
     assert_eq!(config.kafka.bootstrap_servers, ["kafka-1:9092"]);
     assert!(config.kafka.properties.is_empty());
