@@ -267,11 +267,14 @@ mod optional_time {
     #[derive(Serialize, Deserialize)]
     struct Time(#[serde(with = "super::time")] i64);
 
-    pub(super) fn serialize<S: Serializer>(milliseconds: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::journal) fn serialize<S: Serializer>(
+        milliseconds: &Option<i64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         milliseconds.map(Time).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    pub(in crate::journal) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
         Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(milliseconds)| milliseconds))
     }
 }

@@ -1,7 +1,7 @@
 //! What makes a producer one that has to be replaced. Told by librdkafka's threads, so nothing here waits or fails.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 /// Beyond this epoch a producer is replaced. It is a 16-bit number that grows with each record that times out or is
@@ -15,6 +15,14 @@ pub(super) enum Why {
     Fatal,
     /// Its epoch is close to its end; until then it works.
     Epoch,
+    /// The Kafka user may publish nothing, so librdkafka has given it up.
+    Denied,
+    /// It has reached another cluster than before.
+    Cluster,
+    /// Its records only wait, although the leaders of their partitions can be reached.
+    Stuck,
+    /// Its settings have changed.
+    Settings,
 }
 
 impl Why {
@@ -23,6 +31,10 @@ impl Why {
         match self {
             Self::Fatal => "fatal",
             Self::Epoch => "epoch",
+            Self::Denied => "not_authorized",
+            Self::Cluster => "cluster_replaced",
+            Self::Stuck => "stuck",
+            Self::Settings => "settings",
         }
     }
 }
@@ -34,6 +46,10 @@ pub(super) enum Word {
     Look(u64),
     /// The producer of that number is worn out.
     Worn(u64),
+    /// The producer of that number has reached another cluster.
+    Foreign(u64),
+    /// The producer of that number is stuck.
+    Stuck(u64),
     /// Nobody needs a producer any more.
     End,
 }
@@ -46,14 +62,13 @@ pub(super) struct Health {
     last_epoch: i64,
     suspected: AtomicBool,
     worn: AtomicBool,
-    alone: AtomicI64,
 }
 
 impl Health {
     /// That of the producer of this number; `current` is the number of the one that is in use.
     pub(super) const fn new(number: u64, current: Arc<AtomicU64>, words: Sender<Word>, last_epoch: i64) -> Self {
         let [suspected, worn] = [AtomicBool::new(false), AtomicBool::new(false)];
-        Self { number, current, words, last_epoch, suspected, worn, alone: AtomicI64::new(0) }
+        Self { number, current, words, last_epoch, suspected, worn }
     }
 
     /// The producer's number; each has one of its own.
@@ -94,14 +109,6 @@ impl Health {
             self.wear_out();
         }
     }
-
-    /// Counts a record that travels alone: if it is refused, the producer for those has used an epoch up, and tells
-    /// no statistics of it.
-    pub(super) fn sends_alone(&self) {
-        if self.alone.fetch_add(1, Ordering::Relaxed) >= self.last_epoch {
-            self.wear_out();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -125,15 +132,5 @@ mod tests {
         health.looking();
         health.suspect();
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [Word::Worn(3), Word::Look(3), Word::Look(3)]);
-    }
-
-    #[test]
-    fn records_that_travel_alone_wear_a_producer_out_as_well() {
-        let (words, told) = channel();
-        let health = Health::new(0, Arc::default(), words, 2);
-        (0..2).for_each(|_| health.sends_alone());
-        assert!(told.try_recv().is_err());
-        health.sends_alone();
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [Word::Worn(0)]);
     }
 }

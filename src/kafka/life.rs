@@ -1,77 +1,65 @@
 //! The producer's life: there always is one that works, and what the one before it had taken gets its report.
 //!
-//! librdkafka gives a producer up after what it calls a fatal error, and its epoch comes to an end. Either way a new one
-//! is made, warmed up and put in its place, on a thread of its own; the old one is waited for and ended on another, so that
-//! neither the service nor librdkafka's threads wait. A record is never moved from one to the other: only whoever handed it
-//! over may decide, when its report has come, that it is sent again.
+//! librdkafka gives a producer up after what it calls a fatal error, its epoch comes to an end, it can be stuck, or the
+//! cluster or its settings change. Then a new one is made, warmed up and put in its place (`keeper`); the old one is
+//! waited for and ended on another thread, so that neither the service nor librdkafka's threads wait. A record is never
+//! moved from one to the other: only whoever handed it over may decide, when its report has come, that it is sent again.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rdkafka::error::RDKafkaErrorCode;
 
+use super::cluster_check::{Check, Checker};
 use super::health::{Health, LAST_EPOCH, Why, Word};
-use super::producer::{Line, Position, ProducerFault, Reports, Ticket};
+use super::keeper::Keeper;
+use super::line::Line;
+use super::monitor::Monitor;
+use super::producer::{ProducerFault, Reports, Ticket};
 use super::settings::Cluster;
-use super::statistics::ProducerState;
+use super::tally::Tally;
 use crate::outbox::Report;
 use crate::prepare::record::Record;
+use crate::telemetry::liveness::Liveness;
 
 /// How long a producer is in use at least, so that a cluster that refuses all of them is not flooded with new ones.
 const LEAST_LIFE: Duration = Duration::from_secs(5);
-/// How long a new producer may take to connect. One that takes the place of a dead one need not wait for that: what it
-/// is given waits inside of it.
-const WARM_UP: Duration = Duration::from_secs(5);
-const SHORT_WARM_UP: Duration = Duration::from_secs(1);
 /// How long an old producer may take. After a fatal error, what is already with the broker is still answered, and
 /// nothing else can come; a worn out one goes on for as long as a record may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const LAST_RECORDS: Duration = Duration::from_secs(150);
-/// How often is looked whether an old producer can go.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How long the end waits for a thread that is just looking after the producer.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// Poll interval while a replaced producer drains.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a new producer with changed settings may take to connect.
+const WARM_UP: Duration = Duration::from_secs(5);
 
-/// The producer. Cheap to share; the last owner's drop ends it, which blocks.
+/// The producer. Its drop ends it, which blocks; librdkafka's threads never own it.
 pub struct Producer {
     life: Arc<Life>,
     words: Sender<Word>,
+    checks: Sender<Check>,
 }
 
-struct Life {
-    cluster: Cluster,
-    line: ArcSwap<Line>,
+pub(super) struct Life {
+    pub(super) cluster: Arc<ArcSwap<Cluster>>,
+    pub(super) line: ArcSwap<Line>,
     /// The number of the line in use.
-    current: Arc<AtomicU64>,
-    tally: Arc<Tally>,
+    pub(super) current: Arc<AtomicU64>,
+    /// The number of the newest line.
+    newest: AtomicU64,
+    pub(super) tally: Arc<Tally>,
     ended: Arc<AtomicBool>,
+    checks: Sender<Check>,
+    words: Sender<Word>,
+    liveness: Arc<Liveness>,
     last_epoch: i64,
-    least_life: Duration,
-}
-
-/// Passes reports on, and counts how many are still to come: over all producers, the old ones as well.
-struct Tally {
-    reports: Arc<dyn Reports>,
-    open: AtomicUsize,
-}
-
-impl Reports for Tally {
-    fn report(&self, ticket: Ticket, topic: &str, report: Report, position: Option<Position>) {
-        self.reports.report(ticket, topic, report, position);
-        self.open.fetch_sub(1, Ordering::Release);
-    }
-
-    fn state(&self, state: ProducerState) {
-        self.reports.state(state);
-    }
-
-    fn recreated(&self) {
-        self.reports.recreated();
-    }
-
-    fn partitions_recovered(&self) {
-        self.reports.partitions_recovered();
-    }
+    pub(super) least_life: Duration,
 }
 
 impl Producer {
@@ -79,36 +67,53 @@ impl Producer {
     ///
     /// # Errors
     /// [`ProducerFault`] where librdkafka refuses a property.
-    pub fn start(cluster: &Cluster, reports: Arc<dyn Reports>) -> Result<Self, ProducerFault> {
-        Self::start_with(cluster, reports, LAST_EPOCH, LEAST_LIFE)
+    pub fn start(
+        cluster: &Cluster,
+        reports: Arc<dyn Reports>,
+        liveness: &Arc<Liveness>,
+    ) -> Result<Self, ProducerFault> {
+        Self::start_with(cluster, reports, liveness, LAST_EPOCH, LEAST_LIFE)
     }
 
     fn start_with(
         cluster: &Cluster,
         reports: Arc<dyn Reports>,
+        liveness: &Arc<Liveness>,
         last_epoch: i64,
         least_life: Duration,
     ) -> Result<Self, ProducerFault> {
         let (words, told) = channel();
-        let tally = Arc::new(Tally { reports, open: AtomicUsize::new(0) });
+        let (checks, to_check) = channel();
+        let tally = Arc::new(Tally::new(reports));
         let current = Arc::new(AtomicU64::new(0));
-        let health = Arc::new(Health::new(0, Arc::clone(&current), words.clone(), last_epoch));
-        let line = Line::start(cluster, Arc::clone(&tally) as Arc<dyn Reports>, health)?;
+        let health = Health::new(0, Arc::clone(&current), words.clone(), last_epoch);
+        let line = Line::start(cluster, Arc::clone(&tally), health, checks.clone(), liveness)?;
         let life = Arc::new(Life {
-            cluster: cluster.clone(),
+            cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
             line: ArcSwap::from_pointee(line),
             current,
+            newest: AtomicU64::new(0),
             tally,
             ended: Arc::default(),
+            checks: checks.clone(),
+            words: words.clone(),
+            liveness: Arc::clone(liveness),
             last_epoch,
             least_life,
         });
-        let keeper = Keeper { life: Arc::downgrade(&life), words: words.clone(), told };
-        std::thread::Builder::new()
-            .name("producer keeper".to_owned())
-            .spawn(move || keeper.keep())
-            .map_err(|error| ProducerFault::thread(&error))?;
-        Ok(Self { life, words })
+        let (weak, for_checks) = (Arc::downgrade(&life), Arc::downgrade(&life));
+        let checker = Checker {
+            cluster: Arc::clone(&life.cluster),
+            current: Arc::new(move || for_checks.upgrade().map(|life| Arc::clone(life.line.load().parts()))),
+            words: words.clone(),
+            identity: Arc::new(Mutex::new(None)),
+        };
+        let monitor = Monitor::new(Weak::clone(&weak), words.clone());
+        let keeper = Keeper { life: weak, words: words.clone(), told };
+        spawn("producer keeper", liveness, move || keeper.keep())?;
+        spawn("kafka cluster check", liveness, move || checker.run(&to_check))?;
+        spawn("producer monitor", liveness, move || monitor.run())?;
+        Ok(Self { life, words, checks })
     }
 
     /// Hands a record over. Its report comes by [`Reports::report`], on another thread, unless the hand-over itself
@@ -118,12 +123,14 @@ impl Producer {
     /// [`Report::NoRoom`] where the queue is full, [`Report::Refused`] where the record is larger than the producer
     /// takes, [`Report::Failed`] for everything else.
     pub fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
-        self.life.tally.open.fetch_add(1, Ordering::Relaxed);
         let line = self.life.line.load();
-        line.send(record, ticket).inspect_err(|_| {
-            self.life.tally.open.fetch_sub(1, Ordering::Release);
-            line.health().suspect();
-        })
+        line.send(record, ticket).inspect_err(|_| line.health().suspect())
+    }
+
+    /// Whether records of that topic and key are accepted at the moment, as far as is known.
+    #[must_use]
+    pub fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
+        self.life.tally.accepts(topic, key)
     }
 
     /// Waits until everything that was handed over has its report, or the time is over. Says how many are left: in
@@ -131,17 +138,10 @@ impl Producer {
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
-        let rest = || end.saturating_duration_since(Instant::now());
-        // Only to send what still gathers: what counts is the tally.
-        let _ = self.life.line.load_full().flush(limit);
-        while self.open() > 0 && !rest().is_zero() {
-            std::thread::sleep(rest().min(Duration::from_millis(5)));
+        while self.life.tally.open() > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
         }
-        self.open()
-    }
-
-    fn open(&self) -> usize {
-        self.life.tally.open.load(Ordering::Acquire)
+        self.life.tally.open()
     }
 
     /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
@@ -150,105 +150,98 @@ impl Producer {
     pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
         self.life.line.load_full().warm_up(limit)
     }
+
+    /// Takes the news of the id of the cluster that answers at the bootstrap addresses.
+    pub fn cluster_seen(&self, id: &str) {
+        let _ = self.checks.send(Check::Seen(id.to_owned()));
+    }
+
+    /// Puts a producer with other settings in the place of the one in use. Records that the old one has stay with it until
+    /// they have their reports. Blocks.
+    ///
+    /// # Errors
+    /// [`ProducerFault`] if librdkafka rejects the settings, or if the cluster answers with the old settings and does not
+    /// with the new ones. Nothing has changed then.
+    pub fn replace(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
+        let line = self.life.new_line(cluster)?;
+        if line.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
+            return Err(ProducerFault::unanswered());
+        }
+        self.life.cluster.store(Arc::new(cluster.clone()));
+        self.life.put(line, Why::Settings);
+        Ok(())
+    }
+
+    /// Ends the producer on this thread, once nobody else uses it. Blocks.
+    pub fn close(mut shared: Arc<Self>) {
+        loop {
+            match Arc::try_unwrap(shared) {
+                Ok(producer) => return drop(producer),
+                Err(held) => shared = held,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
         self.life.ended.store(true, Ordering::Relaxed);
-        // The keeper may have ended.
+        // They may have ended.
         let _ = self.words.send(Word::End);
+        let _ = self.checks.send(Check::End);
+        // So that the end comes on this thread, which waits for it.
+        let patience = Instant::now() + LAST_LOOK;
+        while Arc::strong_count(&self.life) > 1 && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
-/// Replaces producers, on a thread of its own.
-struct Keeper {
-    /// Held only while there is something to do: else the end would come on this thread, and nobody would wait for it.
-    life: Weak<Life>,
-    words: Sender<Word>,
-    told: Receiver<Word>,
-}
-
-impl Keeper {
-    fn keep(self) {
-        let mut made: Option<Instant> = None;
-        while let Ok(word) = self.told.recv() {
-            let Some(life) = self.life.upgrade() else { return };
-            let why = match word {
-                Word::End => return,
-                Word::Worn(number) => life.is_current(number).then_some(Why::Epoch),
-                Word::Look(number) => life.is_fatal(number).then_some(Why::Fatal),
-            };
-            let Some(why) = why else { continue };
-            let rest = made.map_or(Duration::ZERO, |made| life.least_life.saturating_sub(made.elapsed()));
-            let Some(why) = self.pause(&life, rest, why) else { return };
-            if !self.replace(&life, why) {
-                return;
-            }
-            made = Some(Instant::now());
-        }
-    }
-
-    /// Waits that long. `None` where the end came meanwhile; else why the producer has to go, which can have become
-    /// more urgent.
-    fn pause(&self, life: &Life, limit: Duration, mut why: Why) -> Option<Why> {
-        let end = Instant::now() + limit;
-        loop {
-            match self.told.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Err(RecvTimeoutError::Timeout) => return Some(why),
-                Ok(Word::End) | Err(RecvTimeoutError::Disconnected) => return None,
-                Ok(Word::Look(number)) if life.is_fatal(number) => why = Why::Fatal,
-                Ok(Word::Look(_) | Word::Worn(_)) => {}
-            }
-        }
-    }
-
-    /// Puts a new producer in the place of the one in use; tries until it works. Says whether it did before the end.
-    fn replace(&self, life: &Life, mut why: Why) -> bool {
-        loop {
-            match self.fresh(life, why) {
-                Ok(Some(line)) => {
-                    let number = line.health().number();
-                    life.put(line, why);
-                    // What it suspected of itself before it was in use has been passed over.
-                    return self.words.send(Word::Look(number)).is_ok();
-                }
-                Ok(None) => tracing::warn!(code = "producer_not_replaced", "Kafka does not answer; trying again"),
-                Err(fault) => tracing::error!(code = "producer_not_replaced", %fault, "trying again"),
-            }
-            match self.pause(life, life.least_life, why) {
-                Some(now) => why = now,
-                None => return false,
-            }
-        }
-    }
-
-    /// A new producer. `None` where it cannot be warmed up, and the old one still works.
-    fn fresh(&self, life: &Life, why: Why) -> Result<Option<Line>, ProducerFault> {
-        let number = life.current.load(Ordering::Relaxed) + 1;
-        let health = Health::new(number, Arc::clone(&life.current), self.words.clone(), life.last_epoch);
-        let line = Line::start(&life.cluster, Arc::clone(&life.tally) as Arc<dyn Reports>, Arc::new(health))?;
-        let (limit, needed) = match why {
-            Why::Fatal => (SHORT_WARM_UP, false),
-            Why::Epoch => (WARM_UP, true),
-        };
-        let warm = line.warm_up(limit).is_some();
-        Ok((warm || !needed).then_some(line))
-    }
+fn spawn(
+    name: &'static str,
+    liveness: &Arc<Liveness>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), ProducerFault> {
+    let alive = liveness.watch(name);
+    let run = move || {
+        run();
+        drop(alive);
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| ProducerFault::thread(&error))?;
+    Ok(())
 }
 
 impl Life {
-    fn is_current(&self, number: u64) -> bool {
+    pub(super) fn is_current(&self, number: u64) -> bool {
         self.current.load(Ordering::Relaxed) == number
     }
 
-    fn is_fatal(&self, number: u64) -> bool {
-        self.is_current(number) && self.line.load().is_fatal()
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
-    fn put(&self, line: Line, why: Why) {
+    /// Why the producer of that number cannot go on, if it is in use and cannot.
+    pub(super) fn fatal(&self, number: u64) -> Option<Why> {
+        if !self.is_current(number) {
+            return None;
+        }
+        let code = self.line.load().fatal()?;
+        let denied = [RDKafkaErrorCode::ClusterAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
+        Some(if denied.contains(&code) { Why::Denied } else { Why::Fatal })
+    }
+
+    /// A new producer, which is not in use yet.
+    pub(super) fn new_line(&self, cluster: &Cluster) -> Result<Line, ProducerFault> {
+        let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
+        let health = Health::new(number, Arc::clone(&self.current), self.words.clone(), self.last_epoch);
+        Line::start(cluster, Arc::clone(&self.tally), health, self.checks.clone(), &self.liveness)
+    }
+
+    pub(super) fn put(&self, line: Line, why: Why) {
         self.current.store(line.health().number(), Ordering::Relaxed);
         let old = self.line.swap(Arc::new(line));
-        self.tally.recreated();
+        self.tally.reports.recreated();
         tracing::warn!(code = "producer_recreated", reason = why.code(), "a new producer has taken over");
         let ended = Arc::clone(&self.ended);
         let retire = move || retire(old, why, &ended);
@@ -271,17 +264,21 @@ fn retire(mut shared: Arc<Line>, why: Why, ended: &AtomicBool) {
     };
     let began = Instant::now();
     let limit = match why {
-        Why::Fatal => LAST_ANSWERS,
-        Why::Epoch => LAST_RECORDS,
+        Why::Fatal | Why::Stuck => LAST_ANSWERS,
+        Why::Denied | Why::Cluster => Duration::ZERO,
+        Why::Epoch | Why::Settings => LAST_RECORDS,
     };
-    while line.flush(GLANCE) > 0 {
-        // Also more than once: what was refused in between travels alone now.
+    while line.wait(DRAIN_INTERVAL) > 0 {
+        // Also more than once: what was refused in between is sent alone now.
         if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
-            line.purge();
+            line.purge(true);
+        } else if why == Why::Stuck {
+            // What no request is under way for need not wait.
+            line.purge(false);
         }
     }
 }
 
 #[cfg(test)]
-#[path = "life_tests.rs"]
+#[path = "tests/life.rs"]
 mod tests;

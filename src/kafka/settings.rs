@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::secret::Secret;
 
@@ -86,6 +87,9 @@ impl Cluster {
         for (name, value) in GUARANTEES {
             settings.set(name, value);
         }
+        // Each change of a connection is told by a line of this log; `gate` depends on that.
+        let debug = settings.get("debug").map_or_else(|| "broker".to_owned(), |debug| format!("{debug},broker"));
+        settings.set("debug", debug).set("log_level", "7").set_log_level(RDKafkaLogLevel::Debug);
         settings
     }
 

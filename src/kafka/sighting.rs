@@ -76,6 +76,7 @@ pub(super) fn sight<'a>(
         }
     };
     let id = match part {
+        // Records of earlier versions have the event's id alone.
         Part::Credential => id.strip_suffix(CREDENTIAL_SUFFIX).unwrap_or(&id),
         Part::Whole(_) | Part::Event => &id,
     };

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -17,12 +18,23 @@ use rdkafka::metadata::Metadata;
 
 use super::breaker::{Breaker, Question};
 use super::settings::Cluster;
+use crate::telemetry::liveness::Liveness;
 
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What the watch tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Whether the cluster takes records.
+    Available(bool),
+    /// The id of the cluster that answers: at first, and when it changes.
+    Cluster(String),
+}
+
 /// The running watch; ends when dropped.
 pub struct Watch {
+    topics: Arc<ArcSwap<Vec<String>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,51 +51,67 @@ impl Watch {
     pub fn start(
         cluster: &Cluster,
         topics: Vec<String>,
-        mut tell: impl FnMut(bool) + Send + 'static,
+        liveness: &Arc<Liveness>,
+        mut tell: impl FnMut(News) + Send + 'static,
     ) -> Result<Self, String> {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
             .map_err(|error| super::producer::describe(&error))?;
+        let topics = Arc::new(ArcSwap::from_pointee(topics));
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (watched, stopped, alive) = (Arc::clone(&topics), Arc::clone(&stop), liveness.watch("kafka watch"));
         let run = move || {
             let began = Instant::now();
             let mut breaker = Breaker::default();
+            let (mut good, mut id) = (None, None);
             while !stopped.load(Ordering::Relaxed) {
                 let asked = began.elapsed();
-                let takes = takes(&client, &topics);
+                let takes = takes(&client, &watched.load(), &mut good);
                 let all_down = client.context().all_down(takes);
                 let question = Question { asked, ended: began.elapsed(), takes, all_down };
+                let now = client.client().fetch_cluster_id(Duration::ZERO);
+                if let Some(now) = now.filter(|now| id.as_ref() != Some(now)) {
+                    tell(News::Cluster(now.clone()));
+                    id = Some(now);
+                }
                 if let Some(available) = breaker.take(question) {
-                    tell(available);
+                    tell(News::Available(available));
                 }
                 std::thread::park_timeout(breaker.rest());
             }
+            drop(alive);
         };
         let thread = std::thread::Builder::new().name("kafka watch".to_owned()).spawn(run);
-        Ok(Self { stop, thread: Some(thread.map_err(|error| error.to_string())?) })
+        Ok(Self { topics, stop, thread: Some(thread.map_err(|error| error.to_string())?) })
+    }
+
+    /// Watches these topics from now on.
+    pub fn topics(&self, topics: Vec<String>) {
+        self.topics.store(Arc::new(topics));
     }
 }
 
-/// Asks for the topics, one after the other until one has a leader: where all is well, that is a single question.
-fn takes(client: &BaseConsumer<Watcher>, topics: &[String]) -> bool {
-    let mut takes = false;
-    for topic in topics {
-        match client.fetch_metadata(Some(topic), PATIENCE) {
-            Ok(metadata) if has_leader(&metadata) => {
-                takes = true;
-                break;
-            }
-            Ok(_) => {}
-            Err(_) => break,
+/// Whether a partition of one of the topics has a leader. Where all is well, that is one small request, for the topic that
+/// had one before; else one request for all topics.
+fn takes(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Option<String>) -> bool {
+    let first = good.take().filter(|good| topics.contains(good)).or_else(|| topics.first().cloned());
+    let mut found = None;
+    if let Ok(metadata) = client.fetch_metadata(first.as_deref(), PATIENCE) {
+        found = with_leader(&metadata, topics);
+        if found.is_none() {
+            found = client.fetch_metadata(None, PATIENCE).ok().and_then(|metadata| with_leader(&metadata, topics));
         }
     }
     // Serves the error callback, and nothing else: nothing is assigned.
     while client.poll(Duration::ZERO).is_some() {}
-    takes
+    *good = found;
+    good.is_some()
 }
 
-fn has_leader(metadata: &Metadata) -> bool {
-    metadata.topics().iter().flat_map(|topic| topic.partitions()).any(|partition| partition.leader() >= 0)
+/// One of the topics that has a partition with a leader.
+fn with_leader(metadata: &Metadata, topics: &[String]) -> Option<String> {
+    let ours = metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()));
+    let mut led = ours.filter(|topic| topic.partitions().iter().any(|partition| partition.leader() >= 0));
+    led.next().map(|topic| topic.name().to_owned())
 }
 
 /// Remembers that the connections to all brokers are lost.
@@ -136,6 +164,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         }
         RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, message),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "kafka", facility, message),
+        // The producer logs each change of a connection at this level, whatever level the operator wants to see.
+        RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
     }
 }

@@ -9,6 +9,7 @@ use super::hash::Hashed;
 use super::machine::Admitted;
 use super::package::{Package, Source};
 use super::verdict::Verdict;
+use crate::prepare::record::Record;
 use crate::prepare::{EventId, Item, Plan, Reason};
 
 /// One event and its verdict, for the answer.
@@ -63,6 +64,14 @@ impl Batch {
         let event_time = event_time.unwrap_or(package.record.timestamp);
         self.arrivals.push(Arrival { key, lane: package.lane, event_time, prompt: false, parcel: package });
         self.events.push((id, reason));
+    }
+
+    /// Marks the events whose records are known not to be taken at the moment.
+    pub(super) fn mark_prompt(&mut self, in_vain: impl Fn(&Record) -> bool) {
+        for arrival in &mut self.arrivals {
+            let Package { record, credential, .. } = &arrival.parcel;
+            arrival.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
+        }
     }
 
     /// Counts what became of the events at their admission.

@@ -23,6 +23,7 @@ use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::prepare::Item;
+use crate::telemetry::liveness::Alive;
 use crate::telemetry::metrics::Metrics;
 
 /// How many bytes of records may be in memory at once.
@@ -52,7 +53,7 @@ pub enum StartFault {
 
 /// Carries events to the broker and verdicts back.
 pub struct Dispatcher {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Dispatcher {
@@ -80,9 +81,10 @@ impl Dispatcher {
         shared.outbox.lock().recover(recovered, next);
         let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
         shared.journal.store(Some(Arc::new(journal)));
-        let producer = Producer::start(cluster, Arc::clone(&shared) as _).map_err(StartFault::Producer)?;
+        let liveness = Arc::clone(&shared.metrics.liveness);
+        let producer = Producer::start(cluster, Arc::clone(&shared) as _, &liveness).map_err(StartFault::Producer)?;
         shared.producer.store(Some(Arc::new(producer)));
-        tokio::spawn(tick(Arc::downgrade(&shared)));
+        tokio::spawn(tick(Arc::downgrade(&shared), liveness.watch("outbox clock")));
         Ok(Arc::new(Self { shared }))
     }
 
@@ -97,6 +99,9 @@ impl Dispatcher {
         deadline: tokio::time::Instant,
     ) -> Result<Vec<Answered>, Unanswerable> {
         let mut batch = Batch::of(items, source);
+        if let Some(producer) = &*self.shared.producer.load() {
+            batch.mark_prompt(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+        }
         let (waiter, waiting) = oneshot::channel();
         let arrivals = std::mem::take(&mut batch.arrivals);
         let deadlines = self.deadlines(deadline);
@@ -204,13 +209,6 @@ impl Dispatcher {
         matches!(journal.quarantine(callback).await, Ok(Ok(_)))
     }
 
-    /// Opens the producer's connections. Says which topics there are; `None` where the cluster does not answer in time.
-    /// Blocks.
-    #[must_use]
-    pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
-        self.shared.producer.load_full()?.warm_up(limit)
-    }
-
     /// Shows in the metrics what waits, and why.
     pub fn show(&self) {
         let (held, heads, replayed) = {
@@ -247,7 +245,9 @@ impl Dispatcher {
         while self.shared.outbox.lock().exposed().1 > 0 && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        drop(self.shared.producer.swap(None));
+        if let Some(producer) = self.shared.producer.swap(None) {
+            Producer::close(producer);
+        }
         if let Some(journal) = self.shared.journal.swap(None) {
             close_within(journal, until.saturating_duration_since(std::time::Instant::now()));
         }
@@ -270,13 +270,13 @@ fn close_within(journal: Arc<Journal>, limit: Duration) {
     }
 }
 
-async fn tick(shared: Weak<Shared>) {
+async fn tick(shared: Weak<Shared>, alive: Alive) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut episodes = Episodes::default();
     loop {
         ticks.tick().await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else { return drop(alive) };
         shared.step(|outbox, now| outbox.tick(now));
         if episodes.is_due(shared.now()) {
             let (heads, replayed) = {

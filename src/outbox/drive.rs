@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::event::Parcel;
 use super::event::{Loaded, Token};
@@ -22,7 +22,7 @@ use super::{EventKey, FailureCode, Finished, Millis, Report, Seq};
 use crate::journal;
 use crate::journal::desk::Discards;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRefusal};
-use crate::kafka::producer::{Position, Producer, Reports, Ticket};
+use crate::kafka::producer::{Position, Producer, Reports, Ticket, Undeliverable};
 use crate::kafka::statistics::ProducerState;
 use crate::telemetry::metrics::Metrics;
 
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     /// What is being read back.
     loading: Mutex<HashMap<Seq, Token>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Another cluster answers at the same address.
+    pub(super) cluster_replaced: Notify,
     started: Instant,
 }
 
@@ -60,6 +62,7 @@ impl Shared {
             sources: ArcSwap::default(),
             loading: Mutex::default(),
             metrics,
+            cluster_replaced: Notify::new(),
             started: Instant::now(),
         }
     }
@@ -141,6 +144,7 @@ impl Shared {
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
+                event_id: package.id.text().into(),
                 line: EventLine::of(package, record),
                 application: Arc::clone(&package.source.metrics),
             };
@@ -203,6 +207,32 @@ impl Reports for Shared {
 
     fn partitions_recovered(&self) {
         self.step(|outbox, _| outbox.partitions_recovered());
+    }
+
+    fn partition_closed(&self, waiting: &[Token]) {
+        self.step(|outbox, _| outbox.partition_closed(waiting));
+    }
+
+    fn partitions_unavailable(&self, topic: &str, partitions: usize) {
+        self.metrics.kafka.partitions_unavailable(topic, partitions);
+    }
+
+    fn deliverable(&self, problem: Option<Undeliverable>) {
+        self.metrics.kafka.deliverable(problem.is_none());
+        match problem {
+            Some(problem) => tracing::error!(
+                code = "kafka_away",
+                "Kafka takes no records: {}; events go to the journal",
+                problem.reason()
+            ),
+            None => tracing::info!(code = "kafka_available", "Kafka takes records"),
+        }
+    }
+
+    fn cluster_replaced(&self) {
+        self.metrics.kafka.cluster_replaced.inc();
+        self.step(|outbox, _| outbox.cluster_replaced());
+        self.cluster_replaced.notify_one();
     }
 }
 

@@ -11,6 +11,7 @@
 //! 5. A journal entry goes only after its event's confirmation, and nothing waits for ever.
 
 mod batch;
+mod clients;
 mod coordination;
 mod delivery;
 pub mod dispatch;

@@ -74,6 +74,20 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.put_down(slot);
     }
 
+    /// Takes the news that the partition takes no records for which these events wait: they and the events behind them in
+    /// their lanes are written at once, and answered as soon as they are durable.
+    pub fn partition_closed(&mut self, waiting: &[Token]) {
+        for token in waiting {
+            let mut next = self.at(*token).map(|_| token.slot);
+            while let Some(slot) = next {
+                let Some(event) = self.events.get_mut(slot as usize) else { break };
+                (event.prompt, next) = (true, event.next);
+                self.answer_if_durable(slot);
+                self.write(slot);
+            }
+        }
+    }
+
     /// Answers for an event that the journal has, if waiting for more is in vain.
     pub(super) fn answer_if_durable(&mut self, slot: u32) {
         let durable = self.events.get(slot as usize).is_some_and(|event| event.disk == Disk::Durable);

@@ -11,9 +11,15 @@ pub(super) async fn metrics(bridge: Data<Bridge>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(bridge.metrics_text())
 }
 
-/// Whether the process lives. It never looks at Kafka: a restart would not bring Kafka back.
-pub(super) async fn livez() -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n")
+/// Whether the process lives: none of its long-lived threads has ended. It never looks at Kafka: a restart would not
+/// bring Kafka back.
+pub(super) async fn livez(bridge: Data<Bridge>) -> HttpResponse {
+    let ended = bridge.metrics.liveness.ended();
+    if ended.is_empty() {
+        return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n");
+    }
+    let body = format!("threads have ended: {}\n", ended.join(", "));
+    HttpResponse::InternalServerError().content_type(ContentType::plaintext()).body(body)
 }
 
 /// Whether callbacks are to be sent here.

@@ -13,7 +13,7 @@ use crate::journal::Desk;
 use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
-use crate::kafka::watch::Watch;
+use crate::kafka::watch::{News, Watch};
 use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
 use crate::outbox::dispatch::{Dispatcher, Source as EventSource};
 use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
@@ -135,19 +135,27 @@ pub(super) fn watch(
     replicas: &Arc<super::replicas::Replicas>,
 ) -> Result<Watch, String> {
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
-    let topics = Plan::of(config).topics.into_iter().map(|wanted| wanted.name).collect();
-    Watch::start(cluster, topics, move |available| {
-        metrics.kafka.available.set(i64::from(available));
-        if available {
-            tracing::info!(code = "kafka_available", "Kafka takes records");
-        } else {
-            tracing::error!(
-                code = "kafka_away",
-                "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
-            );
+    let liveness = Arc::clone(&metrics.liveness);
+    Watch::start(cluster, topics(config), &liveness, move |news| match news {
+        News::Cluster(id) => replicas.cluster_seen(&id),
+        News::Available(available) => {
+            metrics.kafka.answers(available);
+            if available {
+                tracing::info!(code = "kafka_available", "Kafka takes records");
+            } else {
+                tracing::error!(
+                    code = "kafka_away",
+                    "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
+                );
+            }
+            replicas.available(available);
         }
-        replicas.available(available);
     })
+}
+
+/// The topics that events are published to.
+pub(super) fn topics(config: &Config) -> Vec<String> {
+    Plan::of(config).topics.into_iter().map(|wanted| wanted.name).collect()
 }
 
 /// The certificate of the callback listener, where there is to be one.

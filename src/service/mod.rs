@@ -56,7 +56,7 @@ pub struct Service {
     replicas: Arc<replicas::Replicas>,
     files: file_watch::FileWatch,
     care: Arc<topics::Care>,
-    _watch: Watch,
+    watch: Watch,
 }
 
 impl Service {
@@ -117,7 +117,7 @@ impl Service {
             replicas,
             files,
             care,
-            _watch: watch,
+            watch,
         })
     }
 
@@ -170,8 +170,19 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recol
             Arc::clone(&recollection).learn(&bridge).await;
         }
         bridge.warmed_up();
-        tokio::spawn(recollection.persist(Arc::clone(&bridge)));
+        tokio::spawn(Arc::clone(&recollection).persist(Arc::clone(&bridge)));
+        tokio::spawn(learn_again(Arc::clone(&bridge), recollection, Arc::clone(&care)));
         tokio::spawn(reopening::reopen(Arc::clone(&bridge)));
         care.persist(bridge).await;
     });
+}
+
+/// Reads the topics again, and creates them where that is asked for, whenever another cluster has taken the place of the
+/// one before: nothing is replayed before.
+async fn learn_again(bridge: Arc<Bridge>, recollection: Arc<recollection::Recollection>, care: Arc<topics::Care>) {
+    loop {
+        bridge.dispatcher.until_cluster_replaced().await;
+        Arc::clone(&care).create().await;
+        recollection.start_over(&bridge);
+    }
 }

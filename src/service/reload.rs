@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use super::orders::{Order, Orders};
 use super::{Service, assemble, reopening};
-use crate::bridge::Bridge;
 use crate::config::{Config, Fault, NamedFile, Server};
-use crate::kafka::settings::Cluster;
 use crate::server::Certificate;
 use crate::telemetry::logs;
 
@@ -96,11 +94,12 @@ impl Service {
         config.topics = self.config.topics.clone();
         config.journal = self.config.journal.clone();
         config.dedupe = self.config.dedupe;
-        config.log.format = self.config.log.format;
+        (config.log.format, config.log.level) = (self.config.log.format, self.config.log.level);
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         let certificate = self.renewed_certificate(&config)?;
-        if !properties.is_empty() && replace_clients(&self.bridge, &assemble::cluster(&config), &properties)? {
+        if !properties.is_empty() {
+            self.replace_clients(&config).await?;
             assemble::show_kafka_certificate(&config, &metrics);
         } else {
             config.kafka = self.config.kafka.clone();
@@ -116,6 +115,7 @@ impl Service {
         assemble::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);
         self.recollection.rescope(&config);
+        self.watch.topics(assemble::topics(&config));
         tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         self.care.rescope(&config);
@@ -128,20 +128,17 @@ impl Service {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
         Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![assemble::tls_fault(&fault)])
     }
-}
 
-/// Gives every Kafka client the properties of `cluster`, of which these keys have changed: by value, or by what is in the
-/// file that they name. Returns false if the clients stay as they are.
-///
-/// Clients take properties only when they are made, and nothing replaces all of them at once as yet.
-#[allow(clippy::unnecessary_wraps, reason = "properties that no client takes will be a fault")]
-fn replace_clients(_bridge: &Bridge, _cluster: &Cluster, keys: &[String]) -> Result<bool, Vec<Fault>> {
-    for key in keys {
-        tracing::warn!(
-            code = "restart_needed",
-            key,
-            "the new value, or the new content of the file, takes effect only after a restart"
-        );
+    /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
+    async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Fault>> {
+        let fault = |problem: &str| vec![assemble::kafka_fault(problem)];
+        let (bridge, cluster) = (Arc::clone(&self.bridge), assemble::cluster(config));
+        let replace = move || bridge.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());
+        let replaced = tokio::task::spawn_blocking(replace).await.map_err(|error| fault(&error.to_string()))?;
+        replaced.map_err(|problem| fault(&problem))?;
+        let cluster = assemble::cluster(config);
+        self.watch = assemble::watch(&cluster, config, &self.bridge.metrics, &self.bridge.dispatcher)
+            .map_err(|problem| fault(&problem))?;
+        Ok(())
     }
-    Ok(false)
 }

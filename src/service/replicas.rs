@@ -43,6 +43,8 @@ pub(super) struct Gate {
     is_available: AtomicBool,
     /// Whether there are no other replicas.
     is_alone: AtomicBool,
+    /// Whether another cluster answers at the same address, and the thread does not know.
+    is_replaced: AtomicBool,
 }
 
 impl Gate {
@@ -54,10 +56,10 @@ impl Gate {
         }
     }
 
-    /// The history must be read again before anything is published from the journal.
-    #[allow(dead_code, reason = "called when the cluster's id changes")]
+    /// Another cluster answers: its history must be read before anything is published from the journal.
     pub(super) fn forget_history(&self) {
         self.is_history_read.store(false, Ordering::SeqCst);
+        self.is_replaced.store(true, Ordering::SeqCst);
     }
 
     fn open(&self, dispatcher: &Dispatcher) {
@@ -105,6 +107,13 @@ impl Replicas {
         };
         let dispatcher = Arc::downgrade(dispatcher);
         Arc::new(Self { gate: Arc::clone(gate), dispatcher, news, thread: Mutex::new(thread) })
+    }
+
+    /// Takes the id of the cluster that answers.
+    pub(super) fn cluster_seen(&self, id: &str) {
+        if let Some(dispatcher) = self.dispatcher.upgrade() {
+            dispatcher.cluster_seen(id);
+        }
     }
 
     /// Takes the news that Kafka is available, or not.

@@ -19,6 +19,7 @@ pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;
 
 /// One application's metrics.
 pub struct ApplicationMetrics {
+    pub(super) name: Box<str>,
     pub(super) answered_callbacks: IntCounter,
     pub(super) refused: HashMap<Refusal, IntCounter>,
     /// From the first byte of a callback to its answer, in seconds.
@@ -38,6 +39,12 @@ pub struct ApplicationMetrics {
 }
 
 impl ApplicationMetrics {
+    /// The application's configured name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A callback was answered, or refused.
     pub fn callback(&self, refusal: Option<Refusal>) {
         match refusal {

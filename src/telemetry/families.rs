@@ -123,6 +123,7 @@ impl ApplicationFamilies {
             ((entity, action), self.events_received.with_label_values(&[name, entity.name(), action.name()]))
         };
         ApplicationMetrics {
+            name: name.into(),
             answered_callbacks: self.callbacks.with_label_values(&[name, "answered"]),
             refused: Refusal::ALL.into_iter().map(by_refusal).collect(),
             callback_duration: self.callback_duration.with_label_values(&[name]),

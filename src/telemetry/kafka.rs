@@ -1,14 +1,20 @@
 //! The metrics of the cluster and of the producer.
 
-use prometheus::{GaugeVec, IntCounter, IntGauge, Registry};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use super::metrics::{Total, opts, register};
 use crate::kafka::statistics::ProducerState;
 
 /// What librdkafka tells of itself once a second.
 pub struct KafkaMetrics {
-    /// Whether the cluster answers.
-    pub available: IntGauge,
+    available: IntGauge,
+    answers: AtomicBool,
+    deliverable: AtomicBool,
+    partitions_unavailable: IntGaugeVec,
+    /// How often another cluster answered at the same address.
+    pub cluster_replaced: IntCounter,
     /// How often the producer was replaced.
     pub producer_recreated: IntCounter,
     queue_events: IntGauge,
@@ -30,6 +36,22 @@ impl KafkaMetrics {
                 "kafka_available",
                 "1 while Kafka is considered available, 0 while events are journaled instead.",
             )?,
+            answers: AtomicBool::new(false),
+            deliverable: AtomicBool::new(true),
+            partitions_unavailable: register(
+                registry,
+                IntGaugeVec::new(
+                    opts(
+                        "kafka_partitions_unavailable",
+                        "Partitions that accept no records at the moment, of those that records were sent to.",
+                    ),
+                    &["topic"],
+                )?,
+            )?,
+            cluster_replaced: counter(
+                "kafka_cluster_replaced_total",
+                "How often a different Kafka cluster answered at the same address.",
+            )?,
             producer_recreated: counter("kafka_producer_recreated_total", "Replacements of the Kafka producer.")?,
             queue_events: gauge("kafka_queue_events", "Records in the producer that the broker has not confirmed.")?,
             queue_events_limit: gauge("kafka_queue_events_limit", "Limit of kafka_queue_events.")?,
@@ -48,6 +70,29 @@ impl KafkaMetrics {
             request_timeouts: total("kafka_request_timeouts_total", "Requests to brokers that timed out.")?,
             retries: total("kafka_retries_total", "Requests to brokers that were sent again.")?,
         })
+    }
+
+    /// Takes the news whether the cluster answers.
+    pub fn answers(&self, answers: bool) {
+        self.answers.store(answers, Ordering::Relaxed);
+        self.show_available();
+    }
+
+    /// Takes the news whether records can be delivered, if the cluster answers.
+    pub fn deliverable(&self, deliverable: bool) {
+        self.deliverable.store(deliverable, Ordering::Relaxed);
+        self.show_available();
+    }
+
+    fn show_available(&self) {
+        let available = self.answers.load(Ordering::Relaxed) && self.deliverable.load(Ordering::Relaxed);
+        self.available.set(i64::from(available));
+    }
+
+    /// Shows how many partitions of a topic take no records.
+    pub fn partitions_unavailable(&self, topic: &str, partitions: usize) {
+        let partitions = i64::try_from(partitions).unwrap_or(i64::MAX);
+        self.partitions_unavailable.with_label_values(&[topic]).set(partitions);
     }
 
     /// Shows the producer's state.

@@ -17,6 +17,7 @@ use super::application::ApplicationMetrics;
 use super::families::ApplicationFamilies;
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
+use super::liveness::Liveness;
 use super::process::ProcessMetrics;
 use super::replicas::ReplicaMetrics;
 use super::service::ServiceMetrics;
@@ -41,6 +42,8 @@ const AGE_EDGES: [f64; 12] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
+    /// The long-lived threads.
+    pub liveness: Arc<Liveness>,
     /// Callbacks that are being worked on.
     pub callbacks_in_flight: IntGauge,
     /// Events that are on their way to the broker.
@@ -108,6 +111,7 @@ impl Metrics {
         }
         let families = ApplicationFamilies::new(&registry)?;
         Ok(Arc::new(Self {
+            liveness: Arc::default(),
             callbacks_in_flight: gauge(
                 "callbacks_in_flight",
                 "Callbacks to configured applications that are being read or wait for their answer.",

@@ -5,6 +5,7 @@ mod families;
 pub mod journal;
 pub mod kafka;
 mod last_event;
+pub mod liveness;
 pub mod logs;
 pub mod metrics;
 mod process;

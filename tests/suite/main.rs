@@ -22,6 +22,8 @@ mod examples;
 mod faults;
 mod foreign_fixtures;
 mod kafka_faults;
+mod kafka_partitions;
+mod kafka_replaced;
 mod keys;
 mod pairs;
 mod properties;

@@ -207,6 +207,23 @@ impl RealKafka {
         }
     }
 
+    /// Deletes a topic and makes it again at once.
+    pub(crate) fn recreate_topic(&self, name: &str, partitions: i32, replication: i32) {
+        let deleting = admin(&self.bootstrap_servers);
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+        let results = std::thread::scope(|scope| {
+            let delete = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(deleting.delete_topics(&[name], &options))
+            };
+            scope.spawn(delete).join().unwrap()
+        });
+        for result in results.unwrap() {
+            result.unwrap_or_else(|(name, code)| panic!("topic {name}: {code}"));
+        }
+        self.create_topic(name, partitions, replication, &[]);
+    }
+
     /// Adds partitions to a topic, and returns when a broker knows a leader for each of them.
     pub(crate) fn add_partitions(&self, name: &str, partitions: usize) {
         let admin = admin(&self.bootstrap_servers);
@@ -268,6 +285,16 @@ impl RealKafka {
         for node in 1..=nodes.len() {
             Self::wait_until_up(&mut nodes, node);
         }
+    }
+
+    /// Puts an empty cluster in the place of this one: the same addresses, another cluster id.
+    pub(crate) fn replace_with_an_empty_one(&self) {
+        self.kill_all();
+        let nodes = self.nodes.lock().len();
+        for node in 1..=nodes {
+            std::fs::remove_dir_all(self.directory.path.join(format!("data-{node}"))).unwrap();
+        }
+        self.bring_up();
     }
 
     /// Moves every partition of these topics to another leader, with no node killed: another order of the same

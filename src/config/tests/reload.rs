@@ -32,7 +32,7 @@ fn every_other_change_is_named() {
         "server.listen server.admin_listen server.response_deadline server.drain_timeout server.clock_skew \
         server.max_body server.max_in_flight_events server.trusted_proxies server.tls kafka.bootstrap_servers \
          topics.prefix topics.create topics.partitions topics.replication_factor topics.retention topics.event_mode \
-         journal.directory journal.max_size dedupe.replicas dedupe.follow_replicas log.format"
+         journal.directory journal.max_size dedupe.replicas dedupe.follow_replicas log.format log.level"
             .split_whitespace()
             .collect();
     assert_eq!(keys, named);

@@ -120,6 +120,10 @@ impl Runner {
                     Err(TryRecvError::Empty) => break,
                 }
             }
+            if self.gate.is_replaced.swap(false, Ordering::SeqCst) {
+                self.topic.start_over();
+                self.coordinator.uncoordinated();
+            }
             self.read();
             let Some(dispatcher) = self.dispatcher.upgrade() else { return };
             let view = View {

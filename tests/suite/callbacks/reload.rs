@@ -140,14 +140,6 @@ fn what_a_reload_cannot_apply_is_told_with_its_key() {
 }
 
 #[test]
-fn the_log_level_is_taken_over() {
-    let mut bridge = Setup::new().log("error").spawn();
-    assert!(bridge.reload_with(|setup| setup.log("debug")));
-    assert_success(&bridge.send(&users(1)));
-    bridge.program().wait_for(|line| line["level"] == "DEBUG" && line["event_id"].is_string());
-}
-
-#[test]
 fn an_end_is_heard_while_a_reload_waits_for_keys() {
     let mut bridge = Setup::new().spawn();
     // Connects, and says nothing.

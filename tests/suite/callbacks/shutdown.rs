@@ -132,25 +132,6 @@ fn what_is_unconfirmed_at_the_end_is_kept_and_published_by_the_next_start() {
 }
 
 #[test]
-fn a_partial_outage_does_not_hold_the_end_up() {
-    let mut bridge = Setup::new().server("response_deadline = \"600ms\"\ndrain_timeout = \"60s\"").spawn();
-    let leader = |bridge: &crate::support::bridge::TestBridge, leader| {
-        (0..3).for_each(|partition| bridge.mock().partition_leader("idaas.user.v1", partition, leader).unwrap());
-    };
-    leader(&bridge, None);
-    assert!(bridge.send(&users(2)).values().all(|(_, code)| code == "not_confirmed"));
-    assert_eq!(bridge.metric("kafka_available", &[]), 1.0);
-    let began = Instant::now();
-    assert!(bridge.end());
-    // Everything is durable, so nothing uses the drain's limit up.
-    assert!(began.elapsed() < Duration::from_secs(30), "the end took {:?}", began.elapsed());
-    leader(&bridge, Some(1));
-    bridge.start_again();
-    bridge.wait_metric("journal_events", &[], 0.0);
-    assert_eq!(bridge.records().len(), 2);
-}
-
-#[test]
 fn callbacks_that_wait_for_kafka_do_not_hold_the_end_up() {
     let mut bridge = Setup::new().server("response_deadline = \"9s\"\ndrain_timeout = \"60s\"").spawn();
     bridge.mock().broker_round_trip_time(1, Duration::from_secs(20)).unwrap();

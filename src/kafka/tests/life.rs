@@ -9,6 +9,8 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::kafka::producer::{Position, Undeliverable};
+use crate::kafka::statistics::ProducerState;
 use crate::outbox::{Seq, Token};
 use crate::prepare::event_type::Entity;
 use crate::telemetry::application::ApplicationMetrics;
@@ -30,6 +32,10 @@ struct Book {
 struct Pages {
     reports: HashMap<Token, Vec<Report>>,
     recreated: usize,
+    problems: Vec<Option<Undeliverable>>,
+    clusters: usize,
+    recovered: usize,
+    waiting: Vec<Token>,
 }
 
 impl Reports for Book {
@@ -45,7 +51,26 @@ impl Reports for Book {
         self.turned.notify_all();
     }
 
-    fn partitions_recovered(&self) {}
+    fn partitions_recovered(&self) {
+        self.pages.lock().recovered += 1;
+        self.turned.notify_all();
+    }
+
+    fn partition_closed(&self, waiting: &[Token]) {
+        self.pages.lock().waiting.extend(waiting);
+        self.turned.notify_all();
+    }
+
+    fn partitions_unavailable(&self, _: &str, _: usize) {}
+
+    fn deliverable(&self, problem: Option<Undeliverable>) {
+        self.pages.lock().problems.push(problem);
+        self.turned.notify_all();
+    }
+
+    fn cluster_replaced(&self) {
+        self.pages.lock().clusters += 1;
+    }
 }
 
 impl Book {
@@ -100,7 +125,7 @@ impl Stage {
         }
         let book = Arc::new(Book::default());
         let reports = Arc::clone(&book) as Arc<dyn Reports>;
-        let producer = Producer::start_with(&cluster, reports, last_epoch, least_life).unwrap();
+        let producer = Producer::start_with(&cluster, reports, &Arc::default(), last_epoch, least_life).unwrap();
         assert!(producer.warm_up(PATIENCE).is_some());
         let application = Metrics::new().unwrap().application("workforce", 0);
         Self { mock, producer, book, application, sent: 0 }
@@ -116,6 +141,7 @@ impl Stage {
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,
+            event_id: "evnt_1".into(),
             line: None,
             application: Arc::clone(&self.application),
         };
@@ -191,20 +217,70 @@ fn fatal_errors_one_after_the_other_are_outlived_as_well() {
 }
 
 #[test]
-fn a_cluster_that_lets_no_producer_in_gets_a_new_one_only_now_and_then_and_is_used_once_it_does() {
+fn a_user_without_rights_is_told_and_recovers_when_granted() {
     let mut stage = Stage::new(LAST_EPOCH, Duration::from_millis(300));
     stage.send();
     stage.book.wait_for_reports(1);
-    let began = Instant::now();
     let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 3];
     stage.mock.request_errors(RDKafkaApiKey::InitProducerId, &refusals);
     stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
     stage.send();
-    stage.book.wait_for_recreations(4);
-    assert!(began.elapsed() >= Duration::from_millis(900), "four producers within {:?}", began.elapsed());
+    let denied = Some(Undeliverable::NotAuthorized);
+    stage.book.wait("the reason", |pages| pages.problems.last() == Some(&denied));
+    assert!(!stage.producer.accepts(TOPIC, Some("user_1")));
+    assert!(!stage.send(), "it was given to a producer that may not publish");
+    stage.book.wait("the grant", |pages| pages.problems.last() == Some(&None));
+    // The one that turned out to have no rights, and the one that has them; none in between was put to use.
+    assert_eq!(stage.book.pages.lock().recreated, 2);
     assert!(stage.send());
-    stage.book.wait_for_reports(3);
-    assert_eq!(stage.book.counts(), (2, 1, 0));
+    stage.book.wait_for_reports(4);
+    assert_eq!(stage.book.counts(), (2, 2, 0));
+}
+
+#[test]
+fn a_policy_violation_is_refused_only_after_it_was_alone() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    let policy = RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION;
+    stage.refuse(&[policy]);
+    stage.send();
+    stage.book.wait_for_reports(1);
+    assert_eq!(stage.book.counts(), (1, 0, 0));
+    stage.refuse(&[policy, policy]);
+    stage.send();
+    stage.book.wait_for_reports(2);
+    assert_eq!(stage.book.counts(), (1, 0, 1));
+}
+
+#[test]
+fn new_settings_lose_no_record_of_the_old_producer() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    stage.mock.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+    (0..20).for_each(|_| assert!(stage.send()));
+    let mut cluster = Cluster::plain(&stage.mock.bootstrap_servers());
+    cluster.properties.insert("linger.ms".to_owned(), crate::secret::Secret::new("1".to_owned()));
+    stage.producer.replace(&cluster).unwrap();
+    (0..20).for_each(|_| assert!(stage.send()));
+    stage.book.wait_for_reports(40);
+    assert_eq!(stage.book.counts(), (40, 0, 0));
+    cluster.properties.insert("linger.ms".to_owned(), crate::secret::Secret::new("nonsense".to_owned()));
+    assert!(stage.producer.replace(&cluster).is_err());
+    assert!(stage.send());
+    stage.book.wait_for_reports(41);
+}
+
+#[test]
+fn a_silent_partition_closes_and_opens_with_its_first_confirmation() {
+    let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    stage.send();
+    stage.book.wait_for_reports(1);
+    stage.mock.broker_down(1).unwrap();
+    assert!(stage.send());
+    stage.book.wait("the closed partition", |pages| !pages.waiting.is_empty());
+    assert!(!stage.producer.accepts(TOPIC, Some("user_1")));
+    stage.mock.broker_up(1).unwrap();
+    stage.book.wait("the open partition", |pages| pages.recovered > 0);
+    assert!(stage.producer.accepts(TOPIC, Some("user_1")));
+    assert_eq!(stage.book.counts(), (2, 0, 0));
 }
 
 #[test]

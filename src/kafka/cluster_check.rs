@@ -1,0 +1,180 @@
+//! Verifies that brokers belong to the cluster that the producer has published to before, on a thread of its own. `gate`
+//! says why.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::health::Word;
+use super::line::Parts;
+use super::settings::Cluster;
+use super::trouble::Listener;
+use crate::outbox::FailureCode;
+
+/// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.
+const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often is looked whether it has.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long to wait before brokers that did not answer are asked again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// When to warn of confirmations that wait.
+const LONG: Duration = Duration::from_secs(5);
+
+/// What the thread is told.
+pub(super) enum Check {
+    /// This producer has new connections, or confirmations that wait.
+    Gate(Arc<Parts>),
+    /// The cluster that answers at the bootstrap addresses has this id, as another client has found.
+    Seen(String),
+    End,
+}
+
+/// Verifies the brokers of all producers.
+pub(super) struct Checker {
+    pub(super) cluster: Arc<ArcSwap<Cluster>>,
+    /// The producer in use.
+    pub(super) current: Arc<dyn Fn() -> Option<Arc<Parts>> + Send + Sync>,
+    pub(super) words: Sender<Word>,
+    /// The id of the cluster that was published to last.
+    pub(super) identity: Arc<Mutex<Option<String>>>,
+}
+
+impl Checker {
+    pub(super) fn run(&self, told: &Receiver<Check>) {
+        let mut pending: Vec<(Arc<Parts>, Instant, bool)> = Vec::new();
+        loop {
+            let check = if pending.is_empty() {
+                told.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                told.recv_timeout(RETRY_INTERVAL)
+            };
+            match check {
+                Ok(Check::Gate(parts)) => {
+                    if !pending.iter().any(|(known, _, _)| Arc::ptr_eq(known, &parts)) {
+                        pending.push((parts, Instant::now(), false));
+                    }
+                }
+                Ok(Check::Seen(id)) => self.seen(&id),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Check::End) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            pending.retain_mut(|(parts, since, warned)| {
+                let waits = self.verify(parts);
+                if waits && !*warned && since.elapsed() >= LONG {
+                    *warned = true;
+                    tracing::warn!(
+                        code = "cluster_not_verified",
+                        "confirmations wait, because a broker cannot be asked for its cluster id over a new connection"
+                    );
+                }
+                waits
+            });
+        }
+    }
+
+    /// Verifies each new connection of a producer. Returns true if some could not be.
+    fn verify(&self, parts: &Arc<Parts>) -> bool {
+        let (mut suspects, held) = parts.gate.suspects();
+        if suspects.is_empty() && held {
+            // No connection was announced: whatever answers at the bootstrap addresses has to do.
+            suspects.push((self.cluster.load().bootstrap_servers.join(","), 0));
+        }
+        for (address, connection) in suspects {
+            let asked = FreshClient::new(&self.cluster.load(), &address);
+            match asked.as_ref().and_then(FreshClient::cluster_id) {
+                Some(id) if parts.gate.expects(&id) => {
+                    if self.identity.lock().as_ref() != Some(&id) {
+                        self.found(&id);
+                    }
+                    parts.release(parts.gate.verified(&address, connection), None);
+                }
+                Some(id) => {
+                    self.foreign(parts, &id);
+                    return false;
+                }
+                None => {
+                    let failed = parts.gate.unreachable(&address, connection, Instant::now());
+                    parts.release(failed, Some(FailureCode::TimedOut));
+                }
+            }
+        }
+        let (suspects, held) = parts.gate.suspects();
+        !parts.gate.is_foreign() && (held || !suspects.is_empty())
+    }
+
+    /// The producer has reached another cluster: nothing that it reports from now on counts.
+    fn foreign(&self, parts: &Arc<Parts>, id: &str) {
+        // First, so that what fails now finds a dedup cache without what the old cluster has confirmed.
+        if self.identity.lock().as_deref() != Some(id) {
+            self.found(id);
+        }
+        parts.release(parts.gate.foreign(), Some(FailureCode::ClusterReplaced));
+        let _ = self.words.send(Word::Foreign(parts.health.number()));
+    }
+
+    /// Remembers the cluster id, and tells if it is another one than before.
+    fn found(&self, id: &str) {
+        let Some(before) = self.identity.lock().replace(id.to_owned()) else { return };
+        tracing::error!(
+            code = "cluster_replaced",
+            before,
+            now = id,
+            "another Kafka cluster answers at the same address; events that wait are published to it, and what the old \
+             cluster has confirmed is there only"
+        );
+        if let Some(parts) = (self.current)() {
+            parts.tally.reports.cluster_replaced();
+        }
+    }
+
+    fn seen(&self, id: &str) {
+        let known = self.identity.lock().clone();
+        let Some(parts) = (self.current)().filter(|_| known.as_deref().is_some_and(|known| known != id)) else {
+            return;
+        };
+        // What the other client has seen may be older than what is known here.
+        let servers = self.cluster.load().bootstrap_servers.join(",");
+        let asked = FreshClient::new(&self.cluster.load(), &servers);
+        let Some(id) = asked.as_ref().and_then(FreshClient::cluster_id) else { return };
+        if known.as_deref() != Some(&id) && !parts.gate.expects(&id) {
+            self.foreign(&parts, &id);
+        }
+    }
+}
+
+/// A client that has just been made, so that what it is told is not remembered from an older connection.
+pub(super) struct FreshClient(BaseConsumer<Listener>);
+
+impl FreshClient {
+    /// A client that asks these addresses first.
+    pub(super) fn new(cluster: &Cluster, servers: &str) -> Option<Self> {
+        let mut settings = cluster.observer();
+        settings.set("bootstrap.servers", servers);
+        BaseConsumer::from_config_and_context(&settings, Listener::default()).ok().map(Self)
+    }
+
+    /// The id of the cluster that answers there. `None` if none does in time.
+    pub(super) fn cluster_id(&self) -> Option<String> {
+        let end = Instant::now() + CLUSTER_ID_TIMEOUT;
+        while Instant::now() < end {
+            if let Some(id) = self.0.client().fetch_cluster_id(LOOK) {
+                return Some(id);
+            }
+            // Serves the error callback, and nothing else: nothing is assigned.
+            while self.0.poll(Duration::ZERO).is_some() {}
+            if self.0.context().is_decided() {
+                return None;
+            }
+        }
+        None
+    }
+
+    pub(super) const fn consumer(&self) -> &BaseConsumer<Listener> {
+        &self.0
+    }
+}

@@ -1,0 +1,72 @@
+//! Which long-lived threads and tasks have ended without being told to. The process then answers on `/livez` that it
+//! has to be restarted, because nothing inside of it can take their place.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// The long-lived threads and tasks of the process.
+#[derive(Debug, Default)]
+pub struct Liveness {
+    ended: Mutex<Vec<&'static str>>,
+}
+
+/// Held by a long-lived thread or task while it works.
+#[derive(Debug)]
+pub struct Alive {
+    liveness: Arc<Liveness>,
+    name: &'static str,
+}
+
+impl Liveness {
+    /// Watches a thread or task of that name, which keeps the result while it works.
+    #[must_use]
+    pub fn watch(self: &Arc<Self>, name: &'static str) -> Alive {
+        Alive { liveness: Arc::clone(self), name }
+    }
+
+    /// The names of those that have ended unexpectedly.
+    #[must_use]
+    pub fn ended(&self) -> Vec<&'static str> {
+        self.ended.lock().clone()
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // Whoever is not told to end ends by a panic.
+        if std::thread::panicking() {
+            tracing::error!(
+                code = "thread_ended",
+                name = self.name,
+                "a thread has ended unexpectedly; restart the process"
+            );
+            let mut ended = self.liveness.ended.lock();
+            if !ended.contains(&self.name) {
+                ended.push(self.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_thread_that_panics_counts_as_ended() {
+        let liveness = Arc::new(Liveness::default());
+        let alive = liveness.watch("orderly");
+        std::thread::spawn(move || drop(alive)).join().unwrap();
+        assert!(liveness.ended().is_empty());
+        for _ in 0..2 {
+            let alive = liveness.watch("broken");
+            let broken = std::thread::spawn(move || {
+                let _alive = alive;
+                panic!("on purpose");
+            });
+            assert!(broken.join().is_err());
+        }
+        assert_eq!(liveness.ended(), ["broken"]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Partitions that accept no records, and a user who may not write: answered from the journal at once, and published when
+//! it is over.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use idaas_bridge::simulate::answer::List;
+use idaas_bridge::simulate::events::{Event, Generator};
+use idaas_bridge::simulate::kind::Kind;
+use idaas_bridge::simulate::sender::now_ms;
+
+use crate::support::bridge::{ENTITIES, Setup, TestApplication, TestBridge};
+use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
+
+fn setup(kafka: &RealKafka, prefix: &str) -> Setup {
+    Setup::of(vec![TestApplication::workforce().prefix(prefix)])
+        .topics(format!("prefix = {prefix:?}"))
+        .kafka(kafka.bootstrap_servers())
+}
+
+fn event(kind: Kind, number: u64) -> Event {
+    Generator::new(35).event(&kind.into(), number, now_ms())
+}
+
+fn list(bridge: &TestBridge, event: &Event) -> List {
+    bridge.send(std::slice::from_ref(event))[&event.event_id].0
+}
+
+fn until_success(bridge: &TestBridge, event: &Event) {
+    let give_up = Instant::now() + Duration::from_secs(120);
+    while list(bridge, event) != List::Success {
+        assert!(Instant::now() < give_up, "never published");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// How often each event is in the topics.
+fn published(bridge: &TestBridge) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for record in bridge.records() {
+        *counts.entry(record.header("ce_id").unwrap().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn a_missing_topic_is_answered_from_the_journal() {
+    let Some(kafka) = shared_one_node() else { return };
+    for entity in ENTITIES.into_iter().filter(|entity| *entity != "user") {
+        kafka.create_topic(&format!("short.{entity}.v1"), 1, 1, &[]);
+    }
+    let bridge = setup(kafka, "short").start();
+    let users: Vec<_> = (0..20).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    assert_eq!(list(&bridge, &users[0]), List::Retried);
+    let topic = [("topic", "short.user.v1")];
+    bridge.wait_metric("kafka_partitions_unavailable", &topic, 1.0);
+    // Each would wait for its deadline, had it to find that out for itself.
+    let began = Instant::now();
+    users.iter().for_each(|event| assert_eq!(list(&bridge, event), List::Retried));
+    assert!(began.elapsed() < Duration::from_secs(8), "answered after {:?}", began.elapsed());
+    assert_eq!(list(&bridge, &event(Kind::GroupCreate, 1)), List::Success);
+    assert_eq!(bridge.metric("kafka_available", &[]), 1.0);
+
+    kafka.create_topic("short.user.v1", 1, 1, &[]);
+    users.iter().for_each(|event| until_success(&bridge, event));
+    bridge.wait_metric("kafka_partitions_unavailable", &topic, 0.0);
+    let published = published(&bridge);
+    assert_eq!(published.len(), users.len() + 1);
+    assert!(published.values().all(|count| *count == 1), "{published:?}");
+}
+
+#[test]
+fn a_user_without_write_is_an_outage_until_it_is_granted() {
+    let options = Options::default()
+        .scram("bridge", "correct horse")
+        .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .property("super.users", "User:ANONYMOUS");
+    let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
+    for entity in ENTITIES {
+        kafka.create_topic(&format!("rights.{entity}.v1"), 1, 1, &[]);
+    }
+    let grant = |operation: &str| {
+        let server = ["--bootstrap-server", kafka.bootstrap_servers(), "--add", "--allow-principal", "User:bridge"];
+        let what = ["--operation", operation, "--topic", "rights.", "--resource-pattern-type", "prefixed"];
+        kafka.java("org.apache.kafka.tools.AclCommand", &[server.as_slice(), &what].concat(), "");
+    };
+    grant("Describe");
+    grant("Read");
+    let mut with_login = setup(&kafka, "rights");
+    for (name, value) in kafka.secure_properties() {
+        with_login = match name {
+            "bootstrap.servers" => with_login.kafka(&value),
+            name => with_login.property(name, &value),
+        };
+    }
+    let bridge = with_login.read_from(kafka.bootstrap_servers()).start();
+    let users: Vec<_> = (0..10).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    assert_eq!(list(&bridge, &users[0]), List::Retried);
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    let began = Instant::now();
+    users.iter().for_each(|event| assert_eq!(list(&bridge, event), List::Retried));
+    assert!(began.elapsed() < Duration::from_secs(8), "answered after {:?}", began.elapsed());
+    assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 0.0);
+    grant("Write");
+    users.iter().for_each(|event| until_success(&bridge, event));
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    assert_eq!(published(&bridge).len(), users.len());
+}
+
+#[test]
+fn a_topic_recreated_while_idle_is_published_to_without_a_restart() {
+    let Some(kafka) = RealKafka::start(Nodes::Three, Options::default().fast_failover()) else { return };
+    let user_topic = "again.user.v1";
+    for entity in ENTITIES {
+        kafka.create_topic(&format!("again.{entity}.v1"), 3, 3, &[]);
+    }
+    let bridge = setup(&kafka, "again").start();
+    let users = |from: u64| (from..from + 12).map(|number| event(Kind::UserUpdateInfo, number)).collect::<Vec<_>>();
+    users(0).iter().for_each(|event| until_success(&bridge, event));
+    // Leader epochs rise.
+    for node in 1..=3 {
+        kafka.kill(node);
+        kafka.restart(node);
+        (0..3).for_each(|partition| kafka.wait_in_sync(user_topic, partition, 3));
+    }
+    users(100).iter().for_each(|event| until_success(&bridge, event));
+    kafka.recreate_topic(user_topic, 3, 3);
+    let after = users(200);
+    after.iter().for_each(|event| until_success(&bridge, event));
+    let published = published(&bridge);
+    assert!(after.iter().all(|event| published.contains_key(&event.event_id)), "{published:?}");
+}
