@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use self::runner::{News, Runner};
 use super::recollection::Recollection;
 use crate::config::Config;
+use crate::kafka::settings::Cluster;
 use crate::outbox::dispatch::Dispatcher;
 use crate::telemetry::metrics::Metrics;
 
@@ -107,6 +108,12 @@ impl Replicas {
         };
         let dispatcher = Arc::downgrade(dispatcher);
         Arc::new(Self { gate: Arc::clone(gate), dispatcher, news, thread: Mutex::new(thread) })
+    }
+
+    /// Reads and writes the topic with other settings from now on.
+    pub(super) fn replace_clients(&self, cluster: &Cluster) {
+        // The thread ends with the service.
+        let _ = self.news.send(News::Clients(cluster.clone()));
     }
 
     /// Takes the id of the cluster that answers.

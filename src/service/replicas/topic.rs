@@ -73,6 +73,12 @@ impl Topic {
         (self.creates, self.next_look) = (self.configured, Instant::now());
     }
 
+    /// Reads the topic again with other settings.
+    pub(super) fn replace_clients(&mut self, cluster: Cluster) {
+        self.cluster = cluster;
+        self.start_over();
+    }
+
     /// Looks for the topic if it is not being read and it is time to. Returns false if it is known that it cannot be used.
     pub(super) fn look(&mut self) -> bool {
         let now = Instant::now();
