@@ -21,7 +21,7 @@ impl ReplicaMetrics {
         Ok(Self {
             rounds: register(registry, IntCounter::with_opts(rounds)?)?,
             replicas,
-            lanes_held: gauge("lanes_held", "Lanes whose events another replica publishes first.")?,
+            lanes_held: gauge("lanes_held", "Lanes whose events are left to other replicas at the moment.")?,
         })
     }
 
