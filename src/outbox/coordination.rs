@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::dispatch::Dispatcher;
 use super::event::Parcel;
 use super::machine::Outbox;
 use super::{LaneKey, Seq};
@@ -34,5 +35,26 @@ impl<P: Parcel, W> Outbox<P, W> {
     fn is_stuck(&self, lane: LaneKey) -> bool {
         let head = self.lanes.head(lane).and_then(|head| self.events.get(head as usize));
         head.is_some_and(|head| head.attempts >= STUCK_ATTEMPTS)
+    }
+}
+
+impl Dispatcher {
+    /// The number that the next event gets.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        self.shared.outbox.lock().next_seq()
+    }
+
+    /// Whether the producer has an event without a report: of these lanes, or of any.
+    #[must_use]
+    pub fn has_in_flight(&self, lanes: Option<&HashSet<LaneKey>>) -> bool {
+        self.shared.outbox.lock().has_in_flight(lanes)
+    }
+
+    /// Whether an event of these lanes that was accepted before `before` has yet to be published. Lanes whose head fails
+    /// again and again do not count.
+    #[must_use]
+    pub fn has_backlog(&self, lanes: &HashSet<LaneKey>, before: Seq) -> bool {
+        self.shared.outbox.lock().has_backlog(lanes, before)
     }
 }

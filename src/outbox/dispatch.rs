@@ -2,7 +2,7 @@
 //!
 //! It connects the machine to the producer and the journal, and adds nothing to what the machine says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::event::Recovered;
 use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
 use super::verdict::Verdict;
-use super::{DeliveryId, EventKey, LaneKey, Learned, Millis, Seq, WaitingHead};
+use super::{DeliveryId, EventKey, LaneKey, Learned, Millis, WaitingHead};
 use crate::journal::store::Opened;
 use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
@@ -151,25 +151,6 @@ impl Dispatcher {
     /// them meanwhile is journaled, and answered as not confirmed.
     pub fn hold_lanes(&self, lanes: impl IntoIterator<Item = LaneKey>) {
         self.shared.step(|outbox, _| outbox.hold_lanes(lanes));
-    }
-
-    /// The number that the next event gets.
-    #[must_use]
-    pub fn next_seq(&self) -> Seq {
-        self.shared.outbox.lock().next_seq()
-    }
-
-    /// Whether the producer has an event without a report: of these lanes, or of any.
-    #[must_use]
-    pub fn has_in_flight(&self, lanes: Option<&HashSet<LaneKey>>) -> bool {
-        self.shared.outbox.lock().has_in_flight(lanes)
-    }
-
-    /// Whether an event of these lanes that was accepted before `before` has yet to be published. Lanes whose head fails
-    /// again and again do not count.
-    #[must_use]
-    pub fn has_backlog(&self, lanes: &HashSet<LaneKey>, before: Seq) -> bool {
-        self.shared.outbox.lock().has_backlog(lanes, before)
     }
 
     /// Up to `limit` lane heads that wait, with the reason; those that have failed first.

@@ -147,19 +147,12 @@ pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
     metrics: &Arc<Metrics>,
-    dispatcher: &Arc<Dispatcher>,
     replicas: &Arc<super::replicas::Replicas>,
 ) -> Result<Watch, String> {
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
-    // Weak, because the watch must not keep alive what it watches for.
-    let dispatcher = Arc::downgrade(dispatcher);
     let liveness = Arc::clone(&metrics.liveness);
     Watch::start(cluster, topics(config), &liveness, move |news| match news {
-        News::Cluster(id) => {
-            if let Some(dispatcher) = dispatcher.upgrade() {
-                dispatcher.cluster_seen(&id);
-            }
-        }
+        News::Cluster(id) => replicas.cluster_seen(&id),
         News::Available(available) => {
             metrics.kafka.answers(available);
             if available {

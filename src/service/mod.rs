@@ -87,8 +87,7 @@ impl Service {
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         let (recollection, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
-        let watch =
-            assemble::watch(&cluster, &config, &metrics, &bridge.dispatcher, &replicas).map_err(StartFault::Failed)?;
+        let watch = assemble::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;

@@ -168,7 +168,8 @@ impl Service {
         let replaced = tokio::task::spawn_blocking(replace).await.map_err(|error| fault(&error.to_string()))?;
         replaced.map_err(|problem| fault(&problem))?;
         let cluster = assemble::cluster(config);
-        self.watch = assemble::watch(&cluster, config, &self.bridge.metrics, &self.bridge.dispatcher, &self.replicas)
+        self.replicas.replace_clients(&cluster);
+        self.watch = assemble::watch(&cluster, config, &self.bridge.metrics, &self.replicas)
             .map_err(|problem| fault(&problem))?;
         Ok(())
     }

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use self::runner::{News, Runner};
 use super::recollection::Recollection;
 use crate::config::Config;
+use crate::kafka::settings::Cluster;
 use crate::outbox::dispatch::Dispatcher;
 use crate::telemetry::metrics::Metrics;
 
@@ -43,6 +44,8 @@ pub(super) struct Gate {
     is_available: AtomicBool,
     /// Whether there are no other replicas.
     is_alone: AtomicBool,
+    /// Whether another cluster answers at the same address, and the thread does not know.
+    is_replaced: AtomicBool,
 }
 
 impl Gate {
@@ -54,10 +57,10 @@ impl Gate {
         }
     }
 
-    /// The history must be read again before anything is published from the journal.
-    #[allow(dead_code, reason = "called when the cluster's id changes")]
+    /// Another cluster answers: its history must be read before anything is published from the journal.
     pub(super) fn forget_history(&self) {
         self.is_history_read.store(false, Ordering::SeqCst);
+        self.is_replaced.store(true, Ordering::SeqCst);
     }
 
     fn open(&self, dispatcher: &Dispatcher) {
@@ -105,6 +108,19 @@ impl Replicas {
         };
         let dispatcher = Arc::downgrade(dispatcher);
         Arc::new(Self { gate: Arc::clone(gate), dispatcher, news, thread: Mutex::new(thread) })
+    }
+
+    /// Reads and writes the topic with other settings from now on.
+    pub(super) fn replace_clients(&self, cluster: &Cluster) {
+        // The thread ends with the service.
+        let _ = self.news.send(News::Clients(cluster.clone()));
+    }
+
+    /// Takes the id of the cluster that answers.
+    pub(super) fn cluster_seen(&self, id: &str) {
+        if let Some(dispatcher) = self.dispatcher.upgrade() {
+            dispatcher.cluster_seen(id);
+        }
     }
 
     /// Takes the news that Kafka is available, or not.

@@ -10,6 +10,7 @@ use super::identity::identity;
 use super::topic::Topic;
 use super::{Gate, Recollection};
 use crate::config::Config;
+use crate::kafka::settings::Cluster;
 use crate::kafka::tail::Pace;
 use crate::outbox::dispatch::Dispatcher;
 use crate::outbox::{LaneKey, Millis, Seq};
@@ -28,6 +29,8 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 pub(super) enum News {
     /// Kafka is available, or not.
     Available(bool),
+    /// The topic is to be read and written with other settings.
+    Clients(Cluster),
     /// The service shuts down.
     End,
 }
@@ -115,10 +118,18 @@ impl Runner {
                         self.topic.expect_more();
                         self.coordinator.available(available, self.now());
                     }
+                    Ok(News::Clients(cluster)) => {
+                        self.topic.replace_clients(cluster);
+                        self.coordinator.uncoordinated();
+                    }
                     Ok(News::End) => return self.leave(),
                     Err(TryRecvError::Disconnected) => return,
                     Err(TryRecvError::Empty) => break,
                 }
+            }
+            if self.gate.is_replaced.swap(false, Ordering::SeqCst) {
+                self.topic.start_over();
+                self.coordinator.uncoordinated();
             }
             self.read();
             let Some(dispatcher) = self.dispatcher.upgrade() else { return };

@@ -29,7 +29,8 @@ const LAST_RECORD: Duration = Duration::from_millis(500);
 pub(super) struct Topic {
     cluster: Cluster,
     name: String,
-    /// The replication of the topic, if it is to be created.
+    /// The replication of the topic, if it is configured to be created, and if it is to be created.
+    configured: Option<i32>,
     creates: Option<i32>,
     log: Option<ReplicaLog>,
     /// Whether the topic is being read.
@@ -45,10 +46,12 @@ pub(super) struct Topic {
 
 impl Topic {
     pub(super) fn new(config: &Config) -> Self {
+        let configured = config.topics.create.then_some(config.topics.replication_factor);
         Self {
             cluster: crate::service::assemble::cluster(config),
             name: coordination_topic(&config.topics.prefix),
-            creates: config.topics.create.then_some(config.topics.replication_factor),
+            configured,
+            creates: configured,
             log: None,
             reads: false,
             is_unusable: false,
@@ -62,6 +65,18 @@ impl Topic {
     /// From now on the topic is current once it is read to the end that it has then.
     pub(super) const fn expect_more(&mut self) {
         self.target = None;
+    }
+
+    /// Another cluster answers at the same address: its topic is another one.
+    pub(super) fn start_over(&mut self) {
+        (self.log, self.reads, self.is_unusable, self.target) = (None, false, false, None);
+        (self.creates, self.next_look) = (self.configured, Instant::now());
+    }
+
+    /// Reads the topic again with other settings.
+    pub(super) fn replace_clients(&mut self, cluster: Cluster) {
+        self.cluster = cluster;
+        self.start_over();
     }
 
     /// Looks for the topic if it is not being read and it is time to. Returns false if it is known that it cannot be used.
