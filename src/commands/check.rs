@@ -27,9 +27,10 @@ use crate::kafka::remedy::Remedy;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge check --config /etc/idaas-bridge/bridge.toml\n  \
     idaas-bridge check --config bridge.toml --offline\n\n\
-    Exit code: 0 everything decisive was tested and is fine (warnings may be there),\n\
-    1 something is wrong, or was not tested although the service depends on it,\n\
-    2 `serve` would not start for its configuration. Publishes nothing and changes nothing.")]
+    Exit code: 2 `serve` would not start; 1 there is a fault, or something that decides\n\
+    whether the service works could not be tested; otherwise 0. Warnings do not change it,\n\
+    and neither does what --offline leaves out on purpose.\n\
+    Publishes nothing and changes nothing.")]
 pub struct CheckArguments {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]

@@ -95,7 +95,7 @@ fn list(config: &Config, count: u32, json: bool) -> Exit {
             return end(Err(error));
         }
     }
-    if letters.is_empty() && !json {
+    if letters.is_empty() && !json && scanned.complete && scanned.missing.is_empty() {
         let _ = writeln!(out, "There are no dead letters.");
     }
     finished(&scanned)

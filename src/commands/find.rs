@@ -13,7 +13,7 @@ use super::tail::line;
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::kafka::consumer::{FollowFault, Seen};
-use crate::kafka::scan::{Range, scan};
+use crate::kafka::scan::{Range, Scanned, scan};
 use crate::kafka::topics::Plan;
 use crate::service::assemble;
 
@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(600);
     Looks in the journal, in quarantine and on all topics, and prints one line per record:\n\
     time of acceptance, entity.action, the entity's id, eventId, topic/partition@offset,\n\
     and the names of the fields. The journal is searched by event ids only.\n\n\
-    Exit code: 0 found, 1 not found or not everything could be read,\n\
+    Exit code: 0 found, 1 unknown (not found where it could be looked for),\n\
     2 the configuration is wrong.")]
 pub struct FindArguments {
     /// Event id, or id of a user, organizational unit or group
@@ -76,25 +76,47 @@ pub fn run(arguments: &FindArguments) -> Exit {
     if let Err(error) = written {
         return end(Err(error));
     }
+    let found = found > 0 || in_journal;
     match scanned {
-        Ok(scanned) if scanned.complete && (found > 0 || in_journal) => Exit::Fine,
-        Ok(scanned) => {
-            if !scanned.complete {
-                complain("not all partitions could be read");
-            }
-            if found == 0 && !in_journal {
-                let records = scanned.records;
-                complain(format_args!(
-                    "{} is not in the journal, not in quarantine, and not among the {records} records of the last {}",
-                    arguments.id,
-                    humantime::format_duration(arguments.since)
-                ));
-            }
-            Exit::Failed
-        }
+        Ok(scanned) => ended(&scanned, found, arguments),
         Err(FollowFault::Settings(words)) => print_faults(&[assemble::kafka_fault(&words)]),
-        Err(FollowFault::Away(away)) => complain(format_args!("the topics cannot be read: {away}")),
+        Err(FollowFault::Away(away)) => {
+            let failed = complain(format_args!("the topics cannot be read: {away}"));
+            if found { Exit::Fine } else { failed }
+        }
     }
+}
+
+/// Says what was not read, and where the event is not.
+fn ended(scanned: &Scanned, found: bool, arguments: &FindArguments) -> Exit {
+    for topic in &scanned.missing {
+        complain(format_args!("the topic {topic} does not exist, or cannot be seen"));
+    }
+    if !scanned.complete {
+        complain("not all partitions could be read");
+    }
+    if found {
+        return Exit::Fine;
+    }
+    complain(format_args!(
+        "{} is not in the journal, not in quarantine, and not among the {} of the last {}",
+        arguments.id,
+        counted(scanned.records, "record"),
+        in_words(arguments.since)
+    ))
+}
+
+/// A count with its noun.
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// A time as a sentence has it.
+fn in_words(time: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let seconds = time.as_secs();
+    let unit = UNITS.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
+    unit.map_or_else(|| humantime::format_duration(time).to_string(), |(length, name)| counted(seconds / length, name))
 }
 
 /// Whether the journal or the quarantine has it; says so.
@@ -122,4 +144,16 @@ fn is_about(seen: &Seen, id: &str) -> bool {
     let event = line::event_id(seen);
     let event = event.as_deref().map(|event| event.strip_suffix(":credential").unwrap_or(event));
     event == Some(id) || seen.key.as_deref() == Some(id.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_in_words() {
+        let words = |seconds| in_words(Duration::from_secs(seconds));
+        assert_eq!(words(7 * 86_400), "7 days");
+        assert_eq!([words(86_400), words(5_400), words(0)], ["1 day", "90 minutes", "0s"]);
+    }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Runtime;
 
@@ -122,15 +121,15 @@ impl Administrator {
         let mut states = Vec::with_capacity(plan.topics.len());
         for wanted in &plan.topics {
             let rest = end.saturating_duration_since(Instant::now()).max(GLANCE);
-            states.push(self.state(wanted, rest).ok_or_else(|| self.observer.listener.away())?);
+            states.push(self.state(wanted, rest)?);
         }
         Ok(states)
     }
 
-    fn state(&self, wanted: &Wanted, limit: Duration) -> Option<State> {
-        let metadata = self.observer.consumer.fetch_metadata(Some(&wanted.name), limit).ok()?;
+    fn state(&self, wanted: &Wanted, limit: Duration) -> Result<State, Away> {
+        let metadata = self.observer.metadata(&wanted.name, limit)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == wanted.name);
-        Some(topic.map_or(State::Missing, state))
+        Ok(topic.map_or(State::Missing, state))
     }
 
     /// Asks for the settings of the topics that are there.
@@ -219,8 +218,8 @@ impl Administrator {
             .collect();
         while !unseen.is_empty() && Instant::now() < end {
             unseen.retain(|wanted| match self.state(wanted, GLANCE) {
-                Some(State::Present(present)) => present.leaderless > 0,
-                Some(State::Missing | State::Hidden | State::Unreadable(_)) | None => true,
+                Ok(State::Present(present)) => present.leaderless > 0,
+                Ok(State::Missing | State::Hidden | State::Unreadable(_)) | Err(_) => true,
             });
             if !unseen.is_empty() {
                 std::thread::sleep(Duration::from_millis(50));

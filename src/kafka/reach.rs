@@ -1,7 +1,10 @@
 //! Whether brokers answer: the bootstrap servers, and each broker by the address that it advertises. Blocks.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -12,6 +15,8 @@ use super::trouble::{Away, Cause, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
 pub(super) const GLANCE: Duration = Duration::from_millis(500);
+/// How long to wait before a question is asked again that failed at once.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How many brokers are asked at once.
 const AT_ONCE: usize = 16;
 
@@ -38,7 +43,10 @@ impl Broker {
 /// A client that only asks for metadata, and remembers why it gets none.
 pub(super) struct Observer {
     pub(super) listener: Listener,
-    pub(super) consumer: BaseConsumer<Listener>,
+    settings: ClientConfig,
+    consumer: Mutex<BaseConsumer<Listener>>,
+    /// Whether the cluster has answered once.
+    has_answered: AtomicBool,
 }
 
 impl Observer {
@@ -49,20 +57,40 @@ impl Observer {
         // A broker that hangs up is what a wrong "security.protocol" looks like, and must be heard.
         settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
         let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())?;
-        Ok(Self { listener, consumer })
+        let consumer = Mutex::new(consumer);
+        Ok(Self { listener, settings, consumer, has_answered: AtomicBool::new(false) })
     }
 
     /// Waits until a broker answers.
     pub(super) fn answer(&self, limit: Duration) -> Result<Metadata, Away> {
+        // The answer names the brokers whether or not the topic is there; one without a topic would list them all.
+        self.metadata("idaas", limit)
+    }
+
+    /// What the cluster says of a topic.
+    pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Away> {
         let end = Instant::now() + limit;
+        let mut consumer = self.consumer.lock();
         loop {
-            // The answer names the brokers whether or not the topic is there; one without a topic would list them all.
-            let answer = self.consumer.fetch_metadata(Some("idaas"), GLANCE.min(limit));
+            let answer = consumer.fetch_metadata(Some(topic), GLANCE.min(limit));
             // Serves the error callback, and nothing else: nothing is assigned.
-            while self.consumer.poll(Duration::ZERO).is_some() {}
+            while consumer.poll(Duration::ZERO).is_some() {}
+            let has_answered = self.has_answered.load(Ordering::Relaxed);
             match answer {
-                Ok(metadata) => return Ok(metadata),
-                Err(_) if Instant::now() >= end || self.listener.is_decided() => return Err(self.listener.away()),
+                Ok(metadata) => {
+                    self.has_answered.store(true, Ordering::Relaxed);
+                    return Ok(metadata);
+                }
+                Err(_) if Instant::now() >= end => return Err(self.listener.away()),
+                // After the first answer, librdkafka leaves the bootstrap servers for the addresses that brokers advertise.
+                // If none of those answers, only another client asks the bootstrap servers soon.
+                Err(_) if has_answered => {
+                    std::thread::sleep(PAUSE);
+                    if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {
+                        *consumer = other;
+                    }
+                }
+                Err(_) if self.listener.is_decided() => return Err(self.listener.away()),
                 Err(_) => {}
             }
         }

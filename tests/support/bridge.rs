@@ -372,6 +372,15 @@ impl TestBridge {
         &self.path
     }
 
+    /// A configuration for commands that ask the running service: it names the port that the service found for itself.
+    pub(crate) fn operator_configuration(&self) -> PathBuf {
+        let text = std::fs::read_to_string(&self.path).unwrap();
+        let address = |admin: &dyn std::fmt::Display| format!("admin_listen = \"{admin}\"");
+        let path = self.path.with_file_name("operator.toml");
+        std::fs::write(&path, text.replace(&address(&"127.0.0.1:0"), &address(&self.caller.admin))).unwrap();
+        path
+    }
+
     /// Orders the end, and does not wait for it.
     pub(crate) fn order_end(&self) {
         match &self.running {

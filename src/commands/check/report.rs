@@ -91,16 +91,27 @@ impl<W: Write> Report<W> {
         Ok(())
     }
 
+    /// The rule of the exit code. Warnings alone never change it, nor does what was left out on purpose (--offline): what is
+    /// not tested counts only if it is decisive.
+    const fn exit(&self) -> Exit {
+        if self.prevented {
+            Exit::Misconfigured
+        } else if self.faults > 0 || self.undecided {
+            Exit::Failed
+        } else {
+            Exit::Fine
+        }
+    }
+
     /// Writes the verdict.
     pub(super) fn end(mut self, path: &Path) -> Exit {
-        let (exit, style, verdict) = match (self.prevented, self.faults, self.undecided) {
-            (true, ..) => (Exit::Misconfigured, BAD, "serve would not start"),
-            (false, 0, false) if self.not_tested == 0 => (Exit::Fine, GOOD, "serve will start and work"),
-            (false, 0, false) => (Exit::Fine, GOOD, "everything that was tested is fine"),
-            (false, 0, true) => {
-                (Exit::Failed, WARNING, "nothing wrong was found, but it was not tested whether serve works")
-            }
-            (false, ..) => (Exit::Failed, BAD, "serve would start, but not work"),
+        let exit = self.exit();
+        let (style, verdict) = match exit {
+            Exit::Misconfigured => (BAD, "serve would not start"),
+            Exit::Failed if self.faults > 0 => (BAD, "serve would start, but not work"),
+            Exit::Failed => (WARNING, "nothing wrong was found, but it was not tested whether serve works"),
+            Exit::Fine if self.not_tested == 0 => (GOOD, "serve will start and work"),
+            Exit::Fine => (GOOD, "everything that was tested is fine"),
         };
         let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));

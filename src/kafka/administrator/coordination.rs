@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Administrator, Creation, GLANCE, PROPAGATION, creation, state};
@@ -18,7 +17,7 @@ impl Administrator {
     /// What the coordination topic is, without its settings; `None` if the cluster does not answer in time.
     #[must_use]
     pub fn coordination_topic(&self, topic: &str, limit: Duration) -> Option<State> {
-        let metadata = self.observer.consumer.fetch_metadata(Some(topic), limit).ok()?;
+        let metadata = self.observer.metadata(topic, limit).ok()?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         Some(found.map_or(State::Missing, state))
     }

@@ -168,6 +168,50 @@ fn missing_topics_that_serve_creates_are_not_a_fault() {
 }
 
 #[test]
+fn the_topic_of_replicas_is_created_with_the_others() {
+    let Some(kafka) = shared_one_node() else { return };
+    create(kafka, "several", 2, 1, &[]);
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &section("several", 2, 1));
+    let run = |command: &[&str]| run(&[command, &["--config", &setting.config]].concat());
+    let shown = run(&["check"]);
+    assert_eq!(shown.code, 0, "a single replica does not need it: {}", shown.out);
+    assert!(shown.flat().contains("topic several.replicas.v1: does not exist; a single replica"), "{}", shown.out);
+    let shown = run(&["topics"]);
+    assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
+    assert!(shown.out.contains("several.replicas.v1: missing;"), "{}", shown.out);
+
+    let made = run(&["topics", "--create"]);
+    assert_eq!(made.code, 0, "{}{}", made.out, made.err);
+    assert!(made.out.contains("several.replicas.v1: created"), "{}", made.out);
+    assert!(run(&["topics"]).out.contains("several.replicas.v1: ok"));
+    assert!(run(&["check"]).flat().contains("topic several.replicas.v1: several replicas can coordinate"));
+    is_for_replicas(kafka, "several.replicas.v1");
+}
+
+#[test]
+fn serve_creates_the_topic_of_replicas() {
+    let Some(kafka) = shared_one_node() else { return };
+    let topics = format!("{}create = true\n", section("joined", 2, 1));
+    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &topics);
+    let mut serving = start(&["serve", "--config", &setting.config]);
+    serving.wait_for_note("\"topic\":\"joined.replicas.v1\"");
+    is_for_replicas(kafka, "joined.replicas.v1");
+}
+
+/// One partition, and its records go soon.
+fn is_for_replicas(kafka: &RealKafka, topic: &str) {
+    let servers = ["--bootstrap-server", kafka.bootstrap_servers()];
+    let described = kafka.java(
+        "org.apache.kafka.tools.TopicCommand",
+        &[&servers[..], &["--describe", "--topic", topic]].concat(),
+        "",
+    );
+    for part in ["PartitionCount: 1", "ReplicationFactor: 1", "cleanup.policy=delete", "retention.ms=3600000"] {
+        assert!(described.contains(part), "{part}: {described}");
+    }
+}
+
+#[test]
 fn limits_of_timestamps_and_retention_are_warnings() {
     let Some(kafka) = shared_one_node() else { return };
     let configs = [

@@ -16,7 +16,8 @@ use idaas_bridge::simulate::kind::Kind;
 use serde_json::{Value, json};
 
 use super::setting::{Setting, run};
-use crate::support::bridge::Setup;
+use crate::support::bridge::{Setup, TestApplication};
+use crate::support::real_kafka::shared_one_node;
 
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -175,8 +176,12 @@ fn journal_redrive_needs_a_service() {
 
 #[test]
 fn find_and_dead_letter_tell_where_an_event_is() {
-    let bridge = Setup::new().start();
-    let config = bridge.configuration().display().to_string();
+    let Some(kafka) = shared_one_node() else { return };
+    let bridge = Setup::of(vec![TestApplication::workforce().prefix("found")])
+        .kafka(kafka.bootstrap_servers())
+        .topics("prefix = \"found\"\ncreate = true\npartitions = 3\nreplication_factor = 1")
+        .start();
+    let config = bridge.operator_configuration().display().to_string();
     let urn = Kind::UserCreate.urn();
     let good = json!({"eventId": "evnt_good", "eventType": urn, "bizId": "user_x", "eventTime": "1790000000000",
                       "bizData": {"userId": "user_x", "username": "zhangsan"}});
@@ -186,11 +191,12 @@ fn find_and_dead_letter_tell_where_an_event_is() {
     for id in ["evnt_good", "user_x"] {
         let found = run(&["find", "--config", &config, id]);
         assert_eq!(found.code, 0, "{}{}", found.out, found.err);
-        assert!(found.out.contains("user.created") && found.out.contains("idaas.user.v1/"), "{}", found.out);
+        assert!(found.out.contains("user.created") && found.out.contains("found.user.v1/"), "{}", found.out);
         assert!(!found.out.contains("zhangsan"), "{}", found.out);
     }
     let unknown = run(&["find", "--config", &config, "evnt_never"]);
     assert!(unknown.code == 1 && unknown.err.contains("evnt_never is not in"), "{}{}", unknown.out, unknown.err);
+    assert!(unknown.err.contains("not among the 2 records of the last 7 days"), "{}", unknown.err);
     let list = run(&["dead-letter", "--config", &config, "list"]);
     assert_eq!((list.code, list.out.lines().count()), (0, 1), "{}{}", list.out, list.err);
     assert!(list.out.contains("evnt_bad") && list.out.contains("malformed_data"), "{}", list.out);
