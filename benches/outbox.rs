@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use idaas_bridge::outbox::machine::{Command, Deadlines, Limits, Outbox};
 use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{Arrival, EventKey, LaneKey, Parcel, Report, Seq, Token};
+use idaas_bridge::outbox::{Arrival, EventKey, LaneKey, Parcel, Recovered, Report, Seq, Token};
 
 /// As in the program.
 #[global_allocator]
@@ -22,6 +22,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const UNDER_WAY: usize = 1_000;
 const REMEMBERED: u64 = 1_000_000;
 const LANES: u64 = 10_000;
+
+/// As in the program.
+const LIMITS: Limits = Limits { events: 20_000, bytes: 256 << 20, replay: 1024, replay_bytes: 32 << 20 };
 
 /// As large as what the program moves: an event's records are elsewhere.
 struct Record(#[allow(dead_code, reason = "only its size matters")] [u64; 32]);
@@ -54,8 +57,7 @@ struct Work {
 
 impl Work {
     fn new() -> Self {
-        let limits = Limits { events: 20_000, bytes: 256 << 20, replay: 1024 };
-        let mut work = Self { outbox: Outbox::new(limits), produced: VecDeque::new(), now: 0, answered: 0 };
+        let mut work = Self { outbox: Outbox::new(LIMITS), produced: VecDeque::new(), now: 0, answered: 0 };
         work.outbox.release();
         work.pass(&arrivals(0, REMEMBERED), 1);
         work
@@ -66,13 +68,18 @@ impl Work {
         for delivery in arrivals.chunks(size) {
             self.now += 1;
             let deadlines = Deadlines { write: self.now + 7_500, answer: self.now + 8_500 };
-            let arrivals =
-                delivery.iter().map(|(key, lane)| Arrival { key: *key, lane: *lane, parcel: Record([0; 32]) });
+            let arrivals = delivery.iter().map(|(key, lane)| Arrival {
+                key: *key,
+                lane: *lane,
+                event_time: 0,
+                prompt: false,
+                parcel: Record([0; 32]),
+            });
             black_box(self.outbox.admit(arrivals, self.now, deadlines));
             self.execute();
             while self.produced.len() > UNDER_WAY {
                 let Some(token) = self.produced.pop_front() else { return };
-                self.outbox.report(token, Report::Confirmed, self.now);
+                self.outbox.report(token, 0, Report::Confirmed, self.now);
                 self.execute();
             }
             if self.now.is_multiple_of(10) {
@@ -85,7 +92,7 @@ impl Work {
     fn execute(&mut self) {
         for command in self.outbox.commands() {
             match command {
-                Command::Produce(token, record) => {
+                Command::Produce(token, record, _) => {
                     black_box(record);
                     self.produced.push_back(token);
                 }
@@ -135,11 +142,13 @@ fn outbox(criterion: &mut Criterion) {
 fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("outbox");
     group.sample_size(10).throughput(Throughput::Elements(REMEMBERED));
-    let entries: Vec<_> =
-        (0..).map(Seq).zip(arrivals(0, REMEMBERED)).map(|(seq, (key, lane))| (seq, key, lane)).collect();
+    let entries: Vec<_> = (0..)
+        .zip(arrivals(0, REMEMBERED))
+        .map(|(seq, (key, lane))| Recovered { seq: Seq(seq), key, lane, event_time: 0, bytes: 1024 })
+        .collect();
     group.bench_function("a start with a million entries", |bencher| {
         bencher.iter_with_large_drop(|| {
-            let mut outbox = Outbox::<Record, u64>::new(Limits { events: 20_000, bytes: 256 << 20, replay: 1024 });
+            let mut outbox = Outbox::<Record, u64>::new(LIMITS);
             outbox.recover(entries.iter().copied(), Seq(REMEMBERED));
             outbox
         });

@@ -33,6 +33,9 @@ pub struct Follower {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Called with what became known.
+type Tell = dyn Fn(&[Known]) + Send + Sync;
+
 /// What the thread shares with whoever waits for it to catch up.
 struct Shared {
     cluster: Cluster,
@@ -42,7 +45,7 @@ struct Shared {
     /// The next offset of each partition that is followed; what is before it has been told.
     followed: Mutex<Places>,
     pairing: Mutex<Pairing>,
-    tell: Box<dyn Fn(&[Known]) + Send + Sync>,
+    tell: Box<Tell>,
     /// For questions, and for catching up, over connections of its own: behind a request for records that waits for
     /// some, every question would wait.
     asking: Mutex<Option<Reader>>,

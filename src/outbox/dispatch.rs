@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -12,10 +11,10 @@ use tokio::sync::oneshot;
 use super::batch::Batch;
 pub use super::batch::{Answered, Unanswerable};
 use super::drive::Shared;
-use super::episodes::Episodes;
 use super::event::Recovered;
 use super::machine::{Deadlines, Limits};
 pub use super::package::Source;
+use super::ticker::tick;
 use super::verdict::Verdict;
 use super::{DeliveryId, EventKey, LaneKey, Learned, Millis, WaitingHead};
 use crate::journal::store::Opened;
@@ -23,7 +22,6 @@ use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::prepare::Item;
-use crate::telemetry::liveness::Alive;
 use crate::telemetry::metrics::Metrics;
 
 /// How many events are replayed at a time: enough for tens of thousands a second, and few enough that a live event
@@ -35,9 +33,6 @@ const REPLAY_BYTES: usize = 32 << 20;
 
 /// How long before its answer a delivery's unconfirmed events are written, so that the write is done in time.
 const WRITE_ALLOWANCE: Millis = 1000;
-
-/// How often deadlines are looked at.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Why nothing can be carried.
 #[derive(Debug)]
@@ -233,25 +228,6 @@ impl Dispatcher {
         }
         // After closing, because a slow disk may have finished meanwhile.
         self.exposed()
-    }
-}
-
-async fn tick(shared: Weak<Shared>, alive: Alive) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut episodes = Episodes::default();
-    loop {
-        ticks.tick().await;
-        let Some(shared) = shared.upgrade() else { return drop(alive) };
-        shared.step(|outbox, now| outbox.tick(now));
-        if episodes.is_due(shared.now()) {
-            let (heads, replayed) = {
-                let outbox = shared.outbox.lock();
-                (outbox.waiting_heads_by_reason(), outbox.replayed_total())
-            };
-            let journaled = shared.journal.load().as_ref().map_or(0, |journal| journal.usage().events);
-            episodes.observe(&heads, journaled, replayed, shared.now());
-        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Inputs go in (a delivery is admitted, a report arrives, a write is done, time passes), [`Command`]s come out. It must
 //! never read a clock, wait, or do anything itself: that is what lets a simulation drive it through millions of orders
-//! of events. Its parts: this file admits and answers, `progress` moves events through lanes and producer,
+//! of events. Its parts: this file admits and answers, `placement` puts events into their lanes, `lane_heads` keeps the
+//! heads that wait, `progress` moves events to the producer and out, `replay` reads them back from the journal, and
 //! `storage` keeps the journal's side.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -12,15 +13,12 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::delivery::{Alarm, Deliveries, DeliveryId, Want};
-use super::event::{Arrival, Disk, Event, Parcel, Stage, Token};
+use super::event::{Arrival, Disk, Event, Parcel, Token};
 use super::hash::Hashed;
 use super::lanes::Lanes;
 use super::memory::Memory;
 use super::verdict::Verdict;
 use super::{EventKey, Finished, LaneKey, Millis, Seq};
-
-/// How many waiting events of its lane an event may pass: more would make a lane of very many events slow.
-const MAX_SORT_STEPS: usize = 4096;
 
 /// What is to be done, in this order.
 pub enum Command<P, W> {
@@ -278,49 +276,7 @@ impl<P: Parcel, W> Outbox<P, W> {
     pub(super) fn at(&self, token: Token) -> Option<&Event<P>> {
         self.events.get(token.slot as usize).filter(|event| event.seq == token.seq)
     }
-
-    /// Puts an event into its lane: at the end, or by its time among events that wait for the end of an outage.
-    pub(super) fn insert(&mut self, event: Event<P>) -> u32 {
-        let (key, lane) = (event.key, event.lane);
-        // Four thousand million events would not fit the memory.
-        let slot = u32::try_from(self.events.insert(event)).unwrap_or(u32::MAX);
-        let events = &self.events;
-        self.index
-            .insert_unique(key.hash(), slot, |slot| events.get(*slot as usize).map_or(0, |event| event.key.hash()));
-        let previous = self.predecessor(slot);
-        let old_head = self.lanes.head(lane);
-        if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
-            if let Some(old_head) = old_head {
-                self.deactivate(old_head);
-                // What it kept from being replayed may fit now.
-                self.replay();
-            }
-            self.activate(slot);
-        }
-        slot
-    }
-
-    /// Behind which event of its lane a new one is put. Deliveries during an outage arrive in any order, so what has not
-    /// been produced yet is sorted by time; what the producer has seen keeps its place.
-    fn predecessor(&self, slot: u32) -> Option<u32> {
-        let event = self.events.get(slot as usize)?;
-        let head = self.lanes.head(event.lane).and_then(|head| self.events.get(head as usize));
-        let mut previous = self.lanes.tail(event.lane);
-        if self.connected && head.is_none_or(|head| head.stage != Stage::Ready) {
-            return previous;
-        }
-        for _ in 0..MAX_SORT_STEPS {
-            let Some(other) = previous.and_then(|previous| self.events.get(previous as usize)) else { break };
-            let unproduced = matches!(other.stage, Stage::Queued | Stage::Ready) && other.attempts == 0;
-            if !unproduced || other.event_time <= event.event_time {
-                break;
-            }
-            previous = other.previous;
-        }
-        previous
-    }
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;

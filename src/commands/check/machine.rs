@@ -286,7 +286,7 @@ mod tests {
         std::os::unix::fs::symlink(directory.path(), directory.path().join("..data")).unwrap();
         std::os::unix::fs::symlink("..data/group", directory.path().join("linked")).unwrap();
         let linked = SecretFile { key: "linked".to_owned(), path: directory.path().join("linked") };
-        let findings = secret_files(&[&files[..], &files[..1], &[linked.clone()]].concat());
+        let findings = secret_files(&[&files[..], &files[..1], std::slice::from_ref(&linked)].concat());
         let keys: Vec<_> = findings.iter().map(|finding| (finding.key.as_str(), finding.level)).collect();
         assert_eq!(keys, [("open", Level::Warning), ("writable", Level::Warning)], "{findings:?}");
         assert!(findings[0].text.contains("(mode 0644)"), "{findings:?}");

@@ -135,7 +135,7 @@ impl fmt::Display for Difference {
 /// A number of milliseconds for people; a negative one is without limit.
 #[must_use]
 pub fn span(milliseconds: i64) -> String {
-    let days = |milliseconds: u64| milliseconds % 86_400_000 == 0 && milliseconds > 0;
+    let days = |milliseconds: u64| milliseconds.is_multiple_of(86_400_000) && milliseconds > 0;
     match u64::try_from(milliseconds) {
         Err(_) => "unlimited".to_owned(),
         // The library makes months and years of days.

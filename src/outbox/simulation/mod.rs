@@ -26,5 +26,6 @@ mod plan;
 mod replica;
 mod sender;
 mod shrink;
+mod tail;
 mod tests;
 mod world;

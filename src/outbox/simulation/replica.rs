@@ -169,8 +169,11 @@ impl World<'_> {
                 // The operator may have discarded it between the verdict and the answer.
                 let given_up = there.current().meddled[event];
                 let kept = there.disk.has(event) || self.ledger.is_complete(event) || self.ledger.formerly[event];
+                // Confirmed by a cluster that is gone, after the verdict and before the answer.
+                let settled = self.ledger.formerly[event] && !there.disk.has(event);
                 let life = there.current();
-                if !given_up || life.durable.iter().any(|seq| life.event_at(*seq) == Some(event)) {
+                let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
+                if !settled && (!given_up || durable) {
                     self.ledger.promise(event, replica);
                 }
                 self.hold(kept || given_up, || format!("event {event} is answered as kept, and is not"));

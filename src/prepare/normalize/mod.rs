@@ -2,6 +2,7 @@
 //!
 //! Total: every event becomes exactly one item, whatever it looks like, and none can harm its neighbours.
 
+mod common;
 mod dead_letter;
 mod event_id;
 mod evidence;
@@ -15,18 +16,19 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::decode::{Callback, Context, Events};
+use super::decode::{Callback, Events};
 use super::event::{DATA, Event, LONGEST_NAME};
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
 use super::json::{self, Members, Raw};
-use super::policy::{EventMode, Passwords, Policy};
-use super::record::{Attributes, CREDENTIAL_SUFFIX, Record, build};
+use super::policy::{Passwords, Policy};
+use super::record::{CREDENTIAL_SUFFIX, Record};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
 use super::value::{Body, Origin, SCHEMA_VERSION, Value};
 use crate::refusal::Refusal;
 
+use common::Common;
 pub use dead_letter::Reason;
 pub use event_id::EventId;
 pub use evidence::{Evidence, Kept};
@@ -116,14 +118,6 @@ struct Maker<'a> {
     policy: &'a Policy,
     common: Common<'a>,
     events: &'a Events,
-}
-
-/// What the records of a callback have in common, whoever's they are.
-struct Common<'a> {
-    moment: Moment<'a>,
-    context: &'a Context,
-    received_at: &'a str,
-    mode: EventMode,
 }
 
 /// A record's parts, before it is built.
@@ -246,46 +240,6 @@ impl Maker<'_> {
     }
 }
 
-impl Common<'_> {
-    fn build(
-        &self,
-        topic: &Arc<str>,
-        event: &Event<'_>,
-        id: &str,
-        (entity, action): (Entity, Action),
-        (key, subject): (Option<&str>, Option<&str>),
-        value: &Value<'_>,
-    ) -> Record {
-        let attributes = Attributes {
-            id,
-            instance_id: &self.context.instance_id,
-            application_id: &self.context.application_id,
-            entity,
-            action,
-            subject,
-            time: rfc3339_of(event),
-            key,
-            traceparent: self.moment.traceparent,
-            timestamp: self.moment.received_at,
-        };
-        build(&attributes, value, topic, self.mode)
-    }
-
-    fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
-        Origin {
-            event_id: event.id.as_deref(),
-            event_type: event.kind.as_deref(),
-            event_time: rfc3339_of(event),
-            instance_id: &self.context.instance_id,
-            ali_uid: self.context.ali_uid.as_deref(),
-            application_id: &self.context.application_id,
-            biz_id: event.biz_id.as_deref(),
-            event_version: self.context.event_version.as_deref(),
-            received_at: self.received_at,
-        }
-    }
-}
-
 impl<'a> Draft<'a> {
     /// A record about an entity, in whose order it stands.
     fn about(action: Action, id: Cow<'a, str>, value: Body<'a>) -> Self {
@@ -296,10 +250,6 @@ impl<'a> Draft<'a> {
     fn of(action: Action, key: &'a str, value: Body<'a>) -> Self {
         Self { action, key: Some(Cow::Borrowed(key)), subject: None, value }
     }
-}
-
-fn rfc3339_of<'e>(event: &'e Event<'_>) -> Option<&'e str> {
-    event.time.as_ref().map(|time| &*time.rfc3339)
 }
 
 fn merge<'a>(event: &mut super::field::Additional<'a>, mut data: super::field::Additional<'a>) {

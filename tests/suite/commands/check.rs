@@ -77,6 +77,10 @@ fn one_unreachable_leader_of_three_is_a_fault() {
     assert_eq!(check(kafka.bootstrap_servers(), &section("idaas", 3, 3)).code, 0);
 }
 
+/// Arguments of `kafka-acls.sh` for a right of the user `bridge` on all topics of the bridge.
+const BRIDGE_ON_ALL_TOPICS: [&str; 6] =
+    ["--allow-principal", "User:bridge", "--topic", "idaas.", "--resource-pattern-type", "prefixed"];
+
 #[test]
 fn each_missing_right_is_named_with_the_command_that_grants_it() {
     let options = Options::default()
@@ -96,14 +100,7 @@ fn each_missing_right_is_named_with_the_command_that_grants_it() {
     let topics = section("idaas", 2, 1);
     let change = |change: &str, operations: &[&str]| {
         let mut arguments = vec!["--bootstrap-server", kafka.bootstrap_servers(), change];
-        arguments.extend([
-            "--allow-principal",
-            "User:bridge",
-            "--topic",
-            "idaas.",
-            "--resource-pattern-type",
-            "prefixed",
-        ]);
+        arguments.extend(BRIDGE_ON_ALL_TOPICS);
         arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
         if change == "--remove" {
             arguments.push("--force");

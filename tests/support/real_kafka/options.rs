@@ -66,11 +66,8 @@ impl Options {
         let count = ports.plain.len();
         let voters: Vec<_> =
             ports.controllers.iter().zip(1..).map(|(port, id): (_, usize)| format!("{id}@127.0.0.1:{port}")).collect();
-        let mut listeners = format!(
-            "PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
-            ports.plain[id - 1],
-            ports.controllers[id - 1]
-        );
+        let (plain, controller) = (ports.plain[id - 1], ports.controllers[id - 1]);
+        let mut listeners = format!("PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller}");
         let mut properties: Vec<(String, String)> = [
             ("process.roles", "broker,controller".to_owned()),
             ("node.id", id.to_string()),
@@ -107,7 +104,7 @@ impl Options {
             );
         }
         let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL".to_owned();
-        let mut advertised = format!("PLAINTEXT://127.0.0.1:{}", ports.plain[id - 1]);
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{plain}");
         for (number, (addresses, ports)) in self.advertised.iter().zip(ports.advertised).enumerate() {
             let (name, port) = (format!("ELSEWHERE{number}"), ports[id - 1]);
             protocols.push_str(&format!(",{name}:PLAINTEXT"));

@@ -1,0 +1,72 @@
+//! When a delivery is answered, and when its events are written.
+
+use super::*;
+
+#[test]
+fn a_burst_before_the_breaker_opens_leaves_room_for_what_comes_after() {
+    let mut bench = Bench::new(4);
+    bench.admit("burst", 0..4);
+    bench.said();
+    assert_eq!(bench.admit("full", 4..5), [Admitted::Known(Verdict::Overloaded)]);
+    bench.outbox.connected(false);
+    bench.outbox.written((0..4).map(Seq));
+    assert_eq!(bench.outbox.held(), 0, "the journal has them, and the producer");
+    assert_eq!(bench.admit("after", 5..9), [Admitted::New; 4]);
+}
+
+#[test]
+fn whoever_waits_when_the_breaker_opens_is_answered_as_soon_as_the_journal_has_it() {
+    let mut bench = Bench::new(100);
+    bench.admit("waits", 0..2);
+    bench.said();
+    bench.outbox.connected(false);
+    assert_eq!(bench.said(), [Said::Write(0), Said::Write(1)]);
+    bench.outbox.written([Seq(0)]);
+    assert_eq!(bench.said(), []);
+    bench.outbox.written([Seq(1)]);
+    assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::NotConfirmed; 2])]);
+}
+
+#[test]
+fn a_report_between_the_write_and_the_answer_makes_it_a_success() {
+    let mut bench = Bench::new(100);
+    bench.admit("waits", 0..1);
+    bench.said();
+    bench.outbox.tick(7_500);
+    assert_eq!(bench.said(), [Said::Write(0)]);
+    bench.outbox.report(bench.last(), 0, Report::Confirmed, 7_501);
+    assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::Confirmed])]);
+    bench.outbox.written([Seq(0)]);
+    assert_eq!(bench.said(), [Said::Forget(0)], "only now is there an entry");
+}
+
+#[test]
+fn what_could_not_be_written_is_forgotten_too_because_it_can_be_on_the_disk() {
+    let mut bench = Bench::new(100);
+    bench.admit("waits", 0..1);
+    bench.outbox.tick(7_500);
+    bench.said();
+    bench.outbox.refused([Seq(0)]);
+    bench.outbox.report(bench.last(), 0, Report::Confirmed, 8_000);
+    assert_eq!(bench.said(), [Said::Forget(0), Said::Answer("waits", vec![Verdict::Confirmed])]);
+}
+
+#[test]
+fn the_memory_half_full_has_new_events_written_at_once() {
+    let mut bench = Bench::new(4);
+    bench.admit("early", 0..2);
+    assert_eq!(bench.said(), [Said::Produce(0, Form::Whole), Said::Produce(1, Form::Whole)]);
+    bench.admit("late", 2..3);
+    assert_eq!(bench.said(), [Said::Produce(2, Form::Whole), Said::Write(2)]);
+}
+
+#[test]
+fn prompt_event_is_answered_as_soon_as_it_is_durable() {
+    let mut bench = Bench::new(100);
+    let key = EventKey::of("app", "0");
+    let arrival = Arrival { key, lane: LaneKey(0), event_time: 0, prompt: true, parcel: Form::Whole };
+    bench.outbox.admit([arrival], "prompt", SOON);
+    assert_eq!(bench.said(), [Said::Produce(0, Form::Whole), Said::Write(0)]);
+    bench.outbox.written([Seq(0)]);
+    assert_eq!(bench.said(), [Said::Answer("prompt", vec![Verdict::NotConfirmed])]);
+}

@@ -1,0 +1,79 @@
+//! Events in their lanes: order, retries, and what other replicas do.
+
+use super::*;
+
+#[test]
+fn confirmed_record_is_not_sent_again_with_its_sibling() {
+    let mut bench = Bench::new(100);
+    bench.admit_one(1, 1, 0, Form::Pair);
+    bench.said();
+    bench.outbox.report(bench.last(), 0, Report::Confirmed, 0);
+    bench.outbox.report(bench.last(), 1, Report::Failed(FailureCode::UnknownTopic), 0);
+    bench.outbox.tick(250);
+    bench.said();
+    assert_eq!(bench.confirmed, 0b01);
+    bench.outbox.report(bench.last(), 1, Report::Confirmed, 260);
+    assert!(bench.said().contains(&Said::Answer("one", vec![Verdict::Confirmed])));
+}
+
+#[test]
+fn events_of_an_outage_go_out_in_order_of_their_time() {
+    let mut bench = Bench::new(100);
+    bench.outbox.connected(false);
+    for (event, event_time) in [(0, 20), (1, 30), (2, 10), (3, 20)] {
+        bench.admit_one(event, 7, event_time, Form::Whole);
+    }
+    bench.said();
+    bench.outbox.connected(true);
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        let produced = bench.said().into_iter().find_map(|said| match said {
+            Said::Produce(seq, _) => Some(seq),
+            Said::Write(_) | Said::Forget(_) | Said::Load(_) | Said::Answer(..) => None,
+        });
+        order.extend(produced);
+        bench.outbox.report(bench.last(), 0, Report::Confirmed, 0);
+    }
+    assert_eq!(order, [2, 0, 3, 1]);
+}
+
+#[test]
+fn held_lane_is_journaled_and_answered_while_others_go_on() {
+    let mut bench = Bench::new(100);
+    bench.outbox.hold_lanes([LaneKey(1)]);
+    bench.admit("held", 1..2);
+    assert_eq!(bench.said(), [Said::Write(0)]);
+    bench.admit("free", 2..3);
+    assert_eq!(bench.said(), [Said::Produce(1, Form::Whole)]);
+    bench.outbox.written([Seq(0)]);
+    assert_eq!(bench.said(), [Said::Answer("held", vec![Verdict::NotConfirmed])]);
+    assert_eq!(bench.outbox.waiting_heads(9).first().map(|head| head.reason), Some(WaitReason::OtherReplica));
+    bench.outbox.hold_lanes([]);
+    assert_eq!(bench.said(), [Said::Load(0)]);
+}
+
+#[test]
+fn failure_after_another_replica_published_is_a_success() {
+    let mut bench = Bench::new(100);
+    bench.admit("waits", 0..1);
+    bench.said();
+    bench.outbox.learn(EventKey::of("app", "0"), Learned::Whole(Verdict::Confirmed), 0);
+    assert_eq!(bench.said(), [], "the producer still has it");
+    bench.outbox.report(bench.last(), 0, Report::Failed(FailureCode::TimedOut), 1);
+    assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::Confirmed])]);
+}
+
+#[test]
+fn event_leaves_the_middle_of_its_lane() {
+    let mut bench = Bench::new(100);
+    for event in 0..4 {
+        bench.admit_one(event, 7, 0, Form::Whole);
+    }
+    for event in [2, 3, 1] {
+        bench.outbox.learn(EventKey::of("app", &event.to_string()), Learned::Whole(Verdict::Confirmed), 0);
+    }
+    bench.admit_one(4, 7, 0, Form::Whole);
+    bench.said();
+    bench.outbox.report(bench.last(), 0, Report::Confirmed, 0);
+    assert!(bench.said().contains(&Said::Produce(4, Form::Whole)));
+}
