@@ -15,6 +15,8 @@ use super::trouble::{Away, Cause, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
 pub(super) const GLANCE: Duration = Duration::from_millis(500);
+/// How long one question may take that a new client asks, which has to connect first.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait before a question is asked again that failed at once.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many brokers are asked at once.
@@ -47,6 +49,8 @@ pub(super) struct Observer {
     consumer: Mutex<BaseConsumer<Listener>>,
     /// Whether the cluster has answered once.
     has_answered: AtomicBool,
+    /// Whether a question failed after that.
+    needs_new_client: AtomicBool,
 }
 
 impl Observer {
@@ -58,7 +62,13 @@ impl Observer {
         settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
         let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())?;
         let consumer = Mutex::new(consumer);
-        Ok(Self { listener, settings, consumer, has_answered: AtomicBool::new(false) })
+        Ok(Self {
+            listener,
+            settings,
+            consumer,
+            has_answered: AtomicBool::new(false),
+            needs_new_client: AtomicBool::new(false),
+        })
     }
 
     /// Waits until a broker answers.
@@ -67,12 +77,25 @@ impl Observer {
         self.metadata("idaas", limit)
     }
 
+    /// Puts a new client in the place of the one that has left the bootstrap servers.
+    fn renew(&self, consumer: &mut BaseConsumer<Listener>) {
+        if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {
+            let old = std::mem::replace(consumer, other);
+            // Its end waits for connections that do not answer. If there is no thread, it ends here.
+            let _ = std::thread::Builder::new().name("client's end".to_owned()).spawn(move || drop(old));
+        }
+    }
+
     /// What the cluster says of a topic.
     pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Away> {
         let end = Instant::now() + limit;
         let mut consumer = self.consumer.lock();
         loop {
-            let answer = consumer.fetch_metadata(Some(topic), GLANCE.min(limit));
+            if self.needs_new_client.load(Ordering::Relaxed) {
+                self.renew(&mut consumer);
+            }
+            let patience = if self.has_answered.load(Ordering::Relaxed) { RECONNECT_TIMEOUT } else { GLANCE };
+            let answer = consumer.fetch_metadata(Some(topic), patience.min(limit));
             // Serves the error callback, and nothing else: nothing is assigned.
             while consumer.poll(Duration::ZERO).is_some() {}
             let has_answered = self.has_answered.load(Ordering::Relaxed);
@@ -85,10 +108,8 @@ impl Observer {
                 // After the first answer, librdkafka leaves the bootstrap servers for the addresses that brokers advertise.
                 // If none of those answers, only another client asks the bootstrap servers soon.
                 Err(_) if has_answered => {
+                    self.needs_new_client.store(true, Ordering::Relaxed);
                     std::thread::sleep(PAUSE);
-                    if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {
-                        *consumer = other;
-                    }
                 }
                 Err(_) if self.listener.is_decided() => return Err(self.listener.away()),
                 Err(_) => {}
