@@ -50,8 +50,8 @@ fn an_advertised_address_that_leads_nowhere_is_a_fault() {
         let shown = check(kafka.advertised_servers(listener), &section("idaas", 2, 1));
         let out = shown.flat();
         assert_eq!(shown.code, 1, "{address}: {}", shown.out);
-        // What accepts connections and then hangs up or says nothing can also keep librdkafka from an answer at all.
-        if out.contains("[kafka_unreachable]") && address.starts_with("127.0.0.1:") && *address != "127.0.0.1:9" {
+        // librdkafka can fail to get an answer at all while it tries the other addresses again and again.
+        if *address != "127.0.0.1:9" && out.contains("[kafka_unreachable]") {
             continue;
         }
         let expected = format!("broker 1 advertises {address}, and does not answer there");
@@ -188,16 +188,6 @@ fn the_topic_of_replicas_is_created_with_the_others() {
     assert!(run(&["topics"]).out.contains("several.replicas.v1: ok"));
     assert!(run(&["check"]).flat().contains("topic several.replicas.v1: several replicas can coordinate"));
     is_for_replicas(kafka, "several.replicas.v1");
-}
-
-#[test]
-fn serve_creates_the_topic_of_replicas() {
-    let Some(kafka) = shared_one_node() else { return };
-    let topics = format!("{}create = true\n", section("joined", 2, 1));
-    let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), &topics);
-    let mut serving = start(&["serve", "--config", &setting.config]);
-    serving.wait_for_note("\"topic\":\"joined.replicas.v1\"");
-    is_for_replicas(kafka, "joined.replicas.v1");
 }
 
 /// One partition, and its records go soon.
