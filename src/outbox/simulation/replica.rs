@@ -170,7 +170,9 @@ impl World<'_> {
                 let given_up = there.current().meddled[event];
                 let kept = there.disk.has(event) || self.ledger.is_complete(event) || self.ledger.formerly[event];
                 // Confirmed by a cluster that is gone, after the verdict and before the answer.
-                let settled = self.ledger.formerly[event] && !there.disk.has(event);
+                let gone = there.machine.as_ref().is_none_or(|machine| !machine.has(super::cargo::key(event)));
+                let before = admitted_at <= there.current().noticed_at;
+                let settled = self.ledger.formerly[event] && (gone || before);
                 let life = there.current();
                 let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
                 if !settled && (!given_up || durable) {
