@@ -76,7 +76,7 @@ impl Directory {
         Outcome::Applied
     }
 
-    /// A user as known now, in the form of the record. `None` if there is no such user.
+    /// A user as known now, in the form of the record. `None` if the user is unknown.
     pub(crate) fn user(&self, id: &str) -> Option<Value> {
         let mut user = Map::new();
         for ((group, name), (value, _)) in &self.users.get(id)?.fields {

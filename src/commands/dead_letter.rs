@@ -160,7 +160,7 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scan
     })
 }
 
-/// Says what could not be read.
+/// Prints what could not be read.
 fn finished(scanned: &Scanned) -> Exit {
     for topic in &scanned.missing {
         complain(format_args!("the topic {topic} does not exist, or cannot be seen"));

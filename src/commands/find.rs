@@ -87,7 +87,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
     }
 }
 
-/// Says what was not read, and where the event is not.
+/// Prints what could not be read, and that the event was not found.
 fn ended(scanned: &Scanned, found: bool, arguments: &FindArguments) -> Exit {
     for topic in &scanned.missing {
         complain(format_args!("the topic {topic} does not exist, or cannot be seen"));

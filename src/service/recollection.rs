@@ -110,7 +110,6 @@ impl Recollection {
 
     /// Another cluster answers at the same address: forgets what was learned from the old one, holds replays back, and
     /// reads the topics of the new one. [`Recollection::persist`] does the reading.
-    #[allow(dead_code, reason = "called when the cluster's id changes")]
     pub(super) fn start_over(&self, bridge: &Bridge) {
         let mut state = self.state.lock();
         state.generation += 1;

@@ -113,7 +113,6 @@ impl Service {
             current.replace(renewed);
         }
         self.admin_token.set(config.admin_token.as_ref());
-        logs::set_level(assemble::log_level(config.log.level));
         logs::set_events(config.log.events);
         assemble::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);

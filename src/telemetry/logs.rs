@@ -3,15 +3,11 @@
 //! Lines name codes, ids and places. Never a body, a token, or anything of a person.
 
 use std::io::IsTerminal;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Registry, fmt, reload};
-
-/// Changes the level of the running log. Not set if somebody else logs: a test, or a program around the library.
-static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 /// Whether each published event has a line at level info.
 static EVENTS: AtomicBool = AtomicBool::new(false);
@@ -27,27 +23,16 @@ pub enum Format {
 
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(format: Format, level: LevelFilter) {
-    let (filter, handle) = reload::Layer::new(level);
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(level);
     let started = match format {
         Format::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true))),
         Format::Text => {
             tracing::subscriber::set_global_default(registry.with(lines.with_ansi(std::io::stderr().is_terminal())))
         }
     };
-    // Whoever has set a subscriber before wants that one.
-    if started.is_ok() {
-        let _ = LEVEL.set(handle);
-    }
-}
-
-/// Writes lines down to this level from now on.
-pub fn set_level(level: LevelFilter) {
-    if let Some(handle) = LEVEL.get() {
-        // Fails only after the subscriber is gone.
-        let _ = handle.modify(|current| *current = level);
-    }
+    // An error means that a test, or a program around the library, logs already.
+    let _ = started;
 }
 
 /// Writes one line for each published event from now on, or none.

@@ -141,7 +141,7 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     if !existing.is_dir() {
         return vec![Finding::prevents_start(
             Code::JournalDirectory,
-            fault(&format!("{} is no directory", existing.display())),
+            fault(&format!("{} is not a directory", existing.display())),
         )];
     }
     if let Err(error) = access(&existing, Access::WRITE_OK | Access::EXEC_OK) {
