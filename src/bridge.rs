@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use idaas_callback::policy::Policy;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::keys::{KeyRing, KeyStore};
 use crate::outbox::dispatch::{Dispatcher, Source};
-use crate::prepare::policy::Policy;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::{ApplicationState, Metrics};
 

@@ -1,4 +1,6 @@
-//! Counts as people read them: `1 event`, `12,000 events`.
+//! Counts and durations as people read them: `1 event`, `12,000 events`, `1.9 ms`.
+
+use std::time::Duration;
 
 /// A count with its noun, in the plural unless it is one. The plural is made by `s`, or by `ies` for a last `y`.
 #[must_use]
@@ -22,6 +24,19 @@ pub fn grouped(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// Milliseconds with microseconds behind the point.
+#[must_use]
+pub fn in_milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+/// A duration as people read it: `1.9 ms`.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> String {
+    let value = in_milliseconds(duration);
+    if value < 100.0 { format!("{value:.1} ms") } else { format!("{value:.0} ms") }
 }
 
 #[cfg(test)]

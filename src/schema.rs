@@ -2,7 +2,7 @@
 //!
 //! Pure text: nothing here validates. Records are made to fit by `prepare`; that they do is for the tests to show.
 
-use crate::prepare::event_type::Entity;
+use idaas_callback::event_type::Entity;
 
 /// A document of the interface to consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use idaas_callback::event_type::Entity;
+use idaas_callback::timestamp::rfc3339;
 use serde_json::Value;
 
 use super::journal::content;
@@ -15,8 +17,6 @@ use crate::config::Config;
 use crate::kafka::consumer::{FollowFault, Seen};
 use crate::kafka::scan::{Range, Scanned, scan};
 use crate::kafka::topics::Plan;
-use crate::prepare::event_type::Entity;
-use crate::prepare::timestamp::rfc3339;
 use crate::service::assemble;
 
 /// How long the topics are read at most.

@@ -1,27 +1,28 @@
 //! The command `simulate`: writes the keys of a simulated instance, and sends events as IDaaS does.
 
 mod screen;
+pub mod show;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::fault::Fault;
+use idaas_simulator::keys_dir;
+use idaas_simulator::kind::{EventType, Kind};
+use idaas_simulator::material::Material;
+use idaas_simulator::payload::Form;
+use idaas_simulator::redelivery::Schedule;
+use idaas_simulator::run::{self, Plan, Source};
+use idaas_simulator::sender::Sender;
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
 use self::screen::{FEW, Screen};
+use self::show::Colour;
 use super::{Exit, output};
-use crate::simulate::events::{Event, Generator};
-use crate::simulate::fault::Fault;
-use crate::simulate::keys_dir;
-use crate::simulate::kind::{EventType, Kind};
-use crate::simulate::material::Material;
-use crate::simulate::payload::Form;
-use crate::simulate::redelivery::Schedule;
-use crate::simulate::run::{self, Plan, Source};
-use crate::simulate::sender::Sender;
-use crate::simulate::show::Colour;
 
 /// Play IDaaS, for tests and staging: make keys and a configuration, send events, judge the answers.
 #[derive(Debug, Args)]
@@ -239,9 +240,9 @@ fn every_type(fault: Option<Fault>) -> Vec<EventType> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use idaas_simulator::test_bridge::{TestBridge, answer};
 
     use super::*;
-    use crate::simulate::test_bridge::{TestBridge, answer};
 
     #[derive(Parser)]
     struct Line {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use idaas_callback::event_type::Entity;
 
 use super::output::{complain, end, fix, note, stdout, terminal_width};
 use super::{Exit, print_faults};
@@ -15,7 +16,6 @@ use crate::config::Config;
 use crate::kafka::consumer::{Begin, FollowFault, Follower};
 use crate::kafka::topics::Plan;
 use crate::kafka::trouble::Trouble;
-use crate::prepare::event_type::Entity;
 use crate::service::assemble;
 
 /// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.

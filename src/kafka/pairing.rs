@@ -76,8 +76,9 @@ impl Pairing {
 
 #[cfg(test)]
 mod tests {
+    use idaas_callback::Reason;
+
     use super::*;
-    use crate::prepare::Reason;
 
     fn key(id: usize) -> EventKey {
         EventKey::of("app", &id.to_string())

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use idaas_callback::event_type::Entity;
 use rdkafka::error::KafkaError;
 
 pub use super::life::Producer;
 use super::statistics::ProducerState;
 use crate::outbox::{EventLine, Report, Token};
-use crate::prepare::event_type::Entity;
 use crate::telemetry::application::ApplicationMetrics;
 
 /// What comes back with the report on a record.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use idaas_callback::event_type::Entity;
 
 use super::topics::Plan;
 use crate::config::{Config, Passwords};
-use crate::prepare::event_type::Entity;
 
 /// The topics to read, and whose events count.
 #[derive(Debug, Clone, PartialEq, Eq)]

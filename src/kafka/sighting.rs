@@ -5,15 +5,15 @@
 
 use std::borrow::Cow;
 
+use idaas_callback::Reason;
+use idaas_callback::event_type::{Action, Entity};
+use idaas_callback::record::CREDENTIAL_SUFFIX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::scope::Scope;
 use crate::outbox::EventKey;
 use crate::outbox::verdict::Verdict;
-use crate::prepare::Reason;
-use crate::prepare::event_type::{Action, Entity};
-use crate::prepare::record::CREDENTIAL_SUFFIX;
 
 /// What one record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

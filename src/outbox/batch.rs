@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use idaas_callback::record::Record;
+use idaas_callback::{EventId, Item, Plan, Reason};
+
 use super::EventKey;
 use super::event::Arrival;
 use super::hash::Hashed;
 use super::machine::Admitted;
 use super::package::{Package, Source};
 use super::verdict::Verdict;
-use crate::prepare::record::Record;
-use crate::prepare::{EventId, Item, Plan, Reason};
 
 /// One event and its verdict, for the answer.
 pub struct Answered {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idaas_callback::Item;
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
@@ -21,7 +22,6 @@ use crate::journal::store::Opened;
 use crate::journal::{Desk, Journal, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
-use crate::prepare::Item;
 use crate::telemetry::metrics::Metrics;
 
 /// How many events are replayed at a time: enough for tens of thousands a second, and few enough that a live event

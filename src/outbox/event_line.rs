@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use idaas_callback::event_type::Entity;
+use idaas_callback::record::Record;
 use serde::Deserialize;
 
 use super::package::Package;
 use super::verdict::Verdict;
 use crate::kafka::producer::Position;
-use crate::prepare::event_type::Entity;
-use crate::prepare::record::Record;
 use crate::telemetry::logs;
 
 /// What the line says of the event, kept until its record is confirmed.

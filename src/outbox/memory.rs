@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use idaas_callback::Reason;
 
 use super::verdict::Verdict;
 use super::{EventKey, Millis};
-use crate::prepare::Reason;
 
 /// How long a verdict is remembered if there is room. IDaaS re-delivers for up to 96 seconds; people with a console
 /// longer.

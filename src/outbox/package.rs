@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use idaas_callback::policy::{DeadLetterRules, Policy};
+use idaas_callback::record::Record;
+use idaas_callback::{EventId, Evidence, Reason};
+
 use super::event::Parcel;
 use super::verdict::Verdict;
 use super::{EventKey, LaneKey, Seq};
 use crate::journal::Entry;
-use crate::prepare::policy::{DeadLetterRules, Policy};
-use crate::prepare::record::Record;
-use crate::prepare::{EventId, Evidence, Reason};
 use crate::telemetry::application::ApplicationMetrics;
 
 /// An application, as far as its events need it on their way.

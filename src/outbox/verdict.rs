@@ -1,6 +1,6 @@
 //! What IDaaS is told of one event.
 
-use crate::prepare::Reason;
+use idaas_callback::Reason;
 
 /// The lists of IDaaS's answer. Only [`List::Retried`] is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

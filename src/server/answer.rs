@@ -1,10 +1,10 @@
 //! The JSON that IDaaS gets: the four lists, or an error. All four lists are always there.
 
+use idaas_callback::Refusal;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::outbox::dispatch::Answered;
 use crate::outbox::verdict::List;
-use crate::refusal::Refusal;
 
 /// The verdicts on a callback's events, each eventId in exactly one list.
 pub(super) struct Answer(pub(super) Vec<Answered>);

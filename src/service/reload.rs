@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::ContentKey;
+
 use super::orders::{Order, Orders};
 use super::{Service, assemble, reopening};
 use crate::config::{Config, Fault, NamedFile, Server};
-use crate::jose::jwe::ContentKey;
 use crate::journal::KeyChange;
 use crate::server::Certificate;
 use crate::telemetry::logs;

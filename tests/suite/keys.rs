@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use idaas_bridge::jose::jws::{SigningKey, Verification};
 use idaas_bridge::keys::{
     Clients, FetchFault, KeyObserver, KeyRing, KeyStore, MAX_DOCUMENT, Proxy, RefreshResult, Settings, Source, Timing,
     fetch,
 };
+use idaas_callback::jose::jws::Verification;
+use idaas_simulator::signing::SigningKey;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 

@@ -1,6 +1,6 @@
 //! What to do about each refusal, told to the operator. The sender is told less.
 
-use crate::refusal::Refusal;
+use idaas_callback::Refusal;
 
 /// At which step a refusal is made, counted from the envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,10 @@
 
 use std::io::{self, Write};
 
+use idaas_callback::jose::jws::KeySet;
+use idaas_callback::policy::Policy;
+use idaas_callback::record::Record;
+use idaas_callback::{Item, Moment, Plaintext, Plan, Refusal, authenticate, decode, decrypt, normalize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -13,12 +17,7 @@ use crate::commands::Exit;
 use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
 use crate::config::Application;
 use crate::counts::counted;
-use crate::jose::jws::KeySet;
 use crate::keys::Source;
-use crate::prepare::policy::Policy;
-use crate::prepare::record::Record;
-use crate::prepare::{Item, Moment, Plaintext, Plan, authenticate, decode, decrypt, normalize};
-use crate::refusal::Refusal;
 
 /// Where the values of a step begin.
 const MARGIN: usize = 16;

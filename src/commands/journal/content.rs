@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use serde_json::{Map, Value};
 
 use crate::commands::inspect::pretty::{Strings, pretty};
 use crate::commands::output::{BAD, HEADING, QUIET, styled};
-use crate::jose::jwe::{ContentKey, Sealed};
 
 /// Where values begin.
 const MARGIN: usize = 12;

@@ -1,12 +1,12 @@
 //! One record as one line: for people, without the values of its fields; for machines, whole.
 
 use anstyle::{AnsiColor, Style};
+use idaas_callback::timestamp::rfc3339;
 use serde_json::{Map, Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::commands::output::{BAD, GOOD, QUIET, WARNING, styled};
 use crate::kafka::consumer::Seen;
-use crate::prepare::timestamp::rfc3339;
 
 const PLAIN: Style = Style::new();
 

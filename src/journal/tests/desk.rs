@@ -1,7 +1,8 @@
 //! What operators are told and can do.
 
+use idaas_callback::jose::jwe::Sealed;
+
 use super::*;
-use crate::jose::jwe::Sealed;
 use crate::journal::desk::{Found, Retried};
 use crate::journal::waiting::WaitingHead;
 

@@ -1,10 +1,11 @@
 //! The events of a schedule, and what is published for them.
 
+use idaas_callback::Reason;
+
 use super::dice::{About, Dice, Throws, mix};
 use crate::outbox::event::Parcel;
 use crate::outbox::verdict::Verdict;
 use crate::outbox::{EventKey, LaneKey};
-use crate::prepare::Reason;
 
 /// An event's number in the schedule.
 pub(super) type Number = usize;

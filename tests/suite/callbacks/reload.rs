@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::material::Identity;
+use idaas_simulator::kind::Kind;
+use idaas_simulator::material::Identity;
 use serde_json::json;
 
 use super::{assert_success, event, users};

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::kind::Kind;
 
 use super::{assert_success, event, users};
 use crate::support::bridge::{Caller, Setup};

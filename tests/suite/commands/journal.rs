@@ -4,15 +4,15 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use idaas_bridge::jose::jwe::ContentKey;
 use idaas_bridge::journal::Entry;
 use idaas_bridge::journal::store::{Batch, Store};
 use idaas_bridge::outbox::verdict::Verdict;
 use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
-use idaas_bridge::prepare::event_type::Entity;
-use idaas_bridge::prepare::record::Record;
-use idaas_bridge::prepare::{Evidence, Kept};
-use idaas_bridge::simulate::kind::Kind;
+use idaas_callback::event_type::Entity;
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::record::Record;
+use idaas_callback::{Evidence, Kept};
+use idaas_simulator::kind::Kind;
 use serde_json::{Value, json};
 
 use super::setting::{Setting, run};

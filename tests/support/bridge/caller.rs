@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use idaas_bridge::simulate::answer::{Answer, List};
-use idaas_bridge::simulate::events::Event;
-use idaas_bridge::simulate::sender::now_ms;
-use idaas_bridge::simulate::token::Callback;
+use idaas_simulator::answer::{Answer, List};
+use idaas_simulator::events::Event;
+use idaas_simulator::sender::now_ms;
+use idaas_simulator::token::Callback;
 use serde_json::Value;
 
 use super::application::TestApplication;

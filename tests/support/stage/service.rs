@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::material::Material;
+use idaas_simulator::material::Material;
 
 use super::watch::Watch;
 use crate::support::real_kafka::free_ports;

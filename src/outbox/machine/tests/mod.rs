@@ -4,10 +4,11 @@ mod answers;
 mod lanes;
 mod replay;
 
+use idaas_callback::Reason;
+
 use super::*;
 use crate::outbox::event::{Loaded, Recovered};
 use crate::outbox::{FailureCode, LaneKey, Learned, Report, WaitReason};
-use crate::prepare::Reason;
 
 /// An event in its first form, or as a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
