@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use idaas_bridge::journal::store::{Batch, Opened, Store};
 use idaas_bridge::journal::{Entry, Journal, JournalEvents, JournalRefusal};
-use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
 use idaas_callback::{Evidence, Kept};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
 
 /// As in the program.
 #[global_allocator]

@@ -16,8 +16,8 @@ use idaas_callback::policy::Policy;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use crate::delivery::dispatch::{Dispatcher, Source};
 use crate::keys::{KeyRing, KeyStore};
-use crate::outbox::dispatch::{Dispatcher, Source};
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::{ApplicationState, Metrics};
 

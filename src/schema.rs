@@ -1,6 +1,6 @@
 //! The schemas that this build publishes by, inside the binary: one JSON Schema per topic, and the AsyncAPI document.
 //!
-//! Pure text: nothing here validates. Records are made to fit by `prepare`; that they do is for the tests to show.
+//! Pure text: nothing here validates. Records are made to fit by `idaas_callback`; that they do is for the tests to show.
 
 use idaas_callback::event_type::Entity;
 

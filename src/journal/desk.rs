@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use idaas_callback::record::Record;
 use idaas_callback::timestamp::rfc3339;
+use outbox::{EventKey, Seq};
 use serde_json::{Value, json};
 
 use super::Entry;
@@ -17,7 +18,6 @@ use super::quarantine::{QuarantineId, QuarantineRow};
 use super::store::Store;
 use super::summary::{Held, Summary, Summing, Waiting};
 use super::waiting::{LaneHead, WaitingHead, next_step};
-use crate::outbox::{EventKey, Seq};
 
 /// How many rows are asked for at a time, so that nobody who writes waits long.
 const PORTION: usize = 5000;

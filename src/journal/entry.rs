@@ -10,11 +10,10 @@ use idaas_callback::event_type::Entity;
 use idaas_callback::jose::seal::SealFault;
 use idaas_callback::record::{Record, header_name};
 use idaas_callback::{Evidence, Kept, Reason};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
-
-use crate::outbox::verdict::Verdict;
-use crate::outbox::{EventKey, LaneKey, Seq};
 
 impl From<DecodeFault> for SealFault {
     fn from(fault: DecodeFault) -> Self {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use idaas_callback::Reason;
 use idaas_callback::event_type::Entity;
+use outbox::{EventKey, LaneKey, Seq};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{DecodeFault, Entry, append, entity, parse, reason};
-use crate::outbox::{EventKey, LaneKey, Seq};
 
 /// The form that this build writes.
 const VERSION: u8 = 2;

@@ -8,8 +8,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use outbox::{FailureCode, Token};
+
 use super::partitioner::partition_of;
-use crate::outbox::{FailureCode, Token};
 
 /// How long a record may be without a confirmation.
 const SILENCE: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use idaas_callback::record::Record;
+use outbox::{FailureCode, Report};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -28,7 +29,6 @@ use super::resend::{Resend, Resender};
 use super::settings::Cluster;
 use super::statistics::ProducerState;
 use super::tally::{Handed, Tally};
-use crate::outbox::{FailureCode, Report};
 use crate::telemetry::liveness::Liveness;
 
 /// A record that waited for longer gets the current time as its timestamp. With the time of its acceptance, a topic's

@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use outbox::verdict::Verdict;
+use outbox::{EventKey, Learned};
+
 use super::sighting::{Part, Sighting};
-use crate::outbox::verdict::Verdict;
-use crate::outbox::{EventKey, Learned};
 
 /// What became known of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

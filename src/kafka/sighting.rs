@@ -8,12 +8,12 @@ use std::borrow::Cow;
 use idaas_callback::Reason;
 use idaas_callback::event_type::{Action, Entity};
 use idaas_callback::record::CREDENTIAL_SUFFIX;
+use outbox::EventKey;
+use outbox::verdict::Verdict;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::scope::Scope;
-use crate::outbox::EventKey;
-use crate::outbox::verdict::Verdict;
 
 /// What one record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use outbox::Learned;
+use outbox::verdict::Verdict;
+
 use super::backfill::Backfill;
 use super::locate::{Located, Spans};
 pub use super::pairing::Known;
@@ -16,8 +19,6 @@ use super::reader::{Places, Reader};
 use super::scope::Scope;
 use super::settings::Cluster;
 use super::sighting::Sighting;
-use crate::outbox::Learned;
-use crate::outbox::verdict::Verdict;
 
 /// How many events are told at a time at most.
 const BATCH: usize = 1 << 16;

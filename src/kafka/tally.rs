@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use idaas_callback::record::Record;
+use outbox::{FailureCode, Report, Token};
 use parking_lot::Mutex;
 
 use super::availability::{Availability, Changes, Silent, Slot};
 use super::errors::FailureLog;
 use super::producer::{Position, Reports, Ticket, Undeliverable};
-use crate::outbox::{FailureCode, Report, Token};
 
 /// What comes back from librdkafka with the report on a record.
 pub(super) struct Handed {

@@ -24,8 +24,8 @@ use tokio::time::{sleep, timeout};
 pub use self::orders::{Order, Orders, signals};
 use crate::bridge::Bridge;
 use crate::config::{Config, Fault};
+use crate::delivery::dispatch::{self, Dispatcher};
 use crate::kafka::watch::Watch;
-use crate::outbox::dispatch::{self, Dispatcher};
 use crate::server::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 

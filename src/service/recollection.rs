@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use outbox::{EventKey, Learned};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -19,7 +20,6 @@ use crate::kafka::follow::Follower;
 use crate::kafka::scope::{LiveScope, Scope};
 use crate::kafka::settings::Cluster;
 use crate::kafka::tail::{Known, Pace, Resume, Tail, TailFault, read_tail};
-use crate::outbox::{EventKey, Learned};
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use idaas_callback::event_type::{Action, Entity};
 use idaas_callback::{Drift, Reason, Refusal};
+use outbox::verdict::Verdict;
 use prometheus::{Histogram, IntCounter};
 
 use super::last_event::LastEvent;
 use crate::keys::RefreshResult;
-use crate::outbox::verdict::Verdict;
 
 /// Nothing is known of the key endpoint's clock.
 pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;

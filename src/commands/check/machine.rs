@@ -301,7 +301,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let key = idaas_callback::jose::jwe::ContentKey::from_hex(&"00".repeat(32)).unwrap();
         let mut store = Store::open(directory.path(), &[std::sync::Arc::new(key)], max_size).unwrap().store;
-        let (mut next, mut held) = (0, Vec::<crate::outbox::Seq>::new());
+        let (mut next, mut held) = (0, Vec::<outbox::Seq>::new());
         for round in 0..4 {
             // Every other one is confirmed, then every third.
             let step = 2 + round % 2;

@@ -1,11 +1,12 @@
 //! What operators can do with one thing in the journal: find it, remove it, have it tried again.
 
+use outbox::{EventKey, Seq};
+
 use super::{Desk, Found, PORTION, Retried, heard};
 use crate::journal::fault::JournalRefusal;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::Row;
 use crate::journal::summary::{Held, Waiting};
-use crate::outbox::{EventKey, Seq};
 
 impl Desk {
     /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::seal::{KeyId, SealFault};
+use outbox::Seq;
 
 use super::base::{Base, Broken};
 use super::rekeying::Place;
@@ -19,7 +20,6 @@ use super::{Opened, Store};
 use crate::journal::fault::OpenFault;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::Listed;
-use crate::outbox::Seq;
 
 /// The file.
 pub(super) const FILE: &str = "journal.redb";

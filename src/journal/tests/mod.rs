@@ -18,11 +18,11 @@ use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
 use idaas_callback::{Evidence, Kept};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
 
 use super::store::{Batch, Committed, Opened, Store};
 use super::{Entry, OpenFault};
-use crate::outbox::verdict::Verdict;
-use crate::outbox::{EventKey, LaneKey, Seq};
 
 /// Room enough.
 const ROOM: u64 = 1 << 30;

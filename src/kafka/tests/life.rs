@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use idaas_callback::event_type::Entity;
+use outbox::{Seq, Token};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -12,7 +13,6 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use super::*;
 use crate::kafka::producer::{Position, Undeliverable};
 use crate::kafka::statistics::ProducerState;
-use crate::outbox::{Seq, Token};
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::Metrics;
 

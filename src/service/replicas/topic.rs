@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use outbox::replicas::Position;
+use outbox::replicas::record::Record;
+
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::coordination_topic;
-use crate::replicas::Position;
-use crate::replicas::record::Record;
 
 /// How many records are taken between two decisions.
 const RECORDS: usize = 1000;

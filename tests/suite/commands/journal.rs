@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use idaas_bridge::journal::Entry;
 use idaas_bridge::journal::store::{Batch, Store};
-use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
 use idaas_callback::{Evidence, Kept};
 use idaas_simulator::kind::Kind;
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
 use serde_json::{Value, json};
 
 use super::setting::{Setting, run};
