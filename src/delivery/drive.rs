@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use outbox::machine::{Command, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{EventKey, FailureCode, Finished, Loaded, Millis, Parcel, Report, Seq, Token, bit};
+use outbox::{EventKey, FailureCode, Finished, Loaded, Millis, Report, Seq, Token, bit};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     /// Another cluster answers at the same address.
     pub(super) cluster_replaced: Notify,
     started: Instant,
+    /// How often partitions have recovered.
+    recoveries: AtomicU64,
 }
 
 /// What goes to the journal together.
@@ -61,6 +64,7 @@ impl Shared {
             metrics,
             cluster_replaced: Notify::new(),
             started: Instant::now(),
+            recoveries: AtomicU64::new(0),
         }
     }
 
@@ -85,6 +89,7 @@ impl Shared {
         while !commands.is_empty() {
             let mut paperwork = Paperwork::default();
             let mut failed = Vec::new();
+            let recoveries = self.recoveries.load(Ordering::SeqCst);
             for command in commands {
                 match command {
                     Command::Produce(token, package, confirmed) => {
@@ -106,6 +111,10 @@ impl Shared {
             let now = self.now();
             let mut outbox = self.outbox.lock();
             failed.into_iter().for_each(|(token, record, report)| outbox.report(token, record, report, now));
+            if self.recoveries.load(Ordering::SeqCst) != recoveries {
+                // The news can have come before the report that an event waits for it.
+                outbox.partitions_recovered();
+            }
             commands = outbox.commands();
         }
     }
@@ -132,7 +141,7 @@ impl Shared {
         let producer = self.producer.load();
         let handed_over = Instant::now();
         for (index, record) in (0..).zip(package.parts()) {
-            if package.records() > 1 && confirmed & bit(index) != 0 {
+            if confirmed & bit(index) != 0 {
                 continue;
             }
             let ticket = Ticket {
@@ -203,6 +212,7 @@ impl Reports for Shared {
     }
 
     fn partitions_recovered(&self) {
+        self.recoveries.fetch_add(1, Ordering::SeqCst);
         self.step(|outbox, _| outbox.partitions_recovered());
     }
 

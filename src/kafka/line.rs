@@ -87,7 +87,8 @@ impl Line {
     /// this fails.
     ///
     /// # Errors
-    /// [`Report::NoRoom`] if the queue is full, [`Report::Refused`] if the record is larger than the producer takes,
+    /// [`Report::NoRoom`] if the queue is full, [`Report::Closed`] if nothing is accepted where the record goes,
+    /// [`Report::Refused`] if the record is larger than the producer takes,
     /// [`Report::Failed`] for everything else.
     pub(super) fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
         if self.parts.0.gate.is_foreign() {
@@ -271,7 +272,7 @@ impl Context {
             Report::Failed(code) | Report::Refused(code) => {
                 self.parts.tally.log.failed(code, &handed.ticket, message.topic(), error);
             }
-            Report::Confirmed | Report::NoRoom => {}
+            Report::Confirmed | Report::NoRoom | Report::Closed(_) => {}
         }
         self.parts.finish(*handed, message.topic(), report, None);
     }

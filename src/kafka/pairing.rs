@@ -39,7 +39,7 @@ impl Pairing {
     ///
     /// A dead letter stands alone, also for an event half of which was seen: it was produced because the other half was
     /// not taken.
-    pub(super) fn take(&mut self, Sighting { key, part }: Sighting, timestamp: i64) -> Option<Known> {
+    pub(super) fn take(&mut self, Sighting { key, part, .. }: Sighting, timestamp: i64) -> Option<Known> {
         if let Part::Whole(verdict) = part {
             self.halves.remove(&key);
             return Some(Known { key, learned: Learned::Whole(verdict), timestamp });
@@ -86,7 +86,9 @@ mod tests {
     }
 
     fn saw(pairing: &mut Pairing, id: usize, part: Part, timestamp: i64) -> Option<(Learned, i64)> {
-        pairing.take(Sighting { key: key(id), part }, timestamp).map(|known| (known.learned, known.timestamp))
+        pairing
+            .take(Sighting { key: key(id), application: 0, part }, timestamp)
+            .map(|known| (known.learned, known.timestamp))
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(crate) struct Setup {
     bootstrap_servers: Option<String>,
     read_from: Option<String>,
     until_ready: bool,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Setup {
@@ -69,6 +70,7 @@ impl Setup {
             bootstrap_servers: None,
             read_from: None,
             until_ready: true,
+            environment: Vec::new(),
         }
     }
 
@@ -156,6 +158,12 @@ impl Setup {
         self
     }
 
+    /// Starts the program with this environment variable.
+    pub(crate) fn environment(mut self, name: &'static str, value: PathBuf) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
     /// Does not wait for readiness.
     pub(crate) fn not_ready(mut self) -> Self {
         self.until_ready = false;
@@ -169,8 +177,9 @@ impl Setup {
 
     /// Starts the program.
     pub(crate) fn spawn(self) -> TestBridge {
+        let environment = self.environment.clone();
         self.run(|path| {
-            let program = Program::spawn(path);
+            let program = Program::spawn(path, &environment);
             let (listen, admin) = program.addresses();
             (Running::Program(program), listen, admin)
         })
@@ -395,7 +404,7 @@ impl TestBridge {
         if let Running::Program(program) = &mut self.running {
             program.kill();
         }
-        let program = Program::spawn(&self.path);
+        let program = Program::spawn(&self.path, &self.setup.environment);
         let (listen, admin) = program.addresses();
         self.running = Running::Program(program);
         self.caller = Arc::new(Caller::new(listen, admin, self.setup.applications.clone()));

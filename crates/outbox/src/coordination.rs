@@ -33,6 +33,6 @@ impl<P: Parcel, W> Outbox<P, W> {
 
     fn is_stuck(&self, lane: LaneKey) -> bool {
         let head = self.lanes.head(lane).and_then(|head| self.events.get(head as usize));
-        head.is_some_and(|head| head.attempts >= STUCK_ATTEMPTS)
+        head.is_some_and(|head| head.attempts >= STUCK_ATTEMPTS || self.waits_long(head))
     }
 }

@@ -50,6 +50,9 @@ pub enum Report {
     Failed(FailureCode),
     /// The producer has no room for it.
     NoRoom,
+    /// Not given to the producer, because nothing is accepted where it goes, for this reason. Trying again is of use only
+    /// after [`machine::Outbox::partitions_recovered`].
+    Closed(FailureCode),
 }
 
 /// What the topics tell about an event.

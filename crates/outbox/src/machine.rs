@@ -17,6 +17,7 @@ use super::event::{Arrival, Disk, Event, Parcel, Token};
 use super::hash::Hashed;
 use super::lanes::Lanes;
 use super::memory::Memory;
+use super::progress::bit;
 use super::verdict::Verdict;
 use super::{EventKey, Finished, LaneKey, Millis, Seq};
 
@@ -171,6 +172,12 @@ impl<P: Parcel, W> Outbox<P, W> {
         if let Some(slot) = self.slot(arrival.key) {
             return (self.join(slot, waiter, arrival.prompt), Admitted::Joined);
         }
+        let confirmed = self.published_records(&arrival);
+        if (0..arrival.parcel.records().max(1)).all(|record| confirmed & bit(record) != 0) {
+            let verdict = arrival.parcel.verdict();
+            self.memory.insert(arrival.key, verdict, self.clock);
+            return (Want::Known(verdict), Admitted::Known(verdict));
+        }
         let bytes = arrival.parcel.bytes();
         if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
             return (Want::Known(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
@@ -184,6 +191,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             prompt,
             parcel: Some(Arc::new(parcel)),
             waiters: vec![waiter],
+            confirmed,
             ..Event::new(seq, key, lane, event_time)
         });
         // Before there is no room left, the journal makes some.
@@ -192,6 +200,13 @@ impl<P: Parcel, W> Outbox<P, W> {
             self.write(slot);
         }
         (Want::Open(Token { seq, slot }), Admitted::New)
+    }
+
+    /// Which records of a new event the topics have already: they are not published again. That an event has a single one
+    /// cannot be seen in the topics if it could have two.
+    fn published_records(&self, arrival: &Arrival<P>) -> u8 {
+        // The topics tell of the records of events, and not of dead letters.
+        if arrival.parcel.verdict() == Verdict::Confirmed { self.memory.records(arrival.key) } else { 0 }
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.

@@ -62,18 +62,20 @@ struct CachedVerdict {
 }
 
 impl CachedVerdict {
-    fn new(key: EventKey, verdict: Verdict, now: Millis) -> Self {
+    fn new(key: EventKey, code: u32, now: Millis) -> Self {
         let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX).min(u32::MAX >> 4);
-        Self { key: key.0, packed: seconds << 4 | code(verdict) }
+        Self { key: key.0, packed: seconds << 4 | code }
     }
 
     const fn seconds(&self) -> u32 {
         self.packed >> 4
     }
 
+    /// The verdict; `None` if only single records of the event are known.
     fn verdict(&self) -> Option<Verdict> {
         match self.packed & 0xf {
             0 => Some(Verdict::Confirmed),
+            code if code & SOME_RECORDS == SOME_RECORDS => None,
             code => Reason::ALL.get(code as usize - 1).map(|reason| Verdict::DeadLettered(*reason)),
         }
     }
@@ -94,6 +96,9 @@ fn code(verdict: Verdict) -> u32 {
 /// A code that no final verdict has.
 const NOT_FINAL: u32 = 0xf;
 
+/// No verdict, but the event's own record with index 0 is published (the lowest bit not set), or the one with index 1.
+const SOME_RECORDS: u32 = 0xc;
+
 impl Memory {
     pub(crate) fn new() -> Self {
         Self { index: HashTable::new(), entries: VecDeque::new(), forgotten: 0 }
@@ -111,8 +116,29 @@ impl Memory {
         at(entries, forgotten, *position)?.verdict()
     }
 
+    /// Which of an event's own records are known to be published, one bit for each, although no verdict is known.
+    pub(crate) fn records(&self, key: EventKey) -> u8 {
+        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key));
+        match position.and_then(|position| at(entries, forgotten, *position)).map(|entry| entry.packed & 0xf) {
+            Some(code @ (0xc | 0xd)) => 1 << (code - SOME_RECORDS),
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Remembers that one of an event's own records is published, unless more is known.
+    pub(crate) fn insert_record(&mut self, key: EventKey, record: u8, now: Millis) {
+        if record <= 1 {
+            self.insert_code(key, SOME_RECORDS | u32::from(record), now);
+        }
+    }
+
     /// Remembers a final verdict; the first one stays.
     pub(crate) fn insert(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
+        self.insert_code(key, code(verdict), now);
+    }
+
+    fn insert_code(&mut self, key: EventKey, code: u32, now: Millis) {
         let (entries, forgotten) = (&self.entries, self.forgotten);
         let position = forgotten.wrapping_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         let entry = self.index.entry(
@@ -120,16 +146,23 @@ impl Memory {
             |known| is(entries, forgotten, *known, key),
             |known| at(entries, forgotten, *known).map_or(0, |entry| EventKey(entry.key).hash()),
         );
-        if let Entry::Vacant(vacant) = entry {
-            vacant.insert(position);
-            let length = self.entries.len();
-            if length == self.entries.capacity() && length > FLOOR {
-                // Doubling would go beyond what fits.
-                self.entries.reserve_exact(length.min(CAPACITY + 1 - length.min(CAPACITY)));
+        let vacant = match entry {
+            Entry::Vacant(vacant) => vacant,
+            Entry::Occupied(occupied) => {
+                let place = occupied.get().wrapping_sub(forgotten) as usize;
+                let known = self.entries.get_mut(place).filter(|known| known.verdict().is_none());
+                known.into_iter().for_each(|known| known.packed = known.packed & !0xf | code);
+                return;
             }
-            self.entries.push_back(CachedVerdict::new(key, verdict, now));
-            self.forget(now);
+        };
+        vacant.insert(position);
+        let length = self.entries.len();
+        if length == self.entries.capacity() && length > FLOOR {
+            // Doubling would go beyond what fits.
+            self.entries.reserve_exact(length.min(CAPACITY + 1 - length.min(CAPACITY)));
         }
+        self.entries.push_back(CachedVerdict::new(key, code, now));
+        self.forget(now);
     }
 
     /// How many verdicts are remembered.
@@ -177,6 +210,18 @@ mod tests {
         memory.insert(key(1), Verdict::Confirmed, 1);
         assert_eq!(memory.get(key(1)), Some(Verdict::DeadLettered(Reason::MalformedData)));
         assert_eq!(memory.get(key(2)), None);
+    }
+
+    #[test]
+    fn single_records_are_remembered_until_the_verdict_is_known() {
+        let mut memory = Memory::new();
+        memory.insert_record(key(1), 1, 0);
+        memory.insert_record(key(2), 0, 0);
+        assert_eq!((memory.get(key(1)), memory.records(key(1))), (None, 0b10));
+        assert_eq!((memory.records(key(2)), memory.records(key(3))), (0b01, 0));
+        memory.insert(key(1), Verdict::Confirmed, 1);
+        memory.insert_record(key(1), 0, 2);
+        assert_eq!((memory.get(key(1)), memory.records(key(1))), (Some(Verdict::Confirmed), 0));
     }
 
     #[test]

@@ -18,6 +18,10 @@ const ROOM: Millis = 50;
 /// How often that doubles: to 1.6 seconds.
 const ROOM_DOUBLINGS: u8 = 5;
 
+/// How long an event waits at most for the news that its partition accepts records again, in milliseconds: so long that
+/// the journal is not read in vain, and only in case that the news does not come.
+const CLOSED: Millis = 600_000;
+
 impl<P: Parcel, W> Outbox<P, W> {
     /// Takes the broker's report on the record of an event with that index.
     pub fn report(&mut self, token: Token, record: u8, report: Report, now: Millis) {
@@ -31,7 +35,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         match report {
             Report::Confirmed => event.confirmed |= bit(record),
             Report::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
-            Report::Refused(_) | Report::Failed(_) | Report::NoRoom => {}
+            Report::Refused(_) | Report::Failed(_) | Report::NoRoom | Report::Closed(_) => {}
         }
         if *missing > 0 {
             return;
@@ -43,12 +47,13 @@ impl<P: Parcel, W> Outbox<P, W> {
         match (worst, learned) {
             (Report::Confirmed, _) => self.resolve(token.slot, verdict, now),
             // Another replica has published it meanwhile.
-            (Report::Refused(_) | Report::Failed(_) | Report::NoRoom, Some(learned)) => {
+            (Report::Refused(_) | Report::Failed(_) | Report::NoRoom | Report::Closed(_), Some(learned)) => {
                 self.resolve(token.slot, learned, now);
             }
             (Report::Refused(code), None) => self.shrink(token.slot, code, now),
             (Report::Failed(code), None) => self.fail(token.slot, code, now),
             (Report::NoRoom, None) => self.fail(token.slot, FailureCode::QueueFull, now),
+            (Report::Closed(code), None) => self.fail_closed(token.slot, code, now),
         }
         self.replay();
     }
@@ -59,6 +64,10 @@ impl<P: Parcel, W> Outbox<P, W> {
         if connected {
             for token in std::mem::take(&mut self.ready) {
                 self.produce(token.slot);
+            }
+            if news {
+                // What was closed in the outage may not be any longer, and nobody may try.
+                self.partitions_recovered();
             }
             self.replay();
         } else if news {
@@ -72,8 +81,8 @@ impl<P: Parcel, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let Some(parcel) = &event.parcel else { return };
         let (records, verdict) = (parcel.records().max(1), parcel.verdict());
-        // A single record is never skipped: what the bits tell is about the first form, and this can be another.
-        let confirmed = if records > 1 { event.confirmed } else { 0 };
+        // What the bits tell is about the first form.
+        let confirmed = if event.fell_back { 0 } else { event.confirmed };
         let missing = (0..records).filter(|record| confirmed & bit(*record) == 0).count();
         let missing = u8::try_from(missing).unwrap_or(u8::MAX);
         if missing == 0 {
@@ -122,6 +131,23 @@ impl<P: Parcel, W> Outbox<P, W> {
             self.write(slot);
         }
         self.put_down(slot);
+    }
+
+    /// Lets an event wait until its partition accepts records again. The journal has it meanwhile.
+    fn fail_closed(&mut self, slot: u32, code: FailureCode, now: Millis) {
+        self.stop_replaying(slot);
+        self.note_failure(slot, code, now);
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        event.crowded = 0;
+        event.attempts = event.attempts.max(1);
+        self.back_off(slot, now + CLOSED);
+        self.write(slot);
+        self.put_down(slot);
+    }
+
+    /// Whether a head waits for its partition, or for longer than after any failed attempt.
+    pub(super) fn waits_long(&self, event: &super::event::Event<P>) -> bool {
+        matches!(event.stage, Stage::BackingOff(until) if until > self.clock + (FIRST_BACK_OFF << DOUBLINGS))
     }
 
     pub(super) fn note_failure(&mut self, slot: u32, code: FailureCode, now: Millis) {
@@ -203,14 +229,15 @@ impl<P: Parcel, W> Outbox<P, W> {
 }
 
 /// Of two reports on records of one event, the one that decides. A failure outweighs a refusal: what can succeed
-/// later must not be given up.
+/// later must not be given up. What can succeed soon outweighs what waits for a partition.
 const fn worse(one: Report, other: Report) -> Report {
     const fn rank(report: Report) -> u8 {
         match report {
             Report::Confirmed => 0,
             Report::Refused(_) => 1,
-            Report::Failed(_) => 2,
-            Report::NoRoom => 3,
+            Report::Closed(_) => 2,
+            Report::Failed(_) => 3,
+            Report::NoRoom => 4,
         }
     }
     if rank(one) < rank(other) { other } else { one }

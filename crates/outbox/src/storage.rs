@@ -37,7 +37,8 @@ impl<P: Parcel, W> Outbox<P, W> {
             }
             (Learned::Whole(verdict), _, _) => self.memory.insert(key, verdict, now),
             (Learned::Record(record), Some(_), Some(event)) if !event.fell_back => event.confirmed |= bit(record),
-            (Learned::Record(_), _, _) => {}
+            (Learned::Record(_), Some(_), _) => {}
+            (Learned::Record(record), None, _) => self.memory.insert_record(key, record, now),
         }
     }
 

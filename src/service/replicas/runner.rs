@@ -188,8 +188,7 @@ impl Runner {
                 tracing::info!(code = "replica_found", replicas = self.coordinator.replicas(), "other replicas run");
                 self.recollection.follow();
             }
-            // Whoever comes back is followed already.
-            Command::Follow(false) => {}
+            Command::Follow(false) => self.recollection.unfollow(),
         }
     }
 

@@ -15,6 +15,10 @@ use crate::{LaneKey, Millis};
 /// Between two heartbeats.
 const HEARTBEAT: Millis = 2000;
 
+/// How long the event topics are still followed after the last other replica is gone. A restart is over by then, and
+/// whoever begins again has to read the last ten minutes.
+const LINGER: Millis = 600_000;
+
 /// After how long a record that was not read back is written again.
 pub(super) const RESEND: Millis = 2000;
 
@@ -69,6 +73,8 @@ pub struct Coordinator {
     pub(super) joined: bool,
     member: bool,
     following: bool,
+    /// When another replica was known last.
+    accompanied: Millis,
     heartbeat: Option<Millis>,
     /// The round that is being answered, and since when.
     pub(super) answering: Option<(Position, Millis)>,
@@ -120,6 +126,7 @@ impl Coordinator {
             joined: false,
             member: false,
             following: false,
+            accompanied: 0,
             heartbeat: None,
             answering: None,
             held: HashSet::new(),
@@ -211,7 +218,11 @@ impl Coordinator {
             self.update_holds(facts);
             self.report_done(now, facts);
         }
-        let follow = self.others().next().is_some();
+        let has_others = self.others().next().is_some();
+        if has_others {
+            self.accompanied = now;
+        }
+        let follow = has_others || (self.following && now < self.accompanied + LINGER);
         if std::mem::replace(&mut self.following, follow) != follow {
             self.commands.push(Command::Follow(follow));
         }
@@ -234,9 +245,9 @@ impl Coordinator {
         self.commands.push(Command::Write(body));
     }
 
-    pub(super) fn write_claim(&mut self, facts: &impl Facts) {
+    pub(super) fn write_claim(&mut self, lanes: HashMap<LaneKey, u32>) {
         self.claims += 1;
-        let parts = record::claim(self.claims, facts.waiting());
+        let parts = record::claim(self.claims, lanes);
         self.commands.extend(parts.into_iter().map(Command::Write));
     }
 

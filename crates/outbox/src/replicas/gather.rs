@@ -58,10 +58,10 @@ impl Coordinator {
                 if facts.caught_up() >= ticket || now >= self.since + TOPICS {
                     self.started = false;
                     self.enter(Stage::Starting(releases), now);
-                    self.wait_for_start(releases, now);
+                    self.wait_for_start(releases, now, facts);
                 }
             }
-            Stage::Starting(releases) => self.wait_for_start(releases, now),
+            Stage::Starting(releases) => self.wait_for_start(releases, now, facts),
             Stage::Away | Stage::Live => {}
         }
     }
@@ -101,7 +101,7 @@ impl Coordinator {
         let round = self.table.round().filter(|round| round.claimed.contains(&self.me.replica));
         let Some(round) = round else {
             if self.may_send(now) {
-                self.write_claim(facts);
+                self.write_claim(facts.waiting());
             }
             return;
         };
@@ -113,9 +113,10 @@ impl Coordinator {
         }
     }
 
-    fn wait_for_start(&mut self, releases: u64, now: Millis) {
+    fn wait_for_start(&mut self, releases: u64, now: Millis, facts: &impl Facts) {
         if !self.started {
             if self.may_send(now) {
+                self.claim_new_lanes(facts);
                 self.write(Body::Start);
             }
             return;
@@ -126,6 +127,17 @@ impl Coordinator {
         }
         self.hold_all();
         self.open();
+    }
+
+    /// Claims also the lanes that were empty at the claim, and in which events have arrived while the others were waited
+    /// for. The numbers of the other lanes stay: they tell who has most of what the outage left.
+    fn claim_new_lanes(&mut self, facts: &impl Facts) {
+        let claimed = self.table.claimed(self.me.replica);
+        let mut lanes = facts.waiting();
+        if lanes.keys().any(|lane| !claimed.is_some_and(|claimed| claimed.contains_key(lane))) {
+            lanes.extend(claimed.into_iter().flatten().map(|(lane, events)| (*lane, *events)));
+            self.write_claim(lanes);
+        }
     }
 
     /// Takes part in a round that another has opened, without ceasing to publish.
@@ -157,7 +169,7 @@ impl Coordinator {
         let claimed = all || now >= since + CLAIMS;
         // What others claim is withheld by now.
         if claimed && (now >= since + QUIET || !facts.in_flight_in(&self.held)) && self.may_send(now) {
-            self.write_claim(facts);
+            self.write_claim(facts.waiting());
             self.write(Body::Start);
         }
     }

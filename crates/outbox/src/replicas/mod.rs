@@ -33,3 +33,5 @@ pub type Position = i64;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;

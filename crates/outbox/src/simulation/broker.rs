@@ -46,15 +46,20 @@ impl World<'_> {
         let under_way = self.plan.threads > 0;
         self.hold(!held || under_way, || format!("event {event} is published, and another replica should be first"));
         self.hold(!told || under_way, || format!("event {event} is in its topic, and is published again"));
-        let mut at_once = Vec::new();
+        let (mut at_once, mut sent) = (Vec::new(), 0);
         for part in 0..cargo.records() {
             if cargo.records() > 1 && confirmed & bit(part) != 0 {
                 let unnoticed = self.replicas[replica].current().cluster < self.ledger.cluster;
                 let there = self.ledger.has_record(event, part) || unnoticed || (under_way && self.ledger.cluster > 0);
                 self.hold(there, || format!("record {part} of event {event} is left out, and is not in its topic"));
-            } else if let Some(report) = self.hand_over(replica, token, *cargo, part) {
-                at_once.push((part, report));
+            } else {
+                sent += 1;
+                at_once.extend(self.hand_over(replica, token, *cargo, part).map(|report| (part, report)));
             }
+        }
+        let closed = at_once.iter().filter(|(_, report)| matches!(report, Report::Closed(_))).count();
+        if closed > 0 && closed == sent {
+            self.replicas[replica].current().closed.push(token);
         }
         at_once
     }
@@ -70,6 +75,9 @@ impl World<'_> {
         let mut throws = self.plan.dice.on(About::Record, [cargo.nature.event as u64, flight as u64]);
         if self.plan.faulty(Kind::NoRoom, replica, now).is_some() && throws.permille(600) {
             return Some(Report::NoRoom);
+        }
+        if self.plan.faulty(Kind::ClosedPartitions, 0, now).is_some() && throws.permille(700) {
+            return Some(Report::Closed(FailureCode::PartitionUnavailable));
         }
         let refused = cargo.refused(now < self.plan.calm());
         let rejected = Report::Refused(FailureCode::RecordTooLarge);

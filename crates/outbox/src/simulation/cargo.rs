@@ -22,6 +22,8 @@ pub(super) struct Nature {
     pub(super) time: i64,
     /// Whether it is a dead letter from the start.
     dead: bool,
+    /// Whether it has a single record, and the topics cannot tell that it has no second one.
+    alone: bool,
     /// How many forms it has, each smaller than the one before.
     forms: u8,
     /// How many of them, from the first on, the broker refuses. All of them only as long as there are faults.
@@ -33,6 +35,7 @@ impl Nature {
         let mut throws = dice.on(About::Event, [event as u64]);
         let forms = throws.u8(1..=3);
         let refused = if throws.permille(120) { throws.u8(1..=forms) } else { 0 };
+        let alone = dice.on(About::Alone, [event as u64]).permille(300);
         Self {
             event,
             lane: throws.usize(0..lanes),
@@ -40,9 +43,15 @@ impl Nature {
             bytes: if throws.permille(100) { throws.usize(1_000..=8_000) } else { throws.usize(100..=1_000) },
             time: if throws.permille(600) { event as i64 / 2 } else { throws.i64(0..=6) },
             dead: throws.permille(100),
+            alone,
             forms,
             refused,
         }
+    }
+
+    /// Whether the topics tell of its records one by one.
+    pub(super) const fn is_told_by_record(&self) -> bool {
+        !self.dead && (self.parts == 2 || self.alone)
     }
 
     pub(super) fn key(&self) -> EventKey {

@@ -69,11 +69,15 @@ pub(super) enum Defect {
     LearntForgotten,
     /// The time of events does not matter for their order.
     TimeIgnored,
+    /// What waits for a closed partition is tried again and again.
+    ClosedPartitionTried,
+    /// What waits for a closed partition goes on waiting when it is open.
+    RecoveryUnheard,
 }
 
 impl Defect {
     /// Every defect.
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::AcknowledgedUnreported,
         Self::FirstReportCounts,
         Self::SmallerFormSkipped,
@@ -103,6 +107,8 @@ impl Defect {
         Self::ReplayUnbounded,
         Self::LearntForgotten,
         Self::TimeIgnored,
+        Self::ClosedPartitionTried,
+        Self::RecoveryUnheard,
     ];
 }
 
@@ -155,6 +161,9 @@ impl Machine {
             }
             (Defect::SmallerFormSkipped, Report::Refused(_), Some(smaller)) => {
                 self.outbox.resolve(token.slot, smaller.verdict(), now);
+            }
+            (Defect::ClosedPartitionTried, Report::Closed(code), _) => {
+                self.outbox.report(token, record, Report::Failed(code), now);
             }
             _ => self.outbox.report(token, record, report, now),
         }

@@ -28,6 +28,7 @@ pub(super) enum About {
     Death,
     Held,
     Notice,
+    Alone,
 }
 
 impl Dice {

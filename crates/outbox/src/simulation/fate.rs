@@ -58,6 +58,9 @@ impl World<'_> {
     pub(super) fn connected(&mut self, replica: usize, is: bool) {
         let there = &mut self.replicas[replica];
         there.current().connected = is;
+        if is {
+            there.current().closed.clear();
+        }
         if let Some(machine) = &mut there.machine {
             machine.connected(is);
         }
@@ -163,6 +166,10 @@ impl World<'_> {
         if let Some(outage) = plan.faulty(Kind::Outage, 0, self.now) {
             self.notice(replica, outage.at + outage.length - self.now);
         }
+        if let Some(closed) = plan.faulty(Kind::ClosedPartitions, replica, self.now) {
+            let life = self.replicas[replica].life();
+            self.at(closed.at + closed.length, Happening::PartitionsRecovered(replica, life));
+        }
         self.execute(replica);
     }
 
@@ -199,6 +206,7 @@ impl World<'_> {
     }
 
     pub(super) fn partitions_recovered(&mut self, replica: usize) {
+        self.replicas[replica].current().closed.clear();
         if let Some(machine) = &mut self.replicas[replica].machine {
             machine.partitions_recovered();
         }

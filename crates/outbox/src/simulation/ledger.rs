@@ -103,10 +103,9 @@ impl Ledger {
         self.landed[event][0][usize::from(record)]
     }
 
-    /// Events of two records of which the topics have one.
+    /// Events that can have two records and of which the topics have one.
     pub(super) fn halves(&self) -> Vec<(Number, u8)> {
-        let first = |event: Number| self.natures[event].first();
-        let two = (0..self.natures.len()).filter(|event| first(*event).records() == 2);
+        let two = (0..self.natures.len()).filter(|event| self.natures[*event].is_told_by_record());
         let half = |event: Number| match self.landed[event][0] {
             [true, false] => Some((event, 0)),
             [false, true] => Some((event, 1)),

@@ -35,6 +35,8 @@ pub(super) struct Life {
     pub(super) freed: Vec<Seq>,
     /// Of which events writing was asked for.
     pub(super) requested: Vec<bool>,
+    /// What waits for its partition, as the machine was told.
+    pub(super) closed: Vec<Token>,
     pub(super) released: bool,
     pub(super) connected: bool,
     /// The cluster that it knows of, by its number, and since when.
@@ -67,6 +69,7 @@ impl Life {
             refused: Vec::new(),
             freed: Vec::new(),
             requested: vec![false; events],
+            closed: Vec::new(),
             released: false,
             connected: true,
             cluster: 0,

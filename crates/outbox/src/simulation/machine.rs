@@ -80,7 +80,9 @@ impl Machine {
     }
 
     pub(super) fn partitions_recovered(&mut self) {
-        self.outbox.partitions_recovered();
+        if self.defect != Some(Defect::RecoveryUnheard) {
+            self.outbox.partitions_recovered();
+        }
     }
 
     /// The events of a lane in their order, each with whether it may be passed by an older one.

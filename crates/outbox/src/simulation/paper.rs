@@ -62,6 +62,8 @@ impl World<'_> {
         self.hold(released, || format!("{token:?} is replayed before it is known what stands in the topics"));
         // It can have been said before the broker went away.
         self.hold(connected || plan.threads > 0, || format!("{token:?} is replayed while the broker is away"));
+        let closed = self.replicas[replica].current().closed.contains(&token);
+        self.hold(!closed || plan.threads > 0, || format!("{token:?} is read back, and its partition is closed"));
         let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(token));
         let there = &mut self.replicas[replica];
         // Nobody waits for an entry whose event was found in its topic meanwhile.

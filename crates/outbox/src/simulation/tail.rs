@@ -3,6 +3,8 @@
 use super::dice::{About, Throws};
 use super::world::{Happening, World};
 use crate::Learned;
+use crate::event::Parcel;
+use crate::verdict::Verdict;
 
 /// How many of the newest events are found, where the tail of the topics does not reach far back.
 const SHORT_TAIL: usize = 2;
@@ -40,8 +42,11 @@ impl World<'_> {
             return;
         }
         there.current().learned[event] = true;
+        let nature = &self.ledger.natures[event];
+        let is_single = nature.is_told_by_record() && nature.first().records() == 1 && verdict == Verdict::Confirmed;
+        let learned = if is_single { Learned::Record(0) } else { Learned::Whole(verdict) };
         if let Some(machine) = &mut there.machine {
-            machine.learn(key, Learned::Whole(verdict), now);
+            machine.learn(key, learned, now);
         }
         self.execute(replica);
     }

@@ -100,3 +100,49 @@ fn unreadable_journal_is_asked_again_soon() {
     bench.outbox.tick(1_250);
     assert_eq!(bench.said(), [Said::Load(0)]);
 }
+
+#[test]
+fn single_record_found_in_its_topic_is_not_published_again() {
+    let mut bench = Bench::new(100);
+    bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
+    for event in ["0", "1", "2"] {
+        // The topics cannot tell that the event has no second record.
+        bench.outbox.learn(EventKey::of("app", event), Learned::Record(0), 0);
+    }
+    bench.outbox.replay();
+    bench.said();
+    bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 0);
+    assert_eq!(bench.said(), [Said::Forget(0)], "what the journal had");
+    assert_eq!(bench.admit("again", 0..2), [Admitted::Known(Verdict::Confirmed); 2]);
+    assert_eq!(bench.said(), [Said::Answer("again", vec![Verdict::Confirmed; 2])], "what is delivered again");
+    bench.admit_one(2, 2, 0, Form::Pair);
+    assert_eq!(bench.said(), [Said::Produce(2, Form::Pair)]);
+    assert_eq!(bench.confirmed, 0b01, "only the record that is missing");
+}
+
+#[test]
+fn event_of_a_closed_partition_is_read_only_when_it_is_open() {
+    let mut bench = Bench::new(100);
+    bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
+    bench.outbox.replay();
+    assert_eq!(bench.said(), [Said::Load(0)]);
+    let close = |bench: &mut Bench, now| {
+        bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), now);
+        assert_eq!(bench.said(), [Said::Produce(0, Form::Whole)]);
+        bench.outbox.report(bench.last(), 0, Report::Closed(FailureCode::PartitionUnavailable), now);
+    };
+    close(&mut bench, 0);
+    for now in (0..500_000).step_by(1_000) {
+        bench.outbox.tick(now);
+        assert_eq!(bench.said(), [], "at {now}");
+    }
+    let head = bench.outbox.waiting_heads(1)[0];
+    assert_eq!(head.reason, WaitReason::Failed(FailureCode::PartitionUnavailable));
+    let lanes = std::collections::HashSet::from([LaneKey(0)]);
+    assert!(!bench.outbox.has_backlog(&lanes, Seq(1)), "it delays no other replica");
+    bench.outbox.partitions_recovered();
+    assert_eq!(bench.said(), [Said::Load(0)]);
+    close(&mut bench, 500_000);
+    bench.outbox.tick(1_100_000);
+    assert_eq!(bench.said(), [Said::Load(0)], "if the news does not come");
+}

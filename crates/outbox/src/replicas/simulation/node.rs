@@ -41,6 +41,8 @@ pub(super) struct Process {
     pub(super) catching_up: Vec<(Millis, u64, usize)>,
     pub(super) caught_up: u64,
     pub(super) follows: bool,
+    /// What it knows to be published.
+    pub(super) known: BTreeSet<Event>,
     pub(super) current: RefCell<Option<usize>>,
 }
 
@@ -60,6 +62,7 @@ impl Process {
             catching_up: Vec::new(),
             caught_up: 0,
             follows: false,
+            known: BTreeSet::new(),
             current: RefCell::new(None),
         }
     }

@@ -1,7 +1,7 @@
 //! The schedules that are tried, and the defects that must be found.
 
 use super::plan::{Defect, Plan};
-use super::world::World;
+use super::world::{LATE_EVENTS, World};
 
 /// How many schedules are tried of each kind; `IDAAS_BRIDGE_SCHEDULES` and `IDAAS_BRIDGE_SEED` as for the outbox.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
@@ -10,20 +10,33 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
     first..first + number("IDAAS_BRIDGE_SCHEDULES").unwrap_or(usual)
 }
 
-fn try_all(faults: bool, replicas: &[u64]) {
+/// Returns the share of the events after the outage that are published twice, in thousandths.
+fn try_all(faults: bool, replicas: &[u64]) -> usize {
+    let (mut events, mut twice) = (0, 0);
     for seed in seeds(40) {
         for replicas in replicas {
             let plan = Plan { seed, replicas: *replicas, faults, defect: None };
-            if let Err(problem) = World::new(plan).run() {
-                panic!("{plan:?}: {problem}");
+            match World::new(plan).run() {
+                Ok(late) => (events, twice) = (events + LATE_EVENTS, twice + late),
+                Err(problem) => panic!("{plan:?}: {problem}"),
             }
         }
     }
+    twice * 1000 / events
 }
 
 #[test]
 fn calm_outage_publishes_once_and_in_order() {
     try_all(false, &[1, 2, 3]);
+}
+
+#[test]
+fn events_after_an_outage_are_hardly_published_twice() {
+    for replicas in [2, 3] {
+        let twice = try_all(false, &[replicas]);
+        eprintln!("{replicas}: {twice}");
+        assert!(twice <= 10, "{replicas} replicas publish {twice} of 1000 twice");
+    }
 }
 
 #[test]

@@ -13,7 +13,19 @@ use crate::{LaneKey, Millis};
 const STEP: Millis = 20;
 
 /// How long Kafka is away.
-const OUTAGE: std::ops::Range<Millis> = 10_000..30_000;
+pub(super) const OUTAGE: std::ops::Range<Millis> = 10_000..30_000;
+
+/// When events of entities that wait already come after the outage.
+const LATE: std::ops::Range<Millis> = OUTAGE.end..OUTAGE.end + 8000;
+
+/// How many they are.
+pub(super) const LATE_EVENTS: usize = 80;
+
+/// Their lanes: some of those of the outage, and as many others.
+pub(super) const LATE_LANES: std::ops::Range<u64> = 6..18;
+
+/// After how long an event is delivered again that was not confirmed.
+const AGAIN: [Millis; 5] = [1000, 5000, 10_000, 10_000, 10_000];
 
 /// When the last fault is over.
 const FAULTS: Millis = 60_000;
@@ -33,8 +45,10 @@ pub(super) struct World {
     log: Vec<(Millis, Record)>,
     /// The event topics: when, what, by whom.
     pub(super) published: Vec<(Millis, LaneKey, Event)>,
-    /// Who had an event when the outage was over.
+    /// Who has accepted an event.
     pub(super) accepted: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
+    /// Deliveries of late events that are still to come: when, of what, and how many there were before.
+    late: Vec<(Millis, LaneKey, Event, usize)>,
     processes: u64,
 }
 
@@ -56,15 +70,17 @@ impl World {
             log: Vec::new(),
             published: Vec::new(),
             accepted: BTreeMap::new(),
+            late: Vec::new(),
             processes: 0,
         }
     }
 
-    /// Runs the schedule to its end.
+    /// Runs the schedule to its end. Returns how many late events are published twice.
     pub(super) fn run(mut self) -> Result<usize, String> {
         while self.now < END {
             self.now += STEP;
             self.arrivals();
+            self.late_arrivals();
             self.faults();
             for at in 0..self.nodes.len() {
                 if self.now >= self.nodes[at].paused_until {
@@ -95,6 +111,29 @@ impl World {
                     node.waiting.entry(lane).or_default().insert(self.now);
                     self.accepted.entry((lane, self.now)).or_default().insert(node.id);
                 }
+            }
+        }
+    }
+
+    /// Events that come after the outage, each to one replica at a time until it is confirmed.
+    fn late_arrivals(&mut self) {
+        if LATE.contains(&self.now) && self.now.is_multiple_of(LATE.end.abs_diff(LATE.start) / LATE_EVENTS as u64) {
+            let lane = LaneKey(self.rng.u64(LATE_LANES));
+            self.late.push((self.now, lane, self.now, 0));
+        }
+        for (_, lane, event, tries) in self.late.extract_if(.., |(at, ..)| *at <= self.now).collect::<Vec<_>>() {
+            let at = self.rng.usize(0..self.nodes.len());
+            let node = &mut self.nodes[at];
+            let up = node.process.as_ref().filter(|_| node.paused_until <= self.now);
+            let is_known = up.is_some_and(|process| process.known.contains(&event));
+            let is_success = is_known || up.is_some_and(|process| process.open && !process.held.contains(&lane));
+            let has = up.is_some_and(|process| process.flights.iter().any(|(.., flying)| *flying == event));
+            if up.is_some() && !is_known && !has {
+                node.waiting.entry(lane).or_default().insert(event);
+                self.accepted.entry((lane, event)).or_default().insert(node.id);
+            }
+            if let Some(after) = AGAIN.get(tries).filter(|_| !is_success) {
+                self.late.push((self.now + after, lane, event, tries + 1));
             }
         }
     }
@@ -178,11 +217,13 @@ impl World {
         let Some(process) = node.process.as_mut().filter(|_| node.reaches) else { return };
         for (_, lane, event) in process.flights.extract_if(.., |(due, ..)| *due <= now) {
             self.published.push((now, lane, event));
+            process.known.insert(event);
         }
         for (_, ticket, upto) in process.catching_up.extract_if(.., |(due, ..)| *due <= now) {
             process.caught_up = process.caught_up.max(ticket);
             for (_, lane, event) in &self.published[..upto] {
                 node.waiting.entry(*lane).or_default().remove(event);
+                process.known.insert(*event);
             }
         }
         let writer = process.coordinator.me();
@@ -273,9 +314,12 @@ impl World {
     /// What is published becomes known to those who follow.
     fn follow(&mut self) {
         for node in self.nodes.iter_mut().filter(|node| node.reaches && node.paused_until <= self.now) {
-            if node.process.as_ref().is_some_and(|process| process.follows) && self.rng.u8(0..10) == 0 {
+            if let Some(process) = node.process.as_mut().filter(|process| process.follows)
+                && self.rng.u8(0..10) == 0
+            {
                 for (at, lane, event) in self.published.iter().rev().take(200) {
                     if at + 200 <= self.now {
+                        process.known.insert(*event);
                         node.waiting.entry(*lane).or_default().remove(event);
                     }
                 }

@@ -1,6 +1,6 @@
 //! What can be asked of the table.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Round, Table};
 use crate::LaneKey;
@@ -29,6 +29,12 @@ impl Table {
     pub fn is_unstarted(&self, replica: ReplicaId) -> bool {
         let claim = self.members.get(&replica).and_then(|member| member.claim.as_ref());
         claim.is_some_and(|claim| !claim.started)
+    }
+
+    /// The lanes that a replica claims, each with the number of its events.
+    #[must_use]
+    pub fn claimed(&self, replica: ReplicaId) -> Option<&HashMap<LaneKey, u32>> {
+        self.members.get(&replica)?.claim.as_ref().map(|claim| &claim.lanes)
     }
 
     /// The lanes that a replica owns, of those that it was given up to a position.
