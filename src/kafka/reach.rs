@@ -16,7 +16,7 @@ use super::trouble::{Away, Cause, Listener, Trouble};
 /// How long one question may take before what librdkafka complains of is looked at.
 pub(super) const GLANCE: Duration = Duration::from_millis(500);
 /// How long one question may take at most. It takes [`GLANCE`] at first, and twice as long with each new client.
-const MAX_QUESTION: Duration = Duration::from_secs(4);
+const MAX_QUESTION: Duration = Duration::from_secs(2);
 /// How long to wait before a question is asked again that failed at once.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many brokers are asked at once.
@@ -47,7 +47,7 @@ pub(super) struct Observer {
     pub(super) listener: Listener,
     settings: ClientConfig,
     consumer: Mutex<BaseConsumer<Listener>>,
-    /// Whether the cluster has answered a client, be it only with its id.
+    /// Whether the cluster has answered a client, at least with its id.
     has_answered: AtomicBool,
     /// Whether a question failed after that.
     needs_new_client: AtomicBool,
