@@ -16,17 +16,18 @@ struct Source {
     lines: usize,
 }
 
-fn sources() -> Vec<Source> {
-    fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, files);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
         }
     }
+}
+
+fn sources() -> Vec<Source> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     collect(&top.join("src"), &mut files);
@@ -199,6 +200,18 @@ fn no_file_is_long() {
         .map(|source| format!("{}: {} lines", source.name, source.lines))
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// Elsewhere it would accept requests that crash it; `mock_cluster` says which.
+#[test]
+fn mock_clusters_are_made_in_one_place() {
+    let makes = |path: &Path| std::fs::read_to_string(path).unwrap().contains(concat!("MockCluster", "::new("));
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&top.join("src"), &mut files);
+    collect(&top.join("tests"), &mut files);
+    let makers: Vec<_> = files.into_iter().filter(|path| makes(path)).collect();
+    assert_eq!(makers, [top.join("src/kafka/embedded.rs")]);
 }
 
 #[test]

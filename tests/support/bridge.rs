@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use idaas_bridge::config::Config;
+use idaas_bridge::kafka::embedded::mock_cluster;
 use idaas_bridge::service::{Order, Service, StartFault};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -190,7 +191,7 @@ impl Setup {
         start: impl FnOnce(&std::path::Path) -> (Running, std::net::SocketAddr, std::net::SocketAddr),
     ) -> TestBridge {
         let directory = tempfile::tempdir().unwrap();
-        let mock = self.bootstrap_servers.is_none().then(|| MockCluster::new(self.brokers).unwrap());
+        let mock = self.bootstrap_servers.is_none().then(|| mock_cluster(self.brokers).unwrap());
         let bootstrap_servers = match (&self.bootstrap_servers, &mock) {
             (Some(given), _) => given.clone(),
             (None, Some(mock)) => mock.bootstrap_servers(),
