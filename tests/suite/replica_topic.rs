@@ -58,6 +58,8 @@ fn coordination_topic_is_created_once_enough_brokers_are_there() {
         kafka.create_topic(&format!("partial.{entity}.v1"), 1, 3, &[]);
     }
     kafka.kill(3);
+    // The cluster counts it as gone.
+    kafka.wait_in_sync("partial.user.v1", 0, 2);
     let mut bridge = Setup::of(vec![TestApplication::workforce().prefix("partial")])
         .kafka(kafka.bootstrap_servers())
         .topics("prefix = \"partial\"\ncreate = true\npartitions = 1\nreplication_factor = 3")

@@ -96,8 +96,9 @@ impl<P: Parcel, W> Outbox<P, W> {
     /// Puts what is smaller in the place of what the broker refuses; reads it back where only the journal has it.
     fn shrink(&mut self, slot: u32, code: FailureCode, now: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        (event.confirmed, event.fell_back) = (0, true);
+        event.confirmed = 0;
         let smaller = event.parcel.as_ref().map(|parcel| parcel.smaller());
+        event.fell_back |= matches!(smaller, Some(Some(_)));
         if !matches!(smaller, Some(None)) && matches!(event.disk, Disk::Writing | Disk::Durable) {
             event.refused = event.refused.saturating_add(1);
         }

@@ -74,6 +74,7 @@ impl<P: Parcel, W> Outbox<P, W> {
                         return self.replay();
                     };
                     parcel = smaller;
+                    event.fell_back = true;
                 }
                 self.replace(token.slot, parcel);
                 self.replayed.push_back((now, token));

@@ -36,9 +36,9 @@ impl<P: Parcel, W> Outbox<P, W> {
                 self.replay();
             }
             (Learned::Whole(verdict), _, _) => self.memory.insert(key, verdict, now),
-            (Learned::Record(record), Some(_), Some(event)) if !event.fell_back => event.confirmed |= bit(record),
-            (Learned::Record(_), Some(_), _) => {}
-            (Learned::Record(record), None, _) => self.memory.insert_record(key, record, now),
+            // Counts only as long as the event is in its first form.
+            (Learned::Record(record), Some(_), Some(event)) => event.confirmed |= bit(record),
+            (Learned::Record(record), _, _) => self.memory.insert_record(key, record, now),
         }
     }
 
