@@ -97,7 +97,7 @@ impl Service {
         config.topics = self.config.topics.clone();
         let journal_keys = std::mem::replace(&mut config.journal, self.config.journal.clone()).keys;
         config.dedupe = self.config.dedupe;
-        (config.log.format, config.log.level) = (self.config.log.format, self.config.log.level);
+        config.log.format = self.config.log.format;
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         let certificate = self.renewed_certificate(&config)?;
@@ -114,6 +114,7 @@ impl Service {
             current.replace(renewed);
         }
         self.admin_token.set(config.admin_token.as_ref());
+        logs::set_level(assemble::log_level(config.log.level));
         logs::set_events(config.log.events);
         assemble::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);

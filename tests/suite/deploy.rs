@@ -272,6 +272,15 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn release_program_names_functions_without_debug_info() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_idaas-bridge")).unwrap();
+    let has_section = |name: &[u8]| program.split(|byte| *byte == 0).any(|text| text == name);
+    assert!(!has_section(b".debug_info"), "the program has debug information");
+    assert!(has_section(b".symtab"), "backtraces of the program would not name functions");
+}
+
+#[test]
 fn whoever_stops_the_bridge_waits_longer_than_its_drain() {
     let seconds = |path: &str, key: &str| {
         let found = text(path);

@@ -40,7 +40,7 @@ pub(crate) struct Setup {
     properties: Vec<String>,
     journal: Vec<String>,
     journal_keys: Option<String>,
-    log: &'static str,
+    pub(crate) log: &'static str,
     brokers: i32,
     partitions: i32,
     bootstrap_servers: Option<String>,

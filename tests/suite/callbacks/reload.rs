@@ -122,6 +122,37 @@ fn files_are_left_alone_where_they_are_not_watched() {
 }
 
 #[test]
+fn log_level_follows_sighup_and_back() {
+    let mut bridge = Setup::new().server("watch_files = false").spawn();
+    let [before, during, after] = [1, 2, 3].map(|number| event(Kind::UserCreate, number));
+    assert_success(&bridge.send(std::slice::from_ref(&before)));
+    assert!(bridge.reload(|setup| setup.log = "debug"));
+    assert_success(&bridge.send(std::slice::from_ref(&during)));
+    let line = bridge.program().wait_for(|line| line["event_id"] == during.event_id);
+    assert_eq!(line["level"], "DEBUG", "{line}");
+    // A rejected configuration changes nothing.
+    assert!(!bridge.reload(|setup| setup.log = "loud"));
+    assert!(bridge.reload(|setup| setup.log = "info"));
+    assert_success(&bridge.send(std::slice::from_ref(&after)));
+    assert!(bridge.end());
+    let log = bridge.program().log();
+    for silent in [before, after] {
+        assert!(!log.contains(&silent.event_id), "{log}");
+    }
+    assert!(!log.contains("restart_needed"), "{log}");
+}
+
+#[test]
+fn log_level_follows_a_watched_file() {
+    let mut bridge = Setup::new().spawn();
+    bridge.write(|setup| setup.log = "debug");
+    bridge.wait_metric("config_reloads_total", &[("result", "ok")], 1.0);
+    let seen = event(Kind::UserCreate, 1);
+    assert_success(&bridge.send(std::slice::from_ref(&seen)));
+    bridge.program().wait_for(|line| line["event_id"] == seen.event_id);
+}
+
+#[test]
 fn changed_kafka_files_and_journal_keys_are_applied() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
