@@ -31,6 +31,7 @@ mod package;
 mod placement;
 mod progress;
 mod replay;
+mod republish;
 mod storage;
 mod ticker;
 pub mod verdict;
@@ -40,6 +41,7 @@ pub use event::{Arrival, Parcel, Recovered, Token};
 pub use event_line::EventLine;
 pub use failure::{FailureCode, WaitReason, WaitingHead};
 pub use identity::{EventKey, LaneKey, Seq};
+pub use republish::Republished;
 use verdict::Verdict;
 
 /// Milliseconds of a monotonic clock, counted from the start of the process.
