@@ -25,6 +25,19 @@ pub(crate) enum KeptContent {
     Plain(String),
 }
 
+impl KeptCallback {
+    /// The callback as it was verified when it arrived.
+    #[must_use]
+    pub(crate) fn verified(self) -> Verified {
+        let Self { instance_id, content } = self;
+        let content = match content {
+            KeptContent::Encrypted(compact) => Content::Encrypted(compact),
+            KeptContent::Plain(text) => Content::Plain(text),
+        };
+        Verified { instance_id, content }
+    }
+}
+
 /// What is to be kept of a callback that [`super::prepare`] refused as undecryptable or unreadable. Authenticates it once
 /// more: it is rare, and so everything else need not carry along what only this needs.
 #[must_use]
@@ -47,12 +60,7 @@ pub fn keep(body: &[u8], keys: &KeySet, policy: &Policy, moment: Moment<'_>) -> 
 /// # Errors
 /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`], while nothing has changed that would help.
 pub fn resume(kept: KeptCallback, policy: &Policy, moment: Moment<'_>) -> Result<Prepared, Refusal> {
-    let KeptCallback { instance_id, content } = kept;
-    let content = match content {
-        KeptContent::Encrypted(compact) => Content::Encrypted(compact),
-        KeptContent::Plain(text) => Content::Plain(text),
-    };
-    let callback = decode(decrypt(Verified { instance_id, content }, policy)?, policy)?;
+    let callback = decode(decrypt(kept.verified(), policy)?, policy)?;
     let items = normalize(&callback, policy, moment)?;
     Ok(Prepared { items, decryption_key: callback.key })
 }
