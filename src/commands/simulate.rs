@@ -56,9 +56,10 @@ enum Command {
         500 user events a second for a minute:\n    idaas-bridge simulate send --to http://127.0.0.1:8080 --keys \
         staging --type user:update_info --count 30000 --rate 500\n  \
         A callback to look at, or to send by other means:\n    \
-        idaas-bridge simulate send --print --count 1 --keys staging | idaas-bridge inspect --config staging/bridge.toml -\n    \
-        idaas-bridge simulate send --print --count 1 --keys staging | curl --data-binary @- \
-        http://127.0.0.1:8080/callbacks/workforce\n\n\
+        idaas-bridge simulate send --print --count 1 --keys staging \\\n      \
+        | idaas-bridge inspect --config staging/bridge.toml -\n    \
+        idaas-bridge simulate send --print --count 1 --keys staging \\\n      \
+        | curl --data-binary @- http://127.0.0.1:8080/callbacks/workforce\n\n\
         Exit code: 0 all verdicts as expected, 1 not so, 2 the arguments or the directory are wrong.")]
     Send(SendArguments),
 }

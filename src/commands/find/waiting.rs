@@ -67,7 +67,9 @@ async fn quarantine(
         from = next;
     }
     if closed > 0 && places.quarantine.is_none() {
-        note(format_args!("{} in quarantine cannot be searched: no key opens them", counted(closed, "callback")));
+        let them = if closed == 1 { "it" } else { "them" };
+        let closed = counted(closed, "callback");
+        note(format_args!("{closed} in quarantine cannot be searched, because no configured key opens {them}"));
     }
     Ok(())
 }

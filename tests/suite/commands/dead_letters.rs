@@ -152,10 +152,10 @@ fn a_redrive_needs_a_service_and_its_token() {
     assert_eq!(shown.code, 1, "{}", shown.out);
     assert!(shown.err.contains("error: evnt_a was not published again: no service answers"), "{}", shown.err);
     assert!(shown.err.contains("  fix: start the service"), "{}", shown.err);
-    let bridge = Setup::new().server("admin_token = \"hush\"").start();
+    let bridge = Setup::new().server("admin_token = \"hush-hush-hush-hush-hush-hush-1234\"").start();
     assert_eq!(asked(&bridge, "evnt_a").0, 401);
     let config = bridge.operator_configuration();
-    std::fs::write(&config, std::fs::read_to_string(&config).unwrap().replace("\"hush\"", "\"other\"")).unwrap();
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap().replace("hush", "other")).unwrap();
     let shown = run(&["dead-letter", "--config", config.to_str().unwrap(), "redrive", "evnt_a"]);
     assert!(shown.code == 1 && shown.err.contains("server.admin_token"), "{}{}", shown.out, shown.err);
     let unnamed = Setup::new().start();

@@ -197,7 +197,11 @@ fn find_and_dead_letter_tell_where_an_event_is() {
     // A dead letter has the event's id as its key, and is found by that of its entity all the same.
     let refused = run(&["find", "--config", &config, "user_y"]);
     assert!(refused.code == 0 && refused.out.contains("dead-letter.refused"), "{}{}", refused.out, refused.err);
-    assert!(refused.err.contains("next: ") && refused.err.contains("redrive evnt_bad"), "{}", refused.err);
+    assert!(
+        refused.flat_err().contains("next: ") && refused.flat_err().contains("redrive evnt_bad"),
+        "{}",
+        refused.err
+    );
     let unknown = run(&["find", "--config", &config, "evnt_never"]);
     assert!(unknown.code == 1 && unknown.err.contains("evnt_never is not in"), "{}{}", unknown.out, unknown.err);
     assert!(unknown.err.contains("not among the 2 records of the last 7 days"), "{}", unknown.err);
@@ -221,7 +225,7 @@ fn find_searches_the_journal_by_event_and_by_entity() {
         assert_eq!(found.code, 0, "{id}: {}{}", found.out, found.err);
         assert_eq!(found.out.matches("in the journal").count(), lines, "{id}: {}", found.out);
         assert!(
-            found.err.contains("journal --config") && found.err.contains("the topics cannot be read"),
+            found.flat_err().contains("journal --config") && found.err.contains("the topics cannot be read"),
             "{}",
             found.err
         );

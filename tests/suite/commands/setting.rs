@@ -72,6 +72,11 @@ impl Shown {
     pub(super) fn flat(&self) -> String {
         self.out.split_whitespace().collect::<Vec<_>>().join(" ")
     }
+
+    /// The same of what it said on stderr.
+    pub(super) fn flat_err(&self) -> String {
+        self.err.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn program(arguments: &[&str]) -> Command {
