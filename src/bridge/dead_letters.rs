@@ -3,21 +3,23 @@
 //! The event takes the way of every other one, through decoding, lanes and journal. Only events of dead letters that the
 //! service itself finds on its topics are published, so nobody can bring an event of their own.
 
+mod letter;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use self::letter::{Found, Letter, Original};
 use super::{Application, Bridge};
 use crate::jose::jwe::{ContentKey, Sealed};
-use crate::kafka::consumer::{FollowFault, Seen};
+use crate::kafka::consumer::FollowFault;
 use crate::kafka::scan::{Range, Scanned, scan};
 use crate::outbox::verdict::Verdict;
 use crate::prepare::event_type::Entity;
-use crate::prepare::{KeptCallback, KeptContent, Moment, Plan, resume, timestamp};
+use crate::prepare::{KeptCallback, KeptContent, Moment, Plan, resume};
 
 /// How long the topics are read at most.
 const READ_TIMEOUT: Duration = Duration::from_secs(40);
@@ -127,7 +129,7 @@ impl Bridge {
         topics.dedup();
         let wanted = name.to_owned();
         let search = move || {
-            let mut found = Found { name: wanted, names, newest: BTreeMap::new() };
+            let mut found = Found::new(wanted, names);
             let scanned = scan(&cluster, &topics, Range::Newest(MAX_SEARCHED), READ_TIMEOUT, |seen| {
                 found.add(seen);
                 true
@@ -212,112 +214,4 @@ fn not_found(scanned: &Scanned) -> Result<DeadLetterOutcome, String> {
 
 fn opened(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
     keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
-}
-
-/// The newest dead letter of each application that a name means.
-struct Found {
-    name: String,
-    /// The configured names by application id.
-    names: BTreeMap<String, String>,
-    newest: BTreeMap<String, Letter>,
-}
-
-impl Found {
-    fn add(&mut self, seen: Seen) {
-        let Some((id, data)) = seen.event() else { return };
-        let unqualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
-        if self.name != id && !unqualified {
-            return;
-        }
-        let Some(letter) = Letter::read(&id, data, &seen) else { return };
-        let qualified = self.names.get(&letter.application_id).map(|name| format!("{name}/{id}"));
-        if self.name != id && qualified.as_deref() != Some(self.name.as_str()) {
-            return;
-        }
-        let known = self.newest.get(&letter.application_id);
-        if known.is_none_or(|known| known.timestamp <= letter.timestamp) {
-            self.newest.insert(letter.application_id.clone(), letter);
-        }
-    }
-
-    /// How to tell them apart.
-    fn ids(&self) -> Vec<String> {
-        let name = |id: &String| self.names.get(id).unwrap_or(id).clone();
-        self.newest.iter().map(|(id, letter)| format!("{}/{}", name(id), letter.event_id)).collect()
-    }
-}
-
-/// A dead letter, as its record tells it. Has no `Debug`: it holds personal data.
-struct Letter {
-    event_id: String,
-    instance_id: String,
-    application_id: String,
-    ali_uid: Option<String>,
-    event_version: Option<String>,
-    reason: String,
-    received_at: i64,
-    timestamp: Option<i64>,
-    /// `topic/partition@offset`.
-    place: String,
-    original: Original,
-}
-
-/// What a dead letter has of its event.
-enum Original {
-    /// Its JSON.
-    Clear(String),
-    /// A compact JWE of its JSON.
-    Sealed(String),
-    /// Only its size and fingerprint.
-    Missing,
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    reason: String,
-    #[serde(borrow)]
-    original: Option<&'a RawValue>,
-    origin: Origin,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Origin {
-    instance_id: String,
-    application_id: String,
-    ali_uid: Option<String>,
-    event_version: Option<String>,
-    received_at: Option<String>,
-}
-
-impl Letter {
-    /// Reads a record. `None` if it is not a dead letter of this bridge.
-    fn read(event_id: &str, data: &[u8], seen: &Seen) -> Option<Self> {
-        let Data { reason, original, origin } = serde_json::from_slice(data).ok()?;
-        let original = match original.map(RawValue::get) {
-            None => Original::Missing,
-            Some(text) if text.starts_with('"') => Original::Sealed(serde_json::from_str(text).ok()?),
-            Some(text) => Original::Clear(text.to_owned()),
-        };
-        let received_at = origin.received_at.as_deref().and_then(timestamp::parsed).or(seen.timestamp);
-        Some(Self {
-            event_id: event_id.to_owned(),
-            instance_id: origin.instance_id,
-            application_id: origin.application_id,
-            ali_uid: origin.ali_uid,
-            event_version: origin.event_version,
-            reason,
-            received_at: received_at.unwrap_or_default(),
-            timestamp: seen.timestamp,
-            place: format!("{}/{}@{}", seen.topic, seen.partition, seen.offset),
-            original,
-        })
-    }
-
-    /// The payload of a callback with this event alone.
-    fn payload(&self, event: &str) -> String {
-        let text = |value: &Option<String>| serde_json::Value::from(value.clone()).to_string();
-        let (ali_uid, event_version) = (text(&self.ali_uid), text(&self.event_version));
-        format!(r#"{{"aliUid":{ali_uid},"eventVersion":{event_version},"eventData":[{event}]}}"#)
-    }
 }

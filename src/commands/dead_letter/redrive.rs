@@ -46,9 +46,7 @@ fn remedy(why: &Unanswered, call: &Call<'_>) -> String {
              letter stays on its topic until topics.retention is over",
             call.of("serve")
         ),
-        Unanswered::Refused(_) => {
-            format!("repair what stands in the way ({} names it), then repeat this", call.of("check"))
-        }
+        Unanswered::Refused(_) => format!("repair what {} names, then repeat this", call.of("check")),
     }
 }
 

@@ -5,8 +5,10 @@ use idaas_bridge::simulate::kind::Kind;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Value, json};
 
+use super::ENTITIES;
 use super::setting::{Setting, Shown, run};
 use crate::support::bridge::{Setup, TestApplication, TestBridge};
+use crate::support::real_kafka::shared_one_node;
 use crate::support::records::retry;
 
 /// Each record is sent twice before it is given up: with others, and alone.
@@ -62,7 +64,7 @@ fn a_dead_letter_is_published_once_more_and_only_once() {
 }
 
 #[test]
-fn a_redriven_event_that_is_refused_again_is_told_and_can_be_tried_again() {
+fn a_redriven_event_refused_again_can_be_tried_again() {
     let bridge = Setup::new().start();
     dead_letter(&bridge, "evnt_a");
     refuse(&bridge, 1);
@@ -161,4 +163,34 @@ fn a_redrive_needs_a_service_and_its_token() {
     let unnamed = Setup::new().start();
     let reply = unnamed.raw_admin("POST", "/dead-letters/evnt_a/redrive");
     assert_eq!(reply.status, 403, "a page in a browser must not be able to ask for it");
+}
+
+#[test]
+fn a_raised_size_limit_lets_a_dead_letter_be_published() {
+    let Some(kafka) = shared_one_node() else { return };
+    for entity in ENTITIES {
+        let limit = if entity == "user" { "1000" } else { "1000000" };
+        kafka.create_topic(&format!("raised.{entity}.v1"), 3, 1, &[("max.message.bytes", limit)]);
+    }
+    let bridge = Setup::of(vec![TestApplication::workforce().prefix("raised")])
+        .kafka(kafka.bootstrap_servers())
+        .topics("prefix = \"raised\"\npartitions = 3\nreplication_factor = 1")
+        .start();
+    let config = bridge.operator_configuration().display().to_string();
+    let mut large = user("evnt_large");
+    large["bizData"]["description"] = "long ".repeat(300).into();
+    assert_eq!(bridge.send_items(vec![large])["evnt_large"].1, "refused_by_broker");
+    let find = || run(&["find", "--config", &config, "user_x"]);
+    let found = find();
+    assert!(found.code == 0 && found.out.contains("dead-letter.refused"), "{}{}", found.out, found.err);
+    assert!(found.flat_err().contains("redrive evnt_large"), "{}", found.err);
+    let shown = run(&["dead-letter", "--config", &config, "show", "evnt_large"]);
+    assert!(shown.code == 0 && shown.flat_err().contains("redrive evnt_large"), "{}{}", shown.out, shown.err);
+    let topic = ["--alter", "--entity-type", "topics", "--entity-name", "raised.user.v1"];
+    let servers = ["--bootstrap-server", kafka.bootstrap_servers(), "--add-config", "max.message.bytes=1000000"];
+    kafka.java("kafka.admin.ConfigCommand", &[&servers[..], &topic[..]].concat(), "");
+    let redriven = redrive(&bridge, "evnt_large");
+    assert_eq!(redriven.code, 0, "{}{}", redriven.out, redriven.err);
+    let found = find();
+    assert!(found.out.contains("user.created") && found.out.contains("raised.user.v1/"), "{}{}", found.out, found.err);
 }

@@ -47,7 +47,7 @@ fn a_printed_callback_can_be_inspected_and_sent() {
 }
 
 #[test]
-fn a_callback_in_quarantine_is_opened_with_the_keys_of_the_configuration() {
+fn a_quarantined_callback_is_opened_with_configured_keys() {
     let mut application = TestApplication::workforce();
     let own = application.material.encryption_key().to_string();
     let other = ContentKey::generate_hex().to_string();
