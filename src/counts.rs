@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-/// A count with its noun, in the plural unless it is one. The plural is made by `s`, or by `ies` for a last `y`.
+/// A count with its noun, in the plural unless it is one. The plural is made by `s`, or by `ies` for a last `y` after a
+/// consonant.
 #[must_use]
 pub fn counted(count: u64, noun: &str) -> String {
     match noun.strip_suffix('y') {
         _ if count == 1 => format!("1 {noun}"),
-        Some(stem) => format!("{} {stem}ies", grouped(count)),
-        None => format!("{} {noun}s", grouped(count)),
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{} {stem}ies", grouped(count)),
+        Some(_) | None => format!("{} {noun}s", grouped(count)),
     }
 }
 
@@ -48,6 +49,7 @@ mod tests {
         assert_eq!(counted(1, "event"), "1 event");
         assert_eq!(counted(0, "event"), "0 events");
         assert_eq!(counted(2, "entry"), "2 entries");
+        assert_eq!([counted(2, "day"), counted(3, "key")], ["2 days", "3 keys"]);
         assert_eq!(counted(1_234_567, "event"), "1,234,567 events");
         assert_eq!([999, 1000, 100_000].map(grouped), ["999", "1,000", "100,000"]);
     }

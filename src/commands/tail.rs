@@ -61,7 +61,9 @@ pub fn run(arguments: &TailArguments) -> Exit {
     let topics: Vec<_> =
         Plan::of(&config).topics.into_iter().filter(|topic| wanted(topic.entity)).map(|topic| topic.name).collect();
     if topics.is_empty() {
-        return complain("no application seals passwords, so there is no credential topic");
+        let failed = complain("no application seals passwords, so there is no credential topic");
+        fix("set passwords = \"seal\" and credential_key of an application to have one");
+        return failed;
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
     let follower = match Follower::start(&assemble::cluster(&config), &topics, begin, PATIENCE) {

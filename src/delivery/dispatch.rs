@@ -106,7 +106,7 @@ impl Dispatcher {
         request.answer(&verdicts)
     }
 
-    fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
+    pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
         let now = self.shared.now();
         let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_millis();
         let left = Millis::try_from(left).unwrap_or(Millis::MAX);

@@ -10,6 +10,8 @@ mod drive;
 mod episodes;
 mod event_line;
 mod package;
+mod republish;
 mod ticker;
 
 pub use event_line::EventLine;
+pub use republish::Republished;

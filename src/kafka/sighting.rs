@@ -49,12 +49,12 @@ impl Part {
 }
 
 /// The CloudEvents attributes that matter here.
-struct Attributes<'a> {
-    id: Cow<'a, str>,
+pub(super) struct Attributes<'a> {
+    pub(super) id: Cow<'a, str>,
     source: Cow<'a, str>,
     kind: Cow<'a, str>,
     /// The event's data as JSON.
-    data: &'a [u8],
+    pub(super) data: &'a [u8],
 }
 
 /// Reads a record of a topic about `entity`, by its headers in their order and its value. `None` where it says nothing.
@@ -86,7 +86,10 @@ pub(super) fn sight<'a>(
 }
 
 /// The attributes, wherever the content mode has put them.
-fn attributes<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, value: &'a [u8]) -> Option<Attributes<'a>> {
+pub(super) fn attributes<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    value: &'a [u8],
+) -> Option<Attributes<'a>> {
     let (mut id, mut source, mut kind, mut structured) = (None, None, None, false);
     for (name, value) in headers {
         let slot = match name {

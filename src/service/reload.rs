@@ -9,6 +9,8 @@ use idaas_callback::jose::jwe::ContentKey;
 use super::orders::{Order, Orders};
 use super::{Service, assemble, reopening};
 use crate::config::{Config, Fault, NamedFile, Server};
+use crate::counts::counted;
+use idaas_callback::jose::jwe::ContentKey;
 use crate::journal::KeyChange;
 use crate::server::Certificate;
 use crate::telemetry::logs;
@@ -142,7 +144,8 @@ impl Service {
                 return new;
             }
             Ok(Ok(KeyChange::StillNeeded(id, entries))) => {
-                format!("{entries} entries need the key {id}, which is missing; add it behind the new one")
+                let entries = counted(entries, "entry");
+                format!("{entries} in the journal cannot be opened without the key {id}; add it behind the new one")
             }
             Ok(Ok(KeyChange::NoKeys)) => "there is no key".to_owned(),
             Ok(Err(_)) | Err(_) => "the journal cannot be read now".to_owned(),
@@ -170,6 +173,7 @@ impl Service {
         replaced.map_err(|problem| fault(&problem))?;
         let cluster = assemble::cluster(config);
         self.replicas.replace_clients(&cluster);
+        self.bridge.set_cluster(cluster.clone());
         self.watch = assemble::watch(&cluster, config, &self.bridge.metrics, &self.replicas)
             .map_err(|problem| fault(&problem))?;
         Ok(())

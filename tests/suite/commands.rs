@@ -1,6 +1,8 @@
 //! The commands for operators, as an operator runs them: the real program, its output and its exit code.
 
 mod check;
+mod dead_letters;
+mod inspect;
 mod journal;
 mod key_sets;
 mod setting;
@@ -78,7 +80,7 @@ fn a_refused_capture_shows_its_code_and_what_to_do() {
                     "{file}: {}",
                     shown.out
                 );
-                assert!(shown.out.contains("What to do: "), "{file}: {}", shown.out);
+                assert!(shown.out.contains("fix: "), "{file}: {}", shown.out);
                 assert!(!shown.out.contains("topic "), "{file}: a refused callback has no records");
             }
         }

@@ -4,7 +4,7 @@ use super::authenticate::{Content, Verified};
 use super::policy::Policy;
 use super::{Moment, Prepared, authenticate, decode, decrypt, normalize};
 use crate::jose::jws::KeySet;
-use crate::refusal::Refusal;
+use crate::Refusal;
 
 /// An authentic callback, kept for a key or a version that can read it. Made by [`keep`], or by whoever has kept it and
 /// can prove that it is unchanged. Has no `Debug`: it can hold personal data in the clear.
@@ -23,6 +23,19 @@ pub enum KeptContent {
     Encrypted(String),
     /// Text that is no list of events.
     Plain(String),
+}
+
+impl KeptCallback {
+    /// The callback as it was verified when it arrived.
+    #[must_use]
+    pub(crate) fn verified(self) -> Verified {
+        let Self { instance_id, content } = self;
+        let content = match content {
+            KeptContent::Encrypted(compact) => Content::Encrypted(compact),
+            KeptContent::Plain(text) => Content::Plain(text),
+        };
+        Verified { instance_id, content }
+    }
 }
 
 /// What is to be kept of a callback that [`super::prepare`] refused as undecryptable or unreadable. Authenticates it once
@@ -47,12 +60,7 @@ pub fn keep(body: &[u8], keys: &KeySet, policy: &Policy, moment: Moment<'_>) -> 
 /// # Errors
 /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`], while nothing has changed that would help.
 pub fn resume(kept: KeptCallback, policy: &Policy, moment: Moment<'_>) -> Result<Prepared, Refusal> {
-    let KeptCallback { instance_id, content } = kept;
-    let content = match content {
-        KeptContent::Encrypted(compact) => Content::Encrypted(compact),
-        KeptContent::Plain(text) => Content::Plain(text),
-    };
-    let callback = decode(decrypt(Verified { instance_id, content }, policy)?, policy)?;
+    let callback = decode(decrypt(kept.verified(), policy)?, policy)?;
     let items = normalize(&callback, policy, moment)?;
     Ok(Prepared { items, decryption_key: callback.key })
 }

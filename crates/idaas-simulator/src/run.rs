@@ -11,11 +11,12 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::events::{Event, Generator};
-use super::fault::Fault;
+use super::fault::{Fault, Request};
 use super::kind::EventType;
 use super::redelivery::{Batch, News, Schedule, deliver};
 use super::sender::{Sender, now_ms};
 use super::workshop::{self, Prepared, Stock};
+use idaas_callback::jose::jws::SigningFault;
 
 /// A callback that leaves this much too late is told as [`News::Late`].
 const LATE: Duration = Duration::from_millis(5);
@@ -67,6 +68,15 @@ impl Plan {
         let large = [Some(Fault::TooLarge), Some(Fault::RecordTooLarge)].contains(&self.fault);
         let events = if large { 4 } else { 8192 };
         usize::try_from((events / self.events_per_callback).max(2)).unwrap_or(2)
+    }
+
+    /// The request of callback `number`, signed now.
+    ///
+    /// # Errors
+    /// [`SigningFault`] if the crypto library fails.
+    pub fn request(&self, sender: &Sender, number: u64) -> Result<Request, SigningFault> {
+        let Batch { events, fault } = self.batch(number);
+        sender.request(&events, fault)
     }
 
     /// The events of callback `number`, with the time of now.

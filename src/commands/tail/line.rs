@@ -57,7 +57,7 @@ fn compact(seen: &Seen, time: &str) -> Vec<(Style, String)> {
 }
 
 /// Joins the parts by two spaces, and cuts what is beyond `width` columns.
-fn cut(parts: &[(Style, String)], width: usize) -> String {
+pub(in crate::commands) fn cut(parts: &[(Style, String)], width: usize) -> String {
     let mut line = String::new();
     let mut left = width;
     for (number, (style, text)) in parts.iter().enumerate().filter(|(_, (_, text))| !text.is_empty()) {

@@ -45,6 +45,23 @@ async fn an_export_has_every_entry_once_and_nothing_personal_in_the_clear() {
 }
 
 #[tokio::test]
+async fn entries_are_found_by_event_and_by_entity() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path()).store;
+    let mut all = entries(0..8);
+    all.push(Entry { seq: Seq(8), application: "partners".to_owned(), ..entry(0) });
+    put(&mut store, &all);
+    let desk = crate::journal::Desk::alone(store).unwrap();
+    for (id, seqs) in
+        [("user_0", &[0, 7, 8][..]), ("user_1", &[1]), ("evnt_0", &[0, 8]), ("partners/evnt_0", &[8]), ("user_9", &[])]
+    {
+        let found: Vec<_> = desk.about(id, 10).await.unwrap().iter().map(|waiting| waiting.seq).collect();
+        assert_eq!(found, seqs, "{id}");
+    }
+    assert_eq!(desk.about("user_0", 2).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn one_thing_can_be_removed_by_its_id_and_nothing_by_a_name_of_several() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;

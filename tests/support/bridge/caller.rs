@@ -106,6 +106,11 @@ impl Caller {
         Connection::open(self.admin).unwrap().exchange(request.as_bytes()).unwrap()
     }
 
+    /// The same without what tells the program from a page in a browser.
+    pub(crate) fn raw_admin(&self, method: &str, path: &str) -> Reply {
+        Connection::open(self.admin).unwrap().exchange(&request(method, path, &[], b"")).unwrap()
+    }
+
     /// The sum of a metric's samples that have these labels.
     pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.samples(name, labels).iter().sum()
