@@ -14,7 +14,7 @@ test:
 
 # Check formatting and lints
 lint:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
 # Run the tests whose names contain a pattern, for example `just only config::`

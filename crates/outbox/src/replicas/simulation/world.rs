@@ -15,17 +15,11 @@ const STEP: Millis = 20;
 /// How long Kafka is away.
 pub(super) const OUTAGE: std::ops::Range<Millis> = 10_000..30_000;
 
-/// When events of entities that wait already come after the outage.
-const LATE: std::ops::Range<Millis> = OUTAGE.end..OUTAGE.end + 8000;
-
 /// How many they are.
 pub(super) const LATE_EVENTS: usize = 80;
 
 /// Their lanes: some of those of the outage, and as many others.
 pub(super) const LATE_LANES: std::ops::Range<u64> = 6..18;
-
-/// After how long an event is delivered again that was not confirmed.
-const AGAIN: [Millis; 5] = [1000, 5000, 10_000, 10_000, 10_000];
 
 /// When the last fault is over.
 const FAULTS: Millis = 60_000;
@@ -38,8 +32,8 @@ const LONGEST_WAIT: Millis = 12_100;
 
 pub(super) struct World {
     pub(super) plan: Plan,
-    rng: fastrand::Rng,
-    now: Millis,
+    pub(super) rng: fastrand::Rng,
+    pub(super) now: Millis,
     pub(super) nodes: Vec<Node>,
     /// The coordination topic: when each record was appended.
     log: Vec<(Millis, Record)>,
@@ -48,7 +42,7 @@ pub(super) struct World {
     /// Who has accepted an event.
     pub(super) accepted: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
     /// Deliveries of late events that are still to come: when, of what, and how many there were before.
-    late: Vec<(Millis, LaneKey, Event, usize)>,
+    pub(super) late: Vec<(Millis, LaneKey, Event, usize)>,
     processes: u64,
 }
 
@@ -90,52 +84,6 @@ impl World {
             self.follow();
         }
         self.finally()
-    }
-
-    /// Each event of the outage comes to one of the replicas at least, mostly to several.
-    fn arrivals(&mut self) {
-        if self.now == OUTAGE.start || self.now == OUTAGE.end {
-            let reaches = self.now == OUTAGE.end;
-            for node in &mut self.nodes {
-                node.reaches = reaches;
-                let after = if reaches { self.rng.u64(0..1000) } else { self.rng.u64(500..2000) };
-                if let Some(process) = &mut node.process {
-                    process.news = Some((self.now + after, reaches));
-                }
-            }
-        }
-        if OUTAGE.contains(&self.now) && self.now > OUTAGE.start + 3000 && self.now.is_multiple_of(100) {
-            let lane = LaneKey(self.rng.u64(0..12));
-            for node in &mut self.nodes {
-                if self.rng.u8(0..10) < 8 {
-                    node.waiting.entry(lane).or_default().insert(self.now);
-                    self.accepted.entry((lane, self.now)).or_default().insert(node.id);
-                }
-            }
-        }
-    }
-
-    /// Events that come after the outage, each to one replica at a time until it is confirmed.
-    fn late_arrivals(&mut self) {
-        if LATE.contains(&self.now) && self.now.is_multiple_of(LATE.end.abs_diff(LATE.start) / LATE_EVENTS as u64) {
-            let lane = LaneKey(self.rng.u64(LATE_LANES));
-            self.late.push((self.now, lane, self.now, 0));
-        }
-        for (_, lane, event, tries) in self.late.extract_if(.., |(at, ..)| *at <= self.now).collect::<Vec<_>>() {
-            let at = self.rng.usize(0..self.nodes.len());
-            let node = &mut self.nodes[at];
-            let up = node.process.as_ref().filter(|_| node.paused_until <= self.now);
-            let is_known = up.is_some_and(|process| process.known.contains(&event));
-            let is_success = is_known || up.is_some_and(|process| process.open && !process.held.contains(&lane));
-            let has = up.is_some_and(|process| process.flights.iter().any(|(.., flying)| *flying == event));
-            if up.is_some() && !is_known && !has {
-                node.waiting.entry(lane).or_default().insert(event);
-                self.accepted.entry((lane, event)).or_default().insert(node.id);
-            }
-            if let Some(after) = AGAIN.get(tries).filter(|_| !is_success) {
-                self.late.push((self.now + after, lane, event, tries + 1));
-            }
-        }
     }
 
     fn faults(&mut self) {
