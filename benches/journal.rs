@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use idaas_bridge::journal::store::{Batch, Opened, Store};
-use idaas_bridge::journal::{Entry, Journal, JournalEvents, JournalRefusal};
+use idaas_bridge::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
-use idaas_callback::{Evidence, Kept};
+use idaas_callback::{DeadLetterSource, Kept};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
 
@@ -63,7 +63,7 @@ fn entry(seq: u64, size: usize) -> Entry {
             timestamp: 1_000_000,
         },
         credential: None,
-        evidence: Evidence::of(kept),
+        evidence: DeadLetterSource::of(kept),
     }
 }
 
@@ -156,13 +156,13 @@ impl JournalEvents for Waiting {
         }
     }
 
-    fn refused(&self, _: Vec<Seq>, refusal: JournalRefusal) {
+    fn refused(&self, _: Vec<Seq>, refusal: JournalRejection) {
         panic!("{}", refusal.code());
     }
 
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
 
-    fn unread(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
 
 fn group_commit(writers: usize, per_callback: u64, callbacks: u64) {

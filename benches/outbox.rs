@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use outbox::machine::{Command, Deadlines, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{Arrival, EventKey, LaneKey, Parcel, Recovered, Report, Seq, Token};
+use outbox::{Arrival, EventHandle, EventKey, LaneKey, Publication, Recovered, Report, Seq};
 
 /// As in the program.
 #[global_allocator]
@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits { events: 20_000, bytes: 256 << 20, replay: 1024, 
 /// As large as what the program moves: an event's records are elsewhere.
 struct Record(#[allow(dead_code, reason = "only its size matters")] [u64; 32]);
 
-impl Parcel for Record {
+impl Publication for Record {
     fn records(&self) -> u8 {
         1
     }
@@ -50,7 +50,7 @@ impl Parcel for Record {
 /// A machine at work.
 struct Work {
     outbox: Outbox<Record, u64>,
-    produced: VecDeque<Token>,
+    produced: VecDeque<EventHandle>,
     now: u64,
     answered: u64,
 }

@@ -70,7 +70,7 @@ pub struct Limits {
 }
 
 /// The running service, as requests see it.
-pub struct Bridge {
+pub struct AppState {
     /// The limits.
     pub limits: Limits,
     /// All metrics.
@@ -89,7 +89,7 @@ pub struct Bridge {
     buffered: AtomicUsize,
 }
 
-impl Bridge {
+impl AppState {
     /// A bridge that is not ready yet.
     #[must_use]
     pub fn new(limits: Limits, metrics: Arc<Metrics>, dispatcher: Arc<Dispatcher>, applications: Applications) -> Self {
@@ -157,8 +157,8 @@ impl Bridge {
 
     /// Room in memory for a body, none as yet.
     #[must_use]
-    pub const fn reserve(&self) -> Reserved<'_> {
-        Reserved { bridge: self, bytes: 0 }
+    pub const fn reserve(&self) -> MemoryPermit<'_> {
+        MemoryPermit { bridge: self, bytes: 0 }
     }
 
     /// All metrics in Prometheus' text format, as of now.
@@ -183,12 +183,12 @@ impl Bridge {
 }
 
 /// Room in memory, given back when dropped.
-pub struct Reserved<'a> {
-    bridge: &'a Bridge,
+pub struct MemoryPermit<'a> {
+    bridge: &'a AppState,
     bytes: usize,
 }
 
-impl Reserved<'_> {
+impl MemoryPermit<'_> {
     /// Makes room for `bytes` more, which have arrived: what is only announced takes none, or a few who announce much
     /// and send nothing would keep everybody else out. Says whether there is room.
     #[must_use]
@@ -200,7 +200,7 @@ impl Reserved<'_> {
     }
 }
 
-impl Drop for Reserved<'_> {
+impl Drop for MemoryPermit<'_> {
     fn drop(&mut self) {
         self.bridge.buffered.fetch_sub(self.bytes, Ordering::Relaxed);
     }

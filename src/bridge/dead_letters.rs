@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::letter::{Found, Letter, Original};
-use super::{Application, Bridge};
-use idaas_callback::jose::jwe::{ContentKey, Sealed};
+use super::{AppState, Application};
 use crate::kafka::consumer::FollowFault;
 use crate::kafka::scan::{Range, Scanned, scan};
-use outbox::verdict::Verdict;
 use idaas_callback::event_type::Entity;
-use idaas_callback::{KeptCallback, KeptContent, Moment, Plan, resume};
+use idaas_callback::jose::jwe::{ContentKey, Sealed};
+use idaas_callback::{Moment, Plan, QuarantinedCallback, QuarantinedContent, resume};
+use outbox::verdict::Verdict;
 
 /// How long the topics are read at most.
 const READ_TIMEOUT: Duration = Duration::from_secs(40);
@@ -104,7 +104,7 @@ impl DeadLetterOutcome {
     }
 }
 
-impl Bridge {
+impl AppState {
     /// Publishes the event of the newest dead letter with this id again. `name` is the event's id, or `application/id`.
     ///
     /// # Errors
@@ -162,7 +162,8 @@ impl Bridge {
             Original::Sealed(text) => opened(text, &application.policy.journal_keys).map(|text| letter.payload(&text)),
         };
         let Some(payload) = payload else { return DeadLetterOutcome::Unreadable };
-        let kept = KeptCallback { instance_id: instance_id.clone(), content: KeptContent::Plain(payload) };
+        let kept =
+            QuarantinedCallback { instance_id: instance_id.clone(), content: QuarantinedContent::Plain(payload) };
         let moment = Moment { received_at: *received_at, traceparent: None };
         let Ok(prepared) = resume(kept, &application.policy, moment) else { return DeadLetterOutcome::Unreadable };
         let Some(item) = prepared.items.into_iter().next() else { return DeadLetterOutcome::Unreadable };

@@ -6,9 +6,9 @@ use idaas_callback::Refusal;
 use outbox::verdict::Verdict;
 use tokio::time::Instant;
 
-use super::Bridge;
-use crate::journal::reopening::Reopened;
-use crate::journal::{JournalRefusal, QuarantineId};
+use super::AppState;
+use crate::journal::reopening::ReadableCallback;
+use crate::journal::{JournalRejection, QuarantineId};
 
 /// What has become of an attempt to publish a callback from quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,25 +33,25 @@ impl Redriven {
     }
 }
 
-impl Bridge {
+impl AppState {
     /// Tries now whether a callback in quarantine can be read, and publishes it if so.
     ///
     /// # Errors
-    /// [`JournalRefusal`] where the journal cannot be read now.
-    pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRefusal> {
-        let journal = self.dispatcher.journal().ok_or(JournalRefusal::Failed)?;
-        let kept = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRefusal::Failed))?;
+    /// [`JournalRejection`] where the journal cannot be read now.
+    pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRejection> {
+        let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
+        let kept = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
         let Some(kept) = kept else { return Ok(Redriven::Missing) };
         let Some(application) = self.application(&kept.application) else { return Ok(Redriven::NotConfigured) };
-        Ok(match Reopened::read(id, kept, Arc::clone(&application.policy)).await {
+        Ok(match ReadableCallback::read(id, kept, Arc::clone(&application.policy)).await {
             Ok(reopened) => self.publish_reopened(reopened).await,
             Err(refusal) => Redriven::StillUnreadable(refusal),
         })
     }
 
     /// Publishes what could be read. Its events are handed over before the first wait.
-    pub async fn publish_reopened(&self, reopened: Reopened) -> Redriven {
-        let Reopened { id, application: name, prepared, .. } = reopened;
+    pub async fn publish_reopened(&self, reopened: ReadableCallback) -> Redriven {
+        let ReadableCallback { id, application: name, prepared, .. } = reopened;
         let Some(application) = self.application(&name) else { return Redriven::NotConfigured };
         if let Some(position) = prepared.decryption_key {
             application.metrics.decrypted(position);

@@ -16,11 +16,11 @@ use super::tail::line;
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::counts::counted;
-use idaas_callback::jose::jwe::ContentKey;
 use crate::kafka::consumer::{FollowFault, Seen};
 use crate::kafka::scan::{Range, Scanned, scan};
 use crate::kafka::topics::Plan;
 use crate::service::assemble;
+use idaas_callback::jose::jwe::ContentKey;
 
 /// How long the topics are read at most.
 const LIMIT: Duration = Duration::from_secs(600);

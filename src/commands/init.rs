@@ -198,7 +198,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Config, Surroundings};
+    use crate::config::{Config, Sources};
 
     fn arguments(directory: &Path, instance_id: Option<&str>) -> InitArguments {
         InitArguments {
@@ -223,7 +223,7 @@ mod tests {
         let text = std::fs::read_to_string(directory.path().join(CONFIGURATION)).unwrap();
         assert!(text.contains("admin_token = { file = \"admin.token\" }"));
         let read = |path: &Path| std::fs::read(path).map_err(|error| error.kind().into());
-        let around = Surroundings { directory: directory.path(), variables: BTreeMap::new(), read: &read };
+        let around = Sources { directory: directory.path(), variables: BTreeMap::new(), read: &read };
         let config = Config::parse(&text, &around).unwrap_or_else(|faults| panic!("{faults:?}"));
         assert_eq!(config.kafka.bootstrap_servers.len(), 2);
         assert_eq!(config.applications[0].instance_id.as_deref(), Some("idaas_ue2jvisn35ea5lmthk267xxxx"));

@@ -16,7 +16,7 @@ use super::output::{Call, complain, end, fix_line, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::journal::QuarantineId;
-use crate::server::journal::Meant;
+use crate::server::journal::EntryKind;
 pub(in crate::commands) use show::age;
 use source::Source;
 
@@ -190,7 +190,7 @@ async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -
     let mut exit = Exit::Fine;
     for id in ids {
         let meant = source.redrive(id).await?;
-        if !matches!(meant, Meant::Published { .. } | Meant::Retried(_) | Meant::TriedByItself(_)) {
+        if !matches!(meant, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
             exit = Exit::Failed;
         }
         let line = if json {
@@ -207,7 +207,7 @@ async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -
 
 async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Call<'_>) -> Result<Exit, String> {
     let meant = if yes { source.discard(id).await? } else { source.find_thing(id).await? };
-    let exit = if matches!(meant, Meant::Entry(_) | Meant::Callback(_)) { Exit::Fine } else { Exit::Failed };
+    let exit = if matches!(meant, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Fine } else { Exit::Failed };
     let mut out = stdout();
     let written: io::Result<()> = if json {
         let done = yes && exit == Exit::Fine;

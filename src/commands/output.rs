@@ -23,7 +23,7 @@ pub(super) const QUIET: Style = Style::new().dimmed();
 pub(super) const WIDTH: usize = 80;
 
 /// A longer path of the program is not repeated in what it tells people to type.
-const LONGEST_CALL: usize = 40;
+const MAX_COMMAND_WIDTH: usize = 40;
 
 /// A text in a style. Plain output is made by the stream, which takes the colours out.
 pub(super) fn styled(style: Style, text: impl Display) -> String {
@@ -113,7 +113,7 @@ fn short_call(called: &Path, here: &Path) -> String {
         Ok(below) => below.to_owned(),
         Err(_) => called.to_owned(),
     };
-    if call.as_os_str().len() <= LONGEST_CALL {
+    if call.as_os_str().len() <= MAX_COMMAND_WIDTH {
         return shell_word(&call.to_string_lossy());
     }
     // Too long for a line: its name has to do.

@@ -20,7 +20,7 @@ use idaas_simulator::sender::Sender;
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
-use self::screen::{FEW, Screen};
+use self::screen::{MAX_LISTED, Screen};
 use self::show::Colour;
 use super::{Exit, output};
 
@@ -220,7 +220,7 @@ fn plan(arguments: &SendArguments) -> Result<Plan, String> {
         Source::Given(events) => events.len() as u64,
         Source::Generated { types, .. } => arguments.count.unwrap_or(types.len() as u64),
     };
-    let few = if count <= FEW { 1 } else { 32 };
+    let few = if count <= MAX_LISTED { 1 } else { 32 };
     let connections = arguments.connections.map(usize::from);
     Ok(Plan {
         source,
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn init_writes_a_directory_that_send_reads_and_refuses_to_write_it_twice() {
+    fn init_writes_what_send_reads_and_never_overwrites() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("staging");
         let (result, out) = simulate(&["init", path.to_str().unwrap()]);

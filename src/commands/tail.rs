@@ -19,8 +19,8 @@ use crate::kafka::trouble::Trouble;
 use crate::service::assemble;
 
 /// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.
-const PATIENCE: Duration = Duration::from_secs(15);
-const GLANCE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Follow the topics: one line per record, without the values of its fields
 #[derive(Args)]
@@ -66,7 +66,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
         return failed;
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
-    let follower = match Follower::start(&assemble::cluster(&config), &topics, begin, PATIENCE) {
+    let follower = match Follower::start(&assemble::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
         Err(FollowFault::Settings(words)) => return print_faults(&[assemble::kafka_fault(&words)]),
         Err(FollowFault::Away(away)) => {
@@ -86,7 +86,7 @@ fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write
     let width = terminal_width();
     let mut told = 0;
     while left > 0 {
-        let Some(seen) = follower.next(GLANCE) else {
+        let Some(seen) = follower.next(POLL_TIMEOUT) else {
             let troubles = follower.troubles();
             for trouble in troubles.iter().skip(told) {
                 note(&trouble.words);

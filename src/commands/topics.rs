@@ -13,12 +13,12 @@ use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::difference::span;
-use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Wanted, differences, grouped};
+use crate::kafka::topics::{Difference, Plan, Present, Severity, State, WantedTopic, differences, grouped};
 use crate::kafka::trouble::Away;
 use crate::service::assemble;
 
 /// How long the cluster may take to answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Show what the topics should be and what they are; create the missing ones
 #[derive(Args)]
@@ -72,14 +72,14 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
 }
 
 fn look(administrator: &Administrator, plan: &Plan, create: bool, out: &mut dyn Write) -> Result<Vec<State>, Away> {
-    let states = administrator.observe(plan, PATIENCE)?;
+    let states = administrator.observe(plan, REQUEST_TIMEOUT)?;
     let pairs = plan.topics.iter().zip(&states);
-    let missing: Vec<&Wanted> =
+    let missing: Vec<&WantedTopic> =
         pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
     if !create || missing.is_empty() {
         return Ok(states);
     }
-    for (wanted, creation) in missing.iter().zip(administrator.create(&missing, PATIENCE)?) {
+    for (wanted, creation) in missing.iter().zip(administrator.create(&missing, REQUEST_TIMEOUT)?) {
         let name = &wanted.name;
         let _ = match creation {
             Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
@@ -90,7 +90,7 @@ fn look(administrator: &Administrator, plan: &Plan, create: bool, out: &mut dyn 
         };
     }
     let _ = writeln!(out);
-    administrator.observe(plan, PATIENCE)
+    administrator.observe(plan, REQUEST_TIMEOUT)
 }
 
 fn is_wrong(differences: &[Difference]) -> bool {
@@ -144,7 +144,7 @@ fn table(plan: &Plan, states: &[State], path: &str, out: &mut dyn Write) -> io::
 }
 
 /// What is, and behind a slash what should be where it differs.
-fn cells(wanted: &Wanted, state: &State) -> [String; 6] {
+fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
     let State::Present(present) = state else {
         let size = format!("-/{}", wanted.max_message_bytes);
         let (partitions, replication) = (format!("-/{}", wanted.partitions), format!("-/{}", wanted.replication));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn shown(state: State) -> String {
-        let wanted = Wanted {
+        let wanted = WantedTopic {
             name: "idaas.user.v1".to_owned(),
             entity: Entity::User,
             partitions: 12,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_topic_is_shown_with_what_it_should_be_and_the_command_that_makes_it() {
+    fn a_missing_topic_is_shown_with_the_command_to_create_it() {
         let shown = shown(State::Missing);
         assert!(shown.contains("-/12"), "{shown}");
         assert!(shown.contains("missing\n"), "{shown}");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_are_not_known_are_a_question_mark_and_not_wrong() {
+    fn unknown_settings_are_not_reported_as_wrong() {
         let shown = shown(State::Present(present(Err(Unknown::NotSupported))));
         assert!(shown.contains('?') && shown.contains("ok\n") && !shown.contains("wrong"), "{shown}");
     }

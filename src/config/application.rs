@@ -16,7 +16,7 @@ const RESERVED: &str = "unknown";
 
 /// Names and ids of the applications above the one that is being read.
 #[derive(Default)]
-struct Taken {
+struct NamesInUse {
     names: BTreeSet<String>,
     ids: BTreeSet<String>,
 }
@@ -34,7 +34,7 @@ pub(super) fn read_all(reading: &mut Reading<'_>, given: Option<Given>, journal:
             return Vec::new();
         }
     };
-    let mut taken = Taken::default();
+    let mut taken = NamesInUse::default();
     let mut applications = Vec::with_capacity(items.len());
     for (index, mut item) in items.into_iter().enumerate() {
         let path = path(index, &item);
@@ -68,7 +68,7 @@ fn read(
     path: &str,
     given: Given,
     journal: Option<&Journal>,
-    taken: &mut Taken,
+    taken: &mut NamesInUse,
 ) -> Option<Application> {
     let mut section = Section::open(reading, path, Some(given));
     let name =

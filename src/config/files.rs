@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::fault::Problem;
 use super::given::Given;
-use super::parse::Surroundings;
+use super::parse::Sources;
 use crate::text;
 
 /// A file that the configuration names, as it was when the configuration was read.
@@ -35,13 +35,13 @@ impl NamedFile {
 }
 
 /// What surrounds a configuration, and the files that it has named so far.
-pub(super) struct Around<'a> {
-    surroundings: &'a Surroundings<'a>,
+pub(super) struct ConfigFiles<'a> {
+    surroundings: &'a Sources<'a>,
     named: RefCell<Vec<NamedFile>>,
 }
 
-impl<'a> Around<'a> {
-    pub(super) const fn new(surroundings: &'a Surroundings<'a>) -> Self {
+impl<'a> ConfigFiles<'a> {
+    pub(super) const fn new(surroundings: &'a Sources<'a>) -> Self {
         Self { surroundings, named: RefCell::new(Vec::new()) }
     }
 
@@ -51,21 +51,21 @@ impl<'a> Around<'a> {
     }
 }
 
-impl<'a> Deref for Around<'a> {
-    type Target = Surroundings<'a>;
+impl<'a> Deref for ConfigFiles<'a> {
+    type Target = Sources<'a>;
 
-    fn deref(&self) -> &Surroundings<'a> {
+    fn deref(&self) -> &Sources<'a> {
         self.surroundings
     }
 }
 
 /// The path that a text stands for: relative ones start at the configuration file's directory.
-pub(super) fn resolve(around: &Around<'_>, text: &str) -> PathBuf {
+pub(super) fn resolve(around: &ConfigFiles<'_>, text: &str) -> PathBuf {
     around.directory.join(text)
 }
 
 /// The content of the file that `key` names, which is remembered.
-pub(super) fn read(around: &Around<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let content = (around.read)(path).map(Zeroizing::new);
     let digested = content.as_ref().ok().map(|content| content.as_slice());
     around.named.borrow_mut().push(NamedFile::new(key.to_owned(), path.to_owned(), digested));
@@ -84,7 +84,7 @@ pub(super) fn read(around: &Around<'_>, key: &str, path: &Path) -> Result<Zeroiz
 }
 
 /// The path of a PEM file that can be read and holds a block whose label ends in `label`.
-pub(super) fn pem(around: &Around<'_>, given: &Given, label: &str) -> Result<PathBuf, Problem> {
+pub(super) fn pem(around: &ConfigFiles<'_>, given: &Given, label: &str) -> Result<PathBuf, Problem> {
     let path = resolve(around, given.text()?);
     let content = read(around, &given.key, &path)?;
     let content = text::plain(&content);
@@ -101,7 +101,7 @@ pub(super) fn pem(around: &Around<'_>, given: &Given, label: &str) -> Result<Pat
 }
 
 /// The path of a PEM file that holds a private key which no passphrase protects: a service has nobody to ask.
-pub(super) fn private_key(around: &Around<'_>, given: &Given) -> Result<PathBuf, Problem> {
+pub(super) fn private_key(around: &ConfigFiles<'_>, given: &Given) -> Result<PathBuf, Problem> {
     let path = pem(around, given, "PRIVATE KEY")?;
     if (around.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
         let shown = path.display();

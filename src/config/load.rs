@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Config, Fault, NamedFile, Surroundings};
+use super::{Config, Fault, NamedFile, Sources};
 
 /// The name of the configuration's own file among the files.
 const OWN_KEY: &str = "--config";
@@ -32,7 +32,7 @@ impl Config {
         // Variables that are no text can set nothing and hold no secret of ours.
         let variables =
             std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-        let around = Surroundings {
+        let around = Sources {
             directory: path.parent().unwrap_or(Path::new("")),
             variables: variables.collect(),
             read: &|path| std::fs::read(path),

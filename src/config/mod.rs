@@ -38,7 +38,7 @@ use ipnet::IpNet;
 pub use environment::{CONFIG_VARIABLE, PREFIX};
 pub use fault::{Fault, Warning};
 pub use files::NamedFile;
-pub use parse::Surroundings;
+pub use parse::Sources;
 
 use crate::secret::Secret;
 

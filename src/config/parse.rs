@@ -7,14 +7,14 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::environment::{self, SECTIONS};
-use super::files::Around;
+use super::files::ConfigFiles;
 use super::given::{Entries, Given};
 use super::section::{Reading, nearest};
 use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, storage, topics};
 use crate::text;
 
 /// What a configuration refers to beyond its own text.
-pub struct Surroundings<'a> {
+pub struct Sources<'a> {
     /// Where relative paths start: the configuration file's directory.
     pub directory: &'a Path,
     /// The environment: overrides (`IDAAS_BRIDGE_…`), and what `{ env = "…" }` names.
@@ -28,13 +28,13 @@ impl Config {
     ///
     /// # Errors
     /// All [`Fault`]s, in the order of the sections; only where the text is no TOML, none but those of its syntax.
-    pub fn parse(text: &str, around: &Surroundings<'_>) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &str, around: &Sources<'_>) -> Result<Self, Vec<Fault>> {
         Self::parse_naming(text, around).0
     }
 
     /// As [`Config::parse`], with the files that were named, also if there are faults.
-    pub(super) fn parse_naming(text: &str, around: &Surroundings<'_>) -> (Result<Self, Vec<Fault>>, Vec<NamedFile>) {
-        let around = Around::new(around);
+    pub(super) fn parse_naming(text: &str, around: &Sources<'_>) -> (Result<Self, Vec<Fault>>, Vec<NamedFile>) {
+        let around = ConfigFiles::new(around);
         let mut parsed = Self::parse_around(text, &around);
         let files = around.into_named();
         if let Ok(config) = &mut parsed {
@@ -43,7 +43,7 @@ impl Config {
         (parsed, files)
     }
 
-    fn parse_around(text: &str, around: &Around<'_>) -> Result<Self, Vec<Fault>> {
+    fn parse_around(text: &str, around: &ConfigFiles<'_>) -> Result<Self, Vec<Fault>> {
         let text = text::plain(text.as_bytes());
         // Only ASCII characters have gone.
         let text = String::from_utf8_lossy(&text);

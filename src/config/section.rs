@@ -2,19 +2,19 @@
 
 use super::SecretFile;
 use super::fault::{Fault, Problem, Warning};
-use super::files::Around;
+use super::files::ConfigFiles;
 use super::given::{Entries, Given, Raw, join};
 
 /// The state of a reading: where files come from, and what was found so far.
 pub(super) struct Reading<'a> {
-    pub(super) around: &'a Around<'a>,
+    pub(super) around: &'a ConfigFiles<'a>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
     pub(super) secret_files: Vec<SecretFile>,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) const fn new(around: &'a Around<'a>) -> Self {
+    pub(super) const fn new(around: &'a ConfigFiles<'a>) -> Self {
         Self { around, faults: Vec::new(), warnings: Vec::new(), secret_files: Vec::new() }
     }
 

@@ -10,12 +10,12 @@ use super::{SecretFile, Server, Tls, files, secrets, values};
 use crate::secret::Secret;
 
 /// How long IDaaS waits for an answer.
-const IDAAS_WAITS: Duration = Duration::from_secs(10);
-const LEAST_DEADLINE: Duration = Duration::from_millis(500);
-const MOST_CLOCK_SKEW: Duration = Duration::from_secs(300);
-const MOST_DRAIN: Duration = Duration::from_secs(3600);
+const IDAAS_TIMEOUT: Duration = Duration::from_secs(10);
+const MIN_DEADLINE: Duration = Duration::from_millis(500);
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
+const MAX_DRAIN: Duration = Duration::from_secs(3600);
 /// A token that cannot be guessed has more characters than a password.
-const LEAST_TOKEN: usize = 16;
+const MIN_TOKEN_LENGTH: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
 const MEMORY: std::ops::RangeInclusive<u64> = (64 << 20)..=(64 << 30);
 
@@ -63,11 +63,11 @@ fn nested_times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     let default_deadline = Duration::from_millis(8500);
     let deadline = section.value("response_deadline", default_deadline, |given| {
         let deadline = values::duration(given)?;
-        if deadline >= IDAAS_WAITS {
+        if deadline >= IDAAS_TIMEOUT {
             let problem = format!("{} is not below the 10 s that IDaaS waits for an answer", quoted(deadline));
             return Err(Problem::new(problem, "set it below \"10s\"; \"8500ms\" leaves time for the network"));
         }
-        if deadline < LEAST_DEADLINE {
+        if deadline < MIN_DEADLINE {
             let problem = format!("{} is too short for a broker to confirm anything", quoted(deadline));
             return Err(Problem::new(problem, "set it to \"500ms\" or more; \"8500ms\" is the default"));
         }
@@ -79,7 +79,7 @@ fn nested_times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     }
     let given = section.optional("drain_timeout", |given| {
         let drain = values::duration(given)?;
-        if drain > MOST_DRAIN {
+        if drain > MAX_DRAIN {
             return Err(Problem::new(format!("{} is too long", quoted(drain)), "set it to \"1h\" or less"));
         }
         Ok(drain)
@@ -101,7 +101,7 @@ fn clock_skew(section: &mut Section<'_, '_>) -> Duration {
     let name = section.name("clock_skew");
     let skew = section.value("clock_skew", Duration::from_secs(60), |given| {
         let skew = values::duration(given)?;
-        if skew > MOST_CLOCK_SKEW {
+        if skew > MAX_CLOCK_SKEW {
             let problem = format!("{} would accept tokens long after they expired", quoted(skew));
             return Err(Problem::new(problem, "set it to \"300s\" or less, and keep the clock right (NTP)"));
         }
@@ -148,10 +148,10 @@ fn admin_token(section: &mut Section<'_, '_>) -> Option<Secret<String>> {
     let given = section.take("admin_token")?;
     let token = secrets::text(section.reading, &given).and_then(|token| {
         let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-        if plain && token.expose().len() >= LEAST_TOKEN {
+        if plain && token.expose().len() >= MIN_TOKEN_LENGTH {
             return Ok(token);
         }
-        let problem = format!("the token is not {LEAST_TOKEN} or more letters, digits and signs without blanks");
+        let problem = format!("the token is not {MIN_TOKEN_LENGTH} or more letters, digits and signs without blanks");
         Err(Problem::new(problem, "make one with: openssl rand -hex 32"))
     });
     section.reading.accept(&given.key, token)

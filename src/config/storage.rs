@@ -8,7 +8,7 @@ use super::secrets::{self, KeyLength};
 use super::section::{Reading, Section};
 use super::{Journal, Log, LogFormat, LogLevel, files, values};
 
-const LEAST_JOURNAL: u64 = 16 << 20;
+const MIN_JOURNAL_SIZE: u64 = 16 << 20;
 
 pub(super) fn journal(reading: &mut Reading<'_>, given: Option<Given>) -> Option<Journal> {
     let mut section = Section::open(reading, "journal", given);
@@ -18,7 +18,7 @@ pub(super) fn journal(reading: &mut Reading<'_>, given: Option<Given>) -> Option
     });
     let max_size = section.value("max_size", 1 << 30, |given| {
         let size = values::bytes(given)?;
-        if size < LEAST_JOURNAL {
+        if size < MIN_JOURNAL_SIZE {
             let problem = format!("{size} bytes are too few to carry anything over an outage");
             return Err(Problem::new(problem, "set it to \"16MiB\" or more"));
         }

@@ -103,15 +103,15 @@ pub(super) fn network(given: &Given) -> Result<IpNet, Problem> {
 }
 
 /// The longest ending that a prefix gets.
-const LONGEST_ENDING: &str = ".organizational-unit.v1";
+const MAX_SUFFIX_LENGTH: &str = ".organizational-unit.v1";
 /// The longest name of a topic that Kafka takes.
-const LONGEST_TOPIC: usize = 249;
+const MAX_TOPIC_LENGTH: usize = 249;
 
 /// The start of topic names: legal for Kafka with every ending.
 pub(super) fn topic_prefix(given: &Given) -> Result<String, Problem> {
     let text = given.text()?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let longest = LONGEST_TOPIC - LONGEST_ENDING.len();
+    let longest = MAX_TOPIC_LENGTH - MAX_SUFFIX_LENGTH.len();
     if !text.chars().all(legal) {
         let remedy = "use letters, digits, \".\", \"_\" and \"-\" only";
         return Err(Problem::new(format!("{text:?} cannot start a topic's name"), remedy));

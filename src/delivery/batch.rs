@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use idaas_callback::record::Record;
-use idaas_callback::{EventId, Item, Plan, Reason};
+use idaas_callback::{EventId, Plan, PreparedEvent, Reason};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{Arrival, EventKey, Hashed};
 
-use super::package::{Package, Source};
+use super::package::{EventPublication, Source};
 
 /// One event and its verdict, for the answer.
 pub struct Answered {
@@ -25,7 +25,7 @@ pub struct Answered {
 pub struct Unanswerable;
 
 pub(super) struct Batch {
-    pub(super) arrivals: Vec<Arrival<Package>>,
+    pub(super) arrivals: Vec<Arrival<EventPublication>>,
     /// What was there of each arrival before it went.
     events: Vec<(EventId, Option<Reason>)>,
     /// The verdicts that need no broker.
@@ -33,7 +33,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn of(items: Vec<Item>, source: &Arc<Source>) -> Self {
+    pub(super) fn of(items: Vec<PreparedEvent>, source: &Arc<Source>) -> Self {
         let size = items.len();
         let mut batch =
             Self { arrivals: Vec::with_capacity(size), events: Vec::with_capacity(size), skipped: Vec::new() };
@@ -48,8 +48,8 @@ impl Batch {
         batch
     }
 
-    fn take(&mut self, key: EventKey, item: Item, source: &Arc<Source>) {
-        let Item { id, entity, action, event_time, drift, plan, evidence } = item;
+    fn take(&mut self, key: EventKey, item: PreparedEvent, source: &Arc<Source>) {
+        let PreparedEvent { id, entity, action, event_time, drift, plan, evidence } = item;
         if let EventId::Sent(_) = id {
             source.metrics.received(entity, action);
         }
@@ -59,7 +59,7 @@ impl Batch {
             Plan::Publish { record, credential } => (None, (record, credential)),
             Plan::DeadLetter { reason, record } => (Some(reason), (record, None)),
         };
-        let package = Package::new((key, id.clone()), source, event_time, reason, records, evidence);
+        let package = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
         let event_time = event_time.unwrap_or(package.record.timestamp);
         self.arrivals.push(Arrival { key, lane: package.lane, event_time, prompt: false, parcel: package });
         self.events.push((id, reason));
@@ -68,7 +68,7 @@ impl Batch {
     /// Marks the events whose records are known not to be taken at the moment.
     pub(super) fn mark_prompt(&mut self, in_vain: impl Fn(&Record) -> bool) {
         for arrival in &mut self.arrivals {
-            let Package { record, credential, .. } = &arrival.parcel;
+            let EventPublication { record, credential, .. } = &arrival.parcel;
             arrival.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
         }
     }

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idaas_callback::Item;
+use idaas_callback::PreparedEvent;
 use outbox::machine::{Deadlines, Limits};
 use outbox::verdict::Verdict;
-use outbox::{DeliveryId, EventKey, LaneKey, Learned, Millis, Recovered, WaitingHead};
+use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitingHead};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
@@ -18,7 +18,7 @@ use super::drive::Shared;
 pub use super::package::Source;
 use super::ticker::tick;
 use crate::journal::store::Opened;
-use crate::journal::{Desk, Journal, Quarantined};
+use crate::journal::{Journal, JournalAdmin, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::telemetry::metrics::Metrics;
@@ -86,7 +86,7 @@ impl Dispatcher {
     /// [`Unanswerable`] where an event without an id was neither confirmed nor kept.
     pub async fn deliver(
         &self,
-        items: Vec<Item>,
+        items: Vec<PreparedEvent>,
         source: &Arc<Source>,
         deadline: tokio::time::Instant,
     ) -> Result<Vec<Answered>, Unanswerable> {
@@ -125,7 +125,7 @@ impl Dispatcher {
     }
 
     /// Tells what the topics hold already.
-    pub fn learn(&self, events: impl IntoIterator<Item = (EventKey, Learned)>) {
+    pub fn learn(&self, events: impl IntoIterator<Item = (EventKey, Published)>) {
         self.shared.step(|outbox, now| events.into_iter().for_each(|(key, learned)| outbox.learn(key, learned, now)));
     }
 
@@ -160,8 +160,8 @@ impl Dispatcher {
 
     /// Answers operators who ask for the journal. `None` after the end.
     #[must_use]
-    pub fn desk(&self) -> Option<Desk> {
-        Some(Desk::new(self.journal()?, Arc::clone(&self.shared) as _))
+    pub fn desk(&self) -> Option<JournalAdmin> {
+        Some(JournalAdmin::new(self.journal()?, Arc::clone(&self.shared) as _))
     }
 
     /// Puts other applications in place of those that are there.
@@ -235,7 +235,7 @@ impl Dispatcher {
 /// stay the same number.
 struct Request<'a> {
     shared: &'a Shared,
-    delivery: DeliveryId,
+    delivery: RequestId,
     batch: Option<Batch>,
     source: &'a Source,
 }

@@ -11,21 +11,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use outbox::machine::{Command, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{EventKey, FailureCode, Finished, Loaded, Millis, Report, Seq, Token, bit};
+use outbox::{EventHandle, EventKey, FailureCode, Finished, Loaded, Millis, Report, Seq, bit};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::event_line::EventLine;
-use super::package::{Package, Source};
+use super::package::{EventPublication, Source};
 use crate::journal;
-use crate::journal::desk::Discards;
-use crate::journal::{Entry, Journal, JournalEvents, JournalRefusal};
-use crate::kafka::producer::{Position, Producer, Reports, Ticket, Undeliverable};
+use crate::journal::desk::DiscardHook;
+use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
+use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Producer, Undeliverable};
 use crate::kafka::statistics::ProducerState;
 use crate::telemetry::metrics::Metrics;
 
 pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
-type Machine = Outbox<Package, Waiter>;
+type Machine = Outbox<EventPublication, Waiter>;
 
 /// The machine, and what it moves.
 pub(super) struct Shared {
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     /// The configured applications.
     pub(super) sources: ArcSwap<HashMap<String, Arc<Source>>>,
     /// What is being read back.
-    loading: Mutex<HashMap<Seq, Token>>,
+    loading: Mutex<HashMap<Seq, EventHandle>>,
     pub(super) metrics: Arc<Metrics>,
     /// Another cluster answers at the same address.
     pub(super) cluster_replaced: Notify,
@@ -47,7 +47,7 @@ pub(super) struct Shared {
 
 /// What goes to the journal together.
 #[derive(Default)]
-struct Paperwork {
+struct JournalOps {
     write: Vec<Entry>,
     forget: Vec<Seq>,
     read: Vec<Seq>,
@@ -85,9 +85,9 @@ impl Shared {
     }
 
     /// Does what the machine says.
-    fn execute(&self, mut commands: Vec<Command<Package, Waiter>>) {
+    fn execute(&self, mut commands: Vec<Command<EventPublication, Waiter>>) {
         while !commands.is_empty() {
-            let mut paperwork = Paperwork::default();
+            let mut paperwork = JournalOps::default();
             let mut failed = Vec::new();
             let recoveries = self.recoveries.load(Ordering::SeqCst);
             for command in commands {
@@ -119,7 +119,7 @@ impl Shared {
         }
     }
 
-    fn file(&self, Paperwork { write, forget, read }: Paperwork) {
+    fn file(&self, JournalOps { write, forget, read }: JournalOps) {
         if write.is_empty() && forget.is_empty() && read.is_empty() {
             return;
         }
@@ -137,14 +137,20 @@ impl Shared {
     }
 
     /// Hands the records over whose bits are not set in `confirmed`.
-    fn produce(&self, token: Token, package: &Package, confirmed: u8, failed: &mut Vec<(Token, u8, Report)>) {
+    fn produce(
+        &self,
+        token: EventHandle,
+        package: &EventPublication,
+        confirmed: u8,
+        failed: &mut Vec<(EventHandle, u8, Report)>,
+    ) {
         let producer = self.producer.load();
         let handed_over = Instant::now();
         for (index, record) in (0..).zip(package.parts()) {
             if confirmed & bit(index) != 0 {
                 continue;
             }
-            let ticket = Ticket {
+            let ticket = DeliveryOpaque {
                 token,
                 record: index,
                 entity: record.entity,
@@ -160,7 +166,7 @@ impl Shared {
         }
     }
 
-    fn loaded(&self, entries: impl Iterator<Item = (Seq, Loaded<Package>)>) {
+    fn loaded(&self, entries: impl Iterator<Item = (Seq, Loaded<EventPublication>)>) {
         let loaded: Vec<_> = {
             let mut loading = self.loading.lock();
             entries.filter_map(|(seq, package)| Some((loading.remove(&seq)?, package))).collect()
@@ -170,7 +176,7 @@ impl Shared {
         });
     }
 
-    fn confirmed(&self, ticket: &Ticket, topic: &str, position: Position) {
+    fn confirmed(&self, ticket: &DeliveryOpaque, topic: &str, position: Position) {
         let took = ticket.handed_over.elapsed();
         ticket.application.published(ticket.entity);
         self.metrics.publish_duration(ticket.entity).observe(took.as_secs_f64());
@@ -195,8 +201,8 @@ impl Shared {
     }
 }
 
-impl Reports for Shared {
-    fn report(&self, ticket: Ticket, topic: &str, report: Report, position: Option<Position>) {
+impl DeliveryObserver for Shared {
+    fn report(&self, ticket: DeliveryOpaque, topic: &str, report: Report, position: Option<Position>) {
         if let Some(position) = position {
             self.confirmed(&ticket, topic, position);
         }
@@ -216,7 +222,7 @@ impl Reports for Shared {
         self.step(|outbox, _| outbox.partitions_recovered());
     }
 
-    fn partition_closed(&self, waiting: &[Token]) {
+    fn partition_closed(&self, waiting: &[EventHandle]) {
         self.step(|outbox, _| outbox.partition_closed(waiting));
     }
 
@@ -248,26 +254,26 @@ impl JournalEvents for Shared {
         self.step(|outbox, _| outbox.written(entries));
     }
 
-    fn refused(&self, entries: Vec<Seq>, refusal: JournalRefusal) {
+    fn refused(&self, entries: Vec<Seq>, refusal: JournalRejection) {
         self.metrics.journal.refused(refusal, entries.len());
         self.step(|outbox, _| outbox.refused(entries));
     }
 
-    fn unread(&self, entries: Vec<Seq>, _: JournalRefusal) {
+    fn unread(&self, entries: Vec<Seq>, _: JournalRejection) {
         self.loaded(entries.into_iter().map(|seq| (seq, Loaded::Unavailable)));
     }
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
         let package = |entry: Entry| {
             let source = self.source(&entry.application);
-            Package::of(entry, source)
+            EventPublication::of(entry, source)
         };
         let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(package(entry)));
         self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));
     }
 }
 
-impl Discards for Shared {
+impl DiscardHook for Shared {
     fn discard(&self, _: Seq, key: EventKey) -> bool {
         self.step(|outbox, _| outbox.discard(key))
     }

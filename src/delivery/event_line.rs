@@ -7,7 +7,7 @@ use idaas_callback::record::Record;
 use outbox::verdict::Verdict;
 use serde::Deserialize;
 
-use super::package::Package;
+use super::package::EventPublication;
 use crate::kafka::producer::Position;
 use crate::telemetry::logs;
 
@@ -24,7 +24,7 @@ pub struct EventLine {
 impl EventLine {
     /// The line of a record, if somebody reads it: at level info with `log.events`, else at level debug. A credential is
     /// a part of its user's event, and has no line of its own.
-    pub(super) fn of(package: &Package, record: &Record) -> Option<Box<Self>> {
+    pub(super) fn of(package: &EventPublication, record: &Record) -> Option<Box<Self>> {
         let wanted = logs::events() || tracing::enabled!(target: "event", tracing::Level::DEBUG);
         (wanted && record.entity != Entity::Credential).then(|| {
             Box::new(Self {

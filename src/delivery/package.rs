@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use idaas_callback::policy::{DeadLetterRules, Policy};
 use idaas_callback::record::Record;
-use idaas_callback::{EventId, Evidence, Reason};
+use idaas_callback::{DeadLetterSource, EventId, Reason};
 use outbox::verdict::Verdict;
-use outbox::{EventKey, LaneKey, Parcel, Seq};
+use outbox::{EventKey, LaneKey, Publication, Seq};
 
 use crate::journal::Entry;
 use crate::telemetry::application::ApplicationMetrics;
@@ -39,7 +39,7 @@ impl Source {
 }
 
 /// One event's records on their way. Has no `Debug`: it holds personal data.
-pub(super) struct Package {
+pub(super) struct EventPublication {
     pub(super) key: EventKey,
     pub(super) lane: LaneKey,
     pub(super) id: EventId,
@@ -48,7 +48,7 @@ pub(super) struct Package {
     pub(super) verdict: Verdict,
     pub(super) record: Record,
     pub(super) credential: Option<Record>,
-    pub(super) evidence: Evidence,
+    pub(super) evidence: DeadLetterSource,
     form: Form,
 }
 
@@ -60,7 +60,7 @@ enum Form {
     Fingerprint,
 }
 
-impl Package {
+impl EventPublication {
     /// The event as it was first accepted.
     pub(super) fn new(
         (key, id): (EventKey, EventId),
@@ -68,7 +68,7 @@ impl Package {
         event_time: Option<i64>,
         reason: Option<Reason>,
         (record, credential): (Record, Option<Record>),
-        evidence: Evidence,
+        evidence: DeadLetterSource,
     ) -> Self {
         // A record without a key has no order to keep; each has a lane of its own.
         let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
@@ -108,7 +108,7 @@ impl Package {
     }
 }
 
-impl Parcel for Package {
+impl Publication for EventPublication {
     fn records(&self) -> u8 {
         1 + u8::from(self.credential.is_some())
     }

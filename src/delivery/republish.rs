@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::dispatch::{Dispatcher, Source};
-use super::package::Package;
-use idaas_callback::{Item, Plan};
+use super::package::EventPublication;
+use idaas_callback::{Plan, PreparedEvent};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{Arrival, EventKey};
@@ -30,12 +30,12 @@ impl Dispatcher {
     /// the first one. Its record has the event's own id.
     pub async fn republish(
         &self,
-        item: Item,
+        item: PreparedEvent,
         attempt: &str,
         source: &Arc<Source>,
         deadline: tokio::time::Instant,
     ) -> Republished {
-        let Item { id, event_time, plan, evidence, entity: _, action: _, drift: _ } = item;
+        let PreparedEvent { id, event_time, plan, evidence, entity: _, action: _, drift: _ } = item;
         let records = match plan {
             Plan::Publish { record, credential } => (record, credential),
             Plan::Skip | Plan::DeadLetter { .. } => {
@@ -43,7 +43,7 @@ impl Dispatcher {
             }
         };
         let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
-        let package = Package::new((key, id), source, event_time, None, records, evidence);
+        let package = EventPublication::new((key, id), source, event_time, None, records, evidence);
         let event_time = event_time.unwrap_or(package.record.timestamp);
         let prompt = match &*self.shared.producer.load() {
             Some(producer) => package.parts().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),

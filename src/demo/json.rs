@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::ordered::Ordered;
 
 /// In a glance longer texts are cut.
-const GLANCE: usize = 52;
+const COMPACT: usize = 52;
 
 const KEY: Style = AnsiColor::Cyan.on_default();
 const LITERAL: Style = AnsiColor::Yellow.on_default();
@@ -157,10 +157,10 @@ fn quoted(text: &str) -> String {
 }
 
 fn glance(text: &str) -> String {
-    if text.chars().count() <= GLANCE {
+    if text.chars().count() <= COMPACT {
         return text.to_owned();
     }
-    text.chars().take(GLANCE).chain(['…']).collect()
+    text.chars().take(COMPACT).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -25,10 +25,10 @@ mod summary;
 
 use std::io::{self, Write};
 
-use self::page::Page;
-use self::scenes::Play;
+use self::page::Renderer;
+use self::scenes::Scenario;
 use self::stage::Stage;
-use crate::service::{Order, Orders};
+use crate::service::{ControlMessage, ControlMessages};
 
 /// What to show, and where.
 #[derive(Debug, Clone)]
@@ -83,14 +83,14 @@ impl std::error::Error for DemoFault {}
 pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFault> {
     let began = std::time::Instant::now();
     let mut signals = crate::service::signals()?;
-    let mut page = Page::new(out, options.width);
+    let mut page = Renderer::new(out, options.width);
     page.title()?;
     let stage = tokio::select! {
         stage = Stage::start(options) => stage?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     };
     page.places(&stage.places(options))?;
-    let mut play = Play::new(page, stage, options.brief);
+    let mut play = Scenario::new(page, stage, options.brief);
     tokio::select! {
         played = play.all() => played?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
@@ -105,8 +105,8 @@ pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFau
 }
 
 /// Returns when somebody wants the demo to end.
-async fn ended(signals: &mut Orders) {
-    while let Some(Order::Reload) = signals.recv().await {}
+async fn ended(signals: &mut ControlMessages) {
+    while let Some(ControlMessage::Reload) = signals.recv().await {}
 }
 
 /// What the demo runs on has failed.

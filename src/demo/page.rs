@@ -35,7 +35,7 @@ const WHAT_IT_IS: &str = "Alibaba Cloud IDaaS tells one URL, by signed and encry
     a versioned record; IDaaS hears \"success\" for an event only after the broker has confirmed its record.";
 
 /// Where the demo is written.
-pub(super) struct Page<'a> {
+pub(super) struct Renderer<'a> {
     out: &'a mut dyn Write,
     width: usize,
 }
@@ -54,7 +54,7 @@ pub(super) struct Said<'a> {
     pub(super) took: Duration,
 }
 
-impl<'a> Page<'a> {
+impl<'a> Renderer<'a> {
     pub(super) fn new(out: &'a mut dyn Write, width: usize) -> Self {
         Self { out, width }
     }

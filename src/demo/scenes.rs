@@ -14,30 +14,30 @@ use tokio::time::timeout;
 
 use super::ledger::Ledger;
 use super::ordered::Ordered;
-use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page, REFUSED, Said, at};
+use super::page::{BAD, BOLD, DIM, GOOD, PLACE, REFUSED, Renderer, Said, at};
 use super::stage::Stage;
-use super::story::{Story, awaited, passwords};
+use super::story::{EventScript, awaited, passwords};
 use super::{DemoFault, Options, broken, ended};
 use crate::counts::counted;
 use crate::counts::milliseconds;
 use crate::kafka::consumer::Seen;
-use crate::service::Orders;
+use crate::service::ControlMessages;
 
 /// How long a record may take to its reader. It has been confirmed by then, so it is nearly there.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The demo while it runs.
-pub(super) struct Play<'a> {
-    pub(super) page: Page<'a>,
+pub(super) struct Scenario<'a> {
+    pub(super) page: Renderer<'a>,
     pub(super) stage: Stage,
     pub(super) ledger: Ledger,
-    story: Story,
+    story: EventScript,
     brief: bool,
 }
 
-impl<'a> Play<'a> {
-    pub(super) fn new(page: Page<'a>, stage: Stage, brief: bool) -> Self {
-        Self { page, stage, ledger: Ledger::default(), story: Story::new(), brief }
+impl<'a> Scenario<'a> {
+    pub(super) fn new(page: Renderer<'a>, stage: Stage, brief: bool) -> Self {
+        Self { page, stage, ledger: Ledger::default(), story: EventScript::new(), brief }
     }
 
     /// All scenes, and the judgement.
@@ -256,7 +256,7 @@ impl<'a> Play<'a> {
             }
         };
         // That it did not come, the judgement says.
-        let _ = timeout(PATIENCE, come).await;
+        let _ = timeout(RECORD_TIMEOUT, come).await;
     }
 
     /// Waits for everything that is on the topics, so that a record too many is found as well, and judges.
@@ -268,7 +268,7 @@ impl<'a> Play<'a> {
                 self.ledger.records.push(seen);
             }
         };
-        let _ = timeout(PATIENCE, come).await;
+        let _ = timeout(RECORD_TIMEOUT, come).await;
         Ok(())
     }
 
@@ -279,7 +279,7 @@ impl<'a> Play<'a> {
     }
 
     /// Shows what else comes, until somebody ends it.
-    pub(super) async fn stay(mut self, options: &Options, signals: &mut Orders) -> Result<(), DemoFault> {
+    pub(super) async fn stay(mut self, options: &Options, signals: &mut ControlMessages) -> Result<(), DemoFault> {
         let places = self.stage.places(options);
         self.page.staying(&places, &options.program)?;
         loop {

@@ -17,24 +17,24 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{DemoFault, Options};
-use crate::config::{Config, Fault, Surroundings};
+use crate::config::{Config, Fault, Sources};
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::consumer::{Begin, Follower, Seen};
 use crate::kafka::embedded::EmbeddedBroker;
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Plan, State, Wanted};
-use crate::service::{Order, Service, StartFault, assemble};
+use crate::kafka::topics::{Plan, State, WantedTopic};
+use crate::service::{ControlMessage, Service, StartFault, assemble};
 
 /// Partitions of each topic that the demo makes.
 const PARTITIONS: i32 = 3;
 /// Replicas of each topic that the demo makes on a real cluster, where it has so many brokers.
 const REPLICAS: usize = 3;
 /// How long the service may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(15);
+const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a cluster may take to answer.
 const CLUSTER: Duration = Duration::from_secs(5);
 /// How long the reading thread waits for a record before it looks whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Everything that runs.
 pub(super) struct Stage {
@@ -42,7 +42,7 @@ pub(super) struct Stage {
     pub(super) records: UnboundedReceiver<Seen>,
     counts: UnboundedSender<oneshot::Sender<Option<i64>>>,
     service: JoinHandle<bool>,
-    orders: UnboundedSender<Order>,
+    orders: UnboundedSender<ControlMessage>,
     listen: SocketAddr,
     admin_listen: SocketAddr,
     topics: Topics,
@@ -88,7 +88,7 @@ impl Stage {
         let opened = tokio::task::spawn_blocking(move || open(&cluster, plan, make)).await.map_err(failed)?;
         let (counts, records) = read_along(opened?)?;
         let service = Service::start(&path, config).await.map_err(not_started)?;
-        if !service.ready(PATIENCE).await {
+        if !service.ready(START_TIMEOUT).await {
             return Err(DemoFault::Stage("the bridge did not become ready".to_owned()));
         }
         let (listen, admin_listen) = (service.listen(), service.admin_listen());
@@ -124,7 +124,7 @@ impl Stage {
         let Self { records, counts, service, orders, broker, .. } = self;
         drop((records, counts));
         // Both fail only where the service has ended already.
-        let _ = orders.send(Order::End);
+        let _ = orders.send(ControlMessage::End);
         let _ = service.await;
         // Joins a thread.
         let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
@@ -173,7 +173,7 @@ fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Confi
     }
     let text = toml::to_string(&table).map_err(failed)?;
     std::fs::write(path, &text)?;
-    let around = Surroundings {
+    let around = Sources {
         directory: path.parent().unwrap_or(path),
         variables: BTreeMap::new(),
         read: &|path| std::fs::read(path),
@@ -205,7 +205,7 @@ fn count(follower: &Follower) -> Option<i64> {
         if count.is_some() || Instant::now() >= end {
             return count;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(CHECK_INTERVAL);
     }
 }
 
@@ -217,7 +217,7 @@ fn make_missing(cluster: &Cluster, mut plan: Plan) -> Result<(), DemoFault> {
         wanted.replication = i32::try_from(brokers.count.clamp(1, REPLICAS)).unwrap_or(1);
     }
     let pairs = plan.topics.iter().zip(&states);
-    let missing: Vec<&Wanted> =
+    let missing: Vec<&WantedTopic> =
         pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
     if missing.is_empty() {
         return Ok(());
@@ -241,7 +241,7 @@ fn read_along((mut follower, began): (Follower, Option<i64>)) -> Result<(Counts,
     let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();
     let read = move || {
         while !found.is_closed() {
-            if let Some(seen) = follower.next(LOOK) {
+            if let Some(seen) = follower.next(CHECK_INTERVAL) {
                 // Nobody listening is found out above.
                 let _ = found.send(seen);
             }

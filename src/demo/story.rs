@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const PEOPLE: u64 = 27;
 
 /// Makes the events of one demo.
-pub(super) struct Story {
+pub(super) struct EventScript {
     people: Generator,
     ids: Generator,
     told: u64,
@@ -34,7 +34,7 @@ pub(super) struct Awaited {
     pub(super) key: String,
 }
 
-impl Story {
+impl EventScript {
     pub(super) fn new() -> Self {
         // The people are always the same, and the events always new ones: a real cluster remembers the old.
         Self { people: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), told: 0, newcomers: 0 }

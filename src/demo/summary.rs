@@ -4,14 +4,14 @@ use std::io;
 use std::time::Instant;
 
 use super::ledger::Ledger;
-use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Page};
-use super::scenes::Play;
+use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Renderer};
+use super::scenes::Scenario;
 use super::stage::Places;
 use super::{DemoFault, Options};
 use crate::counts::counted;
 use crate::counts::milliseconds;
 
-impl Play<'_> {
+impl Scenario<'_> {
     /// Judges, and shows the summary. Says whether everything was as it should be.
     pub(super) fn summary(&mut self, began: Instant, options: &Options) -> Result<bool, DemoFault> {
         self.ledger.judge(&options.topic_prefix);
@@ -37,8 +37,8 @@ impl Play<'_> {
     }
 }
 
-fn counts(page: &mut Page<'_>, ledger: &Ledger) -> io::Result<()> {
-    let row = |page: &mut Page<'_>, name: &str, count: usize, text: &str| {
+fn counts(page: &mut Renderer<'_>, ledger: &Ledger) -> io::Result<()> {
+    let row = |page: &mut Renderer<'_>, name: &str, count: usize, text: &str| {
         page.line(&format!("  {BOLD}{count:>5}{BOLD:#}  {name:<20} {DIM}{text}{DIM:#}"))
     };
     row(page, "callbacks sent", ledger.callbacks, "over HTTP: signed, and encrypted but for one")?;
@@ -59,7 +59,7 @@ fn counts(page: &mut Page<'_>, ledger: &Ledger) -> io::Result<()> {
     page.line(&format!("  {:>5}  {:<20} {latency}", "", "request to answer"))
 }
 
-fn how_to_go_on(page: &mut Page<'_>, options: &Options) -> io::Result<()> {
+fn how_to_go_on(page: &mut Renderer<'_>, options: &Options) -> io::Result<()> {
     let program = &options.program;
     page.line(&format!("\n  {BOLD}How to go on{BOLD:#}"))?;
     let steps = [
@@ -77,7 +77,7 @@ fn how_to_go_on(page: &mut Page<'_>, options: &Options) -> io::Result<()> {
     page.line(&format!("    {DIM}README.md tells the rest.{DIM:#}\n"))
 }
 
-impl Page<'_> {
+impl Renderer<'_> {
     /// Tells what can be done while everything stays up.
     pub(super) fn staying(&mut self, places: &Places, program: &str) -> io::Result<()> {
         let Places { callback_url, listen, admin_listen, directory, .. } = places;

@@ -1,7 +1,7 @@
 //! Says in the log when the journal or the quarantine begins to refuse, and when it accepts again: once each, however many
 //! events it is.
 
-use super::fault::JournalRefusal;
+use super::fault::JournalRejection;
 
 /// The quarantine is filling from this part of its limit on, in percent; and is not filling any more below the other.
 const FILLING: u64 = 80;
@@ -9,11 +9,11 @@ const RELAXED: u64 = 70;
 
 /// Whether the journal refuses entries at the moment, and why.
 #[derive(Default)]
-pub(super) struct Alarm(Option<JournalRefusal>);
+pub(super) struct Alarm(Option<JournalRejection>);
 
 impl Alarm {
     /// Takes the news of one commit: why anything was refused, and whether anything was taken.
-    pub(super) fn hear(&mut self, refused: Option<JournalRefusal>, taken: bool) {
+    pub(super) fn hear(&mut self, refused: Option<JournalRejection>, taken: bool) {
         match refused {
             Some(refusal) if self.0 != Some(refusal) => {
                 self.0 = Some(refusal);
@@ -30,14 +30,14 @@ impl Alarm {
 
 /// Whether the quarantine refuses callbacks at the moment, and why; and whether it is nearly full.
 #[derive(Default)]
-pub(super) struct QuarantineAlarm {
-    refuses: Option<JournalRefusal>,
+pub(super) struct QuarantineRejectionLog {
+    refuses: Option<JournalRejection>,
     filling: bool,
 }
 
-impl QuarantineAlarm {
+impl QuarantineRejectionLog {
     /// Takes the news of one callback: why it was refused, if it was.
-    pub(super) fn hear(&mut self, refused: Option<JournalRefusal>) {
+    pub(super) fn hear(&mut self, refused: Option<JournalRejection>) {
         match refused {
             Some(refusal) if self.refuses != Some(refusal) => {
                 self.refuses = Some(refusal);
@@ -69,7 +69,7 @@ impl QuarantineAlarm {
         }
         if percent < RELAXED {
             self.filling = false;
-            if self.refuses == Some(JournalRefusal::QuarantineFull) {
+            if self.refuses == Some(JournalRejection::QuarantineFull) {
                 self.accepts();
             }
         }

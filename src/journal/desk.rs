@@ -12,18 +12,18 @@ use outbox::{EventKey, Seq};
 use serde_json::{Value, json};
 
 use super::Entry;
-use super::fault::JournalRefusal;
+use super::fault::JournalRejection;
 use super::handle::{Answer, Journal, JournalEvents};
 use super::quarantine::{QuarantineId, QuarantineRow};
 use super::store::Store;
-use super::summary::{Held, Summary, Summing, Waiting};
+use super::summary::{Held, Summary, SummaryBuilder, Waiting};
 use super::waiting::{LaneHead, WaitingHead, next_step};
 
 /// How many rows are asked for at a time, so that nobody who writes waits long.
-const PORTION: usize = 5000;
+const PAGE_SIZE: usize = 5000;
 
 /// Who has the lanes, and has to know what an operator does with an event.
-pub trait Discards: Send + Sync {
+pub trait DiscardHook: Send + Sync {
     /// Takes the event out of its lane, so that the next of the lane can go, and has the journal forget it. Nothing is
     /// answered for it any more. Says whether it was waiting: what is with the producer cannot be called back.
     fn discard(&self, seq: Seq, key: EventKey) -> bool;
@@ -40,9 +40,9 @@ pub trait Discards: Send + Sync {
 }
 
 /// Answers operators.
-pub struct Desk {
+pub struct JournalAdmin {
     journal: Arc<Journal>,
-    discards: Arc<dyn Discards>,
+    discards: Arc<dyn DiscardHook>,
 }
 
 /// What a removal meant.
@@ -71,10 +71,10 @@ pub enum Retried {
     Not(Found),
 }
 
-impl Desk {
+impl JournalAdmin {
     /// For a journal, and whoever has its lanes.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, discards: Arc<dyn Discards>) -> Self {
+    pub fn new(journal: Arc<Journal>, discards: Arc<dyn DiscardHook>) -> Self {
         Self { journal, discards }
     }
 
@@ -83,7 +83,7 @@ impl Desk {
     /// # Errors
     /// The operating system's, where it gives no thread.
     pub fn alone(store: Store) -> std::io::Result<Self> {
-        let journal = Arc::new(Journal::start(store, Arc::new(Nobody))?);
+        let journal = Arc::new(Journal::start(store, Arc::new(NoopEvents))?);
         Ok(Self { discards: Arc::new(Alone(Arc::clone(&journal))), journal })
     }
 
@@ -91,13 +91,13 @@ impl Desk {
     /// quarantine.
     ///
     /// # Errors
-    /// [`JournalRefusal`] where the journal cannot be read now.
-    pub async fn summary(&self, longest: usize) -> Result<Summary, JournalRefusal> {
-        let mut summing = Summing::new(longest);
+    /// [`JournalRejection`] where the journal cannot be read now.
+    pub async fn summary(&self, longest: usize) -> Result<Summary, JournalRejection> {
+        let mut summing = SummaryBuilder::new(longest);
         let usage = self.journal.usage();
         let mut from = Seq(0);
         loop {
-            let rows = heard(self.journal.list(from, PORTION)).await?;
+            let rows = heard(self.journal.list(from, PAGE_SIZE)).await?;
             rows.iter().for_each(|row| summing.add(row));
             match rows.last() {
                 Some(last) => from = Seq(last.seq.0.saturating_add(1)),
@@ -106,7 +106,7 @@ impl Desk {
         }
         let mut from = Some(QuarantineId::FIRST);
         while let Some(name) = from {
-            let rows = heard(self.journal.quarantined(name, PORTION)).await?;
+            let rows = heard(self.journal.quarantined(name, PAGE_SIZE)).await?;
             rows.iter().for_each(|row| summing.add_held(row));
             from = rows.last().and_then(|row| row.id.next());
         }
@@ -115,7 +115,7 @@ impl Desk {
     }
 
     /// The first events of lanes that wait, with what the journal knows of them.
-    async fn waiting(&self, longest: usize) -> Result<Vec<LaneHead>, JournalRefusal> {
+    async fn waiting(&self, longest: usize) -> Result<Vec<LaneHead>, JournalRejection> {
         let mut heads = Vec::new();
         for WaitingHead { seq, reason, attempts, since } in self.discards.waiting(longest) {
             let rows = heard(self.journal.list(seq, 1)).await?;
@@ -138,8 +138,8 @@ impl Desk {
     /// What events say is in it only sealed.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn export(&self, from: u64, limit: usize) -> Result<(String, Option<u64>), JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn export(&self, from: u64, limit: usize) -> Result<(String, Option<u64>), JournalRejection> {
         let entries = heard(self.journal.entries(Seq(from), limit)).await?;
         let next = entries.last().map(|(seq, _)| seq.0.saturating_add(1));
         let mut lines = String::new();
@@ -158,12 +158,12 @@ impl Desk {
     /// after them; none at the end.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
+    /// As [`JournalAdmin::summary`].
     pub async fn export_quarantine(
         &self,
         from: QuarantineId,
         limit: usize,
-    ) -> Result<(String, Option<QuarantineId>), JournalRefusal> {
+    ) -> Result<(String, Option<QuarantineId>), JournalRejection> {
         let rows = heard(self.journal.quarantined(from, limit)).await?;
         let next = rows.last().and_then(|row| row.id.next());
         let mut lines = String::new();
@@ -174,7 +174,7 @@ impl Desk {
         Ok((lines, next))
     }
 
-    async fn callback_line(&self, row: &QuarantineRow) -> Result<Value, JournalRefusal> {
+    async fn callback_line(&self, row: &QuarantineRow) -> Result<Value, JournalRejection> {
         let callback = heard(self.journal.quarantined_callback(row.id)).await?;
         let mut line = serde_json::to_value(Held::from(row)).unwrap_or_default();
         if let (Some(line), Some(callback)) = (line.as_object_mut(), callback) {
@@ -206,8 +206,8 @@ impl Desk {
     /// The entry that a name means, its contents sealed. `None` if that is not exactly one thing.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn entry(&self, name: &str) -> Result<(Found, Option<Value>), JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn entry(&self, name: &str) -> Result<(Found, Option<Value>), JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let Some((seq, _)) = event else { return Ok((found, None)) };
         let entries = heard(self.journal.entries(seq, 1)).await?;
@@ -218,35 +218,35 @@ impl Desk {
     /// A callback in quarantine, its content sealed.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn callback(&self, id: QuarantineId) -> Result<Option<Value>, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn callback(&self, id: QuarantineId) -> Result<Option<Value>, JournalRejection> {
         let Some(row) = heard(self.journal.quarantined_row(id)).await? else { return Ok(None) };
         Ok(Some(self.callback_line(&row).await?))
     }
 }
 
 /// An answer, or that the journal has been closed.
-pub(super) async fn heard<T>(answer: Answer<T>) -> Result<T, JournalRefusal> {
-    answer.await.unwrap_or(Err(JournalRefusal::Failed))
+pub(super) async fn heard<T>(answer: Answer<T>) -> Result<T, JournalRejection> {
+    answer.await.unwrap_or(Err(JournalRejection::Failed))
 }
 
 /// Where no service runs nobody waits for anything.
-struct Nobody;
+struct NoopEvents;
 
-impl JournalEvents for Nobody {
+impl JournalEvents for NoopEvents {
     fn written(&self, _: Vec<Seq>) {}
 
-    fn refused(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn refused(&self, _: Vec<Seq>, _: JournalRejection) {}
 
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
 
-    fn unread(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
 
 /// Where no service runs there are no lanes.
 struct Alone(Arc<Journal>);
 
-impl Discards for Alone {
+impl DiscardHook for Alone {
     fn discard(&self, seq: Seq, _: EventKey) -> bool {
         self.0.forget(vec![seq]);
         true

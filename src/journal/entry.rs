@@ -9,7 +9,7 @@ use std::sync::Arc;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::seal::SealFault;
 use idaas_callback::record::{Record, header_name};
-use idaas_callback::{Evidence, Kept, Reason};
+use idaas_callback::{DeadLetterSource, Kept, Reason};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ impl From<DecodeFault> for SealFault {
 const VERSION: u8 = 1;
 
 /// The largest entry that is taken for one, in bytes: more than any body can hold.
-const LARGEST: usize = 256 << 20;
+const MAX_ENTRY_BYTES: usize = 256 << 20;
 
 /// An event that Kafka has not confirmed: all that is needed to publish it later, and to answer for it. Has no `Debug`:
 /// it holds personal data.
@@ -57,7 +57,7 @@ pub struct Entry {
     /// The sealed password's record, where there is one.
     pub credential: Option<Record>,
     /// What a dead letter is made of, should the broker refuse the record.
-    pub evidence: Evidence,
+    pub evidence: DeadLetterSource,
 }
 
 /// Why bytes are no entry.
@@ -153,7 +153,7 @@ impl Entry {
             return Err(DecodeFault::Newer(*written));
         }
         let (length, _) = lz4_flex::block::uncompressed_size(packed).map_err(|_| DecodeFault::Malformed)?;
-        if length > LARGEST {
+        if length > MAX_ENTRY_BYTES {
             return Err(DecodeFault::Malformed);
         }
         let clear = lz4_flex::block::decompress_size_prepended(packed).map_err(|_| DecodeFault::Malformed)?;
@@ -170,7 +170,7 @@ impl Entry {
             verdict: verdict(wire.reason)?,
             record: wire.record.restored()?,
             credential: wire.credential.map(WireRecord::restored).transpose()?,
-            evidence: Evidence::of(wire.evidence.restored()),
+            evidence: DeadLetterSource::of(wire.evidence.restored()),
         })
     }
 }

@@ -89,7 +89,7 @@ impl std::error::Error for OpenFault {}
 
 /// Why the journal does not take something now. It takes it again by itself once the cause has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JournalRefusal {
+pub enum JournalRejection {
     /// `journal.max_size` is reached.
     Full,
     /// The quarantine has reached its share of `journal.max_size`. Entries are accepted all the same.
@@ -102,7 +102,7 @@ pub enum JournalRefusal {
     Failed,
 }
 
-impl JournalRefusal {
+impl JournalRejection {
     /// Every refusal.
     pub const ALL: [Self; 5] = [Self::Full, Self::QuarantineFull, Self::Busy, Self::DiskFull, Self::Failed];
 

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::entry::Entry;
-use super::fault::JournalRefusal;
+use super::fault::JournalRejection;
 use super::inbox::{Inbox, Question, Queue, Reply};
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
-use super::row::Row;
+use super::row::EntryRow;
 use super::store::{KeyChange, Store};
 use super::writer::Writer;
 
@@ -30,14 +30,14 @@ pub trait JournalEvents: Send + Sync {
     fn written(&self, seqs: Vec<Seq>);
 
     /// These entries were not taken, in the order of acceptance.
-    fn refused(&self, seqs: Vec<Seq>, refusal: JournalRefusal);
+    fn refused(&self, seqs: Vec<Seq>, refusal: JournalRejection);
 
     /// What [`Journal::read`] asked for, in its order. None where an entry is not there, or cannot be read: then it is
     /// logged, and stays where it is. While the file cannot be used nothing is called; see [`JournalEvents::unread`].
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>);
 
     /// What [`Journal::read`] asked for cannot be read now; to be asked for again later.
-    fn unread(&self, seqs: Vec<Seq>, refusal: JournalRefusal);
+    fn unread(&self, seqs: Vec<Seq>, refusal: JournalRejection);
 }
 
 /// What is in the journal, for metrics and for whoever looks.
@@ -57,14 +57,14 @@ pub struct Usage {
     pub quarantine_bytes: u64,
     /// What they may take, in bytes.
     pub quarantine_limit: u64,
-    /// How many callbacks the quarantine has refused since the start, by reason, in the order of [`JournalRefusal::ALL`].
-    pub quarantine_refused: [u64; JournalRefusal::ALL.len()],
+    /// How many callbacks the quarantine has refused since the start, by reason, in the order of [`JournalRejection::ALL`].
+    pub quarantine_refused: [u64; JournalRejection::ALL.len()],
     /// Entries and callbacks that are sealed with another key than the first of `journal.keys`.
     pub old_key: u64,
 }
 
 /// An answer that comes when the journal's thread has got to it; an error means that the journal has been closed.
-pub type Answer<T> = oneshot::Receiver<Result<T, JournalRefusal>>;
+pub type Answer<T> = oneshot::Receiver<Result<T, JournalRejection>>;
 
 /// The journal, running.
 pub struct Journal {
@@ -116,7 +116,7 @@ impl Journal {
     }
 
     /// Up to `limit` lines of the index from a place on, in order.
-    pub fn list(&self, from: Seq, limit: usize) -> Answer<Vec<Row>> {
+    pub fn list(&self, from: Seq, limit: usize) -> Answer<Vec<EntryRow>> {
         self.question(|reply| Question::List(from, limit, reply))
     }
 
@@ -137,8 +137,8 @@ impl Journal {
         // One alone is always taken, however large.
         if queue.keep_bytes > 0 && queue.keep_bytes + weight > WAITING_CALLBACKS {
             drop(queue);
-            self.inbox.quarantine_refused(JournalRefusal::Busy);
-            let _ = reply.send(Err(JournalRefusal::Busy));
+            self.inbox.quarantine_refused(JournalRejection::Busy);
+            let _ = reply.send(Err(JournalRejection::Busy));
             return answer;
         }
         if !queue.closed {

@@ -9,21 +9,21 @@ use outbox::Seq;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::alarm::QuarantineAlarm;
+use super::alarm::QuarantineRejectionLog;
 use super::entry::Entry;
-use super::fault::JournalRefusal;
+use super::fault::JournalRejection;
 use super::handle::Usage;
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
-use super::row::Row;
+use super::row::EntryRow;
 use super::store::KeyChange;
 
 /// How long a removal may wait for a write that it can be joined to.
 pub(super) const FORGET_WITHIN: Duration = Duration::from_millis(50);
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalRefusal>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalRejection>>;
 
 /// A callback to be quarantined, and who waits for it.
-pub(super) type Keep = (Quarantined, Reply<QuarantineId>);
+pub(super) type QuarantineRequest = (Quarantined, Reply<QuarantineId>);
 
 /// What is asked of the thread, and what it tells.
 pub(super) struct Inbox {
@@ -33,7 +33,7 @@ pub(super) struct Inbox {
     pub(super) end: Condvar,
     pub(super) sealing_key: Mutex<Arc<ContentKey>>,
     usage: Mutex<Usage>,
-    quarantine: Mutex<(QuarantineAlarm, [u64; JournalRefusal::ALL.len()])>,
+    quarantine: Mutex<(QuarantineRejectionLog, [u64; JournalRejection::ALL.len()])>,
 }
 
 /// What waits for the thread.
@@ -44,7 +44,7 @@ pub(super) struct Queue {
     /// When the oldest of `forgets` was asked for.
     pub(super) forgets_since: Option<Instant>,
     pub(super) reads: VecDeque<Vec<Seq>>,
-    pub(super) keeps: VecDeque<Keep>,
+    pub(super) keeps: VecDeque<QuarantineRequest>,
     /// What the callbacks take that are to be quarantined, those of the present commit as well.
     pub(super) keep_bytes: usize,
     pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
@@ -58,7 +58,7 @@ pub(super) struct Queue {
 
 /// What can be asked without changing what is kept.
 pub(super) enum Question {
-    List(Seq, usize, Reply<Vec<Row>>),
+    List(Seq, usize, Reply<Vec<EntryRow>>),
     Entries(Seq, usize, Reply<Vec<(Seq, Option<Entry>)>>),
     Quarantined(QuarantineId, usize, Reply<Vec<QuarantineRow>>),
     CallbackRow(QuarantineId, Reply<Option<QuarantineRow>>),
@@ -113,10 +113,10 @@ impl Inbox {
     }
 
     /// Counts a callback that the quarantine refuses.
-    pub(super) fn quarantine_refused(&self, refusal: JournalRefusal) {
+    pub(super) fn quarantine_refused(&self, refusal: JournalRejection) {
         let (alarm, counts) = &mut *self.quarantine.lock();
         alarm.hear(Some(refusal));
-        for (known, count) in JournalRefusal::ALL.iter().zip(counts) {
+        for (known, count) in JournalRejection::ALL.iter().zip(counts) {
             *count += u64::from(*known == refusal);
         }
     }

@@ -20,11 +20,11 @@ pub mod waiting;
 mod work;
 mod writer;
 
-pub use desk::{Desk, Discards};
+pub use desk::{DiscardHook, JournalAdmin};
 pub use entry::Entry;
-pub use fault::{JournalRefusal, OpenFault};
+pub use fault::{JournalRejection, OpenFault};
 pub use handle::{Answer, Journal, JournalEvents, Usage};
 pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
-pub use reopening::{Reopened, Reopening};
-pub use row::{Listed, Row};
+pub use reopening::{QuarantineReplay, ReadableCallback};
+pub use row::{EntryRow, Listed};
 pub use store::KeyChange;

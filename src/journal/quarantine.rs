@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use idaas_callback::{KeptCallback, KeptContent, Refusal};
+use idaas_callback::{QuarantinedCallback, QuarantinedContent, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -84,7 +84,7 @@ pub struct Quarantined {
     /// The W3C trace context that it carried.
     pub traceparent: Option<String>,
     /// The callback.
-    pub callback: KeptCallback,
+    pub callback: QuarantinedCallback,
 }
 
 /// What can be told of a callback in quarantine without its content.
@@ -142,7 +142,7 @@ impl Quarantined {
     /// What it carried: a JWE, or personal data in the clear.
     pub(super) fn content(&self) -> &str {
         match &self.callback.content {
-            KeptContent::Encrypted(text) | KeptContent::Plain(text) => text,
+            QuarantinedContent::Encrypted(text) | QuarantinedContent::Plain(text) => text,
         }
     }
 
@@ -166,7 +166,7 @@ impl Quarantined {
             unreadable: self.reason == Refusal::Unreadable,
             received_at: self.received_at,
             traceparent: self.traceparent.as_deref(),
-            encrypted: matches!(self.callback.content, KeptContent::Encrypted(_)),
+            encrypted: matches!(self.callback.content, QuarantinedContent::Encrypted(_)),
             content: self.content(),
             reserved: Bytes::new(&[]),
         };
@@ -186,9 +186,13 @@ impl Quarantined {
             reason: reason(wire.unreadable),
             received_at: wire.received_at,
             traceparent: wire.traceparent.map(str::to_owned),
-            callback: KeptCallback {
+            callback: QuarantinedCallback {
                 instance_id: wire.instance_id.to_owned(),
-                content: if wire.encrypted { KeptContent::Encrypted(content) } else { KeptContent::Plain(content) },
+                content: if wire.encrypted {
+                    QuarantinedContent::Encrypted(content)
+                } else {
+                    QuarantinedContent::Plain(content)
+                },
             },
         })
     }

@@ -7,15 +7,15 @@ use idaas_callback::policy::Policy;
 use idaas_callback::{Moment, Prepared, Refusal, resume};
 use tokio::sync::OwnedMutexGuard;
 
-use super::fault::JournalRefusal;
+use super::fault::JournalRejection;
 use super::handle::Journal;
 use super::quarantine::{QuarantineId, Quarantined, Turn};
 
 /// How many lines are asked for at a time, so that nobody who writes waits long.
-const PORTION: usize = 5000;
+const PAGE_SIZE: usize = 5000;
 
 /// A callback that can be read now.
-pub struct Reopened {
+pub struct ReadableCallback {
     /// Its name: for [`Journal::release`], once each of its events is confirmed or in the journal.
     pub id: QuarantineId,
     /// The configured name of its application.
@@ -28,7 +28,7 @@ pub struct Reopened {
     pub prepared: Prepared,
 }
 
-impl Reopened {
+impl ReadableCallback {
     /// Reads a callback by these rules. Takes time by its size, so it happens on a thread of its own.
     ///
     /// # Errors
@@ -47,25 +47,25 @@ impl Reopened {
 }
 
 /// One walk through the quarantine, in the order of acceptance. Only one callback is in memory at a time, and of the
-/// others their time and name. One walk at a time: a second one waits in [`Reopening::begin`].
-pub struct Reopening {
+/// others their time and name. One walk at a time: a second one waits in [`QuarantineReplay::begin`].
+pub struct QuarantineReplay {
     journal: Arc<Journal>,
     turns: VecDeque<Turn>,
     tried: u64,
     _walk: OwnedMutexGuard<()>,
 }
 
-impl Reopening {
+impl QuarantineReplay {
     /// Begins with what is in quarantine now of the applications that `is_configured` accepts.
     ///
     /// # Errors
-    /// [`JournalRefusal`] where it cannot be read now.
-    pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRefusal> {
+    /// [`JournalRejection`] where it cannot be read now.
+    pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRejection> {
         let walk = Arc::clone(&journal.walk).lock_owned().await;
         let mut turns = Vec::new();
         let mut from = Some(QuarantineId::FIRST);
         while let Some(name) = from {
-            let rows = journal.quarantined(name, PORTION).await.unwrap_or(Err(JournalRefusal::Failed))?;
+            let rows = journal.quarantined(name, PAGE_SIZE).await.unwrap_or(Err(JournalRejection::Failed))?;
             from = rows.last().and_then(|row| row.id.next());
             let wanted = rows.into_iter().filter(|row| is_configured(&row.application));
             turns.extend(wanted.map(|row| Turn { received_at: row.received_at, id: row.id }));
@@ -82,14 +82,14 @@ impl Reopening {
 
     /// The next that can be read. `policy` is asked for the rules of an application by its configured name; what belongs
     /// to an application that is not configured stays. None at the end.
-    pub async fn next(&mut self, policy: impl Fn(&str) -> Option<Arc<Policy>>) -> Option<Reopened> {
+    pub async fn next(&mut self, policy: impl Fn(&str) -> Option<Arc<Policy>>) -> Option<ReadableCallback> {
         loop {
             let turn = self.turns.pop_front()?;
             self.tried += 1;
             let Ok(Ok(Some(kept))) = self.journal.quarantined_callback(turn.id).await else { continue };
             let Some(policy) = policy(&kept.application) else { continue };
             // What cannot be read yet stays where it is.
-            if let Ok(reopened) = Reopened::read(turn.id, kept, policy).await {
+            if let Ok(reopened) = ReadableCallback::read(turn.id, kept, policy).await {
                 return Some(reopened);
             }
         }

@@ -20,7 +20,7 @@ const ASSUMED_COMPRESSION: u64 = 8;
 
 /// One line of the index. Holds no personal data, but ids; has no `Debug` all the same.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct EntryRow {
     /// Its place in the order of acceptance.
     pub seq: Seq,
     /// Its identity.
@@ -73,7 +73,7 @@ fn parse_row(bytes: &[u8]) -> Result<WireRowWithTime<'_>, DecodeFault> {
     parse(VERSION, bytes)
 }
 
-impl Row {
+impl EntryRow {
     /// Appends the form of an entry's line to `output`. `bytes` is what its body takes.
     pub(super) fn encode(entry: &Entry, bytes: u64, output: &mut Vec<u8>) {
         let wire = WireRow {

@@ -16,23 +16,23 @@ mod tables;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use base::Base;
+use base::JournalFile;
 use opening::Lock;
 use outbox::{LaneKey, Seq};
 use rekeying::Place;
-use sealing::Seals;
-use suspicion::Suspicion;
+use sealing::SealedCodec;
+use suspicion::Recovery;
 use tables::{Changes, KeyCounts, State};
 
 use super::entry::Entry;
-use super::fault::JournalRefusal;
+use super::fault::JournalRejection;
 use super::quarantine::{self, QuarantineId, Quarantined};
 use super::row::Listed;
 
 pub use rekeying::KeyChange;
 
 /// What a commit writes beyond its entries, in bytes: pages on the way to them, which are never changed in place.
-const COMMIT_ROOM: u64 = 1 << 20;
+const COMMIT_HEADROOM: u64 = 1 << 20;
 
 /// Below this size the file is left as it is, in bytes.
 const SMALL: u64 = 16 << 20;
@@ -41,13 +41,13 @@ const SMALL: u64 = 16 << 20;
 pub struct Store {
     path: PathBuf,
     max_size: u64,
-    seals: Seals,
+    seals: SealedCodec,
     state: State,
     keys: KeyCounts,
     /// Where old keys are looked for next; `None` once everything has been looked at.
     reseal: Option<Place>,
-    base: Option<Base>,
-    suspicion: Suspicion,
+    base: Option<JournalFile>,
+    suspicion: Recovery,
     _lock: Lock,
 }
 
@@ -82,11 +82,11 @@ pub struct Committed {
     /// What is durable now.
     pub written: Vec<Seq>,
     /// What was not taken, and why.
-    pub refused: Vec<(Seq, JournalRefusal)>,
+    pub refused: Vec<(Seq, JournalRejection)>,
     /// Whether the removals are durable; if not, they have to be asked for again.
     pub removed: bool,
     /// What became of each callback to be quarantined, in their order.
-    pub kept: Vec<Result<(), JournalRefusal>>,
+    pub kept: Vec<Result<(), JournalRejection>>,
 }
 
 /// What is in the store.
@@ -121,7 +121,7 @@ impl Store {
         };
         let mut bytes = self.admit(batch, &mut changes, &mut committed);
         if bytes > 0 && self.room_for(bytes).is_err() {
-            committed.refuse(batch, JournalRefusal::DiskFull);
+            committed.refuse(batch, JournalRejection::DiskFull);
             (changes.puts, changes.keeps, bytes) = (Vec::new(), Vec::new(), 0);
         }
         if changes.is_empty() {
@@ -143,13 +143,13 @@ impl Store {
         let mut fenced: HashSet<LaneKey> = HashSet::new();
         for entry in batch.puts {
             if fenced.contains(&entry.lane) {
-                committed.refused.push((entry.seq, JournalRefusal::Full));
+                committed.refused.push((entry.seq, JournalRejection::Full));
                 continue;
             }
             let put = self.seals.entry(entry);
             if self.state.bytes + bytes + put.cost() > self.max_size {
                 fenced.insert(entry.lane);
-                committed.refused.push((entry.seq, JournalRefusal::Full));
+                committed.refused.push((entry.seq, JournalRejection::Full));
                 continue;
             }
             bytes += put.cost();
@@ -161,11 +161,11 @@ impl Store {
             let put = self.seals.quarantined(callback);
             let cost = put.cost();
             if kept_bytes + cost > limit {
-                committed.kept.push(Err(JournalRefusal::QuarantineFull));
+                committed.kept.push(Err(JournalRejection::QuarantineFull));
                 continue;
             }
             if self.state.bytes + bytes + cost > self.max_size {
-                committed.kept.push(Err(JournalRefusal::Full));
+                committed.kept.push(Err(JournalRejection::Full));
                 continue;
             }
             (kept_bytes, bytes) = (kept_bytes + cost, bytes + cost);
@@ -176,17 +176,17 @@ impl Store {
     }
 
     /// Takes room on the disk for so much more.
-    fn room_for(&self, bytes: u64) -> Result<(), JournalRefusal> {
-        let Some(base) = &self.base else { return Err(JournalRefusal::Failed) };
-        let taken = base.room().take(bytes + COMMIT_ROOM);
+    fn room_for(&self, bytes: u64) -> Result<(), JournalRejection> {
+        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
+        let taken = base.room().take(bytes + COMMIT_HEADROOM);
         // Where enough of the file is free inside, no more of the disk is needed. It is scattered, so not all of it counts.
-        let free_inside = 4 * (self.state.bytes + bytes + COMMIT_ROOM) < 3 * base.room().top();
-        if taken.is_err() && !free_inside { Err(JournalRefusal::DiskFull) } else { Ok(()) }
+        let free_inside = 4 * (self.state.bytes + bytes + COMMIT_HEADROOM) < 3 * base.room().top();
+        if taken.is_err() && !free_inside { Err(JournalRejection::DiskFull) } else { Ok(()) }
     }
 
     /// Makes changes. `ghosts` are the entries that are refused if that fails.
-    fn apply(&mut self, changes: &Changes, ghosts: impl Iterator<Item = u64>) -> Result<(), JournalRefusal> {
-        let Some(base) = &self.base else { return Err(JournalRefusal::Failed) };
+    fn apply(&mut self, changes: &Changes, ghosts: impl Iterator<Item = u64>) -> Result<(), JournalRejection> {
+        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
         match base.apply(self.state, changes) {
             Ok((state, keys)) => {
                 self.state = state;
@@ -233,7 +233,7 @@ impl Store {
         if self.size_on_disk() < SMALL || self.state.bytes * 8 > self.size_on_disk() {
             return;
         }
-        let compacted = self.base.as_mut().map_or(Ok(()), Base::compact);
+        let compacted = self.base.as_mut().map_or(Ok(()), JournalFile::compact);
         if let Err(broken) = compacted {
             self.suspect(&broken, std::iter::empty());
         }
@@ -243,7 +243,7 @@ impl Store {
 /// The file is closed in order, so that the next start finds it so.
 impl Drop for Store {
     fn drop(&mut self) {
-        if let Some(Err(broken)) = self.base.take().map(Base::close) {
+        if let Some(Err(broken)) = self.base.take().map(JournalFile::close) {
             tracing::warn!(
                 code = "journal_close",
                 cause = %broken,
@@ -255,14 +255,14 @@ impl Drop for Store {
 
 impl Committed {
     /// Nothing was done of it.
-    fn refused(batch: &Batch<'_>, refusal: JournalRefusal) -> Self {
+    fn refused(batch: &Batch<'_>, refusal: JournalRejection) -> Self {
         let mut committed = Self::default();
         committed.refuse(batch, refusal);
         committed
     }
 
     /// Nothing of it was written; removals are left out of this.
-    fn refuse(&mut self, batch: &Batch<'_>, refusal: JournalRefusal) {
+    fn refuse(&mut self, batch: &Batch<'_>, refusal: JournalRejection) {
         self.written.clear();
         self.refused = batch.puts.iter().map(|entry| (entry.seq, refusal)).collect();
         self.kept = batch.keeps.iter().map(|_| Err(refusal)).collect();

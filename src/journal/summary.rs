@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handle::Usage;
 use super::quarantine::{QuarantineRow, Turn};
-use super::row::Row;
+use super::row::EntryRow;
 use super::waiting::LaneHead;
 
 /// Everything at a glance. Times are milliseconds since 1970 here, and RFC 3339 outside.
@@ -39,7 +39,7 @@ pub struct Summary {
     /// What they may take, in bytes.
     pub quarantine_limit_bytes: u64,
     /// Callbacks in quarantine by where they belong.
-    pub quarantine_groups: Vec<HeldGroup>,
+    pub quarantine_groups: Vec<QuarantinedGroup>,
     /// The oldest callbacks in quarantine.
     pub quarantine: Vec<Held>,
 }
@@ -57,7 +57,7 @@ pub struct OldKey {
 /// The callbacks in quarantine of one application, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HeldGroup {
+pub struct QuarantinedGroup {
     /// The application's configured name.
     pub application: String,
     /// Why they are there.
@@ -131,15 +131,15 @@ pub struct Held {
 }
 
 /// A summary in the making: rows come in portions, because there can be a million.
-pub(super) struct Summing {
+pub(super) struct SummaryBuilder {
     groups: BTreeMap<(String, &'static str, String), Group>,
     oldest: Vec<Waiting>,
-    held_groups: BTreeMap<(String, &'static str), HeldGroup>,
+    held_groups: BTreeMap<(String, &'static str), QuarantinedGroup>,
     held: BTreeMap<Turn, Held>,
     longest: usize,
 }
 
-impl Summing {
+impl SummaryBuilder {
     /// Shows up to `longest` entries and callbacks by themselves.
     pub(super) fn new(longest: usize) -> Self {
         let (groups, held_groups) = (BTreeMap::new(), BTreeMap::new());
@@ -147,7 +147,7 @@ impl Summing {
     }
 
     /// Adds the next entry, in order.
-    pub(super) fn add(&mut self, row: &Row) {
+    pub(super) fn add(&mut self, row: &EntryRow) {
         if self.oldest.len() < self.longest {
             self.oldest.push(Waiting::from(row));
         }
@@ -168,7 +168,7 @@ impl Summing {
     /// Adds a callback in quarantine, in any order.
     pub(super) fn add_held(&mut self, row: &QuarantineRow) {
         let key = (row.application.clone(), row.reason.code());
-        let group = self.held_groups.entry(key).or_insert_with(|| HeldGroup {
+        let group = self.held_groups.entry(key).or_insert_with(|| QuarantinedGroup {
             application: row.application.clone(),
             reason: row.reason.code().to_owned(),
             callbacks: 0,
@@ -206,8 +206,8 @@ impl Summing {
     }
 }
 
-impl From<&Row> for Waiting {
-    fn from(row: &Row) -> Self {
+impl From<&EntryRow> for Waiting {
+    fn from(row: &EntryRow) -> Self {
         Self {
             seq: row.seq.0,
             event_id: row.event_id.clone(),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::alarm::Alarm;
-use super::fault::JournalRefusal;
+use super::fault::JournalRejection;
 use super::handle::{JournalEvents, Usage};
-use super::inbox::{Inbox, Keep, Question, Reply};
+use super::inbox::{Inbox, QuarantineRequest, Question, Reply};
 use super::quarantine::{self, QuarantineId, Quarantined};
 use super::store::{Batch, Committed, Store};
 use super::work::Work;
@@ -119,7 +119,7 @@ impl Writer {
             }
             self.show();
             for (_, reply) in releases {
-                let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRefusal::Failed) });
+                let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRejection::Failed) });
             }
             self.tell(committed, &callbacks, replies);
         }
@@ -142,7 +142,7 @@ impl Writer {
         if !committed.written.is_empty() {
             self.events.written(committed.written);
         }
-        for refusal in JournalRefusal::ALL {
+        for refusal in JournalRejection::ALL {
             let refused: Vec<_> =
                 committed.refused.iter().filter(|(_, why)| *why == refusal).map(|(seq, _)| *seq).collect();
             if !refused.is_empty() {
@@ -160,7 +160,7 @@ impl Writer {
     }
 
     /// Answers for callbacks that are kept already, and leaves the others, each content once.
-    fn new_only(&mut self, keeps: Vec<Keep>) -> Vec<Keep> {
+    fn new_only(&mut self, keeps: Vec<QuarantineRequest>) -> Vec<QuarantineRequest> {
         if keeps.is_empty() {
             return keeps;
         }

@@ -14,9 +14,9 @@ use tokio::runtime::Runtime;
 
 use self::answers::{code, creation, settings, state, unknown};
 use super::producer::describe;
-use super::reach::{Broker, GLANCE, Observer};
+use super::reach::{Broker, Observer, POLL_TIMEOUT};
 use super::settings::Cluster;
-use super::topics::{Plan, State, Unknown, Wanted};
+use super::topics::{Plan, State, Unknown, WantedTopic};
 use super::trouble::{Away, Listener};
 
 /// How long the topics' settings may take. A cluster that does not know the question leaves it unanswered.
@@ -120,13 +120,13 @@ impl Administrator {
         self.reach(limit)?;
         let mut states = Vec::with_capacity(plan.topics.len());
         for wanted in &plan.topics {
-            let rest = end.saturating_duration_since(Instant::now()).max(GLANCE);
+            let rest = end.saturating_duration_since(Instant::now()).max(POLL_TIMEOUT);
             states.push(self.state(wanted, rest)?);
         }
         Ok(states)
     }
 
-    fn state(&self, wanted: &Wanted, limit: Duration) -> Result<State, Away> {
+    fn state(&self, wanted: &WantedTopic, limit: Duration) -> Result<State, Away> {
         let metadata = self.observer.metadata(&wanted.name, limit)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == wanted.name);
         Ok(topic.map_or(State::Missing, state))
@@ -168,7 +168,7 @@ impl Administrator {
     ///
     /// # Errors
     /// [`Away`] where the cluster does not answer within `limit`.
-    pub fn create(&self, wanted: &[&Wanted], limit: Duration) -> Result<Vec<Creation>, Away> {
+    pub fn create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Away> {
         let creations = self.request(wanted, limit, false)?;
         self.wait_for(wanted, &creations);
         Ok(creations)
@@ -178,11 +178,11 @@ impl Administrator {
     ///
     /// # Errors
     /// As [`Administrator::create`].
-    pub fn try_create(&self, wanted: &[&Wanted], limit: Duration) -> Result<Vec<Creation>, Away> {
+    pub fn try_create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Away> {
         self.request(wanted, limit, true)
     }
 
-    fn request(&self, wanted: &[&Wanted], limit: Duration, only_try: bool) -> Result<Vec<Creation>, Away> {
+    fn request(&self, wanted: &[&WantedTopic], limit: Duration, only_try: bool) -> Result<Vec<Creation>, Away> {
         self.reach(limit)?;
         let settings: Vec<_> = wanted.iter().map(|wanted| wanted.settings()).collect();
         let topics: Vec<_> = wanted
@@ -208,7 +208,7 @@ impl Administrator {
         })
     }
 
-    fn wait_for(&self, wanted: &[&Wanted], creations: &[Creation]) {
+    fn wait_for(&self, wanted: &[&WantedTopic], creations: &[Creation]) {
         let end = Instant::now() + PROPAGATION;
         let mut unseen: Vec<_> = wanted
             .iter()
@@ -217,7 +217,7 @@ impl Administrator {
             .map(|(wanted, _)| wanted)
             .collect();
         while !unseen.is_empty() && Instant::now() < end {
-            unseen.retain(|wanted| match self.state(wanted, GLANCE) {
+            unseen.retain(|wanted| match self.state(wanted, POLL_TIMEOUT) {
                 Ok(State::Present(present)) => present.leaderless > 0,
                 Ok(State::Missing | State::Hidden | State::Unreadable(_)) | Err(_) => true,
             });

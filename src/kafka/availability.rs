@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use outbox::{FailureCode, Token};
+use outbox::{EventHandle, FailureCode};
 
 use super::partitioner::partition_of;
 
@@ -32,7 +32,7 @@ pub(super) struct Slot {
 /// A record with the producer.
 #[derive(Debug, Clone, Copy)]
 struct Outstanding {
-    token: Token,
+    token: EventHandle,
     since: Duration,
     bytes: usize,
 }
@@ -73,7 +73,7 @@ pub(super) struct Silent {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
     /// Events that wait for partitions that have just closed.
-    pub(super) waiting: Vec<Token>,
+    pub(super) waiting: Vec<EventHandle>,
     /// Topics whose number of closed partitions has changed.
     pub(super) topics: Vec<(String, usize)>,
     /// Whether a partition was opened.
@@ -125,7 +125,7 @@ impl Availability {
     pub(super) fn hand_over(
         &mut self,
         (topic, key): (&str, Option<&str>),
-        token: Token,
+        token: EventHandle,
         bytes: usize,
         now: Duration,
     ) -> Option<Slot> {
@@ -148,7 +148,7 @@ impl Availability {
     }
 
     /// Takes a record out that has its report.
-    fn take(&mut self, slot: Slot, token: Token) -> Option<&mut Partition> {
+    fn take(&mut self, slot: Slot, token: EventHandle) -> Option<&mut Partition> {
         let partition = self.at(slot)?;
         // Reports come in the order of the records, nearly always.
         let index = partition.outstanding.iter().position(|record| record.token == token);
@@ -159,7 +159,7 @@ impl Availability {
     }
 
     /// A record was confirmed. Returns true if that opens its partition.
-    pub(super) fn confirmed(&mut self, slot: Slot, token: Token, now: Duration) -> bool {
+    pub(super) fn confirmed(&mut self, slot: Slot, token: EventHandle, now: Duration) -> bool {
         self.last_success = Some(now);
         let Some(partition) = self.take(slot, token) else { return false };
         partition.last_success = Some(now);
@@ -171,10 +171,10 @@ impl Availability {
     pub(super) fn failed(
         &mut self,
         slot: Slot,
-        token: Token,
+        token: EventHandle,
         failure: Option<FailureCode>,
         now: Duration,
-    ) -> Vec<Token> {
+    ) -> Vec<EventHandle> {
         let Some(partition) = self.take(slot, token) else { return Vec::new() };
         let Some(code) = failure else { return Vec::new() };
         partition.close(Some(code), now)
@@ -242,7 +242,7 @@ impl Partition {
     }
 
     /// Closes it. Returns the events that wait for it, if it was open.
-    fn close(&mut self, failure: Option<FailureCode>, now: Duration) -> Vec<Token> {
+    fn close(&mut self, failure: Option<FailureCode>, now: Duration) -> Vec<EventHandle> {
         let before = self.closed;
         let failure = failure.or(before.and_then(|closed| closed.failure));
         self.closed = Some(Closed { last_sign: now, failure });

@@ -2,7 +2,7 @@
 //!
 //! To open by mistake costs little (events take the way over the journal), to open late costs every event of that time
 //! its answer's deadline. A broker that collects garbage for half a second must not open it, an outage must within about
-//! two seconds: so it opens after at least [`FAILURES`] failed questions in a row that span [`LEAST_SILENCE`]. It closes at
+//! two seconds: so it opens after at least [`FAILURES`] failed questions in a row that span [`MIN_SILENCE`]. It closes at
 //! the first good answer, because a record that was given too early is only waited for.
 
 use std::time::Duration;
@@ -10,12 +10,12 @@ use std::time::Duration;
 /// How many questions in a row must fail.
 const FAILURES: u32 = 3;
 /// How long Kafka must have failed, counted from when the first of them was asked.
-const LEAST_SILENCE: Duration = Duration::from_millis(1500);
+const MIN_SILENCE: Duration = Duration::from_millis(1500);
 
 /// How long the watch rests between two questions: while all is well, while there is doubt, while Kafka is away.
-const REST_WELL: Duration = Duration::from_millis(500);
-const REST_IN_DOUBT: Duration = Duration::from_millis(100);
-const REST_AWAY: Duration = Duration::from_millis(250);
+const INTERVAL_AVAILABLE: Duration = Duration::from_millis(500);
+const INTERVAL_FAILING: Duration = Duration::from_millis(100);
+const INTERVAL_UNAVAILABLE: Duration = Duration::from_millis(250);
 
 /// One question, and how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Breaker {
         } else {
             let failing = self.failing.get_or_insert(Failing { since: question.asked, questions: 0 });
             failing.questions = failing.questions.saturating_add(1);
-            let long = question.ended.saturating_sub(failing.since) >= LEAST_SILENCE;
+            let long = question.ended.saturating_sub(failing.since) >= MIN_SILENCE;
             let sure = question.all_down || (long && failing.questions >= FAILURES);
             if !sure {
                 return None;
@@ -65,9 +65,9 @@ impl Breaker {
     /// How long to rest before the next question.
     pub(super) const fn rest(&self) -> Duration {
         match (self.available, &self.failing) {
-            (Some(true), None) => REST_WELL,
-            (Some(false), _) => REST_AWAY,
-            (Some(true), Some(_)) | (None, _) => REST_IN_DOUBT,
+            (Some(true), None) => INTERVAL_AVAILABLE,
+            (Some(false), _) => INTERVAL_UNAVAILABLE,
+            (Some(true), Some(_)) | (None, _) => INTERVAL_FAILING,
         }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_opens_within_little_more_than_two_seconds_and_its_end_closes_at_once() {
+    fn the_breaker_opens_after_two_seconds_and_closes_at_once() {
         for begin in (2000..3000).step_by(10) {
             let news = play(begin..begin + 30_000, 40_000, false);
             let [(0, true), (opened, false), (closed, true)] = news.as_slice() else { panic!("{news:?}") };
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_of_all_connections_with_one_failed_question_opens_at_once() {
+    fn losing_all_connections_opens_the_breaker_at_once() {
         let news = play(2000..10_000, 9000, true);
         assert_eq!(news, [(0, true), (2500, false)]);
     }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn quick_answers_without_leaders_open_it_no_sooner_than_silence_would() {
+    fn fast_failures_do_not_open_the_breaker_early() {
         let mut breaker = Breaker::default();
         let mut news = Vec::new();
         for now in (0..3000).step_by(100) {

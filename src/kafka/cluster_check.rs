@@ -19,11 +19,11 @@ use super::trouble::Listener;
 /// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often is looked whether it has.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long to wait before brokers that did not answer are asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// When to warn of confirmations that wait.
-const LONG: Duration = Duration::from_secs(5);
+const SLOW_CHECK: Duration = Duration::from_secs(5);
 
 /// What the thread is told.
 pub(super) enum Check {
@@ -65,7 +65,7 @@ impl Checker {
             }
             pending.retain_mut(|(parts, since, warned)| {
                 let waits = self.verify(parts);
-                if waits && !*warned && since.elapsed() >= LONG {
+                if waits && !*warned && since.elapsed() >= SLOW_CHECK {
                     *warned = true;
                     tracing::warn!(
                         code = "cluster_not_verified",
@@ -162,7 +162,7 @@ impl FreshClient {
     pub(super) fn cluster_id(&self) -> Option<String> {
         let end = Instant::now() + CLUSTER_ID_TIMEOUT;
         while Instant::now() < end {
-            if let Some(id) = self.0.client().fetch_cluster_id(LOOK) {
+            if let Some(id) = self.0.client().fetch_cluster_id(CHECK_INTERVAL) {
                 return Some(id);
             }
             // Serves the error callback, and nothing else: nothing is assigned.

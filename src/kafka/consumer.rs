@@ -20,7 +20,7 @@ use super::sighting::{Attributes, attributes};
 use super::trouble::{Away, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
-const GLANCE: Duration = Duration::from_millis(500);
+const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often partitions that came later are looked for, and topics that are missing.
 const RESCAN: Duration = Duration::from_secs(30);
 const RESCAN_MISSING: Duration = Duration::from_secs(2);
@@ -186,7 +186,7 @@ impl Follower {
         let mut fresh = TopicPartitionList::new();
         let mut found = BTreeMap::new();
         for (topic, followed) in &self.followed {
-            let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), GLANCE) else { return false };
+            let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), POLL_TIMEOUT) else { return false };
             let partitions = metadata.topics().iter().find(|found| found.name() == topic);
             let count = partitions.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
             for partition in *followed..count {

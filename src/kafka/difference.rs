@@ -7,7 +7,7 @@ mod text;
 use std::time::Duration;
 
 pub use self::text::span;
-use super::topics::{Plan, Present, Settings, State, Wanted};
+use super::topics::{Plan, Present, Settings, State, WantedTopic};
 
 /// The oldest timestamp that the bridge publishes, counted from now. A record that waited for longer than an hour gets
 /// the current time; the rest is room for the way to the broker and for clocks that differ.
@@ -136,7 +136,7 @@ pub fn grouped<'a>(plan: &'a Plan, states: &[State]) -> Vec<Group<'a>> {
 
 /// Compares.
 #[must_use]
-pub fn differences(wanted: &Wanted, state: &State) -> Vec<Difference> {
+pub fn differences(wanted: &WantedTopic, state: &State) -> Vec<Difference> {
     match state {
         State::Missing => vec![Difference::Missing],
         State::Hidden => vec![Difference::Hidden],
@@ -145,7 +145,7 @@ pub fn differences(wanted: &Wanted, state: &State) -> Vec<Difference> {
     }
 }
 
-fn present_differences(wanted: &Wanted, present: &Present) -> Vec<Difference> {
+fn present_differences(wanted: &WantedTopic, present: &Present) -> Vec<Difference> {
     let mut differences = Vec::new();
     if present.leaderless > 0 {
         differences.push(Difference::NoLeader(present.leaderless));
@@ -178,7 +178,12 @@ fn present_differences(wanted: &Wanted, present: &Present) -> Vec<Difference> {
     differences
 }
 
-fn settings_differences(wanted: &Wanted, replication: i32, settings: &Settings, differences: &mut Vec<Difference>) {
+fn settings_differences(
+    wanted: &WantedTopic,
+    replication: i32,
+    settings: &Settings,
+    differences: &mut Vec<Difference>,
+) {
     if let Some(needed) = settings.min_insync_replicas {
         if needed > replication {
             differences.push(Difference::NeverInsync { needed, replication });
@@ -327,7 +332,7 @@ mod tests {
 
     #[test]
     fn one_replica_on_purpose_is_only_notable() {
-        let wanted = Wanted { replication: 1, ..wanted() };
+        let wanted = WantedTopic { replication: 1, ..wanted() };
         let settings = Settings { min_insync_replicas: Some(1), ..Settings::default() };
         let present = Present { replication: 1, in_sync: Some(1), settings: Ok(settings), ..good() };
         let found = differences(&wanted, &State::Present(present));
@@ -350,13 +355,14 @@ mod tests {
     fn without_limit_every_retention_is_shorter() {
         let settings = Settings { retention_ms: Some(i64::MAX - 1), ..good().settings.unwrap() };
         let state = State::Present(Present { settings: Ok(settings), ..good() });
-        let unlimited = Wanted { retention: None, ..wanted() };
+        let unlimited = WantedTopic { retention: None, ..wanted() };
         assert_eq!(differences(&unlimited, &state), [Difference::Retention { wanted: -1, found: i64::MAX - 1 }]);
     }
 
     #[test]
     fn topics_with_the_same_difference_form_one_group() {
-        let plan = Plan { topics: ["a", "b", "c"].map(|name| Wanted { name: name.to_owned(), ..wanted() }).to_vec() };
+        let plan =
+            Plan { topics: ["a", "b", "c"].map(|name| WantedTopic { name: name.to_owned(), ..wanted() }).to_vec() };
         let states = [State::Missing, State::Present(good()), State::Missing];
         let groups = grouped(&plan, &states);
         assert_eq!(groups, [Group { difference: Difference::Missing, topics: vec!["a", "c"] }]);

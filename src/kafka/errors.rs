@@ -6,14 +6,14 @@ use outbox::{FailureCode, Report};
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::producer::Ticket;
+use super::producer::DeliveryOpaque;
 
 /// A failure is logged again only after this long, so that an outage does not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a failed record needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum RecordError {
     /// It may succeed later.
     Retry(FailureCode),
     /// Its batch is refused, which can be because of this record: only a request of its own can tell.
@@ -22,7 +22,7 @@ pub(super) enum Failure {
     QueueFull,
 }
 
-impl Failure {
+impl RecordError {
     /// Sorts an error. Whatever is not listed can succeed later, because librdkafka and brokers gain new errors.
     pub(super) fn of(code: Option<RDKafkaErrorCode>) -> Self {
         use RDKafkaErrorCode as E;
@@ -92,7 +92,7 @@ pub(super) struct FailureLog {
 }
 
 impl FailureLog {
-    pub(super) fn failed(&self, code: FailureCode, ticket: &Ticket, topic: &str, error: &KafkaError) {
+    pub(super) fn failed(&self, code: FailureCode, ticket: &DeliveryOpaque, topic: &str, error: &KafkaError) {
         let Some(suppressed) = self.is_due(code, Instant::now()) else { return };
         tracing::warn!(
             target: "kafka",
@@ -129,16 +129,16 @@ mod tests {
     #[test]
     fn an_unknown_error_is_retried_and_never_refused() {
         for code in [None, Some(RDKafkaErrorCode::Unknown), Some(RDKafkaErrorCode::OutOfOrderSequenceNumber)] {
-            assert_eq!(Failure::of(code).when_alone(), Report::Failed(FailureCode::Other));
+            assert_eq!(RecordError::of(code).when_alone(), Report::Failed(FailureCode::Other));
         }
     }
 
     #[test]
     fn only_a_record_that_was_tried_alone_is_refused() {
-        let policy = Failure::of(Some(RDKafkaErrorCode::PolicyViolation));
+        let policy = RecordError::of(Some(RDKafkaErrorCode::PolicyViolation));
         assert_eq!(policy.when_batched(), Report::Failed(FailureCode::PolicyViolation));
         assert_eq!(policy.when_alone(), Report::Refused(FailureCode::PolicyViolation));
-        let neighbour = Failure::of(Some(RDKafkaErrorCode::InvalidDifferentRecord));
+        let neighbour = RecordError::of(Some(RDKafkaErrorCode::InvalidDifferentRecord));
         assert_eq!(neighbour.when_alone(), Report::Failed(FailureCode::Other));
     }
 

@@ -11,21 +11,21 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::backfill::Backfill;
-use super::pairing::{Known, Pairing};
-use super::reader::{Pace, Places, Reader, TailFault};
+use super::pairing::{Correlator, Known};
+use super::reader::{FetchProfile, Places, Reader, TailFault};
 use super::scope::{LiveScope, Scope};
 use super::settings::Cluster;
-use super::tail::{Resume, Teller, Window, ago, unread};
+use super::tail::{BatchObserver, Checkpoint, Window, ago, unread};
 
 /// How long the thread waits for records before it looks whether it is to end.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// How many events are told at once at most.
 const BATCH: usize = 1000;
 /// How often partitions that came later are looked for; sooner where the last look found a topic missing, or failed.
 const RESCAN: Duration = Duration::from_secs(30);
-const RESCAN_SOON: Duration = Duration::from_secs(5);
+const SHORT_RESCAN: Duration = Duration::from_secs(5);
 /// How long a look may take.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The running thread; ends when dropped, which takes a tenth of a second, or some seconds while brokers do not answer.
 pub struct Follower {
@@ -34,7 +34,7 @@ pub struct Follower {
 }
 
 /// Called with what became known.
-type Tell = dyn Fn(&[Known]) + Send + Sync;
+type Observer = dyn Fn(&[Known]) + Send + Sync;
 
 /// What the thread shares with whoever waits for it to catch up.
 struct Shared {
@@ -44,8 +44,8 @@ struct Shared {
     is_fast: AtomicBool,
     /// The next offset of each partition that is followed; what is before it has been told.
     followed: Mutex<Places>,
-    pairing: Mutex<Pairing>,
-    tell: Box<Tell>,
+    pairing: Mutex<Correlator>,
+    tell: Box<Observer>,
     /// For questions, and for catching up, over connections of its own: behind a request for records that waits for
     /// some, every question would wait.
     asking: Mutex<Option<Reader>>,
@@ -61,10 +61,10 @@ impl Follower {
     pub fn start(
         cluster: &Cluster,
         scope: LiveScope,
-        resume: Resume,
+        resume: Checkpoint,
         tell: impl Fn(&[Known]) + Send + Sync + 'static,
     ) -> Result<Self, TailFault> {
-        let reader = Reader::new(cluster, Pace::Easy)?;
+        let reader = Reader::new(cluster, FetchProfile::Easy)?;
         reader.read(&resume.places)?;
         let shared = Arc::new(Shared {
             cluster: cluster.clone(),
@@ -79,7 +79,7 @@ impl Follower {
         let following = Following {
             shared: Arc::clone(&shared),
             reader,
-            pace: Pace::Easy,
+            pace: FetchProfile::Easy,
             scanned: None,
             next_scan: Instant::now(),
         };
@@ -89,8 +89,8 @@ impl Follower {
     }
 
     /// Fetches at another pace from now on.
-    pub fn set_pace(&self, pace: Pace) {
-        self.shared.is_fast.store(pace == Pace::Fast, Ordering::Relaxed);
+    pub fn set_pace(&self, pace: FetchProfile) {
+        self.shared.is_fast.store(pace == FetchProfile::Fast, Ordering::Relaxed);
     }
 
     /// Reads everything that the topics hold now and that has not been told yet, and tells it. Returns true if nothing
@@ -121,7 +121,7 @@ impl Shared {
         let mut kept = self.asking.lock();
         let reader = match kept.take() {
             Some(reader) => reader,
-            None => Reader::new(&self.cluster, Pace::Fast)?,
+            None => Reader::new(&self.cluster, FetchProfile::Fast)?,
         };
         let result = ask(&reader);
         if result.is_ok() {
@@ -147,7 +147,7 @@ impl Shared {
             }
             let mut backfill = Backfill::new(&spans);
             let mut pairing = self.pairing.lock();
-            let mut teller = Teller::new(&mut pairing, &self.tell);
+            let mut teller = BatchObserver::new(&mut pairing, &self.tell);
             let is_read = backfill.read(reader, &scope, end, |seen| {
                 if let Some(sighting) = seen.sighting {
                     teller.take(sighting, seen.timestamp);
@@ -166,7 +166,7 @@ impl Shared {
 struct Following {
     shared: Arc<Shared>,
     reader: Reader,
-    pace: Pace,
+    pace: FetchProfile,
     /// The scope for which partitions were looked for last.
     scanned: Option<Arc<Scope>>,
     next_scan: Instant,
@@ -189,7 +189,7 @@ impl Following {
                             "other replicas' events are not learnt: {fault}"
                         );
                     }
-                    std::thread::sleep(GLANCE);
+                    std::thread::sleep(POLL_TIMEOUT);
                 }
                 // Told elsewhere, and it passes.
                 Err(fault @ (TailFault::Settings(_) | TailFault::Away(_))) => {
@@ -205,7 +205,7 @@ impl Following {
 
     /// Replaces the consumer if it is to fetch at another pace.
     fn change_pace(&mut self) -> Result<(), TailFault> {
-        let pace = if self.shared.is_fast.load(Ordering::Relaxed) { Pace::Fast } else { Pace::Easy };
+        let pace = if self.shared.is_fast.load(Ordering::Relaxed) { FetchProfile::Fast } else { FetchProfile::Easy };
         if pace == self.pace {
             return Ok(());
         }
@@ -218,7 +218,7 @@ impl Following {
 
     /// Waits for records, takes what is there, and tells it.
     fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), TailFault> {
-        let (mut limit, mut read, mut result) = (GLANCE, Places::new(), Ok(()));
+        let (mut limit, mut read, mut result) = (POLL_TIMEOUT, Places::new(), Ok(()));
         while batch.len() < BATCH {
             match self.reader.next(scope, limit) {
                 Ok(Some(seen)) => {
@@ -254,9 +254,9 @@ impl Following {
         if now < self.next_scan && !is_new {
             return Ok(());
         }
-        self.next_scan = now + RESCAN_SOON;
+        self.next_scan = now + SHORT_RESCAN;
         self.scanned = Some(Arc::clone(scope));
-        let (begins, is_all) = self.shared.with_asking(|asking| self.ask(asking, scope, now + LOOK))?;
+        let (begins, is_all) = self.shared.with_asking(|asking| self.ask(asking, scope, now + CHECK_INTERVAL))?;
         self.reader.read(&begins)?;
         let mut followed = self.shared.followed.lock();
         for (topic, begins) in begins {

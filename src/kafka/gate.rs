@@ -28,7 +28,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// What becomes of a confirmation.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Passage<T> {
+pub(super) enum GateDecision<T> {
     /// It counts.
     Open(T),
     /// It waits in the gate.
@@ -71,7 +71,7 @@ pub(super) struct Gate<T> {
 
 struct State<T> {
     /// Addresses whose newest connection is not verified.
-    suspects: BTreeMap<String, Suspect>,
+    suspects: BTreeMap<String, UnverifiedBroker>,
     /// How many connections were made.
     connections: u64,
     expected: Option<String>,
@@ -80,7 +80,7 @@ struct State<T> {
 }
 
 #[derive(Clone, Copy)]
-struct Suspect {
+struct UnverifiedBroker {
     connection: u64,
     down_since: Option<Instant>,
 }
@@ -109,7 +109,7 @@ impl<T> Gate<T> {
         match change {
             Change::Up(address) => {
                 state.connections += 1;
-                let suspect = Suspect { connection: state.connections, down_since: None };
+                let suspect = UnverifiedBroker { connection: state.connections, down_since: None };
                 state.suspects.insert(address.to_owned(), suspect);
                 self.shut.store(true, Ordering::Release);
                 true
@@ -124,15 +124,15 @@ impl<T> Gate<T> {
     }
 
     /// Lets a confirmation through, or keeps it until its fate is known.
-    pub(super) fn pass(&self, confirmation: T) -> Passage<T> {
+    pub(super) fn pass(&self, confirmation: T) -> GateDecision<T> {
         let mut state = self.state.lock();
         if state.foreign {
-            Passage::Foreign(confirmation)
+            GateDecision::Foreign(confirmation)
         } else if self.is_shut() {
             state.held.push(confirmation);
-            Passage::Held
+            GateDecision::Held
         } else {
-            Passage::Open(confirmation)
+            GateDecision::Open(confirmation)
         }
     }
 
@@ -235,18 +235,18 @@ mod tests {
     fn the_first_confirmation_waits_until_the_cluster_is_known() {
         let gate = Gate::new();
         gate.change(Change::Up(A), Instant::now());
-        assert_eq!(gate.pass(1), Passage::Held);
+        assert_eq!(gate.pass(1), GateDecision::Held);
         assert!(gate.expects("one"));
         assert_eq!(gate.verified(A, 1), [1]);
-        assert_eq!(gate.pass(2), Passage::Open(2));
+        assert_eq!(gate.pass(2), GateDecision::Open(2));
     }
 
     #[test]
-    fn a_new_connection_holds_confirmations_until_its_broker_is_verified() {
+    fn a_new_connection_confirms_nothing_until_it_is_verified() {
         let gate = open();
         gate.change(Change::Up(A), Instant::now());
         gate.change(Change::Up(B), Instant::now());
-        assert_eq!(gate.pass(1), Passage::Held);
+        assert_eq!(gate.pass(1), GateDecision::Held);
         assert!(gate.verified(A, 2).is_empty());
         assert_eq!(gate.verified(B, 3), [1]);
         assert!(!gate.is_shut());
@@ -257,7 +257,7 @@ mod tests {
         let gate = open();
         gate.change(Change::Up(A), Instant::now());
         gate.change(Change::Up(A), Instant::now());
-        assert_eq!(gate.pass(1), Passage::Held);
+        assert_eq!(gate.pass(1), GateDecision::Held);
         assert!(gate.verified(A, 2).is_empty());
         assert_eq!(gate.verified(A, 3), [1]);
     }
@@ -266,13 +266,13 @@ mod tests {
     fn another_cluster_lets_no_confirmation_pass_ever_again() {
         let gate = open();
         gate.change(Change::Up(A), Instant::now());
-        assert_eq!(gate.pass(1), Passage::Held);
+        assert_eq!(gate.pass(1), GateDecision::Held);
         assert!(!gate.expects("other"));
         assert_eq!(gate.foreign(), [1]);
-        assert_eq!(gate.pass(2), Passage::Foreign(2));
+        assert_eq!(gate.pass(2), GateDecision::Foreign(2));
         gate.change(Change::Up(A), Instant::now());
         assert!(gate.verified(A, 3).is_empty());
-        assert_eq!(gate.pass(3), Passage::Foreign(3));
+        assert_eq!(gate.pass(3), GateDecision::Foreign(3));
         assert!(gate.is_foreign());
     }
 
@@ -280,7 +280,7 @@ mod tests {
     fn a_broker_that_is_gone_again_fails_what_may_be_from_it() {
         let (gate, now) = (open(), Instant::now());
         gate.change(Change::Up(B), now);
-        assert_eq!(gate.pass(1), Passage::Held);
+        assert_eq!(gate.pass(1), GateDecision::Held);
         assert!(gate.unreachable(B, 2, now).is_empty(), "it is connected");
         gate.change(Change::Down(B), now);
         assert!(gate.unreachable(B, 2, now).is_empty(), "it may come back");
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_gone_again_holds_nothing_up_if_nothing_waits() {
+    fn a_lost_broker_delays_nothing_if_nothing_waits() {
         let (gate, now) = (open(), Instant::now());
         gate.change(Change::Up(B), now);
         gate.change(Change::Down(B), now);

@@ -10,7 +10,7 @@ pub(super) const LAST_EPOCH: i64 = 10_000;
 
 /// Why a producer has to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum ReplaceReason {
     /// librdkafka has given it up: it takes no record any more.
     Fatal,
     /// Its epoch is close to its end; until then it works.
@@ -25,7 +25,7 @@ pub(super) enum Why {
     Settings,
 }
 
-impl Why {
+impl ReplaceReason {
     /// For log lines.
     pub(super) const fn code(self) -> &'static str {
         match self {

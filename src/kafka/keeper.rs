@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::health::{Why, Word};
+use super::health::{ReplaceReason, Word};
 use super::life::Life;
 use super::line::Line;
 use super::producer::ProducerFault;
@@ -18,32 +18,32 @@ const AUTHORIZATION: Duration = Duration::from_millis(500);
 /// How many times the wait between two attempts doubles while the Kafka user may not publish.
 const DOUBLINGS: u32 = 2;
 
-pub(super) struct Keeper {
+pub(super) struct Supervisor {
     /// Held only while there is something to do: else the end would come on this thread, and nobody would wait for it.
     pub(super) life: Weak<Life>,
     pub(super) words: Sender<Word>,
     pub(super) told: Receiver<Word>,
 }
 
-impl Keeper {
+impl Supervisor {
     pub(super) fn keep(self) {
         let mut made: Option<Instant> = None;
         while let Ok(word) = self.told.recv() {
             let Some(life) = self.life.upgrade() else { return };
             let why = match word {
                 Word::End => return,
-                Word::Worn(number) => life.is_current(number).then_some(Why::Epoch),
-                Word::Foreign(number) => life.is_current(number).then_some(Why::Cluster),
-                Word::Stuck(number) => life.is_current(number).then_some(Why::Stuck),
+                Word::Worn(number) => life.is_current(number).then_some(ReplaceReason::Epoch),
+                Word::Foreign(number) => life.is_current(number).then_some(ReplaceReason::Cluster),
+                Word::Stuck(number) => life.is_current(number).then_some(ReplaceReason::Stuck),
                 Word::Look(number) => life.fatal(number),
             };
             let Some(why) = why else { continue };
-            if why == Why::Denied {
+            if why == ReplaceReason::Denied {
                 deny(&life);
             }
             let rest = made.map_or(Duration::ZERO, |made| life.least_life.saturating_sub(made.elapsed()));
             // Nothing that a producer of the old cluster reports counts, so it is of no use to wait.
-            let rest = if why == Why::Cluster { Duration::ZERO } else { rest };
+            let rest = if why == ReplaceReason::Cluster { Duration::ZERO } else { rest };
             let Some(why) = self.pause(&life, rest, why) else { return };
             if !self.replace(&life, why) {
                 return;
@@ -54,21 +54,21 @@ impl Keeper {
 
     /// Waits that long. `None` where the end came meanwhile; else why the producer has to go, which can have become
     /// more urgent.
-    fn pause(&self, life: &Life, limit: Duration, mut why: Why) -> Option<Why> {
+    fn pause(&self, life: &Life, limit: Duration, mut why: ReplaceReason) -> Option<ReplaceReason> {
         let end = Instant::now() + limit;
         loop {
             match self.told.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Timeout) => return Some(why),
                 Ok(Word::End) | Err(RecvTimeoutError::Disconnected) => return None,
                 Ok(Word::Look(number)) => why = life.fatal(number).unwrap_or(why),
-                Ok(Word::Foreign(number)) if life.is_current(number) => return Some(Why::Cluster),
+                Ok(Word::Foreign(number)) if life.is_current(number) => return Some(ReplaceReason::Cluster),
                 Ok(Word::Worn(_) | Word::Foreign(_) | Word::Stuck(_)) => {}
             }
         }
     }
 
     /// Puts a new producer in the place of the one in use; tries until it works. Says whether it did before the end.
-    fn replace(&self, life: &Life, mut why: Why) -> bool {
+    fn replace(&self, life: &Life, mut why: ReplaceReason) -> bool {
         let mut denied = 0;
         loop {
             match fresh(life, why) {
@@ -80,7 +80,7 @@ impl Keeper {
                     return self.words.send(Word::Look(number)).is_ok();
                 }
                 Ok(Fresh::Denied) => {
-                    why = Why::Denied;
+                    why = ReplaceReason::Denied;
                     denied += 1;
                 }
                 Ok(Fresh::Cold) => {
@@ -106,14 +106,14 @@ enum Fresh {
     Denied,
 }
 
-fn fresh(life: &Life, why: Why) -> Result<Fresh, ProducerFault> {
+fn fresh(life: &Life, why: ReplaceReason) -> Result<Fresh, ProducerFault> {
     let line = life.new_line(&life.cluster.load())?;
     let (limit, needed) = match why {
-        Why::Fatal | Why::Cluster | Why::Denied => (SHORT_WARM_UP, false),
-        Why::Epoch | Why::Stuck | Why::Settings => (WARM_UP, true),
+        ReplaceReason::Fatal | ReplaceReason::Cluster | ReplaceReason::Denied => (SHORT_WARM_UP, false),
+        ReplaceReason::Epoch | ReplaceReason::Stuck | ReplaceReason::Settings => (WARM_UP, true),
     };
     let warm = line.warm_up(limit).is_some();
-    if why == Why::Denied {
+    if why == ReplaceReason::Denied {
         let end = Instant::now() + AUTHORIZATION;
         while warm && line.fatal().is_none() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));

@@ -17,23 +17,23 @@ use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::cluster_check::{Check, Checker};
-use super::health::{Health, LAST_EPOCH, Why, Word};
-use super::keeper::Keeper;
+use super::health::{Health, LAST_EPOCH, ReplaceReason, Word};
+use super::keeper::Supervisor;
 use super::line::Line;
 use super::monitor::Monitor;
-use super::producer::{ProducerFault, Reports, Ticket};
+use super::producer::{DeliveryObserver, DeliveryOpaque, ProducerFault};
 use super::settings::Cluster;
 use super::tally::Tally;
 use crate::telemetry::liveness::Liveness;
 
 /// How long a producer is in use at least, so that a cluster that refuses all of them is not flooded with new ones.
-const LEAST_LIFE: Duration = Duration::from_secs(5);
+const MIN_LIFETIME: Duration = Duration::from_secs(5);
 /// How long an old producer may take. After a fatal error, what is already with the broker is still answered, and
 /// nothing else can come; a worn out one goes on for as long as a record may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const LAST_RECORDS: Duration = Duration::from_secs(150);
 /// How long the end waits for a thread that is just looking after the producer.
-const LAST_LOOK: Duration = Duration::from_secs(1);
+const FINAL_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Poll interval while a replaced producer drains.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a new producer with changed settings may take to connect.
@@ -69,15 +69,15 @@ impl Producer {
     /// [`ProducerFault`] where librdkafka refuses a property.
     pub fn start(
         cluster: &Cluster,
-        reports: Arc<dyn Reports>,
+        reports: Arc<dyn DeliveryObserver>,
         liveness: &Arc<Liveness>,
     ) -> Result<Self, ProducerFault> {
-        Self::start_with(cluster, reports, liveness, LAST_EPOCH, LEAST_LIFE)
+        Self::start_with(cluster, reports, liveness, LAST_EPOCH, MIN_LIFETIME)
     }
 
     fn start_with(
         cluster: &Cluster,
-        reports: Arc<dyn Reports>,
+        reports: Arc<dyn DeliveryObserver>,
         liveness: &Arc<Liveness>,
         last_epoch: i64,
         least_life: Duration,
@@ -109,20 +109,20 @@ impl Producer {
             identity: Arc::new(Mutex::new(None)),
         };
         let monitor = Monitor::new(Weak::clone(&weak), words.clone());
-        let keeper = Keeper { life: weak, words: words.clone(), told };
+        let keeper = Supervisor { life: weak, words: words.clone(), told };
         spawn("producer keeper", liveness, move || keeper.keep())?;
         spawn("kafka cluster check", liveness, move || checker.run(&to_check))?;
         spawn("producer monitor", liveness, move || monitor.run())?;
         Ok(Self { life, words, checks })
     }
 
-    /// Hands a record over. Its report comes by [`Reports::report`], on another thread, unless the hand-over itself
+    /// Hands a record over. Its report comes by [`DeliveryObserver::report`], on another thread, unless the hand-over itself
     /// fails. Whatever becomes of the producer meanwhile, there is one report for each record.
     ///
     /// # Errors
     /// [`Report::NoRoom`] where the queue is full, [`Report::Refused`] where the record is larger than the producer
     /// takes, [`Report::Failed`] for everything else.
-    pub fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
+    pub fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), Report> {
         let line = self.life.line.load();
         line.send(record, ticket).inspect_err(|_| line.health().suspect())
     }
@@ -168,7 +168,7 @@ impl Producer {
             return Err(ProducerFault::unanswered());
         }
         self.life.cluster.store(Arc::new(cluster.clone()));
-        self.life.put(line, Why::Settings);
+        self.life.put(line, ReplaceReason::Settings);
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl Drop for Producer {
         let _ = self.words.send(Word::End);
         let _ = self.checks.send(Check::End);
         // So that the end comes on this thread, which waits for it.
-        let patience = Instant::now() + LAST_LOOK;
+        let patience = Instant::now() + FINAL_POLL_INTERVAL;
         while Arc::strong_count(&self.life) > 1 && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -222,13 +222,13 @@ impl Life {
     }
 
     /// Why the producer of that number cannot go on, if it is in use and cannot.
-    pub(super) fn fatal(&self, number: u64) -> Option<Why> {
+    pub(super) fn fatal(&self, number: u64) -> Option<ReplaceReason> {
         if !self.is_current(number) {
             return None;
         }
         let code = self.line.load().fatal()?;
         let denied = [RDKafkaErrorCode::ClusterAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
-        Some(if denied.contains(&code) { Why::Denied } else { Why::Fatal })
+        Some(if denied.contains(&code) { ReplaceReason::Denied } else { ReplaceReason::Fatal })
     }
 
     /// A new producer, which is not in use yet.
@@ -238,7 +238,7 @@ impl Life {
         Line::start(cluster, Arc::clone(&self.tally), health, self.checks.clone(), &self.liveness)
     }
 
-    pub(super) fn put(&self, line: Line, why: Why) {
+    pub(super) fn put(&self, line: Line, why: ReplaceReason) {
         self.current.store(line.health().number(), Ordering::Relaxed);
         let old = self.line.swap(Arc::new(line));
         self.tally.reports.recreated();
@@ -253,7 +253,7 @@ impl Life {
 }
 
 /// Waits until an old producer has given all of its reports, then ends it.
-fn retire(mut shared: Arc<Line>, why: Why, ended: &AtomicBool) {
+fn retire(mut shared: Arc<Line>, why: ReplaceReason, ended: &AtomicBool) {
     // Whoever took hold of it before it was replaced may be handing a record over this instant.
     let line = loop {
         match Arc::try_unwrap(shared) {
@@ -264,15 +264,15 @@ fn retire(mut shared: Arc<Line>, why: Why, ended: &AtomicBool) {
     };
     let began = Instant::now();
     let limit = match why {
-        Why::Fatal | Why::Stuck => LAST_ANSWERS,
-        Why::Denied | Why::Cluster => Duration::ZERO,
-        Why::Epoch | Why::Settings => LAST_RECORDS,
+        ReplaceReason::Fatal | ReplaceReason::Stuck => LAST_ANSWERS,
+        ReplaceReason::Denied | ReplaceReason::Cluster => Duration::ZERO,
+        ReplaceReason::Epoch | ReplaceReason::Settings => LAST_RECORDS,
     };
     while line.wait(DRAIN_INTERVAL) > 0 {
         // Also more than once: what was refused in between is sent alone now.
         if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
             line.purge(true);
-        } else if why == Why::Stuck {
+        } else if why == ReplaceReason::Stuck {
             // What no request is under way for need not wait.
             line.purge(false);
         }

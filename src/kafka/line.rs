@@ -20,11 +20,11 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::statistics::Statistics;
 
 use super::cluster_check::Check;
-use super::errors::Failure;
-use super::gate::{Change, Gate, Passage};
+use super::errors::RecordError;
+use super::gate::{Change, Gate, GateDecision};
 use super::health::Health;
 use super::polled::Polled;
-use super::producer::{Position, ProducerFault, Ticket};
+use super::producer::{DeliveryOpaque, Position, ProducerFault};
 use super::resend::{Resend, Resender};
 use super::settings::Cluster;
 use super::statistics::ProducerState;
@@ -83,14 +83,14 @@ impl Line {
         Ok(Self { inner, resender, parts: LastReports(parts) })
     }
 
-    /// Gives a record to the producer. Its report comes by [`super::producer::Reports::report`], on another thread, unless
+    /// Gives a record to the producer. Its report comes by [`super::producer::DeliveryObserver::report`], on another thread, unless
     /// this fails.
     ///
     /// # Errors
     /// [`Report::NoRoom`] if the queue is full, [`Report::Closed`] if nothing is accepted where the record goes,
     /// [`Report::Refused`] if the record is larger than the producer takes,
     /// [`Report::Failed`] for everything else.
-    pub(super) fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
+    pub(super) fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), Report> {
         if self.parts.0.gate.is_foreign() {
             return Err(Report::Failed(FailureCode::ClusterReplaced));
         }
@@ -112,7 +112,7 @@ impl Line {
         self.inner.get().send(base).map_err(|(error, _)| {
             tally.not_taken(slot, token);
             self.parts.0.open.fetch_sub(1, Ordering::Release);
-            Failure::of(error.rdkafka_error_code()).when_alone()
+            RecordError::of(error.rdkafka_error_code()).when_alone()
         })
     }
 
@@ -193,9 +193,9 @@ impl Parts {
             return self.finish(*handed, topic, Report::Confirmed, Some(position));
         }
         match self.gate.pass(Held { handed, topic: topic.into(), position }) {
-            Passage::Open(held) => self.release(vec![held], None),
-            Passage::Held => self.check(),
-            Passage::Foreign(held) => self.release(vec![held], Some(FailureCode::ClusterReplaced)),
+            GateDecision::Open(held) => self.release(vec![held], None),
+            GateDecision::Held => self.check(),
+            GateDecision::Foreign(held) => self.release(vec![held], Some(FailureCode::ClusterReplaced)),
         }
     }
 
@@ -256,17 +256,17 @@ impl ProducerContext for Context {
 impl Context {
     fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, handed: Box<Handed>) {
         self.parts.health.suspect();
-        let failure = Failure::of(error.rdkafka_error_code());
+        let failure = RecordError::of(error.rdkafka_error_code());
         let report = match (failure, &self.resend) {
-            (Failure::Alone(code), Some(resend)) => {
+            (RecordError::Alone(code), Some(resend)) => {
                 let now = code == FailureCode::InvalidTimestamp;
                 match resend.send(Resend::Record(Box::new(message.detach()), handed, now)) {
                     Ok(()) => return,
                     Err(back) => return self.not_resent(back.0, message.topic(), failure),
                 }
             }
-            (Failure::Alone(_) | Failure::Retry(_) | Failure::QueueFull, None) => failure.when_alone(),
-            (Failure::Retry(_) | Failure::QueueFull, Some(_)) => failure.when_batched(),
+            (RecordError::Alone(_) | RecordError::Retry(_) | RecordError::QueueFull, None) => failure.when_alone(),
+            (RecordError::Retry(_) | RecordError::QueueFull, Some(_)) => failure.when_batched(),
         };
         match report {
             Report::Failed(code) | Report::Refused(code) => {
@@ -278,7 +278,7 @@ impl Context {
     }
 
     /// The thread that sends records alone has ended.
-    fn not_resent(&self, back: Resend, topic: &str, failure: Failure) {
+    fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
             Resend::Record(_, handed, _) => self.parts.finish(*handed, topic, failure.when_batched(), None),
             Resend::Purge => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use idaas_callback::event_type::Entity;
-use outbox::{Report, Token};
+use outbox::{EventHandle, Report};
 use rdkafka::error::KafkaError;
 
 pub use super::life::Producer;
@@ -14,9 +14,9 @@ use crate::telemetry::application::ApplicationMetrics;
 
 /// What comes back with the report on a record.
 #[derive(Clone)]
-pub struct Ticket {
+pub struct DeliveryOpaque {
     /// The event of which the record is a part, as the outbox knows it.
-    pub token: Token,
+    pub token: EventHandle,
     /// The record's index among the event's records.
     pub record: u8,
     /// What the record is about.
@@ -69,9 +69,9 @@ impl Undeliverable {
 }
 
 /// Who takes the producer's reports. Called on threads of the producer: must be quick, and never panic.
-pub trait Reports: Send + Sync {
+pub trait DeliveryObserver: Send + Sync {
     /// What the broker said of one record.
-    fn report(&self, ticket: Ticket, topic: &str, report: Report, position: Option<Position>);
+    fn report(&self, ticket: DeliveryOpaque, topic: &str, report: Report, position: Option<Position>);
     /// The producer's state, about once a second.
     fn state(&self, state: ProducerState);
     /// The producer was replaced by a new one.
@@ -79,7 +79,7 @@ pub trait Reports: Send + Sync {
     /// A partition that took no records takes them again.
     fn partitions_recovered(&self);
     /// A partition takes no records; these events wait for it.
-    fn partition_closed(&self, waiting: &[Token]);
+    fn partition_closed(&self, waiting: &[EventHandle]);
     /// How many partitions of a topic take no records at the moment.
     fn partitions_unavailable(&self, topic: &str, partitions: usize);
     /// Whether anything can be published, if brokers answer; told at each change.

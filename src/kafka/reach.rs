@@ -14,13 +14,13 @@ use super::settings::Cluster;
 use super::trouble::{Away, Cause, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
-pub(super) const GLANCE: Duration = Duration::from_millis(500);
-/// How long one question may take at most. It takes [`GLANCE`] at first, and twice as long with each new client.
+pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long one question may take at most. It takes [`POLL_TIMEOUT`] at first, and twice as long with each new client.
 const MAX_QUESTION: Duration = Duration::from_secs(2);
 /// How long to wait before a question is asked again that failed at once.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many brokers are asked at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
 /// A broker, by the address that it advertises to clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Observer {
     /// fails for good only if no client was ever told the cluster's id, or at the end of `limit`.
     pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Away> {
         let end = Instant::now() + limit;
-        let mut patience = GLANCE;
+        let mut patience = POLL_TIMEOUT;
         let mut consumer = self.consumer.lock();
         if self.needs_new_client.load(Ordering::Relaxed) {
             self.renew(&mut consumer);
@@ -132,7 +132,7 @@ impl Observer {
 #[must_use]
 pub fn unreachable<'a>(cluster: &Cluster, brokers: &[&'a Broker], limit: Duration) -> Vec<(&'a Broker, Trouble)> {
     let mut unreachable = Vec::new();
-    for some in brokers.chunks(AT_ONCE) {
+    for some in brokers.chunks(MAX_CONCURRENT) {
         std::thread::scope(|scope| {
             let asked: Vec<_> =
                 some.iter().map(|broker| (*broker, scope.spawn(move || trouble(cluster, broker, limit)))).collect();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_refuses_or_hangs_up_or_has_no_name_is_unreachable() {
+    fn refused_dropped_or_unresolvable_brokers_are_unreachable() {
         let hangs_up = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = hangs_up.local_addr().unwrap().port();
         // Ends with the process.

@@ -17,14 +17,14 @@ use super::headers;
 use super::producer::describe;
 use super::scope::Scope;
 use super::settings::Cluster;
-use super::sighting::{Sighting, sight};
+use super::sighting::{PublishedRecord, sight};
 use super::trouble::{Away, Listener};
 
 /// How long the first attempt at a question may take before librdkafka's complaints are read.
-const PATIENCE: Duration = Duration::from_millis(500);
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a later attempt may take.
-const MAX_PATIENCE: Duration = Duration::from_secs(10);
+const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long librdkafka's own thread may take to move a partition to another offset.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -34,14 +34,14 @@ pub(super) type Places = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
 
 /// How a reader fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum FetchProfile {
     /// As much as there is, as fast as it comes.
     Fast,
     /// Seldom: two requests a second and broker, or as soon as there is much.
     Easy,
 }
 
-impl Pace {
+impl FetchProfile {
     const fn settings(self) -> [(&'static str, &'static str); 7] {
         match self {
             Self::Fast => [
@@ -99,7 +99,7 @@ pub(super) struct Seen {
     pub(super) partition: i32,
     pub(super) offset: i64,
     pub(super) timestamp: i64,
-    pub(super) sighting: Option<Sighting>,
+    pub(super) sighting: Option<PublishedRecord>,
 }
 
 /// A consumer that reads where it is told to.
@@ -109,7 +109,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(cluster: &Cluster, pace: Pace) -> Result<Self, TailFault> {
+    pub(super) fn new(cluster: &Cluster, pace: FetchProfile) -> Result<Self, TailFault> {
         let mut settings = cluster.observer();
         settings
             // librdkafka wants the name of a group before it assigns anything. No group is joined.
@@ -133,7 +133,7 @@ impl Reader {
         end: Instant,
         question: impl Fn(Duration) -> Result<T, KafkaError>,
     ) -> Result<T, TailFault> {
-        let mut patience = PATIENCE;
+        let mut patience = REQUEST_TIMEOUT;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
             let answer = question(rest.clamp(Duration::from_millis(1), patience));
@@ -145,7 +145,7 @@ impl Reader {
                 Err(_) => drop(self.consumer.poll(Duration::ZERO)),
             }
             // A large answer can take longer than the first attempt allows.
-            patience = patience.saturating_mul(2).min(MAX_PATIENCE);
+            patience = patience.saturating_mul(2).min(MAX_REQUEST_TIMEOUT);
         }
     }
 

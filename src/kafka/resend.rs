@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
-use super::errors::Failure;
+use super::errors::RecordError;
 use super::line::{Context, Parts, now};
 use super::polled::Polled;
 use super::producer::ProducerFault;
@@ -110,7 +110,7 @@ impl Worker {
         record.timestamp = if with_current_time { Some(now()) } else { message.timestamp().to_millis() };
         record.headers = message.headers().cloned();
         if let Err((error, record)) = producer.get().send(record) {
-            let report = Failure::of(error.rdkafka_error_code()).when_batched();
+            let report = RecordError::of(error.rdkafka_error_code()).when_batched();
             self.parts.finish(*record.delivery_opaque, topic, report, None);
         }
     }

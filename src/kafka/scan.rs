@@ -16,7 +16,7 @@ use super::settings::Cluster;
 use super::trouble::Listener;
 
 /// How long one poll waits.
-const POLL: Duration = Duration::from_millis(200);
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How long the cluster may take to say where a topic is, and how long one request waits for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
@@ -76,7 +76,7 @@ pub fn scan(
             scanned.complete = false;
             break;
         }
-        match consumer.poll(POLL) {
+        match consumer.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
                 let seen = seen(&message);
                 let place = (seen.topic.clone(), seen.partition);

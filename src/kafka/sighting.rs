@@ -17,7 +17,7 @@ use super::scope::Scope;
 
 /// What one record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sighting {
+pub(super) struct PublishedRecord {
     /// Of which event.
     pub(super) key: EventKey,
     /// Of which application, by its number in the scope.
@@ -63,7 +63,7 @@ pub(super) fn sight<'a>(
     entity: Entity,
     headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     value: &'a [u8],
-) -> Option<Sighting> {
+) -> Option<PublishedRecord> {
     let Attributes { id, source, kind, data } = attributes(headers, value)?;
     let application = application(&source)?;
     let ours = scope.application(application)?;
@@ -82,7 +82,7 @@ pub(super) fn sight<'a>(
         Part::Credential => id.strip_suffix(CREDENTIAL_SUFFIX).unwrap_or(&id),
         Part::Whole(_) | Part::Event => &id,
     };
-    Some(Sighting { key: EventKey::of(application, id), application: ours.number, part })
+    Some(PublishedRecord { key: EventKey::of(application, id), application: ours.number, part })
 }
 
 /// The attributes, wherever the content mode has put them.
@@ -222,7 +222,7 @@ mod tests {
             let seen = sight(&scope(), Entity::Credential, bytes(&headers), b"{}").unwrap();
             assert_eq!(
                 seen,
-                Sighting { key: EventKey::of("app_seals", "evnt_1"), application: 1, part: Part::Credential }
+                PublishedRecord { key: EventKey::of("app_seals", "evnt_1"), application: 1, part: Part::Credential }
             );
             // The same ids on another topic are what they are.
             let headers =
@@ -251,11 +251,11 @@ mod tests {
         let see = |entity: Entity, value: &str| sight(&scope(), entity, bytes(&headers), value.as_bytes());
         let user = r#"{"specversion":"1.0","id":"evnt_\u0031","source":"/idaas/idaas_1/app_drops","type":"com.alibabacloud.idaas.user.updated.v1","data":{"id":"other"}}"#;
         let key = EventKey::of("app_drops", "evnt_1");
-        let expected = Sighting { key, application: 0, part: Part::Whole(Verdict::Confirmed) };
+        let expected = PublishedRecord { key, application: 0, part: Part::Whole(Verdict::Confirmed) };
         assert_eq!(see(Entity::User, user), Some(expected));
         let letter = r#"{"id":"evnt_1","source":"/idaas/i/app_drops","type":"com.alibabacloud.idaas.dead-letter.refused.v1","data":{"reason":"malformed_data"}}"#;
         let expected =
-            Sighting { key, application: 0, part: Part::Whole(Verdict::DeadLettered(Reason::MalformedData)) };
+            PublishedRecord { key, application: 0, part: Part::Whole(Verdict::DeadLettered(Reason::MalformedData)) };
         assert_eq!(see(Entity::DeadLetter, letter), Some(expected));
         for value in ["", "[]", "{}", user.trim_end_matches('}'), &user.replace("\"id\"", "\"di\"")] {
             assert_eq!(see(Entity::User, value), None, "{value}");

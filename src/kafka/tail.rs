@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use outbox::Learned;
+use outbox::Published;
 use outbox::verdict::Verdict;
 
 use super::backfill::Backfill;
 use super::locate::{Located, Spans};
+use super::pairing::Correlator;
 pub use super::pairing::Known;
-use super::pairing::Pairing;
-pub use super::reader::{Pace, TailFault};
+pub use super::reader::{FetchProfile, TailFault};
 use super::reader::{Places, Reader};
 use super::scope::Scope;
 use super::settings::Cluster;
-use super::sighting::Sighting;
+use super::sighting::PublishedRecord;
 
 /// How many events are told at a time at most.
 const BATCH: usize = 1 << 16;
@@ -50,7 +50,7 @@ pub struct Tail {
     pub events: usize,
     /// How many records were read, garbage included.
     pub records: usize,
-    /// Topics of which some partition did not answer. It is not in the [`Resume`], so reading again reads it.
+    /// Topics of which some partition did not answer. It is not in the [`Checkpoint`], so reading again reads it.
     pub unread: Vec<String>,
     /// Topics that this user may not describe.
     pub denied: Vec<String>,
@@ -71,12 +71,12 @@ impl Tail {
 /// Where following goes on: the next offset of each partition that was read, and the events of which only a part was
 /// seen.
 #[derive(Default)]
-pub struct Resume {
+pub struct Checkpoint {
     pub(super) places: Places,
-    pub(super) pairing: Pairing,
+    pub(super) pairing: Correlator,
 }
 
-impl Resume {
+impl Checkpoint {
     /// A copy for a follower. Events of which only a part was seen go with it.
     pub fn fork(&mut self) -> Self {
         Self { places: self.places.clone(), pairing: std::mem::take(&mut self.pairing) }
@@ -99,11 +99,11 @@ pub fn read_tail(
     cluster: &Cluster,
     scope: &Scope,
     window: Window,
-    resume: &mut Resume,
+    resume: &mut Checkpoint,
     tell: impl FnMut(&[Known]),
 ) -> Result<Tail, TailFault> {
     let end = Instant::now() + window.time_limit;
-    let reader = Reader::new(cluster, Pace::Fast)?;
+    let reader = Reader::new(cluster, FetchProfile::Fast)?;
     let mut located = reader.locate(&scope.topic_names(), end)?;
     if located.led.is_empty() && !located.denied.is_empty() && located.unanswered.is_empty() {
         return Err(TailFault::NotAllowed);
@@ -113,7 +113,7 @@ pub fn read_tail(
     let mut spans = reader.spans(&located.led, ago(window.since), end);
     let is_whole = trim(&mut spans, window.limit);
     let mut backfill = Backfill::new(&spans);
-    let mut teller = Teller::new(&mut resume.pairing, tell);
+    let mut teller = BatchObserver::new(&mut resume.pairing, tell);
     let mut newest: HashMap<usize, i64> = HashMap::new();
     let result = backfill.read(&reader, scope, end, |seen| {
         if let Some(sighting) = seen.sighting {
@@ -155,19 +155,19 @@ pub(super) fn ago(time: Duration) -> i64 {
 
 /// Gathers what records say, and tells it in batches. Of an event that has a dead letter as well as a record, the dead
 /// letter is told first, because the first verdict counts.
-pub(super) struct Teller<'a, T> {
-    pairing: &'a mut Pairing,
+pub(super) struct BatchObserver<'a, T> {
+    pairing: &'a mut Correlator,
     batch: Vec<Known>,
     tell: T,
     pub(super) events: usize,
 }
 
-impl<'a, T: FnMut(&[Known])> Teller<'a, T> {
-    pub(super) fn new(pairing: &'a mut Pairing, tell: T) -> Self {
+impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
+    pub(super) fn new(pairing: &'a mut Correlator, tell: T) -> Self {
         Self { pairing, batch: Vec::new(), tell, events: 0 }
     }
 
-    pub(super) fn take(&mut self, sighting: Sighting, timestamp: i64) {
+    pub(super) fn take(&mut self, sighting: PublishedRecord, timestamp: i64) {
         self.batch.extend(self.pairing.take(sighting, timestamp));
         if self.batch.len() >= BATCH {
             self.flush();
@@ -175,7 +175,7 @@ impl<'a, T: FnMut(&[Known])> Teller<'a, T> {
     }
 
     pub(super) fn flush(&mut self) {
-        let is_letter = |known: &Known| matches!(known.learned, Learned::Whole(Verdict::DeadLettered(_)));
+        let is_letter = |known: &Known| matches!(known.learned, Published::Whole(Verdict::DeadLettered(_)));
         self.batch.sort_unstable_by_key(|known| (!is_letter(known), known.timestamp, known.key));
         if !self.batch.is_empty() {
             (self.tell)(&self.batch);

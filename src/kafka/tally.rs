@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use idaas_callback::record::Record;
-use outbox::{FailureCode, Report, Token};
+use outbox::{EventHandle, FailureCode, Report};
 use parking_lot::Mutex;
 
 use super::availability::{Availability, Changes, Silent, Slot};
 use super::errors::FailureLog;
-use super::producer::{Position, Reports, Ticket, Undeliverable};
+use super::producer::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
 
 /// What comes back from librdkafka with the report on a record.
 pub(super) struct Handed {
-    pub(super) ticket: Ticket,
+    pub(super) ticket: DeliveryOpaque,
     pub(super) slot: Slot,
 }
 
 pub(super) struct Tally {
-    pub(super) reports: Arc<dyn Reports>,
+    pub(super) reports: Arc<dyn DeliveryObserver>,
     pub(super) log: FailureLog,
     open: AtomicUsize,
     availability: Mutex<Availability>,
@@ -30,7 +30,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(reports: Arc<dyn Reports>) -> Self {
+    pub(super) fn new(reports: Arc<dyn DeliveryObserver>) -> Self {
         Self {
             reports,
             log: FailureLog::default(),
@@ -61,7 +61,7 @@ impl Tally {
     ///
     /// # Errors
     /// The report, if it is not to be given to one.
-    pub(super) fn hand_over(&self, record: &Record, ticket: Ticket) -> Result<Handed, Report> {
+    pub(super) fn hand_over(&self, record: &Record, ticket: DeliveryOpaque) -> Result<Handed, Report> {
         if self.is_denied() {
             return Err(Report::Closed(FailureCode::NotAuthorized));
         }
@@ -73,7 +73,7 @@ impl Tally {
     }
 
     /// The producer did not take a record that was counted.
-    pub(super) fn not_taken(&self, slot: Slot, token: Token) {
+    pub(super) fn not_taken(&self, slot: Slot, token: EventHandle) {
         self.availability.lock().failed(slot, token, None, self.now());
         self.open.fetch_sub(1, Ordering::Release);
     }

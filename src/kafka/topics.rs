@@ -24,12 +24,12 @@ pub fn coordination_topic(prefix: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// One per prefix and entity, in the order in which they are shown.
-    pub topics: Vec<Wanted>,
+    pub topics: Vec<WantedTopic>,
 }
 
 /// What one topic should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedTopic {
     /// Its name.
     pub name: String,
     /// What its records are about.
@@ -72,7 +72,7 @@ impl Plan {
             let names = Topics::with_prefix(prefix);
             let entities =
                 Entity::ALL.into_iter().filter(|entity| *entity != Entity::Credential || sealing.contains(prefix));
-            topics.extend(entities.map(|entity| Wanted {
+            topics.extend(entities.map(|entity| WantedTopic {
                 name: names.of(entity).to_string(),
                 entity,
                 partitions: config.topics.partitions,
@@ -85,7 +85,7 @@ impl Plan {
     }
 }
 
-impl Wanted {
+impl WantedTopic {
     /// How many replicas must have a record before it counts as confirmed: two, so that the loss of one broker loses
     /// nothing that was acknowledged; one where there is only one.
     #[must_use]
@@ -205,8 +205,8 @@ pub(super) mod tests {
     use super::*;
 
     /// A topic as production has it.
-    pub(in crate::kafka) fn wanted() -> Wanted {
-        Wanted {
+    pub(in crate::kafka) fn wanted() -> WantedTopic {
+        WantedTopic {
             name: "idaas.user.v1".to_owned(),
             entity: Entity::User,
             partitions: 12,
@@ -218,12 +218,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_topic_is_created_to_take_the_records_that_are_published() {
-        let names = |wanted: Wanted| wanted.settings().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let names = |wanted: WantedTopic| wanted.settings().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names(wanted()), ["cleanup.policy", "min.insync.replicas", "retention.ms"]);
-        let large = Wanted { max_message_bytes: 4_000_000, ..wanted() };
+        let large = WantedTopic { max_message_bytes: 4_000_000, ..wanted() };
         assert_eq!(names(large), ["cleanup.policy", "min.insync.replicas", "retention.ms", "max.message.bytes"]);
-        assert_eq!(Wanted { replication: 1, ..wanted() }.min_insync_replicas(), 1);
+        assert_eq!(WantedTopic { replication: 1, ..wanted() }.min_insync_replicas(), 1);
         assert_eq!(wanted().retention_ms(), 2_592_000_000);
-        assert_eq!(Wanted { retention: None, ..wanted() }.retention_ms(), -1);
+        assert_eq!(WantedTopic { retention: None, ..wanted() }.retention_ms(), -1);
     }
 }

@@ -21,7 +21,7 @@ use super::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
 /// How long the cluster may take to answer.
-const PATIENCE: Duration = Duration::from_millis(500);
+const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the watch tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +95,11 @@ impl Watch {
 fn takes(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Option<String>) -> bool {
     let first = good.take().filter(|good| topics.contains(good)).or_else(|| topics.first().cloned());
     let mut found = None;
-    if let Ok(metadata) = client.fetch_metadata(first.as_deref(), PATIENCE) {
+    if let Ok(metadata) = client.fetch_metadata(first.as_deref(), METADATA_TIMEOUT) {
         found = with_leader(&metadata, topics);
         if found.is_none() {
-            found = client.fetch_metadata(None, PATIENCE).ok().and_then(|metadata| with_leader(&metadata, topics));
+            found =
+                client.fetch_metadata(None, METADATA_TIMEOUT).ok().and_then(|metadata| with_leader(&metadata, topics));
         }
     }
     // Serves the error callback, and nothing else: nothing is assigned.

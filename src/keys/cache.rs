@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_of_an_oddly_named_application_stays_in_the_directory() {
+    fn an_odd_application_name_cannot_leave_the_directory() {
         assert_eq!(file_name_part("../a b"), "..%2Fa%20b");
         assert_eq!(file_name_part("workforce-1"), "workforce-1");
     }

@@ -21,7 +21,7 @@ use super::source::Source;
 use super::store::{KeyStore, Keys};
 
 /// How long a refresh waits for the disk; a disk that hangs must not stop the refreshing.
-const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many key ids a log line names. IDaaS has one, and two in a rotation.
 const LOGGED_IDS: usize = 16;
 
@@ -249,7 +249,7 @@ impl Work {
                 tracing::warn!(application, code = "cache_not_written", "key set not kept on disk: {kind}");
             }
         });
-        let ended = timeout(WRITE_PATIENCE, &mut write).await.is_ok();
+        let ended = timeout(WRITE_TIMEOUT, &mut write).await.is_ok();
         self.write = if ended { None } else { Some(write) };
     }
 }

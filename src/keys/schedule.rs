@@ -115,18 +115,18 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_retries_start_at_one_second_and_double_to_a_minute() {
+    fn without_keys_retries_double_from_one_second_to_a_minute() {
         assert_eq!(delays(End::FailedWithoutKeys, 8), [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(delays(End::FailedWithoutKeys, 100).last(), Some(&60));
     }
 
     #[test]
-    fn with_keys_retries_start_at_ten_seconds_and_double_to_a_minute() {
+    fn with_keys_retries_double_from_ten_seconds_to_a_minute() {
         assert_eq!(delays(End::FailedWithKeys, 5), [10, 20, 40, 60, 60]);
     }
 
     #[test]
-    fn after_a_success_the_next_fetch_is_ten_minutes_away_and_the_back_off_starts_anew() {
+    fn a_success_resets_the_fetch_back_off() {
         let now = Instant::now();
         let mut schedule = Schedule::new(Timing::default(), now);
         schedule.ended(now, End::FailedWithKeys, 0.0);

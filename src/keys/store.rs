@@ -37,7 +37,7 @@ struct Ended {
 }
 
 /// What somebody wished for since the last fetch began.
-pub(super) struct Wishes {
+pub(super) struct RefreshRequests {
     pub(super) unknown_kid: bool,
     pub(super) demanded: bool,
 }
@@ -108,15 +108,15 @@ impl KeyStore {
         self.current().as_ref().map(|keys| keys.fetched_at.elapsed().unwrap_or_default())
     }
 
-    pub(super) fn wishes(&self) -> Wishes {
-        Wishes {
+    pub(super) fn wishes(&self) -> RefreshRequests {
+        RefreshRequests {
             unknown_kid: self.unknown_kid.load(Ordering::Acquire),
             demanded: self.demands.load(Ordering::Acquire) > self.taken.load(Ordering::Acquire),
         }
     }
 
-    pub(super) fn take_wishes(&self) -> Wishes {
-        Wishes {
+    pub(super) fn take_wishes(&self) -> RefreshRequests {
+        RefreshRequests {
             unknown_kid: self.unknown_kid.swap(false, Ordering::AcqRel),
             demanded: {
                 let demands = self.demands.load(Ordering::Acquire);

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_that_forwards_for_nobody_is_the_sender_itself() {
+    fn a_trusted_proxy_without_a_header_is_the_sender() {
         assert_eq!(from("10.0.0.1", &[]).unwrap(), "10.0.0.1");
     }
 

@@ -4,16 +4,16 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::Data;
 
-use crate::bridge::Bridge;
+use crate::bridge::AppState;
 
 /// Prometheus' text format.
-pub(super) async fn metrics(bridge: Data<Bridge>) -> HttpResponse {
+pub(super) async fn metrics(bridge: Data<AppState>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(bridge.metrics_text())
 }
 
 /// Whether the process lives: none of its long-lived threads has ended. It never looks at Kafka: a restart would not
 /// bring Kafka back.
-pub(super) async fn livez(bridge: Data<Bridge>) -> HttpResponse {
+pub(super) async fn livez(bridge: Data<AppState>) -> HttpResponse {
     let ended = bridge.metrics.liveness.ended();
     if ended.is_empty() {
         return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n");
@@ -23,7 +23,7 @@ pub(super) async fn livez(bridge: Data<Bridge>) -> HttpResponse {
 }
 
 /// Whether callbacks are to be sent here.
-pub(super) async fn readyz(bridge: Data<Bridge>) -> HttpResponse {
+pub(super) async fn readyz(bridge: Data<AppState>) -> HttpResponse {
     if bridge.is_ready() {
         return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ready\n");
     }
@@ -38,7 +38,7 @@ pub(super) async fn readyz(bridge: Data<Bridge>) -> HttpResponse {
 }
 
 /// One page for a person: what is going on, with a link to the figures.
-pub(super) async fn console(bridge: Data<Bridge>) -> HttpResponse {
+pub(super) async fn console(bridge: Data<AppState>) -> HttpResponse {
     let text = bridge.metrics_text();
     let state = if bridge.is_ready() { "ready" } else { "not ready" };
     let applications = bridge.applications();

@@ -7,19 +7,19 @@ use futures_util::StreamExt;
 use idaas_callback::Refusal;
 use tokio::time::{Instant, timeout_at};
 
-use crate::bridge::{Bridge, Reserved};
+use crate::bridge::{AppState, MemoryPermit};
 
 /// A body, with the room that it occupies.
 pub(super) struct Body<'a> {
     pub(super) bytes: Bytes,
-    _reserved: Reserved<'a>,
+    _reserved: MemoryPermit<'a>,
 }
 
 /// Reads the body as it is; the content type does not matter.
 pub(super) async fn read<'a>(
     request: &HttpRequest,
     mut payload: Payload,
-    bridge: &'a Bridge,
+    bridge: &'a AppState,
     deadline: Instant,
 ) -> Result<Body<'a>, Refusal> {
     let limit = bridge.limits.max_body;
@@ -32,7 +32,7 @@ pub(super) async fn read<'a>(
         return Err(Refusal::TooLarge);
     }
     let mut reserved = bridge.reserve();
-    let mut body = Collected::Nothing;
+    let mut body = BodyBuffer::Nothing;
     loop {
         match timeout_at(deadline, payload.next()).await {
             Err(_) => return Err(Refusal::RequestTimeout),
@@ -72,13 +72,13 @@ fn compresses(codings: &[u8]) -> bool {
 }
 
 /// What has come of a body. Most callbacks are a single chunk, which is not copied.
-enum Collected {
+enum BodyBuffer {
     Nothing,
     One(Bytes),
     Several(Vec<u8>),
 }
 
-impl Collected {
+impl BodyBuffer {
     const fn len(&self) -> usize {
         match self {
             Self::Nothing => 0,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{self, Answer};
 use super::refusal_log::RefusalLog;
 use super::{address, body};
-use crate::bridge::{Application, Bridge};
+use crate::bridge::{AppState, Application};
 use crate::journal::Quarantined;
 use crate::telemetry::metrics::Gauge;
 
@@ -22,7 +22,7 @@ use crate::telemetry::metrics::Gauge;
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
 
 /// Beyond this size a callback is prepared on another thread, so that it does not hold up its neighbours. In bytes.
-const LARGE: usize = 128 << 10;
+const LARGE_BODY: usize = 128 << 10;
 
 /// Where load balancers that see only this listener ask for its health.
 const HEALTH: &str = "/healthz";
@@ -31,7 +31,7 @@ const HEALTH: &str = "/healthz";
 pub(super) async fn callback(
     request: HttpRequest,
     payload: Payload,
-    bridge: Data<Bridge>,
+    bridge: Data<AppState>,
     log: Data<RefusalLog>,
 ) -> HttpResponse {
     let began = Instant::now();
@@ -63,7 +63,7 @@ pub(super) async fn callback(
 }
 
 /// Whether callbacks are accepted. Probes come every few seconds, so this is neither logged nor counted.
-fn health(bridge: &Bridge) -> HttpResponse {
+fn health(bridge: &AppState) -> HttpResponse {
     let (status, text) =
         if bridge.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") };
     let mut response = HttpResponse::build(status);
@@ -92,7 +92,7 @@ impl Drop for InFlight<'_> {
 async fn take(
     request: &HttpRequest,
     payload: Payload,
-    bridge: &Bridge,
+    bridge: &AppState,
     application: &Arc<Application>,
     sender: Option<IpAddr>,
     began: Instant,
@@ -111,8 +111,8 @@ async fn take(
     let prepared = timeout_at(deadline, prepared(request, body.bytes, bridge, application));
     let prepared = match prepared.await.unwrap_or_else(|_| Err(Refusal::Overloaded.into())) {
         Ok(prepared) => prepared,
-        Err(Unprepared { refusal, kept: None }) => return Err(refusal),
-        Err(Unprepared { refusal, kept: Some(callback) }) => {
+        Err(Rejected { refusal, kept: None }) => return Err(refusal),
+        Err(Rejected { refusal, kept: Some(callback) }) => {
             // What is authentic and cannot be read now is not lost; only if it could not be kept has it to come again. A
             // disk that is slow goes on with it, and nothing is promised before it has ended.
             let kept = timeout_at(deadline, bridge.dispatcher.quarantine(*callback)).await.unwrap_or(false);
@@ -128,12 +128,12 @@ async fn take(
 }
 
 /// A callback of which no records can be made; and what is to be kept of it.
-struct Unprepared {
+struct Rejected {
     refusal: Refusal,
     kept: Option<Box<Quarantined>>,
 }
 
-impl From<Refusal> for Unprepared {
+impl From<Refusal> for Rejected {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, kept: None }
     }
@@ -143,9 +143,9 @@ impl From<Refusal> for Unprepared {
 async fn prepared(
     request: &HttpRequest,
     body: Bytes,
-    bridge: &Bridge,
+    bridge: &AppState,
     application: &Arc<Application>,
-) -> Result<Prepared, Unprepared> {
+) -> Result<Prepared, Rejected> {
     let traceparent = request.headers().get("traceparent").and_then(|value| trace_context(value.as_bytes()));
     let traceparent = traceparent.map(str::to_owned);
     let keys = application.keys.current().as_ref().map(Arc::clone).ok_or_else(|| {
@@ -153,7 +153,7 @@ async fn prepared(
         Refusal::KeysUnavailable
     })?;
     let application = Arc::clone(application);
-    let large = body.len() > LARGE;
+    let large = body.len() > LARGE_BODY;
     let work = move || {
         let moment = Moment { received_at: now(), traceparent: traceparent.as_deref() };
         let prepared = prepare(&body, &keys.set, &application.policy, moment);
@@ -173,7 +173,7 @@ async fn prepared(
                     callback,
                 })
             });
-            Unprepared { refusal, kept }
+            Rejected { refusal, kept }
         })
     };
     if !large {
@@ -184,7 +184,7 @@ async fn prepared(
     actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded.into()))
 }
 
-fn sender(request: &HttpRequest, bridge: &Bridge) -> Option<IpAddr> {
+fn sender(request: &HttpRequest, bridge: &AppState) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     // A line that is no text names no address; it must not be passed over either.
     let lines: Vec<_> = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or("?")).collect();
@@ -195,7 +195,7 @@ fn refuse(
     refusal: Refusal,
     application: &str,
     sender: Option<IpAddr>,
-    (bridge, log): (&Bridge, &RefusalLog),
+    (bridge, log): (&AppState, &RefusalLog),
 ) -> HttpResponse {
     log.refused(refusal, application, sender);
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -209,7 +209,7 @@ fn refuse(
     response.body(answer::refusal(refusal))
 }
 
-fn respond(status: StatusCode, bridge: &Bridge) -> HttpResponseBuilder {
+fn respond(status: StatusCode, bridge: &AppState) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response.insert_header((header::CONTENT_TYPE, JSON));
     if bridge.is_draining() {

@@ -11,9 +11,9 @@ use actix_web::dev::Extensions;
 use tokio::time::sleep;
 
 /// For how long there must have been none: longer than one that was accepted takes to be counted.
-const QUIET: Duration = Duration::from_millis(40);
+const IDLE_PERIOD: Duration = Duration::from_millis(40);
 /// How often that is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The count of a server's connections. A clone is the same count.
 #[derive(Clone, Default)]
@@ -41,9 +41,9 @@ impl Connections {
     /// Waits until there are none.
     pub(super) async fn gone(&self) {
         let mut quiet = Duration::ZERO;
-        while quiet < QUIET {
-            sleep(LOOK).await;
-            quiet = if self.0.load(Ordering::Relaxed) == 0 { quiet + LOOK } else { Duration::ZERO };
+        while quiet < IDLE_PERIOD {
+            sleep(CHECK_INTERVAL).await;
+            quiet = if self.0.load(Ordering::Relaxed) == 0 { quiet + CHECK_INTERVAL } else { Duration::ZERO };
         }
     }
 }

@@ -5,7 +5,7 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::journal::{forbidden, is_ours, peer};
-use crate::bridge::{Bridge, DeadLetterOutcome};
+use crate::bridge::{AppState, DeadLetterOutcome};
 
 /// Where it is asked for.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -13,7 +13,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// Publishes the event of the newest dead letter with this id again.
-async fn redrive(request: HttpRequest, bridge: Data<Bridge>, id: Path<String>) -> HttpResponse {
+async fn redrive(request: HttpRequest, bridge: Data<AppState>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }

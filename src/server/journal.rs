@@ -11,10 +11,10 @@ use actix_web::web::{Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::{Bridge, Redriven};
+use crate::bridge::{AppState, Redriven};
 use crate::journal::desk::{Found, Retried};
 use crate::journal::summary::{Held, Waiting};
-use crate::journal::{Desk, JournalRefusal, QuarantineId};
+use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
 
 /// The header that a request has to carry, and its value.
 pub const HEADER: (&str, &str) = ("x-idaas-bridge", "journal");
@@ -32,7 +32,7 @@ const SHOWN: usize = 20;
 /// What an id means and what was done, as it goes over the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum Meant {
+pub enum EntryKind {
     /// An entry; after a removal, it is gone.
     Entry(Waiting),
     /// An entry whose event is with the producer, so that nothing was removed.
@@ -66,7 +66,7 @@ pub enum Meant {
     NotConfigured,
 }
 
-impl From<Found> for Meant {
+impl From<Found> for EntryKind {
     fn from(found: Found) -> Self {
         match found {
             Found::Event(waiting) => Self::Entry(waiting),
@@ -78,7 +78,7 @@ impl From<Found> for Meant {
     }
 }
 
-impl From<Retried> for Meant {
+impl From<Retried> for EntryKind {
     fn from(retried: Retried) -> Self {
         match retried {
             Retried::Now(waiting) => Self::Retried(waiting),
@@ -88,7 +88,7 @@ impl From<Retried> for Meant {
     }
 }
 
-impl From<Redriven> for Meant {
+impl From<Redriven> for EntryKind {
     fn from(redriven: Redriven) -> Self {
         match redriven {
             Redriven::Published(events) => Self::Published { events },
@@ -100,7 +100,7 @@ impl From<Redriven> for Meant {
     }
 }
 
-impl Meant {
+impl EntryKind {
     fn status(&self) -> StatusCode {
         match self {
             Self::Entry(_) | Self::Callback(_) | Self::Published { .. } => StatusCode::OK,
@@ -146,7 +146,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// What is in the journal.
-async fn summary(request: HttpRequest, desk: Data<Desk>, shown: Query<Shown>) -> HttpResponse {
+async fn summary(request: HttpRequest, desk: Data<JournalAdmin>, shown: Query<Shown>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -157,7 +157,7 @@ async fn summary(request: HttpRequest, desk: Data<Desk>, shown: Query<Shown>) ->
 }
 
 /// A page of the entries, with their contents sealed; with `quarantine`, of the callbacks from that name on.
-async fn export(request: HttpRequest, desk: Data<Desk>, from: Query<Begin>) -> HttpResponse {
+async fn export(request: HttpRequest, desk: Data<JournalAdmin>, from: Query<Begin>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -181,7 +181,7 @@ async fn export(request: HttpRequest, desk: Data<Desk>, from: Query<Begin>) -> H
 }
 
 /// The entries about an id, of an event or of an entity, without their contents.
-async fn entries(request: HttpRequest, desk: Data<Desk>, about: Query<About>) -> HttpResponse {
+async fn entries(request: HttpRequest, desk: Data<JournalAdmin>, about: Query<About>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -196,7 +196,7 @@ fn text(value: impl ToString) -> String {
 }
 
 /// One entry, its contents sealed.
-async fn entry(request: HttpRequest, desk: Data<Desk>, id: Path<String>) -> HttpResponse {
+async fn entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -208,7 +208,7 @@ async fn entry(request: HttpRequest, desk: Data<Desk>, id: Path<String>) -> Http
 }
 
 /// One callback in quarantine, its content sealed.
-async fn callback(request: HttpRequest, desk: Data<Desk>, id: Path<String>) -> HttpResponse {
+async fn callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -221,7 +221,7 @@ async fn callback(request: HttpRequest, desk: Data<Desk>, id: Path<String>) -> H
 }
 
 /// Removes an entry.
-async fn discard_entry(request: HttpRequest, desk: Data<Desk>, id: Path<String>) -> HttpResponse {
+async fn discard_entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -229,7 +229,7 @@ async fn discard_entry(request: HttpRequest, desk: Data<Desk>, id: Path<String>)
 }
 
 /// Removes a callback from quarantine.
-async fn discard_callback(request: HttpRequest, desk: Data<Desk>, id: Path<String>) -> HttpResponse {
+async fn discard_callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -238,7 +238,7 @@ async fn discard_callback(request: HttpRequest, desk: Data<Desk>, id: Path<Strin
 }
 
 /// Has an entry tried again now.
-async fn redrive_entry(request: HttpRequest, desk: Data<Desk>, id: Path<String>) -> HttpResponse {
+async fn redrive_entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -246,7 +246,7 @@ async fn redrive_entry(request: HttpRequest, desk: Data<Desk>, id: Path<String>)
 }
 
 /// Tries now whether a callback in quarantine can be read, and publishes it if so.
-async fn redrive_callback(request: HttpRequest, bridge: Data<Bridge>, id: Path<String>) -> HttpResponse {
+async fn redrive_callback(request: HttpRequest, bridge: Data<AppState>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
@@ -256,7 +256,7 @@ async fn redrive_callback(request: HttpRequest, bridge: Data<Bridge>, id: Path<S
     answer(redriven)
 }
 
-fn answer(result: Result<impl Into<Meant>, JournalRefusal>) -> HttpResponse {
+fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpResponse {
     match result {
         Ok(meant) => {
             let meant = meant.into();
@@ -287,7 +287,7 @@ pub(super) fn forbidden() -> HttpResponse {
     HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(text)
 }
 
-fn unavailable(refusal: JournalRefusal) -> HttpResponse {
+fn unavailable(refusal: JournalRejection) -> HttpResponse {
     HttpResponse::ServiceUnavailable()
         .content_type("text/plain; charset=utf-8")
         .body(format!("{}\n", refusal.message()))

@@ -27,8 +27,8 @@ use tokio::task::JoinHandle;
 
 use self::connections::Connections;
 use self::refusal_log::RefusalLog;
-use crate::bridge::Bridge;
-use crate::journal::Desk;
+use crate::bridge::AppState;
+use crate::journal::JournalAdmin;
 
 pub use access::AdminToken;
 pub use tls::{Certificate, CertificateFault};
@@ -36,12 +36,12 @@ pub use tls::{Certificate, CertificateFault};
 /// Longer than load balancers keep idle connections, so that it is they who close them.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take for its request's headers.
-const HEADER_PATIENCE: Duration = Duration::from_secs(5);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a closed connection may take to end.
-const DISCONNECT_PATIENCE: Duration = Duration::from_secs(2);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the end waits for whoever reads the metrics at that moment.
-const READER_PATIENCE: Duration = Duration::from_millis(100);
+const SLOW_READER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The callback listener, serving.
 pub struct Callbacks {
@@ -67,7 +67,7 @@ impl Callbacks {
     /// The operating system's.
     pub fn serve(
         listener: TcpListener,
-        bridge: Arc<Bridge>,
+        bridge: Arc<AppState>,
         certificate: Option<&Certificate>,
         drain: Duration,
     ) -> std::io::Result<Self> {
@@ -83,8 +83,8 @@ impl Callbacks {
                 .default_service(web::to(callbacks::callback))
         })
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-        .client_request_timeout(HEADER_PATIENCE)
-        .client_disconnect_timeout(DISCONNECT_PATIENCE)
+        .client_request_timeout(HEADER_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .shutdown_timeout(drain.as_secs().max(1))
         .on_connect(connections.counter())
         .tcp_nodelay(true)
@@ -120,8 +120,8 @@ impl Callbacks {
 /// The operating system's.
 pub fn serve_admin(
     listener: TcpListener,
-    bridge: Arc<Bridge>,
-    desk: Arc<Desk>,
+    bridge: Arc<AppState>,
+    desk: Arc<JournalAdmin>,
     token: &AdminToken,
 ) -> std::io::Result<Admin> {
     let token = token.clone();
@@ -149,7 +149,7 @@ pub fn serve_admin(
             .configure(dead_letters::routes)
     })
     .workers(1)
-    .client_request_timeout(HEADER_PATIENCE)
+    .client_request_timeout(HEADER_TIMEOUT)
     .shutdown_timeout(1)
     .on_connect(connections.counter())
     .disable_signals()
@@ -161,7 +161,7 @@ impl Admin {
     /// Stops. Whoever reads at that moment has a moment to finish.
     pub async fn stop(self) {
         // A scraper that takes longer finds out by its connection.
-        let _ = tokio::time::timeout(READER_PATIENCE, self.0.stop()).await;
+        let _ = tokio::time::timeout(SLOW_READER_TIMEOUT, self.0.stop()).await;
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 use crate::bridge::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
 use crate::delivery::dispatch::{Dispatcher, Source as EventSource};
-use crate::journal::Desk;
+use crate::journal::JournalAdmin;
 use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
@@ -250,7 +250,7 @@ pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
 }
 
 /// Answers operators who ask for the journal.
-pub(super) fn desk(dispatcher: &Dispatcher) -> Result<Arc<Desk>, String> {
+pub(super) fn desk(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>, String> {
     dispatcher.desk().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Service;
-use super::orders::{Orders, told_again};
+use super::orders::{ControlMessages, told_again};
 use crate::delivery::dispatch::Dispatcher;
 
 /// How long the last answers may take once nothing is waited for any longer.
@@ -25,7 +25,7 @@ const LAST_WRITES: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied.
-    pub(super) async fn drain(self, mut orders: Orders) -> bool {
+    pub(super) async fn drain(self, mut orders: ControlMessages) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
         tracing::info!(code = "draining", "shutting down; what is being worked on is finished");

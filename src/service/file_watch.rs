@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_is_touched_and_one_that_was_reloaded_are_no_change() {
+    async fn a_touched_or_reloaded_file_is_not_a_change() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         std::fs::write(&path, "1").unwrap();

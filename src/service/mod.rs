@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-pub use self::orders::{Order, Orders, signals};
-use crate::bridge::Bridge;
+pub use self::orders::{ControlMessage, ControlMessages, signals};
+use crate::bridge::AppState;
 use crate::config::{Config, Fault};
 use crate::delivery::dispatch::{self, Dispatcher};
 use crate::kafka::watch::Watch;
@@ -44,7 +44,7 @@ pub enum StartFault {
 pub struct Service {
     path: PathBuf,
     config: Config,
-    bridge: Arc<Bridge>,
+    bridge: Arc<AppState>,
     callbacks: Callbacks,
     admin: Admin,
     admin_token: AdminToken,
@@ -52,10 +52,10 @@ pub struct Service {
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
-    recollection: Arc<recollection::Recollection>,
+    recollection: Arc<recollection::DedupRebuild>,
     replicas: Arc<replicas::Replicas>,
     files: file_watch::FileWatch,
-    care: Arc<topics::Care>,
+    care: Arc<topics::TopicReconciler>,
     watch: Watch,
 }
 
@@ -85,7 +85,7 @@ impl Service {
             })?;
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
-        let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
+        let bridge = Arc::new(AppState::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         bridge.set_cluster(cluster.clone());
         let (recollection, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
         let watch = assemble::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
@@ -98,7 +98,7 @@ impl Service {
         let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;
         assemble::show_certificate(&config, &metrics);
         assemble::show_kafka_certificate(&config, &metrics);
-        let care = topics::Care::new(&config, path.to_owned());
+        let care = topics::TopicReconciler::new(&config, path.to_owned());
         warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
         log_start(listen, admin_listen, config.applications.len());
         let files = file_watch::FileWatch::start(reload::watched(&config));
@@ -156,7 +156,7 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
 }
 
 /// Warms the producer up in the background, learns what was published last, and sees to the topics.
-fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recollection::Recollection>) {
+fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollection: Arc<recollection::DedupRebuild>) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
@@ -180,7 +180,11 @@ fn warm_up(bridge: Arc<Bridge>, care: Arc<topics::Care>, recollection: Arc<recol
 
 /// Reads the topics again, and creates them where that is asked for, whenever another cluster has taken the place of the
 /// one before: nothing is replayed before.
-async fn learn_again(bridge: Arc<Bridge>, recollection: Arc<recollection::Recollection>, care: Arc<topics::Care>) {
+async fn learn_again(
+    bridge: Arc<AppState>,
+    recollection: Arc<recollection::DedupRebuild>,
+    care: Arc<topics::TopicReconciler>,
+) {
     loop {
         bridge.dispatcher.until_cluster_replaced().await;
         Arc::clone(&care).create().await;

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 /// What a running service is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ControlMessage {
     /// Take a changed configuration over.
     Reload,
     /// Drain and end; a second time: do not wait any longer.
@@ -13,18 +13,18 @@ pub enum Order {
 }
 
 /// Where orders come from.
-pub type Orders = mpsc::UnboundedReceiver<Order>;
+pub type ControlMessages = mpsc::UnboundedReceiver<ControlMessage>;
 
 /// The process's signals as orders: SIGTERM and SIGINT end, SIGHUP reloads. From now on they do nothing else.
 ///
 /// # Errors
 /// The operating system's.
-pub fn signals() -> std::io::Result<Orders> {
+pub fn signals() -> std::io::Result<ControlMessages> {
     let (give, orders) = mpsc::unbounded_channel();
     let kinds = [
-        (SignalKind::terminate(), Order::End),
-        (SignalKind::interrupt(), Order::End),
-        (SignalKind::hangup(), Order::Reload),
+        (SignalKind::terminate(), ControlMessage::End),
+        (SignalKind::interrupt(), ControlMessage::End),
+        (SignalKind::hangup(), ControlMessage::Reload),
     ];
     for (kind, order) in kinds {
         let (mut caught, give): (Signal, _) = (signal(kind)?, give.clone());
@@ -34,9 +34,9 @@ pub fn signals() -> std::io::Result<Orders> {
 }
 
 /// Waits until the end is ordered again; for ever where it is not.
-pub(super) async fn told_again(orders: &mut Orders) {
+pub(super) async fn told_again(orders: &mut ControlMessages) {
     while let Some(order) = orders.recv().await {
-        if order == Order::End {
+        if order == ControlMessage::End {
             return tracing::warn!(code = "second_signal", "not waiting any longer");
         }
     }

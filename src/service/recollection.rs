@@ -7,19 +7,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outbox::{EventKey, Learned};
+use outbox::{EventKey, Published};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::replicas::Gate;
 use super::tail_window::{log, show_last_events, since, window};
-use crate::bridge::Bridge;
+use crate::bridge::AppState;
 use crate::config::Config;
 use crate::kafka::follow::Follower;
 use crate::kafka::scope::{LiveScope, Scope};
 use crate::kafka::settings::Cluster;
-use crate::kafka::tail::{Known, Pace, Resume, Tail, TailFault, read_tail};
+use crate::kafka::tail::{Checkpoint, FetchProfile, Known, Tail, TailFault, read_tail};
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_HOLD: Duration = Duration::from_secs(10);
 
 /// What there is to learn, and from where.
-pub(super) struct Recollection {
+pub(super) struct DedupRebuild {
     cluster: Cluster,
     scope: LiveScope,
     gate: Arc<Gate>,
@@ -39,7 +39,7 @@ pub(super) struct Recollection {
     follower: Mutex<Option<Arc<Follower>>>,
     /// One attempt at a time.
     attempt: Mutex<()>,
-    /// Wakes [`Recollection::persist`].
+    /// Wakes [`DedupRebuild::persist`].
     changed: Notify,
 }
 
@@ -52,7 +52,7 @@ struct State {
     is_due: bool,
     /// Whether other replicas are to be followed.
     follows: bool,
-    pace: Pace,
+    pace: FetchProfile,
     /// Whether replays may go ahead.
     is_released: bool,
     /// From when on records are read, in milliseconds since 1970. It stays when the journal's oldest events are gone.
@@ -60,7 +60,7 @@ struct State {
     /// When Kafka was asked first, of an uninterrupted time of it being available.
     asked_since: Option<Instant>,
     /// What is read.
-    resume: Resume,
+    resume: Checkpoint,
 }
 
 /// What came of one attempt.
@@ -73,7 +73,7 @@ enum Attempt {
     Away,
 }
 
-impl Recollection {
+impl DedupRebuild {
     pub(super) fn new(config: &Config, gate: &Arc<Gate>) -> Arc<Self> {
         Arc::new(Self {
             cluster: super::assemble::cluster(config),
@@ -85,11 +85,11 @@ impl Recollection {
                 revision: 0,
                 is_due: true,
                 follows: config.dedupe.follow_replicas,
-                pace: Pace::Easy,
+                pace: FetchProfile::Easy,
                 is_released: false,
                 since: None,
                 asked_since: None,
-                resume: Resume::default(),
+                resume: Checkpoint::default(),
             }),
             follower: Mutex::new(None),
             attempt: Mutex::new(()),
@@ -105,19 +105,19 @@ impl Recollection {
         if !is_covered {
             let mut state = self.state.lock();
             state.revision += 1;
-            (state.is_due, state.resume) = (true, Resume::default());
+            (state.is_due, state.resume) = (true, Checkpoint::default());
             drop(state);
             self.changed.notify_one();
         }
     }
 
     /// Another cluster answers at the same address: forgets what was learned from the old one, holds replays back, and
-    /// reads the topics of the new one. [`Recollection::persist`] does the reading.
-    pub(super) fn start_over(&self, bridge: &Bridge) {
+    /// reads the topics of the new one. [`DedupRebuild::persist`] does the reading.
+    pub(super) fn start_over(&self, bridge: &AppState) {
         let mut state = self.state.lock();
         state.generation += 1;
         (state.is_due, state.is_released, state.asked_since) = (true, false, None);
-        (state.since, state.resume) = (None, Resume::default());
+        (state.since, state.resume) = (None, Checkpoint::default());
         // Under the lock, so that nothing of the old cluster is learned afterwards.
         self.gate.forget_history();
         bridge.dispatcher.cluster_replaced();
@@ -130,7 +130,7 @@ impl Recollection {
     pub(super) fn follow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, true) {
-            (state.is_due, state.resume, state.since) = (true, Resume::default(), None);
+            (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
             drop(state);
             self.changed.notify_one();
         }
@@ -150,7 +150,7 @@ impl Recollection {
     }
 
     /// Follows at that pace from now on.
-    pub(super) fn set_pace(&self, pace: Pace) {
+    pub(super) fn set_pace(&self, pace: FetchProfile) {
         self.state.lock().pace = pace;
         if let Some(follower) = &*self.follower.lock() {
             follower.set_pace(pace);
@@ -165,15 +165,15 @@ impl Recollection {
         follower.is_some_and(|follower| follower.catch_up(limit)) && !is_due
     }
 
-    /// Learns what the topics hold, and lets the journal's events go. [`Recollection::persist`] does what is left.
-    pub(super) async fn learn(self: Arc<Self>, bridge: &Arc<Bridge>) {
+    /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::persist`] does what is left.
+    pub(super) async fn learn(self: Arc<Self>, bridge: &Arc<AppState>) {
         let bridge = Arc::clone(bridge);
         // A panic in it has been told by its own message; the next attempt goes on.
         let _ = tokio::task::spawn_blocking(move || self.read(&bridge)).await;
     }
 
     /// Learns what is left whenever Kafka is available, until the service ends.
-    pub(super) async fn persist(self: Arc<Self>, bridge: Arc<Bridge>) {
+    pub(super) async fn persist(self: Arc<Self>, bridge: Arc<AppState>) {
         while !bridge.is_draining() {
             let (is_due, is_released) = {
                 let mut state = self.state.lock();
@@ -199,7 +199,7 @@ impl Recollection {
     }
 
     /// One attempt, and what follows from it. Blocks.
-    fn read(self: &Arc<Self>, bridge: &Arc<Bridge>) {
+    fn read(self: &Arc<Self>, bridge: &Arc<AppState>) {
         let _one = self.attempt.lock();
         let (generation, revision, window, mut resume) = {
             let mut state = self.state.lock();
@@ -227,7 +227,7 @@ impl Recollection {
     }
 
     /// Logs what came of an attempt, and lets replays go ahead if there is nothing to wait for.
-    fn conclude(&self, state: &mut State, attempt: &Attempt, bridge: &Bridge) {
+    fn conclude(&self, state: &mut State, attempt: &Attempt, bridge: &AppState) {
         let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
         let may_release = match attempt {
             Attempt::Read(tail) => {
@@ -263,7 +263,7 @@ impl Recollection {
     }
 
     /// Passes on what became known, unless it is from a cluster that has been replaced.
-    fn tell(&self, bridge: &Bridge, generation: u64, known: &[Known]) {
+    fn tell(&self, bridge: &AppState, generation: u64, known: &[Known]) {
         let state = self.state.lock();
         if state.generation == generation {
             bridge.dispatcher.learn(known.iter().map(learned));
@@ -271,7 +271,7 @@ impl Recollection {
     }
 
     /// Follows the other replicas, if nobody does yet.
-    fn begin_to_follow(self: &Arc<Self>, state: &mut State, bridge: &Arc<Bridge>) {
+    fn begin_to_follow(self: &Arc<Self>, state: &mut State, bridge: &Arc<AppState>) {
         let mut follower = self.follower.lock();
         if follower.is_some() {
             return;
@@ -293,6 +293,6 @@ impl Recollection {
     }
 }
 
-fn learned(event: &Known) -> (EventKey, Learned) {
+fn learned(event: &Known) -> (EventKey, Published) {
     (event.key, event.learned)
 }

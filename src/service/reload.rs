@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use idaas_callback::jose::jwe::ContentKey;
 
-use super::orders::{Order, Orders};
+use super::orders::{ControlMessage, ControlMessages};
 use super::{Service, assemble, reopening};
 use crate::config::{Config, Fault, NamedFile, Server};
 use crate::counts::counted;
-use idaas_callback::jose::jwe::ContentKey;
 use crate::journal::KeyChange;
 use crate::server::Certificate;
 use crate::telemetry::logs;
@@ -22,20 +21,20 @@ pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
 
 impl Service {
     /// Runs until it is told to end, then drains. Returns true if everything was confirmed or kept.
-    pub async fn run(mut self, mut orders: Orders) -> bool {
+    pub async fn run(mut self, mut orders: ControlMessages) -> bool {
         loop {
             let order = tokio::select! {
                 order = orders.recv() => order,
-                () = self.files.changed() => Some(Order::Reload),
+                () = self.files.changed() => Some(ControlMessage::Reload),
             };
             match order {
-                Some(Order::Reload) => {
+                Some(ControlMessage::Reload) => {
                     if self.reload_until_told_to_end(&mut orders).await {
                         break;
                     }
                 }
                 // Whoever can give no more orders has no more use for the service.
-                Some(Order::End) | None => break,
+                Some(ControlMessage::End) | None => break,
             }
         }
         self.drain(orders).await
@@ -43,7 +42,7 @@ impl Service {
 
     /// Reloads, and again if that was ordered meanwhile. An end breaks it off, because it may be waiting for an endpoint
     /// of keys that hangs; nothing has been replaced then. Returns true if the end was ordered.
-    async fn reload_until_told_to_end(&mut self, orders: &mut Orders) -> bool {
+    async fn reload_until_told_to_end(&mut self, orders: &mut ControlMessages) -> bool {
         loop {
             let mut again = false;
             let reload = self.reload();
@@ -52,8 +51,8 @@ impl Service {
                 tokio::select! {
                     () = &mut reload => break,
                     order = orders.recv() => match order {
-                        Some(Order::Reload) => again = true,
-                        Some(Order::End) | None => return true,
+                        Some(ControlMessage::Reload) => again = true,
+                        Some(ControlMessage::End) | None => return true,
                     },
                 }
             }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::bridge::Bridge;
-use crate::journal::reopening::Reopening;
+use crate::bridge::AppState;
+use crate::journal::reopening::QuarantineReplay;
 
 /// How many callbacks are on their way at a time, with how many events and bytes; one alone may have more. Live events
 /// need room beside them.
@@ -22,7 +22,7 @@ const BYTES: usize = 8 << 20;
 
 /// How long to wait before what was not taken is tried again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a walk through the quarantine has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +34,22 @@ enum Walk {
 }
 
 /// Publishes what can be read by now. What cannot stays where it is.
-pub(super) async fn reopen(bridge: Arc<Bridge>) {
+pub(super) async fn reopen(bridge: Arc<AppState>) {
     let mut pause = FIRST_PAUSE;
     while walk(&bridge).await == Walk::NoRoom {
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
-async fn walk(bridge: &Arc<Bridge>) -> Walk {
+async fn walk(bridge: &Arc<AppState>) -> Walk {
     let Some(journal) = bridge.dispatcher.journal() else { return Walk::Done };
     let is_configured = |name: &str| bridge.application(name).is_some();
-    let Ok(mut reopening) = Reopening::begin(Arc::clone(&journal), is_configured).await else { return Walk::NoRoom };
+    let Ok(mut reopening) = QuarantineReplay::begin(Arc::clone(&journal), is_configured).await else {
+        return Walk::NoRoom;
+    };
     let policy = |name: &str| Some(Arc::clone(&bridge.application(name)?.policy));
-    let mut on_their_way = OnTheirWay::default();
+    let mut on_their_way = InProgress::default();
     while let Some(reopened) = reopening.next(policy).await {
         if bridge.is_draining() {
             return Walk::Done;
@@ -71,7 +73,7 @@ async fn walk(bridge: &Arc<Bridge>) -> Walk {
 
 /// The callbacks whose events have been handed over.
 #[derive(Default)]
-struct OnTheirWay {
+struct InProgress {
     tasks: JoinSet<(bool, usize, usize)>,
     events: usize,
     bytes: usize,
@@ -79,7 +81,7 @@ struct OnTheirWay {
     refused: bool,
 }
 
-impl OnTheirWay {
+impl InProgress {
     fn add(&mut self, task: impl Future<Output = bool> + Send + 'static, events: usize, bytes: usize) {
         self.events += events;
         self.bytes += bytes;

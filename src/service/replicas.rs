@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use self::runner::{News, Runner};
-use super::recollection::Recollection;
+use super::recollection::DedupRebuild;
 use crate::config::Config;
 use crate::delivery::dispatch::Dispatcher;
 use crate::kafka::settings::Cluster;
@@ -27,9 +27,9 @@ pub(super) fn start(
     config: &Config,
     dispatcher: &Arc<Dispatcher>,
     metrics: &Arc<Metrics>,
-) -> (Arc<Recollection>, Arc<Replicas>) {
+) -> (Arc<DedupRebuild>, Arc<Replicas>) {
     let gate = Arc::new(Gate::default());
-    let recollection = Recollection::new(config, &gate);
+    let recollection = DedupRebuild::new(config, &gate);
     let replicas = Replicas::start(config, &gate, &recollection, dispatcher, metrics);
     (recollection, replicas)
 }
@@ -90,7 +90,7 @@ impl Replicas {
     fn start(
         config: &Config,
         gate: &Arc<Gate>,
-        recollection: &Arc<Recollection>,
+        recollection: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {

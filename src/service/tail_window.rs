@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::bridge::Bridge;
+use crate::bridge::AppState;
 use crate::kafka::tail::{Tail, Window};
 
 /// How much earlier than the oldest event of the journal the reading begins.
@@ -32,7 +32,7 @@ pub(super) fn log(tail: &Tail) {
 }
 
 /// Shows when the last event of each application was accepted, as far as the topics tell.
-pub(super) fn show_last_events(tail: &Tail, bridge: &Bridge) {
+pub(super) fn show_last_events(tail: &Tail, bridge: &AppState) {
     for application in bridge.applications().by_name.values() {
         if let Some(newest) = tail.newest.get(&application.policy.application_id) {
             application.metrics.accepted_before(newest / 1000);
@@ -47,7 +47,7 @@ fn now() -> Duration {
 /// From when on records are read, in milliseconds since 1970: ten minutes ago; or before the time at which the
 /// journal's oldest event was accepted, because it may have been published, just before a crash, and its record then
 /// has that time or a later one.
-pub(super) fn since(bridge: &Bridge) -> u64 {
+pub(super) fn since(bridge: &AppState) -> u64 {
     let oldest = bridge.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
     let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
     let usual = now().saturating_sub(Window::default().since);

@@ -13,20 +13,20 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::bridge::Bridge;
+use crate::bridge::AppState;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Wanted, differences};
+use crate::kafka::topics::{Difference, Plan, Present, Severity, State, WantedTopic, differences};
 
 /// How long the cluster may take for one attempt, and how long to wait before the next.
-const PATIENCE: Duration = Duration::from_secs(5);
-const REST: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// How long to wait before topics are looked at again.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// What has to be seen to.
-pub(super) struct Care {
+pub(super) struct TopicReconciler {
     plan: Mutex<Arc<Plan>>,
     cluster: Cluster,
     create: bool,
@@ -79,7 +79,7 @@ impl Seen {
     }
 }
 
-impl Care {
+impl TopicReconciler {
     pub(super) fn new(config: &Config, configuration: PathBuf) -> Arc<Self> {
         Arc::new(Self {
             plan: Mutex::new(Arc::new(Plan::of(config))),
@@ -108,7 +108,7 @@ impl Care {
     }
 
     /// Creates and reports, until the service ends.
-    pub(super) async fn persist(self: Arc<Self>, bridge: Arc<Bridge>) {
+    pub(super) async fn persist(self: Arc<Self>, bridge: Arc<AppState>) {
         while !bridge.is_draining() {
             let care = Arc::clone(&self);
             let look = move || {
@@ -117,7 +117,7 @@ impl Care {
             };
             let asked = tokio::task::spawn_blocking(look).await.unwrap_or(true);
             // A timeout is the usual end of this wait.
-            let _ = timeout(if asked { INTERVAL } else { REST }, self.changed.notified()).await;
+            let _ = timeout(if asked { INTERVAL } else { RETRY_INTERVAL }, self.changed.notified()).await;
         }
     }
 
@@ -136,7 +136,7 @@ impl Care {
     fn create_missing(&self, administrator: &Administrator) -> bool {
         let plan = Arc::clone(&self.plan.lock());
         self.creating.store(false, Ordering::Relaxed);
-        let Ok(states) = administrator.presence(&plan, PATIENCE) else {
+        let Ok(states) = administrator.presence(&plan, REQUEST_TIMEOUT) else {
             self.creating.store(true, Ordering::Relaxed);
             return false;
         };
@@ -148,9 +148,9 @@ impl Care {
 
     fn make(plan: &Plan, administrator: &Administrator, states: &[State]) {
         let pairs = plan.topics.iter().zip(states);
-        let missing: Vec<&Wanted> =
+        let missing: Vec<&WantedTopic> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
-        let Ok(creations) = administrator.create(&missing, PATIENCE) else { return };
+        let Ok(creations) = administrator.create(&missing, REQUEST_TIMEOUT) else { return };
         for (wanted, creation) in missing.iter().zip(creations) {
             let topic = wanted.name.as_str();
             match creation {
@@ -175,7 +175,7 @@ impl Care {
 
     fn report(&self, administrator: &Administrator) -> bool {
         let plan = Arc::clone(&self.plan.lock());
-        let Ok(states) = administrator.observe(&plan, PATIENCE) else { return false };
+        let Ok(states) = administrator.observe(&plan, REQUEST_TIMEOUT) else { return false };
         let news = self.seen.lock().update(&plan, &states);
         let configuration = self.configuration.display().to_string();
         for (topic, difference) in news.differences {
@@ -208,7 +208,7 @@ mod tests {
     use crate::kafka::topics::Unknown;
 
     fn plan() -> Plan {
-        let topic = |name: &str| Wanted {
+        let topic = |name: &str| WantedTopic {
             name: name.to_owned(),
             entity: Entity::User,
             partitions: 3,

@@ -7,7 +7,7 @@ use outbox::WaitReason;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::metrics::{Total, counters, opts, register};
-use crate::journal::{JournalRefusal, Usage};
+use crate::journal::{JournalRejection, Usage};
 
 /// What is kept until Kafka takes it, and what became of it.
 pub struct JournalMetrics {
@@ -23,8 +23,8 @@ pub struct JournalMetrics {
     quarantine_bytes: IntGauge,
     quarantine_limit: IntGauge,
     refused: IntCounterVec,
-    /// How many refusals of the quarantine are counted in `refused`, in the order of [`JournalRefusal::ALL`].
-    counted: [AtomicU64; JournalRefusal::ALL.len()],
+    /// How many refusals of the quarantine are counted in `refused`, in the order of [`JournalRejection::ALL`].
+    counted: [AtomicU64; JournalRejection::ALL.len()],
 }
 
 impl JournalMetrics {
@@ -32,7 +32,7 @@ impl JournalMetrics {
         let gauge = |name, help| register(registry, IntGauge::with_opts(opts(name, help))?);
         let help = "Events that the journal, and callbacks that the quarantine did not accept.";
         let refused = counters(registry, "journal_refused_total", help, &["code"])?;
-        for refusal in JournalRefusal::ALL {
+        for refusal in JournalRejection::ALL {
             refused.with_label_values(&[refusal.code()]);
         }
         let waiting = opts("journal_waiting_events", "Events at the head of their lane that wait, by reason.");
@@ -61,7 +61,7 @@ impl JournalMetrics {
     }
 
     /// Counts events that the journal did not take.
-    pub fn refused(&self, refusal: JournalRefusal, events: usize) {
+    pub fn refused(&self, refusal: JournalRejection, events: usize) {
         self.refused.with_label_values(&[refusal.code()]).inc_by(events as u64);
     }
 
@@ -86,7 +86,7 @@ impl JournalMetrics {
         self.quarantine_bytes.set(whole(usage.quarantine_bytes));
         self.quarantine_limit.set(whole(usage.quarantine_limit));
         let counts = usage.quarantine_refused.iter().zip(&self.counted);
-        for (refusal, (total, counted)) in JournalRefusal::ALL.into_iter().zip(counts) {
+        for (refusal, (total, counted)) in JournalRejection::ALL.into_iter().zip(counts) {
             // Two may show at the same time, the older figures last.
             let new = total.saturating_sub(counted.fetch_max(*total, Ordering::Relaxed));
             self.refused.with_label_values(&[refusal.code()]).inc_by(new);

@@ -44,7 +44,7 @@ fn every_command_shows_an_example() {
 }
 
 #[test]
-fn a_capture_of_each_foreign_library_is_shown_with_its_records_and_without_passwords() {
+fn foreign_captures_are_shown_without_passwords() {
     for library in ["jwcrypto", "go-jose", "jose4j"] {
         let setting = Setting::foreign(library, NOWHERE);
         let capture = fixture(library, "body.json");
@@ -88,7 +88,7 @@ fn a_refused_capture_shows_its_code_and_what_to_do() {
 }
 
 #[test]
-fn an_old_capture_is_refused_as_of_now_and_a_body_that_is_none_is_malformed() {
+fn an_old_capture_is_expired_and_garbage_is_malformed() {
     let setting = Setting::foreign("jwcrypto", NOWHERE);
     let shown = run(&["inspect", "--config", &setting.config, &fixture("jwcrypto", "body.json")]);
     assert_eq!((shown.code, shown.out.contains("refused: expired")), (1, true), "{}", shown.out);
@@ -114,7 +114,7 @@ fn check_reports_every_fault_of_a_wholly_broken_configuration() {
 }
 
 #[test]
-fn check_finds_kafka_and_keys_away_in_a_half_broken_configuration() {
+fn check_tests_kafka_and_keys_despite_other_faults() {
     let setting = Setting::with_jwks(NOWHERE, "\"http://127.0.0.1:1/jwks\"");
     let shown = run(&["check", "--config", &setting.config]);
     assert_eq!(shown.code, 1, "{}", shown.out);
@@ -127,7 +127,7 @@ fn check_finds_kafka_and_keys_away_in_a_half_broken_configuration() {
 }
 
 #[test]
-fn check_says_in_words_that_a_property_is_not_taken_or_a_certificate_unusable() {
+fn check_explains_bad_properties_and_certificates() {
     let setting = Setting::foreign_with("jwcrypto", NOWHERE, "[kafka.properties]\n\"no.such.property\" = \"s3cret\"\n");
     let shown = run(&["check", "--offline", "--config", &setting.config]);
     assert_eq!(shown.code, 2, "{}", shown.out);
@@ -163,7 +163,7 @@ fn check_and_topics_find_what_a_mock_cluster_lacks() {
 }
 
 #[test]
-fn tail_shows_records_as_lines_and_as_json_and_ends_after_so_many() {
+fn tail_shows_lines_or_json_and_ends_after_a_count() {
     let cluster = mock_cluster(1).unwrap();
     cluster.create_topic("idaas.user.v1", 3, 1).unwrap();
     cluster.create_topic("idaas.group.v1", 3, 1).unwrap();
@@ -183,7 +183,7 @@ fn tail_shows_records_as_lines_and_as_json_and_ends_after_so_many() {
 }
 
 #[test]
-fn tail_follows_from_now_on_and_a_topic_that_comes_later_from_its_beginning() {
+fn tail_follows_new_records_and_new_topics() {
     let cluster = mock_cluster(1).unwrap();
     cluster.create_topic("idaas.user.v1", 1, 1).unwrap();
     let setting = Setting::foreign("jwcrypto", &cluster.bootstrap_servers());
@@ -201,7 +201,7 @@ fn tail_follows_from_now_on_and_a_topic_that_comes_later_from_its_beginning() {
 }
 
 #[test]
-fn topics_are_created_as_they_should_be_and_permission_is_found_without_publishing() {
+fn topics_are_created_and_rights_tested_without_records() {
     let Some(kafka) = shared_one_node() else { return };
     let more = "[topics]\nprefix = \"made\"\npartitions = 2\nreplication_factor = 1\n";
     let setting = Setting::foreign_with("jwcrypto", kafka.bootstrap_servers(), more);
@@ -277,7 +277,7 @@ fn check_says_what_stands_between_here_and_a_guarded_cluster() {
 }
 
 #[test]
-fn the_service_reports_missing_topics_and_creates_them_where_it_is_told_to() {
+fn missing_topics_are_reported_and_created_if_configured() {
     let Some(kafka) = shared_one_node() else { return };
     let more = |create: bool| {
         format!("[topics]\nprefix = \"served\"\npartitions = 1\nreplication_factor = 1\ncreate = {create}\n")

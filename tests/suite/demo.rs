@@ -83,7 +83,7 @@ fn a_cluster_that_does_not_answer_fails_the_demo_in_words() {
 }
 
 #[test]
-fn on_a_real_kafka_the_demo_makes_its_topics_and_sees_every_record() {
+fn the_demo_runs_on_a_real_kafka() {
     let Some(kafka) = shared_one_node() else { return };
     let servers = kafka.bootstrap_servers();
     let (output, text) = demo(&["--brief", "--bootstrap-servers", servers, "--topic-prefix", "shop-window"], &[]);

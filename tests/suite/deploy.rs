@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use idaas_bridge::config::{Application, Config, PREFIX, Passwords, Surroundings};
+use idaas_bridge::config::{Application, Config, PREFIX, Passwords, Sources};
 use idaas_simulator::signing::SigningKey;
 
 /// The metrics of idaas-bridge, without their prefix.
@@ -96,7 +96,7 @@ fn try_load(text: &str, variables: BTreeMap<String, String>) -> Result<Config, S
             _ => return Err(std::io::ErrorKind::NotFound.into()),
         })
     };
-    let around = Surroundings { directory: Path::new("/etc/idaas-bridge"), variables, read: &read };
+    let around = Sources { directory: Path::new("/etc/idaas-bridge"), variables, read: &read };
     Config::parse(text, &around).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
@@ -161,7 +161,7 @@ fn each_active_line_of_the_example_is_a_default_or_yours() {
 }
 
 #[test]
-fn what_is_commented_out_in_the_complete_example_is_valid_as_well() {
+fn commented_out_lines_of_the_example_are_valid() {
     let whole: String = text("deploy/bridge.example.toml")
         .lines()
         .filter(|line| !line.starts_with("passwords"))
@@ -176,7 +176,7 @@ fn what_is_commented_out_in_the_complete_example_is_valid_as_well() {
 }
 
 #[test]
-fn the_cluster_s_configuration_declares_as_many_replicas_as_its_manifest_runs() {
+fn the_kubernetes_configuration_matches_its_replicas() {
     let config = load(&text("deploy/kubernetes/bridge.toml"), BTreeMap::new());
     let replicas: u32 = text("deploy/kubernetes/statefulset.yaml")
         .lines()
@@ -208,7 +208,7 @@ fn compose_variables() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_variable_in_the_compose_file_is_a_real_key_and_takes_effect() {
+fn compose_variables_are_keys_that_take_effect() {
     let variables = compose_variables();
     assert!(variables.len() >= 5);
     let config = load(&text("deploy/bridge.minimal.toml"), variables);
@@ -218,7 +218,7 @@ fn every_variable_in_the_compose_file_is_a_real_key_and_takes_effect() {
 }
 
 #[test]
-fn every_path_in_the_compose_file_exists_and_every_volume_is_declared() {
+fn compose_paths_exist_and_volumes_are_declared() {
     let compose = text("docker-compose.yml");
     let (services, declared) = compose.split_once("\nvolumes:\n").unwrap();
     let declared: BTreeSet<_> = declared.lines().map(|line| line.trim().trim_end_matches(':')).collect();
@@ -353,7 +353,7 @@ fn one_port_is_the_admin_listener_s_everywhere() {
 }
 
 #[test]
-fn every_manifest_is_applied_and_the_admin_port_is_for_prometheus() {
+fn manifests_apply_and_only_prometheus_reaches_admin() {
     for directory in ["deploy/kubernetes", "deploy/kubernetes/monitoring"] {
         let applied = text(&format!("{directory}/kustomization.yaml"));
         for entry in std::fs::read_dir(repository(directory)).unwrap().map(|entry| entry.unwrap()) {
@@ -376,7 +376,7 @@ fn a_wrong_configuration_is_not_started_again_and_again() {
 }
 
 #[test]
-fn the_health_check_of_the_image_passes_only_where_livez_answers_200() {
+fn the_image_health_check_needs_200_from_livez() {
     for (answer, healthy) in [("200 OK", true), ("503 Service Unavailable", false)] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port().to_string();

@@ -102,7 +102,7 @@ fn prepared(folder: &Path, file: &str) -> Result<Prepared, Refusal> {
 }
 
 #[test]
-fn callbacks_made_by_other_libraries_become_records_that_conform() {
+fn callbacks_of_other_libraries_become_valid_records() {
     for library in ["jwcrypto", "go-jose", "jose4j"] {
         let folder = folder(library);
         let prepared = prepared(&folder, "body.json").unwrap_or_else(|refusal| panic!("{library}: {refusal:?}"));

@@ -87,7 +87,7 @@ fn a_login_over_tls_carries_every_type() {
 }
 
 #[test]
-fn three_nodes_lose_nothing_and_answer_nothing_falsely_while_one_dies_and_returns_and_replicas_are_short() {
+fn three_nodes_lose_nothing_when_replicas_are_short() {
     let Some(kafka) = RealKafka::start(Nodes::Three, Options::default()) else { return };
     topics(&kafka, "trio", 3, 3, &[]);
     let bridge = setup(&kafka, "trio").start();
@@ -153,7 +153,7 @@ fn three_nodes_lose_nothing_and_answer_nothing_falsely_while_one_dies_and_return
 }
 
 #[test]
-fn a_topic_that_is_missing_is_waited_for_and_its_neighbours_are_not() {
+fn a_missing_topic_does_not_delay_other_topics() {
     let Some(kafka) = shared_one_node() else { return };
     for entity in ENTITIES.into_iter().filter(|entity| *entity != "group") {
         kafka.create_topic(&format!("gap.{entity}.v1"), 1, 1, &[]);
@@ -169,7 +169,7 @@ fn a_topic_that_is_missing_is_waited_for_and_its_neighbours_are_not() {
 }
 
 #[test]
-fn what_is_too_large_for_the_producer_or_only_for_the_topic_is_a_dead_letter_and_its_neighbours_succeed() {
+fn a_too_large_record_is_a_dead_letter_beside_successes() {
     let Some(kafka) = shared_one_node() else { return };
     for entity in ENTITIES {
         let limit: &[_] = if entity == "user" { &[("max.message.bytes", "20000")] } else { &[] };
@@ -226,7 +226,7 @@ fn printed(record: &Seen) -> String {
 }
 
 #[test]
-fn java_s_console_consumer_reads_the_same_records_with_their_headers() {
+fn the_java_console_consumer_reads_records_and_headers() {
     let Some(kafka) = shared_one_node() else { return };
     topics(kafka, "java", 4, 1, &[]);
     let bridge = setup(kafka, "java").start();
@@ -245,7 +245,7 @@ fn java_s_console_consumer_reads_the_same_records_with_their_headers() {
 }
 
 #[test]
-fn a_key_is_in_the_partition_where_java_s_default_partitioner_would_put_it() {
+fn partitions_match_the_java_default_partitioner() {
     let Some(kafka) = shared_one_node() else { return };
     topics(kafka, "keys", 8, 1, &[]);
     kafka.create_topic("keys-by-java", 8, 1, &[]);

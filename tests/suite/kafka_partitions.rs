@@ -109,7 +109,7 @@ fn a_user_without_write_is_an_outage_until_it_is_granted() {
 }
 
 #[test]
-fn a_topic_recreated_while_idle_is_published_to_without_a_restart() {
+fn a_recreated_topic_is_published_to_without_a_restart() {
     let Some(kafka) = RealKafka::start(Nodes::Three, Options::default().fast_failover()) else { return };
     let user_topic = "again.user.v1";
     for entity in ENTITIES {

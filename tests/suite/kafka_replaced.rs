@@ -43,7 +43,7 @@ fn published(bridge: &TestBridge) -> BTreeSet<String> {
 }
 
 #[test]
-fn an_empty_cluster_at_the_same_address_confirms_nothing_falsely() {
+fn a_replaced_cluster_confirms_nothing_falsely() {
     let Some(kafka) = RealKafka::start(Nodes::One, Options::default()) else { return };
     topics(&kafka);
     // The first producer of a cluster has id 0. With three records it has used the sequence numbers 0, 1 and 2.

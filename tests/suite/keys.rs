@@ -180,7 +180,7 @@ async fn a_ca_file_that_is_missing_or_empty_is_a_fault_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_endpoint_behind_a_proxy_is_reached_by_a_tunnel_with_tls_inside() {
+async fn an_endpoint_behind_a_proxy_is_reached_with_tls() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let endpoint = Endpoint::https(&authority, answer(&OLD));
     let proxy = ConnectProxy::start(endpoint.address());
@@ -259,7 +259,7 @@ async fn each_failure_has_its_code() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_says_nothing_ends_in_a_time_out_before_and_after_tls() {
+async fn a_silent_endpoint_times_out_before_and_after_tls() {
     let before = Endpoint::http(Answer::Silence);
     let after = Endpoint::http(Answer::Announced(100));
     let before_tls = url(before.url().replace("http:", "https:"));
@@ -270,7 +270,7 @@ async fn an_endpoint_that_says_nothing_ends_in_a_time_out_before_and_after_tls()
 }
 
 #[tokio::test]
-async fn redirects_are_followed_within_the_scheme_and_never_from_https_to_http() {
+async fn redirects_never_go_from_https_to_http() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let (secure, plain) = (Endpoint::https(&authority, answer(&OLD)), Endpoint::http(answer(&OLD)));
     let moved = Endpoint::https(&authority, Answer::Redirect(secure.url()));
@@ -424,7 +424,7 @@ impl io::Write for Lines {
 }
 
 #[tokio::test]
-async fn a_failure_and_a_change_are_one_log_line_each_without_the_urls_secrets() {
+async fn key_failures_and_changes_are_logged_once_without_secrets() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();

@@ -66,7 +66,7 @@ struct Sent {
 }
 
 #[test]
-fn any_events_in_any_form_come_out_once_each_at_their_place_and_in_their_order() {
+fn events_of_any_form_come_out_once_and_in_order() {
     let bridge = Setup::new().application("require_encryption = false").start();
     let events = vec((0..Kind::ALL.len(), 0_u64..6, any::<bool>()), 0..15)
         .prop_map(|events| events.into_iter().map(|(kind, entity, documented)| Sent { kind, entity, documented }));
@@ -163,7 +163,7 @@ fn any_bytes_in_the_place_of_a_body_or_a_payload_are_answered() {
 }
 
 #[test]
-fn any_json_as_an_event_or_as_its_data_leaves_the_neighbours_alone() {
+fn any_json_as_an_event_does_not_affect_other_events() {
     let bridge = Setup::new().partitions(1).start();
     let next = Cell::new(0_u64);
     let strategy = vec((0..Kind::ALL.len(), any_json(), 0..4_u8), 1..6);

@@ -90,7 +90,7 @@ fn without_their_topic_replicas_publish_alone_until_it_appears() {
 }
 
 #[test]
-fn replica_that_may_not_coordinate_publishes_and_joins_when_it_may() {
+fn a_replica_without_rights_publishes_and_joins_later() {
     let options = Options::default()
         .scram("bridge", "correct horse")
         .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")

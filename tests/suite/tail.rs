@@ -10,14 +10,14 @@ use idaas_bridge::kafka::embedded::mock_cluster;
 use idaas_bridge::kafka::follow::Follower;
 use idaas_bridge::kafka::scope::{LiveScope, Scope};
 use idaas_bridge::kafka::settings::Cluster;
-use idaas_bridge::kafka::tail::{Known, Pace, Resume, Tail, TailFault, Window, read_tail};
+use idaas_bridge::kafka::tail::{Checkpoint, FetchProfile, Known, Tail, TailFault, Window, read_tail};
 use idaas_callback::Reason;
 use idaas_callback::event_type::Entity;
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
 use outbox::verdict::Verdict;
-use outbox::{EventKey, Learned};
+use outbox::{EventKey, Published};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -104,8 +104,8 @@ impl Forger {
 
 fn verdicts(events: &[Known]) -> BTreeMap<EventKey, Verdict> {
     let whole = |known: &Known| match known.learned {
-        Learned::Whole(verdict) => Some((known.key, verdict)),
-        Learned::Record(_) => None,
+        Published::Whole(verdict) => Some((known.key, verdict)),
+        Published::Record(_) => None,
     };
     // The first counts.
     events.iter().rev().filter_map(whole).collect()
@@ -114,8 +114,8 @@ fn verdicts(events: &[Known]) -> BTreeMap<EventKey, Verdict> {
 /// The records of which it is known that they are published.
 fn records(events: &[Known]) -> BTreeSet<(EventKey, u8)> {
     let record = |known: &Known| match known.learned {
-        Learned::Whole(_) => None,
-        Learned::Record(index) => Some((known.key, index)),
+        Published::Whole(_) => None,
+        Published::Record(index) => Some((known.key, index)),
     };
     events.iter().filter_map(record).collect()
 }
@@ -128,11 +128,11 @@ fn expected(of: &[(&str, Verdict)]) -> BTreeMap<EventKey, Verdict> {
 struct Read {
     tail: Tail,
     events: Vec<Known>,
-    resume: Resume,
+    resume: Checkpoint,
 }
 
 fn try_read(cluster: &Cluster, scope: &Scope, window: Window) -> Result<Read, TailFault> {
-    let (mut resume, mut events) = (Resume::default(), Vec::new());
+    let (mut resume, mut events) = (Checkpoint::default(), Vec::new());
     let tail = read_tail(cluster, scope, window, &mut resume, |known| events.extend(known))?;
     Ok(Read { tail, events, resume })
 }
@@ -146,7 +146,7 @@ fn tail(kafka: &RealKafka, scope: &Scope) -> Read {
 struct Told(Arc<(Mutex<Vec<Known>>, Condvar)>);
 
 impl Told {
-    fn follow(&self, cluster: &Cluster, scope: Scope, resume: Resume) -> Follower {
+    fn follow(&self, cluster: &Cluster, scope: Scope, resume: Checkpoint) -> Follower {
         let told = self.clone();
         let tell = move |events: &[Known]| {
             told.0.0.lock().extend(events);
@@ -179,7 +179,7 @@ fn newest_timestamp_of_each_application_is_told() {
 }
 
 #[test]
-fn what_bridges_have_published_in_both_modes_is_known_with_the_verdicts_that_were_answered() {
+fn verdicts_are_rebuilt_from_records_of_both_modes() {
     let Some(kafka) = shared_one_node() else { return };
     for mode in ["binary", "structured"] {
         let prefix = format!("tail-{mode}");
@@ -317,7 +317,7 @@ fn an_event_with_a_credential_is_known_once_both_records_stand() {
 }
 
 #[test]
-fn a_topic_that_is_missing_is_empty_and_followed_once_it_is_there() {
+fn a_missing_topic_is_followed_once_it_exists() {
     let Some(kafka) = shared_one_node() else { return };
     kafka.create_topic("late.user.v1", 1, 1, &[]);
     let forger = Forger::new(kafka.bootstrap_servers(), "late");
@@ -338,7 +338,7 @@ fn a_topic_that_is_missing_is_empty_and_followed_once_it_is_there() {
 }
 
 #[test]
-fn others_transactions_neither_hide_records_nor_keep_the_end_away() {
+fn foreign_transactions_do_not_hide_records() {
     let Some(kafka) = shared_one_node() else { return };
     kafka.create_topic("mixed.user.v1", 1, 1, &[]);
     let forger = Forger::new(kafka.bootstrap_servers(), "mixed");
@@ -367,7 +367,7 @@ fn others_transactions_neither_hide_records_nor_keep_the_end_away() {
 }
 
 #[test]
-fn of_too_many_records_the_last_are_known_and_the_tail_says_that_it_is_not_complete() {
+fn an_incomplete_tail_knows_the_newest_records() {
     let Some(kafka) = shared_one_node() else { return };
     ["user", "group"].iter().for_each(|entity| kafka.create_topic(&format!("many.{entity}.v1"), 1, 1, &[]));
     let forger = Forger::new(kafka.bootstrap_servers(), "many");
@@ -446,7 +446,7 @@ fn newest_records_are_told_first() {
     }
     let mut batches = Vec::new();
     let cluster = Cluster::plain(kafka.bootstrap_servers());
-    let mut resume = Resume::default();
+    let mut resume = Checkpoint::default();
     let tail = read_tail(&cluster, &scope("newest", false), patient(), &mut resume, |known| {
         batches.push(known.iter().map(|known| known.key).collect::<BTreeSet<_>>());
     });
@@ -512,7 +512,7 @@ fn catching_up_knows_everything_published_before_it() {
     let told = Told::default();
     let follower = told.follow(&Cluster::plain(kafka.bootstrap_servers()), scope("catch", false), read.resume);
     let forger = Forger::new(kafka.bootstrap_servers(), "catch");
-    for (round, pace) in [(0, Pace::Easy), (1, Pace::Fast)] {
+    for (round, pace) in [(0, FetchProfile::Easy), (1, FetchProfile::Fast)] {
         follower.set_pace(pace);
         for number in 0..5_000 {
             forger.event("user", "updated", &format!("user_{round}_{number}"), now());

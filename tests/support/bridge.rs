@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use idaas_bridge::config::Config;
 use idaas_bridge::kafka::embedded::mock_cluster;
-use idaas_bridge::service::{Order, Service, StartFault};
+use idaas_bridge::service::{ControlMessage, Service, StartFault};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use tokio::sync::mpsc::UnboundedSender;
@@ -247,7 +247,7 @@ fn topics_of(applications: &[TestApplication]) -> Vec<String> {
 }
 
 enum Running {
-    Inside { orders: UnboundedSender<Order>, thread: Option<JoinHandle<bool>> },
+    Inside { orders: UnboundedSender<ControlMessage>, thread: Option<JoinHandle<bool>> },
     Program(Program),
 }
 
@@ -361,7 +361,7 @@ impl TestBridge {
 
     fn order_reload_as_it_is(&self) {
         match &self.running {
-            Running::Inside { orders, .. } => orders.send(Order::Reload).unwrap(),
+            Running::Inside { orders, .. } => orders.send(ControlMessage::Reload).unwrap(),
             Running::Program(program) => program.signal("HUP"),
         }
     }
@@ -395,7 +395,7 @@ impl TestBridge {
     pub(crate) fn order_end(&self) {
         match &self.running {
             // Whoever has ended already takes no more orders.
-            Running::Inside { orders, .. } => drop(orders.send(Order::End)),
+            Running::Inside { orders, .. } => drop(orders.send(ControlMessage::End)),
             Running::Program(program) => program.signal("TERM"),
         }
     }
@@ -443,7 +443,7 @@ impl Drop for TestBridge {
     fn drop(&mut self) {
         // Not waited for: what a test has left in the producer may take its whole time.
         if let Running::Inside { orders, thread: Some(_) } = &self.running {
-            let _ = orders.send(Order::End);
+            let _ = orders.send(ControlMessage::End);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::decrypt::Plaintext;
-use super::event::LONGEST_NAME;
-use super::json::{self, Bulk, Members, Raw};
+use super::event::MAX_ID_LENGTH;
+use super::json::{self, LargeMember, Members, Raw};
 use super::policy::Policy;
 use crate::refusal::Refusal;
 
@@ -62,12 +62,12 @@ pub(super) struct Context {
 /// # Errors
 /// [`Refusal::Unreadable`] where the text is no object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
-    let bulk = Bulk { name: "eventData", room: plaintext.text.len() };
+    let bulk = LargeMember { name: "eventData", room: plaintext.text.len() };
     let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;
     let events = payload.take_bulk().ok_or(Refusal::Unreadable)?;
     // One that is longer than any real one would keep every record from fitting.
     let scalar = |name| {
-        let text = payload.get(name).and_then(json::identifier).filter(|text| text.len() <= LONGEST_NAME);
+        let text = payload.get(name).and_then(json::identifier).filter(|text| text.len() <= MAX_ID_LENGTH);
         text.map(|text| text.into_owned())
     };
     Ok(Callback {

@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 
 use super::field::{self, Additional, Field, milliseconds};
-use super::json::{self, Bulk, Element, Members, Raw};
+use super::json::{self, Element, LargeMember, Members, Raw};
 use super::redact::SECRET_MEMBER;
 use super::timestamp::rfc3339;
 
 /// The longest id or type, in bytes, that a dead letter keeps when it would not fit otherwise. Real ones have fewer than
 /// a hundred.
-pub(super) const LONGEST_NAME: usize = 1024;
+pub(super) const MAX_ID_LENGTH: usize = 1024;
 
 /// The member that holds the most of an event; a user takes a kilobyte or two.
-pub(super) const DATA: Bulk = Bulk { name: "bizData", room: 2048 };
+pub(super) const DATA: LargeMember = LargeMember { name: "bizData", room: 2048 };
 
 /// An event as sent. Only the reading of a callback makes one.
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl<'a> Event<'a> {
 
     /// The frame without what is longer than any real one, for the dead letter of an event that fits in no other way.
     pub(super) fn shortened(&self) -> Event<'a> {
-        let kept = |text: &Option<Cow<'a, str>>| text.as_ref().filter(|text| text.len() <= LONGEST_NAME).cloned();
+        let kept = |text: &Option<Cow<'a, str>>| text.as_ref().filter(|text| text.len() <= MAX_ID_LENGTH).cloned();
         let time = self.time.clone();
         Event { id: kept(&self.id), kind: kept(&self.kind), biz_id: kept(&self.biz_id), time, ..Event::default() }
     }

@@ -22,8 +22,8 @@ pub use authenticate::{ISSUER, Verified, authenticate};
 pub use decode::{Callback, decode};
 pub use decrypt::{Plaintext, decrypt};
 pub use field::Drift;
-pub use kept::{KeptCallback, KeptContent, keep, resume};
-pub use normalize::{EventId, Evidence, Item, Kept, Moment, Plan, Reason, normalize};
+pub use kept::{QuarantinedCallback, QuarantinedContent, keep, resume};
+pub use normalize::{DeadLetterSource, EventId, Kept, Moment, Plan, PreparedEvent, Reason, normalize};
 
 pub use refusal::Refusal;
 
@@ -33,7 +33,7 @@ use policy::Policy;
 /// An authentic callback, ready to be published.
 pub struct Prepared {
     /// One item per event, in their order.
-    pub items: Vec<Item>,
+    pub items: Vec<PreparedEvent>,
     /// The position of the decryption key that opened it; `None` where it was not encrypted.
     pub decryption_key: Option<usize>,
 }

@@ -67,7 +67,7 @@ pub const CREDENTIAL_SUFFIX: &str = ":credential";
 const SPECVERSION: &str = "1.0";
 
 /// How much room a value is given at first, in bytes: a user takes this much.
-const ROOM: usize = 1536;
+const HEADER_CAPACITY: usize = 1536;
 
 /// The names of all headers that a record can have.
 const HEADERS: [&str; 10] = [
@@ -92,7 +92,7 @@ pub fn header_name(name: &str) -> Option<&'static str> {
 /// Makes the record of a value, for a topic.
 pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<str>, mode: EventMode) -> Record {
     let Attributes { entity, .. } = *attributes;
-    let mut json = Vec::with_capacity(ROOM);
+    let mut json = Vec::with_capacity(HEADER_CAPACITY);
     // Writing to memory does not fail, and every key is a string: nothing here can.
     if serde_json::to_writer(&mut json, value).is_err() {
         json.clear();

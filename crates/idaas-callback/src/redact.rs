@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_begins_like_the_secret_s_name_is_not_searched_and_the_name_in_every_form_is() {
+    fn only_members_named_password_are_removed() {
         for harmless in [r#"{"passwordSet":true}"#, r#""{\"passwordSet\":1,\"x\":\"my password is\"}""#] {
             assert!(!may_hold_a_secret(harmless), "{harmless}");
         }
@@ -343,14 +343,14 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_removal_keeps_every_byte_however_long_it_was_searched() {
+    fn text_without_passwords_keeps_every_byte() {
         let inner = r#"{ "passwordSet" : true, "username" : "\u4e2d" }"#;
         let sent = format!(r#"{{ "passwordSet" : true, "a" : "\u00e9" , "bizData" : {} }}"#, serde_json::json!(inner));
         assert_eq!(clean(&sent), sent);
     }
 
     #[test]
-    fn the_member_is_removed_from_strings_in_strings_and_from_json_that_was_cut_off() {
+    fn passwords_are_removed_from_nested_and_truncated_json() {
         let mut text = serde_json::json!({"a": 1, "password": "hunter2"}).to_string();
         for _ in 0..5 {
             text = serde_json::json!(text).to_string();

@@ -6,15 +6,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// The first millisecond that RFC 3339 can express: the beginning of the year 0.
-const FIRST: i64 = -62_167_219_200_000;
+const MIN_MILLISECONDS: i64 = -62_167_219_200_000;
 
 /// The last millisecond that RFC 3339 can express: the end of the year 9999.
-const LAST: i64 = 253_402_300_799_999;
+const MAX_MILLISECONDS: i64 = 253_402_300_799_999;
 
 /// Formats milliseconds since 1970 in UTC. `None` before the year 0 and after the year 9999.
 #[must_use]
 pub fn rfc3339(milliseconds: i64) -> Option<String> {
-    if !(FIRST..=LAST).contains(&milliseconds) {
+    if !(MIN_MILLISECONDS..=MAX_MILLISECONDS).contains(&milliseconds) {
         return None;
     }
     let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()?;
@@ -58,25 +58,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_three_digits_of_a_second_and_ends_with_the_year_9999() {
+    fn times_have_milliseconds_and_end_with_the_year_9999() {
         assert_eq!(rfc3339(1_648_625_692_578).unwrap(), "2022-03-30T07:34:52.578Z");
         assert_eq!(rfc3339(0).unwrap(), "1970-01-01T00:00:00.000Z");
-        assert_eq!(rfc3339(LAST).unwrap(), "9999-12-31T23:59:59.999Z");
-        assert_eq!(rfc3339(LAST + 1), None);
+        assert_eq!(rfc3339(MAX_MILLISECONDS).unwrap(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(MAX_MILLISECONDS + 1), None);
     }
 
     #[test]
     fn a_time_reads_as_it_is_written() {
-        for milliseconds in [0, -1, 1_648_625_692_578, LAST] {
+        for milliseconds in [0, -1, 1_648_625_692_578, MAX_MILLISECONDS] {
             assert_eq!(parsed(&rfc3339(milliseconds).unwrap()), Some(milliseconds));
         }
         assert_eq!(parsed("yesterday"), None);
     }
 
     #[test]
-    fn a_time_before_1970_is_a_time_and_one_before_the_year_0_is_none() {
+    fn times_are_valid_from_the_year_0() {
         assert_eq!(rfc3339(-1).unwrap(), "1969-12-31T23:59:59.999Z");
-        assert_eq!(rfc3339(FIRST).unwrap(), "0000-01-01T00:00:00.000Z");
-        assert_eq!((rfc3339(FIRST - 1), rfc3339(i64::MIN), rfc3339(i64::MAX)), (None, None, None));
+        assert_eq!(rfc3339(MIN_MILLISECONDS).unwrap(), "0000-01-01T00:00:00.000Z");
+        assert_eq!((rfc3339(MIN_MILLISECONDS - 1), rfc3339(i64::MIN), rfc3339(i64::MAX)), (None, None, None));
     }
 }

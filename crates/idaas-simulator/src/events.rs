@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_made_with_an_id_of_its_own_and_the_member_that_names_its_entity() {
+    fn simulated_events_have_unique_ids_and_entity_ids() {
         let events = Generator::new(7).one_of_each(NOW);
         let ids: std::collections::BTreeSet<_> = events.iter().map(|event| &event.event_id).collect();
         assert_eq!(ids.len(), Kind::ALL.len());
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn only_creations_and_password_changes_carry_a_password_and_only_where_they_are_synchronized() {
+    fn only_creations_and_password_changes_carry_a_password() {
         for kind in Kind::ALL {
             let carries = event(kind, 5).biz_data.get("password").is_some();
             assert_eq!(carries, matches!(kind, Kind::UserCreate | Kind::UserUpdatePassword), "{kind:?}");

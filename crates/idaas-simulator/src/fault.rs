@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_entities_leave_other_events_alone_and_expect_them_to_succeed() {
+    fn entity_faults_leave_other_events_alone() {
         let test = Generator::new(1).event(&Kind::Test.into(), 0, NOW * 1000);
         let fault = Fault::MissingEntityId;
         assert_eq!(fault.items(std::slice::from_ref(&test), Form::Wire)[0], payload::item(&test, Form::Wire));

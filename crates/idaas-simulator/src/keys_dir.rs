@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::material::{ALI_UID, Identity, Material, MaterialFault};
+use super::material::{ALI_UID, Identity, Material, TenantKeysError};
 use crate::encryption::ContentKey;
 use crate::signing::SigningKey;
 
@@ -39,7 +39,7 @@ pub enum DirectoryFault {
     /// The configuration has no application of that name; these it has.
     NoApplication(String, Vec<String>),
     /// A key cannot be used.
-    Material(MaterialFault),
+    Material(TenantKeysError),
 }
 
 impl std::fmt::Display for DirectoryFault {
@@ -75,7 +75,7 @@ impl std::error::Error for DirectoryFault {}
 pub fn init(directory: &Path, material: &Material, applications: u16) -> Result<Vec<PathBuf>, DirectoryFault> {
     let line = |text: &str| Zeroizing::new(format!("{text}\n").into_bytes());
     let journal_key =
-        ContentKey::generate_hex().map_err(MaterialFault::Encryption).map_err(DirectoryFault::Material)?;
+        ContentKey::generate_hex().map_err(TenantKeysError::Encryption).map_err(DirectoryFault::Material)?;
     let configuration = configuration(&identities(&material.identity, applications));
     let jwks = serde_json::to_string_pretty(&material.jwks()).unwrap_or_default();
     let files = [
@@ -203,8 +203,8 @@ pub fn load(directory: &Path, name: Option<&str>) -> Result<Material, DirectoryF
     let (path, content) = read(KEY_SET)?;
     let key_id = key_id(&content).ok_or(DirectoryFault::Content(path, "is no JSON Web Key Set with a \"kid\""))?;
     let (_, pem) = read(SIGNING_KEY)?;
-    let signing =
-        SigningKey::from_pem(&pem, &key_id).map_err(|fault| DirectoryFault::Material(MaterialFault::Signing(fault)))?;
+    let signing = SigningKey::from_pem(&pem, &key_id)
+        .map_err(|fault| DirectoryFault::Material(TenantKeysError::Signing(fault)))?;
     let (path, content) = read(ENCRYPTION_KEY)?;
     let hex = std::str::from_utf8(&content).map_err(|_| DirectoryFault::Content(path, "is no text"))?;
     let identity = Identity {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn another_application_is_found_by_its_name_and_a_missing_one_names_those_there_are() {
+    fn a_missing_application_lists_the_configured_ones() {
         let (directory, _) = written();
         let path = directory.path().join(CONFIGURATION);
         let more = "[[application]]\nname = \"b\"\nid = \"app_b\"\nskip = [\"urn:x\"]\n";

@@ -53,14 +53,14 @@ pub struct Material {
 
 /// Keys cannot be used. Says nothing about the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MaterialFault {
+pub enum TenantKeysError {
     /// The signing key.
     Signing(SigningFault),
     /// The encryption key.
     Encryption(KeyFault),
 }
 
-impl std::fmt::Display for MaterialFault {
+impl std::fmt::Display for TenantKeysError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Signing(fault) => write!(f, "{fault}"),
@@ -69,26 +69,26 @@ impl std::fmt::Display for MaterialFault {
     }
 }
 
-impl std::error::Error for MaterialFault {}
+impl std::error::Error for TenantKeysError {}
 
 impl Material {
     /// Puts an instance together.
     ///
     /// # Errors
-    /// [`MaterialFault`] where `encryption_key` is not hexadecimal of a known length.
-    pub fn new(identity: Identity, signing: SigningKey, encryption_key: &str) -> Result<Self, MaterialFault> {
-        let content = ContentKey::from_hex(encryption_key).map_err(MaterialFault::Encryption)?;
+    /// [`TenantKeysError`] where `encryption_key` is not hexadecimal of a known length.
+    pub fn new(identity: Identity, signing: SigningKey, encryption_key: &str) -> Result<Self, TenantKeysError> {
+        let content = ContentKey::from_hex(encryption_key).map_err(TenantKeysError::Encryption)?;
         Ok(Self { identity, skip: Vec::new(), signing, content, stranger: OnceLock::new() })
     }
 
     /// A new instance with fresh keys and invented ids.
     ///
     /// # Errors
-    /// [`MaterialFault`] where the crypto library fails.
-    pub fn generate() -> Result<Self, MaterialFault> {
+    /// [`TenantKeysError`] where the crypto library fails.
+    pub fn generate() -> Result<Self, TenantKeysError> {
         let key_id = format!("KEY{}", identifier(&mut fastrand::Rng::new(), 32));
-        let signing = SigningKey::generate(&key_id).map_err(MaterialFault::Signing)?;
-        let encryption_key = ContentKey::generate_hex().map_err(MaterialFault::Encryption)?;
+        let signing = SigningKey::generate(&key_id).map_err(TenantKeysError::Signing)?;
+        let encryption_key = ContentKey::generate_hex().map_err(TenantKeysError::Encryption)?;
         Self::new(Identity::generate(), signing, &encryption_key)
     }
 

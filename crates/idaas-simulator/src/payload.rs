@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_documented_form_data_is_structured_and_times_are_numbers() {
+    fn documented_form_has_structured_data_and_numeric_times() {
         let (_, payload) = written(Form::Documented);
         assert!(payload["aliUid"].is_u64());
         let item = &payload["eventData"][0];

@@ -48,7 +48,7 @@ pub struct Batch {
 
 /// The last word on an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LastWord {
+pub enum FinalOutcome {
     /// It stands in this list with this code.
     Verdict(List, String),
     /// It stands in no list of an answer.
@@ -59,7 +59,7 @@ pub enum LastWord {
     NoAnswer(NoAnswer),
 }
 
-impl LastWord {
+impl FinalOutcome {
     fn is(&self, expected: &Expected) -> bool {
         match (self, expected) {
             (Self::Verdict(list, code), Expected::Verdict(expected, expected_code)) => {
@@ -82,7 +82,7 @@ pub struct Outcome {
     /// Its type.
     pub event_type: String,
     /// What the bridge said last.
-    pub last_word: LastWord,
+    pub last_word: FinalOutcome,
     /// What it should have said.
     pub expected: Expected,
     /// Whether the two agree, and no answer on the way was wrong about this event.
@@ -103,7 +103,7 @@ pub enum News {
         /// How many.
         events: usize,
         /// What the bridge said this time.
-        because: LastWord,
+        because: FinalOutcome,
         /// After which time.
         after: Duration,
     },
@@ -216,10 +216,10 @@ impl Round<'_> {
 }
 
 /// Whether IDaaS would send the event again.
-const fn comes_again(last_word: &LastWord) -> bool {
+const fn comes_again(last_word: &FinalOutcome) -> bool {
     match last_word {
-        LastWord::Verdict(List::Retried, _) | LastWord::Refusal(..) | LastWord::NoAnswer(_) => true,
-        LastWord::Verdict(List::Success | List::Skipped | List::Failed, _) | LastWord::NoVerdict => false,
+        FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::Refusal(..) | FinalOutcome::NoAnswer(_) => true,
+        FinalOutcome::Verdict(List::Success | List::Skipped | List::Failed, _) | FinalOutcome::NoVerdict => false,
     }
 }
 
@@ -231,15 +231,15 @@ fn concerns(fault: &AnswerFault, event_id: &str) -> bool {
     }
 }
 
-fn last_words(delivery: &Delivery) -> impl Fn(&str) -> LastWord + '_ {
+fn last_words(delivery: &Delivery) -> impl Fn(&str) -> FinalOutcome + '_ {
     let verdicts: std::collections::HashMap<_, _> =
         delivery.verdicts().iter().map(|verdict| (verdict.event_id.as_str(), verdict)).collect();
     move |event_id| match &delivery.reply {
         Reply::Answered(_) => verdicts
             .get(event_id)
-            .map_or(LastWord::NoVerdict, |verdict| LastWord::Verdict(verdict.list, verdict.code.clone())),
-        Reply::Refused { status, code } => LastWord::Refusal(*status, code.clone()),
-        Reply::Nothing(reason) => LastWord::NoAnswer(*reason),
+            .map_or(FinalOutcome::NoVerdict, |verdict| FinalOutcome::Verdict(verdict.list, verdict.code.clone())),
+        Reply::Refused { status, code } => FinalOutcome::Refusal(*status, code.clone()),
+        Reply::Nothing(reason) => FinalOutcome::NoAnswer(*reason),
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_to_be_retried_come_again_alone_with_a_new_token_and_the_same_ids() {
+    async fn retried_events_are_sent_again_with_a_new_token() {
         let bridge = TestBridge::start(|number, ids| {
             let retried = if number == 0 { &ids[..2] } else { &[] };
             (200, answer(&ids[retried.len()..], retried))
@@ -285,17 +285,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_callback_comes_again_as_a_whole_until_the_schedule_ends() {
+    async fn a_refused_callback_is_sent_again_until_the_schedule_ends() {
         let bridge = TestBridge::start(|_, _| (401, refusal("expired"))).await;
         let (outcomes, _) = settled(&bridge, None, 5).await;
         assert_eq!(bridge.requests().len(), 6);
         assert!(bridge.requests().iter().all(|request| request.event_ids.len() == outcomes.len()));
-        let last_word = LastWord::Refusal(401, Some("expired".into()));
+        let last_word = FinalOutcome::Refusal(401, Some("expired".into()));
         assert!(outcomes.iter().all(|outcome| outcome.last_word == last_word && !outcome.good));
     }
 
     #[tokio::test]
-    async fn a_refusal_that_a_fault_demands_settles_it_and_another_one_does_not() {
+    async fn only_the_expected_refusal_settles_a_fault() {
         let bridge = TestBridge::start(|number, _| match number {
             0 => (503, refusal("keys_unavailable")),
             _ => (401, refusal("expired")),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_leaves_an_event_out_is_told_and_its_event_is_not_good() {
+    async fn an_event_missing_from_the_answer_is_reported() {
         let bridge = TestBridge::start(|_, ids| (200, answer(&ids[1..], &[]))).await;
         let (outcomes, news) = settled(&bridge, None, 5).await;
         assert_eq!(outcomes.iter().filter(|outcome| !outcome.good).count(), 1);
@@ -332,7 +332,7 @@ mod tests {
     async fn events_without_ids_are_expected_in_no_list() {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
         let (outcomes, news) = settled(&bridge, Some(Fault::MissingEventId), 0).await;
-        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.last_word == LastWord::NoVerdict));
+        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.last_word == FinalOutcome::NoVerdict));
         assert!(!news.iter().any(|news| matches!(news, News::Wrong(_))));
     }
 
@@ -348,7 +348,7 @@ mod tests {
     async fn where_nobody_listens_there_is_no_answer() {
         let bridge = TestBridge::start(|_, _| (500, String::new())).await.stopped().await;
         let (outcomes, _) = settled(&bridge, None, 1).await;
-        let no_answer = LastWord::NoAnswer(NoAnswer::NotConnected);
+        let no_answer = FinalOutcome::NoAnswer(NoAnswer::NotConnected);
         assert!(outcomes.iter().all(|outcome| outcome.last_word == no_answer && outcome.deliveries == 2));
     }
 }

@@ -15,8 +15,8 @@ use super::fault::{Fault, Request};
 use super::kind::EventType;
 use super::redelivery::{Batch, News, Schedule, deliver};
 use super::sender::{Sender, now_ms};
-use super::workshop::{self, Prepared, Stock};
-use idaas_callback::jose::jws::SigningFault;
+use super::signing::SigningFault;
+use super::workshop::{self, Prepared, PresignedQueue};
 
 /// A callback that leaves this much too late is told as [`News::Late`].
 const LATE: Duration = Duration::from_millis(5);
@@ -118,7 +118,12 @@ pub async fn send(sender: Arc<Sender>, plan: Arc<Plan>, news: mpsc::UnboundedSen
     }
 }
 
-async fn send_in_turn(stock: Stock, sender: &Arc<Sender>, plan: &Arc<Plan>, news: &mpsc::UnboundedSender<News>) {
+async fn send_in_turn(
+    stock: PresignedQueue,
+    sender: &Arc<Sender>,
+    plan: &Arc<Plan>,
+    news: &mpsc::UnboundedSender<News>,
+) {
     let callbacks = Arc::new(Mutex::new(stock.callbacks));
     let mut connections = JoinSet::new();
     for _ in 0..plan.connections.max(1) {
@@ -137,7 +142,7 @@ async fn send_in_turn(stock: Stock, sender: &Arc<Sender>, plan: &Arc<Plan>, news
 }
 
 async fn send_at_pace(
-    mut stock: Stock,
+    mut stock: PresignedQueue,
     interval: Duration,
     sender: &Arc<Sender>,
     plan: &Arc<Plan>,
@@ -201,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn every_event_is_sent_once_in_callbacks_of_the_size_that_was_asked_for() {
+    async fn each_event_is_sent_once_in_callbacks_of_the_given_size() {
         for rate in [None, Some(10_000.0)] {
             let (bridge, tally) = sent(plan(101, 10, rate)).await;
             assert!(tally.all_good(101), "{tally:?}");

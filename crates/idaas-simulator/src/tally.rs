@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::answer::List;
-use super::redelivery::{LastWord, News, Outcome};
+use super::redelivery::{FinalOutcome, News, Outcome};
 
 /// How many of the surprises are kept to be shown.
 const KEPT: usize = 20;
@@ -101,12 +101,12 @@ pub fn verdict(list: List, code: &str) -> String {
 
 /// A last word in two words: the list or the status, and the code.
 #[must_use]
-pub fn words(last_word: &LastWord) -> String {
+pub fn words(last_word: &FinalOutcome) -> String {
     match last_word {
-        LastWord::Verdict(list, code) => verdict(*list, code),
-        LastWord::NoVerdict => "no verdict".to_owned(),
-        LastWord::Refusal(status, code) => format!("{status} {}", code.as_deref().unwrap_or("without a code")),
-        LastWord::NoAnswer(reason) => format!("no answer {}", reason.code()),
+        FinalOutcome::Verdict(list, code) => verdict(*list, code),
+        FinalOutcome::NoVerdict => "no verdict".to_owned(),
+        FinalOutcome::Refusal(status, code) => format!("{status} {}", code.as_deref().unwrap_or("without a code")),
+        FinalOutcome::NoAnswer(reason) => format!("no answer {}", reason.code()),
     }
 }
 

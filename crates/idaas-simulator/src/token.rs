@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_honest_callback_has_the_members_of_idaas_and_a_good_signature() {
+    fn a_simulated_callback_has_idaas_members_and_signature() {
         let body: Value = serde_json::from_str(&callback().body().unwrap()).unwrap();
         let opened = opened(material(), body["event"].as_str().unwrap());
         assert_eq!(opened.verification, Verification::Good);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deflated_cipher_text_opens_with_another_library_and_ours_refuses_it() {
+    fn a_compressed_jwe_is_rejected() {
         let claims = opened(material(), &callback().deflated().token().unwrap()).claims;
         let cipher_data = claims["cipherData"].as_str().unwrap();
         assert!(Sealed::parse(cipher_data).is_none());
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_and_header_members_can_be_set_left_out_and_replaced_as_text() {
+    fn claims_and_headers_can_be_overridden() {
         let token = callback().header("crit", json!(["b64"])).claim("aud", 7).without_claim("exp").token().unwrap();
         let opened_token = opened(material(), &token);
         assert_eq!(opened_token.header["crit"], json!(["b64"]));

@@ -20,12 +20,12 @@ pub(super) struct Prepared {
 }
 
 /// The finished callbacks as they come.
-pub(super) struct Stock {
+pub(super) struct PresignedQueue {
     pub(super) callbacks: mpsc::Receiver<Prepared>,
     full: Arc<Notify>,
 }
 
-impl Stock {
+impl PresignedQueue {
     /// Waits until all callbacks are made, or as many as are kept in stock.
     pub(super) async fn filled(&self) {
         self.full.notified().await;
@@ -33,7 +33,7 @@ impl Stock {
 }
 
 /// Starts to make the callbacks of `plan`. The threads end when all are made, or nobody takes them any more.
-pub(super) fn open(sender: &Arc<Sender>, plan: &Arc<Plan>) -> Stock {
+pub(super) fn open(sender: &Arc<Sender>, plan: &Arc<Plan>) -> PresignedQueue {
     let total = plan.callbacks();
     let capacity = plan.stock().min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
     let (finished, callbacks) = mpsc::channel(capacity);
@@ -63,5 +63,5 @@ pub(super) fn open(sender: &Arc<Sender>, plan: &Arc<Plan>) -> Stock {
             full.notify_one();
         });
     }
-    Stock { callbacks, full }
+    PresignedQueue { callbacks, full }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::event::Parcel;
+use super::event::Publication;
 use super::machine::Outbox;
 use super::{LaneKey, Seq};
 
 /// After how many failed attempts at its head a lane no longer counts as being published: about four seconds.
 const STUCK_ATTEMPTS: u8 = 4;
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// The number that the next event gets.
     #[must_use]
     pub const fn next_seq(&self) -> Seq {

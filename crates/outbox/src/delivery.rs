@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::event::Token;
+use super::event::EventHandle;
 use super::verdict::Verdict;
 use super::{Finished, Millis};
 
 /// One HTTP request whose events are on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeliveryId(u64);
+pub struct RequestId(u64);
 
 /// One event of a delivery.
 #[derive(Clone, Copy)]
-pub(super) enum Want {
+pub(super) enum Resolution {
     /// Its verdict.
     Known(Verdict),
     /// Where the event is found.
-    Open(Token),
+    Open(EventHandle),
 }
 
 pub(super) struct Delivery<W> {
     waiter: W,
-    pub(super) wants: Vec<Want>,
+    pub(super) wants: Vec<Resolution>,
     pub(super) open: usize,
     /// What of it is not durable yet is written then.
     write_at: Millis,
@@ -30,41 +30,41 @@ pub(super) struct Delivery<W> {
 }
 
 /// All requests that wait.
-pub(super) struct Deliveries<W> {
-    pub(super) waiting: HashMap<DeliveryId, Delivery<W>>,
+pub(super) struct PendingRequests<W> {
+    pub(super) waiting: HashMap<RequestId, Delivery<W>>,
     /// The next moment at which something is to be done for each.
-    pub(super) alarms: BTreeSet<(Millis, DeliveryId)>,
+    pub(super) alarms: BTreeSet<(Millis, RequestId)>,
     next: u64,
 }
 
 /// What a moment asks for.
 pub(super) enum Alarm {
     /// These events are to be written.
-    Write(Vec<Token>),
+    Write(Vec<EventHandle>),
     /// The delivery is to be answered now; these of its events, by position, have no verdict yet.
-    Answer(DeliveryId, Vec<(u32, Token)>),
+    Answer(RequestId, Vec<(u32, EventHandle)>),
 }
 
-impl<W> Deliveries<W> {
+impl<W> PendingRequests<W> {
     pub(super) fn new() -> Self {
         Self { waiting: HashMap::new(), alarms: BTreeSet::new(), next: 0 }
     }
 
     /// The id of the next delivery.
-    pub(super) const fn upcoming(&self) -> DeliveryId {
-        DeliveryId(self.next)
+    pub(super) const fn upcoming(&self) -> RequestId {
+        RequestId(self.next)
     }
 
     /// Takes a delivery in; returns it at once where nothing of it is open.
     pub(super) fn insert(
         &mut self,
         waiter: W,
-        wants: Vec<Want>,
+        wants: Vec<Resolution>,
         (write_at, deadline): (Millis, Millis),
     ) -> Option<Finished<W>> {
         let id = self.upcoming();
         self.next += 1;
-        let open = wants.iter().filter(|want| matches!(want, Want::Open(_))).count();
+        let open = wants.iter().filter(|want| matches!(want, Resolution::Open(_))).count();
         let delivery = Delivery { waiter, wants, open, write_at, deadline, written: false };
         if open == 0 {
             return Some(delivery.finish());
@@ -74,7 +74,7 @@ impl<W> Deliveries<W> {
         None
     }
 
-    pub(super) fn contains(&self, id: DeliveryId) -> bool {
+    pub(super) fn contains(&self, id: RequestId) -> bool {
         self.waiting.contains_key(&id)
     }
 
@@ -83,19 +83,19 @@ impl<W> Deliveries<W> {
     }
 
     /// Tells a delivery the verdict on its event at `position`. Returns it when that was the last.
-    pub(super) fn tell(&mut self, id: DeliveryId, position: u32, verdict: Verdict) -> Option<Finished<W>> {
+    pub(super) fn tell(&mut self, id: RequestId, position: u32, verdict: Verdict) -> Option<Finished<W>> {
         let delivery = self.waiting.get_mut(&id)?;
         let want = delivery.wants.get_mut(position as usize)?;
-        if matches!(want, Want::Known(_)) {
+        if matches!(want, Resolution::Known(_)) {
             return None;
         }
-        *want = Want::Known(verdict);
+        *want = Resolution::Known(verdict);
         delivery.open -= 1;
         if delivery.open == 0 { self.remove(id) } else { None }
     }
 
     /// Forgets a delivery; returns it as far as it is known.
-    pub(super) fn remove(&mut self, id: DeliveryId) -> Option<Finished<W>> {
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<Finished<W>> {
         let delivery = self.waiting.remove(&id)?;
         self.alarms.remove(&(delivery.alarm(), id));
         Some(delivery.finish())
@@ -130,19 +130,19 @@ impl<W> Delivery<W> {
         if self.written { self.deadline } else { self.write_at }
     }
 
-    pub(super) fn open(&self) -> Vec<(u32, Token)> {
+    pub(super) fn open(&self) -> Vec<(u32, EventHandle)> {
         let open = (0..).zip(&self.wants).filter_map(|(position, want)| match want {
-            Want::Open(token) => Some((position, *token)),
-            Want::Known(_) => None,
+            Resolution::Open(token) => Some((position, *token)),
+            Resolution::Known(_) => None,
         });
         open.collect()
     }
 
     fn finish(self) -> Finished<W> {
         let verdict = |want| match want {
-            Want::Known(verdict) => verdict,
+            Resolution::Known(verdict) => verdict,
             // Nobody has promised anything of it.
-            Want::Open(_) => Verdict::Overloaded,
+            Resolution::Open(_) => Verdict::Overloaded,
         };
         Finished { waiter: self.waiter, verdicts: self.wants.into_iter().map(verdict).collect() }
     }

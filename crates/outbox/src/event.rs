@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::delivery::DeliveryId;
+use super::delivery::RequestId;
 use super::verdict::Verdict;
 use super::{EventKey, FailureCode, LaneKey, Millis, Report, Seq};
 
 /// What is published for an event. The machine never looks inside.
-pub trait Parcel: Sized {
+pub trait Publication: Sized {
     /// How many records it is made of, at least one; each gets a report of its own.
     fn records(&self) -> u8;
     /// How much memory it takes, in bytes, about.
@@ -62,13 +62,13 @@ pub enum Loaded<P> {
 
 /// Where an event in the machine is found again: a slot, and the number that tells whether it is still the same event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token {
+pub struct EventHandle {
     /// Its place in the order of acceptance.
     pub seq: Seq,
     pub(super) slot: u32,
 }
 
-impl Token {
+impl EventHandle {
     /// For whoever tests the producer without a machine.
     #[must_use]
     pub const fn new(seq: Seq, slot: u32) -> Self {
@@ -107,7 +107,7 @@ pub(super) enum Disk {
 
 /// Whether the event is on its way from the journal back to the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Replay {
+pub(super) enum ReplaySlot {
     Not,
     /// It is, and counts among the few that may be at a time.
     Counted,
@@ -128,7 +128,7 @@ pub(super) struct Event<P> {
     pub(super) bytes: u32,
     pub(super) stage: Stage,
     pub(super) disk: Disk,
-    pub(super) replay: Replay,
+    pub(super) replay: ReplaySlot,
     pub(super) attempts: u8,
     /// How many times in a row the producer had no room for it.
     pub(super) crowded: u8,
@@ -149,7 +149,7 @@ pub(super) struct Event<P> {
     /// `None` while the journal has it, and perhaps the producer.
     pub(super) parcel: Option<Arc<P>>,
     /// The deliveries that want its verdict, each with the event's position in it.
-    pub(super) waiters: Vec<(DeliveryId, u32)>,
+    pub(super) waiters: Vec<(RequestId, u32)>,
 }
 
 impl<P> Event<P> {
@@ -165,7 +165,7 @@ impl<P> Event<P> {
             bytes: 0,
             stage: Stage::Queued,
             disk: Disk::Absent,
-            replay: Replay::Not,
+            replay: ReplaySlot::Not,
             attempts: 0,
             crowded: 0,
             refused: 0,
@@ -180,13 +180,13 @@ impl<P> Event<P> {
         }
     }
 
-    pub(super) const fn token(&self, slot: u32) -> Token {
-        Token { seq: self.seq, slot }
+    pub(super) const fn token(&self, slot: u32) -> EventHandle {
+        EventHandle { seq: self.seq, slot }
     }
 
     /// Its place among heads of lanes that wait to be replayed: oldest first, and behind them those that have failed, so
     /// that a partition without a leader does not keep the others waiting.
-    pub(super) const fn turn(&self, slot: u32) -> (bool, Token) {
+    pub(super) const fn turn(&self, slot: u32) -> (bool, EventHandle) {
         (self.attempts > 0, self.token(slot))
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::event::{Disk, Event, Parcel, Token};
+use super::event::{Disk, Event, EventHandle, Publication};
 use super::machine::Outbox;
 use super::{LaneKey, Millis, Seq, WaitReason, WaitingHead};
 
 /// Not behind any other.
-const FIRST_TOKEN: Token = Token { seq: Seq(0), slot: 0 };
+const FIRST_TOKEN: EventHandle = EventHandle { seq: Seq(0), slot: 0 };
 
 impl<P> Event<P> {
     fn waiting(&self, reason: WaitReason) -> WaitingHead {
@@ -21,7 +21,7 @@ impl<P> Event<P> {
     }
 }
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// How many events have their parcels in memory.
     #[must_use]
     pub const fn held(&self) -> usize {

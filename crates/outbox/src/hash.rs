@@ -2,14 +2,14 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Builds [`AsItIs`].
-pub type Hashed = BuildHasherDefault<AsItIs>;
+/// Builds [`NoHash`].
+pub type Hashed = BuildHasherDefault<NoHash>;
 
 /// Takes the last 64-bit number that is written to it.
 #[derive(Default)]
-pub struct AsItIs(u64);
+pub struct NoHash(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for NoHash {
     fn finish(&self) -> u64 {
         self.0
     }

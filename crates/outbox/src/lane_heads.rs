@@ -1,10 +1,10 @@
 //! Lane heads that wait: for the broker, for the journal, for another replica, or for their partition.
 
-use super::event::{Parcel, Stage, Token};
+use super::event::{EventHandle, Publication, Stage};
 use super::machine::Outbox;
 use super::{FailureCode, LaneKey, Millis};
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// Finds a head of a lane its place: with the producer, or among those that wait.
     pub(super) fn activate(&mut self, slot: u32) {
         let connected = self.connected;
@@ -54,7 +54,7 @@ impl<P: Parcel, W> Outbox<P, W> {
 
     /// Lets go on what waits because its partition could not be written to.
     pub fn partitions_recovered(&mut self) {
-        let over = |(_, token): &&(Millis, Token)| {
+        let over = |(_, token): &&(Millis, EventHandle)| {
             let failure = self.at(*token).and_then(|event| event.failure);
             matches!(
                 failure,

@@ -28,10 +28,10 @@ pub mod replicas;
 mod storage;
 pub mod verdict;
 
-pub use delivery::DeliveryId;
-pub use event::{Arrival, Loaded, Parcel, Recovered, Token};
+pub use delivery::RequestId;
+pub use event::{Arrival, EventHandle, Loaded, Publication, Recovered};
 pub use failure::{FailureCode, WaitReason, WaitingHead};
-pub use hash::{AsItIs, Hashed};
+pub use hash::{Hashed, NoHash};
 pub use identity::{EventKey, LaneKey, Seq};
 pub use progress::bit;
 use verdict::Verdict;
@@ -57,7 +57,7 @@ pub enum Report {
 
 /// What the topics tell about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Learned {
+pub enum Published {
     /// All of its records are published: this is its final verdict.
     Whole(Verdict),
     /// Of the event's own records (not of a dead letter), the one with this index is published.

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::delivery::{Alarm, Deliveries, DeliveryId, Want};
-use super::event::{Arrival, Disk, Event, Parcel, Token};
+use super::delivery::{Alarm, PendingRequests, RequestId, Resolution};
+use super::event::{Arrival, Disk, Event, EventHandle, Publication};
 use super::hash::Hashed;
 use super::lanes::Lanes;
-use super::memory::Memory;
+use super::memory::DedupCache;
 use super::progress::bit;
 use super::verdict::Verdict;
 use super::{EventKey, Finished, LaneKey, Millis, Seq};
@@ -25,13 +25,13 @@ use super::{EventKey, Finished, LaneKey, Millis, Seq};
 pub enum Command<P, W> {
     /// The records of the parcel go to the producer, except those whose bits are set: the broker has confirmed them. Each
     /// brings one report.
-    Produce(Token, Arc<P>, u8),
+    Produce(EventHandle, Arc<P>, u8),
     /// The parcel is to be made durable under the token's number; brings "written" or "refused".
-    Write(Token, Arc<P>),
+    Write(EventHandle, Arc<P>),
     /// The journal no longer needs this entry.
     Forget(Seq),
     /// The entry's parcel is to be read back; brings "loaded".
-    Load(Token),
+    Load(EventHandle),
     /// A delivery's verdicts are complete.
     Answer(Finished<W>),
 }
@@ -76,18 +76,18 @@ pub struct Outbox<P, W> {
     /// Slots by the event's key.
     pub(super) index: HashTable<u32>,
     pub(super) lanes: Lanes,
-    pub(super) deliveries: Deliveries<W>,
-    pub(super) memory: Memory,
+    pub(super) deliveries: PendingRequests<W>,
+    pub(super) memory: DedupCache,
     /// Lane heads that wait for the broker, with their parcels.
-    pub(super) ready: BTreeSet<Token>,
+    pub(super) ready: BTreeSet<EventHandle>,
     /// Lane heads whose parcels only the journal has, by [`Event::turn`].
-    pub(super) parked: BTreeSet<(bool, Token)>,
+    pub(super) parked: BTreeSet<(bool, EventHandle)>,
     /// Lane heads of [`Outbox::held_lanes`].
-    pub(super) held_heads: BTreeSet<Token>,
+    pub(super) held_heads: BTreeSet<EventHandle>,
     /// Lanes whose events another replica publishes first.
     pub(super) held_lanes: HashSet<LaneKey, Hashed>,
     /// Lane heads that wait after a failure.
-    pub(super) backing_off: BTreeSet<(Millis, Token)>,
+    pub(super) backing_off: BTreeSet<(Millis, EventHandle)>,
     /// Writes under way, with the slot of whose event it is; `None` where the event is resolved meanwhile.
     pub(super) writing: HashMap<Seq, Option<u32>>,
     pub(super) limits: Limits,
@@ -98,7 +98,7 @@ pub struct Outbox<P, W> {
     /// Replayed events that take long.
     pub(super) slow: usize,
     /// What was handed to the producer from the journal, and when.
-    pub(super) replayed: VecDeque<(Millis, Token)>,
+    pub(super) replayed: VecDeque<(Millis, EventHandle)>,
     pub(super) next: Seq,
     /// Whether the broker is there, as far as is known.
     pub(super) connected: bool,
@@ -111,7 +111,7 @@ pub struct Outbox<P, W> {
     pub(super) commands: Vec<Command<P, W>>,
 }
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// An empty outbox. It takes the broker to be there, and replays nothing before [`Outbox::release`].
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -119,8 +119,8 @@ impl<P: Parcel, W> Outbox<P, W> {
             events: Slab::new(),
             index: HashTable::new(),
             lanes: Lanes::default(),
-            deliveries: Deliveries::new(),
-            memory: Memory::new(),
+            deliveries: PendingRequests::new(),
+            memory: DedupCache::new(),
             ready: BTreeSet::new(),
             parked: BTreeSet::new(),
             held_heads: BTreeSet::new(),
@@ -149,7 +149,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         arrivals: impl IntoIterator<Item = Arrival<P>>,
         waiter: W,
         deadlines: Deadlines,
-    ) -> (DeliveryId, Vec<Admitted>) {
+    ) -> (RequestId, Vec<Admitted>) {
         let id = self.deliveries.upcoming();
         let (mut wants, mut admitted) = (Vec::new(), Vec::new());
         let mut full = false;
@@ -165,9 +165,9 @@ impl<P: Parcel, W> Outbox<P, W> {
         (id, admitted)
     }
 
-    fn admit_one(&mut self, arrival: Arrival<P>, waiter: (DeliveryId, u32), full: bool) -> (Want, Admitted) {
+    fn admit_one(&mut self, arrival: Arrival<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
         if let Some(verdict) = self.memory.get(arrival.key) {
-            return (Want::Known(verdict), Admitted::Known(verdict));
+            return (Resolution::Known(verdict), Admitted::Known(verdict));
         }
         if let Some(slot) = self.slot(arrival.key) {
             return (self.join(slot, waiter, arrival.prompt), Admitted::Joined);
@@ -176,11 +176,11 @@ impl<P: Parcel, W> Outbox<P, W> {
         if (0..arrival.parcel.records().max(1)).all(|record| confirmed & bit(record) != 0) {
             let verdict = arrival.parcel.verdict();
             self.memory.insert(arrival.key, verdict, self.clock);
-            return (Want::Known(verdict), Admitted::Known(verdict));
+            return (Resolution::Known(verdict), Admitted::Known(verdict));
         }
         let bytes = arrival.parcel.bytes();
         if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
-            return (Want::Known(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
+            return (Resolution::Known(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
         let (seq, Arrival { key, lane, event_time, prompt, parcel }) = (self.next, arrival);
         self.next = Seq(seq.0 + 1);
@@ -199,7 +199,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         if narrow || self.waits_in_vain(slot) {
             self.write(slot);
         }
-        (Want::Open(Token { seq, slot }), Admitted::New)
+        (Resolution::Open(EventHandle { seq, slot }), Admitted::New)
     }
 
     /// Which records of a new event the topics have already: they are not published again. That an event has a single one
@@ -210,14 +210,14 @@ impl<P: Parcel, W> Outbox<P, W> {
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
-    fn join(&mut self, slot: u32, waiter: (DeliveryId, u32), prompt: bool) -> Want {
-        let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
+    fn join(&mut self, slot: u32, waiter: (RequestId, u32), prompt: bool) -> Resolution {
+        let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Known(Verdict::Overloaded) };
         event.prompt = prompt;
         let in_vain = self.waits_in_vain(slot);
-        let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
+        let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Known(Verdict::Overloaded) };
         if event.disk == Disk::Durable && in_vain {
             self.answer_if_durable(slot);
-            return Want::Known(Verdict::NotConfirmed);
+            return Resolution::Known(Verdict::NotConfirmed);
         }
         // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.
         event.waiters.retain(|(delivery, _)| self.deliveries.contains(*delivery) || *delivery == waiter.0);
@@ -226,7 +226,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         if in_vain {
             self.write(slot);
         }
-        Want::Open(token)
+        Resolution::Open(token)
     }
 
     /// Whether it is known that waiting for the broker's confirmation of this event is in vain, so that it is written to
@@ -237,7 +237,7 @@ impl<P: Parcel, W> Outbox<P, W> {
     }
 
     /// Forgets a delivery whose sender has hung up. Its events go on.
-    pub fn abandon(&mut self, delivery: DeliveryId) {
+    pub fn abandon(&mut self, delivery: RequestId) {
         self.deliveries.remove(delivery);
     }
 
@@ -270,7 +270,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         std::mem::take(&mut self.commands)
     }
 
-    fn verdict_at_the_deadline(&self, token: Token) -> Verdict {
+    fn verdict_at_the_deadline(&self, token: EventHandle) -> Verdict {
         match self.at(token).map(|event| event.disk) {
             Some(Disk::Durable) => Verdict::NotConfirmed,
             // Nothing holds it safely, so nothing is promised.
@@ -278,7 +278,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn tell(&mut self, delivery: DeliveryId, position: u32, verdict: Verdict) {
+    pub(super) fn tell(&mut self, delivery: RequestId, position: u32, verdict: Verdict) {
         let finished = self.deliveries.tell(delivery, position, verdict);
         self.commands.extend(finished.map(Command::Answer));
     }
@@ -288,7 +288,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         self.index.find(key.hash(), |slot| events.get(*slot as usize).is_some_and(|event| event.key == key)).copied()
     }
 
-    pub(super) fn at(&self, token: Token) -> Option<&Event<P>> {
+    pub(super) fn at(&self, token: EventHandle) -> Option<&Event<P>> {
         self.events.get(token.slot as usize).filter(|event| event.seq == token.seq)
     }
 }

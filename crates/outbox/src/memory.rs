@@ -47,7 +47,7 @@ const fn capacity(bytes: usize) -> usize {
 }
 
 /// Final verdicts by event.
-pub(crate) struct Memory {
+pub(crate) struct DedupCache {
     /// Positions counted from the first event ever remembered, modulo 2^32, so that forgetting the oldest moves nothing.
     index: HashTable<u32>,
     entries: VecDeque<CachedVerdict>,
@@ -99,7 +99,7 @@ const NOT_FINAL: u32 = 0xf;
 /// No verdict, but the event's own record with index 0 is published (the lowest bit not set), or the one with index 1.
 const SOME_RECORDS: u32 = 0xc;
 
-impl Memory {
+impl DedupCache {
     pub(crate) fn new() -> Self {
         Self { index: HashTable::new(), entries: VecDeque::new(), forgotten: 0 }
     }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_first_verdict_of_an_event_stays() {
-        let mut memory = Memory::new();
+        let mut memory = DedupCache::new();
         memory.insert(key(1), Verdict::DeadLettered(Reason::MalformedData), 0);
         memory.insert(key(1), Verdict::Confirmed, 1);
         assert_eq!(memory.get(key(1)), Some(Verdict::DeadLettered(Reason::MalformedData)));
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn single_records_are_remembered_until_the_verdict_is_known() {
-        let mut memory = Memory::new();
+        let mut memory = DedupCache::new();
         memory.insert_record(key(1), 1, 0);
         memory.insert_record(key(2), 0, 0);
         assert_eq!((memory.get(key(1)), memory.records(key(1))), (None, 0b10));
@@ -225,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn a_million_verdicts_and_those_of_a_quarter_of_an_hour_are_remembered() {
-        let mut memory = Memory::new();
+    fn a_million_verdicts_of_fifteen_minutes_are_remembered() {
+        let mut memory = DedupCache::new();
         for number in 0..FLOOR + 100 {
             memory.insert(key(number), Verdict::Confirmed, 0);
         }
@@ -243,7 +243,7 @@ mod tests {
     fn every_final_verdict_is_remembered_as_it_is() {
         let verdicts = Reason::ALL.into_iter().map(Verdict::DeadLettered).chain([Verdict::Confirmed]);
         for (number, verdict) in verdicts.enumerate() {
-            let mut memory = Memory::new();
+            let mut memory = DedupCache::new();
             memory.insert(key(number), verdict, 1_000_000_000);
             assert_eq!(memory.get(key(number)), Some(verdict));
         }
@@ -253,7 +253,7 @@ mod tests {
     fn of_too_many_young_verdicts_the_oldest_go_and_the_bound_holds() {
         let per_second = 6_500;
         assert!(CAPACITY as u64 * 1000 / HORIZON >= per_second, "{CAPACITY}");
-        let mut memory = Memory::new();
+        let mut memory = DedupCache::new();
         // Positions go past the end of their numbers.
         memory.forgotten = u32::MAX - 10;
         for number in 0..CAPACITY + 1000 {

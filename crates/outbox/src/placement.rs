@@ -1,12 +1,12 @@
 //! Where a new event is placed in its lane: at the end, or by its event time during an outage.
 
-use super::event::{Event, Parcel, Stage};
+use super::event::{Event, Publication, Stage};
 use super::machine::Outbox;
 
 /// How many waiting events of its lane an event may pass: more would make a lane of very many events slow.
 const MAX_SORT_STEPS: usize = 4096;
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// Puts an event into its lane: at the end, or by its time among events that wait for the end of an outage.
     pub(super) fn insert(&mut self, event: Event<P>) -> u32 {
         let (key, lane) = (event.key, event.lane);

@@ -1,6 +1,6 @@
 //! The way of events to the producer, back on a failure, and out when they are resolved.
 
-use super::event::{Disk, Parcel, Replay, Stage, Token};
+use super::event::{Disk, EventHandle, Publication, ReplaySlot, Stage};
 use super::machine::{Command, Outbox};
 use super::verdict::Verdict;
 use super::{FailureCode, Millis, Report};
@@ -22,9 +22,9 @@ const ROOM_DOUBLINGS: u8 = 5;
 /// the journal is not read in vain, and only in case that the news does not come.
 const CLOSED: Millis = 600_000;
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// Takes the broker's report on the record of an event with that index.
-    pub fn report(&mut self, token: Token, record: u8, report: Report, now: Millis) {
+    pub fn report(&mut self, token: EventHandle, record: u8, report: Report, now: Millis) {
         self.clock = self.clock.max(now);
         let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
             return;
@@ -41,7 +41,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             return;
         }
         let (worst, verdict, learned) = (*worst, *verdict, event.learned);
-        if worst == Report::Confirmed && event.replay != Replay::Not {
+        if worst == Report::Confirmed && event.replay != ReplaySlot::Not {
             self.replayed_total += 1;
         }
         match (worst, learned) {
@@ -186,7 +186,7 @@ impl<P: Parcel, W> Outbox<P, W> {
     }
 
     /// Takes an event out; the next of its lane takes its place.
-    pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::DeliveryId, u32)> {
+    pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::RequestId, u32)> {
         self.stop_replaying(slot);
         self.drop_parcel(slot);
         self.deactivate(slot);

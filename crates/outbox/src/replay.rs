@@ -1,6 +1,6 @@
 //! Replay: reads events whose publications only the journal has, oldest first, and hands them to the producer.
 
-use super::event::{Loaded, Parcel, Replay, Stage, Token};
+use super::event::{EventHandle, Loaded, Publication, ReplaySlot, Stage};
 use super::machine::{Command, Outbox};
 use super::{FailureCode, Millis};
 
@@ -13,7 +13,7 @@ const SLOW: Millis = 2_000;
 /// How many such there may be, counted in what may be replayed at a time. The producer holds their records.
 const SLOW_AT_A_TIME: usize = 8;
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// Lets replays begin: what stands in the topics is known, or cannot be known.
     pub fn release(&mut self) {
         self.released = true;
@@ -45,7 +45,7 @@ impl<P: Parcel, W> Outbox<P, W> {
             self.parked.remove(&(turn, token));
             let Some(event) = self.events.get_mut(token.slot as usize) else { continue };
             event.stage = Stage::Loading;
-            event.replay = Replay::Counted;
+            event.replay = ReplaySlot::Counted;
             self.replaying += 1;
             self.replaying_bytes += bytes;
             self.commands.push(Command::Load(token));
@@ -53,7 +53,7 @@ impl<P: Parcel, W> Outbox<P, W> {
     }
 
     /// Takes what was read back.
-    pub fn loaded(&mut self, token: Token, loaded: Loaded<P>, now: Millis) {
+    pub fn loaded(&mut self, token: EventHandle, loaded: Loaded<P>, now: Millis) {
         self.clock = self.clock.max(now);
         let connected = self.connected;
         let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
@@ -96,13 +96,13 @@ impl<P: Parcel, W> Outbox<P, W> {
 
     pub(super) fn stop_replaying(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        match std::mem::replace(&mut event.replay, Replay::Not) {
-            Replay::Not => {}
-            Replay::Counted => {
+        match std::mem::replace(&mut event.replay, ReplaySlot::Not) {
+            ReplaySlot::Not => {}
+            ReplaySlot::Counted => {
                 self.replaying -= 1;
                 self.replaying_bytes -= event.bytes as usize;
             }
-            Replay::Slow => self.slow -= 1,
+            ReplaySlot::Slow => self.slow -= 1,
         }
     }
 
@@ -112,11 +112,11 @@ impl<P: Parcel, W> Outbox<P, W> {
         while let Some((since, token)) = self.replayed.front().copied() {
             let event = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq);
             // One that was refused since, and is being read anew, is not the broker's fault.
-            if let Some(event) = event.filter(|event| event.replay == Replay::Counted && event.in_flight()) {
+            if let Some(event) = event.filter(|event| event.replay == ReplaySlot::Counted && event.in_flight()) {
                 if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {
                     return;
                 }
-                event.replay = Replay::Slow;
+                event.replay = ReplaySlot::Slow;
                 self.replaying -= 1;
                 self.replaying_bytes -= event.bytes as usize;
                 self.slow += 1;

@@ -1,12 +1,12 @@
 //! The journal's side of the machine: what is to be written, what has been, and what was found at the start.
 
-use super::event::{Disk, Event, Parcel, Recovered, Token};
+use super::event::{Disk, Event, EventHandle, Publication, Recovered};
 use super::machine::{Command, Outbox};
 use super::progress::bit;
 use super::verdict::Verdict;
-use super::{EventKey, Learned, Millis, Seq};
+use super::{EventKey, Millis, Published, Seq};
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// Takes over what the journal held at the start, in order of acceptance, before anything is admitted. New events
     /// get numbers from `next` on.
     pub fn recover(&mut self, entries: impl IntoIterator<Item = Recovered>, next: Seq) {
@@ -24,21 +24,21 @@ impl<P: Parcel, W> Outbox<P, W> {
 
     /// Takes the news that records of an event are in the topics: another replica has published them, or this one before
     /// a restart.
-    pub fn learn(&mut self, key: EventKey, learned: Learned, now: Millis) {
+    pub fn learn(&mut self, key: EventKey, learned: Published, now: Millis) {
         self.clock = self.clock.max(now);
         let slot = self.slot(key);
         let event = slot.and_then(|slot| self.events.get_mut(slot as usize));
         match (learned, slot, event) {
             // The producer's own report is on its way, and frees the lane; what it says is then no longer decisive.
-            (Learned::Whole(verdict), Some(_), Some(event)) if event.in_flight() => event.learned = Some(verdict),
-            (Learned::Whole(verdict), Some(slot), Some(_)) => {
+            (Published::Whole(verdict), Some(_), Some(event)) if event.in_flight() => event.learned = Some(verdict),
+            (Published::Whole(verdict), Some(slot), Some(_)) => {
                 self.resolve(slot, verdict, now);
                 self.replay();
             }
-            (Learned::Whole(verdict), _, _) => self.memory.insert(key, verdict, now),
+            (Published::Whole(verdict), _, _) => self.memory.insert(key, verdict, now),
             // Counts only as long as the event is in its first form.
-            (Learned::Record(record), Some(_), Some(event)) => event.confirmed |= bit(record),
-            (Learned::Record(record), _, _) => self.memory.insert_record(key, record, now),
+            (Published::Record(record), Some(_), Some(event)) => event.confirmed |= bit(record),
+            (Published::Record(record), _, _) => self.memory.insert_record(key, record, now),
         }
     }
 
@@ -77,7 +77,7 @@ impl<P: Parcel, W> Outbox<P, W> {
 
     /// Takes the news that the partition takes no records for which these events wait: they and the events behind them in
     /// their lanes are written at once, and answered as soon as they are durable.
-    pub fn partition_closed(&mut self, waiting: &[Token]) {
+    pub fn partition_closed(&mut self, waiting: &[EventHandle]) {
         for token in waiting {
             let mut next = self.at(*token).map(|_| token.slot);
             while let Some(slot) = next {
@@ -117,7 +117,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn write_token(&mut self, token: Token) {
+    pub(super) fn write_token(&mut self, token: EventHandle) {
         if self.at(token).is_some() {
             self.write(token.slot);
         }
@@ -132,7 +132,7 @@ impl<P: Parcel, W> Outbox<P, W> {
                 event.refused = 0;
                 self.writing.insert(event.seq, Some(slot));
                 let parcel = std::sync::Arc::clone(parcel);
-                self.commands.push(Command::Write(Token { seq: event.seq, slot }, parcel));
+                self.commands.push(Command::Write(EventHandle { seq: event.seq, slot }, parcel));
             }
             (Disk::Absent | Disk::Refused, None) | (Disk::Writing | Disk::Durable, _) => {}
         }

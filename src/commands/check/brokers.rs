@@ -19,9 +19,9 @@ use crate::kafka::trouble::{Away, Cause, Trouble};
 use crate::service::assemble;
 
 /// How long the cluster may take for each question.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one broker may take to answer at the address that it advertises.
-const BROKER_PATIENCE: Duration = Duration::from_secs(6);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(6);
 
 const SERVERS: &str = "kafka.bootstrap_servers";
 const USER: &str = "kafka.properties";
@@ -43,7 +43,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
             return tell(Finding::prevents_start(Code::KafkaProperties, assemble::kafka_fault(&fault.to_string())));
         }
     };
-    let brokers = match administrator.reach(PATIENCE) {
+    let brokers = match administrator.reach(REQUEST_TIMEOUT) {
         Ok(brokers) => brokers,
         Err(away) => return unanswered(config, &away, tell),
     };
@@ -57,7 +57,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
         let remedy = Remedy::text("start the other brokers, or lower it");
         tell(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
     }
-    let states = administrator.observe(&plan, PATIENCE);
+    let states = administrator.observe(&plan, REQUEST_TIMEOUT);
     let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), tell);
     let states = match states {
         Ok(states) => states,
@@ -106,7 +106,7 @@ fn unreachable(config: &Config, away: &Away, tell: &mut dyn FnMut(Finding)) {
 /// Asks every broker at the address that it advertises. Returns the ids of those that answer.
 fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
     let list: Vec<&Broker> = brokers.list.iter().collect();
-    let unreachable = reach::unreachable(cluster, &list, BROKER_PATIENCE);
+    let unreachable = reach::unreachable(cluster, &list, BROKER_TIMEOUT);
     let mut reached: BTreeSet<i32> = list.iter().map(|broker| broker.id).collect();
     for (broker, trouble) in &unreachable {
         reached.remove(&broker.id);
@@ -126,7 +126,7 @@ fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut
 fn coordination(administrator: &Administrator, config: &Config) -> Finding {
     let (code, topic) = (Code::ReplicasTopic, coordination_topic(&config.topics.prefix));
     let key = format!("topic {topic}");
-    let text = match administrator.coordination_topic(&topic, PATIENCE) {
+    let text = match administrator.coordination_topic(&topic, REQUEST_TIMEOUT) {
         Some(State::Present(_)) => "several replicas can coordinate",
         Some(State::Missing) if config.topics.create => "does not exist; `serve` creates it",
         Some(State::Missing) => {
@@ -180,7 +180,7 @@ fn unreachable_broker(broker: &Broker, trouble: &Trouble, states: &[State]) -> F
 fn idempotence(cluster: &Cluster, plan: &Plan, tell: &mut dyn FnMut(Finding)) {
     let code = Code::IdempotentWrite;
     let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
-    tell(match probe::idempotence(cluster, PATIENCE) {
+    tell(match probe::idempotence(cluster, REQUEST_TIMEOUT) {
         Ok(Idempotence::Allowed) => Finding::ok(code, USER, "the user may produce idempotently"),
         Ok(Idempotence::NotAllowed(words)) => {
             let problem = format!(

@@ -24,7 +24,7 @@ const DAYS: i32 = 14;
 /// volumes to the pod's group.
 const EVERYBODY: u32 = 0o007;
 /// How long whoever holds the admin listener's address may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let admin = config.server.admin_listen;
@@ -90,8 +90,8 @@ fn bridge_runs(admin: SocketAddr) -> bool {
             ip if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, admin.port())),
             _ => admin,
         };
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+        stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.take(1 << 20).read_to_end(&mut answer)?;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_sealed_with_a_key_that_is_gone_keeps_the_service_from_starting() {
+    fn a_missing_journal_key_prevents_the_start() {
         let directory = tempfile::tempdir().unwrap();
         let section = |key: &str| Journal {
             directory: directory.path().to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::brokers::PATIENCE;
+use super::brokers::REQUEST_TIMEOUT;
 use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
@@ -11,7 +11,7 @@ use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::probe::{self, Reading, Writing, WritingQuestion};
 use crate::kafka::remedy::{Remedy, Right};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Unknown, Wanted, differences, grouped};
+use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Unknown, WantedTopic, differences, grouped};
 
 /// What the topics are examined with.
 pub(super) struct Examination<'a> {
@@ -80,11 +80,11 @@ impl<'a> Examination<'a> {
     /// Missing topics that `serve` creates at its start: asks the cluster whether it would.
     fn creation(&self, tell: &mut dyn FnMut(Finding)) {
         let pairs = self.plan.topics.iter().zip(self.states);
-        let missing: Vec<&Wanted> =
+        let missing: Vec<&WantedTopic> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
         let names: Vec<&str> = missing.iter().map(|wanted| wanted.name.as_str()).collect();
         let code = Code::TopicCreate;
-        let creations = match self.administrator.try_create(&missing, PATIENCE) {
+        let creations = match self.administrator.try_create(&missing, REQUEST_TIMEOUT) {
             Ok(creations) => creations,
             Err(away) => {
                 let why = format!("whether the user may create them: {away}");
@@ -131,7 +131,7 @@ impl<'a> Examination<'a> {
     fn writing(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicWrite;
         let questions: Vec<_> = existing.iter().filter_map(question).collect();
-        let answers = match probe::writing(self.cluster, &questions, PATIENCE) {
+        let answers = match probe::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
             Ok(answers) => answers,
             Err(words) => questions.iter().map(|_| Writing::Unknown(words.clone())).collect(),
         };
@@ -170,7 +170,7 @@ impl<'a> Examination<'a> {
     fn reading(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicRead;
         let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
-        let answers = probe::reading(self.cluster, &asked, PATIENCE);
+        let answers = probe::reading(self.cluster, &asked, REQUEST_TIMEOUT);
         for (reading, topics) in by_value(asked.iter().map(|(name, _)| *name).zip(answers)) {
             let key = self.key(&topics);
             tell(match reading {

@@ -10,8 +10,8 @@ use crate::commands::journal::source::Source;
 use crate::commands::output::{QUIET, WARNING, note, stdout, styled};
 use crate::config::Config;
 use crate::counts::counted;
-use idaas_callback::jose::jwe::Sealed;
 use crate::journal::QuarantineId;
+use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::rfc3339;
 
 /// Shows what is found, and notes where.

@@ -3,7 +3,7 @@
 use idaas_callback::json::{self, Members, Raw};
 
 /// Deeper nesting than this is left out: nobody reads it.
-const DEEPEST: usize = 40;
+const MAX_DEPTH: usize = 40;
 
 const MASK: &str = "\"***\"";
 
@@ -32,7 +32,7 @@ struct Printer {
 impl Printer {
     fn value(&mut self, value: Raw<'_>, margin: usize, depth: usize) {
         let text = value.get();
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             self.output.push_str("\"… nested too deep to be shown\"");
         } else if let Some(members) = Members::parse(text) {
             self.list('{', members.into_iter(), margin, '}', |printer, (name, value), margin| {

@@ -11,12 +11,12 @@ use crate::commands::Exit;
 use crate::commands::journal::source::Source;
 use crate::commands::output::{Call, complain, end, fix, stdout};
 use crate::config::Config;
-use idaas_callback::jose::jwe::Sealed;
 use crate::journal::QuarantineId;
-use idaas_callback::timestamp::parsed;
-use idaas_callback::{KeptCallback, KeptContent};
-use idaas_callback::Refusal;
 use crate::service::assemble;
+use idaas_callback::Refusal;
+use idaas_callback::jose::jwe::Sealed;
+use idaas_callback::timestamp::parsed;
+use idaas_callback::{QuarantinedCallback, QuarantinedContent};
 
 /// Shows the callback of this id.
 pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments) -> Exit {
@@ -58,7 +58,8 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
     // What was opened once is kept as it was inside.
     let is_encrypted = reason == Refusal::Undecryptable.code() || Sealed::parse(content.clone()).is_some();
     let header = if is_encrypted { encryption(&content) } else { None };
-    let content = if is_encrypted { KeptContent::Encrypted(content) } else { KeptContent::Plain(content) };
+    let content =
+        if is_encrypted { QuarantinedContent::Encrypted(content) } else { QuarantinedContent::Plain(content) };
     let at = parsed(text("receivedAt")).unwrap_or_default();
     let policy = assemble::policy(config, application);
     let mut out = stdout();
@@ -68,7 +69,7 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
         .and_then(|()| screen.value("application", &format!("{name} ({})", application.id)))
         .and_then(|()| screen.value("instance", &instance_id))
         .and_then(|()| screen.value("signature", "and claims were verified when it arrived, and are not kept"))
-        .and_then(|()| screen.content(KeptCallback { instance_id, content }.verified(), header));
+        .and_then(|()| screen.content(QuarantinedCallback { instance_id, content }.verified(), header));
     end(shown)
 }
 

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::Policy;
 use idaas_callback::record::Record;
-use idaas_callback::{Item, Moment, Plaintext, Plan, Refusal, authenticate, decode, decrypt, normalize};
+use idaas_callback::{
+    Moment, Plaintext, Plan, PreparedEvent, Refusal, Verified, authenticate, decode, decrypt, normalize,
+};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,10 +20,6 @@ use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, fix_line, prog
 use crate::config::Application;
 use crate::counts::counted;
 use crate::keys::Source;
-use idaas_callback::policy::Policy;
-use idaas_callback::record::Record;
-use idaas_callback::{Item, Moment, Plaintext, Plan, Verified, authenticate, decode, decrypt, normalize};
-use idaas_callback::Refusal;
 
 /// Where the values of a step begin.
 const MARGIN: usize = 16;
@@ -172,7 +170,7 @@ impl Screen<'_> {
         self.step("decryption", None, &words)
     }
 
-    fn items(&mut self, items: &[Item]) -> io::Result<()> {
+    fn items(&mut self, items: &[PreparedEvent]) -> io::Result<()> {
         let (mut records, mut skipped, mut dead) = (0, 0, 0);
         for (index, item) in items.iter().enumerate() {
             let kind = format!("{}.{}", item.entity.name(), item.action.name());

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use crate::commands::inspect::pretty::{Strings, pretty};
 use crate::commands::output::{BAD, HEADING, QUIET, styled};
 use crate::counts::counted;
-use idaas_callback::jose::jwe::{ContentKey, Sealed};
 
 /// Where values begin.
 const MARGIN: usize = 12;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::commands::output::{BAD, Call, GOOD, HEADING, QUIET, WARNING, fix_line, styled};
 use crate::counts::{counted, grouped};
-use crate::journal::summary::{Group, Held, HeldGroup, OldKey, Summary, Waiting};
+use crate::journal::summary::{Group, Held, OldKey, QuarantinedGroup, Summary, Waiting};
 use crate::journal::waiting::LaneHead;
-use crate::server::journal::Meant;
+use crate::server::journal::EntryKind;
 
 /// Everything at a glance, as of `now` (milliseconds since 1970).
 pub(super) fn summary(
@@ -118,7 +118,7 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
         format!("{:<width$}  {:<13}  {:>9}  {:>10}  {:>6}", "application", "reason", "callbacks", "size", "oldest");
     writeln!(out, "\n{}", styled(HEADING, titles))?;
     for group in groups {
-        let HeldGroup { application, reason, callbacks, bytes, oldest_received_at } = group;
+        let QuarantinedGroup { application, reason, callbacks, bytes, oldest_received_at } = group;
         let (callbacks, bytes, oldest) = (grouped(*callbacks), size(*bytes), age(*oldest_received_at, now));
         writeln!(out, "{application:<width$}  {reason:<13}  {callbacks:>9}  {bytes:>10}  {oldest:>6}")?;
     }
@@ -148,11 +148,11 @@ fn column<'a>(title: &str, cells: impl Iterator<Item = &'a str>) -> usize {
 }
 
 /// What an id means, and what was or would be removed.
-pub(super) fn meant(meant: &Meant, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
+pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
     let (line, what) = match meant {
-        Meant::Entry(waiting) => (entry(waiting, now), "event"),
-        Meant::Callback(held) => (callback(held, now), "callback"),
-        Meant::InFlight(waiting) => {
+        EntryKind::Entry(waiting) => (entry(waiting, now), "event"),
+        EntryKind::Callback(held) => (callback(held, now), "callback"),
+        EntryKind::InFlight(waiting) => {
             let step = "repeat this in two minutes; what is published by then is not in the journal any more";
             let entry = entry(waiting, now);
             return format!(
@@ -160,17 +160,17 @@ pub(super) fn meant(meant: &Meant, id: &str, done: bool, now: i64, call: &Call<'
                 fix_line("next", step)
             );
         }
-        Meant::Ambiguous { ids } => {
+        EntryKind::Ambiguous { ids } => {
             let step = format!("name one of them: {}", ids.join(", "));
             return format!("{id} is the id of several events\n{}", fix_line("fix", step));
         }
-        Meant::NotFound
-        | Meant::Retried(_)
-        | Meant::TriedByItself(_)
-        | Meant::Published { .. }
-        | Meant::NoRoom
-        | Meant::StillUnreadable { .. }
-        | Meant::NotConfigured => {
+        EntryKind::NotFound
+        | EntryKind::Retried(_)
+        | EntryKind::TriedByItself(_)
+        | EntryKind::Published { .. }
+        | EntryKind::NoRoom
+        | EntryKind::StillUnreadable { .. }
+        | EntryKind::NotConfigured => {
             let step = format!("look for it on the topics as well: {} {id}", call.of("find"));
             return format!("{id} is neither in the journal nor in quarantine\n{}", fix_line("next", step));
         }
@@ -187,29 +187,29 @@ pub(super) fn meant(meant: &Meant, id: &str, done: bool, now: i64, call: &Call<'
 }
 
 /// What has become of something that was to be tried again.
-pub(super) fn redriven(outcome: &Meant, id: &str, now: i64, call: &Call<'_>) -> String {
+pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>) -> String {
     let (text, label, step) = match outcome {
-        Meant::Published { events } => (
+        EntryKind::Published { events } => (
             styled(GOOD, format!("{id}: opened; {} on the broker or in the journal", counted(*events as u64, "event"))),
             "next",
             format!("what waits: {}", call.of("journal")),
         ),
-        Meant::Retried(waiting) => (
+        EntryKind::Retried(waiting) => (
             format!("{}\nis tried again now.", entry(waiting, now)),
             "next",
             format!("where it is: {} {id}", call.of("find")),
         ),
-        Meant::TriedByItself(waiting) => (
+        EntryKind::TriedByItself(waiting) => (
             format!("{}\nis tried automatically, within 16 s once Kafka accepts records.", entry(waiting, now)),
             "next",
             format!("why it waits: {}", call.of("journal")),
         ),
-        Meant::NoRoom => (
+        EntryKind::NoRoom => (
             format!("{id}: opened, but there was no room for its events. It stays in quarantine."),
             "fix",
             format!("repeat this in a minute; what fills the service: {}", call.of("journal")),
         ),
-        Meant::StillUnreadable { reason } => (
+        EntryKind::StillUnreadable { reason } => (
             format!("{id}: {}. It stays in quarantine.", styled(BAD, reason)),
             "fix",
             format!(
@@ -217,12 +217,16 @@ pub(super) fn redriven(outcome: &Meant, id: &str, now: i64, call: &Call<'_>) -> 
                 call.of("inspect")
             ),
         ),
-        Meant::NotConfigured => (
+        EntryKind::NotConfigured => (
             format!("{id}: its application is not configured. It stays in quarantine."),
             "fix",
             "configure the application again and reload (SIGHUP)".to_owned(),
         ),
-        Meant::Entry(_) | Meant::InFlight(_) | Meant::Callback(_) | Meant::Ambiguous { .. } | Meant::NotFound => {
+        EntryKind::Entry(_)
+        | EntryKind::InFlight(_)
+        | EntryKind::Callback(_)
+        | EntryKind::Ambiguous { .. }
+        | EntryKind::NotFound => {
             return meant(outcome, id, false, now, call);
         }
     };
@@ -318,7 +322,7 @@ mod tests {
             quarantine_callbacks: 1,
             quarantine_bytes: 4096,
             quarantine_limit_bytes: 256 << 20,
-            quarantine_groups: vec![HeldGroup {
+            quarantine_groups: vec![QuarantinedGroup {
                 application: "workforce".to_owned(),
                 reason: "undecryptable".to_owned(),
                 callbacks: 1,
@@ -368,10 +372,12 @@ mod tests {
     #[test]
     fn a_removal_without_consent_says_that_nothing_was_done() {
         let waiting = full().oldest.remove(0);
-        assert!(meant(&Meant::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL).contains("Nothing was done"));
-        assert!(meant(&Meant::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
         assert!(
-            meant(&Meant::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
+            meant(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL).contains("Nothing was done")
+        );
+        assert!(meant(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
+        assert!(
+            meant(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
                 .contains("a/x, b/x")
         );
     }

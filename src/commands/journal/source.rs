@@ -14,11 +14,11 @@ pub(in crate::commands) use self::address::Unanswered;
 use self::address::{paths, reachable, segment};
 use crate::bridge::DeadLetterOutcome;
 use crate::config::Config;
-use crate::journal::desk::Desk;
+use crate::journal::desk::JournalAdmin;
 use crate::journal::store::Store;
 use crate::journal::summary::{Summary, Waiting};
-use crate::journal::{JournalRefusal, OpenFault, QuarantineId};
-use crate::server::journal::{HEADER, Meant, NEXT};
+use crate::journal::{JournalRejection, OpenFault, QuarantineId};
+use crate::server::journal::{EntryKind, HEADER, NEXT};
 
 /// How long the service may take to be reached, and to answer: of a million entries a summary takes a while.
 const REACH: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ pub(in crate::commands) enum Source {
         address: SocketAddr,
     },
     Directory {
-        desk: Box<Desk>,
+        desk: Box<JournalAdmin>,
         path: String,
     },
     /// There is no journal yet.
@@ -89,7 +89,7 @@ impl Source {
                 | OpenFault::Unusable(..) => format!("{fault}; {}", fault.remedy()),
             }
         })?;
-        let desk = Desk::alone(opened.store).map_err(|error| error.to_string())?;
+        let desk = JournalAdmin::alone(opened.store).map_err(|error| error.to_string())?;
         Ok(Self::Directory { desk: Box::new(desk), path })
     }
 
@@ -141,25 +141,25 @@ impl Source {
     }
 
     /// What an id means.
-    pub(super) async fn find_thing(&self, id: &str) -> Result<Meant, String> {
+    pub(super) async fn find_thing(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => match self.line(id).await? {
                 Ok(line) if line.get("eventId").is_some() => {
-                    serde_json::from_value(line).map(Meant::Entry).map_err(|_| unexpected())
+                    serde_json::from_value(line).map(EntryKind::Entry).map_err(|_| unexpected())
                 }
-                Ok(line) => serde_json::from_value(line).map(Meant::Callback).map_err(|_| unexpected()),
+                Ok(line) => serde_json::from_value(line).map(EntryKind::Callback).map_err(|_| unexpected()),
                 Err(meant) => Ok(meant),
             },
-            Self::Directory { desk, .. } => desk.find(id).await.map(Meant::from).map_err(why),
-            Self::Empty { .. } => Ok(Meant::NotFound),
+            Self::Directory { desk, .. } => desk.find(id).await.map(EntryKind::from).map_err(why),
+            Self::Empty { .. } => Ok(EntryKind::NotFound),
         }
     }
 
     /// One entry or one callback with its contents, sealed; or why there is not exactly one.
-    pub(in crate::commands) async fn line(&self, id: &str) -> Result<Result<Value, Meant>, String> {
+    pub(in crate::commands) async fn line(&self, id: &str) -> Result<Result<Value, EntryKind>, String> {
         match self {
             Self::Service { .. } => {
-                let mut found = Err(Meant::NotFound);
+                let mut found = Err(EntryKind::NotFound);
                 for path in paths(id) {
                     let answer = self.ask(Method::GET, &path).await?;
                     if answer.status().is_success() {
@@ -178,7 +178,7 @@ impl Source {
                 let (found, line) = desk.entry(id).await.map_err(why)?;
                 Ok(line.ok_or_else(|| found.into()))
             }
-            Self::Empty { .. } => Ok(Err(Meant::NotFound)),
+            Self::Empty { .. } => Ok(Err(EntryKind::NotFound)),
         }
     }
 
@@ -194,16 +194,16 @@ impl Source {
     }
 
     /// Removes what an id means.
-    pub(super) async fn discard(&self, id: &str) -> Result<Meant, String> {
+    pub(super) async fn discard(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => self.act(Method::DELETE, id, "").await,
-            Self::Directory { desk, .. } => desk.discard(id, BY).await.map(Meant::from).map_err(why),
-            Self::Empty { .. } => Ok(Meant::NotFound),
+            Self::Directory { desk, .. } => desk.discard(id, BY).await.map(EntryKind::from).map_err(why),
+            Self::Empty { .. } => Ok(EntryKind::NotFound),
         }
     }
 
     /// Has what an id means tried again now.
-    pub(super) async fn redrive(&self, id: &str) -> Result<Meant, String> {
+    pub(super) async fn redrive(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => self.act(Method::POST, id, "/redrive").await,
             Self::Directory { .. } | Self::Empty { .. } => {
@@ -225,11 +225,11 @@ impl Source {
         parsed(asked.map_err(Unanswered::Refused)?).await.map_err(Unanswered::Refused)
     }
 
-    async fn act(&self, method: Method, id: &str, action: &str) -> Result<Meant, String> {
-        let mut meant = Meant::NotFound;
+    async fn act(&self, method: Method, id: &str, action: &str) -> Result<EntryKind, String> {
+        let mut meant = EntryKind::NotFound;
         for path in paths(id) {
             meant = parsed(self.ask(method.clone(), &format!("{path}{action}")).await?).await?;
-            if meant != Meant::NotFound {
+            if meant != EntryKind::NotFound {
                 break;
             }
         }
@@ -272,7 +272,7 @@ fn authorization(config: &Config) -> HeaderMap {
     headers
 }
 
-fn why(refusal: JournalRefusal) -> String {
+fn why(refusal: JournalRejection) -> String {
     refusal.message().to_owned()
 }
 

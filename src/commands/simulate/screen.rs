@@ -12,7 +12,7 @@ use super::show::{self, Colour};
 use crate::counts::{counted, grouped};
 
 /// Up to so many events each gets a line.
-pub(super) const FEW: u64 = 40;
+pub(super) const MAX_LISTED: u64 = 40;
 
 /// So many notices of re-deliveries are shown; more would only scroll.
 const NOTICES: u32 = 10;
@@ -32,7 +32,7 @@ pub(super) struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     pub(super) fn new(count: u64, json: bool, colour: Colour, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        let bar = if count > FEW { ProgressBar::new(count) } else { ProgressBar::hidden() };
+        let bar = if count > MAX_LISTED { ProgressBar::new(count) } else { ProgressBar::hidden() };
         // The template is a constant; were it wrong, the default one would do.
         if let Ok(style) =
             ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} events {wide_msg}")
@@ -73,7 +73,7 @@ impl<'a> Screen<'a> {
                 for outcome in outcomes {
                     if self.json {
                         show::json_line(self.out, outcome)?;
-                    } else if self.count <= FEW {
+                    } else if self.count <= MAX_LISTED {
                         show::line(self.out, outcome, self.colour)?;
                     }
                 }
@@ -107,7 +107,7 @@ impl<'a> Screen<'a> {
         if self.json {
             return show::json_summary(self.out, &self.tally, run);
         }
-        show::summary(self.out, &self.tally, run, self.count <= FEW, self.colour)
+        show::summary(self.out, &self.tally, run, self.count <= MAX_LISTED, self.colour)
     }
 
     /// Whether everything was as expected.

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use idaas_simulator::answer::List;
 use idaas_simulator::fault::Expected;
 use idaas_simulator::kind::PREFIX;
-use idaas_simulator::redelivery::{LastWord, Outcome};
+use idaas_simulator::redelivery::{FinalOutcome, Outcome};
 use idaas_simulator::sender::NoAnswer;
 use idaas_simulator::tally::{Quantiles, Tally, verdict, words};
 use serde_json::json;
@@ -58,12 +58,12 @@ pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Resul
     writeln!(out)
 }
 
-const fn colour_of(last_word: &LastWord) -> AnsiColor {
+const fn colour_of(last_word: &FinalOutcome) -> AnsiColor {
     match last_word {
-        LastWord::Verdict(List::Success, _) => AnsiColor::Green,
-        LastWord::Verdict(List::Skipped, _) | LastWord::NoVerdict => AnsiColor::Cyan,
-        LastWord::Verdict(List::Failed, _) | LastWord::Refusal(..) => AnsiColor::Yellow,
-        LastWord::Verdict(List::Retried, _) | LastWord::NoAnswer(_) => AnsiColor::Red,
+        FinalOutcome::Verdict(List::Success, _) => AnsiColor::Green,
+        FinalOutcome::Verdict(List::Skipped, _) | FinalOutcome::NoVerdict => AnsiColor::Cyan,
+        FinalOutcome::Verdict(List::Failed, _) | FinalOutcome::Refusal(..) => AnsiColor::Yellow,
+        FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::NoAnswer(_) => AnsiColor::Red,
     }
 }
 
@@ -83,10 +83,10 @@ pub fn expectation(expected: &Expected) -> String {
 /// Where `out` cannot be written.
 pub fn json_line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     let (list, code, status) = match &outcome.last_word {
-        LastWord::Verdict(list, code) => (Some(list.code()), Some(code.as_str()), Some(200)),
-        LastWord::NoVerdict => (None, None, Some(200)),
-        LastWord::Refusal(status, code) => (None, code.as_deref(), Some(*status)),
-        LastWord::NoAnswer(reason) => (None, Some(reason.code()), None),
+        FinalOutcome::Verdict(list, code) => (Some(list.code()), Some(code.as_str()), Some(200)),
+        FinalOutcome::NoVerdict => (None, None, Some(200)),
+        FinalOutcome::Refusal(status, code) => (None, code.as_deref(), Some(*status)),
+        FinalOutcome::NoAnswer(reason) => (None, Some(reason.code()), None),
     };
     let line = json!({
         "eventId": outcome.event_id, "eventType": outcome.event_type, "status": status, "list": list, "code": code,
@@ -132,7 +132,7 @@ pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour
     for (word, count) in &tally.words {
         writeln!(out, "  {:>9}  {word}", grouped(*count))?;
     }
-    if tally.words.contains_key(&words(&LastWord::NoAnswer(NoAnswer::NotTrusted))) {
+    if tally.words.contains_key(&words(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
         writeln!(out, "the bridge's certificate is not trusted; name the CA that issued it: --ca-file FILE")?;
     }
     writeln!(out, "latency per callback: {}", quantiles(tally.quantiles()))?;
@@ -182,7 +182,7 @@ mod tests {
         Outcome {
             event_id: "evnt_1".into(),
             event_type: format!("{PREFIX}ud:user:create"),
-            last_word: LastWord::Verdict(List::Success, "SUCCESS".into()),
+            last_word: FinalOutcome::Verdict(List::Success, "SUCCESS".into()),
             expected: Expected::Verdict(List::Failed, "malformed_event"),
             good,
             deliveries: 2,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::super::output::{GOOD, QUIET, WARNING, styled};
-use super::PATIENCE;
+use super::REQUEST_TIMEOUT;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::topics::{State, coordination_topic};
@@ -16,14 +16,14 @@ pub(super) fn show(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let topic = coordination_topic(&config.topics.prefix);
-    let state = administrator.coordination_topic(&topic, PATIENCE);
+    let state = administrator.coordination_topic(&topic, REQUEST_TIMEOUT);
     let needed = "two or more replicas need it to publish once and in order after an outage";
     write!(out, "\n{topic}: ")?;
     match state {
         Some(State::Present(_)) => writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "ok"))?,
         Some(State::Missing) if create => {
             let replication = config.topics.replication_factor;
-            match administrator.create_coordination_topic(&topic, replication, PATIENCE) {
+            match administrator.create_coordination_topic(&topic, replication, REQUEST_TIMEOUT) {
                 Ok(Creation::Created | Creation::WasThere) => {
                     writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
                 }

@@ -47,7 +47,7 @@ fn a_fault_of_a_variables_value_names_the_variable() {
 }
 
 #[test]
-fn a_variable_that_sets_nothing_is_a_fault_that_says_what_was_meant() {
+fn an_unknown_variable_suggests_the_right_one() {
     for (variable, hint) in [
         ("IDAAS_BRIDGE_SERVER__LISTN", "did you mean IDAAS_BRIDGE_SERVER__LISTEN?"),
         ("IDAAS_BRIDGE_SERVER__TLS__CERTIFICAT", "did you mean IDAAS_BRIDGE_SERVER__TLS__CERTIFICATE?"),

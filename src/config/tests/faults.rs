@@ -19,7 +19,7 @@ decryption_key = [{ file = "current.key" }]
 "#;
 
 #[test]
-fn all_faults_of_a_half_broken_file_are_told_at_once_in_its_order() {
+fn all_faults_are_reported_at_once_in_file_order() {
     let faults = World::new().parse(HALF_BROKEN).err().unwrap();
     let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
     let expected = [
@@ -99,7 +99,7 @@ fn values_of_a_wrong_type_are_faults_that_name_the_right_one() {
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_one_fault_that_says_how_to_get_one() {
+fn a_missing_configuration_names_the_command_that_writes_one() {
     let directory = tempfile::tempdir().unwrap();
     let faults = crate::config::Config::load(&directory.path().join("absent.toml")).err().unwrap();
     assert_eq!(faults.len(), 1);

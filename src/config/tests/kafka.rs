@@ -16,7 +16,7 @@ fn properties_pass_through_quoted_and_unquoted() {
 }
 
 #[test]
-fn every_property_that_breaks_a_guarantee_is_refused_with_its_reason() {
+fn properties_that_break_a_guarantee_are_rejected() {
     let refused = [
         "bootstrap.servers",
         "metadata.broker.list",
@@ -90,7 +90,7 @@ fn a_linger_beyond_the_deadline_is_a_fault() {
 }
 
 #[test]
-fn clear_text_to_a_remote_broker_is_warned_of_unless_it_is_written_down() {
+fn unencrypted_kafka_is_a_warning_unless_set_explicitly() {
     let warned =
         |text: &str| World::new().good(text).warnings.iter().any(|warning| warning.text.contains("clear text"));
     assert!(warned(MINIMAL));

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::{Config, Fault, Surroundings};
+use super::{Config, Fault, Sources};
 
 /// 64 hex digits, recognizable wherever they should not be.
 pub(super) const KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7abcd";
@@ -60,7 +60,7 @@ impl World {
     }
 
     pub(super) fn parse(&self, text: &str) -> Result<Config, Vec<Fault>> {
-        let around = Surroundings {
+        let around = Sources {
             directory: Path::new("/etc/bridge"),
             variables: self.variables.clone(),
             read: &|path| self.files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)),

@@ -5,8 +5,8 @@ fn what_a_reload_takes_over_needs_no_restart() {
     let old = World::new().good(&with("server", "tls = { certificate = 'tls.crt', key = 'tls.key' }"));
     let world = World::new().file("current.key", super::KEY).file("new.crt", "-----BEGIN CERTIFICATE-----\n");
     let new = world.good(
-        &with("server", "tls = { certificate = 'new.crt', key = 'tls.key' }").replace("workforce", "partners")
-            + "[log]\nlevel = 'debug'\nevents = true\n",
+        &(with("server", "tls = { certificate = 'new.crt', key = 'tls.key' }").replace("workforce", "partners")
+            + "[log]\nlevel = 'debug'\nevents = true\n"),
     );
     assert!(old.needs_restart(&new).is_empty());
 }

@@ -44,7 +44,7 @@ fn an_inline_secret_is_warned_of_and_one_from_a_variable_is_not() {
 }
 
 #[test]
-fn a_secret_that_is_not_there_is_a_fault_that_says_where_it_should_be() {
+fn a_missing_secret_names_where_it_should_be() {
     let faults = World::new().bad(&MINIMAL.replace("current.key", "absent.key"));
     assert!(
         faults.contains("application[workforce].decryption_keys[0]: /etc/bridge/absent.key does not exist"),

@@ -31,7 +31,7 @@ fn a_minimal_configuration_gets_every_default() {
 }
 
 #[test]
-fn relative_paths_start_at_the_files_directory_and_absolute_ones_stay() {
+fn relative_paths_start_at_the_file_s_directory() {
     let config = World::new().good(&with("server", "tls = { certificate = 'tls.crt', key = 'tls.key' }"));
     assert_eq!(config.server.tls.unwrap().certificate, PathBuf::from("/etc/bridge/tls.crt"));
     let config = World::new().good(&with("journal", "directory = 'data'"));
@@ -185,7 +185,7 @@ fn more_than_one_replica_is_followed_unless_that_is_refused() {
 }
 
 #[test]
-fn a_wrong_number_of_replicas_and_an_unknown_key_beside_it_are_faults() {
+fn dedupe_rejects_wrong_replicas_and_unknown_keys() {
     let faults = World::new().bad(&with("dedupe", "replicas = 0\nfollow = true"));
     assert!(faults.contains("dedupe.replicas: 0 is out of range"), "{faults}");
     assert!(faults.contains("dedupe.follow: is no known key") && faults.contains("\"follow_replicas\""), "{faults}");

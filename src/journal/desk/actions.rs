@@ -1,20 +1,19 @@
 //! What operators can do with one thing in the journal: find it, remove it, have it tried again.
 
-use outbox::{EventKey, Seq};
-
-use super::{Desk, Found, PORTION, Retried, heard};
-use crate::journal::fault::JournalRefusal;
-use crate::journal::quarantine::QuarantineId;
-use crate::journal::row::Row;
-use crate::journal::summary::{Held, Waiting};
 use outbox::{EventKey, LaneKey, Seq};
 
-impl Desk {
+use super::{Found, JournalAdmin, PAGE_SIZE, Retried, heard};
+use crate::journal::fault::JournalRejection;
+use crate::journal::quarantine::QuarantineId;
+use crate::journal::row::EntryRow;
+use crate::journal::summary::{Held, Waiting};
+
+impl JournalAdmin {
     /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn find(&self, name: &str) -> Result<Found, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn find(&self, name: &str) -> Result<Found, JournalRejection> {
         match QuarantineId::parse(name) {
             Some(id) => match self.find_callback(id).await? {
                 Found::Nothing => Ok(self.entry_named(name).await?.0),
@@ -27,17 +26,17 @@ impl Desk {
     /// The callback in quarantine of that name.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn find_callback(&self, id: QuarantineId) -> Result<Found, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn find_callback(&self, id: QuarantineId) -> Result<Found, JournalRejection> {
         let row = heard(self.journal.quarantined_row(id)).await?;
         Ok(row.map_or(Found::Nothing, |row| Found::Callback(Held::from(&row))))
     }
 
-    /// Removes what a name means, as [`Desk::find`] has it, where that is one thing. `by` is logged.
+    /// Removes what a name means, as [`JournalAdmin::find`] has it, where that is one thing. `by` is logged.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn discard(&self, name: &str, by: &str) -> Result<Found, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn discard(&self, name: &str, by: &str) -> Result<Found, JournalRejection> {
         if let Some(id) = QuarantineId::parse(name) {
             let found = self.discard_callback(id, by).await?;
             if found != Found::Nothing {
@@ -50,8 +49,8 @@ impl Desk {
     /// Removes the entry that a name means, where that is one, and says what it was. `by` is logged.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Found, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Found, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let (Found::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(found) };
         if !self.discards.discard(seq, key) {
@@ -71,8 +70,8 @@ impl Desk {
     /// Removes a callback from quarantine. `by` is logged.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn discard_callback(&self, id: QuarantineId, by: &str) -> Result<Found, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn discard_callback(&self, id: QuarantineId, by: &str) -> Result<Found, JournalRejection> {
         let found = self.find_callback(id).await?;
         if let Found::Callback(held) = &found {
             heard(self.journal.release(id)).await?;
@@ -90,8 +89,8 @@ impl Desk {
     /// Has the entry that a name means tried again now.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let (Found::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
         let now = self.discards.redrive(seq, key);
@@ -100,31 +99,31 @@ impl Desk {
         Ok(if now { Retried::Now(waiting.clone()) } else { Retried::BySelf(waiting.clone()) })
     }
 
-    /// Up to `limit` entries about an id, oldest first: of an event, as [`Desk::find`] has it, or of the entity whose events
+    /// Up to `limit` entries about an id, oldest first: of an event, as [`JournalAdmin::find`] has it, or of the entity whose events
     /// keep an order.
     ///
     /// # Errors
-    /// As [`Desk::summary`].
-    pub async fn about(&self, id: &str, limit: usize) -> Result<Vec<Waiting>, JournalRefusal> {
+    /// As [`JournalAdmin::summary`].
+    pub async fn about(&self, id: &str, limit: usize) -> Result<Vec<Waiting>, JournalRejection> {
         let mut from = Seq(0);
         let mut found = Vec::new();
         while found.len() < limit {
-            let rows = heard(self.journal.list(from, PORTION)).await?;
+            let rows = heard(self.journal.list(from, PAGE_SIZE)).await?;
             let Some(last) = rows.last() else { break };
             from = Seq(last.seq.0.saturating_add(1));
             // A lane is that of a topic and a record's key, which is the entity's id.
-            let is_about = |row: &&Row| is_named(row, id) || row.lane == LaneKey::of(&row.topic, id);
+            let is_about = |row: &&EntryRow| is_named(row, id) || row.lane == LaneKey::of(&row.topic, id);
             found.extend(rows.iter().filter(is_about).map(Waiting::from));
         }
         found.truncate(limit);
         Ok(found)
     }
 
-    pub(super) async fn entry_named(&self, name: &str) -> Result<(Found, Option<(Seq, EventKey)>), JournalRefusal> {
+    pub(super) async fn entry_named(&self, name: &str) -> Result<(Found, Option<(Seq, EventKey)>), JournalRejection> {
         let mut from = Seq(0);
-        let mut found: Vec<Row> = Vec::new();
+        let mut found: Vec<EntryRow> = Vec::new();
         loop {
-            let rows = heard(self.journal.list(from, PORTION)).await?;
+            let rows = heard(self.journal.list(from, PAGE_SIZE)).await?;
             let Some(last) = rows.last() else { break };
             from = Seq(last.seq.0.saturating_add(1));
             found.extend(rows.into_iter().filter(|row| is_named(row, name)));
@@ -139,7 +138,7 @@ impl Desk {
     }
 }
 
-fn is_named(row: &Row, name: &str) -> bool {
+fn is_named(row: &EntryRow, name: &str) -> bool {
     let qualified = name.strip_prefix(row.application.as_str()).and_then(|rest| rest.strip_prefix('/'));
     row.event_id == name || qualified == Some(row.event_id.as_str())
 }

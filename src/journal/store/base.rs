@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, Durability, ReadableDatabase};
 
-use super::file::{Backend, Room, full};
+use super::file::{Backend, DiskSpace, full};
 use super::tables::{BODIES, Changes, INDEX, KEPT_BODIES, KEPT_INDEX, KeyCounts, META, Pair, STATE, State, Tally};
 use crate::journal::entry::{DecodeFault, append, parse};
 
@@ -27,7 +27,7 @@ const CACHE: usize = 16 << 20;
 /// Up to this size a file is verified as a whole when it is opened, in bytes. That takes about two seconds; of a larger
 /// one the start cannot wait for it. Then the map of its pages is written with each commit, the index is verified row by
 /// row all the same, and each body by its seal when it is read.
-const VERIFIED: u64 = 1 << 30;
+const VERIFY_BATCH: u64 = 1 << 30;
 
 /// Why the file cannot be used.
 pub(super) enum Broken {
@@ -74,17 +74,17 @@ impl fmt::Display for Broken {
 }
 
 /// The open file.
-pub(super) struct Base {
+pub(super) struct JournalFile {
     pub(super) database: Database,
-    room: Arc<Room>,
+    room: Arc<DiskSpace>,
 }
 
-impl Base {
-    /// Opens the tables in a file. Up to [`VERIFIED`] it is verified page by page.
+impl JournalFile {
+    /// Opens the tables in a file. Up to [`VERIFY_BATCH`] it is verified page by page.
     pub(super) fn open(file: File) -> Result<(Self, State), Broken> {
         let backend = Backend::new(file).map_err(|error| Broken::of(&error))?;
         let room = backend.room();
-        let verified = room.top() <= VERIFIED;
+        let verified = room.top() <= VERIFY_BATCH;
         let database = guarded(|| {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE).set_check_integrity_on_open(verified);
@@ -134,7 +134,7 @@ impl Base {
     }
 
     /// What there is of room on the disk.
-    pub(super) fn room(&self) -> &Room {
+    pub(super) fn room(&self) -> &DiskSpace {
         &self.room
     }
 
@@ -145,7 +145,7 @@ impl Base {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
-            transaction.set_quick_repair(self.room.top() > VERIFIED);
+            transaction.set_quick_repair(self.room.top() > VERIFY_BATCH);
             let mut after = State { commits: before.commits + 1, ..before };
             let mut tally = Tally { count: before.entries, bytes: before.bytes, keys: KeyCounts::default() };
             {

@@ -24,12 +24,12 @@ const STEP: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Backend {
     inner: FileBackend,
-    room: Arc<Room>,
+    room: Arc<DiskSpace>,
 }
 
 /// What is known of the file's room on the disk.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct DiskSpace {
     file: File,
     /// The end of what was ever written; what lies behind is room that was announced and not used.
     top: AtomicU64,
@@ -47,7 +47,7 @@ impl Backend {
         let metadata = file.metadata()?;
         // Blocks, because the file is announced to be up to twice as long as what is in it.
         let top = metadata.len().min(metadata.blocks() * 512);
-        let room = Room {
+        let room = DiskSpace {
             file: file.try_clone()?,
             top: AtomicU64::new(top),
             taken: AtomicU64::new(0),
@@ -59,12 +59,12 @@ impl Backend {
         Ok(Self { inner, room: Arc::new(room) })
     }
 
-    pub(super) fn room(&self) -> Arc<Room> {
+    pub(super) fn room(&self) -> Arc<DiskSpace> {
         Arc::clone(&self.room)
     }
 }
 
-impl Room {
+impl DiskSpace {
     /// What the file takes on the disk, in bytes.
     pub(super) fn size(&self) -> u64 {
         self.file.metadata().map_or(0, |metadata| metadata.blocks() * 512)

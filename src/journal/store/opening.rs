@@ -11,10 +11,10 @@ use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::seal::{KeyId, SealFault};
 use outbox::Seq;
 
-use super::base::{Base, Broken};
+use super::base::{Broken, JournalFile};
 use super::rekeying::Place;
-use super::sealing::Seals;
-use super::suspicion::Suspicion;
+use super::sealing::SealedCodec;
+use super::suspicion::Recovery;
 use super::tables::State;
 use super::{Opened, Store};
 use crate::journal::fault::OpenFault;
@@ -60,10 +60,11 @@ impl Store {
             create(directory, &path)?;
         }
         let (base, state) = open(&path)?;
-        let mut seals = Seals::new(keys).ok_or_else(|| OpenFault::UnknownKey("none".to_owned(), state.entries))?;
+        let mut seals =
+            SealedCodec::new(keys).ok_or_else(|| OpenFault::UnknownKey("none".to_owned(), state.entries))?;
         let inventory = verified(&base, state, &mut seals, &path)?;
         let keys = base.key_counts().map_err(|broken| broken.at(&path))?;
-        let (reseal, base, suspicion) = (Some(Place::Entries(0)), Some(base), Suspicion::default());
+        let (reseal, base, suspicion) = (Some(Place::Entries(0)), Some(base), Recovery::default());
         let mut store = Self { path, max_size, seals, state, keys, reseal, base, suspicion, _lock: lock };
         store.tidy();
         Ok(Opened { store, inventory, next: Seq(state.next), quarantined: state.kept })
@@ -94,13 +95,13 @@ impl Lock {
 fn create(directory: &Path, path: &Path) -> Result<(), OpenFault> {
     let unfinished = directory.join(UNFINISHED);
     let made = options().create(true).truncate(true).open(&unfinished).map_err(|error| fault(&unfinished, &error))?;
-    Base::create(made).map_err(|broken| broken.at(&unfinished))?;
+    JournalFile::create(made).map_err(|broken| broken.at(&unfinished))?;
     let renamed = fs::rename(&unfinished, path).and_then(|()| File::open(directory)?.sync_all());
     renamed.map_err(|error| fault(path, &error))
 }
 
 /// Opens the file as it is.
-pub(super) fn open(path: &Path) -> Result<(Base, State), OpenFault> {
+pub(super) fn open(path: &Path) -> Result<(JournalFile, State), OpenFault> {
     let mut file = options().open(path).map_err(|error| fault(path, &error))?;
     let mut beginning = Vec::new();
     Read::take(&mut file, MAGIC.len() as u64).read_to_end(&mut beginning).map_err(|error| fault(path, &error))?;
@@ -110,11 +111,11 @@ pub(super) fn open(path: &Path) -> Result<(Base, State), OpenFault> {
             false => OpenFault::Foreign(path.to_owned()),
         });
     }
-    Base::open(file).map_err(|broken| broken.at(path))
+    JournalFile::open(file).map_err(|broken| broken.at(path))
 }
 
 /// Goes through the whole index: every row has to open, and their number has to be the one of the last commit.
-fn verified(base: &Base, state: State, seals: &mut Seals, path: &Path) -> Result<Vec<Listed>, OpenFault> {
+fn verified(base: &JournalFile, state: State, seals: &mut SealedCodec, path: &Path) -> Result<Vec<Listed>, OpenFault> {
     let damaged = |how: String| OpenFault::Damaged(path.to_owned(), how);
     let counts = base.counts().map_err(|broken| broken.at(path))?;
     let expected = [state.entries, state.entries, state.kept, state.kept];
@@ -122,7 +123,7 @@ fn verified(base: &Base, state: State, seals: &mut Seals, path: &Path) -> Result
         return Err(damaged(format!("its tables have {counts:?} rows instead of {expected:?}")));
     }
     let mut inventory = Vec::with_capacity(usize::try_from(state.entries).unwrap_or_default());
-    let mut strangers = Strangers::default();
+    let mut strangers = UnreadableRows::default();
     base.rows(0, |seq, row| {
         match seals.listed(Seq(seq), row) {
             Ok(listed) => inventory.push(listed),
@@ -143,13 +144,13 @@ fn verified(base: &Base, state: State, seals: &mut Seals, path: &Path) -> Result
 
 /// The rows that do not open.
 #[derive(Default)]
-struct Strangers {
+struct UnreadableRows {
     unknown: BTreeMap<KeyId, u64>,
     newer: bool,
     damaged: u64,
 }
 
-impl Strangers {
+impl UnreadableRows {
     fn add(&mut self, fault: SealFault) {
         match fault {
             SealFault::UnknownKey(id) => *self.unknown.entry(id).or_default() += 1,

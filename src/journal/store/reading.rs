@@ -4,17 +4,17 @@ use outbox::Seq;
 
 use super::Store;
 use crate::journal::entry::Entry;
-use crate::journal::fault::JournalRefusal;
+use crate::journal::fault::JournalRejection;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
-use crate::journal::row::Row;
+use crate::journal::row::EntryRow;
 
 impl Store {
     /// The entries of these places, each with its place; none where there is none, or where it cannot be read, which is
     /// logged, and it stays where it is.
     ///
     /// # Errors
-    /// [`JournalRefusal::Failed`], [`JournalRefusal::DiskFull`]: nothing can be read now.
-    pub fn read(&mut self, seqs: &[Seq]) -> Result<Vec<(Seq, Option<Entry>)>, JournalRefusal> {
+    /// [`JournalRejection::Failed`], [`JournalRejection::DiskFull`]: nothing can be read now.
+    pub fn read(&mut self, seqs: &[Seq]) -> Result<Vec<(Seq, Option<Entry>)>, JournalRejection> {
         let wanted: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
         let bodies = self.reading(|base| base.bodies(&wanted))?;
         let opened = seqs.iter().zip(bodies).map(|(seq, body)| (*seq, body.and_then(|body| self.opened(*seq, &body))));
@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub fn read_from(&mut self, from: Seq, limit: usize) -> Result<Vec<(Seq, Option<Entry>)>, JournalRefusal> {
+    pub fn read_from(&mut self, from: Seq, limit: usize) -> Result<Vec<(Seq, Option<Entry>)>, JournalRejection> {
         let bodies = self.reading(|base| base.bodies_from(from.0, limit))?;
         let opened = bodies.into_iter().map(|(seq, body)| (Seq(seq), self.opened(Seq(seq), &body)));
         Ok(opened.collect::<Vec<_>>())
@@ -43,7 +43,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub fn list(&mut self, from: Seq, limit: usize) -> Result<Vec<Row>, JournalRefusal> {
+    pub fn list(&mut self, from: Seq, limit: usize) -> Result<Vec<EntryRow>, JournalRejection> {
         let mut sealed = Vec::new();
         self.reading(|base| {
             base.rows(from.0, |seq, row| {
@@ -65,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub fn quarantined(&mut self, from: QuarantineId, limit: usize) -> Result<Vec<QuarantineRow>, JournalRefusal> {
+    pub fn quarantined(&mut self, from: QuarantineId, limit: usize) -> Result<Vec<QuarantineRow>, JournalRejection> {
         let mut sealed = Vec::new();
         self.reading(|base| {
             base.kept_rows(from.0, |id, row| {
@@ -80,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub fn has_quarantined(&mut self, ids: &[QuarantineId]) -> Result<Vec<bool>, JournalRefusal> {
+    pub fn has_quarantined(&mut self, ids: &[QuarantineId]) -> Result<Vec<bool>, JournalRejection> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
         self.reading(|base| base.has_kept(&ids))
     }
@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub fn quarantined_row(&mut self, id: QuarantineId) -> Result<Option<QuarantineRow>, JournalRefusal> {
+    pub fn quarantined_row(&mut self, id: QuarantineId) -> Result<Option<QuarantineRow>, JournalRejection> {
         let rows = self.quarantined(id, 1)?;
         Ok(rows.into_iter().find(|row| row.id == id))
     }
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub fn quarantined_callback(&mut self, id: QuarantineId) -> Result<Option<Quarantined>, JournalRefusal> {
+    pub fn quarantined_callback(&mut self, id: QuarantineId) -> Result<Option<Quarantined>, JournalRejection> {
         let body = self.reading(|base| base.kept_body(id.0))?;
         Ok(body.and_then(|body| self.seals.open_quarantined(id, &body)))
     }

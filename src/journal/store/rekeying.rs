@@ -7,9 +7,9 @@ use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::seal::KeyId;
 
 use super::Store;
-use super::sealing::{Seals, Table};
+use super::sealing::{SealedCodec, Table};
 use super::tables::{Changes, Put};
-use crate::journal::fault::JournalRefusal;
+use crate::journal::fault::JournalRejection;
 
 /// How many rows one step seals again, and how many bytes; and how many rows it looks at.
 const STEP_ROWS: usize = 256;
@@ -40,7 +40,7 @@ impl Store {
     /// Seals with the first of these keys from now on, and opens with all of them. Changes nothing if they do not open
     /// everything that is in the store.
     pub fn replace_keys(&mut self, keys: &[Arc<ContentKey>]) -> KeyChange {
-        let Some(seals) = Seals::new(keys) else { return KeyChange::NoKeys };
+        let Some(seals) = SealedCodec::new(keys) else { return KeyChange::NoKeys };
         let missing = self.keys.others(seals.current()).find(|(id, _)| !seals.opens(*id));
         if let Some((id, count)) = missing {
             return KeyChange::StillNeeded(id.to_string(), count);
@@ -71,8 +71,8 @@ impl Store {
     /// Seals some of what an old key has sealed again, with the first key. What cannot be opened stays as it is.
     ///
     /// # Errors
-    /// [`JournalRefusal`] if nothing can be read or written now. Then nothing has changed.
-    pub fn reseal(&mut self) -> Result<(), JournalRefusal> {
+    /// [`JournalRejection`] if nothing can be read or written now. Then nothing has changed.
+    pub fn reseal(&mut self) -> Result<(), JournalRejection> {
         let Some(place) = self.reseal else { return Ok(()) };
         let current = self.seals.current();
         let (changes, next) = match place {
@@ -89,7 +89,7 @@ impl Store {
         Ok(())
     }
 
-    fn old_entries(&mut self, from: u64, current: KeyId) -> Result<(Changes, Option<Place>), JournalRefusal> {
+    fn old_entries(&mut self, from: u64, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
         let (mut rows, mut looks, mut next) = (Vec::new(), 0, Some(Place::Quarantine(0)));
         self.reading(|base| {
             base.rows(from, |seq, row| {
@@ -122,7 +122,7 @@ impl Store {
         Ok((changes, next))
     }
 
-    fn old_quarantine(&mut self, from: u128, current: KeyId) -> Result<(Changes, Option<Place>), JournalRefusal> {
+    fn old_quarantine(&mut self, from: u128, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
         let (mut ids, mut looks, mut next) = (Vec::new(), 0, None);
         self.reading(|base| {
             base.kept_rows(from, |id, row| {

@@ -2,13 +2,13 @@
 
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
-use super::base::{Base, Broken, guarded};
+use super::base::{Broken, JournalFile, guarded};
 use super::tables::{BODIES, INDEX, KEPT_BODIES, KEPT_INDEX, KeyCounts};
 
 /// A row of an index and its body.
 type SealedRow = (Vec<u8>, Vec<u8>);
 
-impl Base {
+impl JournalFile {
     /// Hands each row of the index to `each`, in order, from a place on, until it returns false.
     pub(super) fn rows(&self, from: u64, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), Broken> {
         guarded(|| {

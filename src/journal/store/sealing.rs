@@ -10,7 +10,7 @@ use outbox::Seq;
 use super::tables::Put;
 use crate::journal::entry::Entry;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
-use crate::journal::row::{Listed, Row};
+use crate::journal::row::{EntryRow, Listed};
 
 /// The tables whose rows are sealed.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ impl Table {
 }
 
 /// Seals with the first key, and opens with all.
-pub(super) struct Seals {
+pub(super) struct SealedCodec {
     sealer: Sealer,
     opener: Opener,
     first: Arc<ContentKey>,
@@ -47,7 +47,7 @@ pub(super) struct Seals {
     clear: Vec<u8>,
 }
 
-impl Seals {
+impl SealedCodec {
     /// With these keys. `None` where there is none.
     pub(super) fn new(keys: &[Arc<ContentKey>]) -> Option<Self> {
         let first = Arc::clone(keys.first()?);
@@ -87,7 +87,7 @@ impl Seals {
         let seq = entry.seq.0;
         let body = self.seal(Table::Bodies, seq.into(), |clear| entry.encode(clear));
         let bytes = body.len() as u64;
-        let index = self.seal(Table::Index, seq.into(), |clear| Row::encode(entry, bytes, clear));
+        let index = self.seal(Table::Index, seq.into(), |clear| EntryRow::encode(entry, bytes, clear));
         Put { key: seq, index, body }
     }
 
@@ -112,15 +112,15 @@ impl Seals {
         Listed::decode(seq, &clear).map_err(SealFault::from)
     }
 
-    /// As [`Seals::listed`], of the quarantine.
+    /// As [`SealedCodec::listed`], of the quarantine.
     pub(super) fn quarantine_row(&mut self, id: QuarantineId, row: &[u8]) -> Result<QuarantineRow, SealFault> {
         let clear = self.opener.open(&Table::KeptIndex.place(id.0), row)?;
         QuarantineRow::decode(id, &clear).map_err(SealFault::from)
     }
 
-    pub(super) fn open_row(&mut self, seq: Seq, row: &[u8]) -> Option<Row> {
+    pub(super) fn open_row(&mut self, seq: Seq, row: &[u8]) -> Option<EntryRow> {
         let clear = self.opener.open(&Table::Index.place(seq.0.into()), row).ok()?;
-        Row::decode(seq, &clear).ok()
+        EntryRow::decode(seq, &clear).ok()
     }
 
     pub(super) fn open_entry(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {

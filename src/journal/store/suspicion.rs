@@ -7,19 +7,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::Store;
-use super::base::{Base, Broken};
-use super::file::Room;
+use super::base::{Broken, JournalFile};
+use super::file::DiskSpace;
 use super::opening;
 use super::tables::Changes;
-use crate::journal::fault::{JournalRefusal, OpenFault};
+use crate::journal::fault::{JournalRejection, OpenFault};
 
 /// How long to wait before the file is opened again, at first and at most: it is verified as a whole each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is to be seen to before the file is used again.
 #[derive(Default)]
-pub(super) struct Suspicion {
+pub(super) struct Recovery {
     /// Entries that were refused when their commit failed, and can be on the disk all the same.
     ghosts: Vec<u64>,
     /// Not before.
@@ -30,7 +30,7 @@ pub(super) struct Suspicion {
 
 impl Store {
     /// Makes sure that the file is open and can be trusted.
-    pub(super) fn ready(&mut self) -> Result<(), JournalRefusal> {
+    pub(super) fn ready(&mut self) -> Result<(), JournalRejection> {
         if self.base.is_some() {
             return Ok(());
         }
@@ -38,18 +38,21 @@ impl Store {
         if !early && self.reopened() {
             return Ok(());
         }
-        Err(if self.suspicion.full { JournalRefusal::DiskFull } else { JournalRefusal::Failed })
+        Err(if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
     }
 
     /// Runs something that reads.
-    pub(super) fn reading<T>(&mut self, read: impl FnOnce(&Base) -> Result<T, Broken>) -> Result<T, JournalRefusal> {
+    pub(super) fn reading<T>(
+        &mut self,
+        read: impl FnOnce(&JournalFile) -> Result<T, Broken>,
+    ) -> Result<T, JournalRejection> {
         self.ready()?;
-        let Some(base) = &self.base else { return Err(JournalRefusal::Failed) };
+        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
         read(base).map_err(|broken| self.suspect(&broken, std::iter::empty()))
     }
 
     /// Closes the file after a failure. `ghosts` are the entries that were to be written.
-    pub(super) fn suspect(&mut self, broken: &Broken, ghosts: impl Iterator<Item = u64>) -> JournalRefusal {
+    pub(super) fn suspect(&mut self, broken: &Broken, ghosts: impl Iterator<Item = u64>) -> JournalRejection {
         tracing::error!(code = "journal_suspect", cause = %broken, "the journal has failed; it is verified before it is used again");
         let base = self.base.take();
         // It says so itself where it finds something broken, and what it finds is known already.
@@ -60,7 +63,7 @@ impl Store {
             self.suspicion.pause = FIRST_PAUSE;
         }
         self.suspicion.next_attempt = Some(Instant::now());
-        if self.suspicion.full { JournalRefusal::DiskFull } else { JournalRefusal::Failed }
+        if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
     }
 
     /// Opens the file again, as the disk has it. Says whether it can be used.
@@ -69,13 +72,13 @@ impl Store {
             Ok(()) => {
                 let (events, commits) = (self.state.entries, self.state.commits);
                 tracing::info!(code = "journal_verified", events, commits, "the journal was read back and is in order");
-                self.suspicion = Suspicion::default();
+                self.suspicion = Recovery::default();
                 true
             }
             Err(fault) => {
                 tracing::error!(code = fault.code(), "{fault}; {}", fault.remedy());
                 self.suspicion.full = matches!(fault, OpenFault::DiskFull(_));
-                self.suspicion.pause = (self.suspicion.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                self.suspicion.pause = (self.suspicion.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
                 self.suspicion.next_attempt = Some(Instant::now() + self.suspicion.pause);
                 false
             }
@@ -84,7 +87,7 @@ impl Store {
 
     fn verified_anew(&mut self) -> Result<(), OpenFault> {
         if let Ok(file) = std::fs::File::open(&self.path) {
-            Room::forget_pages(&file);
+            DiskSpace::forget_pages(&file);
         }
         let (base, state) = opening::open(&self.path)?;
         if state.commits < self.state.commits {

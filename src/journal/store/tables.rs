@@ -17,7 +17,7 @@ pub(super) const STATE: &str = "state";
 const PAGE: usize = 4096;
 
 /// What of a page is there for rows, and what a row takes beyond its value.
-const PAGE_ROOM: usize = PAGE - 16;
+const PAGE_CAPACITY: usize = PAGE - 16;
 const ROW: usize = 24;
 
 /// What the disk holds, by number. Written with every commit.
@@ -152,7 +152,7 @@ impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Pair
 /// What a value takes in the file, in bytes: its share of a page, or pages of its own, whose number is a power of two.
 fn cost(value: usize) -> u64 {
     let row = value + ROW;
-    let share = match PAGE_ROOM / row {
+    let share = match PAGE_CAPACITY / row {
         0 | 1 => row.div_ceil(PAGE).next_power_of_two() * PAGE,
         rows => PAGE / rows,
     };

@@ -33,7 +33,7 @@ fn open_next(store: &mut Store) -> u64 {
 }
 
 #[test]
-fn whatever_was_reported_as_written_is_there_after_a_kill_at_any_instant() {
+fn written_entries_survive_a_kill_at_any_instant() {
     let directory = tempfile::tempdir().unwrap();
     let mut random = fastrand::Rng::with_seed(5);
     let mut reported = None;

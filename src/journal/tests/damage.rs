@@ -25,7 +25,7 @@ fn expected() -> Vec<u64> {
 }
 
 #[test]
-fn a_file_that_is_cut_at_any_length_is_damaged_and_left_as_it_is() {
+fn a_truncated_file_is_reported_and_left_unchanged() {
     let (directory, path) = closed();
     let whole = fs::read(&path).unwrap();
     let mut random = fastrand::Rng::with_seed(1);
@@ -132,7 +132,7 @@ fn an_entry_that_is_missing_is_found_at_the_start() {
 }
 
 #[test]
-fn a_directory_that_is_none_or_not_ours_is_a_fault_that_names_it() {
+fn an_unusable_directory_is_named_in_the_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
@@ -148,7 +148,7 @@ fn a_directory_that_is_none_or_not_ours_is_a_fault_that_names_it() {
 }
 
 #[test]
-fn what_is_left_of_a_creation_that_did_not_end_is_in_nobody_s_way() {
+fn an_unfinished_creation_does_not_prevent_a_start() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("journal.redb.new"), [0; 5000]).unwrap();
     assert!(held(directory.path()).is_empty());

@@ -7,7 +7,7 @@ use crate::journal::desk::{Found, Retried};
 use crate::journal::waiting::WaitingHead;
 
 #[tokio::test]
-async fn a_summary_counts_by_where_entries_belong_and_shows_the_oldest() {
+async fn a_summary_groups_entries_and_shows_the_oldest() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
     let mut all = entries(0..6000);
@@ -15,7 +15,7 @@ async fn a_summary_counts_by_where_entries_belong_and_shows_the_oldest() {
         entry.application = "partners".to_owned();
     }
     put(&mut store, &all);
-    let desk = crate::journal::Desk::alone(store).unwrap();
+    let desk = crate::journal::JournalAdmin::alone(store).unwrap();
     let summary = desk.summary(2).await.unwrap();
     let groups: Vec<_> = summary.groups.iter().map(|group| (group.application.as_str(), group.events)).collect();
     assert_eq!(groups, [("partners", 10), ("workforce", 5990)]);
@@ -24,7 +24,7 @@ async fn a_summary_counts_by_where_entries_belong_and_shows_the_oldest() {
 }
 
 #[tokio::test]
-async fn an_export_has_every_entry_once_and_nothing_personal_in_the_clear() {
+async fn an_export_has_each_entry_once_and_only_sealed_data() {
     let directory = tempfile::tempdir().unwrap();
     let desk = desk_with_entries(directory.path());
     let (mut lines, mut from) = (String::new(), Some(0));
@@ -51,7 +51,7 @@ async fn entries_are_found_by_event_and_by_entity() {
     let mut all = entries(0..8);
     all.push(Entry { seq: Seq(8), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
-    let desk = crate::journal::Desk::alone(store).unwrap();
+    let desk = crate::journal::JournalAdmin::alone(store).unwrap();
     for (id, seqs) in
         [("user_0", &[0, 7, 8][..]), ("user_1", &[1]), ("evnt_0", &[0, 8]), ("partners/evnt_0", &[8]), ("user_9", &[])]
     {
@@ -62,14 +62,14 @@ async fn entries_are_found_by_event_and_by_entity() {
 }
 
 #[tokio::test]
-async fn one_thing_can_be_removed_by_its_id_and_nothing_by_a_name_of_several() {
+async fn an_entry_is_removed_by_a_unique_id_only() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
     let mut all = entries(0..3);
     // The same eventId from another application.
     all.push(Entry { seq: Seq(3), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
-    let desk = crate::journal::Desk::alone(store).unwrap();
+    let desk = crate::journal::JournalAdmin::alone(store).unwrap();
     assert!(matches!(desk.find("evnt_1").await.unwrap(), Found::Event(found) if found.seq == 1));
     assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Found::Event(_)));
     let several = Found::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
@@ -84,7 +84,7 @@ async fn one_thing_can_be_removed_by_its_id_and_nothing_by_a_name_of_several() {
 #[derive(Default)]
 struct Lanes(std::sync::atomic::AtomicUsize);
 
-impl crate::journal::Discards for Lanes {
+impl crate::journal::DiscardHook for Lanes {
     fn discard(&self, _: Seq, _: EventKey) -> bool {
         false
     }
@@ -100,19 +100,19 @@ impl crate::journal::Discards for Lanes {
     }
 }
 
-fn desk_with_lanes(directory: &Path) -> (crate::journal::Desk, Arc<Lanes>) {
+fn desk_with_lanes(directory: &Path) -> (crate::journal::JournalAdmin, Arc<Lanes>) {
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
     let lanes = Arc::new(Lanes::default());
     struct Deaf;
     impl crate::journal::JournalEvents for Deaf {
         fn written(&self, _: Vec<Seq>) {}
-        fn refused(&self, _: Vec<Seq>, _: crate::journal::JournalRefusal) {}
+        fn refused(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
         fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
-        fn unread(&self, _: Vec<Seq>, _: crate::journal::JournalRefusal) {}
+        fn unread(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
     }
     let journal = Arc::new(crate::journal::Journal::start(store, Arc::new(Deaf)).unwrap());
-    (crate::journal::Desk::new(journal, Arc::clone(&lanes) as _), lanes)
+    (crate::journal::JournalAdmin::new(journal, Arc::clone(&lanes) as _), lanes)
 }
 
 #[tokio::test]

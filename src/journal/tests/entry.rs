@@ -3,7 +3,7 @@
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{EventId, Item, Moment, Plan, Reason, prepare};
+use idaas_callback::{EventId, Moment, Plan, PreparedEvent, Reason, prepare};
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::material::Material;
 use idaas_simulator::token::Callback;
@@ -31,7 +31,7 @@ fn policy(material: &Material, mode: EventMode) -> Policy {
 }
 
 /// One of each type, and some that fit nothing.
-fn items(material: &Material, policy: &Policy) -> Vec<Item> {
+fn items(material: &Material, policy: &Policy) -> Vec<PreparedEvent> {
     let mut events = Generator::new(3).one_of_each(NOW * 1000);
     events.push(Event::given(json!({"eventType": "urn:x", "bizData": {"password": "pass-word-1", "a": "\u{e9}"}})));
     events.push(Event::given(json!({"eventId": 17, "eventType": "urn:alibaba:idaas:app:event:ud:user:create"})));
@@ -44,7 +44,7 @@ fn items(material: &Material, policy: &Policy) -> Vec<Item> {
     prepare(body.as_bytes(), &keys, policy, moment).unwrap_or_else(|refusal| panic!("{}", refusal.code())).items
 }
 
-fn entry_of_item(seq: u64, item: Item) -> Entry {
+fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
     let (verdict, record, credential) = match item.plan {
         Plan::Publish { record, credential } => (Verdict::Confirmed, record, credential),
         Plan::DeadLetter { reason, record } => (Verdict::DeadLettered(reason), record, None),
@@ -108,7 +108,7 @@ fn an_entry_of_every_kind_of_event_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_dead_letter_of_restored_evidence_is_the_one_of_the_original() {
+fn a_restored_source_makes_the_same_dead_letter() {
     let (policy, all) = all();
     for entry in all {
         let mut bytes = Vec::new();

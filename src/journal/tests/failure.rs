@@ -1,7 +1,7 @@
 //! A disk that is full, or does not sync: nothing is taken that is not durable, and it works again by itself.
 
 use super::*;
-use crate::journal::JournalRefusal;
+use crate::journal::JournalRejection;
 use crate::journal::store::trouble::Trouble;
 
 fn with_trouble(directory: &Path) -> (Store, Trouble) {
@@ -10,18 +10,18 @@ fn with_trouble(directory: &Path) -> (Store, Trouble) {
     (open(directory).store, trouble)
 }
 
-fn refused(committed: &Committed, refusal: JournalRefusal, seqs: &[u64]) {
+fn refused(committed: &Committed, refusal: JournalRejection, seqs: &[u64]) {
     assert!(committed.written.is_empty());
     assert_eq!(committed.refused, seqs.iter().map(|seq| (Seq(*seq), refusal)).collect::<Vec<_>>());
 }
 
 #[test]
-fn on_a_full_disk_nothing_is_taken_removing_works_and_room_is_enough_to_go_on() {
+fn a_full_disk_rejects_writes_but_allows_removals() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, trouble) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
     trouble.set_no_room(true);
-    refused(&put(&mut store, &entries(10..12)), JournalRefusal::DiskFull, &[10, 11]);
+    refused(&put(&mut store, &entries(10..12)), JournalRejection::DiskFull, &[10, 11]);
     assert!(remove(&mut store, 0..5).removed);
     trouble.set_no_room(false);
     assert_eq!(seqs(&put(&mut store, &entries(12..14)).written), [12, 13]);
@@ -30,13 +30,13 @@ fn on_a_full_disk_nothing_is_taken_removing_works_and_room_is_enough_to_go_on() 
 }
 
 #[test]
-fn a_disk_that_is_found_full_in_the_middle_of_a_commit_costs_nothing_that_was_there() {
+fn a_disk_full_in_a_commit_loses_nothing_written_before() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, trouble) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
     trouble.set_write_full(true);
-    refused(&put(&mut store, &entries(10..12)), JournalRefusal::DiskFull, &[10, 11]);
-    refused(&put(&mut store, &entries(12..13)), JournalRefusal::DiskFull, &[12]);
+    refused(&put(&mut store, &entries(10..12)), JournalRejection::DiskFull, &[10, 11]);
+    refused(&put(&mut store, &entries(12..13)), JournalRejection::DiskFull, &[12]);
     assert!(!remove(&mut store, [1]).removed, "to be asked for again");
     trouble.set_write_full(false);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -49,12 +49,12 @@ fn a_disk_that_is_found_full_in_the_middle_of_a_commit_costs_nothing_that_was_th
 }
 
 #[test]
-fn after_a_failed_sync_what_was_refused_is_not_there_and_what_was_written_is() {
+fn a_failed_sync_keeps_only_what_was_committed_before() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, trouble) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
     trouble.set_sync_fails(true);
-    refused(&put(&mut store, &entries(10..12)), JournalRefusal::Failed, &[10, 11]);
+    refused(&put(&mut store, &entries(10..12)), JournalRejection::Failed, &[10, 11]);
     trouble.set_sync_fails(false);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while put(&mut store, &entries([20])).written.is_empty() {
@@ -68,7 +68,7 @@ fn after_a_failed_sync_what_was_refused_is_not_there_and_what_was_written_is() {
 }
 
 #[test]
-fn a_file_that_was_damaged_while_it_was_suspect_is_not_used_again() {
+fn a_file_damaged_before_verification_is_not_used_again() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, trouble) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
@@ -77,8 +77,8 @@ fn a_file_that_was_damaged_while_it_was_suspect_is_not_used_again() {
     trouble.set_sync_fails(false);
     let path = directory.path().join("journal.redb");
     std::fs::write(&path, b"redb\x1a\x0a\xa9\x0d\x0a and nothing else").unwrap();
-    refused(&put(&mut store, &entries([20])), JournalRefusal::Failed, &[20]);
-    assert_eq!(store.read(&[Seq(1)]).err(), Some(JournalRefusal::Failed));
+    refused(&put(&mut store, &entries([20])), JournalRejection::Failed, &[20]);
+    assert_eq!(store.read(&[Seq(1)]).err(), Some(JournalRejection::Failed));
 }
 
 /// A file system of its own that is soon full, where this process may mount one.
@@ -103,7 +103,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_real_disk_that_is_full_takes_nothing_loses_nothing_and_is_used_again_once_there_is_room() {
+fn a_full_disk_loses_nothing_and_is_used_again_later() {
     let Some(disk) = SmallDisk::mounted(12) else { return };
     let path = disk.0.path();
     let mut store = open(path).store;
@@ -114,7 +114,7 @@ fn a_real_disk_that_is_full_takes_nothing_loses_nothing_and_is_used_again_once_t
         let committed = put(&mut store, &batch);
         written.extend(seqs(&committed.written));
         if let Some((_, refusal)) = committed.refused.first() {
-            assert_eq!(*refusal, JournalRefusal::DiskFull);
+            assert_eq!(*refusal, JournalRejection::DiskFull);
             refused_at = Some(from);
             break;
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
-use idaas_callback::{Evidence, Kept};
+use idaas_callback::{DeadLetterSource, Kept};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
 
@@ -87,7 +87,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
             timestamp: 1_000_000,
         },
         credential: None,
-        evidence: Evidence::of(kept),
+        evidence: DeadLetterSource::of(kept),
     }
 }
 
@@ -118,8 +118,8 @@ fn seqs(written: &[Seq]) -> Vec<u64> {
 }
 
 /// A desk on its own, with three entries.
-pub(crate) fn desk_with_entries(directory: &Path) -> super::Desk {
+pub(crate) fn desk_with_entries(directory: &Path) -> super::JournalAdmin {
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
-    super::Desk::alone(store).unwrap()
+    super::JournalAdmin::alone(store).unwrap()
 }

@@ -10,7 +10,7 @@ use idaas_simulator::token::{Callback, body};
 use super::*;
 use crate::journal::store::Batch;
 use crate::journal::store::trouble::Trouble;
-use crate::journal::{Journal, JournalEvents, JournalRefusal, QuarantineId, Quarantined, Reopening};
+use crate::journal::{Journal, JournalEvents, JournalRejection, QuarantineId, QuarantineReplay, Quarantined};
 
 const NOW: i64 = 1_790_000_000;
 
@@ -18,9 +18,9 @@ struct Deaf;
 
 impl JournalEvents for Deaf {
     fn written(&self, _: Vec<Seq>) {}
-    fn refused(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn refused(&self, _: Vec<Seq>, _: JournalRejection) {}
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
-    fn unread(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
 
 fn policy(material: &Material, decryption_keys: Vec<Arc<ContentKey>>) -> Policy {
@@ -68,7 +68,7 @@ fn undecryptable(material: &Material, seed: u64) -> Quarantined {
 }
 
 #[tokio::test]
-async fn a_callback_that_no_key_opened_becomes_its_records_when_the_key_is_there() {
+async fn a_quarantined_callback_is_read_with_the_right_key() {
     let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
     let callback = undecryptable(&material, 1);
     assert_eq!(callback.reason, Refusal::Undecryptable);
@@ -81,18 +81,20 @@ async fn a_callback_that_no_key_opened_becomes_its_records_when_the_key_is_there
 
     let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap());
     let late = Arc::new(policy(&material, vec![key('d')]));
-    let mut reopening = Reopening::begin(Arc::clone(&journal), |_| true).await.unwrap();
+    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
     assert!(reopening.next(|_| Some(Arc::clone(&late))).await.is_none(), "still no key fits");
     assert_eq!(reopening.tried(), 1);
     drop(reopening);
     let fitting = Arc::new(policy(&material, vec![key('d'), right_key(&material)]));
-    let mut reopening = Reopening::begin(Arc::clone(&journal), |_| true).await.unwrap();
+    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
     let reopened = reopening.next(|name| (name == "workforce").then(|| Arc::clone(&fitting))).await.unwrap();
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
     let events = Generator::new(1).one_of_each(NOW * 1000);
     let body = body(&material, &events, NOW).unwrap();
     let fresh = prepare(body.as_bytes(), &keys, &fitting, moment()).ok().unwrap();
-    let ids = |items: &[idaas_callback::Item]| items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>();
+    let ids = |items: &[idaas_callback::PreparedEvent]| {
+        items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(ids(&reopened.prepared.items), ids(&fresh.items));
     assert_eq!((reopened.received_at, reopened.prepared.decryption_key), (NOW * 1000, Some(1)));
     assert!(reopening.next(|_| Some(Arc::clone(&fitting))).await.is_none());
@@ -102,7 +104,7 @@ async fn a_callback_that_no_key_opened_becomes_its_records_when_the_key_is_there
 }
 
 #[tokio::test]
-async fn what_opened_and_is_no_list_of_events_is_kept_opened_so_that_its_key_may_go() {
+async fn an_unreadable_callback_is_kept_decrypted() {
     let material = Material::generate().unwrap();
     let body = Callback::new(&material, NOW).raw_payload("no list of events: zhangsan").body().unwrap();
     let callback = refused(&material, &body, &policy(&material, vec![right_key(&material)]));
@@ -144,14 +146,14 @@ fn the_quarantine_is_bounded_by_size_and_not_by_number() {
 }
 
 #[test]
-fn a_full_quarantine_refuses_and_accepts_again_once_there_is_room() {
+fn a_full_quarantine_accepts_again_after_a_removal() {
     let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
     let mut store = opened(directory.path(), &[key('a')], 4 << 20).ok().unwrap().store;
     let many = many(&material, 200);
     let kept = store.commit(&Batch { keeps: &many, ..Batch::default() }).kept;
     let count = kept.iter().filter(|kept| kept.is_ok()).count();
     assert!(count > 10 && count < 200, "{count}");
-    assert!(kept[count..].iter().all(|kept| *kept == Err(JournalRefusal::QuarantineFull)));
+    assert!(kept[count..].iter().all(|kept| *kept == Err(JournalRejection::QuarantineFull)));
     let bytes = store.contents().quarantine_bytes;
     assert!(bytes <= 1 << 20 && bytes > 900_000, "{bytes}");
     assert_eq!(seqs(&put(&mut store, &entries([0])).written), [0], "entries have room of their own");
@@ -170,7 +172,7 @@ async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
         match journal.quarantine(callback).await.unwrap() {
             Ok(_) => kept += 1,
             Err(refusal) => {
-                assert_eq!(refusal, JournalRefusal::QuarantineFull);
+                assert_eq!(refusal, JournalRejection::QuarantineFull);
                 refused += 1;
             }
         }
@@ -178,8 +180,8 @@ async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
     assert!(kept > 0 && refused > 0, "{kept} {refused}");
     let usage = journal.usage();
     assert_eq!((usage.quarantine, usage.quarantine_limit), (kept, 100_000));
-    let counts: Vec<_> = JournalRefusal::ALL.into_iter().zip(usage.quarantine_refused).collect();
-    assert!(counts.contains(&(JournalRefusal::QuarantineFull, refused)), "{counts:?}");
+    let counts: Vec<_> = JournalRejection::ALL.into_iter().zip(usage.quarantine_refused).collect();
+    assert!(counts.contains(&(JournalRejection::QuarantineFull, refused)), "{counts:?}");
     let metrics = crate::telemetry::metrics::Metrics::new().unwrap();
     (0..2).for_each(|_| metrics.journal.show(&usage, 0));
     let text = metrics.text(std::iter::empty());
@@ -214,7 +216,7 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
     trouble.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
     let mut large = undecryptable(&material, 1);
-    large.callback.content = idaas_callback::KeptContent::Encrypted("x".repeat(8 << 20));
+    large.callback.content = idaas_callback::QuarantinedContent::Encrypted("x".repeat(8 << 20));
     let gate = trouble.hold_sync();
     let answers: Vec<_> = (0..10)
         .map(|number| journal.quarantine(Quarantined { application: format!("app{number}"), ..large.clone() }))
@@ -225,7 +227,7 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
         match answer.await.unwrap() {
             Ok(_) => {}
             Err(refusal) => {
-                assert_eq!(refusal, JournalRefusal::Busy);
+                assert_eq!(refusal, JournalRejection::Busy);
                 busy += 1;
             }
         }
@@ -241,7 +243,7 @@ async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
     store.commit(&Batch { keeps: &many, ..Batch::default() });
     let journal = Arc::new(Journal::start(store, Arc::new(Deaf)).unwrap());
     let fitting = Arc::new(policy(&material, vec![right_key(&material)]));
-    let mut reopening = Reopening::begin(Arc::clone(&journal), |name| name != "app7").await.unwrap();
+    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |name| name != "app7").await.unwrap();
     let mut opened = Vec::new();
     while let Some(reopened) = reopening.next(|_| Some(Arc::clone(&fitting))).await {
         opened.push(reopened.application);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::*;
 use crate::journal::store::KeyChange;
-use crate::journal::{Journal, JournalEvents, JournalRefusal};
+use crate::journal::{Journal, JournalEvents, JournalRejection};
 
 struct Deaf;
 
 impl JournalEvents for Deaf {
     fn written(&self, _: Vec<Seq>) {}
-    fn refused(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn refused(&self, _: Vec<Seq>, _: JournalRejection) {}
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
-    fn unread(&self, _: Vec<Seq>, _: JournalRefusal) {}
+    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What the store keeps, lists, bounds and gives back.
 
 use super::*;
-use crate::journal::JournalRefusal;
+use crate::journal::JournalRejection;
 
 #[test]
-fn what_is_written_is_there_after_a_restart_in_order_and_the_next_place_goes_on() {
+fn entries_keep_their_order_over_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
     let committed = put(&mut store, &entries(0..50));
@@ -51,7 +51,7 @@ fn nothing_on_the_disk_can_be_read_without_the_key() {
 }
 
 #[test]
-fn a_full_journal_takes_what_fits_in_order_and_nothing_of_a_lane_behind_what_did_not() {
+fn a_full_journal_keeps_the_order_within_a_lane() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = opened(directory.path(), &[key('a')], 100_000).ok().unwrap().store;
     // 0 and 7 are of one lane; 7 is larger than all the room, 14 would fit.
@@ -59,7 +59,7 @@ fn a_full_journal_takes_what_fits_in_order_and_nothing_of_a_lane_behind_what_did
     batch.extend([entry_of(7, 200_000), entry(8), entry(14)]);
     let committed = put(&mut store, &batch);
     assert_eq!(seqs(&committed.written), [0, 1, 2, 3, 4, 5, 6, 8]);
-    assert_eq!(committed.refused, [(Seq(7), JournalRefusal::Full), (Seq(14), JournalRefusal::Full)]);
+    assert_eq!(committed.refused, [(Seq(7), JournalRejection::Full), (Seq(14), JournalRejection::Full)]);
     let rest = put(&mut store, &entries(100..1000));
     assert!(!rest.written.is_empty() && !rest.refused.is_empty());
     assert!(store.contents().bytes <= 100_000);
@@ -69,7 +69,7 @@ fn a_full_journal_takes_what_fits_in_order_and_nothing_of_a_lane_behind_what_did
 }
 
 #[test]
-fn keys_rotate_and_a_missing_one_is_named_with_the_number_of_what_it_sealed() {
+fn a_missing_journal_key_is_named_with_its_entry_count() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (key('a'), key('b'));
     put(&mut open(directory.path()).store, &entries(0..3));
@@ -90,7 +90,7 @@ fn keys_rotate_and_a_missing_one_is_named_with_the_number_of_what_it_sealed() {
 }
 
 #[test]
-fn a_second_user_of_the_directory_is_refused_and_told_who_has_it() {
+fn a_second_process_is_told_who_has_the_directory() {
     let directory = tempfile::tempdir().unwrap();
     let first = open(directory.path());
     let fault = Store::open(directory.path(), &[key('a')], ROOM).err().unwrap();

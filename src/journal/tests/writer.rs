@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::journal::store::trouble::Trouble;
-use crate::journal::{Journal, JournalEvents, JournalRefusal};
+use crate::journal::{Journal, JournalEvents, JournalRejection};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
     Written(Vec<u64>),
-    Refused(Vec<u64>, JournalRefusal),
+    Refused(Vec<u64>, JournalRejection),
     Read(Vec<(u64, bool)>),
-    Unread(Vec<u64>, JournalRefusal),
+    Unread(Vec<u64>, JournalRejection),
 }
 
 struct Ear(Sender<Heard>);
@@ -29,7 +29,7 @@ impl JournalEvents for Ear {
         self.hear(Heard::Written(seqs(&written)));
     }
 
-    fn refused(&self, refused: Vec<Seq>, refusal: JournalRefusal) {
+    fn refused(&self, refused: Vec<Seq>, refusal: JournalRejection) {
         self.hear(Heard::Refused(seqs(&refused), refusal));
     }
 
@@ -37,7 +37,7 @@ impl JournalEvents for Ear {
         self.hear(Heard::Read(entries.into_iter().map(|(seq, entry)| (seq.0, entry.is_some())).collect()));
     }
 
-    fn unread(&self, unread: Vec<Seq>, refusal: JournalRefusal) {
+    fn unread(&self, unread: Vec<Seq>, refusal: JournalRejection) {
         self.hear(Heard::Unread(seqs(&unread), refusal));
     }
 }
@@ -70,7 +70,7 @@ fn wait_until(what: impl Fn() -> bool) {
 }
 
 #[test]
-fn what_is_reported_as_written_is_there_and_what_is_forgotten_is_gone() {
+fn written_entries_exist_and_removed_ones_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let (journal, heard) = started(open(directory.path()).store);
     for seq in 0..100 {
@@ -117,12 +117,12 @@ fn what_is_forgotten_before_it_was_written_does_not_stay() {
 }
 
 #[test]
-fn a_full_journal_says_so_and_takes_again_when_something_is_forgotten() {
+fn a_full_journal_accepts_again_after_a_removal() {
     let directory = tempfile::tempdir().unwrap();
     let (journal, heard) = started(opened(directory.path(), &[key('a')], 50_000).ok().unwrap().store);
     journal.write(entries(0..200));
     let Heard::Written(some) = next(&heard) else { panic!() };
-    let Heard::Refused(rest, JournalRefusal::Full) = next(&heard) else { panic!() };
+    let Heard::Refused(rest, JournalRejection::Full) = next(&heard) else { panic!() };
     assert_eq!(some.len() + rest.len(), 200);
     journal.forget(some.iter().copied().map(Seq).collect());
     wait_until(|| journal.usage().events == 0);
@@ -131,7 +131,7 @@ fn a_full_journal_says_so_and_takes_again_when_something_is_forgotten() {
 }
 
 #[test]
-fn a_failing_disk_refuses_loses_nothing_and_what_was_to_be_forgotten_goes_later() {
+fn a_failing_disk_loses_nothing_and_removes_entries_later() {
     let directory = tempfile::tempdir().unwrap();
     let trouble = Trouble::default();
     trouble.on_this_thread();
@@ -143,7 +143,7 @@ fn a_failing_disk_refuses_loses_nothing_and_what_was_to_be_forgotten_goes_later(
     trouble.set_sync_fails(true);
     journal.write(entries(10..12));
     journal.forget(vec![Seq(0)]);
-    assert_eq!(next(&heard), Heard::Refused(vec![10, 11], JournalRefusal::Failed));
+    assert_eq!(next(&heard), Heard::Refused(vec![10, 11], JournalRejection::Failed));
     wait_until(|| journal.usage().events == 9);
     journal.write(entries([20]));
     assert_eq!(next(&heard), Heard::Written(vec![20]));

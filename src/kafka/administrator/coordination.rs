@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Administrator, Creation, GLANCE, PROPAGATION, creation, state};
+use super::{Administrator, Creation, POLL_TIMEOUT, PROPAGATION, creation, state};
 use crate::kafka::topics::State;
 use crate::kafka::trouble::Away;
 
@@ -37,7 +37,7 @@ impl Administrator {
         };
         let created = creation(error);
         let end = Instant::now() + PROPAGATION;
-        let is_seen = || match self.coordination_topic(topic, GLANCE) {
+        let is_seen = || match self.coordination_topic(topic, POLL_TIMEOUT) {
             Some(State::Present(present)) => present.leaderless == 0,
             Some(State::Missing | State::Hidden | State::Unreadable(_)) | None => false,
         };

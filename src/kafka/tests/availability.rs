@@ -4,8 +4,8 @@ use super::*;
 
 const TOPIC: &str = "idaas.user.v1";
 
-fn token(number: u64) -> Token {
-    Token::new(Seq(number), 0)
+fn token(number: u64) -> EventHandle {
+    EventHandle::new(Seq(number), 0)
 }
 
 const fn seconds(seconds: u64) -> Duration {
@@ -24,7 +24,7 @@ impl Stage {
         Self { availability, sent: 0 }
     }
 
-    fn send(&mut self, key: &str, now: Duration) -> Option<(Slot, Token)> {
+    fn send(&mut self, key: &str, now: Duration) -> Option<(Slot, EventHandle)> {
         self.sent += 1;
         let token = token(self.sent);
         self.availability.hand_over((TOPIC, Some(key)), token, 100, now).map(|slot| (slot, token))

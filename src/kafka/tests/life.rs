@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use idaas_callback::event_type::Entity;
-use outbox::{Seq, Token};
+use outbox::{EventHandle, Seq};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -35,16 +35,16 @@ struct Book {
 
 #[derive(Default)]
 struct Pages {
-    reports: HashMap<Token, Vec<Report>>,
+    reports: HashMap<EventHandle, Vec<Report>>,
     recreated: usize,
     problems: Vec<Option<Undeliverable>>,
     clusters: usize,
     recovered: usize,
-    waiting: Vec<Token>,
+    waiting: Vec<EventHandle>,
 }
 
-impl Reports for Book {
-    fn report(&self, ticket: Ticket, _: &str, report: Report, _: Option<Position>) {
+impl DeliveryObserver for Book {
+    fn report(&self, ticket: DeliveryOpaque, _: &str, report: Report, _: Option<Position>) {
         self.pages.lock().reports.entry(ticket.token).or_default().push(report);
         self.turned.notify_all();
     }
@@ -61,7 +61,7 @@ impl Reports for Book {
         self.turned.notify_all();
     }
 
-    fn partition_closed(&self, waiting: &[Token]) {
+    fn partition_closed(&self, waiting: &[EventHandle]) {
         self.pages.lock().waiting.extend(waiting);
         self.turned.notify_all();
     }
@@ -133,7 +133,7 @@ impl Stage {
             cluster.properties.insert((*name).to_owned(), crate::secret::Secret::new((*value).to_owned()));
         }
         let book = Arc::new(Book::default());
-        let reports = Arc::clone(&book) as Arc<dyn Reports>;
+        let reports = Arc::clone(&book) as Arc<dyn DeliveryObserver>;
         let producer = Producer::start_with(&cluster, reports, &Arc::default(), last_epoch, least_life).unwrap();
         assert!(producer.warm_up(PATIENCE).is_some());
         let application = Metrics::new().unwrap().application("workforce", 0);
@@ -143,8 +143,8 @@ impl Stage {
     /// Hands one more record over; says whether it was accepted. Where not, that is its report.
     fn send(&mut self) -> bool {
         self.sent += 1;
-        let token = Token::new(Seq(self.sent as u64), 0);
-        let ticket = Ticket {
+        let token = EventHandle::new(Seq(self.sent as u64), 0);
+        let ticket = DeliveryOpaque {
             token,
             record: 0,
             entity: Entity::User,
@@ -204,12 +204,12 @@ fn goes_on_after(errors: &[RDKafkaRespErr], count: usize) {
 }
 
 #[test]
-fn after_a_sequence_that_the_broker_does_not_know_sends_succeed_again_and_each_record_has_one_report() {
+fn an_unknown_sequence_recovers_with_one_report_per_record() {
     goes_on_after(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER], 50);
 }
 
 #[test]
-fn after_a_producer_that_the_broker_has_forgotten_in_the_middle_of_a_retry_sends_succeed_again() {
+fn an_unknown_producer_id_during_a_retry_recovers() {
     let errors = [
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
@@ -290,7 +290,7 @@ fn new_settings_lose_no_record_of_the_old_producer() {
 }
 
 #[test]
-fn a_silent_partition_closes_and_opens_with_its_first_confirmation() {
+fn a_silent_partition_reopens_with_its_first_confirmation() {
     let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
     stage.send();
     stage.book.wait_for_reports(1);
@@ -348,7 +348,7 @@ fn what_is_with_the_producer_at_its_end_has_failed() {
 }
 
 #[test]
-fn an_end_while_old_producers_are_waited_for_leaves_no_record_without_a_report() {
+fn shutdown_reports_every_record_of_old_producers() {
     let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
     stage.send();
     stage.book.wait_for_reports(1);

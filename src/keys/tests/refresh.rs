@@ -63,7 +63,7 @@ async fn pass(seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_fetch_is_at_once_and_the_next_ones_every_ten_minutes() {
+async fn keys_are_fetched_at_once_and_then_every_ten_minutes() {
     let endpoint = Endpoint::new(old());
     let (refresher, heard) = begin(&endpoint);
     assert_eq!(refresher.store().key_count(), 0);
@@ -152,7 +152,7 @@ async fn a_flood_of_forgeries_causes_one_fetch_in_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_unknown_keys_in_an_outage_causes_no_more_than_one_fetch_in_ten_seconds() {
+async fn unknown_keys_cause_at_most_one_fetch_in_ten_seconds() {
     let endpoint = Endpoint::new(old());
     let (refresher, _) = begin(&endpoint);
     refresher.store().first_attempt().await;
@@ -166,7 +166,7 @@ async fn a_flood_of_unknown_keys_in_an_outage_causes_no_more_than_one_fetch_in_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_during_the_cool_down_is_remembered_until_its_end() {
+async fn an_unknown_key_during_the_cool_down_is_fetched_after_it() {
     let endpoint = Endpoint::new(old());
     let (refresher, _) = begin(&endpoint);
     refresher.store().first_attempt().await;
@@ -183,7 +183,7 @@ async fn an_unknown_key_during_the_cool_down_is_remembered_until_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_during_a_fetch_causes_another_one_and_not_at_the_same_time() {
+async fn an_unknown_key_during_a_fetch_causes_one_more_fetch() {
     let endpoint = Endpoint::new(old());
     *endpoint.takes.lock() = Duration::from_secs(2);
     let (refresher, _) = begin(&endpoint);
@@ -296,7 +296,7 @@ async fn a_restart_during_an_outage_works_with_the_set_on_disk() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_directory_that_cannot_be_written_costs_nothing_but_the_copy() {
+async fn an_unwritable_cache_directory_loses_only_the_cache() {
     let settings = Settings { directory: Some("/nonexistent/directory".into()), ..settings(&Arc::default()) };
     let refresher = start_with("workforce", source(), &settings, Endpoint::new(old()).fetcher());
     refresher.store().first_attempt().await;

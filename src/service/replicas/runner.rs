@@ -12,11 +12,11 @@ use outbox::{LaneKey, Millis, Seq};
 
 use super::identity::identity;
 use super::topic::Topic;
-use super::{Gate, Recollection};
+use super::{DedupRebuild, Gate};
 use crate::config::Config;
 use crate::delivery::dispatch::Dispatcher;
 use crate::kafka::settings::Cluster;
-use crate::kafka::tail::Pace;
+use crate::kafka::tail::FetchProfile;
 use crate::telemetry::metrics::Metrics;
 
 /// How long one wait for records takes: while there is something to do, and otherwise.
@@ -40,7 +40,7 @@ pub(super) struct Runner {
     topic: Topic,
     coordinator: Coordinator,
     dispatcher: Weak<Dispatcher>,
-    recollection: Arc<Recollection>,
+    recollection: Arc<DedupRebuild>,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -90,7 +90,7 @@ impl Runner {
     pub(super) fn new(
         config: &Config,
         gate: &Arc<Gate>,
-        recollection: &Arc<Recollection>,
+        recollection: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Self {
@@ -216,7 +216,7 @@ impl Runner {
         self.gate.is_alone.store(is_alone, Ordering::SeqCst);
         let is_fast = !is_alone && (self.coordinator.is_busy() || !self.is_available);
         if std::mem::replace(&mut self.is_fast, is_fast) != is_fast {
-            self.recollection.set_pace(if is_fast { Pace::Fast } else { Pace::Easy });
+            self.recollection.set_pace(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });
         }
         let (metrics, rounds) = (&self.metrics.replicas, self.coordinator.rounds());
         metrics.show(self.coordinator.replicas(), self.coordinator.held());

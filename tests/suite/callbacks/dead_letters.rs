@@ -131,7 +131,7 @@ fn what_is_too_large_is_kept_as_size_and_fingerprint() {
 }
 
 #[test]
-fn the_fingerprint_is_that_of_the_event_as_sent_where_it_holds_no_password() {
+fn the_fingerprint_is_of_the_event_without_passwords() {
     let bridge = Setup::new().start();
     let text = format!(
         "{{ \"eventId\" : \"evnt_1\", \"eventType\" : \"{}\",\n \"bizData\" : {{ \"userId\" : \"\\u0075\", \"passwordSet\" : true, \
@@ -146,7 +146,7 @@ fn the_fingerprint_is_that_of_the_event_as_sent_where_it_holds_no_password() {
 }
 
 #[test]
-fn an_id_a_type_or_a_time_that_is_too_large_for_any_record_is_a_dead_letter_all_the_same() {
+fn an_oversized_id_type_or_time_becomes_a_dead_letter() {
     let bridge = Setup::new().start();
     let (large, user) = ("x".repeat(1_100_000), Kind::UserUpdateInfo.urn());
     let data = json!({"userId": "u"});
@@ -171,7 +171,7 @@ fn an_id_a_type_or_a_time_that_is_too_large_for_any_record_is_a_dead_letter_all_
 }
 
 #[test]
-fn what_the_broker_refuses_is_one_dead_letter_counted_once_with_its_first_reason() {
+fn a_rejected_record_is_one_dead_letter_counted_once() {
     let bridge = Setup::new().start();
     let refuse = |times| {
         // Each record is sent twice before it is given up: with others, and alone.
@@ -192,7 +192,7 @@ fn what_the_broker_refuses_is_one_dead_letter_counted_once_with_its_first_reason
 }
 
 #[test]
-fn an_event_without_an_id_alone_is_published_and_answered_nowhere() {
+fn an_event_without_an_id_is_published_but_not_answered() {
     let bridge = Setup::new().start();
     let item = json!({"eventType": Kind::UserDelete.urn(), "bizId": "user_1", "bizData": "{\"userId\":\"user_1\"}"});
     assert!(bridge.send_items(vec![item.clone()]).is_empty());

@@ -67,7 +67,7 @@ fn every_type_as_documented_comes_to_its_topic() {
 }
 
 #[test]
-fn every_type_comes_to_its_topic_where_encryption_is_switched_off() {
+fn plain_events_of_every_type_reach_their_topic() {
     every_type_in(Form::Wire, true);
     every_type_in(Form::Documented, true);
 }
@@ -95,7 +95,7 @@ fn no_events_are_four_empty_lists() {
 }
 
 #[test]
-fn an_entity_s_events_stand_in_the_order_in_which_they_were_sent() {
+fn events_of_an_entity_keep_the_order_of_sending() {
     let bridge = Setup::new().partitions(6).start();
     let events: Vec<_> = (0..300)
         .map(|number| {
@@ -264,7 +264,7 @@ fn a_time_before_1970_is_a_time_and_never_is_none() {
 }
 
 #[test]
-fn fifty_thousand_small_events_and_half_a_million_odd_fields_are_answered_in_time() {
+fn a_callback_of_fifty_thousand_events_is_answered() {
     let bridge = Setup::new().property("message.max.bytes", "8000000").start();
     let items = (0..50_000)
         .map(|number| json!({"eventId": number, "eventType": "urn:alibaba:idaas:app:event:x:y:zz"}))
@@ -286,7 +286,7 @@ fn a_large_batch_is_taken_whole() {
 }
 
 #[test]
-fn an_event_with_very_many_unknown_fields_costs_no_more_than_its_size() {
+fn many_unknown_fields_cost_no_more_than_their_size() {
     let bridge = Setup::new().property("message.max.bytes", "8000000").start();
     let mut data: serde_json::Map<String, Value> =
         (0..200_000).map(|number| (format!("x{number}"), json!(0))).collect();
@@ -298,7 +298,7 @@ fn an_event_with_very_many_unknown_fields_costs_no_more_than_its_size() {
 }
 
 #[test]
-fn what_is_sealed_opens_with_the_second_key_and_from_a_claim_that_is_written_with_escapes() {
+fn the_second_key_opens_and_escaped_claims_are_read() {
     let mut setup = Setup::new();
     let own = setup.applications[0].material.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string(), own];

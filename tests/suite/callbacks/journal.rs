@@ -8,7 +8,7 @@ use super::{assert_all, assert_success, ids, users};
 use crate::support::bridge::Setup;
 
 #[test]
-fn what_was_answered_as_not_confirmed_outlives_a_kill_and_is_published_in_order() {
+fn unconfirmed_events_survive_a_kill_in_order() {
     let mut bridge = Setup::new().deadline(1500).spawn();
     bridge.mock().broker_down(1).unwrap();
     bridge.wait_metric("kafka_available", &[], 0.0);
@@ -46,7 +46,7 @@ fn what_was_answered_as_not_confirmed_outlives_a_kill_and_is_published_in_order(
 }
 
 #[test]
-fn with_kafka_away_the_answer_comes_at_once_and_a_re_delivery_joins_what_is_kept() {
+fn an_outage_is_answered_at_once_and_redeliveries_join() {
     let bridge = Setup::new().deadline(8000).start();
     bridge.wait_metric("kafka_available", &[], 1.0);
     bridge.mock().broker_down(1).unwrap();
@@ -63,7 +63,7 @@ fn with_kafka_away_the_answer_comes_at_once_and_a_re_delivery_joins_what_is_kept
 }
 
 #[test]
-fn a_full_journal_keeps_what_it_holds_refuses_the_rest_and_takes_again_once_there_is_room() {
+fn a_full_journal_rejects_until_there_is_space() {
     let mut bridge = Setup::new().deadline(3000).journal("max_size = \"16MiB\"").spawn();
     bridge.wait_metric("kafka_available", &[], 1.0);
     bridge.mock().broker_down(1).unwrap();
@@ -96,7 +96,7 @@ fn a_full_journal_keeps_what_it_holds_refuses_the_rest_and_takes_again_once_ther
 }
 
 #[test]
-fn a_callback_that_no_key_opens_is_published_once_a_key_that_fits_is_configured() {
+fn undecryptable_callback_is_published_after_key_is_added() {
     let mut setup = Setup::new();
     let own = setup.applications[0].material.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
@@ -114,7 +114,7 @@ fn a_callback_that_no_key_opens_is_published_once_a_key_that_fits_is_configured(
 }
 
 #[test]
-fn re_deliveries_that_no_key_opens_are_all_kept_and_published_once() {
+fn undecryptable_redeliveries_are_published_once() {
     let mut setup = Setup::new();
     let own = setup.applications[0].material.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
@@ -162,7 +162,7 @@ fn an_entity_s_events_leave_the_quarantine_in_their_order() {
 }
 
 #[test]
-fn a_quarantined_callback_is_read_removed_and_redriven_over_the_admin_listener() {
+fn quarantine_can_be_managed_over_the_admin_listener() {
     let mut setup = Setup::new();
     let own = setup.applications[0].material.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];

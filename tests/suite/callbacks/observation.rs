@@ -12,7 +12,7 @@ use crate::support::bridge::{Setup, TestApplication};
 use crate::support::http::request;
 
 #[test]
-fn received_and_answered_add_up_and_callbacks_are_counted_by_code() {
+fn received_and_answered_counts_add_up() {
     let bridge = Setup::new().application(format!("skip = [{:?}]", Kind::UserLock.urn())).start();
     let mut items: Vec<_> = Generator::new(9)
         .one_of_each(now_ms())
@@ -52,7 +52,7 @@ fn received_and_answered_add_up_and_callbacks_are_counted_by_code() {
 }
 
 #[test]
-fn what_can_be_counted_is_there_from_the_start_and_what_has_no_value_is_not() {
+fn counters_exist_from_the_start() {
     let mut setup = Setup::new().not_ready();
     let own = setup.applications[0].material.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec!["ab".repeat(32), own];
@@ -113,7 +113,7 @@ fn what_a_sender_writes_never_becomes_a_label() {
 }
 
 #[test]
-fn a_refusal_is_one_log_line_with_code_application_and_address_and_no_content() {
+fn a_refusal_is_one_log_line_without_content() {
     let bridge = Setup::new().server("trusted_proxies = [\"127.0.0.1\"]").spawn();
     let mut bridge = bridge;
     let body = bridge.callback().claim("exp", 1).events(&users(1)).body().unwrap();
@@ -135,7 +135,7 @@ fn a_refusal_is_one_log_line_with_code_application_and_address_and_no_content() 
 }
 
 #[test]
-fn at_debug_each_event_is_one_line_that_says_where_it_stands_and_nothing_of_the_person() {
+fn event_lines_name_the_offset_and_no_personal_data() {
     let mut bridge = Setup::new().log("debug").spawn();
     let mut somebody = event(Kind::UserCreate, 1);
     somebody.biz_data = json!({"userId": somebody.biz_id, "username": "zhangsan", "email": "zs@example.com",

@@ -13,7 +13,7 @@ use crate::support::records::retry;
 const IDAAS_WAITS: Duration = Duration::from_secs(10);
 
 #[test]
-fn what_is_not_confirmed_in_time_is_retried_and_later_a_success_with_one_record() {
+fn an_unconfirmed_event_is_retried_and_published_once() {
     let bridge = Setup::new().deadline(1000).start();
     let events = users(10);
     bridge.mock().broker_down(1).unwrap();
@@ -31,7 +31,7 @@ fn what_is_not_confirmed_in_time_is_retried_and_later_a_success_with_one_record(
 }
 
 #[test]
-fn kafka_s_absence_leaves_the_service_alive_and_ready() {
+fn kafka_outage_keeps_the_service_ready() {
     let bridge = Setup::new().deadline(600).start();
     bridge.wait_metric("kafka_available", &[], 1.0);
     bridge.mock().broker_down(1).unwrap();
@@ -42,7 +42,7 @@ fn kafka_s_absence_leaves_the_service_alive_and_ready() {
 }
 
 #[test]
-fn a_cluster_that_answers_and_has_no_leader_for_any_topic_counts_as_away_and_one_leader_is_enough() {
+fn a_cluster_without_any_leader_is_unavailable() {
     let bridge = Setup::new().start();
     bridge.wait_metric("kafka_available", &[], 1.0);
     let lead = |leader| {
@@ -59,7 +59,7 @@ fn a_cluster_that_answers_and_has_no_leader_for_any_topic_counts_as_away_and_one
 }
 
 #[test]
-fn a_service_that_starts_without_kafka_takes_callbacks_and_delivers_when_it_comes() {
+fn a_start_without_kafka_accepts_callbacks_and_delivers_later() {
     let bridge = Setup::new().deadline(600).not_ready().start();
     bridge.mock().broker_down(1).unwrap();
     bridge.wait_metric("jwks_keys", &[], 1.0);
@@ -72,7 +72,7 @@ fn a_service_that_starts_without_kafka_takes_callbacks_and_delivers_when_it_come
 }
 
 #[test]
-fn what_waits_for_a_slow_broker_makes_room_for_what_comes_after_it() {
+fn waiting_events_leave_memory_for_new_ones() {
     let bridge = Setup::new().server("max_in_flight_events = 100").start();
     bridge.mock().broker_round_trip_time(1, Duration::from_secs(1)).unwrap();
     let events = users(150);

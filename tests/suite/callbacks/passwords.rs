@@ -49,7 +49,7 @@ fn passwords_are_dropped() {
 }
 
 #[test]
-fn sealed_passwords_open_with_the_credential_key_in_another_library() {
+fn another_library_opens_sealed_passwords() {
     let seal = format!("passwords = \"seal\"\ncredential_key = \"{CREDENTIAL_KEY}\"");
     let bridge = Setup::new().application(seal).start();
     let secret = "pässwörd \u{1f511} \"\\";

@@ -25,7 +25,7 @@ fn an_event_twice_in_one_callback_is_one_record_and_one_verdict() {
 }
 
 #[test]
-fn a_delivered_event_is_answered_at_once_without_a_second_record() {
+fn a_published_event_is_answered_without_a_second_record() {
     let bridge = Setup::new().start();
     let events = users(3);
     assert_success(&bridge.send(&events));

@@ -21,7 +21,7 @@ fn setup(kafka: &RealKafka, prefix: &str) -> Setup {
 }
 
 #[test]
-fn what_was_delivered_before_a_kill_is_a_success_at_once_without_a_second_record() {
+fn published_events_are_known_after_a_kill() {
     let Some(kafka) = shared_one_node() else { return };
     // Nobody seals passwords here, so the bridge makes no topic for them; who reads back asks for it.
     kafka.create_topic("restart.credential.v1", 1, 1, &[]);
@@ -54,7 +54,7 @@ fn event_without_a_password_is_known_where_passwords_are_sealed() {
 }
 
 #[test]
-fn what_another_replica_has_delivered_is_a_success_at_once_without_a_second_record() {
+fn an_event_of_another_replica_is_a_success_at_once() {
     let Some(kafka) = shared_one_node() else { return };
     // Nobody seals passwords here, so the bridge makes no topic for them; who reads back asks for it.
     kafka.create_topic("replicas.credential.v1", 1, 1, &[]);

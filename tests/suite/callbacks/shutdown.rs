@@ -121,7 +121,7 @@ fn an_idle_kept_connection_does_not_hold_the_end_up() {
 }
 
 #[test]
-fn what_is_unconfirmed_at_the_end_is_kept_and_published_by_the_next_start() {
+fn unconfirmed_events_are_published_by_the_next_start() {
     let mut bridge = Setup::new().deadline(600).spawn();
     bridge.mock().broker_down(1).unwrap();
     assert!(bridge.send(&users(2)).values().all(|(_, code)| code == "not_confirmed"));
@@ -144,7 +144,7 @@ fn callbacks_that_wait_for_kafka_do_not_hold_the_end_up() {
 }
 
 #[test]
-fn sigint_ends_as_sigterm_does_and_a_second_signal_does_not_wait() {
+fn a_second_signal_ends_the_drain() {
     let mut bridge = Setup::new().spawn();
     assert_success(&bridge.send(&users(1)));
     bridge.program().signal("INT");
@@ -198,7 +198,7 @@ fn sigterm_waits_for_a_slow_disk_within_the_drain_timeout() {
 }
 
 #[test]
-fn sigterm_with_a_slow_disk_ends_at_the_drain_timeout_and_says_what_is_lost() {
+fn sigterm_with_a_slow_disk_ends_at_the_drain_timeout() {
     let disk = SlowDisk::new();
     let mut bridge = on(&disk, "2s");
     fill(&bridge, &disk);

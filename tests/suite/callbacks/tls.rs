@@ -25,7 +25,7 @@ fn serial(stream: &SslStream<TcpStream>) -> String {
 }
 
 #[test]
-fn callbacks_are_taken_over_tls_and_a_new_certificate_counts_from_the_reload_on() {
+fn a_reload_replaces_the_tls_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let authority = Authority::new();

@@ -9,7 +9,7 @@ use idaas_bridge::journal::store::{Batch, Store};
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
-use idaas_callback::{Evidence, Kept};
+use idaas_callback::{DeadLetterSource, Kept};
 use idaas_simulator::kind::Kind;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
@@ -66,7 +66,7 @@ fn entry(seq: u64) -> Entry {
             timestamp: 0,
         },
         credential: None,
-        evidence: Evidence::of(kept),
+        evidence: DeadLetterSource::of(kept),
     }
 }
 

@@ -22,7 +22,7 @@ fn chunks(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_client_that_announces_too_much_and_sends_it_all_still_reads_the_413() {
+fn a_client_that_sends_too_much_still_reads_the_413() {
     let bridge = small().start();
     for size in [65_537, 1 << 20, 9 << 20] {
         let reply = bridge.post(vec![b'x'; size]);
@@ -41,7 +41,7 @@ fn a_client_that_announces_too_much_need_not_send_it() {
 }
 
 #[test]
-fn a_chunked_body_over_the_limit_is_too_large_and_one_below_is_taken() {
+fn a_chunked_body_is_accepted_up_to_the_limit() {
     let bridge = small().start();
     let mut connection = Connection::open(bridge.listen).unwrap();
     let head = request("POST", &bridge.path(), &[("Transfer-Encoding", "chunked")], b"");
@@ -125,7 +125,7 @@ fn a_coding_that_does_not_compress_is_accepted() {
 }
 
 #[test]
-fn health_on_the_callback_listener_is_neither_logged_nor_counted() {
+fn healthz_is_neither_logged_nor_counted() {
     let mut bridge = Setup::new().spawn();
     for method in ["GET", "HEAD"] {
         let mut connection = Connection::open(bridge.listen).unwrap();
@@ -280,7 +280,7 @@ fn an_ipv4_peer_on_an_ipv6_socket_is_judged_as_ipv4() {
 }
 
 #[test]
-fn requests_in_a_row_on_one_connection_are_each_judged_by_themselves() {
+fn requests_on_one_connection_are_independent() {
     let bridge = Setup::new().start();
     let good = request("POST", &bridge.path(), &[], honest(&bridge).as_bytes());
     let bad = request("POST", &bridge.path(), &[], b"{}");

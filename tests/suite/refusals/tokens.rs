@@ -25,7 +25,7 @@ fn with_claim_twice(callback: Callback<'_>, name: &str, second: &Value) -> Strin
 }
 
 #[test]
-fn a_claim_that_is_missing_or_mistyped_has_the_code_of_a_wrong_one() {
+fn a_missing_or_mistyped_claim_counts_as_a_wrong_one() {
     let bridge = Setup::new().start();
     let mut cases = Vec::new();
     let callback = || bridge.callback().events(&[event()]);

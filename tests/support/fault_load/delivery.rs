@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_lacks_an_event_a_list_or_has_an_event_twice_is_nonsense() {
+    fn an_inconsistent_answer_is_detected() {
         assert_eq!(said(ANSWER.as_bytes(), &["a", "b", "c"]), vec![Said::Nonsense; 3]);
         assert_eq!(said(ANSWER.as_bytes(), &["a", "b", "c", "d", "e"]), vec![Said::Nonsense; 5]);
         let twice = ANSWER.replace("\"d\"", "\"c\"");

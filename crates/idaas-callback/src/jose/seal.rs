@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_start_seals_with_another_derived_key_and_so_does_one_that_is_used_up() {
+    fn each_start_and_each_exhausted_key_derives_a_new_key() {
         let key = key("a");
         let mut sealer = Sealer::new(Arc::clone(&key));
         assert_ne!(sealer.salt, Sealer::new(Arc::clone(&key)).salt);

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
-pub(crate) use read::Bulk;
+pub(crate) use read::LargeMember;
 pub use read::Raw;
 use read::Reader;
 
@@ -29,7 +29,7 @@ impl<'a> Members<'a> {
     }
 
     /// Reads an object of which `bulk` holds the most: its text comes of the same pass.
-    pub(crate) fn parse_with(text: &'a str, bulk: Bulk) -> Option<Self> {
+    pub(crate) fn parse_with(text: &'a str, bulk: LargeMember) -> Option<Self> {
         Self::read(Reader::new(text, Some(bulk)))
     }
 
@@ -66,15 +66,15 @@ impl<'a> Members<'a> {
 pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 
 /// How many elements so many bytes of an array may hold.
-pub(crate) type Density = fn(usize) -> usize;
+pub(crate) type MaxElements = fn(usize) -> usize;
 
 /// What `make` makes of each element of a JSON array. `None` where the value is no array, or is denser than it may be at
 /// any place, which is found out before more is made. `bulk` holds the most of each. One element after the other, so that
 /// what it takes to read one is free again for the next.
 pub(crate) fn each<'a, T>(
     json: &'a str,
-    density: Density,
-    bulk: Option<Bulk>,
+    density: MaxElements,
+    bulk: Option<LargeMember>,
     make: impl FnMut(Element<'a>) -> T,
 ) -> Option<Vec<T>> {
     let mut reader = Reader::new(json, bulk);
@@ -83,7 +83,7 @@ pub(crate) fn each<'a, T>(
 }
 
 /// As dense as can be.
-pub(crate) const ANY: Density = |_| usize::MAX;
+pub(crate) const ANY: MaxElements = |_| usize::MAX;
 
 /// The elements of a JSON array, unread. `None` where the value is no array.
 #[must_use]
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_list_that_is_too_dense_no_more_is_made_than_its_beginning_may_hold() {
+    fn a_list_with_too_many_elements_stops_early() {
         let mut made = 0;
         let zeros = format!("[{}{{}}]", "0,".repeat(100_000));
         assert!(each(&zeros, |bytes| 10 + bytes / 64, None, |_| made += 1).is_none());

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Density, Element, Members, string, text};
+use super::{Element, MaxElements, Members, string, text};
 
 /// A JSON value as it was written, known to be valid.
 #[derive(Clone, Copy)]
@@ -56,20 +56,20 @@ impl<'a> From<&'a RawValue> for Raw<'a> {
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
-    bulk: Option<Bulk>,
+    bulk: Option<LargeMember>,
 }
 
 /// A member that holds most of an object, most often as a string in which much is escaped. Its text is read in the pass
 /// that finds it.
 #[derive(Clone, Copy)]
-pub(crate) struct Bulk {
+pub(crate) struct LargeMember {
     pub(crate) name: &'static str,
     /// How many bytes its content most often has.
     pub(crate) room: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(text: &'a str, bulk: Option<Bulk>) -> Self {
+    pub(super) const fn new(text: &'a str, bulk: Option<LargeMember>) -> Self {
         Self { text, at: 0, bulk }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
             self.take(b':')?;
             self.space();
             let value = match self.bulk {
-                Some(Bulk { name: wanted, room }) if name == wanted => {
+                Some(LargeMember { name: wanted, room }) if name == wanted => {
                     let (value, text) = self.unwrapped(room)?;
                     bulk = Some(text);
                     value
@@ -109,7 +109,11 @@ impl<'a> Reader<'a> {
     }
 
     /// What `make` makes of an array's elements, each with its members where it is an object.
-    pub(super) fn elements<T>(&mut self, density: Density, mut make: impl FnMut(Element<'a>) -> T) -> Option<Vec<T>> {
+    pub(super) fn elements<T>(
+        &mut self,
+        density: MaxElements,
+        mut make: impl FnMut(Element<'a>) -> T,
+    ) -> Option<Vec<T>> {
         self.list(density, |reader| {
             let is_object = reader.next() == Some(b'{');
             let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
@@ -120,7 +124,7 @@ impl<'a> Reader<'a> {
     /// An array whose elements `element` reads. `None` as well where more than may be stand in the bytes passed so far.
     pub(super) fn list<T>(
         &mut self,
-        density: Density,
+        density: MaxElements,
         mut element: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Vec<T>> {
         self.take(b'[')?;
@@ -202,7 +206,7 @@ mod tests {
     use super::super::{ANY, each, elements};
     use super::*;
 
-    const BULK: Bulk = Bulk { name: "a", room: 3 };
+    const BULK: LargeMember = LargeMember { name: "a", room: 3 };
 
     /// Text that is JSON, or nearly: pieces that mean something to a reader, in any order, and mutilated JSON.
     fn nearly_json() -> impl Strategy<Value = String> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Common, Evidence, Maker, Moment};
+use super::{Common, DeadLetterSource, Moment, RecordBuilder};
 use crate::event::Event;
 use crate::event_type::{Action, Entity};
 use crate::jose::jwe::ContentKey;
@@ -57,7 +57,7 @@ impl Reason {
     }
 }
 
-impl Evidence {
+impl DeadLetterSource {
     /// The dead letter of an event whose record the broker refuses. The second time `fingerprint_only`, in case the
     /// original is what makes it too large.
     #[must_use]
@@ -82,9 +82,15 @@ impl Evidence {
     }
 }
 
-impl Maker<'_> {
+impl RecordBuilder<'_> {
     /// The dead letter of an event, small enough to be published.
-    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, evidence: &Evidence, id: &str) -> Record {
+    pub(super) fn dead_letter(
+        &self,
+        reason: Reason,
+        event: &Event<'_>,
+        evidence: &DeadLetterSource,
+        id: &str,
+    ) -> Record {
         let raw = self.events.get(evidence.position);
         let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
         if reason != Reason::RecordTooLarge {

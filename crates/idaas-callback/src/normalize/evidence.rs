@@ -9,7 +9,7 @@ use crate::redact::redacted;
 
 /// An event as sent, kept by reference until its record is confirmed.
 #[derive(Clone)]
-pub struct Evidence {
+pub struct DeadLetterSource {
     pub(super) context: Arc<Context>,
     pub(super) events: Arc<Events>,
     pub(super) position: usize,
@@ -18,7 +18,7 @@ pub struct Evidence {
     made: Option<Box<str>>,
 }
 
-/// What has to outlive the process of an [`Evidence`]: this one event, without any member named `password`. Has no
+/// What has to outlive the process of an [`DeadLetterSource`]: this one event, without any member named `password`. Has no
 /// `Debug`: it holds personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -38,7 +38,7 @@ pub struct Kept {
     pub made_id: String,
 }
 
-impl Evidence {
+impl DeadLetterSource {
     pub(super) const fn new(context: Arc<Context>, events: Arc<Events>, position: usize, received_at: i64) -> Self {
         Self { context, events, position, received_at, made: None }
     }

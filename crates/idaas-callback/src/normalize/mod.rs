@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::decode::{Callback, Events};
-use super::event::{DATA, Event, LONGEST_NAME};
+use super::event::{DATA, Event, MAX_ID_LENGTH};
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
 use super::json::{self, Members, Raw};
@@ -31,7 +31,7 @@ use crate::refusal::Refusal;
 use common::Common;
 pub use dead_letter::Reason;
 pub use event_id::EventId;
-pub use evidence::{Evidence, Kept};
+pub use evidence::{DeadLetterSource, Kept};
 
 /// What `prepare` is told about the moment and the request.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ pub struct Moment<'a> {
 }
 
 /// One event, and what is to be done with it.
-pub struct Item {
+pub struct PreparedEvent {
     /// Its id, which is the record's `ce_id`.
     pub id: EventId,
     /// What it is about; a dead letter is [`Entity::DeadLetter`].
@@ -57,7 +57,7 @@ pub struct Item {
     /// What is to be done.
     pub plan: Plan,
     /// What a dead letter would be made of, should the broker refuse the record.
-    pub evidence: Evidence,
+    pub evidence: DeadLetterSource,
 }
 
 /// What is to be done with an event.
@@ -82,15 +82,15 @@ pub enum Plan {
 
 /// How many bytes an event takes at least. With the five members that IDaaS always sends, and ids of one character where
 /// real ones have thirty, it takes 112.
-const LEAST_EVENT_BYTES: usize = 64;
+const MIN_EVENT_BYTES: usize = 64;
 
 /// As many elements a list may have whatever its size: so few harm nothing, and each is told what is wrong with it.
-const FEW: usize = 1000;
+const MAX_UNCHECKED_EVENTS: usize = 1000;
 
 /// How many elements so many bytes can hold that are events.
 const fn most_events(length: usize) -> usize {
-    let most = length / LEAST_EVENT_BYTES;
-    if most < FEW { FEW } else { most }
+    let most = length / MIN_EVENT_BYTES;
+    if most < MAX_UNCHECKED_EVENTS { MAX_UNCHECKED_EVENTS } else { most }
 }
 
 /// Makes an item of each event, in their order.
@@ -98,23 +98,24 @@ const fn most_events(length: usize) -> usize {
 /// # Errors
 /// [`Refusal::Unreadable`] where there is no list of events. A list of so many elements that they cannot be events is
 /// none: an item takes a thousand times the room of a `0`, so a few megabytes of them would take all of the memory.
-pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<Item>, Refusal> {
+pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<PreparedEvent>, Refusal> {
     let text = callback.events.text();
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
     let context = &callback.context;
     let common = Common { moment, context, received_at: &received_at, mode: policy.mode };
-    let maker = Maker { policy, common, events: &callback.events };
+    let maker = RecordBuilder { policy, common, events: &callback.events };
     let mut positions = 0..;
     let item = |event| {
         let position = positions.next().unwrap_or_default();
-        let evidence = Evidence::new(Arc::clone(context), Arc::clone(&callback.events), position, moment.received_at);
+        let evidence =
+            DeadLetterSource::new(Arc::clone(context), Arc::clone(&callback.events), position, moment.received_at);
         maker.item(Event::of(event), evidence)
     };
     json::each(text, most_events, Some(DATA), item).ok_or(Refusal::Unreadable)
 }
 
 /// What the making of every record of a callback needs.
-struct Maker<'a> {
+struct RecordBuilder<'a> {
     policy: &'a Policy,
     common: Common<'a>,
     events: &'a Events,
@@ -128,10 +129,10 @@ struct Draft<'a> {
     value: Body<'a>,
 }
 
-impl Maker<'_> {
-    fn item(&self, mut event: Event<'_>, mut evidence: Evidence) -> Item {
+impl RecordBuilder<'_> {
+    fn item(&self, mut event: Event<'_>, mut evidence: DeadLetterSource) -> PreparedEvent {
         let event_time = event.time.as_ref().map(|time| time.milliseconds);
-        if event.id.as_ref().is_none_or(|id| id.len() > LONGEST_NAME) {
+        if event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH) {
             evidence.generate_id();
         }
         let id = match event.id.as_deref() {
@@ -146,7 +147,7 @@ impl Maker<'_> {
                 (Entity::DeadLetter, Action::Refused, Plan::DeadLetter { reason, record })
             }
         };
-        Item { id, entity, action, event_time, drift, plan, evidence }
+        PreparedEvent { id, entity, action, event_time, drift, plan, evidence }
     }
 
     /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.

@@ -18,7 +18,7 @@ pub(super) struct Reading<'a> {
 
 /// Fields that have an older name, as sent under it.
 #[derive(Default)]
-struct Former<'a> {
+struct OldNames<'a> {
     phone_verified: Field<bool>,
     external_id: Field<Cow<'a, str>>,
     source_type: Field<Cow<'a, str>>,
@@ -30,7 +30,7 @@ struct Former<'a> {
 /// Reads a user's fields. The id is empty where none was sent.
 pub(super) fn read<'a>(members: Members<'a>) -> Reading<'a> {
     let mut user = User::default();
-    let mut former = Former::default();
+    let mut former = OldNames::default();
     let mut additional = Additional::default();
     let mut password = None;
     for (name, value) in members.into_iter() {
@@ -78,7 +78,7 @@ pub(super) fn read<'a>(members: Members<'a>) -> Reading<'a> {
 }
 
 /// One value out of each field's two names.
-fn settle<'a>(user: User<'a>, former: Former<'a>, additional: &mut Additional<'a>) -> User<'a> {
+fn settle<'a>(user: User<'a>, former: OldNames<'a>, additional: &mut Additional<'a>) -> User<'a> {
     let User { email: Email { .. }, phone, source, .. } = user;
     User {
         phone: Phone { verified: additional.one_of(phone.verified, former.phone_verified), ..phone },

@@ -8,7 +8,7 @@ use super::record::Body;
 use crate::{LaneKey, Millis};
 
 /// Between two looks whether its own lanes are published.
-const LOOK: Millis = 100;
+const CHECK_INTERVAL: Millis = 100;
 
 /// Lanes that can be released once the event topics are read.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Coordinator {
     }
 
     pub(super) fn report_done(&mut self, now: Millis, facts: &impl Facts) {
-        let waiting = self.done.is_some_and(|sent| now < sent + RESEND) || now < self.looked + LOOK;
+        let waiting = self.done.is_some_and(|sent| now < sent + RESEND) || now < self.looked + CHECK_INTERVAL;
         if self.stage != Stage::Live || self.owned.is_empty() || waiting {
             return;
         }

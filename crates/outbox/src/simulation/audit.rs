@@ -1,8 +1,8 @@
 //! Whether a machine's books agree with one another.
 
 use crate::Seq;
-use crate::delivery::Want;
-use crate::event::{Disk, Event, Parcel, Replay, Stage};
+use crate::delivery::Resolution;
+use crate::event::{Disk, Event, Publication, ReplaySlot, Stage};
 use crate::machine::Outbox;
 
 type Found = Result<(), String>;
@@ -11,7 +11,7 @@ fn hold(holds: bool, what: impl FnOnce() -> String) -> Found {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-impl<P: Parcel, W> Outbox<P, W> {
+impl<P: Publication, W> Outbox<P, W> {
     /// Looks through everything.
     pub(super) fn audit(&self) -> Found {
         self.audit_events()?;
@@ -42,16 +42,16 @@ impl<P: Parcel, W> Outbox<P, W> {
     fn audit_stage(&self, slot: u32, event: &Event<P>) -> Found {
         let (token, here) = (event.token(slot), event.parcel.is_some());
         let fits = match event.stage {
-            Stage::Queued => event.replay == Replay::Not,
+            Stage::Queued => event.replay == ReplaySlot::Not,
             Stage::Ready if self.held_lanes.contains(&event.lane) => {
-                self.held_heads.contains(&token) && event.replay == Replay::Not
+                self.held_heads.contains(&token) && event.replay == ReplaySlot::Not
             }
-            Stage::Ready if here => self.ready.contains(&token) && event.replay == Replay::Not,
-            Stage::Ready => self.parked.contains(&event.turn(slot)) && event.replay == Replay::Not,
+            Stage::Ready if here => self.ready.contains(&token) && event.replay == ReplaySlot::Not,
+            Stage::Ready => self.parked.contains(&event.turn(slot)) && event.replay == ReplaySlot::Not,
             Stage::BackingOff(until) => {
-                self.backing_off.contains(&(until, token)) && event.replay == Replay::Not && event.failure.is_some()
+                self.backing_off.contains(&(until, token)) && event.replay == ReplaySlot::Not && event.failure.is_some()
             }
-            Stage::Loading => event.replay == Replay::Counted && !here,
+            Stage::Loading => event.replay == ReplaySlot::Counted && !here,
             Stage::InFlight { missing, .. } => missing > 0,
         };
         hold(fits, || format!("{token:?} is {:?}, and is not", event.stage))
@@ -64,12 +64,12 @@ impl<P: Parcel, W> Outbox<P, W> {
         let there = (self.ready.len() + self.parked.len() + self.held_heads.len(), self.backing_off.len());
         hold((ready, backing_off) == there, || "somebody waits who is gone".to_owned())?;
         hold(self.ready.is_empty() || !self.connected, || "heads wait, and the broker is there".to_owned())?;
-        let slow = count(|event| event.replay == Replay::Slow);
+        let slow = count(|event| event.replay == ReplaySlot::Slow);
         hold(slow == self.slow, || format!("{slow} replays are slow, not {}", self.slow))?;
-        let replaying = count(|event| event.replay == Replay::Counted);
+        let replaying = count(|event| event.replay == ReplaySlot::Counted);
         hold(replaying == self.replaying, || format!("{replaying} are replayed, not {}", self.replaying))?;
         hold(replaying <= self.limits.replay, || format!("{replaying} are replayed at a time"))?;
-        let counted = self.events.iter().filter(|(_, event)| event.replay == Replay::Counted);
+        let counted = self.events.iter().filter(|(_, event)| event.replay == ReplaySlot::Counted);
         let bytes: usize = counted.map(|(_, event)| event.bytes as usize).sum();
         hold(bytes == self.replaying_bytes, || format!("{bytes} bytes are replayed, not {}", self.replaying_bytes))?;
         let fits = bytes <= self.limits.replay_bytes || replaying == 1;
@@ -121,8 +121,7 @@ impl<P: Parcel, W> Outbox<P, W> {
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
                 let Some(delivery) = waiting.get(id) else { continue };
-                let open =
-                    matches!(delivery.wants.get(*position as usize), Some(Want::Open(token)) if token.seq == event.seq);
+                let open = matches!(delivery.wants.get(*position as usize), Some(Resolution::Open(token)) if token.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
                 let in_vain = self.slot(event.key).is_some_and(|slot| self.waits_in_vain(slot));
                 let soon = !in_vain || event.disk == Disk::Writing;

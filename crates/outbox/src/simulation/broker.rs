@@ -1,25 +1,25 @@
 //! The broker, and the way to it: records land late or never, their reports are lost or come from the dead.
 
-use super::cargo::Cargo;
-use super::dice::{About, Throws};
+use super::cargo::Payload;
+use super::dice::{About, RngExt};
 use super::plan::Kind;
-use super::world::{Happening, World};
-use crate::event::Parcel;
+use super::world::{SimEvent, World};
+use crate::event::Publication;
 use crate::progress::bit;
-use crate::{FailureCode, Millis, Report, Token};
+use crate::{EventHandle, FailureCode, Millis, Report};
 
 /// How long a producer keeps a record at most.
 const TIMEOUT: Millis = 120_000;
 
 /// One record on its way.
 pub(super) struct Flight {
-    cargo: Cargo,
+    cargo: Payload,
     part: u8,
     /// The cluster that whoever handed it over knew of.
     cluster: u32,
     pub(super) replica: usize,
     pub(super) life: usize,
-    token: Token,
+    token: EventHandle,
     handed_over: Millis,
     /// Whether it can still land.
     lands: bool,
@@ -31,7 +31,13 @@ pub(super) struct Flight {
 
 impl World<'_> {
     /// A producer is given an event. Says what it says of each record at once.
-    pub(super) fn produce(&mut self, replica: usize, token: Token, cargo: &Cargo, confirmed: u8) -> Vec<(u8, Report)> {
+    pub(super) fn produce(
+        &mut self,
+        replica: usize,
+        token: EventHandle,
+        cargo: &Payload,
+        confirmed: u8,
+    ) -> Vec<(u8, Report)> {
         let lane = cargo.nature.lane;
         let event = cargo.nature.event;
         let busy = self.replicas[replica].current().in_flight[lane];
@@ -64,7 +70,7 @@ impl World<'_> {
         at_once
     }
 
-    fn hand_over(&mut self, replica: usize, token: Token, cargo: Cargo, part: u8) -> Option<Report> {
+    fn hand_over(&mut self, replica: usize, token: EventHandle, cargo: Payload, part: u8) -> Option<Report> {
         let (flight, now) = (self.flights.len(), self.now);
         let life = self.replicas[replica].current();
         let again = cargo.form == 0 && cargo.records() > 1 && life.confirmed[cargo.nature.event][usize::from(part)];
@@ -105,9 +111,9 @@ impl World<'_> {
         if refused || unknown {
             record.lands = false;
             record.report = Some(if refused { rejected } else { Report::Failed(FailureCode::UnknownTopic) });
-            self.at(arrival, Happening::Report(flight));
+            self.at(arrival, SimEvent::Report(flight));
         } else {
-            self.at(arrival, Happening::Land(flight));
+            self.at(arrival, SimEvent::Land(flight));
         }
         self.flights.push(record);
         None
@@ -125,11 +131,11 @@ impl World<'_> {
             let again = outage.at + outage.length + throws.time(100, 2_000);
             let over = handed_over + TIMEOUT;
             if reported || again < over {
-                return self.at(again, Happening::Land(flight));
+                return self.at(again, SimEvent::Land(flight));
             }
             // It may have been sent before, and be found only when the broker is back.
             if throws.bool() {
-                self.at(again, Happening::Land(flight));
+                self.at(again, SimEvent::Land(flight));
             }
             return self.will_report(flight, Report::Failed(FailureCode::TimedOut), over);
         }
@@ -150,7 +156,7 @@ impl World<'_> {
         self.will_report(flight, report, at);
         // Rarely a record stands there twice.
         if throws.permille(5) {
-            self.at(now + throws.time(100, 5_000), Happening::Land(flight));
+            self.at(now + throws.time(100, 5_000), SimEvent::Land(flight));
         }
     }
 
@@ -159,7 +165,7 @@ impl World<'_> {
         if record.report.is_none() {
             record.report = Some(report);
             let latest = record.handed_over + TIMEOUT;
-            self.at(at.min(latest), Happening::Report(flight));
+            self.at(at.min(latest), SimEvent::Report(flight));
         }
     }
 
@@ -189,7 +195,7 @@ impl World<'_> {
         self.execute(replica);
         let mut throws = self.plan.dice.on(About::Repeat, [flight as u64]);
         if throws.permille(100) {
-            self.at(now + 1 + throws.time(200, 5_000), Happening::Repeat(flight));
+            self.at(now + 1 + throws.time(200, 5_000), SimEvent::Repeat(flight));
         }
     }
 
@@ -218,7 +224,7 @@ impl World<'_> {
             self.flights[flight].lands &= throws.permille(600);
             if self.flights[flight].report.is_none() {
                 self.flights[flight].report = Some(Report::Failed(FailureCode::ProducerReplaced));
-                self.at(self.now + throws.time(0, 50), Happening::Report(flight));
+                self.at(self.now + throws.time(0, 50), SimEvent::Report(flight));
             }
         }
     }
@@ -239,13 +245,13 @@ impl World<'_> {
             if !record.reported {
                 record.report = Some(Report::Failed(FailureCode::ClusterReplaced));
                 let mut throws = self.plan.dice.on(About::Notice, [flight as u64]);
-                self.at(self.now + throws.time(50, 2_000), Happening::Report(flight));
+                self.at(self.now + throws.time(50, 2_000), SimEvent::Report(flight));
             }
         }
         for replica in 0..self.plan.replicas {
             let life = self.replicas[replica].life();
             let mut throws = self.plan.dice.on(About::Notice, [replica as u64, self.now, 1]);
-            self.at(self.now + throws.time(500, 3_000), Happening::ClusterNoticed(replica, life));
+            self.at(self.now + throws.time(500, 3_000), SimEvent::ClusterNoticed(replica, life));
         }
     }
 
@@ -267,7 +273,7 @@ impl World<'_> {
         for replica in 0..self.plan.replicas {
             let life = self.replicas[replica].life();
             let mut throws = self.plan.dice.on(About::Follow, [event as u64, replica as u64]);
-            self.at(self.now + throws.time(50, 5_000), Happening::Learn(replica, life, event));
+            self.at(self.now + throws.time(50, 5_000), SimEvent::Learn(replica, life, event));
         }
     }
 }

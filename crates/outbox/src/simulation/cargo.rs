@@ -2,8 +2,8 @@
 
 use idaas_callback::Reason;
 
-use super::dice::{About, Dice, Throws, mix};
-use crate::event::Parcel;
+use super::dice::{About, RngExt, SimRng, mix};
+use crate::event::Publication;
 use crate::verdict::Verdict;
 use crate::{EventKey, LaneKey};
 
@@ -12,7 +12,7 @@ pub(super) type Number = usize;
 
 /// What an event is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Nature {
+pub(super) struct EventSpec {
     pub(super) event: Number,
     pub(super) lane: usize,
     /// How many records its first form has.
@@ -30,8 +30,8 @@ pub(super) struct Nature {
     refused: u8,
 }
 
-impl Nature {
-    pub(super) fn of(dice: Dice, event: Number, lanes: usize) -> Self {
+impl EventSpec {
+    pub(super) fn of(dice: SimRng, event: Number, lanes: usize) -> Self {
         let mut throws = dice.on(About::Event, [event as u64]);
         let forms = throws.u8(1..=3);
         let refused = if throws.permille(120) { throws.u8(1..=forms) } else { 0 };
@@ -62,8 +62,8 @@ impl Nature {
         lane_key(self.lane)
     }
 
-    pub(super) const fn first(self) -> Cargo {
-        Cargo { nature: self, form: 0 }
+    pub(super) const fn first(self) -> Payload {
+        Payload { nature: self, form: 0 }
     }
 }
 
@@ -88,12 +88,12 @@ pub(super) fn key(event: Number) -> EventKey {
 
 /// An event in one of its forms.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cargo {
-    pub(super) nature: Nature,
+pub(super) struct Payload {
+    pub(super) nature: EventSpec,
     pub(super) form: u8,
 }
 
-impl Cargo {
+impl Payload {
     /// Whether the broker refuses it for good; `faulty` as long as there are faults.
     pub(super) const fn refused(&self, faulty: bool) -> bool {
         let last = self.form + 1 == self.nature.forms;
@@ -101,7 +101,7 @@ impl Cargo {
     }
 }
 
-impl Parcel for Cargo {
+impl Publication for Payload {
     fn records(&self) -> u8 {
         if self.form == 0 { self.nature.parts } else { 1 }
     }

@@ -1,12 +1,12 @@
 //! The mutation list: machines with one defect each. A simulation that lets one of them pass proves nothing.
 
-use super::cargo::Cargo;
+use super::cargo::Payload;
 use super::machine::Machine;
-use crate::event::{Arrival, Disk, Event, Loaded, Parcel, Recovered, Stage};
+use crate::event::{Arrival, Disk, Event, Loaded, Publication, Recovered, Stage};
 use crate::machine::{Admitted, Command, Deadlines};
-use crate::memory::Memory;
+use crate::memory::DedupCache;
 use crate::verdict::Verdict;
-use crate::{DeliveryId, EventKey, Learned, Millis, Report, Seq, Token};
+use crate::{EventHandle, EventKey, Millis, Published, Report, RequestId, Seq};
 
 /// A defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,17 +119,17 @@ impl Machine {
     pub(super) fn admit_with(
         &mut self,
         defect: Defect,
-        mut arrivals: Vec<Arrival<Cargo>>,
+        mut arrivals: Vec<Arrival<Payload>>,
         delivery: usize,
         mut deadlines: Deadlines,
-    ) -> (DeliveryId, Vec<Admitted>) {
+    ) -> (RequestId, Vec<Admitted>) {
         if defect == Defect::TimeIgnored {
             arrivals.iter_mut().for_each(|arrival| arrival.event_time = 0);
         }
         if defect == Defect::DeadlinePassed {
             deadlines.answer += 1_000;
         }
-        let cargos: Vec<Cargo> = arrivals.iter().map(|arrival| arrival.parcel).collect();
+        let cargos: Vec<Payload> = arrivals.iter().map(|arrival| arrival.parcel).collect();
         let (id, mut admitted) = self.outbox.admit(arrivals, delivery, deadlines);
         for (cargo, what) in cargos.iter().zip(&mut admitted) {
             let slot = self.outbox.slot(cargo.nature.key());
@@ -148,7 +148,7 @@ impl Machine {
         (id, admitted)
     }
 
-    pub(super) fn report_with(&mut self, defect: Defect, token: Token, record: u8, report: Report, now: Millis) {
+    pub(super) fn report_with(&mut self, defect: Defect, token: EventHandle, record: u8, report: Report, now: Millis) {
         let token = self.taken(defect, token);
         let event = self.outbox.at(token);
         let writing = event.is_some_and(|event| event.disk == Disk::Writing);
@@ -197,9 +197,9 @@ impl Machine {
         self.outbox.released = defect == Defect::ReplayedUnreleased;
     }
 
-    pub(super) fn learn_with(&mut self, defect: Defect, key: EventKey, learned: Learned, now: Millis) {
+    pub(super) fn learn_with(&mut self, defect: Defect, key: EventKey, learned: Published, now: Millis) {
         match (self.outbox.slot(key), learned) {
-            (Some(slot), Learned::Whole(verdict)) if defect == Defect::LearntInFlight => {
+            (Some(slot), Published::Whole(verdict)) if defect == Defect::LearntInFlight => {
                 self.outbox.resolve(slot, verdict, now);
             }
             (slot, _) => {
@@ -213,7 +213,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn loaded_with(&mut self, defect: Defect, token: Token, cargo: Loaded<Cargo>, now: Millis) {
+    pub(super) fn loaded_with(&mut self, defect: Defect, token: EventHandle, cargo: Loaded<Payload>, now: Millis) {
         let token = self.taken(defect, token);
         let there = self.outbox.at(token).is_some();
         match (defect, &cargo) {
@@ -229,11 +229,11 @@ impl Machine {
     pub(super) fn commands_with(
         &mut self,
         defect: Defect,
-        mut commands: Vec<Command<Cargo, usize>>,
-    ) -> Vec<Command<Cargo, usize>> {
+        mut commands: Vec<Command<Payload, usize>>,
+    ) -> Vec<Command<Payload, usize>> {
         commands.retain(|command| !matches!(command, Command::Answer(finished) if finished.waiter == NOBODY));
         if defect == Defect::VerdictForgotten {
-            self.outbox.memory = Memory::new();
+            self.outbox.memory = DedupCache::new();
         }
         for command in &mut commands {
             match (defect, command) {
@@ -249,7 +249,7 @@ impl Machine {
         commands
     }
 
-    fn tell_early(&mut self, token: Token, verdict: Verdict) {
+    fn tell_early(&mut self, token: EventHandle, verdict: Verdict) {
         for (delivery, position) in std::mem::take(&mut self.event(token.slot).waiters) {
             self.outbox.tell(delivery, position, verdict);
         }
@@ -262,12 +262,12 @@ impl Machine {
         }
     }
 
-    fn taken(&self, defect: Defect, token: Token) -> Token {
+    fn taken(&self, defect: Defect, token: EventHandle) -> EventHandle {
         let there = self.outbox.events.get(token.slot as usize);
         there.filter(|_| defect == Defect::StaleTokenTaken).map_or(token, |event| event.token(token.slot))
     }
 
-    fn event(&mut self, slot: u32) -> &mut Event<Cargo> {
+    fn event(&mut self, slot: u32) -> &mut Event<Payload> {
         &mut self.outbox.events[slot as usize]
     }
 }

@@ -3,7 +3,7 @@
 
 /// A schedule's seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Dice(pub(super) u64);
+pub(super) struct SimRng(pub(super) u64);
 
 /// What is decided. Two decisions about the same thing need two of these.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub(super) enum About {
     Alone,
 }
 
-impl Dice {
+impl SimRng {
     /// The throws for one decision.
     pub(super) fn on<const N: usize>(self, about: About, what: [u64; N]) -> fastrand::Rng {
         let first = mix(self.0 ^ mix(about as u64 + 1));
@@ -45,14 +45,14 @@ impl Dice {
 }
 
 /// Throws that read well where they are used.
-pub(super) trait Throws {
+pub(super) trait RngExt {
     /// Whether something happens that happens so many times in a thousand.
     fn permille(&mut self, odds: u64) -> bool;
     /// A time: mostly near `usual`, now and then up to `most`.
     fn time(&mut self, usual: u64, most: u64) -> u64;
 }
 
-impl Throws for fastrand::Rng {
+impl RngExt for fastrand::Rng {
     fn permille(&mut self, odds: u64) -> bool {
         self.u64(0..1000) < odds
     }

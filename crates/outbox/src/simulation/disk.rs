@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::cargo::Cargo;
-use crate::event::Parcel;
+use super::cargo::Payload;
+use crate::event::Publication;
 use crate::{LaneKey, Millis, Seq};
 
 /// How long a journal waits before it tries again to remove something, in milliseconds.
@@ -14,10 +14,10 @@ const RETRY: Millis = 200;
 #[derive(Default)]
 pub(super) struct Disk {
     /// What is synced.
-    pub(super) entries: BTreeMap<Seq, Cargo>,
+    pub(super) entries: BTreeMap<Seq, Payload>,
     /// The place of the next entry; it outlives a crash like the entries.
     pub(super) next: u64,
-    puts: Vec<(Seq, Cargo)>,
+    puts: Vec<(Seq, Payload)>,
     removes: Vec<Seq>,
     /// What is being synced, and what of it there is room for.
     committing: Option<Commit>,
@@ -30,7 +30,7 @@ pub(super) struct Disk {
 }
 
 struct Commit {
-    puts: Vec<(Seq, Cargo)>,
+    puts: Vec<(Seq, Payload)>,
     removes: Vec<Seq>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Told {
 }
 
 impl Disk {
-    pub(super) fn put(&mut self, seq: Seq, cargo: Cargo) {
+    pub(super) fn put(&mut self, seq: Seq, cargo: Payload) {
         self.puts.push((seq, cargo));
     }
 
@@ -81,7 +81,7 @@ impl Disk {
 
     /// How much of its room is taken, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.entries.values().map(Parcel::bytes).sum()
+        self.entries.values().map(Publication::bytes).sum()
     }
 
     /// Begins a commit with all that waits. Says whether there was something, and nothing under way.
@@ -163,7 +163,7 @@ impl Disk {
         }
     }
 
-    fn persist(&mut self, puts: Vec<(Seq, Cargo)>) {
+    fn persist(&mut self, puts: Vec<(Seq, Payload)>) {
         for (seq, cargo) in puts {
             self.next = self.next.max(seq.0 + 1);
             self.entries.insert(seq, cargo);
@@ -171,7 +171,7 @@ impl Disk {
     }
 
     /// As much as there is room for, in order, and never an entry of a lane of which an earlier one was refused.
-    fn fitting(&self, puts: Vec<(Seq, Cargo)>, most: usize) -> (Vec<(Seq, Cargo)>, Vec<Seq>) {
+    fn fitting(&self, puts: Vec<(Seq, Payload)>, most: usize) -> (Vec<(Seq, Payload)>, Vec<Seq>) {
         let mut bytes = self.bytes();
         let (mut fitting, mut refused) = (Vec::new(), Vec::new());
         let mut fenced: Vec<LaneKey> = Vec::new();

@@ -1,13 +1,13 @@
 //! What befalls processes: breakers, crashes, ends in order, starts from what the journal holds.
 
-use super::cargo::{Cargo, number};
-use super::dice::{About, Throws};
+use super::cargo::{Payload, number};
+use super::dice::{About, RngExt};
 use super::life::Life;
 use super::machine::Machine;
 use super::plan::{Fault, Kind};
-use super::world::{Happening, World};
+use super::world::{SimEvent, World};
 use crate::Seq;
-use crate::event::{Parcel, Recovered};
+use crate::event::{Publication, Recovered};
 
 impl World<'_> {
     /// A fault begins.
@@ -18,8 +18,8 @@ impl World<'_> {
             Kind::Outage => (0..self.plan.replicas).for_each(|replica| self.notice(replica, length)),
             Kind::Flap => {
                 let life = self.replicas[replica].life();
-                self.at(self.now, Happening::Connected(replica, life, false));
-                self.at(self.now + length, Happening::Connected(replica, life, true));
+                self.at(self.now, SimEvent::Connected(replica, life, false));
+                self.at(self.now + length, SimEvent::Connected(replica, life, true));
             }
             Kind::Purge => self.purge(replica),
             Kind::Crash if detail == 0 => self.crash(replica, length),
@@ -32,7 +32,7 @@ impl World<'_> {
             Kind::ClosedPartitions => {
                 for replica in 0..self.plan.replicas {
                     let life = self.replicas[replica].life();
-                    self.at(self.now + length, Happening::PartitionsRecovered(replica, life));
+                    self.at(self.now + length, SimEvent::PartitionsRecovered(replica, life));
                 }
             }
             Kind::SecondRecordFails => {}
@@ -48,10 +48,10 @@ impl World<'_> {
         let mut throws = self.plan.dice.on(About::Breaker, [replica as u64, self.now]);
         let (opened, closed) = (throws.time(2_200, 5_000), throws.time(300, 3_000));
         if opened < length + closed {
-            self.at(self.now + opened, Happening::Connected(replica, life, false));
+            self.at(self.now + opened, SimEvent::Connected(replica, life, false));
         }
         // Said also where it never was away: the machine must not care.
-        self.at(self.now + length + closed, Happening::Connected(replica, life, true));
+        self.at(self.now + length + closed, SimEvent::Connected(replica, life, true));
     }
 
     /// A breaker opens or closes.
@@ -87,7 +87,7 @@ impl World<'_> {
         there.disk.crash(lucky, most);
         self.bereave(replica, life);
         self.disconnect(replica);
-        self.at(self.now + pause, Happening::Start(replica));
+        self.at(self.now + pause, SimEvent::Start(replica));
     }
 
     /// The process is asked to end.
@@ -109,7 +109,7 @@ impl World<'_> {
             }
         }
         self.execute(replica);
-        self.at(deadline + self.plan.lateness(), Happening::Leave(replica, life));
+        self.at(deadline + self.plan.lateness(), SimEvent::Leave(replica, life));
     }
 
     /// A process that was asked to end does so, once the journal has what is left, or will not take it.
@@ -123,7 +123,7 @@ impl World<'_> {
         let tired = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
         let tired = tired.iter().any(|kind| (began..=now).any(|at| plan.faulty(*kind, replica, at).is_some()));
         if writing > 0 && !tired {
-            return self.at(now + 20, Happening::Leave(replica, life));
+            return self.at(now + 20, SimEvent::Leave(replica, life));
         }
         let narrow = plan.journal != usize::MAX;
         self.hold(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
@@ -151,7 +151,7 @@ impl World<'_> {
             life.durable.push(*seq);
             life.accept(event);
         }
-        let recovered = |(seq, cargo): &(Seq, Cargo)| Recovered {
+        let recovered = |(seq, cargo): &(Seq, Payload)| Recovered {
             seq: *seq,
             key: cargo.nature.key(),
             lane: cargo.nature.lane_key(),
@@ -168,7 +168,7 @@ impl World<'_> {
         }
         if let Some(closed) = plan.faulty(Kind::ClosedPartitions, replica, self.now) {
             let life = self.replicas[replica].life();
-            self.at(closed.at + closed.length, Happening::PartitionsRecovered(replica, life));
+            self.at(closed.at + closed.length, SimEvent::PartitionsRecovered(replica, life));
         }
         self.execute(replica);
     }
@@ -191,7 +191,7 @@ impl World<'_> {
         let lanes = (0..self.plan.lanes).filter(|_| throws.bool()).collect();
         self.hold_lanes(replica, lanes);
         let life = self.replicas[replica].life();
-        self.at(self.now + length, Happening::LanesReleased(replica, life));
+        self.at(self.now + length, SimEvent::LanesReleased(replica, life));
     }
 
     /// Another replica publishes these lanes first.

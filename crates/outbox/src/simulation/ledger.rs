@@ -1,9 +1,9 @@
 //! What is true whatever the machines believe: which records the topics hold, what was promised to whom.
 
-use super::cargo::{Cargo, Nature, Number};
-use crate::event::Parcel;
+use super::cargo::{EventSpec, Number, Payload};
+use crate::event::Publication;
 use crate::verdict::Verdict;
-use crate::{DeliveryId, Millis};
+use crate::{Millis, RequestId};
 
 /// One request, from its sender's hand to its answer.
 pub(super) struct Delivery {
@@ -16,7 +16,7 @@ pub(super) struct Delivery {
     pub(super) known: Vec<Option<Verdict>>,
     pub(super) admitted_at: Millis,
     pub(super) deadline: Millis,
-    pub(super) id: Option<DeliveryId>,
+    pub(super) id: Option<RequestId>,
     pub(super) answered: bool,
     /// Whether its sender has hung up, and the machine knows.
     pub(super) abandoned: bool,
@@ -24,7 +24,7 @@ pub(super) struct Delivery {
 
 /// The truth.
 pub(super) struct Ledger {
-    pub(super) natures: Vec<Nature>,
+    pub(super) natures: Vec<EventSpec>,
     /// Which records of which form of each event were persisted.
     landed: Vec<[[bool; 2]; 3]>,
     /// The verdict that each event has earned, once all records of a form are persisted.
@@ -46,7 +46,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(natures: Vec<Nature>) -> Self {
+    pub(super) fn new(natures: Vec<EventSpec>) -> Self {
         let events = natures.len();
         Self {
             natures,
@@ -82,7 +82,7 @@ impl Ledger {
     }
 
     /// A record is in its topic. Returns whether the event is complete by it for the first time.
-    pub(super) fn land(&mut self, cargo: &Cargo, part: u8) -> bool {
+    pub(super) fn land(&mut self, cargo: &Payload, part: u8) -> bool {
         let event = cargo.nature.event;
         self.landed[event][usize::from(cargo.form)][usize::from(part)] = true;
         if self.complete[event].is_some() {
@@ -116,11 +116,11 @@ impl Ledger {
 
     /// Whether all records of the event were persisted in a form with that verdict.
     pub(super) fn earned(&self, event: Number, verdict: Verdict) -> bool {
-        let forms = std::iter::successors(Some(self.natures[event].first()), Parcel::smaller);
+        let forms = std::iter::successors(Some(self.natures[event].first()), Publication::smaller);
         forms.into_iter().any(|form| form.verdict() == verdict && self.is_whole(&form))
     }
 
-    fn is_whole(&self, cargo: &Cargo) -> bool {
+    fn is_whole(&self, cargo: &Payload) -> bool {
         let records = &self.landed[cargo.nature.event][usize::from(cargo.form)];
         records[..usize::from(cargo.records())].iter().all(|record| *record)
     }

@@ -8,7 +8,7 @@
 
 use super::cargo::Number;
 use crate::verdict::Verdict;
-use crate::{Millis, Seq, Token};
+use crate::{EventHandle, Millis, Seq};
 
 /// The life of a process.
 pub(super) struct Life {
@@ -36,7 +36,7 @@ pub(super) struct Life {
     /// Of which events writing was asked for.
     pub(super) requested: Vec<bool>,
     /// What waits for its partition, as the machine was told.
-    pub(super) closed: Vec<Token>,
+    pub(super) closed: Vec<EventHandle>,
     pub(super) released: bool,
     pub(super) connected: bool,
     /// The cluster that it knows of, by its number, and since when.
@@ -49,7 +49,7 @@ pub(super) struct Life {
     /// Which records of the first form of each event were reported to it as confirmed.
     pub(super) confirmed: Vec<[bool; 2]>,
     /// What is being read back, and how many bytes each takes.
-    pub(super) loading: Vec<(Token, usize)>,
+    pub(super) loading: Vec<(EventHandle, usize)>,
     /// Since when it is to end, and for how long it will be away.
     pub(super) hurried: Option<(Millis, Millis)>,
 }

@@ -1,15 +1,15 @@
 //! The machine under test, with a defect planted where one is asked for.
 
-use super::cargo::Cargo;
+use super::cargo::Payload;
 use super::defects::Defect;
-use crate::event::{Arrival, Event, Loaded, Parcel, Recovered, Stage};
+use crate::event::{Arrival, Event, Loaded, Publication, Recovered, Stage};
 use crate::machine::{Admitted, Command, Deadlines, Limits, Outbox};
-use crate::memory::Memory;
-use crate::{DeliveryId, EventKey, LaneKey, Learned, Millis, Report, Seq, Token};
+use crate::memory::DedupCache;
+use crate::{EventHandle, EventKey, LaneKey, Millis, Published, Report, RequestId, Seq};
 
 /// The machine; a delivery's waiter is its number.
 pub(super) struct Machine {
-    pub(super) outbox: Outbox<Cargo, usize>,
+    pub(super) outbox: Outbox<Payload, usize>,
     pub(super) defect: Option<Defect>,
 }
 
@@ -19,7 +19,7 @@ impl Machine {
     }
 
     /// Whether the arrivals fit, all of them.
-    pub(super) fn has_room(&self, arrivals: &[Arrival<Cargo>]) -> bool {
+    pub(super) fn has_room(&self, arrivals: &[Arrival<Payload>]) -> bool {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.parcel.bytes()).sum();
         let Limits { events, bytes: most, .. } = self.outbox.limits;
         self.outbox.held + arrivals.len() <= events && self.outbox.held_bytes + bytes <= most
@@ -27,17 +27,17 @@ impl Machine {
 
     pub(super) fn admit(
         &mut self,
-        arrivals: Vec<Arrival<Cargo>>,
+        arrivals: Vec<Arrival<Payload>>,
         delivery: usize,
         deadlines: Deadlines,
-    ) -> (DeliveryId, Vec<Admitted>) {
+    ) -> (RequestId, Vec<Admitted>) {
         match self.defect {
             Some(defect) => self.admit_with(defect, arrivals, delivery, deadlines),
             None => self.outbox.admit(arrivals, delivery, deadlines),
         }
     }
 
-    pub(super) fn report(&mut self, token: Token, record: u8, report: Report, now: Millis) {
+    pub(super) fn report(&mut self, token: EventHandle, record: u8, report: Report, now: Millis) {
         match self.defect {
             Some(defect) => self.report_with(defect, token, record, report, now),
             None => self.outbox.report(token, record, report, now),
@@ -51,14 +51,14 @@ impl Machine {
         }
     }
 
-    pub(super) fn learn(&mut self, key: EventKey, learned: Learned, now: Millis) {
+    pub(super) fn learn(&mut self, key: EventKey, learned: Published, now: Millis) {
         match self.defect {
             Some(defect) => self.learn_with(defect, key, learned, now),
             None => self.outbox.learn(key, learned, now),
         }
     }
 
-    pub(super) fn loaded(&mut self, token: Token, cargo: Loaded<Cargo>, now: Millis) {
+    pub(super) fn loaded(&mut self, token: EventHandle, cargo: Loaded<Payload>, now: Millis) {
         match self.defect {
             Some(defect) => self.loaded_with(defect, token, cargo, now),
             None => self.outbox.loaded(token, cargo, now),
@@ -109,8 +109,8 @@ impl Machine {
     }
 
     /// How many bytes the event counts while it is replayed.
-    pub(super) fn bytes(&self, token: Token) -> usize {
-        self.outbox.at(token).map_or(0, |event: &Event<Cargo>| event.bytes as usize)
+    pub(super) fn bytes(&self, token: EventHandle) -> usize {
+        self.outbox.at(token).map_or(0, |event: &Event<Payload>| event.bytes as usize)
     }
 
     pub(super) fn refused(&mut self, seqs: Vec<Seq>) {
@@ -134,7 +134,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn commands(&mut self) -> Vec<Command<Cargo, usize>> {
+    pub(super) fn commands(&mut self) -> Vec<Command<Payload, usize>> {
         let commands = self.outbox.commands();
         match self.defect {
             Some(defect) => self.commands_with(defect, commands),
@@ -142,7 +142,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn abandon(&mut self, delivery: DeliveryId) {
+    pub(super) fn abandon(&mut self, delivery: RequestId) {
         self.outbox.abandon(delivery);
     }
 
@@ -168,7 +168,7 @@ impl Machine {
     }
 
     pub(super) fn forget_verdicts(&mut self) {
-        self.outbox.memory = Memory::new();
+        self.outbox.memory = DedupCache::new();
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -180,7 +180,7 @@ impl Machine {
     }
 
     /// Whether the event is there no more.
-    pub(super) fn is_gone(&self, token: Token) -> bool {
+    pub(super) fn is_gone(&self, token: EventHandle) -> bool {
         self.outbox.at(token).is_none()
     }
 

@@ -1,16 +1,16 @@
 //! A process and its journal: what it hands over to be written, removed and read, and what it is told.
 
-use super::cargo::Cargo;
-use super::dice::{About, Throws};
+use super::cargo::Payload;
+use super::dice::{About, RngExt};
 use super::disk::{Outcome, Told};
 use super::plan::Kind;
-use super::world::{Happening, World};
+use super::world::{SimEvent, World};
 use crate::event::Loaded;
-use crate::{Seq, Token};
+use crate::{EventHandle, Seq};
 
 impl World<'_> {
     /// An event is to be written.
-    pub(super) fn write(&mut self, replica: usize, token: Token, cargo: &Cargo) {
+    pub(super) fn write(&mut self, replica: usize, token: EventHandle, cargo: &Payload) {
         let event = cargo.nature.event;
         self.note(|| format!("  r{replica} write {token:?} event {event}"));
         let twice = self.replicas[replica].disk.is_writing(token.seq);
@@ -52,7 +52,7 @@ impl World<'_> {
     }
 
     /// An entry is to be read back.
-    pub(super) fn load(&mut self, replica: usize, token: Token) {
+    pub(super) fn load(&mut self, replica: usize, token: EventHandle) {
         self.note(|| format!("  r{replica} load {token:?}"));
         let (plan, now) = (self.plan, self.now);
         let life = self.replicas[replica].current();
@@ -77,11 +77,11 @@ impl World<'_> {
         self.hold(fits, || format!("{sum} bytes are read back at a time"));
         let mut throws = plan.dice.on(About::Reading, [replica as u64, token.seq.0, now]);
         let life = self.replicas[replica].life();
-        self.at(now + throws.time(10, 300), Happening::Read(replica, life, token));
+        self.at(now + throws.time(10, 300), SimEvent::Read(replica, life, token));
     }
 
     /// An entry has been read back, or could not be.
-    pub(super) fn read(&mut self, replica: usize, token: Token) {
+    pub(super) fn read(&mut self, replica: usize, token: EventHandle) {
         let now = self.now;
         let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
         let there = &mut self.replicas[replica];
@@ -106,7 +106,7 @@ impl World<'_> {
         let life = there.life();
         let mut throws = self.plan.dice.on(About::Commit, [replica as u64, there.disk.commits]);
         let slow = if self.plan.faulty(Kind::DiskSlow, replica, self.now).is_some() { 3_000 } else { 20 };
-        self.at(self.now + 1 + throws.time(slow, slow), Happening::Commit(replica, life));
+        self.at(self.now + 1 + throws.time(slow, slow), SimEvent::Commit(replica, life));
     }
 
     /// A commit ends.
@@ -124,9 +124,9 @@ impl World<'_> {
         let told = there.disk.end(outcome, plan.journal);
         let life = there.life();
         self.note(|| format!("  r{replica} {outcome:?} {told:?}"));
-        self.at(now + throws.time(1, 30), Happening::Told(replica, life, told));
+        self.at(now + throws.time(1, 30), SimEvent::Told(replica, life, told));
         if let Some(retry) = self.replicas[replica].disk.retry_at(outcome, now) {
-            self.at(retry, Happening::Told(replica, life, Told::default()));
+            self.at(retry, SimEvent::Told(replica, life, Told::default()));
         }
         self.begin_commit(replica);
     }

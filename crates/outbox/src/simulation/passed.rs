@@ -4,7 +4,7 @@ use crate::verdict::Verdict;
 
 /// What a schedule, or many of them, came to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Passed {
+pub(super) struct Coverage {
     pub(super) steps: u64,
     pub(super) deliveries: u64,
     pub(super) records: u64,
@@ -16,7 +16,7 @@ pub(super) struct Passed {
     overloaded: u64,
 }
 
-impl Passed {
+impl Coverage {
     pub(super) fn count(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Confirmed => self.confirmed += 1,

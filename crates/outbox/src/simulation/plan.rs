@@ -2,14 +2,14 @@
 //! mattered.
 
 use super::cargo::Number;
-use super::dice::{About, Dice, Throws};
+use super::dice::{About, RngExt, SimRng};
 use crate::Millis;
 use crate::machine::Limits;
 
 /// One schedule.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    pub(super) dice: Dice,
+    pub(super) dice: SimRng,
     pub(super) events: usize,
     pub(super) lanes: usize,
     pub(super) replicas: usize,
@@ -124,7 +124,7 @@ const KINDS: [Kind; 20] = [
 impl Plan {
     /// The schedule of a seed.
     pub(super) fn of(seed: u64) -> Self {
-        let dice = Dice(seed);
+        let dice = SimRng(seed);
         let mut throws = dice.on(About::Plan, []);
         let large = throws.permille(10);
         let events = throws.usize(1..=if large { 100 } else { 12 });

@@ -1,11 +1,11 @@
 //! One process: does what its machine says, and tells it what has come of it.
 
-use super::cargo::Cargo;
-use super::dice::{About, Throws};
+use super::cargo::Payload;
+use super::dice::{About, RngExt};
 use super::disk::Disk;
 use super::life::Life;
 use super::machine::Machine;
-use super::world::{Happening, World};
+use super::world::{SimEvent, World};
 use crate::machine::Command;
 use crate::verdict::Verdict;
 use crate::{Finished, Millis};
@@ -14,7 +14,7 @@ use crate::{Finished, Millis};
 pub(super) const LATE: Millis = 5;
 
 /// Commands in another thread's hands.
-pub(super) struct Handed(Vec<Command<Cargo, usize>>);
+pub(super) struct Handed(Vec<Command<Payload, usize>>);
 
 impl std::fmt::Debug for Handed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,7 +68,7 @@ impl World<'_> {
             let mut throws = self.plan.dice.on(About::Thread, [replica as u64, self.now, commands.len() as u64]);
             if throws.permille(self.plan.threads) {
                 let (life, later) = (self.replicas[replica].life(), self.now + throws.u64(0..=LATE));
-                self.at(later, Happening::Execute(replica, life, Handed(commands)));
+                self.at(later, SimEvent::Execute(replica, life, Handed(commands)));
                 break;
             }
             self.carry_out(replica, commands);
@@ -83,7 +83,7 @@ impl World<'_> {
         self.execute(replica);
     }
 
-    fn carry_out(&mut self, replica: usize, commands: Vec<Command<Cargo, usize>>) {
+    fn carry_out(&mut self, replica: usize, commands: Vec<Command<Payload, usize>>) {
         let mut failed = Vec::new();
         for command in commands {
             if self.dies(replica) {
@@ -214,7 +214,7 @@ impl World<'_> {
         let late = self.plan.dice.number(About::Tick, due) % self.plan.tick;
         if there.tick_at.is_none_or(|at| at > due + late) {
             there.tick_at = Some(due + late);
-            self.at(due + late, Happening::Tick(replica, life));
+            self.at(due + late, SimEvent::Tick(replica, life));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! IDaaS: sends a callback, waits for its answer, and sends again what it is asked to, or all of it where no answer
 //! came.
 
-use super::cargo::{Nature, Number, lane_key, number};
-use super::dice::{About, Throws};
+use super::cargo::{EventSpec, Number, lane_key, number};
+use super::dice::{About, RngExt};
 use super::ledger::Delivery;
 use super::plan::Kind;
-use super::world::{Happening, World};
+use super::world::{SimEvent, World};
 use crate::Millis;
 use crate::event::Arrival;
 use crate::machine::{Admitted, Deadlines};
@@ -47,7 +47,7 @@ impl World<'_> {
         let impatient = self.plan.faulty(Kind::HangUps, 0, self.now).is_some();
         let mut throws = self.plan.dice.on(About::HangUp, [number, attempt as u64]);
         let patience = if impatient { throws.time(200, TIMEOUT) } else { TIMEOUT };
-        self.at(self.now + patience, Happening::HangUp(delivery));
+        self.at(self.now + patience, SimEvent::HangUp(delivery));
     }
 
     fn admit(&mut self, replica: usize, callback: usize) -> usize {
@@ -58,7 +58,7 @@ impl World<'_> {
         let deadline = now + plan.answer;
         let natures = events.iter().map(|event| self.ledger.natures[*event]);
         let prompt = plan.faulty(Kind::ClosedPartitions, 0, now).is_some();
-        let arrival = |nature: Nature| Arrival {
+        let arrival = |nature: EventSpec| Arrival {
             key: nature.key(),
             lane: nature.lane_key(),
             event_time: nature.time,
@@ -204,6 +204,6 @@ impl World<'_> {
         let sender = &mut self.senders[callback];
         let Some(pause) = SCHEDULE.get(sender.attempt).filter(|_| !sender.rest.is_empty()) else { return };
         sender.attempt += 1;
-        self.at(self.now + pause, Happening::Send(callback));
+        self.at(self.now + pause, SimEvent::Send(callback));
     }
 }

@@ -1,9 +1,9 @@
 //! What a replica learns from the topics: at its start, while it runs, and after another cluster answers.
 
-use super::dice::{About, Throws};
-use super::world::{Happening, World};
-use crate::Learned;
-use crate::event::Parcel;
+use super::dice::{About, RngExt};
+use super::world::{SimEvent, World};
+use crate::Published;
+use crate::event::Publication;
 use crate::verdict::Verdict;
 
 /// How many of the newest events are found, where the tail of the topics does not reach far back.
@@ -22,14 +22,14 @@ impl World<'_> {
             _ => topics.len(),
         };
         for event in &topics[topics.len() - seen..] {
-            self.at(begin, Happening::Learn(replica, life, *event));
+            self.at(begin, SimEvent::Learn(replica, life, *event));
         }
         if seen > 0 {
             for (event, record) in self.ledger.halves() {
-                self.at(begin, Happening::LearnRecord(replica, life, event, record));
+                self.at(begin, SimEvent::LearnRecord(replica, life, event, record));
             }
         }
-        self.at(begin + 1, Happening::Release(replica, life));
+        self.at(begin + 1, SimEvent::Release(replica, life));
     }
 
     /// A replica finds an event in a topic.
@@ -44,7 +44,7 @@ impl World<'_> {
         there.current().learned[event] = true;
         let nature = &self.ledger.natures[event];
         let is_single = nature.is_told_by_record() && nature.first().records() == 1 && verdict == Verdict::Confirmed;
-        let learned = if is_single { Learned::Record(0) } else { Learned::Whole(verdict) };
+        let learned = if is_single { Published::Record(0) } else { Published::Whole(verdict) };
         if let Some(machine) = &mut there.machine {
             machine.learn(key, learned, now);
         }
@@ -59,7 +59,7 @@ impl World<'_> {
             && known
             && self.ledger.has_record(event, record)
         {
-            machine.learn(key, Learned::Record(record), now);
+            machine.learn(key, Published::Record(record), now);
         }
         self.execute(replica);
     }

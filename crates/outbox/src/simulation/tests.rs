@@ -1,7 +1,7 @@
 //! The trials.
 
 use super::defects::Defect;
-use super::passed::Passed;
+use super::passed::Coverage;
 use super::plan::Plan;
 use super::shrink::shrink;
 use super::world::{Violation, World};
@@ -16,7 +16,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn play(plan: &Plan, defect: Option<Defect>, tell: bool) -> Result<Passed, Violation> {
+fn play(plan: &Plan, defect: Option<Defect>, tell: bool) -> Result<Coverage, Violation> {
     World::new(plan, defect, tell).run()
 }
 
@@ -34,7 +34,7 @@ fn failure(seed: u64, violation: &Violation) -> String {
 #[test]
 fn nothing_is_lost_in_tens_of_thousands_of_schedules() {
     let (first, count) = (number("IDAAS_BRIDGE_SEED").unwrap_or(0), number("IDAAS_BRIDGE_SCHEDULES"));
-    let mut sum = Passed::default();
+    let mut sum = Coverage::default();
     for seed in first..first + count.unwrap_or(SCHEDULES) {
         match play(&Plan::of(seed), None, false) {
             Ok(passed) => sum.add(&passed),

@@ -4,16 +4,16 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::broker::Flight;
-use super::cargo::Nature;
+use super::cargo::EventSpec;
 use super::defects::Defect;
 use super::dice::About;
 use super::disk::Told;
 use super::ledger::Ledger;
-use super::passed::Passed;
+use super::passed::Coverage;
 use super::plan::Plan;
 use super::replica::{Handed, Replica};
 use super::sender::Sender;
-use crate::{Millis, Token};
+use crate::{EventHandle, Millis};
 
 /// How long after the last fault and the last delivery everything must be over, in milliseconds: a record's two minutes,
 /// a minute for an entry that could not be read, the longest back-off, and something for the rest.
@@ -28,7 +28,7 @@ const MOST_STEPS: u64 = 1_000_000;
 /// Something that is going to happen. A replica's number stands beside the number of its life: what was meant for a
 /// process that is gone does not happen.
 #[derive(Debug)]
-pub(super) enum Happening {
+pub(super) enum SimEvent {
     Send(usize),
     /// A sender has waited long enough.
     HangUp(usize),
@@ -38,7 +38,7 @@ pub(super) enum Happening {
     Repeat(usize),
     Commit(usize, usize),
     Told(usize, usize, Told),
-    Read(usize, usize, Token),
+    Read(usize, usize, EventHandle),
     Tick(usize, usize),
     /// Another thread comes to what it has to do.
     Execute(usize, usize, Handed),
@@ -58,7 +58,7 @@ pub(super) enum Happening {
 struct Due {
     at: Millis,
     tie: u64,
-    what: Happening,
+    what: SimEvent,
 }
 
 impl PartialEq for Due {
@@ -95,7 +95,7 @@ pub(super) struct World<'a> {
     pub(super) senders: Vec<Sender>,
     /// The replicas that something has happened to in this step.
     pub(super) touched: Vec<usize>,
-    pub(super) passed: Passed,
+    pub(super) passed: Coverage,
     pub(super) violation: Option<String>,
     /// What has happened, where somebody wants to read it.
     pub(super) story: Option<Vec<String>>,
@@ -103,7 +103,7 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     pub(super) fn new(plan: &'a Plan, defect: Option<Defect>, tell: bool) -> Self {
-        let natures = (0..plan.events).map(|event| Nature::of(plan.dice, event, plan.lanes)).collect();
+        let natures = (0..plan.events).map(|event| EventSpec::of(plan.dice, event, plan.lanes)).collect();
         let mut world = Self {
             plan,
             defect,
@@ -115,7 +115,7 @@ impl<'a> World<'a> {
             flights: Vec::new(),
             senders: plan.callbacks.iter().map(|callback| Sender::new(callback.events.clone())).collect(),
             touched: Vec::new(),
-            passed: Passed::default(),
+            passed: Coverage::default(),
             violation: None,
             story: tell.then(Vec::new),
         };
@@ -123,10 +123,10 @@ impl<'a> World<'a> {
             world.start(replica);
         }
         for (index, callback) in plan.callbacks.iter().enumerate() {
-            world.at(callback.at, Happening::Send(index));
+            world.at(callback.at, SimEvent::Send(index));
         }
         for (index, fault) in plan.faults.iter().enumerate() {
-            world.at(fault.at, Happening::Begin(index));
+            world.at(fault.at, SimEvent::Begin(index));
         }
         world
     }
@@ -135,7 +135,7 @@ impl<'a> World<'a> {
     ///
     /// # Errors
     /// What does not hold, and after how many steps.
-    pub(super) fn run(mut self) -> Result<Passed, Violation> {
+    pub(super) fn run(mut self) -> Result<Coverage, Violation> {
         let mut steps = 0;
         let mut last = 0;
         let patience = PATIENCE + PATIENCE_EACH * self.plan.events as Millis;
@@ -143,7 +143,7 @@ impl<'a> World<'a> {
             && let Some(Due { at, what, .. }) = self.due.pop()
         {
             self.now = at;
-            if matches!(what, Happening::Send(_) | Happening::Begin(_) | Happening::Start(_)) {
+            if matches!(what, SimEvent::Send(_) | SimEvent::Begin(_) | SimEvent::Start(_)) {
                 last = at.max(self.plan.calm());
             }
             // Whatever waits by now waits for ever. The clock of a machine can be due much later, and for nothing.
@@ -171,40 +171,40 @@ impl<'a> World<'a> {
         }
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn happen(&mut self, what: SimEvent) {
         match what {
-            Happening::Send(callback) => self.send(callback),
-            Happening::HangUp(delivery) => self.hang_up(delivery),
-            Happening::Land(flight) => self.land(flight),
-            Happening::Report(flight) => self.report(flight),
-            Happening::Repeat(flight) => self.repeat(flight),
-            Happening::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
-            Happening::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
-            Happening::Read(replica, life, token) => self.if_alive(replica, life, |world| world.read(replica, token)),
-            Happening::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
-            Happening::Execute(replica, life, handed) => {
+            SimEvent::Send(callback) => self.send(callback),
+            SimEvent::HangUp(delivery) => self.hang_up(delivery),
+            SimEvent::Land(flight) => self.land(flight),
+            SimEvent::Report(flight) => self.report(flight),
+            SimEvent::Repeat(flight) => self.repeat(flight),
+            SimEvent::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
+            SimEvent::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
+            SimEvent::Read(replica, life, token) => self.if_alive(replica, life, |world| world.read(replica, token)),
+            SimEvent::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
+            SimEvent::Execute(replica, life, handed) => {
                 self.if_alive(replica, life, |world| world.execute_late(replica, handed));
             }
-            Happening::Learn(replica, life, event) => self.if_alive(replica, life, |world| world.learn(replica, event)),
-            Happening::LearnRecord(replica, life, event, record) => {
+            SimEvent::Learn(replica, life, event) => self.if_alive(replica, life, |world| world.learn(replica, event)),
+            SimEvent::LearnRecord(replica, life, event, record) => {
                 self.if_alive(replica, life, |world| world.learn_record(replica, event, record));
             }
-            Happening::ClusterNoticed(replica, life) => {
+            SimEvent::ClusterNoticed(replica, life) => {
                 self.if_alive(replica, life, |world| world.notice_cluster(replica));
             }
-            Happening::LanesReleased(replica, life) => {
+            SimEvent::LanesReleased(replica, life) => {
                 self.if_alive(replica, life, |world| world.hold_lanes(replica, Vec::new()));
             }
-            Happening::PartitionsRecovered(replica, life) => {
+            SimEvent::PartitionsRecovered(replica, life) => {
                 self.if_alive(replica, life, |world| world.partitions_recovered(replica));
             }
-            Happening::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
-            Happening::Connected(replica, life, is) => {
+            SimEvent::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
+            SimEvent::Connected(replica, life, is) => {
                 self.if_alive(replica, life, |world| world.connected(replica, is));
             }
-            Happening::Begin(fault) => self.begin(fault),
-            Happening::Leave(replica, life) => self.if_alive(replica, life, |world| world.leave(replica)),
-            Happening::Start(replica) => self.start(replica),
+            SimEvent::Begin(fault) => self.begin(fault),
+            SimEvent::Leave(replica, life) => self.if_alive(replica, life, |world| world.leave(replica)),
+            SimEvent::Start(replica) => self.start(replica),
         }
     }
 
@@ -215,7 +215,7 @@ impl<'a> World<'a> {
     }
 
     /// Plans something. What happens at the same time happens in any order.
-    pub(super) fn at(&mut self, at: Millis, what: Happening) {
+    pub(super) fn at(&mut self, at: Millis, what: SimEvent) {
         let at = at.max(self.now);
         self.scheduled += 1;
         let tie = self.plan.dice.number(About::Tie, self.scheduled);

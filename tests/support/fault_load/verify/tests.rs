@@ -58,7 +58,7 @@ fn a_success_without_a_record_is_lost_and_false() {
 }
 
 #[test]
-fn a_success_that_was_said_before_the_broker_had_the_record_is_false() {
+fn an_answer_before_the_record_is_a_false_success() {
     let mut records = on_kafka(&[0, 1]);
     records[1].1.appended = Some(1901);
     let report = judged(&books(&[success(), success()]), records.clone());
@@ -68,7 +68,7 @@ fn a_success_that_was_said_before_the_broker_had_the_record_is_false() {
 }
 
 #[test]
-fn what_was_never_answered_is_due_and_what_was_refused_for_want_of_room_is_not() {
+fn unanswered_events_are_due_and_overloaded_ones_are_not() {
     for end in [answered(Said::NotConfirmed), End::Cut("cut off"), End::Refused(503, "draining".to_owned())] {
         assert_eq!(judged(&books(&[success(), end]), on_kafka(&[0])).lost, [1]);
     }
@@ -82,7 +82,7 @@ fn what_was_never_answered_is_due_and_what_was_refused_for_want_of_room_is_not()
 }
 
 #[test]
-fn an_event_that_stands_before_one_that_was_accepted_before_it_was_sent_is_out_of_order() {
+fn an_event_before_an_earlier_accepted_one_is_out_of_order() {
     let unconfirmed = answered(Said::NotConfirmed);
     let report = judged(&books(&[unconfirmed.clone(), unconfirmed.clone(), success()]), on_kafka(&[0, 2, 1]));
     assert_eq!(report.disorder, [2]);
@@ -102,7 +102,7 @@ fn what_was_sent_before_the_other_was_answered_may_overtake_it() {
 }
 
 #[test]
-fn a_callback_s_events_of_one_entity_keep_their_order_even_where_one_was_refused() {
+fn events_of_an_entity_keep_order_after_a_rejection() {
     let first = contact(&[0, 1], 0, End::Answered(vec![Said::Overloaded, Said::NotConfirmed]));
     let second = contact(&[0, 1], 2, End::Answered(vec![Said::Success, Said::Success]));
     let books = Books { events: vec![sent(0, 0), sent(1, 0)], contacts: vec![first, second], callbacks: 1 };
@@ -112,7 +112,7 @@ fn a_callback_s_events_of_one_entity_keep_their_order_even_where_one_was_refused
 }
 
 #[test]
-fn a_copy_is_counted_and_must_be_equal_and_only_the_first_one_has_an_order() {
+fn duplicates_are_counted_and_only_the_first_has_an_order() {
     let twice = |digest| {
         let mut records = on_kafka(&[0, 1, 0]);
         records[2].1.digest = digest;

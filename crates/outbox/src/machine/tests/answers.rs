@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_burst_before_the_breaker_opens_leaves_room_for_what_comes_after() {
+fn a_burst_before_the_breaker_opens_leaves_memory_free() {
     let mut bench = Bench::new(4);
     bench.admit("burst", 0..4);
     bench.said();
@@ -15,7 +15,7 @@ fn a_burst_before_the_breaker_opens_leaves_room_for_what_comes_after() {
 }
 
 #[test]
-fn whoever_waits_when_the_breaker_opens_is_answered_as_soon_as_the_journal_has_it() {
+fn an_opening_breaker_answers_once_events_are_durable() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..2);
     bench.said();
@@ -41,7 +41,7 @@ fn a_report_between_the_write_and_the_answer_makes_it_a_success() {
 }
 
 #[test]
-fn what_could_not_be_written_is_forgotten_too_because_it_can_be_on_the_disk() {
+fn entries_that_failed_to_sync_are_removed_later() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..1);
     bench.outbox.tick(7_500);

@@ -57,7 +57,7 @@ fn failure_after_another_replica_published_is_a_success() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..1);
     bench.said();
-    bench.outbox.learn(EventKey::of("app", "0"), Learned::Whole(Verdict::Confirmed), 0);
+    bench.outbox.learn(EventKey::of("app", "0"), Published::Whole(Verdict::Confirmed), 0);
     assert_eq!(bench.said(), [], "the producer still has it");
     bench.outbox.report(bench.last(), 0, Report::Failed(FailureCode::TimedOut), 1);
     assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::Confirmed])]);
@@ -70,7 +70,7 @@ fn event_leaves_the_middle_of_its_lane() {
         bench.admit_one(event, 7, 0, Form::Whole);
     }
     for event in [2, 3, 1] {
-        bench.outbox.learn(EventKey::of("app", &event.to_string()), Learned::Whole(Verdict::Confirmed), 0);
+        bench.outbox.learn(EventKey::of("app", &event.to_string()), Published::Whole(Verdict::Confirmed), 0);
     }
     bench.admit_one(4, 7, 0, Form::Whole);
     bench.said();

@@ -8,7 +8,7 @@ use idaas_callback::Reason;
 
 use super::*;
 use crate::event::{Loaded, Recovered};
-use crate::{FailureCode, LaneKey, Learned, Report, WaitReason};
+use crate::{FailureCode, LaneKey, Published, Report, WaitReason};
 
 /// An event in its first form, or as a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ enum Form {
     Letter,
 }
 
-impl Parcel for Form {
+impl Publication for Form {
     fn records(&self) -> u8 {
         if *self == Self::Pair { 2 } else { 1 }
     }
@@ -59,7 +59,7 @@ fn entry(seq: u64, lane: u64, event_time: i64, bytes: usize) -> Recovered {
 
 struct Bench {
     outbox: Outbox<Form, &'static str>,
-    tokens: Vec<Token>,
+    tokens: Vec<EventHandle>,
     /// Which records the last command to produce leaves out.
     confirmed: u8,
 }
@@ -110,7 +110,7 @@ impl Bench {
         said
     }
 
-    fn last(&self) -> Token {
+    fn last(&self) -> EventHandle {
         *self.tokens.last().unwrap()
     }
 }

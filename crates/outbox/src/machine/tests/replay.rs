@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_refused_record_that_only_the_journal_has_is_read_back_for_its_dead_letter_which_stays_in_its_place() {
+fn a_journaled_rejected_record_becomes_a_dead_letter_in_place() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..1);
     bench.outbox.tick(7_500);
@@ -24,7 +24,7 @@ fn a_refused_record_that_only_the_journal_has_is_read_back_for_its_dead_letter_w
 }
 
 #[test]
-fn records_for_a_partition_without_a_leader_do_not_keep_the_others_in_the_journal() {
+fn a_leaderless_partition_does_not_delay_other_entries() {
     let mut bench = Bench::new(100);
     let entries = (0..20).map(|number| entry(number, number, 0, 1));
     bench.outbox.recover(entries, Seq(20));
@@ -52,7 +52,7 @@ fn records_for_a_partition_without_a_leader_do_not_keep_the_others_in_the_journa
 fn record_found_in_its_topic_is_not_sent_after_a_restart() {
     let mut bench = Bench::new(100);
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
-    bench.outbox.learn(EventKey::of("app", "0"), Learned::Record(0), 0);
+    bench.outbox.learn(EventKey::of("app", "0"), Published::Record(0), 0);
     bench.outbox.replay();
     bench.said();
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Pair), 0);
@@ -107,7 +107,7 @@ fn single_record_found_in_its_topic_is_not_published_again() {
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
     for event in ["0", "1", "2"] {
         // The topics cannot tell that the event has no second record.
-        bench.outbox.learn(EventKey::of("app", event), Learned::Record(0), 0);
+        bench.outbox.learn(EventKey::of("app", event), Published::Record(0), 0);
     }
     bench.outbox.replay();
     bench.said();
