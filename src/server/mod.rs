@@ -11,6 +11,7 @@ mod callbacks;
 mod connections;
 pub mod journal;
 mod refusal_log;
+mod state;
 mod tls;
 
 use std::net::TcpListener;
@@ -30,6 +31,7 @@ use crate::bridge::Bridge;
 use crate::journal::Desk;
 
 pub use access::AdminToken;
+pub use state::{StateHealth, serve_state};
 pub use tls::{Certificate, CertificateFault};
 
 /// Longer than load balancers keep idle connections, so that it is they who close them.
