@@ -9,6 +9,7 @@ pub mod jose;
 pub mod journal;
 pub mod kafka;
 pub mod keys;
+pub mod materialize;
 pub mod outbox;
 pub mod prepare;
 pub mod refusal;

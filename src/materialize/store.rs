@@ -219,8 +219,8 @@ fn apply(transaction: &redb::WriteTransaction, update: &Update<'_>) -> Result<Ch
         }
     }
     let mut forgotten = Vec::new();
-    for old in deletions.range(..(update.forget_before.as_millis(), [].as_slice()))? {
-        let (key, ()) = (old?.0, ());
+    for old in deletions.range(..(update.forget_before.as_millis(), b"".as_slice()))? {
+        let (key, _) = old?;
         let (recorded, id) = key.value();
         forgotten.push((recorded, id.to_vec()));
     }

@@ -203,7 +203,7 @@ impl Care {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::topics::Unknown;
+    use crate::kafka::topics::{Cleanup, Unknown};
     use crate::prepare::event_type::Entity;
 
     fn plan() -> Plan {
@@ -212,6 +212,7 @@ mod tests {
             entity: Entity::User,
             partitions: 3,
             replication: 2,
+            cleanup: Cleanup::Delete,
             max_message_bytes: 1,
             retention: None,
         };

@@ -62,7 +62,7 @@ impl StateMetrics {
         let count = |name, help| register(&registry, IntCounter::with_opts(opts(name, help))?);
         let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help))?);
         let families = EntityFamilies::new(&registry)?;
-        let build = IntGaugeVec::new(opts("build_info", "The running build; always 1."), &["version", "revision"])?;
+        let build = IntGaugeVec::new(opts("state_build_info", "The running build of materialize; always 1."), &["version", "revision"])?;
         let revision = option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown");
         register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         let restore = HistogramOpts::new("state_restore_seconds", "Seconds from a partition's assignment to its first event.");

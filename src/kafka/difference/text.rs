@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{CLOCK_DIFFERENCE, Difference, OLDEST_TIMESTAMP};
 use crate::kafka::remedy::{Remedy, Right};
+use crate::kafka::topics::Cleanup;
 
 impl Difference {
     /// What to do about it. `configuration` is the path of the file, for the command that creates topics.
@@ -56,6 +57,10 @@ impl Difference {
                 Remedy::text("have one replica more than min.insync.replicas (kafka-reassign-partitions.sh)")
             }
             Self::Compacted(_) => alter("cleanup.policy=delete".to_owned()),
+            Self::NotCompacted(_) => alter("cleanup.policy=compact".to_owned()),
+            Self::TombstoneRetention { .. } => {
+                alter(format!("delete.retention.ms={}", Cleanup::TOMBSTONES_KEPT.as_millis()))
+            }
             Self::MessageSize { wanted, found } => {
                 let Remedy { text, command } = alter(format!("max.message.bytes={wanted}"));
                 Remedy {
@@ -109,6 +114,15 @@ impl fmt::Display for Difference {
             Self::Compacted(policy) => {
                 write!(f, "has cleanup.policy = {policy}: compaction drops all but the last event of an entity")
             }
+            Self::NotCompacted(policy) => {
+                write!(f, "has cleanup.policy = {policy}; it must be compact, so that it holds the newest state alone")
+            }
+            Self::TombstoneRetention { found } => write!(
+                f,
+                "keeps tombstones for {} (delete.retention.ms), and deletions are remembered for {}",
+                span(*found),
+                humantime::format_duration(Cleanup::TOMBSTONES_KEPT)
+            ),
             Self::MessageSize { wanted, found } => {
                 write!(f, "has max.message.bytes = {found}, and records of up to {wanted} bytes are published")
             }

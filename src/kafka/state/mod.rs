@@ -7,15 +7,14 @@ mod input;
 mod restore;
 mod writer;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use idaas_state::Entity;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::time::Instant;
 
 pub use input::{Input, InputRecord, Membership, Polled};
 pub use restore::{Restore, RestoreStep};
@@ -55,6 +54,21 @@ impl Failed {
     fn new(what: &str, error: &KafkaError) -> Self {
         Self(format!("{what}: {}", super::producer::describe(error)))
     }
+
+    /// A topic does not exist.
+    #[must_use]
+    pub fn missing_topic(topic: &str) -> Self {
+        Self(format!("the topic \"{topic}\" does not exist; create it: idaas-bridge topics --create"))
+    }
+
+    /// A state topic has another number of partitions than its event topic.
+    #[must_use]
+    pub fn partitions_differ(events: &str, event_count: usize, states: &str, state_count: usize) -> Self {
+        Self(format!(
+            "\"{states}\" has {state_count} partitions and \"{events}\" has {event_count}; they must have the same \
+             number, so create the state topic again"
+        ))
+    }
 }
 
 impl std::fmt::Display for Failed {
@@ -70,8 +84,6 @@ impl std::error::Error for Failed {}
 /// # Errors
 /// [`Failed`] if the cluster does not answer in time.
 pub fn partition_counts(cluster: &super::settings::Cluster, topics: &[&str]) -> Result<Vec<usize>, Failed> {
-    use rdkafka::config::FromClientConfigAndContext;
-    use rdkafka::consumer::Consumer;
     let consumer: BaseConsumer<Connection> =
         BaseConsumer::from_config_and_context(&cluster.observer(), Connection::default())
             .map_err(|error| Failed::new("the metadata client cannot start", &error))?;

@@ -141,7 +141,8 @@ impl Restore {
 
 fn step(message: &BorrowedMessage<'_>) -> RestoreStep {
     let time = headers::read(message, |headers| {
-        let text = headers.find(|(name, _)| *name == "ce_time").and_then(|(_, value)| std::str::from_utf8(value).ok());
+        let mut times = headers.filter(|(name, _)| *name == "ce_time");
+        let text = times.next().and_then(|(_, value)| std::str::from_utf8(value).ok());
         text.and_then(Time::parse)
     });
     RestoreStep::Record {

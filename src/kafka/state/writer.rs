@@ -115,7 +115,7 @@ impl Writer {
     }
 
     fn reports(&self) -> &Reports {
-        self.producer.get().context()
+        self.producer.get().client().context()
     }
 
     fn publish(&self, outputs: &[Output]) -> Result<(), KafkaError> {
@@ -184,26 +184,22 @@ impl Writer {
 }
 
 fn is_retriable(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.is_retriable() && !error.txn_requires_abort() && !error.is_fatal(),
-        // Records are still on their way; their own timeout ends that.
-        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
-        _ => false,
+    if let KafkaError::Transaction(error) = error {
+        return error.is_retriable() && !error.txn_requires_abort() && !error.is_fatal();
     }
+    // Records are still on their way; their own timeout ends that.
+    matches!(error, KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
 }
 
 fn requires_abort(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.txn_requires_abort(),
-        _ => false,
-    }
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
 }
 
 fn is_fatal(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.is_fatal(),
-        error => error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal),
+    if let KafkaError::Transaction(error) = error {
+        return error.is_fatal();
     }
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
