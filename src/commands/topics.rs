@@ -149,7 +149,14 @@ fn cells(wanted: &Wanted, state: &State) -> [String; 6] {
         let size = format!("-/{}", wanted.max_message_bytes);
         let (partitions, replication) = (format!("-/{}", wanted.partitions), format!("-/{}", wanted.replication));
         let (in_sync, retention) = (format!("-/{}", wanted.min_insync_replicas()), span(wanted.retention_ms()));
-        return [partitions, replication, in_sync, format!("-/{}", wanted.cleanup.policy()), size, format!("-/{retention}")];
+        return [
+            partitions,
+            replication,
+            in_sync,
+            format!("-/{}", wanted.cleanup.policy()),
+            size,
+            format!("-/{retention}"),
+        ];
     };
     let settings = present.settings.clone().unwrap_or_default();
     let number = |found: Option<i64>, wanted: i64, fits: fn(i64, i64) -> bool| match found {

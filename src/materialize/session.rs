@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use super::restoring::{Restoring, Waiting};
 use super::store::{Checkpoint, Store, StoreError};
 use super::{Backoff, Materializer};
-use crate::kafka::state::{Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts};
+use crate::kafka::state::{
+    Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
+};
 
 /// The most events in one transaction, and the most bytes of their values.
 const MAX_BATCH: usize = 2000;
@@ -147,7 +149,8 @@ impl<'m> Session<'m> {
         let begin = Instant::now();
         let mut bytes: usize = self.batch.iter().map(|record| record.size).sum();
         let mut limit = if self.is_restored() && self.batch.is_empty() { POLL_TIMEOUT } else { Duration::ZERO };
-        while self.batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES && begin.elapsed() < POLL_TIMEOUT + MAX_GATHERING {
+        while self.batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES && begin.elapsed() < POLL_TIMEOUT + MAX_GATHERING
+        {
             match self.input.poll(limit) {
                 Polled::Record(record) => {
                     let active = self.active.get(&record.partition);
@@ -159,7 +162,11 @@ impl<'m> Session<'m> {
                 Polled::Assigned(partitions, membership) => {
                     self.forget_assignment();
                     let now = Instant::now();
-                    tracing::info!(code = "state_assigned", partitions = partitions.len(), "the group assigned partitions");
+                    tracing::info!(
+                        code = "state_assigned",
+                        partitions = partitions.len(),
+                        "the group assigned partitions"
+                    );
                     self.assigned = partitions.into_iter().map(|partition| (partition, now)).collect();
                     self.membership = Some(membership);
                     return Ok(());
@@ -244,7 +251,8 @@ fn check_topics(owner: &Materializer) -> Result<(), Failed> {
     let names: Vec<_> = owner.pairs.iter().flat_map(|pair| [pair.events.as_str(), pair.states.as_str()]).collect();
     let counts = partition_counts(&owner.cluster, &names)?;
     for (pair, counts) in owner.pairs.iter().zip(counts.chunks(2)) {
-        let (events, states) = (counts.first().copied().unwrap_or_default(), counts.get(1).copied().unwrap_or_default());
+        let (events, states) =
+            (counts.first().copied().unwrap_or_default(), counts.get(1).copied().unwrap_or_default());
         if events == 0 || states == 0 {
             let missing = if events == 0 { &pair.events } else { &pair.states };
             return Err(Failed::missing_topic(missing));

@@ -62,11 +62,18 @@ impl StateMetrics {
         let count = |name, help| register(&registry, IntCounter::with_opts(opts(name, help))?);
         let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help))?);
         let families = EntityFamilies::new(&registry)?;
-        let build = IntGaugeVec::new(opts("state_build_info", "The running build of materialize; always 1."), &["version", "revision"])?;
+        let build = IntGaugeVec::new(
+            opts("state_build_info", "The running build of materialize; always 1."),
+            &["version", "revision"],
+        )?;
         let revision = option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown");
         register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
-        let restore = HistogramOpts::new("state_restore_seconds", "Seconds from a partition's assignment to its first event.");
-        let lag = opts("state_lag_records", "Records of the event topic that are not applied yet, in the partitions of this instance.");
+        let restore =
+            HistogramOpts::new("state_restore_seconds", "Seconds from a partition's assignment to its first event.");
+        let lag = opts(
+            "state_lag_records",
+            "Records of the event topic that are not applied yet, in the partitions of this instance.",
+        );
         Ok(Arc::new(Self {
             liveness: Arc::default(),
             committed: count("state_transactions_committed_total", "Transactions that were committed.")?,
@@ -76,7 +83,10 @@ impl StateMetrics {
             )?,
             restarts: count("state_restarts_total", "How often the clients were replaced after a failure.")?,
             partitions: gauge("state_partitions", "Partitions that this instance maintains.")?,
-            ready: gauge("state_ready", "1 if all partitions assigned to this instance are restored (/readyz), else 0.")?,
+            ready: gauge(
+                "state_ready",
+                "1 if all partitions assigned to this instance are restored (/readyz), else 0.",
+            )?,
             entities: Entity::ALL.map(|entity| families.of(entity)),
             lag: register(&registry, IntGaugeVec::new(lag, &["topic"])?)?,
             restore: register(

@@ -179,7 +179,10 @@ fn nothing_is_lost_or_doubled_while_things_break() {
     let report = assert_exact(&deployment);
     let sums = ["state_transactions_committed_total", "state_transactions_aborted_total", "state_restarts_total"];
     let sums = sums.map(|name| instances.iter().map(|instance| metric(instance, name)).sum::<f64>());
-    println!("{report:?}; caught up in {:?}; since their last start: committed, aborted, restarts: {sums:?}", began.elapsed());
+    println!(
+        "{report:?}; caught up in {:?}; since their last start: committed, aborted, restarts: {sums:?}",
+        began.elapsed()
+    );
 }
 
 /// Throughput, memory, and the time of a restore, with as many users as `BRIDGE_STATE` says.

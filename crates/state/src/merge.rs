@@ -1,7 +1,7 @@
 //! The merge rules.
 
-use std::collections::btree_map::Entry as Slot;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 
 use serde_json::Value;
 

@@ -138,9 +138,8 @@ impl State {
             snapshot_time: time("lastSnapshotTime"),
         };
         let times = about.get("fieldTimes").and_then(Value::as_object);
-        let time_of = |path: &str| {
-            times.and_then(|times| times.get(path)?.as_str()).and_then(Time::parse).unwrap_or(last.time)
-        };
+        let time_of =
+            |path: &str| times.and_then(|times| times.get(path)?.as_str()).and_then(Time::parse).unwrap_or(last.time);
         let Some(Value::Object(members)) = value.get(entity.member()) else { return Err(StateError) };
         let mut fields = BTreeMap::new();
         for (path, value) in leaves(entity, members) {

@@ -87,8 +87,7 @@ impl<'e> Model<'e> {
         let value_of = |path: &Vec<String>| {
             self.newest(|event| {
                 let status = ["enabled", "disabled"].contains(&event.action.as_str()) && path == &["status"];
-                carried(event, path)
-                    .or_else(|| (status && event.entity == Entity::User).then(|| json!(event.action)))
+                carried(event, path).or_else(|| (status && event.entity == Entity::User).then(|| json!(event.action)))
             })
         };
         paths.into_iter().filter_map(|path| value_of(&path).map(|(time, value)| (path, (value, time)))).collect()
@@ -161,7 +160,8 @@ fn fields() -> impl Strategy<Value = Map<String, Value>> {
         let mut fields: Map<_, _> = flat.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         fields.insert("id".to_owned(), json!("x"));
         let phone = phone.map(|phone| phone.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
-        for (name, value) in [("phone", phone), ("members", members), ("addedMembers", added), ("removedMembers", removed)]
+        for (name, value) in
+            [("phone", phone), ("members", members), ("addedMembers", added), ("removedMembers", removed)]
         {
             fields.extend(value.map(|value| (name.to_owned(), value)));
         }
@@ -170,7 +170,8 @@ fn fields() -> impl Strategy<Value = Map<String, Value>> {
 }
 
 fn event(entity: Entity) -> impl Strategy<Value = Event> {
-    let actions = ["created", "updated", "deleted", "enabled", "disabled", "snapshot", "member_added", "member_removed"];
+    let actions =
+        ["created", "updated", "deleted", "enabled", "disabled", "snapshot", "member_added", "member_removed"];
     let additional = prop::collection::btree_map(prop::sample::select(vec!["a", "b"]), value(), 0..2);
     (prop::sample::select(actions.to_vec()), 0..12_i64, fields(), additional).prop_map(
         move |(action, time, mut fields, additional)| {

@@ -121,10 +121,13 @@ impl Writer {
     fn publish(&self, outputs: &[Output]) -> Result<(), KafkaError> {
         for (index, output) in outputs.iter().enumerate() {
             let Some(pair) = self.pairs.get(output.partition.pair) else { continue };
-            let headers = output.record.headers.iter().fold(
-                OwnedHeaders::new_with_capacity(output.record.headers.len()),
-                |headers, (key, value)| headers.insert(Header { key, value: Some(value) }),
-            );
+            let headers = output
+                .record
+                .headers
+                .iter()
+                .fold(OwnedHeaders::new_with_capacity(output.record.headers.len()), |headers, (key, value)| {
+                    headers.insert(Header { key, value: Some(value) })
+                });
             let mut record = BaseRecord::with_opaque_to(&pair.states, index)
                 .partition(output.partition.number)
                 .key(output.record.key.as_bytes())

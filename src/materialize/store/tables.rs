@@ -9,7 +9,8 @@ use super::{Checkpoint, Row};
 type CheckpointRow = (i64, i64, i64, u64, u64);
 
 /// The checkpoint of each partition, by the name of its table of rows.
-pub(super) const CHECKPOINTS: TableDefinition<'static, &'static str, CheckpointRow> = TableDefinition::new("checkpoints");
+pub(super) const CHECKPOINTS: TableDefinition<'static, &'static str, CheckpointRow> =
+    TableDefinition::new("checkpoints");
 
 const LIVE: u8 = 0;
 const DELETED: u8 = 1;

@@ -66,9 +66,9 @@ impl Publisher {
     pub(super) fn publish(&self, event: &TestEvent) {
         let source = "/idaas/idaas_1/app_1";
         let attributes = [("ce_id", event.event_id.as_str()), ("ce_source", source), ("ce_time", event.time.as_str())];
-        let headers = attributes.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
+        let headers = attributes
+            .into_iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
         let topic = format!("{}.{}.v1", self.prefix, event.entity);
         let value = event.value.to_string();
         self.send(BaseRecord::to(&topic).key(event.id.as_bytes()).payload(value.as_bytes()).headers(headers));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use idaas_state::{Entity, Entry, Event, Outcome, Record, apply};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 
