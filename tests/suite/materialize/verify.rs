@@ -18,7 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// How much was compared.
 #[derive(Debug, Default)]
-#[expect(dead_code, reason = "shown")]
 pub(super) struct Report {
     events: usize,
     states: usize,
