@@ -136,6 +136,41 @@ fn a_deletion_is_remembered_without_the_store() {
     drop(instance);
 }
 
+#[test]
+fn a_full_push_is_reported_with_what_it_left_out() {
+    let Some(kafka) = shared_one_node() else { return };
+    let deployment = deployment(kafka, "state-push", 1);
+    let publisher = Publisher::new(kafka.bootstrap_servers(), "state-push");
+    let user = |id: &str, action: &str, second: u32, name: &str| {
+        let time = format!("2026-01-01T00:00:{second:02}.000Z");
+        TestEvent::of("user", id, action, &time, json!({"username": name}))
+    };
+    for id in ["same", "changed", "absent"] {
+        publisher.publish(&user(id, "created", 1, "old"));
+    }
+    publisher.publish(&user("gone", "deleted", 1, "old"));
+    publisher.flush();
+    assert_eq!(deployment.run(&["push-report"]).0, Some(1));
+    for (id, name) in [("same", "old"), ("changed", "new"), ("new", "new")] {
+        publisher.publish(&user(id, "snapshot", 2, name));
+    }
+    publisher.flush();
+    let instance = deployment.start();
+    wait_until_applied(&deployment);
+    let (code, out) = deployment.run(&["push-report", "--last", "--list", "--json"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, Some(0));
+    assert_eq!((&report["application"], &report["snapshots"]), (&json!("workforce"), &json!(3)));
+    let users = json!({"new": 1, "changed": 1, "unchanged": 1, "notMentioned": 1, "notMentionedIds": ["absent"]});
+    assert_eq!(report["entities"]["user"], users);
+    let (_, out) = deployment.run(&["push-report", "--list"]);
+    assert!(out.contains("not mentioned: user absent") && out.contains("does not mean deleted"), "{out}");
+    let (code, out) = deployment.run(&["tail", "user-state", "--from-beginning", "--count", "7"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("user.state") && out.contains("deleted (tombstone)") && out.contains("(snapshot)"), "{out}");
+    drop(instance);
+}
+
 /// Instances that are killed and paused for longer than the session timeout, and a broker that is killed, while events
 /// come. On three nodes, for minutes.
 #[test]

@@ -57,6 +57,13 @@ impl Deployment {
         assert_eq!(output.status.code(), Some(0), "{out}{errors}");
     }
 
+    /// Runs a command of the program with this configuration. Returns its exit code and what it printed.
+    pub(super) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
+        let output = command.args(arguments).arg("--config").arg(self.config()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
     /// Starts another instance, with a directory of its own.
     pub(super) fn start(&self) -> Instance {
         let number = self.instances.fetch_add(1, Ordering::Relaxed);
