@@ -8,6 +8,7 @@ mod events;
 mod instance;
 mod verify;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,6 +28,11 @@ fn deployment(kafka: &RealKafka, prefix: &str, replication: i32) -> Deployment {
     let deployment = Deployment::new(kafka.bootstrap_servers(), prefix, PARTITIONS, replication);
     deployment.create_topics();
     deployment
+}
+
+/// Shows a measurement.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn metric(instance: &Instance, name: &str) -> f64 {
@@ -214,10 +220,10 @@ fn nothing_is_lost_or_doubled_while_things_break() {
     let report = assert_exact(&deployment);
     let sums = ["state_transactions_committed_total", "state_transactions_aborted_total", "state_restarts_total"];
     let sums = sums.map(|name| instances.iter().map(|instance| metric(instance, name)).sum::<f64>());
-    println!(
+    say(&format!(
         "{report:?}; caught up in {:?}; since their last start: committed, aborted, restarts: {sums:?}",
         began.elapsed()
-    );
+    ));
 }
 
 /// Throughput, memory, and the time of a restore, with as many users as `BRIDGE_STATE` says.
@@ -235,15 +241,19 @@ fn a_large_directory_is_restored() {
         std::thread::sleep(Duration::from_millis(200));
     }
     let took = began.elapsed().as_secs_f64();
-    println!("{users} users applied in {took:.1} s, {:.0} per second", users as f64 / took);
-    println!("peak memory {} MiB, store {} MiB", instance.peak_memory() >> 20, instance.store_size() >> 20);
+    say(&format!("{users} users applied in {took:.1} s, {:.0} per second", users as f64 / took));
+    say(&format!("peak memory {} MiB, store {} MiB", instance.peak_memory() >> 20, instance.store_size() >> 20));
     instance.delete_store_and_stop();
     let began = Instant::now();
     let instance = instance.started_again();
     while instance.get("/readyz").0 != 200 {
         std::thread::sleep(Duration::from_millis(100));
     }
-    println!("restored in {:.1} s, peak memory {} MiB", began.elapsed().as_secs_f64(), instance.peak_memory() >> 20);
+    say(&format!(
+        "restored in {:.1} s, peak memory {} MiB",
+        began.elapsed().as_secs_f64(),
+        instance.peak_memory() >> 20
+    ));
     assert_eq!(metric(&instance, "state_entities{entity=\"user\"}"), users as f64);
     assert_eq!(committed(&deployment, "user").len(), users);
 }

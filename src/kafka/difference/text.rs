@@ -15,13 +15,7 @@ impl Difference {
             [topic] => (*topic, ""),
             _ => ("TOPIC", "for each topic, "),
         };
-        let alter = |setting: String| {
-            let command = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics";
-            Remedy::command(
-                format!("{each}set {setting}"),
-                &format!("{command} --entity-name {name} --add-config {setting}"),
-            )
-        };
+        let alter = |setting: String| alter(name, each, &setting);
         match self {
             Self::Missing => {
                 let command = format!("idaas-bridge topics --config {configuration} --create");
@@ -77,6 +71,12 @@ impl Difference {
     }
 }
 
+/// How to change a setting of a topic.
+fn alter(name: &str, each: &str, setting: &str) -> Remedy {
+    let command = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics";
+    Remedy::command(format!("{each}set {setting}"), &format!("{command} --entity-name {name} --add-config {setting}"))
+}
+
 /// The predicate of a sentence about one topic.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,12 +117,9 @@ impl fmt::Display for Difference {
             Self::NotCompacted(policy) => {
                 write!(f, "has cleanup.policy = {policy}; it must be compact, so that it holds the newest state alone")
             }
-            Self::TombstoneRetention { found } => write!(
-                f,
-                "keeps tombstones for {} (delete.retention.ms), and deletions are remembered for {}",
-                span(*found),
-                humantime::format_duration(Cleanup::TOMBSTONES_KEPT)
-            ),
+            Self::TombstoneRetention { found } => {
+                write!(f, "keeps tombstones for {} (delete.retention.ms), and 7d are needed", span(*found))
+            }
             Self::MessageSize { wanted, found } => {
                 write!(f, "has max.message.bytes = {found}, and records of up to {wanted} bytes are published")
             }

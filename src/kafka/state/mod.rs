@@ -104,21 +104,20 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Logs what keeps a client from working, at most once a minute; everything else as details.
-    #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
     fn note(&self, error: &KafkaError, reason: &str) {
-        let serious = match error.rdkafka_error_code() {
+        let serious = matches!(
+            error.rdkafka_error_code(),
             Some(
                 RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SSL
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed
-                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed,
-            ) => true,
-            _ => false,
-        };
+                    | RDKafkaErrorCode::Authentication
+                    | RDKafkaErrorCode::SSL
+                    | RDKafkaErrorCode::Resolve
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::TransactionalIdAuthorizationFailed,
+            )
+        );
         let mut last = self.last_warning.lock();
         if serious && last.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             *last = Some(Instant::now());

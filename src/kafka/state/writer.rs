@@ -205,30 +205,28 @@ fn is_fatal(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
 fn is_fenced_member(error: &KafkaError) -> bool {
-    match error.rdkafka_error_code() {
+    matches!(
+        error.rdkafka_error_code(),
         Some(
             RDKafkaErrorCode::IllegalGeneration
-            | RDKafkaErrorCode::UnknownMemberId
-            | RDKafkaErrorCode::FencedInstanceId
-            | RDKafkaErrorCode::RebalanceInProgress,
-        ) => true,
-        _ => false,
-    }
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::FencedInstanceId
+                | RDKafkaErrorCode::RebalanceInProgress,
+        )
+    )
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
 fn broken(error: &KafkaError) -> WriteError {
-    let fenced = match error.rdkafka_error_code() {
+    let fenced = matches!(
+        error.rdkafka_error_code(),
         Some(
             RDKafkaErrorCode::Fenced
-            | RDKafkaErrorCode::ProducerFenced
-            | RDKafkaErrorCode::InvalidProducerEpoch
-            | RDKafkaErrorCode::InvalidProducerIdMapping,
-        ) => true,
-        _ => false,
-    };
+                | RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+                | RDKafkaErrorCode::InvalidProducerIdMapping,
+        )
+    );
     WriteError::Broken { problem: describe(error), fenced }
 }
 

@@ -177,7 +177,7 @@ impl Drop for Instance {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             let tail: Vec<_> = log.lines().rev().take(60).collect();
             let tail: Vec<_> = tail.into_iter().rev().collect();
-            eprintln!("--- {}:\n{}", self.log.display(), tail.join("\n"));
+            let _ = writeln!(std::io::stderr(), "--- {}:\n{}", self.log.display(), tail.join("\n"));
         }
     }
 }
