@@ -27,6 +27,9 @@ const MAX_BYTES: usize = 8 << 20;
 /// days; a state that has missed one would keep the entity.
 const MAX_AGE: Duration = Duration::from_secs(3 * 86_400);
 
+/// What a restore waits for is logged again only after this long.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long to wait before something is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -83,11 +86,19 @@ impl Session<'_> {
                 true
             }
             Err(failed) => {
-                tracing::info!(code = "state_waiting", "{failed}");
-                self.owner.stop.wait(RETRY_INTERVAL);
+                self.wait(&failed.to_string());
                 false
             }
         }
+    }
+
+    /// Waits before something is asked again.
+    fn wait(&mut self, why: &str) {
+        if self.wait_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            self.wait_logged = Some(Instant::now());
+            tracing::info!(code = "state_waiting", "a restore waits: {why}");
+        }
+        self.owner.stop.wait(RETRY_INTERVAL);
     }
 
     /// Begins to restore a partition. Returns false if it has to wait.
@@ -98,11 +109,10 @@ impl Session<'_> {
         let end = match end {
             Ok((end, true)) => end,
             undecided => {
-                if let Err(failed) = undecided {
-                    tracing::info!(code = "state_waiting", "{failed}");
-                }
+                let why =
+                    undecided.err().map_or_else(|| "a transaction is open".to_owned(), |failed| failed.to_string());
                 self.waiting.push_back(waiting);
-                self.owner.stop.wait(RETRY_INTERVAL);
+                self.wait(&why);
                 return Ok(false);
             }
         };

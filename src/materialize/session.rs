@@ -81,6 +81,8 @@ pub(super) struct Session<'m> {
     pub(super) backoff: Backoff,
     pub(super) synced: Instant,
     pub(super) progressed: bool,
+    /// When it was last logged what a restore waits for.
+    pub(super) wait_logged: Option<Instant>,
     without_assignment_since: Instant,
     gauges_shown: Instant,
 }
@@ -112,6 +114,7 @@ impl<'m> Session<'m> {
             backoff: Backoff::default(),
             synced: now,
             progressed: false,
+            wait_logged: None,
             without_assignment_since: now,
             gauges_shown: now,
         })
