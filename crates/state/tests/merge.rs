@@ -1,4 +1,11 @@
 //! The merge rules, against a slow model that keeps all events, and the cases that the example consumers share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test's helpers fail by panicking, as the tests do"
+)]
 
 use std::collections::BTreeMap;
 
@@ -81,8 +88,7 @@ impl<'e> Model<'e> {
         }
         paths.retain(|path| !path[0].to_lowercase().ends_with("members"));
         let carried = |event: &Event, path: &[String]| {
-            let value = path[1..].iter().try_fold(event.fields.get(&path[0])?, |value, name| value.get(name)).cloned();
-            value
+            path[1..].iter().try_fold(event.fields.get(&path[0])?, |value, name| value.get(name)).cloned()
         };
         let value_of = |path: &Vec<String>| {
             self.newest(|event| {

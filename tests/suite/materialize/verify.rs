@@ -137,7 +137,7 @@ fn text(value: Option<Vec<u8>>) -> Option<String> {
 }
 
 /// The newest state record of each entity of one kind.
-pub(super) fn committed(deployment: &Deployment, entity: &str) -> BTreeMap<String, Value> {
+fn committed(deployment: &Deployment, entity: &str) -> BTreeMap<String, Value> {
     let topic = format!("{}.{entity}.state.v1", deployment.prefix);
     let mut states = BTreeMap::new();
     for seen in read(&deployment.bootstrap_servers, &topic).into_values().flatten() {
