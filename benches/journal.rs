@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use idaas_bridge::jose::jwe::ContentKey;
 use idaas_bridge::journal::store::{Batch, Opened, Store};
 use idaas_bridge::journal::{Entry, Journal, JournalEvents, JournalRefusal};
-use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
-use idaas_bridge::prepare::event_type::Entity;
-use idaas_bridge::prepare::record::Record;
-use idaas_bridge::prepare::{Evidence, Kept};
+use idaas_callback::event_type::Entity;
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::record::Record;
+use idaas_callback::{Evidence, Kept};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
 
 /// As in the program.
 #[global_allocator]
@@ -86,7 +86,7 @@ fn report(what: &str, count: u64, took: Duration) {
 fn encoding() {
     let entries: Vec<_> = (0..1000).map(|seq| entry(seq, 2000)).collect();
     let key = keys().remove(0);
-    let mut sealer = idaas_bridge::jose::seal::Sealer::new(key);
+    let mut sealer = idaas_callback::jose::seal::Sealer::new(key);
     let (mut clear, mut sealed) = (Vec::new(), Vec::new());
     let began = Instant::now();
     for _ in 0..100 {

@@ -11,9 +11,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use idaas_bridge::outbox::machine::{Command, Deadlines, Limits, Outbox};
-use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{Arrival, EventKey, LaneKey, Parcel, Recovered, Report, Seq, Token};
+use outbox::machine::{Command, Deadlines, Limits, Outbox};
+use outbox::verdict::Verdict;
+use outbox::{Arrival, EventKey, LaneKey, Parcel, Recovered, Report, Seq, Token};
 
 /// As in the program.
 #[global_allocator]

@@ -20,6 +20,7 @@ case $PWD in
 *[[:space:]\'\"\$\&\;\(\)]*)
   if [ -z "${CARGO_TARGET_DIR:-}" ]; then
     cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}
+    [ -n "${HOME:-}${XDG_CACHE_HOME:-}" ] || cache=/tmp/cache-$(id -u)
     case $cache in *[[:space:]\'\"\$\&\;\(\)]*) cache=/tmp/cache-$(id -u) ;; esac
     CARGO_TARGET_DIR=$cache/idaas-bridge/target-$(printf %s "$PWD" | cksum | cut -d ' ' -f 1)
     export CARGO_TARGET_DIR

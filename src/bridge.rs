@@ -3,6 +3,7 @@
 //! Applications are an immutable snapshot that a reload replaces whole, so a request sees the old ones or the new ones
 //! and never a mixture.
 
+mod dead_letters;
 mod quarantine;
 
 use std::collections::HashMap;
@@ -11,16 +12,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use idaas_callback::policy::Policy;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use crate::delivery::dispatch::{Dispatcher, Source};
+use crate::kafka::settings::Cluster;
 use crate::keys::{KeyRing, KeyStore};
-use crate::outbox::dispatch::{Dispatcher, Source};
-use crate::prepare::policy::Policy;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::{ApplicationState, Metrics};
 
+pub use dead_letters::DeadLetterOutcome;
 pub use quarantine::Redriven;
 
 /// One application whose callbacks are taken.
@@ -77,6 +80,10 @@ pub struct Bridge {
     /// Turns at preparing large callbacks: one per processor, because more at a time are no faster and take more memory.
     pub large: Semaphore,
     applications: ArcSwap<Applications>,
+    /// How to read the topics.
+    cluster: ArcSwapOption<Cluster>,
+    /// Turns at reading the dead letters.
+    dead_letters: Semaphore,
     draining: AtomicBool,
     warm: AtomicBool,
     buffered: AtomicUsize,
@@ -93,6 +100,8 @@ impl Bridge {
             dispatcher,
             large: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             applications: ArcSwap::from_pointee(applications),
+            cluster: ArcSwapOption::empty(),
+            dead_letters: Semaphore::new(1),
             draining: AtomicBool::new(false),
             warm: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
@@ -115,6 +124,11 @@ impl Bridge {
     pub fn replace_applications(&self, applications: Applications) {
         self.dispatcher.sources(applications.sources());
         self.applications.store(Arc::new(applications));
+    }
+
+    /// Says how the topics are reached from now on.
+    pub fn set_cluster(&self, cluster: Cluster) {
+        self.cluster.store(Some(Arc::new(cluster)));
     }
 
     /// Whether callbacks are to be sent here: the producer has been warmed up or given up on, keys are there for one

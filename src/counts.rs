@@ -1,12 +1,15 @@
-//! Counts as people read them: `1 event`, `12,000 events`.
+//! Counts and durations as people read them: `1 event`, `12,000 events`, `1.9 ms`.
 
-/// A count with its noun, in the plural unless it is one. The plural is made by `s`, or by `ies` for a last `y`.
+use std::time::Duration;
+
+/// A count with its noun, in the plural unless it is one. The plural is made by `s`, or by `ies` for a last `y` after a
+/// consonant.
 #[must_use]
 pub fn counted(count: u64, noun: &str) -> String {
     match noun.strip_suffix('y') {
         _ if count == 1 => format!("1 {noun}"),
-        Some(stem) => format!("{} {stem}ies", grouped(count)),
-        None => format!("{} {noun}s", grouped(count)),
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{} {stem}ies", grouped(count)),
+        Some(_) | None => format!("{} {noun}s", grouped(count)),
     }
 }
 
@@ -24,6 +27,19 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
+/// Milliseconds with microseconds behind the point.
+#[must_use]
+pub fn in_milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+/// A duration as people read it: `1.9 ms`.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> String {
+    let value = in_milliseconds(duration);
+    if value < 100.0 { format!("{value:.1} ms") } else { format!("{value:.0} ms") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +49,7 @@ mod tests {
         assert_eq!(counted(1, "event"), "1 event");
         assert_eq!(counted(0, "event"), "0 events");
         assert_eq!(counted(2, "entry"), "2 entries");
+        assert_eq!([counted(2, "day"), counted(3, "key")], ["2 days", "3 keys"]);
         assert_eq!(counted(1_234_567, "event"), "1,234,567 events");
         assert_eq!([999, 1000, 100_000].map(grouped), ["999", "1,000", "100,000"]);
     }

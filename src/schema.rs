@@ -1,8 +1,8 @@
 //! The schemas that this build publishes by, inside the binary: one JSON Schema per topic, and the AsyncAPI document.
 //!
-//! Pure text: nothing here validates. Records are made to fit by `prepare`; that they do is for the tests to show.
+//! Pure text: nothing here validates. Records are made to fit by `idaas_callback`; that they do is for the tests to show.
 
-use crate::prepare::event_type::Entity;
+use idaas_callback::event_type::Entity;
 
 /// A document of the interface to consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

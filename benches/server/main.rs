@@ -17,10 +17,10 @@ mod process;
 
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::events::{Event, Generator};
-use idaas_bridge::simulate::kind::EventType;
-use idaas_bridge::simulate::material::Material;
-use idaas_bridge::simulate::{sender, token};
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::EventType;
+use idaas_simulator::material::Material;
+use idaas_simulator::{sender, token};
 use load::Expected;
 use support::real_kafka::{Nodes, Options, RealKafka};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::keys_dir;
-use idaas_bridge::simulate::material::Material;
+use idaas_simulator::keys_dir;
+use idaas_simulator::material::Material;
 
 /// A running server; killed when dropped.
 pub(crate) struct Server {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use idaas_callback::Refusal;
+use outbox::verdict::Verdict;
 use tokio::time::Instant;
 
 use super::Bridge;
 use crate::journal::reopening::Reopened;
 use crate::journal::{JournalRefusal, QuarantineId};
-use crate::outbox::verdict::Verdict;
-use crate::refusal::Refusal;
 
 /// What has become of an attempt to publish a callback from quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,22 +1,28 @@
-//! `dead-letter`: the newest events that fit no record, and one of them with its original.
+//! `dead-letter`: the newest events that fit no record, one of them with its original, and their publication.
+
+mod redrive;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anstyle::Style;
 use clap::{Args, Subcommand};
+use idaas_callback::event_type::Entity;
+use idaas_callback::timestamp::rfc3339;
 use serde_json::Value;
 
+use super::find::{unread, unreadable};
 use super::journal::content;
-use super::output::{BAD, HEADING, QUIET, complain, end, stdout, styled};
+use super::journal::{age, now};
+use super::output::{BAD, Call, HEADING, QUIET, complain, end, fix, next, shell_word, stdout, styled, terminal_width};
 use super::tail::line;
 use super::{Exit, print_faults};
 use crate::config::Config;
-use crate::kafka::consumer::{FollowFault, Seen};
+use crate::counts::grouped;
+use crate::kafka::consumer::Seen;
 use crate::kafka::scan::{Range, Scanned, scan};
 use crate::kafka::topics::Plan;
-use crate::prepare::event_type::Entity;
-use crate::prepare::timestamp::rfc3339;
 use crate::service::assemble;
 
 /// How long the topics are read at most.
@@ -25,11 +31,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How many records of each partition are searched for an id.
 const SEARCHED: u32 = 100_000;
 
-/// Show events that became dead letters
+/// Show events that became dead letters, and publish them again
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge dead-letter --config bridge.toml list\n  \
     idaas-bridge dead-letter --config bridge.toml list --json | jq .value.reason\n  \
-    idaas-bridge dead-letter --config bridge.toml show evnt_x --reveal")]
+    idaas-bridge dead-letter --config bridge.toml show evnt_x --reveal\n  \
+    idaas-bridge dead-letter --config bridge.toml redrive evnt_x")]
 pub struct DeadLetterArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
@@ -61,6 +68,17 @@ enum Action {
         #[arg(long)]
         reveal: bool,
     },
+    /// Publish the events of dead letters again, now that they can be read or are not too large any more
+    ///
+    /// The running service at server.admin_listen does it. The event goes through decoding, lanes and journal as when it
+    /// arrived, and keeps its ids and times; consumers may see it after newer events of the same entity, and its ce_time
+    /// tells its age. A password is not in it: dead letters have none. An event that still fits no record is not
+    /// published, and no second dead letter is made.
+    Redrive {
+        /// Event ids, or application/id
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
 }
 
 /// Runs the command.
@@ -75,12 +93,13 @@ pub fn run(arguments: &DeadLetterArguments) -> Exit {
         Err(faults) => return print_faults(&faults),
     };
     match &arguments.action {
-        Action::List { count } => list(&config, *count, arguments.json),
-        Action::Show { id, reveal } => show(&config, id, *reveal, arguments.json),
+        Action::List { count } => list(&config, *count, arguments.json, &Call::new(path)),
+        Action::Show { id, reveal } => show(&config, id, (*reveal, arguments.json), &Call::new(path)),
+        Action::Redrive { ids } => redrive::redrive(&config, path, ids, arguments.json),
     }
 }
 
-fn list(config: &Config, count: u32, json: bool) -> Exit {
+fn list(config: &Config, count: u32, json: bool, call: &Call<'_>) -> Exit {
     let mut letters = Vec::new();
     let scanned = match read(config, count, |seen| letters.push(seen)) {
         Ok(scanned) => scanned,
@@ -88,9 +107,13 @@ fn list(config: &Config, count: u32, json: bool) -> Exit {
     };
     letters.sort_by_key(|seen| std::cmp::Reverse((seen.timestamp, seen.partition, seen.offset)));
     letters.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-    let mut out = stdout();
+    let (mut out, width) = (stdout(), terminal_width());
     for seen in &letters {
-        let line = if json { line::json(seen).to_string() } else { summary(seen) };
+        let line = match width {
+            _ if json => line::json(seen).to_string(),
+            Some(width) => line::cut(&compact(seen), width),
+            None => summary(seen),
+        };
         if let Err(error) = writeln!(out, "{line}") {
             return end(Err(error));
         }
@@ -98,10 +121,13 @@ fn list(config: &Config, count: u32, json: bool) -> Exit {
     if letters.is_empty() && !json && scanned.complete && scanned.missing.is_empty() {
         let _ = writeln!(out, "There are no dead letters.");
     }
-    finished(&scanned)
+    if !letters.is_empty() && !json {
+        next(format_args!("one of them: {} show ID", call.of("dead-letter")));
+    }
+    finished(&scanned, call)
 }
 
-fn show(config: &Config, id: &str, reveal: bool, json: bool) -> Exit {
+fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>) -> Exit {
     let mut newest: Option<Seen> = None;
     let scanned = read(config, SEARCHED, |seen| {
         let is_newer = newest.as_ref().is_none_or(|known| known.timestamp <= seen.timestamp);
@@ -114,7 +140,11 @@ fn show(config: &Config, id: &str, reveal: bool, json: bool) -> Exit {
         Err(exit) => return exit,
     };
     let Some(seen) = newest else {
-        return complain(format_args!("{id} is not among the newest {SEARCHED} dead letters of each partition"));
+        let most = grouped(u64::from(SEARCHED));
+        let failed = complain(format_args!("{id} is not among the newest {most} dead letters of each partition"));
+        unread(&scanned, call);
+        fix(format_args!("look for it elsewhere: {} {}", call.of("find"), shell_word(id)));
+        return failed;
     };
     let mut out = stdout();
     let written = if json {
@@ -132,7 +162,10 @@ fn show(config: &Config, id: &str, reveal: bool, json: bool) -> Exit {
             writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))
         })
     };
-    end(written.map(|()| finished(&scanned)))
+    if !json {
+        next(format_args!("publish it again: {} redrive {}", call.of("dead-letter"), shell_word(id)));
+    }
+    end(written.map(|()| finished(&scanned, call)))
 }
 
 /// One dead letter as a line.
@@ -147,6 +180,25 @@ fn summary(seen: &Seen) -> String {
     format!("{time}  {reason}  {}  {}  {place}", content::printable(&id), content::printable(&kind))
 }
 
+/// The parts of a line that fits a terminal, the most useful first.
+fn compact(seen: &Seen) -> Vec<(Style, String)> {
+    /// What every type of IDaaS begins with.
+    const TYPE: &str = "urn:alibaba:idaas:app:event:";
+    let data = line::data(seen).unwrap_or_default();
+    let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let kind = data.pointer("/origin/eventType").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let kind = kind.strip_prefix(TYPE).unwrap_or(&kind);
+    let age = seen.timestamp.map_or_else(|| "-".to_owned(), |at| age(at, now()));
+    let id = line::event_id(seen).unwrap_or_else(|| "-".to_owned());
+    vec![
+        (QUIET, format!("{age:>6}")),
+        (BAD, format!("{:<17}", content::printable(&reason))),
+        (Style::new(), content::printable(&id)),
+        (Style::new(), content::printable(kind)),
+        (QUIET, format!("{}@{}", seen.partition, seen.offset)),
+    ]
+}
+
 fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scanned, Exit> {
     let topics = Plan::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
     let topics: Vec<_> = topics.map(|topic| topic.name).collect();
@@ -154,19 +206,11 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scan
         each(seen);
         true
     });
-    scanned.map_err(|fault| match fault {
-        FollowFault::Settings(words) => print_faults(&[assemble::kafka_fault(&words)]),
-        FollowFault::Away(away) => complain(format_args!("the topics cannot be read: {away}")),
-    })
+    scanned.map_err(unreadable)
 }
 
 /// Prints what could not be read.
-fn finished(scanned: &Scanned) -> Exit {
-    for topic in &scanned.missing {
-        complain(format_args!("the topic {topic} does not exist, or cannot be seen"));
-    }
-    if !scanned.complete {
-        complain("not all partitions could be read");
-    }
+fn finished(scanned: &Scanned, call: &Call<'_>) -> Exit {
+    unread(scanned, call);
     if scanned.complete && scanned.missing.is_empty() { Exit::Fine } else { Exit::Failed }
 }

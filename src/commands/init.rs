@@ -4,11 +4,11 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_simulator::keys_dir::{self, CONFIGURATION, DirectoryFault, ENCRYPTION_KEY, JOURNAL_KEY, NewFile};
 use zeroize::Zeroizing;
 
 use super::{Exit, output};
-use crate::jose::jwe::ContentKey;
-use crate::simulate::keys_dir::{self, CONFIGURATION, DirectoryFault, ENCRYPTION_KEY, JOURNAL_KEY, NewFile};
 
 /// What protects the admin interface, 64 hex digits.
 const ADMIN_TOKEN: &str = "admin.token";

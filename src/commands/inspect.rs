@@ -4,6 +4,7 @@
 
 mod captured;
 pub(in crate::commands) mod pretty;
+mod quarantined;
 mod remedy;
 mod steps;
 
@@ -17,18 +18,21 @@ use time::format_description::well_known::Rfc3339;
 
 use self::captured::Captured;
 use self::steps::Screen;
-use super::output::{complain, end, stdout};
+use super::output::{complain, end, fix, program, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::keys::{Clients, Proxy, fetch};
 use crate::service::assemble;
 
-/// Take one captured callback body apart: every step, and the records it would become; publishes nothing
+/// Take one captured callback body, or one in quarantine, apart: every step, and the records it would become
+///
+/// Publishes nothing.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge inspect --config bridge.toml capture.json\n  \
     idaas-bridge inspect --config bridge.toml --at 2026-01-15T08:00:00Z capture.json\n  \
-    pbpaste | idaas-bridge inspect --config bridge.toml -\n\n\
-    A capture is the body as IDaaS sent it: {\"event\":\"eyJ…\"}.\n\
+    pbpaste | idaas-bridge inspect --config bridge.toml -\n  \
+    idaas-bridge inspect --config bridge.toml --quarantine 0123456789abcdef0123456789abcdef\n\n\
+    A capture is the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or the token alone, eyJ….\n\
     Tokens live for 30 minutes: judge an old one with --at.\n\
     Exit code: 0 it would be accepted, 1 it would be refused,\n\
     2 the configuration or the arguments are wrong.")]
@@ -39,6 +43,9 @@ pub struct InspectArguments {
     /// The captured body; - or nothing reads standard input
     #[arg(value_name = "CAPTURE")]
     capture: Option<PathBuf>,
+    /// Show the callback in quarantine of this id (idaas-bridge journal lists them)
+    #[arg(long, value_name = "ID", conflicts_with_all = ["capture", "at"])]
+    quarantine: Option<String>,
     /// Judge the token as of this time: RFC 3339, or seconds or milliseconds since 1970 [default: now]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     at: Option<i64>,
@@ -54,14 +61,19 @@ pub fn run(arguments: &InspectArguments) -> Exit {
         Ok(config) => config,
         Err(faults) => return print_faults(&faults),
     };
-    let body = match read(arguments.capture.as_deref()) {
-        Ok(body) => body,
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    if let Some(id) = &arguments.quarantine {
+        return runtime.block_on(quarantined::show(&config, id, arguments));
+    }
+    let capture = match read(arguments.capture.as_deref()) {
+        Ok(capture) => capture,
         Err(problem) => {
             complain(problem);
+            fix("name a file with the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or with the token alone");
             return Exit::Misconfigured;
         }
     };
-    let captured = Captured::read(&body);
+    let (captured, body) = Captured::of(capture);
     let audience = captured.audience();
     let application = match choose(&config, arguments.application.as_deref(), audience.as_deref()) {
         Ok(application) => application,
@@ -70,12 +82,14 @@ pub fn run(arguments: &InspectArguments) -> Exit {
             return Exit::Misconfigured;
         }
     };
-    let Some(runtime) = runtime() else { return Exit::Failed };
     let source = assemble::source(&application.jwks);
     let keys = match runtime.block_on(fetch(&source, &Clients::new(Proxy::Environment))) {
         Ok(fetched) => fetched.set,
         Err(fault) => {
-            return complain(format_args!("the keys of {} cannot be had from {source}: {fault}", application.name));
+            let failed =
+                complain(format_args!("the keys of {} cannot be had from {source}: {fault}", application.name));
+            fix(format_args!("correct application.jwks, or repair the way to it: {} check", program()));
+            return failed;
         }
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
@@ -83,8 +97,8 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let policy = assemble::policy(&config, application);
     let mut out = stdout();
     let at = arguments.at.unwrap_or(now);
-    let mut screen = Screen { out: &mut out, application, policy: &policy, keys: &keys, source: &source, at };
-    end(screen.show(&body, &captured))
+    let mut screen = Screen { out: &mut out, application, policy: &policy, at, quarantined: None };
+    end(screen.show(&body, &captured, (&keys, &source)))
 }
 
 /// Reads the capture: a file, or standard input.

@@ -12,11 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
-use super::output::{complain, end, stdout};
+use super::output::{Call, complain, end, fix_line, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::journal::QuarantineId;
 use crate::server::journal::Meant;
+pub(in crate::commands) use show::age;
 use source::Source;
 
 /// How many entries are shown by themselves.
@@ -29,12 +30,15 @@ const SHOWN: usize = 20;
     after_help = "Examples:\n  idaas-bridge journal --config bridge.toml\n  \
     idaas-bridge journal --config bridge.toml --json | jq .waiting\n  \
     idaas-bridge journal --config bridge.toml show evnt_x\n  \
+    idaas-bridge journal --config bridge.toml redrive evnt_x\n  \
     idaas-bridge journal --config bridge.toml export > journal.jsonl\n  \
     idaas-bridge journal --config bridge.toml discard evnt_x --yes\n\n\
-    The journal holds the events that Kafka has not confirmed. They are published automatically when Kafka accepts\n\
-    them. The quarantine holds callbacks that no decryption key opens, or that cannot be read. They are published\n\
-    once a fitting key is configured and the service is reloaded (SIGHUP) or restarted.\n\n\
-    The command asks the service at server.admin_listen. If no service runs, it opens journal.directory."
+    The journal holds the events that Kafka has not confirmed. They are published\n\
+    automatically when Kafka accepts them. The quarantine holds callbacks that no\n\
+    decryption key opens, or that cannot be read. They are published once a fitting\n\
+    key is configured and the service is reloaded (SIGHUP) or restarted.\n\n\
+    The command asks the service at server.admin_listen. If no service runs, it opens\n\
+    journal.directory."
 )]
 pub struct JournalArguments {
     /// Configuration file (TOML)
@@ -105,24 +109,25 @@ pub fn run(arguments: &JournalArguments) -> Exit {
             Ok(source) => source,
             Err(why) => return complain(why),
         };
+        let (json, call) = (arguments.json, Call::new(path));
         let done = match &arguments.action {
-            None => overview(&source, arguments.json).await,
+            None => overview(&source, json, &call).await,
             Some(Action::Export) => export(&source).await,
-            Some(Action::Show { id, reveal }) => show(&source, &config, id, *reveal, arguments.json).await,
-            Some(Action::Redrive { ids }) => redrive(&source, ids, arguments.json).await,
-            Some(Action::Discard { id, yes }) => discard(&source, id, *yes, arguments.json).await,
+            Some(Action::Show { id, reveal }) => show(&source, &config, (id, *reveal, json), &call).await,
+            Some(Action::Redrive { ids }) => redrive(&source, ids, json, &call).await,
+            Some(Action::Discard { id, yes }) => discard(&source, (id, *yes, json), &call).await,
         };
         done.unwrap_or_else(complain)
     })
 }
 
-async fn overview(source: &Source, json: bool) -> Result<Exit, String> {
+async fn overview(source: &Source, json: bool, call: &Call<'_>) -> Result<Exit, String> {
     let summary = source.summary(SHOWN).await?;
     let mut out = stdout();
     let written = if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&summary).unwrap_or_default())
     } else {
-        show::summary(&summary, source.name(), now(), &mut out)
+        show::summary(&summary, &source.name(), now(), call, &mut out)
     };
     Ok(end(written.map(|()| Exit::Fine)))
 }
@@ -153,20 +158,35 @@ fn print(lines: &str) -> io::Result<()> {
     out.flush()
 }
 
-async fn show(source: &Source, config: &Config, id: &str, reveal: bool, json: bool) -> Result<Exit, String> {
+async fn show(
+    source: &Source,
+    config: &Config,
+    (id, reveal, json): (&str, bool, bool),
+    call: &Call<'_>,
+) -> Result<Exit, String> {
     let mut out = stdout();
     let written = match source.line(id).await? {
         Ok(line) if json => {
             let line = if reveal { content::opened(line, &config.journal.keys) } else { line };
             writeln!(out, "{}", serde_json::to_string_pretty(&line).unwrap_or_default()).map(|()| Exit::Fine)
         }
-        Ok(line) => content::show(&line, &config.journal.keys, reveal, &mut out).map(|()| Exit::Fine),
-        Err(meant) => writeln!(out, "{}", show::meant(&meant, id, false, now())).map(|()| Exit::Failed),
+        Ok(line) => {
+            let in_quarantine = line.get("content").is_some();
+            let step = if in_quarantine {
+                format!("each step of its reading: {} --quarantine {id}", call.of("inspect"))
+            } else {
+                format!("why it waits: {0}; to try it now: {0} redrive {id}", call.of("journal"))
+            };
+            content::show(&line, &config.journal.keys, reveal, &mut out)
+                .and_then(|()| writeln!(out, "{}", fix_line("next", step)))
+                .map(|()| Exit::Fine)
+        }
+        Err(meant) => writeln!(out, "{}", show::meant(&meant, id, false, now(), call)).map(|()| Exit::Failed),
     };
     Ok(end(written))
 }
 
-async fn redrive(source: &Source, ids: &[String], json: bool) -> Result<Exit, String> {
+async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
     let mut exit = Exit::Fine;
     for id in ids {
         let meant = source.redrive(id).await?;
@@ -176,7 +196,7 @@ async fn redrive(source: &Source, ids: &[String], json: bool) -> Result<Exit, St
         let line = if json {
             serde_json::json!({"id": id, "outcome": meant}).to_string()
         } else {
-            show::redriven(&meant, id, now())
+            show::redriven(&meant, id, now(), call)
         };
         if let Err(error) = print(&format!("{line}\n")) {
             return Ok(end(Err(error)));
@@ -185,7 +205,7 @@ async fn redrive(source: &Source, ids: &[String], json: bool) -> Result<Exit, St
     Ok(exit)
 }
 
-async fn discard(source: &Source, id: &str, yes: bool, json: bool) -> Result<Exit, String> {
+async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Call<'_>) -> Result<Exit, String> {
     let meant = if yes { source.discard(id).await? } else { source.find_thing(id).await? };
     let exit = if matches!(meant, Meant::Entry(_) | Meant::Callback(_)) { Exit::Fine } else { Exit::Failed };
     let mut out = stdout();
@@ -194,13 +214,13 @@ async fn discard(source: &Source, id: &str, yes: bool, json: bool) -> Result<Exi
         let found = serde_json::json!({"discarded": done, "found": meant});
         writeln!(out, "{found}")
     } else {
-        writeln!(out, "{}", show::meant(&meant, id, yes, now()))
+        writeln!(out, "{}", show::meant(&meant, id, yes, now(), call))
     };
     Ok(end(written.map(|()| exit)))
 }
 
 /// Milliseconds since 1970.
-fn now() -> i64 {
+pub(in crate::commands) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Fault;
 use crate::counts::counted;
-use crate::simulate::show::Colour;
+use simulate::show::Colour;
 
 /// Where the configuration is, unless `--config` or the environment names another place.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/idaas-bridge/bridge.toml";

@@ -19,6 +19,9 @@ pub(super) const HEADING: Style = Style::new().bold();
 /// What is there for those who look for it.
 pub(super) const QUIET: Style = Style::new().dimmed();
 
+/// The columns that sentences are wrapped at.
+pub(super) const WIDTH: usize = 80;
+
 /// A longer path of the program is not repeated in what it tells people to type.
 const LONGEST_CALL: usize = 40;
 
@@ -47,13 +50,48 @@ pub(super) fn error(text: impl Display) -> String {
 /// Says on stderr what to do about an error.
 pub(super) fn fix(text: impl Display) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "  {} {text}", styled(GOOD, "fix:"));
+    let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", text));
+}
+
+/// Says on stderr what can be looked at next.
+pub(super) fn next(text: impl Display) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{}", fix_line("next", text));
+}
+
+/// What to do, with its label, as every command shows it: indented, wrapped at 80 columns.
+pub(super) fn fix_line(label: &str, text: impl Display) -> String {
+    // Two columns, the label, a colon and a space.
+    let indent = label.len() + 4;
+    let text = wrapped(&text.to_string(), WIDTH - indent).join(&format!("\n{:indent$}", ""));
+    format!("  {} {text}", styled(GOOD, format_args!("{label}:")))
+}
+
+/// Lines of at most `width` characters. A longer word has its own line.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Says something on stderr that is no error.
 pub(super) fn note(text: impl Display) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{} {text}", styled(WARNING, "note:"));
+    let _ = writeln!(anstream::stderr(), "{}", note_line(text));
+}
+
+/// The line of something that is no error.
+pub(super) fn note_line(text: impl Display) -> String {
+    format!("{} {text}", styled(WARNING, "note:"))
 }
 
 /// The columns of the terminal that results go to, if they go to one.
@@ -80,6 +118,27 @@ fn short_call(called: &Path, here: &Path) -> String {
     }
     // Too long for a line: its name has to do.
     called.file_name().map_or_else(|| "idaas-bridge".to_owned(), |name| shell_word(&name.to_string_lossy()))
+}
+
+/// How to call other commands with the same configuration, for people to copy.
+pub(super) struct Call<'a> {
+    /// The configuration, unless it is found without being named.
+    pub(super) config: Option<&'a Path>,
+}
+
+impl<'a> Call<'a> {
+    /// With this configuration.
+    pub(super) fn new(config: &'a Path) -> Self {
+        let default = std::env::var_os(crate::config::CONFIG_VARIABLE);
+        let default = default.map_or_else(|| PathBuf::from(super::DEFAULT_CONFIG), PathBuf::from);
+        Self { config: (config != default).then_some(config) }
+    }
+
+    /// The line that begins with this command.
+    pub(super) fn of(&self, command: &str) -> String {
+        let config = self.config.map(|path| format!(" --config {}", shell_word(&path.to_string_lossy())));
+        format!("{} {command}{}", program(), config.unwrap_or_default())
+    }
 }
 
 /// A text as one word of a shell.

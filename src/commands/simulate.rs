@@ -1,27 +1,28 @@
 //! The command `simulate`: writes the keys of a simulated instance, and sends events as IDaaS does.
 
 mod screen;
+pub mod show;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::fault::Fault;
+use idaas_simulator::keys_dir;
+use idaas_simulator::kind::{EventType, Kind};
+use idaas_simulator::material::Material;
+use idaas_simulator::payload::Form;
+use idaas_simulator::redelivery::Schedule;
+use idaas_simulator::run::{self, Plan, Source};
+use idaas_simulator::sender::Sender;
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
 use self::screen::{FEW, Screen};
+use self::show::Colour;
 use super::{Exit, output};
-use crate::simulate::events::{Event, Generator};
-use crate::simulate::fault::Fault;
-use crate::simulate::keys_dir;
-use crate::simulate::kind::{EventType, Kind};
-use crate::simulate::material::Material;
-use crate::simulate::payload::Form;
-use crate::simulate::redelivery::Schedule;
-use crate::simulate::run::{self, Plan, Source};
-use crate::simulate::sender::Sender;
-use crate::simulate::show::Colour;
 
 /// Play IDaaS, for tests and staging: make keys and a configuration, send events, judge the answers.
 #[derive(Debug, Args)]
@@ -54,7 +55,12 @@ enum Command {
         A forgery, which must be refused:\n    \
         idaas-bridge simulate send --to http://127.0.0.1:8080 --keys staging --fault wrong-key --count 1\n  \
         500 user events a second for a minute:\n    idaas-bridge simulate send --to http://127.0.0.1:8080 --keys \
-        staging --type user:update_info --count 30000 --rate 500\n\n\
+        staging --type user:update_info --count 30000 --rate 500\n  \
+        A callback to look at, or to send by other means:\n    \
+        idaas-bridge simulate send --print --count 1 --keys staging \\\n      \
+        | idaas-bridge inspect --config staging/bridge.toml -\n    \
+        idaas-bridge simulate send --print --count 1 --keys staging \\\n      \
+        | curl --data-binary @- http://127.0.0.1:8080/callbacks/workforce\n\n\
         Exit code: 0 all verdicts as expected, 1 not so, 2 the arguments or the directory are wrong.")]
     Send(SendArguments),
 }
@@ -63,8 +69,11 @@ enum Command {
 #[derive(Debug, Args)]
 pub struct SendArguments {
     /// The bridge, http://HOST:PORT, or the whole URL of the callback (else /callbacks/APPLICATION is added)
-    #[arg(long, value_name = "URL")]
-    to: String,
+    #[arg(long, value_name = "URL", required_unless_present = "print")]
+    to: Option<String>,
+    /// Print the bodies of the callbacks, one per line, instead of sending them
+    #[arg(long, conflicts_with_all = ["to", "rate", "connections", "once", "json"])]
+    print: bool,
     /// A directory that `simulate init` wrote
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
@@ -158,11 +167,16 @@ fn init(directory: &Path, applications: u16, out: &mut dyn Write) -> Result<bool
 fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     let material = keys_dir::load(&arguments.keys, arguments.application.as_deref()).map_err(|f| f.to_string())?;
     let authorities = arguments.ca_file.as_ref().map(|path| read(path)).transpose()?;
-    let sender = Sender::trusting(Arc::new(material), &arguments.to, authorities.as_deref());
+    // Printing needs no address.
+    let to = arguments.to.as_deref().unwrap_or("http://localhost");
+    let sender = Sender::trusting(Arc::new(material), to, authorities.as_deref());
     let sender = sender.map_err(|fault| fault.to_string())?;
     let sender = if arguments.documented_form { sender.form(Form::Documented) } else { sender };
     let sender = Arc::new(if arguments.plain { sender.plain() } else { sender });
     let plan = Arc::new(plan(arguments)?);
+    if arguments.print {
+        return print(&sender, &plan, out, err);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
     let (sending, news) = unbounded_channel();
     let run = run::send(sender, Arc::clone(&plan), sending);
@@ -172,6 +186,28 @@ fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mu
     let shown = runtime.block_on(screen.follow(news));
     task.abort();
     Ok(shown.and_then(|()| screen.end()).is_ok() && screen.all_good())
+}
+
+/// Prints the body of each callback on a line of its own.
+fn print(sender: &Sender, plan: &Plan, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
+    let mut encoding = None;
+    for number in 0..plan.callbacks() {
+        let request = plan.request(sender, number).map_err(|fault| fault.to_string())?;
+        encoding = encoding.or(request.encoding);
+        if out.write_all(&request.body).and_then(|()| out.write_all(b"\n")).is_err() {
+            // Whoever closed the pipe has read enough.
+            return Ok(true);
+        }
+    }
+    if let Some(encoding) = encoding {
+        // Where stderr is closed there is nobody to tell.
+        let _ = writeln!(
+            err,
+            "{}",
+            output::note_line(format_args!("send them with the header Content-Encoding: {encoding}"))
+        );
+    }
+    Ok(out.flush().is_ok())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -239,9 +275,9 @@ fn every_type(fault: Option<Fault>) -> Vec<EventType> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use idaas_simulator::test_bridge::{TestBridge, answer};
 
     use super::*;
-    use crate::simulate::test_bridge::{TestBridge, answer};
 
     #[derive(Parser)]
     struct Line {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use idaas_callback::event_type::Entity;
 
 use super::output::{complain, end, fix, note, stdout, terminal_width};
 use super::{Exit, print_faults};
@@ -15,7 +16,6 @@ use crate::config::Config;
 use crate::kafka::consumer::{Begin, FollowFault, Follower};
 use crate::kafka::topics::{Plan, state_pairs};
 use crate::kafka::trouble::Trouble;
-use crate::prepare::event_type::Entity;
 use crate::schema::StateSchema;
 use crate::service::assemble;
 
@@ -60,7 +60,9 @@ pub fn run(arguments: &TailArguments) -> Exit {
     };
     let topics = topics(&config, &arguments.entities);
     if topics.is_empty() {
-        return complain("no application seals passwords, so there is no credential topic");
+        let failed = complain("no application seals passwords, so there is no credential topic");
+        fix("set passwords = \"seal\" and credential_key of an application to have one");
+        return failed;
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
     let follower = match Follower::start(&assemble::cluster(&config), &topics, begin, PATIENCE) {

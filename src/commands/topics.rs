@@ -212,9 +212,10 @@ fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use idaas_callback::event_type::Entity;
+
     use super::*;
     use crate::kafka::topics::{Settings, Unknown};
-    use crate::prepare::event_type::Entity;
 
     fn present(settings: Result<Settings, Unknown>) -> Present {
         Present { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }

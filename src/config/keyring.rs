@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::jose::jws::KeySet;
 use url::{Host, Url};
 
 use super::fault::Problem;
@@ -9,8 +11,6 @@ use super::given::{Given, Raw};
 use super::secrets::{self, KeyLength};
 use super::section::Section;
 use super::{Journal, JwksSource, Passwords, files, values};
-use crate::jose::jwe::ContentKey;
-use crate::jose::jws::KeySet;
 
 const ENDPOINT: &str =
     "copy the \"Public Key Endpoint\" of the application's provisioning settings: https://…/provisioning/jwks";

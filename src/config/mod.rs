@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idaas_callback::jose::jwe::ContentKey;
 use ipnet::IpNet;
 
 pub use environment::{CONFIG_VARIABLE, PREFIX};
@@ -40,7 +41,6 @@ pub use fault::{Fault, Warning};
 pub use files::NamedFile;
 pub use parse::Surroundings;
 
-use crate::jose::jwe::ContentKey;
 use crate::secret::Secret;
 
 /// The whole configuration. Has no `Debug`: it holds keys and passwords.

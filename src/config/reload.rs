@@ -9,7 +9,7 @@ impl Config {
     ///
     /// A reload takes over everything else: applications with their keys and allow-lists, the
     /// callback listener's certificate (its files' paths and content, but not whether there is TLS at all), whether files
-    /// are watched, the admin token, whether events are logged, and what [`Config::changed_properties`] names.
+    /// are watched, the admin token, `log.level` and `log.events`, and what [`Config::changed_properties`] names.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
@@ -31,7 +31,6 @@ impl Config {
         differs("dedupe.replicas", self.dedupe.replicas != new.dedupe.replicas);
         differs("dedupe.follow_replicas", self.dedupe.follow_replicas != new.dedupe.follow_replicas);
         differs("log.format", self.log.format != new.log.format);
-        differs("log.level", self.log.level != new.log.level);
         keys
     }
 

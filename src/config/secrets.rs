@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::ContentKey;
 use zeroize::Zeroizing;
 
 use super::SecretFile;
@@ -9,7 +10,6 @@ use super::fault::Problem;
 use super::files::{self, shown};
 use super::given::{Entries, Given, Raw};
 use super::section::Reading;
-use crate::jose::jwe::ContentKey;
 use crate::secret::Secret;
 use crate::text::{without_byte_order_mark, without_line_ending};
 
@@ -86,10 +86,10 @@ pub(super) fn key(reading: &mut Reading<'_>, given: &Given, length: KeyLength) -
     Ok(Arc::new(key))
 }
 
-fn key_problem(fault: crate::jose::jwe::KeyFault) -> String {
+fn key_problem(fault: idaas_callback::jose::jwe::KeyFault) -> String {
     match fault {
-        crate::jose::jwe::KeyFault::NotHexadecimal => "the key is not hexadecimal (0-9, a-f)".to_owned(),
-        crate::jose::jwe::KeyFault::WrongLength(digits) => {
+        idaas_callback::jose::jwe::KeyFault::NotHexadecimal => "the key is not hexadecimal (0-9, a-f)".to_owned(),
+        idaas_callback::jose::jwe::KeyFault::WrongLength(digits) => {
             format!("the key has {digits} hex digits; 64 make an AES-256 key")
         }
     }

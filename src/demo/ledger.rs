@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use idaas_simulator::redelivery::News;
+use idaas_simulator::tally::{Quantiles, Tally};
+
 use super::ordered::Ordered;
 use super::story::Awaited;
 use crate::counts::counted;
 use crate::kafka::consumer::Seen;
-use crate::simulate::redelivery::News;
-use crate::simulate::tally::{Quantiles, Tally};
 
 /// Everything that happened.
 #[derive(Default)]

@@ -12,8 +12,8 @@ use super::ledger::key_of;
 use super::ordered::Ordered;
 use super::stage::Places;
 use crate::counts::counted;
+use crate::counts::milliseconds;
 use crate::kafka::consumer::Seen;
-use crate::simulate::show::milliseconds;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();

@@ -4,6 +4,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use anstyle::Style;
+use idaas_simulator::answer::List;
+use idaas_simulator::events::Event;
+use idaas_simulator::fault::{Expected, Fault};
+use idaas_simulator::kind::{Kind, PREFIX};
+use idaas_simulator::sender::{Delivery, Reply};
+use idaas_simulator::tally::verdict;
 use tokio::time::timeout;
 
 use super::ledger::Ledger;
@@ -13,15 +19,9 @@ use super::stage::Stage;
 use super::story::{Story, awaited, passwords};
 use super::{DemoFault, Options, broken, ended};
 use crate::counts::counted;
+use crate::counts::milliseconds;
 use crate::kafka::consumer::Seen;
 use crate::service::Orders;
-use crate::simulate::answer::List;
-use crate::simulate::events::Event;
-use crate::simulate::fault::{Expected, Fault};
-use crate::simulate::kind::{Kind, PREFIX};
-use crate::simulate::sender::{Delivery, Reply};
-use crate::simulate::show::milliseconds;
-use crate::simulate::tally::verdict;
 
 /// How long a record may take to its reader. It has been confirmed by then, so it is nearly there.
 const PATIENCE: Duration = Duration::from_secs(10);

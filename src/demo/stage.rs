@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use idaas_callback::event_type::Entity;
+use idaas_callback::policy::Topics;
+use idaas_simulator::keys_dir;
+use idaas_simulator::material::Material;
+use idaas_simulator::sender::Sender;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -18,12 +23,7 @@ use crate::kafka::consumer::{Begin, Follower, Seen};
 use crate::kafka::embedded::EmbeddedBroker;
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::{Plan, State, Wanted};
-use crate::prepare::event_type::Entity;
-use crate::prepare::policy::Topics;
 use crate::service::{Order, Service, StartFault, assemble};
-use crate::simulate::keys_dir;
-use crate::simulate::material::Material;
-use crate::simulate::sender::Sender;
 
 /// Partitions of each topic that the demo makes.
 const PARTITIONS: i32 = 3;

@@ -4,12 +4,11 @@
 //! Where an event of each type must arrive is written down here and not asked of the bridge, or a mistake there would
 //! be expected here.
 
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::Kind;
+use idaas_simulator::payload::{self, Form};
+use idaas_simulator::sender::now_ms;
 use serde_json::{Value, json};
-
-use crate::simulate::events::{Event, Generator};
-use crate::simulate::kind::Kind;
-use crate::simulate::payload::{self, Form};
-use crate::simulate::sender::now_ms;
 
 /// Who the people of the demo are.
 const PEOPLE: u64 = 27;

@@ -9,7 +9,7 @@ use super::scenes::Play;
 use super::stage::Places;
 use super::{DemoFault, Options};
 use crate::counts::counted;
-use crate::simulate::show::milliseconds;
+use crate::counts::milliseconds;
 
 impl Play<'_> {
     /// Judges, and shows the summary. Says whether everything was as it should be.

@@ -6,6 +6,9 @@ mod actions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use idaas_callback::record::Record;
+use idaas_callback::timestamp::rfc3339;
+use outbox::{EventKey, Seq};
 use serde_json::{Value, json};
 
 use super::Entry;
@@ -15,9 +18,6 @@ use super::quarantine::{QuarantineId, QuarantineRow};
 use super::store::Store;
 use super::summary::{Held, Summary, Summing, Waiting};
 use super::waiting::{LaneHead, WaitingHead, next_step};
-use crate::outbox::{EventKey, Seq};
-use crate::prepare::record::Record;
-use crate::prepare::timestamp::rfc3339;
 
 /// How many rows are asked for at a time, so that nobody who writes waits long.
 const PORTION: usize = 5000;

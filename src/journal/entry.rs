@@ -6,15 +6,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use idaas_callback::event_type::Entity;
+use idaas_callback::jose::seal::SealFault;
+use idaas_callback::record::{Record, header_name};
+use idaas_callback::{Evidence, Kept, Reason};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
-
-use crate::jose::seal::SealFault;
-use crate::outbox::verdict::Verdict;
-use crate::outbox::{EventKey, LaneKey, Seq};
-use crate::prepare::event_type::Entity;
-use crate::prepare::record::{Record, header_name};
-use crate::prepare::{Evidence, Kept, Reason};
 
 impl From<DecodeFault> for SealFault {
     fn from(fault: DecodeFault) -> Self {

@@ -75,7 +75,8 @@ impl fmt::Display for OpenFault {
             Self::Foreign(path) => write!(f, "{} is not the file of a journal; it was left untouched", path.display()),
             Self::Damaged(path, how) => write!(f, "{} is damaged: {how}; nothing was removed", path.display()),
             Self::UnknownKey(id, count) => {
-                write!(f, "{count} of its entries are sealed with the key {id}, which is not in journal.keys")
+                let verb = if *count == 1 { "is" } else { "are" };
+                write!(f, "{count} of its entries {verb} sealed with the key {id}, which is not in journal.keys")
             }
             Self::Newer(path) => write!(f, "{} was written by a newer build", path.display()),
             Self::DiskFull(path) => write!(f, "the disk of {} is full", path.display()),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use idaas_callback::jose::jwe::ContentKey;
+use outbox::Seq;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -16,8 +18,6 @@ use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use super::row::Row;
 use super::store::{KeyChange, Store};
 use super::writer::Writer;
-use crate::jose::jwe::ContentKey;
-use crate::outbox::Seq;
 
 /// How much may wait for its turn to be quarantined, in bytes. While a disk takes seconds for each sync, re-deliveries
 /// would fill the memory.

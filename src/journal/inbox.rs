@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use idaas_callback::jose::jwe::ContentKey;
+use outbox::Seq;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -14,8 +16,6 @@ use super::handle::Usage;
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use super::row::Row;
 use super::store::KeyChange;
-use crate::jose::jwe::ContentKey;
-use crate::outbox::Seq;
 
 /// How long a removal may wait for a write that it can be joined to.
 pub(super) const FORGET_WITHIN: Duration = Duration::from_millis(50);

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
+use idaas_callback::{KeptCallback, KeptContent, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::entry::{DecodeFault, append, parse};
-use crate::prepare::{KeptCallback, KeptContent};
-use crate::refusal::Refusal;
 
 /// The form that this build writes.
 const VERSION: u8 = 1;

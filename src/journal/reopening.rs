@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use idaas_callback::policy::Policy;
+use idaas_callback::{Moment, Prepared, Refusal, resume};
 use tokio::sync::OwnedMutexGuard;
 
 use super::fault::JournalRefusal;
 use super::handle::Journal;
 use super::quarantine::{QuarantineId, Quarantined, Turn};
-use crate::prepare::policy::Policy;
-use crate::prepare::{Moment, Prepared, resume};
-use crate::refusal::Refusal;
 
 /// How many lines are asked for at a time, so that nobody who writes waits long.
 const PORTION: usize = 5000;

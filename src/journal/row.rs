@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use idaas_callback::Reason;
+use idaas_callback::event_type::Entity;
+use outbox::{EventKey, LaneKey, Seq};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{DecodeFault, Entry, append, entity, parse, reason};
-use crate::outbox::{EventKey, LaneKey, Seq};
-use crate::prepare::Reason;
-use crate::prepare::event_type::Entity;
 
 /// The form that this build writes.
 const VERSION: u8 = 2;

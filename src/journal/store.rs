@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use base::Base;
 use opening::Lock;
+use outbox::{LaneKey, Seq};
 use rekeying::Place;
 use sealing::Seals;
 use suspicion::Suspicion;
@@ -27,7 +28,6 @@ use super::entry::Entry;
 use super::fault::JournalRefusal;
 use super::quarantine::{self, QuarantineId, Quarantined};
 use super::row::Listed;
-use crate::outbox::{LaneKey, Seq};
 
 pub use rekeying::KeyChange;
 

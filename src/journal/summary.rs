@@ -235,9 +235,8 @@ impl From<&QuarantineRow> for Held {
 
 /// A time as RFC 3339; as a number where RFC 3339 cannot express it.
 pub(super) mod time {
+    use idaas_callback::timestamp::{parsed, rfc3339};
     use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::prepare::timestamp::{parsed, rfc3339};
 
     pub(in crate::journal) fn serialize<S: Serializer>(milliseconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
         match rfc3339(*milliseconds) {

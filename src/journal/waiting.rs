@@ -1,9 +1,9 @@
 //! Why the first event of a lane waits, and what to do about it. Pure: a table of codes and sentences.
 
+use outbox::Seq;
 use serde::{Deserialize, Serialize};
 
 use super::summary::time;
-use crate::outbox::Seq;
 
 /// The first event of a lane, which waits; everything behind it in the lane waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_reason_of_the_outbox_has_a_step() {
-        for reason in crate::outbox::WaitReason::all() {
+        for reason in outbox::WaitReason::all() {
             assert!(STEPS.iter().any(|(code, _)| *code == reason.code()), "{}", reason.code());
         }
     }

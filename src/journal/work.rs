@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use outbox::Seq;
+
 use super::entry::Entry;
 use super::inbox::{Keep, Question, Queue, Reply};
 use super::quarantine::QuarantineId;
-use crate::outbox::Seq;
 
 /// How much one commit takes of what waits, in bytes of entries, in bytes of callbacks, and in removals, so that nobody
 /// waits long for one.

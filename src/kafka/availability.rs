@@ -8,13 +8,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use outbox::{FailureCode, Token};
+
 use super::partitioner::partition_of;
-use crate::outbox::{FailureCode, Token};
 
 /// How long a record may be without a confirmation.
 const SILENCE: Duration = Duration::from_secs(2);
 /// How many records a closed partition has with the producer at most, and how many bytes.
-const MAX_PROBES: usize = 16;
+pub(super) const MAX_PROBES: usize = 16;
 const MAX_PROBE_BYTES: usize = 1 << 20;
 /// Failures of records that only waited.
 const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use outbox::FailureCode;
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -14,7 +15,6 @@ use super::health::Word;
 use super::line::Parts;
 use super::settings::Cluster;
 use super::trouble::Listener;
-use crate::outbox::FailureCode;
 
 /// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 //! Partitions are assigned, not shared out, and no offset is committed: following changes nothing on the cluster and
 //! takes nothing from anybody. The service itself must never need it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::headers;
 use super::producer::describe;
 use super::settings::Cluster;
+use super::sighting::{Attributes, attributes};
 use super::trouble::{Away, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
@@ -45,6 +47,13 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The event's id and its data as JSON, in whichever content mode it came. `None` if it is not a CloudEvent.
+    pub(crate) fn event(&self) -> Option<(Cow<'_, str>, &[u8])> {
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let Attributes { id, data, .. } = attributes(headers, &self.value)?;
+        Some((id, data))
+    }
+
     /// The first header of that name, where it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

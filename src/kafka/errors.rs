@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use outbox::{FailureCode, Report};
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::producer::Ticket;
-use crate::outbox::{FailureCode, Report};
 
 /// A failure is logged again only after this long, so that an outage does not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);

@@ -11,6 +11,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use idaas_callback::record::Record;
+use outbox::Report;
 use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -22,8 +24,6 @@ use super::monitor::Monitor;
 use super::producer::{ProducerFault, Reports, Ticket};
 use super::settings::Cluster;
 use super::tally::Tally;
-use crate::outbox::Report;
-use crate::prepare::record::Record;
 use crate::telemetry::liveness::Liveness;
 
 /// How long a producer is in use at least, so that a cluster that refuses all of them is not flooded with new ones.

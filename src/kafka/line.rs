@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use idaas_callback::record::Record;
+use outbox::{FailureCode, Report};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -27,8 +29,6 @@ use super::resend::{Resend, Resender};
 use super::settings::Cluster;
 use super::statistics::ProducerState;
 use super::tally::{Handed, Tally};
-use crate::outbox::{FailureCode, Report};
-use crate::prepare::record::Record;
 use crate::telemetry::liveness::Liveness;
 
 /// A record that waited for longer gets the current time as its timestamp. With the time of its acceptance, a topic's
@@ -87,7 +87,8 @@ impl Line {
     /// this fails.
     ///
     /// # Errors
-    /// [`Report::NoRoom`] if the queue is full, [`Report::Refused`] if the record is larger than the producer takes,
+    /// [`Report::NoRoom`] if the queue is full, [`Report::Closed`] if nothing is accepted where the record goes,
+    /// [`Report::Refused`] if the record is larger than the producer takes,
     /// [`Report::Failed`] for everything else.
     pub(super) fn send(&self, record: &Record, ticket: Ticket) -> Result<(), Report> {
         if self.parts.0.gate.is_foreign() {
@@ -271,7 +272,7 @@ impl Context {
             Report::Failed(code) | Report::Refused(code) => {
                 self.parts.tally.log.failed(code, &handed.ticket, message.topic(), error);
             }
-            Report::Confirmed | Report::NoRoom => {}
+            Report::Confirmed | Report::NoRoom | Report::Closed(_) => {}
         }
         self.parts.finish(*handed, message.topic(), report, None);
     }

@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use outbox::verdict::Verdict;
+use outbox::{EventKey, Learned};
+
 use super::sighting::{Part, Sighting};
-use crate::outbox::verdict::Verdict;
-use crate::outbox::{EventKey, Learned};
 
 /// What became known of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Pairing {
     ///
     /// A dead letter stands alone, also for an event half of which was seen: it was produced because the other half was
     /// not taken.
-    pub(super) fn take(&mut self, Sighting { key, part }: Sighting, timestamp: i64) -> Option<Known> {
+    pub(super) fn take(&mut self, Sighting { key, part, .. }: Sighting, timestamp: i64) -> Option<Known> {
         if let Part::Whole(verdict) = part {
             self.halves.remove(&key);
             return Some(Known { key, learned: Learned::Whole(verdict), timestamp });
@@ -76,15 +77,18 @@ impl Pairing {
 
 #[cfg(test)]
 mod tests {
+    use idaas_callback::Reason;
+
     use super::*;
-    use crate::prepare::Reason;
 
     fn key(id: usize) -> EventKey {
         EventKey::of("app", &id.to_string())
     }
 
     fn saw(pairing: &mut Pairing, id: usize, part: Part, timestamp: i64) -> Option<(Learned, i64)> {
-        pairing.take(Sighting { key: key(id), part }, timestamp).map(|known| (known.learned, known.timestamp))
+        pairing
+            .take(Sighting { key: key(id), application: 0, part }, timestamp)
+            .map(|known| (known.learned, known.timestamp))
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use idaas_callback::event_type::Entity;
+use outbox::{Report, Token};
 use rdkafka::error::KafkaError;
 
 pub use super::life::Producer;
 use super::statistics::ProducerState;
-use crate::outbox::{EventLine, Report, Token};
-use crate::prepare::event_type::Entity;
+use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
 
 /// What comes back with the report on a record.

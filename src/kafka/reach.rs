@@ -15,8 +15,8 @@ use super::trouble::{Away, Cause, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
 pub(super) const GLANCE: Duration = Duration::from_millis(500);
-/// How long one question may take that a new client asks, which has to connect first.
-const RECONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one question may take at most. It takes [`GLANCE`] at first, and twice as long with each new client.
+const MAX_QUESTION: Duration = Duration::from_secs(2);
 /// How long to wait before a question is asked again that failed at once.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many brokers are asked at once.
@@ -47,7 +47,7 @@ pub(super) struct Observer {
     pub(super) listener: Listener,
     settings: ClientConfig,
     consumer: Mutex<BaseConsumer<Listener>>,
-    /// Whether the cluster has answered once.
+    /// Whether the cluster has answered a client, at least with its id.
     has_answered: AtomicBool,
     /// Whether a question failed after that.
     needs_new_client: AtomicBool,
@@ -87,30 +87,38 @@ impl Observer {
     }
 
     /// What the cluster says of a topic.
+    ///
+    /// With the first answer of the cluster, librdkafka leaves the bootstrap servers for the addresses that brokers
+    /// advertise. If those do not answer, only another client asks the bootstrap servers soon. The first answer can be one
+    /// to librdkafka itself, which asks as soon as it is connected; then the question here comes too late. So a question
+    /// fails for good only if no client was ever told the cluster's id, or at the end of `limit`.
     pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Away> {
         let end = Instant::now() + limit;
+        let mut patience = GLANCE;
         let mut consumer = self.consumer.lock();
+        if self.needs_new_client.load(Ordering::Relaxed) {
+            self.renew(&mut consumer);
+        }
         loop {
-            if self.needs_new_client.load(Ordering::Relaxed) {
-                self.renew(&mut consumer);
-            }
-            let patience = if self.has_answered.load(Ordering::Relaxed) { RECONNECT_TIMEOUT } else { GLANCE };
-            let answer = consumer.fetch_metadata(Some(topic), patience.min(limit));
+            let rest = end.saturating_duration_since(Instant::now()).max(PAUSE);
+            let answer = consumer.fetch_metadata(Some(topic), patience.min(rest));
             // Serves the error callback, and nothing else: nothing is assigned.
             while consumer.poll(Duration::ZERO).is_some() {}
-            let has_answered = self.has_answered.load(Ordering::Relaxed);
+            let knows_brokers = answer.is_ok() || consumer.client().fetch_cluster_id(Duration::ZERO).is_some();
+            if knows_brokers {
+                self.has_answered.store(true, Ordering::Relaxed);
+            }
             match answer {
-                Ok(metadata) => {
-                    self.has_answered.store(true, Ordering::Relaxed);
-                    return Ok(metadata);
-                }
+                Ok(metadata) => return Ok(metadata),
                 Err(_) if Instant::now() >= end => return Err(self.listener.away()),
-                // After the first answer, librdkafka leaves the bootstrap servers for the addresses that brokers advertise.
-                // If none of those answers, only another client asks the bootstrap servers soon.
-                Err(_) if has_answered => {
+                Err(_) if knows_brokers => {
                     self.needs_new_client.store(true, Ordering::Relaxed);
                     std::thread::sleep(PAUSE);
+                    self.renew(&mut consumer);
+                    patience = (patience * 2).min(MAX_QUESTION);
                 }
+                // What was heard can be about the addresses that brokers advertise.
+                Err(_) if self.has_answered.load(Ordering::Relaxed) => std::thread::sleep(PAUSE),
                 Err(_) if self.listener.is_decided() => return Err(self.listener.away()),
                 Err(_) => {}
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use outbox::{FailureCode, Report};
 use rdkafka::config::ClientConfig;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
@@ -15,7 +16,6 @@ use super::line::{Context, Parts, now};
 use super::polled::Polled;
 use super::producer::ProducerFault;
 use super::tally::Handed;
-use crate::outbox::{FailureCode, Report};
 use crate::telemetry::liveness::Liveness;
 
 /// After so many records the producer is replaced: each refusal raises its epoch, which is a 16-bit number.

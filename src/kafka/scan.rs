@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::consumer::{FollowFault, Seen, seen};
@@ -16,6 +17,10 @@ use super::trouble::Listener;
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(200);
+
+/// How long the cluster may take to say where a topic is, and how long one request waits for it.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
+const POLL_METADATA: Duration = Duration::from_millis(1000);
 
 /// What is read of each partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +110,26 @@ fn past_the_end(consumer: &BaseConsumer<Listener>, ends: &mut Ends) {
     }
 }
 
+/// Where a topic is. Without a broker there is nothing to wait for, so it ends as soon as that is known.
+fn metadata(
+    consumer: &BaseConsumer<Listener>,
+    listener: &Listener,
+    topic: &str,
+    end: Instant,
+) -> Result<Metadata, FollowFault> {
+    let end = end.min(Instant::now() + METADATA_TIMEOUT);
+    loop {
+        if let Ok(metadata) = consumer.fetch_metadata(Some(topic), POLL_METADATA) {
+            return Ok(metadata);
+        }
+        // Serves the error callback.
+        let _ = consumer.poll(Duration::ZERO);
+        if Instant::now() >= end || listener.is_decided() {
+            return Err(FollowFault::Away(listener.away()));
+        }
+    }
+}
+
 type Ends = BTreeMap<(String, i32), i64>;
 
 /// Where to begin in each partition that has anything in the range, and its next offset.
@@ -119,7 +144,7 @@ fn places(
     let away = |_| FollowFault::Away(listener.away());
     let mut times = TopicPartitionList::new();
     for topic in topics {
-        let metadata = consumer.fetch_metadata(Some(topic), rest()).map_err(away)?;
+        let metadata = metadata(consumer, listener, topic, end)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
         match found {
             Some(found) if !found.partitions().is_empty() => {

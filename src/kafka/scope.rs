@@ -1,20 +1,28 @@
 //! What is ours: the topics that this configuration publishes to, and the applications whose events they hold. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use idaas_callback::event_type::Entity;
 
 use super::topics::Plan;
 use crate::config::{Config, Passwords};
-use crate::prepare::event_type::Entity;
 
 /// The topics to read, and whose events count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     topics: HashMap<Arc<str>, Entity>,
-    /// By application id: whether its passwords are sealed, so that some of its events are made of two records.
-    applications: HashMap<String, bool>,
+    applications: HashMap<String, Ours>,
+}
+
+/// One of our applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ours {
+    /// Its place among the others, by their ids.
+    pub(super) number: usize,
+    /// Whether its passwords are sealed, so that some of its events are made of two records.
+    pub(super) seals: bool,
 }
 
 impl Scope {
@@ -27,15 +35,15 @@ impl Scope {
             Passwords::Drop => false,
         };
         let applications = config.applications.iter();
-        let applications =
-            applications.map(|application| (application.id.clone(), seals(&application.passwords))).collect();
-        Self { topics: topics.collect(), applications }
+        let applications = applications.map(|application| (application.id.clone(), seals(&application.passwords)));
+        Self { topics: topics.collect(), applications: numbered(applications) }
     }
 
     /// These topics and applications; of each application whether it seals passwords.
     #[must_use]
     pub fn new(topics: HashMap<String, Entity>, applications: HashMap<String, bool>) -> Self {
-        Self { topics: topics.into_iter().map(|(name, entity)| (name.into(), entity)).collect(), applications }
+        let topics = topics.into_iter().map(|(name, entity)| (name.into(), entity)).collect();
+        Self { topics, applications: numbered(applications) }
     }
 
     /// The names of the topics.
@@ -53,7 +61,7 @@ impl Scope {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         other.topics.iter().all(|(name, entity)| self.topics.get(name) == Some(entity))
-            && other.applications.iter().all(|(id, seals)| self.applications.get(id) == Some(seals))
+            && other.applications.iter().all(|(id, of)| self.application(id).is_some_and(|ours| ours.seals == of.seals))
     }
 
     /// A topic's name, and what its records are about; `None` where it is not ours.
@@ -61,10 +69,20 @@ impl Scope {
         self.topics.get_key_value(name).map(|(name, entity)| (name, *entity))
     }
 
-    /// Whether an application seals passwords; `None` where it is not ours.
-    pub(super) fn seals(&self, application_id: &str) -> Option<bool> {
-        self.applications.get(application_id).copied()
+    /// An application by its id; `None` if it is not ours.
+    pub(super) fn application(&self, id: &str) -> Option<Ours> {
+        self.applications.get(id).copied()
     }
+
+    /// The ids of the applications, each with its number.
+    pub(super) fn applications(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.applications.iter().map(|(id, ours)| (id.as_str(), ours.number))
+    }
+}
+
+fn numbered(applications: impl IntoIterator<Item = (String, bool)>) -> HashMap<String, Ours> {
+    let sorted: BTreeMap<String, bool> = applications.into_iter().collect();
+    (0..).zip(sorted).map(|(number, (id, seals))| (id, Ours { number, seals })).collect()
 }
 
 /// The scope as it is now, for everybody who reads topics: a reload replaces it.

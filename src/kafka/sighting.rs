@@ -5,21 +5,23 @@
 
 use std::borrow::Cow;
 
+use idaas_callback::Reason;
+use idaas_callback::event_type::{Action, Entity};
+use idaas_callback::record::CREDENTIAL_SUFFIX;
+use outbox::EventKey;
+use outbox::verdict::Verdict;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::scope::Scope;
-use crate::outbox::EventKey;
-use crate::outbox::verdict::Verdict;
-use crate::prepare::Reason;
-use crate::prepare::event_type::{Action, Entity};
-use crate::prepare::record::CREDENTIAL_SUFFIX;
 
 /// What one record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sighting {
     /// Of which event.
     pub(super) key: EventKey,
+    /// Of which application, by its number in the scope.
+    pub(super) application: usize,
     /// What.
     pub(super) part: Part,
 }
@@ -47,12 +49,12 @@ impl Part {
 }
 
 /// The CloudEvents attributes that matter here.
-struct Attributes<'a> {
-    id: Cow<'a, str>,
+pub(super) struct Attributes<'a> {
+    pub(super) id: Cow<'a, str>,
     source: Cow<'a, str>,
     kind: Cow<'a, str>,
     /// The event's data as JSON.
-    data: &'a [u8],
+    pub(super) data: &'a [u8],
 }
 
 /// Reads a record of a topic about `entity`, by its headers in their order and its value. `None` where it says nothing.
@@ -64,13 +66,13 @@ pub(super) fn sight<'a>(
 ) -> Option<Sighting> {
     let Attributes { id, source, kind, data } = attributes(headers, value)?;
     let application = application(&source)?;
-    let seals = scope.seals(application)?;
+    let ours = scope.application(application)?;
     let action = action(&kind, entity)?;
     let part = match entity {
         Entity::DeadLetter if action != Action::Refused.name() => return None,
         Entity::DeadLetter => Part::Whole(Verdict::DeadLettered(reason(data)?)),
         Entity::Credential => Part::Credential,
-        Entity::User if seals && can_have_credential(action) => Part::Event,
+        Entity::User if ours.seals && can_have_credential(action) => Part::Event,
         Entity::User | Entity::OrganizationalUnit | Entity::Group | Entity::Connectivity | Entity::Unclassified => {
             Part::Whole(Verdict::Confirmed)
         }
@@ -80,11 +82,14 @@ pub(super) fn sight<'a>(
         Part::Credential => id.strip_suffix(CREDENTIAL_SUFFIX).unwrap_or(&id),
         Part::Whole(_) | Part::Event => &id,
     };
-    Some(Sighting { key: EventKey::of(application, id), part })
+    Some(Sighting { key: EventKey::of(application, id), application: ours.number, part })
 }
 
 /// The attributes, wherever the content mode has put them.
-fn attributes<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>, value: &'a [u8]) -> Option<Attributes<'a>> {
+pub(super) fn attributes<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    value: &'a [u8],
+) -> Option<Attributes<'a>> {
     let (mut id, mut source, mut kind, mut structured) = (None, None, None, false);
     for (name, value) in headers {
         let slot = match name {
@@ -215,7 +220,10 @@ mod tests {
         for id in ["evnt_1", "evnt_1:credential"] {
             let headers = [("ce_id", id), ("ce_source", "/idaas/i/app_seals"), ("ce_type", kind)];
             let seen = sight(&scope(), Entity::Credential, bytes(&headers), b"{}").unwrap();
-            assert_eq!(seen, Sighting { key: EventKey::of("app_seals", "evnt_1"), part: Part::Credential });
+            assert_eq!(
+                seen,
+                Sighting { key: EventKey::of("app_seals", "evnt_1"), application: 1, part: Part::Credential }
+            );
             // The same ids on another topic are what they are.
             let headers =
                 [("ce_id", id), ("ce_source", "/idaas/i/app_seals"), ("ce_type", &kind.replace("credential", "user"))];
@@ -243,10 +251,11 @@ mod tests {
         let see = |entity: Entity, value: &str| sight(&scope(), entity, bytes(&headers), value.as_bytes());
         let user = r#"{"specversion":"1.0","id":"evnt_\u0031","source":"/idaas/idaas_1/app_drops","type":"com.alibabacloud.idaas.user.updated.v1","data":{"id":"other"}}"#;
         let key = EventKey::of("app_drops", "evnt_1");
-        let expected = Sighting { key, part: Part::Whole(Verdict::Confirmed) };
+        let expected = Sighting { key, application: 0, part: Part::Whole(Verdict::Confirmed) };
         assert_eq!(see(Entity::User, user), Some(expected));
         let letter = r#"{"id":"evnt_1","source":"/idaas/i/app_drops","type":"com.alibabacloud.idaas.dead-letter.refused.v1","data":{"reason":"malformed_data"}}"#;
-        let expected = Sighting { key, part: Part::Whole(Verdict::DeadLettered(Reason::MalformedData)) };
+        let expected =
+            Sighting { key, application: 0, part: Part::Whole(Verdict::DeadLettered(Reason::MalformedData)) };
         assert_eq!(see(Entity::DeadLetter, letter), Some(expected));
         for value in ["", "[]", "{}", user.trim_end_matches('}'), &user.replace("\"id\"", "\"di\"")] {
             assert_eq!(see(Entity::User, value), None, "{value}");

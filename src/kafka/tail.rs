@@ -3,9 +3,12 @@
 //! What the brokers tell is what they have persisted, so it may be answered as a success. What cannot be told for certain is
 //! left out: then a copy can follow, and that is all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use outbox::Learned;
+use outbox::verdict::Verdict;
 
 use super::backfill::Backfill;
 use super::locate::{Located, Spans};
@@ -16,8 +19,6 @@ use super::reader::{Places, Reader};
 use super::scope::Scope;
 use super::settings::Cluster;
 use super::sighting::Sighting;
-use crate::outbox::Learned;
-use crate::outbox::verdict::Verdict;
 
 /// How many events are told at a time at most.
 const BATCH: usize = 1 << 16;
@@ -55,6 +56,8 @@ pub struct Tail {
     pub denied: Vec<String>,
     /// Whether a limit left out the oldest part of what did answer.
     pub is_cut: bool,
+    /// By application id, the timestamp of its newest record, in milliseconds since 1970.
+    pub newest: BTreeMap<String, i64>,
 }
 
 impl Tail {
@@ -111,8 +114,10 @@ pub fn read_tail(
     let is_whole = trim(&mut spans, window.limit);
     let mut backfill = Backfill::new(&spans);
     let mut teller = Teller::new(&mut resume.pairing, tell);
+    let mut newest: HashMap<usize, i64> = HashMap::new();
     let result = backfill.read(&reader, scope, end, |seen| {
         if let Some(sighting) = seen.sighting {
+            newest.entry(sighting.application).and_modify(|at| *at = seen.timestamp.max(*at)).or_insert(seen.timestamp);
             teller.take(sighting, seen.timestamp);
         }
     });
@@ -128,8 +133,11 @@ pub fn read_tail(
     for (topic, ends) in spans.ends {
         resume.places.entry(topic).or_default().extend(ends);
     }
+    let applications = scope.applications();
+    let newest = applications.filter_map(|(id, number)| Some((id.to_owned(), *newest.get(&number)?))).collect();
     let names = |topics: BTreeSet<Arc<str>>| topics.iter().map(|topic| (**topic).to_owned()).collect();
-    Ok(Tail { events, records: backfill.records, unread: names(unread), denied: names(located.denied), is_cut })
+    let (records, unread, denied) = (backfill.records, names(unread), names(located.denied));
+    Ok(Tail { events, records, unread, denied, is_cut, newest })
 }
 
 /// The topics of which some partition did not answer.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use idaas_callback::record::Record;
+use outbox::{FailureCode, Report, Token};
 use parking_lot::Mutex;
 
 use super::availability::{Availability, Changes, Silent, Slot};
 use super::errors::FailureLog;
 use super::producer::{Position, Reports, Ticket, Undeliverable};
-use crate::outbox::{FailureCode, Report, Token};
-use crate::prepare::record::Record;
 
 /// What comes back from librdkafka with the report on a record.
 pub(super) struct Handed {
@@ -63,11 +63,11 @@ impl Tally {
     /// The report, if it is not to be given to one.
     pub(super) fn hand_over(&self, record: &Record, ticket: Ticket) -> Result<Handed, Report> {
         if self.is_denied() {
-            return Err(Report::Failed(FailureCode::NotAuthorized));
+            return Err(Report::Closed(FailureCode::NotAuthorized));
         }
         let place = (&*record.topic, record.key.as_deref());
         let slot = self.availability.lock().hand_over(place, ticket.token, record.value.len(), self.now());
-        let slot = slot.ok_or(Report::Failed(FailureCode::PartitionUnavailable))?;
+        let slot = slot.ok_or(Report::Closed(FailureCode::PartitionUnavailable))?;
         self.open.fetch_add(1, Ordering::Relaxed);
         Ok(Handed { ticket, slot })
     }
@@ -92,7 +92,9 @@ impl Tally {
                 Vec::new()
             }
             Report::Failed(code) => self.availability.lock().failed(slot, token, sign(code), now),
-            Report::Refused(_) | Report::NoRoom => self.availability.lock().failed(slot, token, None, now),
+            Report::Refused(_) | Report::NoRoom | Report::Closed(_) => {
+                self.availability.lock().failed(slot, token, None, now)
+            }
         };
         if !waiting.is_empty() {
             self.reports.partition_closed(&waiting);

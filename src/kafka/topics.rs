@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use idaas_callback::event_type::Entity;
+use idaas_callback::policy::Topics;
+
 pub use self::states::{Cleanup, state_pairs};
 pub use super::difference::{Difference, Severity, differences, grouped};
 use super::settings::Cluster;
 use crate::config::{Config, Passwords};
-use crate::prepare::event_type::Entity;
-use crate::prepare::policy::Topics;
 
 /// `max.message.bytes` where a broker is not told otherwise (Apache Kafka's documentation of topic settings).
 const BROKER_DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;

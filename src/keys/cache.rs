@@ -9,10 +9,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use idaas_callback::jose::jws::KeySet;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-
-use crate::jose::jws::KeySet;
 
 use super::fetch::MAX_DOCUMENT;
 use super::source::Source;
@@ -109,8 +108,9 @@ fn file_name_part(application: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use idaas_simulator::signing::SigningKey;
+
     use super::*;
-    use crate::jose::jws::SigningKey;
 
     fn source(url: &str) -> Source {
         Source::Url { url: url.to_owned(), ca_file: None }

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 
-use crate::jose::jws::{KeySetFault, SkippedKey};
+use idaas_callback::jose::jws::{KeySetFault, SkippedKey};
 
 use super::fetch::MAX_DOCUMENT;
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use idaas_callback::jose::jws::KeySet;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, DATE};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, Response, StatusCode};
@@ -19,7 +20,6 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::jose::jws::KeySet;
 use crate::text::{self, without_byte_order_mark};
 
 use super::fault::FetchFault;

@@ -9,10 +9,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use idaas_callback::jose::jws::KeySet;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
-
-use crate::jose::jws::KeySet;
 
 use super::cache::{Cache, Cached};
 use super::fault::FetchFault;

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwapOption, Guard};
+use idaas_callback::jose::jws::KeySet;
 use tokio::sync::{Notify, watch};
-
-use crate::jose::jws::KeySet;
 
 /// A key set and when it was fetched; immutable, replaced whole.
 pub struct Keys {

@@ -1,10 +1,10 @@
 //! The JSON that IDaaS gets: the four lists, or an error. All four lists are always there.
 
+use idaas_callback::Refusal;
+use outbox::verdict::List;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::outbox::dispatch::Answered;
-use crate::outbox::verdict::List;
-use crate::refusal::Refusal;
+use crate::delivery::dispatch::Answered;
 
 /// The verdicts on a callback's events, each eventId in exactly one list.
 pub(super) struct Answer(pub(super) Vec<Answered>);
@@ -65,8 +65,9 @@ impl Serialize for Event<'_> {
 
 #[cfg(test)]
 mod tests {
+    use outbox::verdict::Verdict;
+
     use super::*;
-    use crate::outbox::verdict::Verdict;
 
     #[test]
     fn all_four_lists_are_there_and_each_event_stands_in_one() {

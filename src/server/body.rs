@@ -4,10 +4,10 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Payload};
 use futures_util::StreamExt;
+use idaas_callback::Refusal;
 use tokio::time::{Instant, timeout_at};
 
 use crate::bridge::{Bridge, Reserved};
-use crate::refusal::Refusal;
 
 /// A body, with the room that it occupies.
 pub(super) struct Body<'a> {

@@ -8,6 +8,7 @@ use actix_web::http::header::{self, ContentType, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use idaas_callback::{Moment, Prepared, Refusal, keep, prepare};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Answer};
@@ -15,8 +16,6 @@ use super::refusal_log::RefusalLog;
 use super::{address, body};
 use crate::bridge::{Application, Bridge};
 use crate::journal::Quarantined;
-use crate::prepare::{Moment, Prepared, keep, prepare};
-use crate::refusal::Refusal;
 use crate::telemetry::metrics::Gauge;
 
 /// The content type of every answer, as IDaaS writes it.

@@ -125,12 +125,18 @@ struct Begin {
     quarantine: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct About {
+    about: String,
+}
+
 /// Where it is asked for.
 pub(super) fn routes(config: &mut ServiceConfig) {
     let read = || web::route().guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head()));
     config
         .route("/journal", read().to(summary))
         .route("/journal/export", read().to(export))
+        .route("/journal/entries", read().to(entries))
         .route("/journal/entries/{id:.+}/redrive", web::post().to(redrive_entry))
         .route("/journal/entries/{id:.+}", read().to(entry))
         .route("/journal/entries/{id:.+}", web::delete().to(discard_entry))
@@ -170,6 +176,17 @@ async fn export(request: HttpRequest, desk: Data<Desk>, from: Query<Begin>) -> H
             }
             response.content_type("application/x-ndjson").body(lines)
         }
+        Err(refusal) => unavailable(refusal),
+    }
+}
+
+/// The entries about an id, of an event or of an entity, without their contents.
+async fn entries(request: HttpRequest, desk: Data<Desk>, about: Query<About>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    match desk.about(&about.about, PAGE).await {
+        Ok(entries) => HttpResponse::Ok().json(entries),
         Err(refusal) => unavailable(refusal),
     }
 }
@@ -250,12 +267,12 @@ fn answer(result: Result<impl Into<Meant>, JournalRefusal>) -> HttpResponse {
 }
 
 /// Who asks, for the log.
-fn peer(request: &HttpRequest) -> String {
+pub(super) fn peer(request: &HttpRequest) -> String {
     request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
 }
 
 /// Whether a request can come from a program that knows whom it talks to, and not from a page in a browser.
-fn is_ours(request: &HttpRequest) -> bool {
+pub(super) fn is_ours(request: &HttpRequest) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (name, value) = HEADER;
     let host = text(header::HOST.as_str()).unwrap_or_default();
@@ -265,7 +282,7 @@ fn is_ours(request: &HttpRequest) -> bool {
     text(name) == Some(value) && direct && text(header::ORIGIN.as_str()).is_none()
 }
 
-fn forbidden() -> HttpResponse {
+pub(super) fn forbidden() -> HttpResponse {
     let text = format!("Ask by `idaas-bridge journal`, or with the header {}: {}.\n", HEADER.0, HEADER.1);
     HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(text)
 }
@@ -313,6 +330,7 @@ mod tests {
         use actix_web::http::Method;
         assert_eq!(status(asked(Method::HEAD, "/journal")).await, 200);
         assert_eq!(status(asked(Method::HEAD, "/journal/entries/evnt_1")).await, 200);
+        assert_eq!(status(asked(Method::GET, "/journal/entries?about=user_a")).await, 200);
         assert_eq!(status(asked(Method::POST, "/journal/entries/evnt_1/redrive")).await, 202);
         assert_eq!(status(asked(Method::POST, "/journal/entries/nothing/redrive")).await, 404);
         assert_eq!(status(asked(Method::GET, &format!("/quarantine/{}", "ab".repeat(16)))).await, 404);
@@ -326,6 +344,7 @@ mod tests {
             (Method::GET, "/journal"),
             (Method::GET, "/journal/export"),
             (Method::GET, "/journal/entries/evnt_1"),
+            (Method::GET, "/journal/entries?about=user_a"),
             (Method::DELETE, "/journal/entries/evnt_1"),
             (Method::POST, "/journal/entries/evnt_1/redrive"),
             (Method::DELETE, "/quarantine/0"),

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod callbacks;
 mod connections;
+mod dead_letters;
 pub mod journal;
 mod refusal_log;
 mod state;
@@ -147,6 +148,7 @@ pub fn serve_admin(
             .route("/readyz", web::get().to(admin::readyz))
             .route("/", web::get().to(admin::console))
             .configure(journal::routes)
+            .configure(dead_letters::routes)
     })
     .workers(1)
     .client_request_timeout(HEADER_PATIENCE)

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idaas_callback::Refusal;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use crate::refusal::Refusal;
 use crate::telemetry::metrics::Metrics;
 
 /// How long lines of one kind are counted together.

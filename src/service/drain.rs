@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Service;
 use super::orders::{Orders, told_again};
-use crate::outbox::dispatch::Dispatcher;
+use crate::delivery::dispatch::Dispatcher;
 
 /// How long the last answers may take once nothing is waited for any longer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);

@@ -24,8 +24,8 @@ use tokio::time::{sleep, timeout};
 pub use self::orders::{Order, Orders, signals};
 use crate::bridge::Bridge;
 use crate::config::{Config, Fault};
+use crate::delivery::dispatch::{self, Dispatcher};
 use crate::kafka::watch::Watch;
-use crate::outbox::dispatch::{self, Dispatcher};
 use crate::server::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
@@ -86,6 +86,7 @@ impl Service {
         let key_settings = assemble::key_settings(&config, &metrics);
         let applications = assemble::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(Bridge::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
+        bridge.set_cluster(cluster.clone());
         let (recollection, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
         let watch = assemble::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;

@@ -7,19 +7,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use outbox::{EventKey, Learned};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::replicas::Gate;
-use super::tail_window::{log, since, window};
+use super::tail_window::{log, show_last_events, since, window};
 use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::kafka::follow::Follower;
 use crate::kafka::scope::{LiveScope, Scope};
 use crate::kafka::settings::Cluster;
 use crate::kafka::tail::{Known, Pace, Resume, Tail, TailFault, read_tail};
-use crate::outbox::{EventKey, Learned};
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,6 +33,8 @@ pub(super) struct Recollection {
     cluster: Cluster,
     scope: LiveScope,
     gate: Arc<Gate>,
+    /// Whether other replicas are followed even if none is known.
+    always_follows: bool,
     state: Mutex<State>,
     follower: Mutex<Option<Arc<Follower>>>,
     /// One attempt at a time.
@@ -77,6 +79,7 @@ impl Recollection {
             cluster: super::assemble::cluster(config),
             scope: LiveScope::new(Scope::of(config)),
             gate: Arc::clone(gate),
+            always_follows: config.dedupe.follow_replicas,
             state: Mutex::new(State {
                 generation: 0,
                 revision: 0,
@@ -127,9 +130,22 @@ impl Recollection {
     pub(super) fn follow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, true) {
-            (state.is_due, state.resume) = (true, Resume::default());
+            (state.is_due, state.resume, state.since) = (true, Resume::default(), None);
             drop(state);
             self.changed.notify_one();
+        }
+    }
+
+    /// Follows other replicas no longer, unless the configuration asks for it.
+    pub(super) fn unfollow(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.follows, self.always_follows) || self.always_follows {
+            return;
+        }
+        drop(state);
+        // Its end can take seconds.
+        if let Some(follower) = self.follower.lock().take() {
+            let _ = std::thread::Builder::new().name("follower's end".to_owned()).spawn(move || drop(follower));
         }
     }
 
@@ -215,6 +231,7 @@ impl Recollection {
         let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
         let may_release = match attempt {
             Attempt::Read(tail) => {
+                show_last_events(tail, bridge);
                 state.is_due = !tail.unread.is_empty();
                 if !state.is_due || (is_late && !state.is_released) {
                     log(tail);

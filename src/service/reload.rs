@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::ContentKey;
+
 use super::orders::{Order, Orders};
 use super::{Service, assemble, reopening};
 use crate::config::{Config, Fault, NamedFile, Server};
-use crate::jose::jwe::ContentKey;
+use crate::counts::counted;
 use crate::journal::KeyChange;
 use crate::server::Certificate;
 use crate::telemetry::logs;
+use idaas_callback::jose::jwe::ContentKey;
 
 /// The files to be watched, as this configuration was read from them.
 pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
@@ -96,7 +99,7 @@ impl Service {
         config.topics = self.config.topics.clone();
         let journal_keys = std::mem::replace(&mut config.journal, self.config.journal.clone()).keys;
         config.dedupe = self.config.dedupe;
-        (config.log.format, config.log.level) = (self.config.log.format, self.config.log.level);
+        config.log.format = self.config.log.format;
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         let certificate = self.renewed_certificate(&config)?;
@@ -113,6 +116,7 @@ impl Service {
             current.replace(renewed);
         }
         self.admin_token.set(config.admin_token.as_ref());
+        logs::set_level(assemble::log_level(config.log.level));
         logs::set_events(config.log.events);
         assemble::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);
@@ -140,7 +144,8 @@ impl Service {
                 return new;
             }
             Ok(Ok(KeyChange::StillNeeded(id, entries))) => {
-                format!("{entries} entries need the key {id}, which is missing; add it behind the new one")
+                let entries = counted(entries, "entry");
+                format!("{entries} in the journal cannot be opened without the key {id}; add it behind the new one")
             }
             Ok(Ok(KeyChange::NoKeys)) => "there is no key".to_owned(),
             Ok(Err(_)) | Err(_) => "the journal cannot be read now".to_owned(),
@@ -168,6 +173,7 @@ impl Service {
         replaced.map_err(|problem| fault(&problem))?;
         let cluster = assemble::cluster(config);
         self.replicas.replace_clients(&cluster);
+        self.bridge.set_cluster(cluster.clone());
         self.watch = assemble::watch(&cluster, config, &self.bridge.metrics, &self.replicas)
             .map_err(|problem| fault(&problem))?;
         Ok(())

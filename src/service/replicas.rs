@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use self::runner::{News, Runner};
 use super::recollection::Recollection;
 use crate::config::Config;
+use crate::delivery::dispatch::Dispatcher;
 use crate::kafka::settings::Cluster;
-use crate::outbox::dispatch::Dispatcher;
 use crate::telemetry::metrics::Metrics;
 
 /// Begins to look for other replicas. Returns also what learns from the topics, because both decide together when the

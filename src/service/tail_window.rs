@@ -1,4 +1,4 @@
-//! Around the reading of the topics' tail: from when on it is read, and what the log says of it.
+//! Around the reading of the topics' tail: from when on it is read, and what the log and the metrics say of it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,15 @@ pub(super) fn log(tail: &Tail) {
         oldest_cut = tail.is_cut,
         "not all that was published last could be read; a re-delivery of the rest becomes a second record"
     );
+}
+
+/// Shows when the last event of each application was accepted, as far as the topics tell.
+pub(super) fn show_last_events(tail: &Tail, bridge: &Bridge) {
+    for application in bridge.applications().by_name.values() {
+        if let Some(newest) = tail.newest.get(&application.policy.application_id) {
+            application.metrics.accepted_before(newest / 1000);
+        }
+    }
 }
 
 fn now() -> Duration {

@@ -202,9 +202,10 @@ impl Care {
 
 #[cfg(test)]
 mod tests {
+    use idaas_callback::event_type::Entity;
+
     use super::*;
     use crate::kafka::topics::{Cleanup, Unknown};
-    use crate::prepare::event_type::Entity;
 
     fn plan() -> Plan {
         let topic = |name: &str| Wanted {

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use idaas_callback::event_type::{Action, Entity};
+use idaas_callback::{Drift, Reason, Refusal};
+use outbox::verdict::Verdict;
 use prometheus::{Histogram, IntCounter};
 
 use super::last_event::LastEvent;
 use crate::keys::RefreshResult;
-use crate::outbox::verdict::Verdict;
-use crate::prepare::event_type::{Action, Entity};
-use crate::prepare::{Drift, Reason};
-use crate::refusal::Refusal;
 
 /// Nothing is known of the key endpoint's clock.
 pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;

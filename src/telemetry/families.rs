@@ -4,6 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use idaas_callback::Reason;
+use idaas_callback::Refusal;
+use idaas_callback::event_type::{Action, Entity, KNOWN};
+use outbox::verdict::Verdict;
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 
@@ -11,10 +15,6 @@ use super::application::{ApplicationMetrics, UNKNOWN_OFFSET};
 use super::last_event::LastEvent;
 use super::metrics::{ApplicationState, DURATION_EDGES, counters, histograms, opts, register};
 use crate::keys::RefreshResult;
-use crate::outbox::verdict::Verdict;
-use crate::prepare::Reason;
-use crate::prepare::event_type::{Action, Entity, KNOWN};
-use crate::refusal::Refusal;
 
 /// A metric's name, and what exactly it counts.
 type Help = (&'static str, &'static str);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use outbox::WaitReason;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::metrics::{Total, counters, opts, register};
 use crate::journal::{JournalRefusal, Usage};
-use crate::outbox::WaitReason;
 
 /// What is kept until Kafka takes it, and what became of it.
 pub struct JournalMetrics {

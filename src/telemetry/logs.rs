@@ -3,11 +3,15 @@
 //! Lines name codes, ids and places. Never a body, a token, or anything of a person.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, fmt, reload};
+
+/// Changes the level of the running log. Empty if a test, or a program around the library, has set its own subscriber.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 /// Whether each published event has a line at level info.
 static EVENTS: AtomicBool = AtomicBool::new(false);
@@ -24,7 +28,8 @@ pub enum Format {
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(format: Format, level: LevelFilter) {
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(level);
+    let (filter, handle) = reload::Layer::new(level);
+    let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
         Format::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true))),
         Format::Text => {
@@ -32,7 +37,18 @@ pub fn start(format: Format, level: LevelFilter) {
         }
     };
     // An error means that a test, or a program around the library, logs already.
-    let _ = started;
+    if started.is_ok() {
+        let _ = LEVEL.set(handle);
+    }
+}
+
+/// Changes the level of the log for the whole process, including call sites whose interest is cached.
+pub fn set_level(level: LevelFilter) {
+    if let Some(handle) = LEVEL.get()
+        && let Err(error) = handle.modify(|current| *current = level)
+    {
+        tracing::error!(code = "log_level_not_changed", key = "log.level", "the log level stays as it was: {error}");
+    }
 }
 
 /// Writes one line for each published event from now on, or none.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use idaas_callback::event_type::Entity;
 use parking_lot::Mutex;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -21,7 +22,6 @@ use super::liveness::Liveness;
 use super::process::ProcessMetrics;
 use super::replicas::ReplicaMetrics;
 use super::service::ServiceMetrics;
-use crate::prepare::event_type::Entity;
 
 /// A value that goes up and down.
 pub use prometheus::IntGauge as Gauge;

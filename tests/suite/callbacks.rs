@@ -13,10 +13,10 @@ mod restart;
 mod shutdown;
 mod tls;
 
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::events::{Event, Generator};
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_simulator::answer::List;
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::Kind;
+use idaas_simulator::sender::now_ms;
 use serde_json::Value;
 
 use crate::support::bridge::Verdicts;

@@ -1,13 +1,15 @@
 //! The commands for operators, as an operator runs them: the real program, its output and its exit code.
 
 mod check;
+mod dead_letters;
+mod inspect;
 mod journal;
 mod key_sets;
 mod setting;
 
 use std::time::Duration;
 
-use rdkafka::mocking::MockCluster;
+use idaas_bridge::kafka::embedded::mock_cluster;
 use serde_json::Value;
 
 use self::setting::{Setting, fixture, run, start};
@@ -78,7 +80,7 @@ fn a_refused_capture_shows_its_code_and_what_to_do() {
                     "{file}: {}",
                     shown.out
                 );
-                assert!(shown.out.contains("What to do: "), "{file}: {}", shown.out);
+                assert!(shown.out.contains("fix: "), "{file}: {}", shown.out);
                 assert!(!shown.out.contains("topic "), "{file}: a refused callback has no records");
             }
         }
@@ -134,7 +136,7 @@ fn check_says_in_words_that_a_property_is_not_taken_or_a_certificate_unusable() 
 
 #[test]
 fn check_and_topics_find_what_a_mock_cluster_lacks() {
-    let cluster = MockCluster::new(3).unwrap();
+    let cluster = mock_cluster(3).unwrap();
     for entity in ENTITIES.iter().skip(1) {
         cluster.create_topic(&format!("idaas.{entity}.v1"), 12, 3).unwrap();
     }
@@ -162,7 +164,7 @@ fn check_and_topics_find_what_a_mock_cluster_lacks() {
 
 #[test]
 fn tail_shows_records_as_lines_and_as_json_and_ends_after_so_many() {
-    let cluster = MockCluster::new(1).unwrap();
+    let cluster = mock_cluster(1).unwrap();
     cluster.create_topic("idaas.user.v1", 3, 1).unwrap();
     cluster.create_topic("idaas.group.v1", 3, 1).unwrap();
     let setting = Setting::foreign("jwcrypto", &cluster.bootstrap_servers());
@@ -182,7 +184,7 @@ fn tail_shows_records_as_lines_and_as_json_and_ends_after_so_many() {
 
 #[test]
 fn tail_follows_from_now_on_and_a_topic_that_comes_later_from_its_beginning() {
-    let cluster = MockCluster::new(1).unwrap();
+    let cluster = mock_cluster(1).unwrap();
     cluster.create_topic("idaas.user.v1", 1, 1).unwrap();
     let setting = Setting::foreign("jwcrypto", &cluster.bootstrap_servers());
     setting::publish(&cluster.bootstrap_servers(), "idaas.user.v1", "user_a", "evnt_before");

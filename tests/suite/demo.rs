@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use idaas_bridge::demo::{self, Options};
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::kind::Kind;
 use unicode_width::UnicodeWidthStr;
 
 use crate::support::real_kafka::shared_one_node;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use idaas_bridge::config::{Application, Config, PREFIX, Passwords, Surroundings};
-use idaas_bridge::jose::jws::SigningKey;
+use idaas_simulator::signing::SigningKey;
 
 /// The metrics of idaas-bridge, without their prefix.
 const METRICS: &[&str] = &[
@@ -257,8 +257,8 @@ fn the_image_is_built_from_files_that_exist_and_reach_the_build() {
         assert!(repository(source).exists(), "{source}");
         assert!(source == "." || admitted.contains(source), "{source} is kept from the build");
     }
-    for source in files(&repository("src")).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "rs"))
-    {
+    let sources = ["src", "crates"].map(|directory| files(&repository(directory))).concat();
+    for source in sources.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "rs")) {
         let code = std::fs::read_to_string(&source).unwrap();
         for included in ["include_str!(\"", "include_bytes!(\""].iter().flat_map(|start| code.split(start).skip(1)) {
             let path = source.parent().unwrap().join(included.split('"').next().unwrap());
@@ -273,6 +273,15 @@ fn the_image_is_built_from_files_that_exist_and_reach_the_build() {
 fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn release_program_names_functions_without_debug_info() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_idaas-bridge")).unwrap();
+    let has_section = |name: &[u8]| program.split(|byte| *byte == 0).any(|text| text == name);
+    assert!(!has_section(b".debug_info"), "the program has debug information");
+    assert!(has_section(b".symtab"), "backtraces of the program would not name functions");
 }
 
 #[test]

@@ -94,6 +94,10 @@ fn every_room_is_on_the_architecture_s_map() {
             assert!(map.contains(&format!("`src/{name}`")), "src/{name} is not on the map");
         }
     }
+    for entry in std::fs::read_dir(repository("crates")).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(map.contains(&format!("`crates/{name}`")), "crates/{name} is not on the map");
+    }
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn every_command_of_the_program_is_in_the_readme() {
 #[test]
 fn every_refusal_is_in_the_readme_with_its_status() {
     let readme = text("README.md");
-    for refusal in idaas_bridge::refusal::Refusal::ALL {
+    for refusal in idaas_callback::Refusal::ALL {
         let (status, code) = (refusal.status().to_string(), format!("`{}`", refusal.code()));
         let row = readme.lines().find(|line| line.starts_with("| ") && line.contains(&code));
         assert!(row.is_some_and(|row| row.split('|').nth(1).unwrap().contains(&status)), "{status} {code}");

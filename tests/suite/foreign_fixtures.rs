@@ -6,11 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::Arc;
 
-use idaas_bridge::jose::jwe::{ContentKey, Sealed};
-use idaas_bridge::jose::jws::{KeySet, Verification};
-use idaas_bridge::prepare::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_bridge::prepare::{Moment, Plan, Prepared, prepare};
-use idaas_bridge::refusal::Refusal;
+use idaas_callback::jose::jwe::{ContentKey, Sealed};
+use idaas_callback::jose::jws::{KeySet, Verification};
+use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
+use idaas_callback::{Moment, Plan, Prepared, Refusal, prepare};
 use serde_json::Value;
 
 use crate::support::bridge::JOURNAL_KEY;

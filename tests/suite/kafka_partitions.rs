@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::events::{Event, Generator};
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_simulator::answer::List;
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::Kind;
+use idaas_simulator::sender::now_ms;
 
 use crate::support::bridge::{ENTITIES, Setup, TestApplication, TestBridge};
 use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};

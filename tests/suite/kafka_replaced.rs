@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::events::{Event, Generator};
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_simulator::answer::List;
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::Kind;
+use idaas_simulator::sender::now_ms;
 
 use crate::support::bridge::{Caller, ENTITIES, Setup, TestApplication, TestBridge};
 use crate::support::real_kafka::{Nodes, Options, RealKafka};

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use idaas_bridge::jose::jws::{SigningKey, Verification};
 use idaas_bridge::keys::{
     Clients, FetchFault, KeyObserver, KeyRing, KeyStore, MAX_DOCUMENT, Proxy, RefreshResult, Settings, Source, Timing,
     fetch,
 };
+use idaas_callback::jose::jws::Verification;
+use idaas_simulator::signing::SigningKey;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -428,6 +429,9 @@ async fn a_failure_and_a_change_are_one_log_line_each_without_the_urls_secrets()
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
+    // While there is only one subscriber, `tracing` asks the current thread's subscriber about a log line that is met for
+    // the first time, for all threads. That thread can be another test's, which has none: the line is then lost here too.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let endpoint = Endpoint::http(Answer::Status(500));
     let (settings, mut told) = settings();
     let with_secrets = endpoint.url().replace("http://", "http://user:hunter2@") + "?token=hunter3";

@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::events::Generator;
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::payload::{Form, item};
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_simulator::answer::List;
+use idaas_simulator::events::Generator;
+use idaas_simulator::kind::Kind;
+use idaas_simulator::payload::{Form, item};
+use idaas_simulator::sender::now_ms;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

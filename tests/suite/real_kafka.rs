@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use idaas_bridge::kafka::embedded::mock_cluster;
 use rdkafka::ClientConfig;
-use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
@@ -34,7 +34,7 @@ fn plain(bootstrap_servers: &str) -> ClientConfig {
 
 #[test]
 fn records_on_a_mock_cluster_are_read_back() {
-    let mock = MockCluster::new(1).unwrap();
+    let mock = mock_cluster(1).unwrap();
     mock.create_topic("read-back", 2, 1).unwrap();
     send(&plain(&mock.bootstrap_servers()), "read-back", &["one", "two"]);
     let seen = consume_all(&mock.bootstrap_servers(), &["read-back"], Until::HighWatermarks);

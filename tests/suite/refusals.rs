@@ -6,11 +6,11 @@ mod tokens;
 use std::io::Write;
 use std::time::Duration;
 
-use idaas_bridge::refusal::Refusal;
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::events::{Event, Generator};
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_callback::Refusal;
+use idaas_simulator::answer::List;
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::Kind;
+use idaas_simulator::sender::now_ms;
 use serde_json::json;
 
 use crate::support::bridge::{Caller, Setup, TestBridge, Verdicts};

@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::events::{Event, Generator};
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::Kind;
+use idaas_simulator::sender::now_ms;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

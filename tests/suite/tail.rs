@@ -6,21 +6,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idaas_bridge::config::Config;
 use idaas_bridge::kafka::consumer;
+use idaas_bridge::kafka::embedded::mock_cluster;
 use idaas_bridge::kafka::follow::Follower;
 use idaas_bridge::kafka::scope::{LiveScope, Scope};
 use idaas_bridge::kafka::settings::Cluster;
 use idaas_bridge::kafka::tail::{Known, Pace, Resume, Tail, TailFault, Window, read_tail};
-use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{EventKey, Learned};
-use idaas_bridge::prepare::Reason;
-use idaas_bridge::prepare::event_type::Entity;
-use idaas_bridge::simulate::events::{Event, Generator};
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_callback::Reason;
+use idaas_callback::event_type::Entity;
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::kind::Kind;
+use idaas_simulator::sender::now_ms;
+use outbox::verdict::Verdict;
+use outbox::{EventKey, Learned};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::json;
 
@@ -162,6 +162,20 @@ impl Told {
             assert!(!late, "{:?} and not {:?}", verdicts(&events), expected(of));
         }
     }
+}
+
+#[test]
+fn newest_timestamp_of_each_application_is_told() {
+    let Some(kafka) = shared_one_node() else { return };
+    topics(kafka, "newest", 1);
+    let forger = Forger::new(kafka.bootstrap_servers(), "newest");
+    let newest = minutes_ago(2);
+    for (id, timestamp) in [("old", minutes_ago(5)), ("newest", newest), ("late", minutes_ago(3))] {
+        forger.event("user", "updated", id, timestamp);
+    }
+    forger.flush();
+    let told = tail(kafka, &scope("newest", false)).tail.newest;
+    assert_eq!(told, BTreeMap::from([(APPLICATION.to_owned(), newest)]));
 }
 
 #[test]
@@ -371,7 +385,7 @@ fn of_too_many_records_the_last_are_known_and_the_tail_says_that_it_is_not_compl
 
 #[test]
 fn a_cluster_that_is_away_is_a_fault_within_the_time() {
-    let mock = MockCluster::new(1).unwrap();
+    let mock = mock_cluster(1).unwrap();
     mock.broker_down(1).unwrap();
     let window = Window { time_limit: Duration::from_secs(2), ..Window::default() };
     let fault = try_read(&Cluster::plain(&mock.bootstrap_servers()), &scope("away", false), window).err().unwrap();
@@ -380,7 +394,7 @@ fn a_cluster_that_is_away_is_a_fault_within_the_time() {
 
 #[test]
 fn a_follower_outlives_an_absence_and_misses_nothing() {
-    let mock = MockCluster::new(1).unwrap();
+    let mock = mock_cluster(1).unwrap();
     mock.create_topic("gone.user.v1", 2, 1).unwrap();
     let cluster = Cluster::plain(&mock.bootstrap_servers());
     let resume = try_read(&cluster, &scope("gone", false), patient()).unwrap().resume;
@@ -448,7 +462,7 @@ fn newest_records_are_told_first() {
 
 #[test]
 fn a_silent_broker_holds_up_its_own_partitions_only() {
-    let mock = MockCluster::new(3).unwrap();
+    let mock = mock_cluster(3).unwrap();
     for (entity, leader) in [("user", 1), ("group", 2), ("connectivity", 3)] {
         let topic = format!("silent.{entity}.v1");
         mock.create_topic(&topic, 1, 3).unwrap();
@@ -471,7 +485,7 @@ fn a_silent_broker_holds_up_its_own_partitions_only() {
 
 #[test]
 fn hundreds_of_topics_of_distant_brokers_are_read_in_time() {
-    let mock = MockCluster::new(3).unwrap();
+    let mock = mock_cluster(3).unwrap();
     let mut topics = HashMap::new();
     for application in 0..100 {
         for entity in Entity::ALL {
@@ -518,7 +532,7 @@ fn catching_up_knows_everything_published_before_it() {
 
 #[test]
 fn catching_up_fails_while_a_broker_does_not_answer() {
-    let mock = MockCluster::new(2).unwrap();
+    let mock = mock_cluster(2).unwrap();
     for (entity, leader) in [("user", 1), ("group", 2)] {
         let topic = format!("behind.{entity}.v1");
         mock.create_topic(&topic, 1, 2).unwrap();

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use idaas_bridge::config::Config;
+use idaas_bridge::kafka::embedded::mock_cluster;
 use idaas_bridge::service::{Order, Service, StartFault};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -39,12 +40,13 @@ pub(crate) struct Setup {
     properties: Vec<String>,
     journal: Vec<String>,
     journal_keys: Option<String>,
-    log: &'static str,
+    pub(crate) log: &'static str,
     brokers: i32,
     partitions: i32,
     bootstrap_servers: Option<String>,
     read_from: Option<String>,
     until_ready: bool,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Setup {
@@ -69,6 +71,7 @@ impl Setup {
             bootstrap_servers: None,
             read_from: None,
             until_ready: true,
+            environment: Vec::new(),
         }
     }
 
@@ -156,6 +159,12 @@ impl Setup {
         self
     }
 
+    /// Starts the program with this environment variable.
+    pub(crate) fn environment(mut self, name: &'static str, value: PathBuf) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
     /// Does not wait for readiness.
     pub(crate) fn not_ready(mut self) -> Self {
         self.until_ready = false;
@@ -169,8 +178,9 @@ impl Setup {
 
     /// Starts the program.
     pub(crate) fn spawn(self) -> TestBridge {
+        let environment = self.environment.clone();
         self.run(|path| {
-            let program = Program::spawn(path);
+            let program = Program::spawn(path, &environment);
             let (listen, admin) = program.addresses();
             (Running::Program(program), listen, admin)
         })
@@ -181,7 +191,7 @@ impl Setup {
         start: impl FnOnce(&std::path::Path) -> (Running, std::net::SocketAddr, std::net::SocketAddr),
     ) -> TestBridge {
         let directory = tempfile::tempdir().unwrap();
-        let mock = self.bootstrap_servers.is_none().then(|| MockCluster::new(self.brokers).unwrap());
+        let mock = self.bootstrap_servers.is_none().then(|| mock_cluster(self.brokers).unwrap());
         let bootstrap_servers = match (&self.bootstrap_servers, &mock) {
             (Some(given), _) => given.clone(),
             (None, Some(mock)) => mock.bootstrap_servers(),
@@ -395,7 +405,7 @@ impl TestBridge {
         if let Running::Program(program) = &mut self.running {
             program.kill();
         }
-        let program = Program::spawn(&self.path);
+        let program = Program::spawn(&self.path, &self.setup.environment);
         let (listen, admin) = program.addresses();
         self.running = Running::Program(program);
         self.caller = Arc::new(Caller::new(listen, admin, self.setup.applications.clone()));

@@ -22,10 +22,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::events::Event;
-use idaas_bridge::simulate::material::Material;
-use idaas_bridge::simulate::sender::now_ms;
-use idaas_bridge::simulate::token;
+use idaas_simulator::events::Event;
+use idaas_simulator::material::Material;
+use idaas_simulator::sender::now_ms;
+use idaas_simulator::token;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};

@@ -12,5 +12,6 @@ pub(crate) mod real_kafka;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod rules;
+pub(crate) mod slow_disk;
 pub(crate) mod stage;
 pub(crate) mod validators;

@@ -2,9 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use idaas_bridge::jose::jwe::Sealed;
-use idaas_bridge::prepare::Reason;
 use idaas_bridge::schema::Schema;
+use idaas_callback::Reason;
+use idaas_callback::jose::jwe::Sealed;
 use serde_json::{Value, json};
 
 use super::validators::is_time;

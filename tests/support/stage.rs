@@ -9,9 +9,9 @@ pub(crate) mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::jose::jwe::ContentKey;
-use idaas_bridge::jose::jws::SigningKey;
-use idaas_bridge::simulate::material::{Identity, Material};
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_simulator::material::{Identity, Material};
+use idaas_simulator::signing::SigningKey;
 
 use super::bridge::ENTITIES;
 use super::fault_load::ledger::Books;

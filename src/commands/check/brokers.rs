@@ -43,17 +43,9 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
             return tell(Finding::prevents_start(Code::KafkaProperties, assemble::kafka_fault(&fault.to_string())));
         }
     };
-    let found = administrator
-        .reach(PATIENCE)
-        .and_then(|brokers| administrator.observe(&plan, PATIENCE).map(|states| (brokers, states)));
-    let (brokers, states) = match found {
-        Ok(found) => found,
-        Err(away) => {
-            unreachable(config, &away, tell);
-            let remedy = Remedy::text("run check again once Kafka answers");
-            let why = "whether they exist, and whether this user may write to them";
-            return tell(Finding::undecided(Code::Topic, "topics", why, remedy));
-        }
+    let brokers = match administrator.reach(PATIENCE) {
+        Ok(brokers) => brokers,
+        Err(away) => return unanswered(config, &away, tell),
     };
     let count = brokers.list.len();
     let servers = config.kafka.bootstrap_servers.join(", ");
@@ -65,7 +57,14 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
         let remedy = Remedy::text("start the other brokers, or lower it");
         tell(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
     }
-    let reached = advertised(&cluster, &brokers, &states, tell);
+    let states = administrator.observe(&plan, PATIENCE);
+    let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), tell);
+    let states = match states {
+        Ok(states) => states,
+        Err(away) if reached.len() == count => return unanswered(config, &away, tell),
+        // The brokers that do not answer at their addresses are the reason.
+        Err(_) => return tell(topics_unknown()),
+    };
     idempotence(&cluster, &plan, tell);
     tell(coordination(&administrator, config));
     topics::Examination {
@@ -78,6 +77,17 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
         path: &path.display().to_string(),
     }
     .run(tell);
+}
+
+/// The cluster does not answer, so nothing is known of the topics.
+fn unanswered(config: &Config, away: &Away, tell: &mut dyn FnMut(Finding)) {
+    unreachable(config, away, tell);
+    tell(topics_unknown());
+}
+
+fn topics_unknown() -> Finding {
+    let remedy = Remedy::text("run check again once Kafka answers");
+    Finding::undecided(Code::Topic, "topics", "whether they exist, and whether this user may write to them", remedy)
 }
 
 fn unreachable(config: &Config, away: &Away, tell: &mut dyn FnMut(Finding)) {
@@ -141,12 +151,12 @@ fn unreachable_broker(broker: &Broker, trouble: &Trouble, states: &[State]) -> F
         topics += usize::from(led > 0);
     }
     let words = trouble.words.strip_prefix(&format!("{address}: ")).unwrap_or(&trouble.words);
-    let problem = format!(
-        "broker {id} advertises {address}, and does not answer there ({}): {words}; it leads {} of {}",
-        trouble.cause.code(),
-        plural(partitions, "partition"),
-        plural(topics, "topic"),
-    );
+    let mut problem =
+        format!("broker {id} advertises {address}, and does not answer there ({}): {words}", trouble.cause.code());
+    if !states.is_empty() {
+        let (partitions, topics) = (plural(partitions, "partition"), plural(topics, "topic"));
+        problem = format!("{problem}; it leads {partitions} of {topics}");
+    }
     let advertised = format!(
         "correct advertised.listeners of broker {id} so that it names an address that leads from here to the broker, \
          or open the way there (DNS, routes, firewalls)"

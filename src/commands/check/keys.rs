@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use idaas_callback::jose::jws::{KeySet, SkippedKey};
 use tokio::runtime::Runtime;
 
 use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
 use crate::config::{Application, Config};
-use crate::jose::jws::{KeySet, SkippedKey};
 use crate::kafka::remedy::Remedy;
 use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
 use crate::service::assemble;

@@ -243,7 +243,7 @@ mod tests {
         let section = |key: &str| Journal {
             directory: directory.path().to_owned(),
             max_size: 64 << 20,
-            keys: vec![std::sync::Arc::new(crate::jose::jwe::ContentKey::from_hex(key).unwrap())],
+            keys: vec![std::sync::Arc::new(idaas_callback::jose::jwe::ContentKey::from_hex(key).unwrap())],
         };
         use crate::journal::store::Batch;
         let (here, gone) = ("00".repeat(32), "11".repeat(32));
@@ -299,9 +299,9 @@ mod tests {
     fn file_of_a_full_journal(size: usize, max_size: u64) -> u64 {
         use crate::journal::store::Batch;
         let directory = tempfile::tempdir().unwrap();
-        let key = crate::jose::jwe::ContentKey::from_hex(&"00".repeat(32)).unwrap();
+        let key = idaas_callback::jose::jwe::ContentKey::from_hex(&"00".repeat(32)).unwrap();
         let mut store = Store::open(directory.path(), &[std::sync::Arc::new(key)], max_size).unwrap().store;
-        let (mut next, mut held) = (0, Vec::<crate::outbox::Seq>::new());
+        let (mut next, mut held) = (0, Vec::<outbox::Seq>::new());
         for round in 0..4 {
             // Every other one is confirmed, then every third.
             let step = 2 + round % 2;

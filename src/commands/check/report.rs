@@ -6,9 +6,9 @@ use std::path::Path;
 use super::code::Section;
 use super::finding::{Finding, Level};
 use crate::commands::Exit;
-use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
+use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, styled, wrapped};
+use crate::counts::counted;
 
-const WIDTH: usize = 80;
 /// Where the text of a finding begins.
 const INDENT: usize = 14;
 
@@ -123,23 +123,7 @@ impl<W: Write> Report<W> {
 
 /// A count with its noun.
 pub(super) fn plural(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-/// Lines of at most `width` characters. A longer word has its own line.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) | None => lines.push(word.to_owned()),
-        }
-    }
-    lines
+    counted(count as u64, what)
 }
 
 #[cfg(test)]

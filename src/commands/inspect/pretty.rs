@@ -1,6 +1,6 @@
 //! JSON for eyes: indented, in its own order, numbers to the digit, JSON inside strings unfolded, passwords masked.
 
-use crate::prepare::json::{self, Members, Raw};
+use idaas_callback::json::{self, Members, Raw};
 
 /// Deeper nesting than this is left out: nobody reads it.
 const DEEPEST: usize = 40;

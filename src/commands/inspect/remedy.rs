@@ -1,6 +1,6 @@
 //! What to do about each refusal, told to the operator. The sender is told less.
 
-use crate::refusal::Refusal;
+use idaas_callback::Refusal;
 
 /// At which step a refusal is made, counted from the envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +98,42 @@ pub(super) const fn remedy(refusal: Refusal) -> &'static str {
         | Refusal::KeysUnavailable
         | Refusal::Overloaded
         | Refusal::Draining => "see the service's log",
+    }
+}
+
+/// What to do about a callback in quarantine that still cannot be read.
+pub(super) fn in_quarantine(refusal: Refusal, id: &str) -> Option<String> {
+    match refusal {
+        Refusal::Undecryptable => Some(format!(
+            "copy the Encryption Key that the application had when the callback arrived into a file, name it in \
+             decryption_keys beside those that are there, and reload (SIGHUP): then it is published. If that key is lost: \
+             idaas-bridge journal discard {id} --yes, and press Synchronize in the IDaaS console"
+        )),
+        Refusal::Unreadable => Some(
+            "leave it where it is, and install a version that can read it: then it is published. Report the form above, \
+             without personal data"
+                .to_owned(),
+        ),
+        Refusal::Malformed
+        | Refusal::RequestTimeout
+        | Refusal::TooLarge
+        | Refusal::AddressNotAllowed
+        | Refusal::NotFound
+        | Refusal::MethodNotAllowed
+        | Refusal::UnsupportedEncoding
+        | Refusal::KeysUnavailable
+        | Refusal::Overloaded
+        | Refusal::Draining
+        | Refusal::BadAlgorithm
+        | Refusal::UnsupportedHeader
+        | Refusal::UnknownKey
+        | Refusal::BadSignature
+        | Refusal::Expired
+        | Refusal::NotYetValid
+        | Refusal::WrongIssuer
+        | Refusal::WrongAudience
+        | Refusal::WrongInstance
+        | Refusal::NotEncrypted => None,
     }
 }
 

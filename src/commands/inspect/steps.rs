@@ -2,23 +2,26 @@
 
 use std::io::{self, Write};
 
+use idaas_callback::jose::jws::KeySet;
+use idaas_callback::policy::Policy;
+use idaas_callback::record::Record;
+use idaas_callback::{Item, Moment, Plaintext, Plan, Refusal, authenticate, decode, decrypt, normalize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::captured::Captured;
 use super::pretty::{Strings, pretty};
-use super::remedy::{Step, problem, remedy, step};
+use super::remedy::{Step, in_quarantine, problem, remedy, step};
 use crate::commands::Exit;
-use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, styled};
+use crate::commands::output::{BAD, GOOD, HEADING, QUIET, WARNING, fix_line, program, styled};
 use crate::config::Application;
 use crate::counts::counted;
-use crate::jose::jws::KeySet;
 use crate::keys::Source;
-use crate::prepare::policy::Policy;
-use crate::prepare::record::Record;
-use crate::prepare::{Item, Moment, Plaintext, Plan, authenticate, decode, decrypt, normalize};
-use crate::refusal::Refusal;
+use idaas_callback::Refusal;
+use idaas_callback::policy::Policy;
+use idaas_callback::record::Record;
+use idaas_callback::{Item, Moment, Plaintext, Plan, Verified, authenticate, decode, decrypt, normalize};
 
 /// Where the values of a step begin.
 const MARGIN: usize = 16;
@@ -28,26 +31,36 @@ pub(super) struct Screen<'a> {
     pub(super) out: &'a mut dyn Write,
     pub(super) application: &'a Application,
     pub(super) policy: &'a Policy,
-    pub(super) keys: &'a KeySet,
-    pub(super) source: &'a Source,
     /// Milliseconds since 1970.
     pub(super) at: i64,
+    /// The id of the callback in quarantine, if it is one.
+    pub(super) quarantined: Option<&'a str>,
 }
 
 impl Screen<'_> {
     /// Takes the body through all stages, as far as it comes.
-    pub(super) fn show(&mut self, body: &[u8], captured: &Captured) -> io::Result<Exit> {
-        let authentic = authenticate(body, self.keys, self.policy, self.at.div_euclid(1000));
+    pub(super) fn show(
+        &mut self,
+        body: &[u8],
+        captured: &Captured,
+        (keys, source): (&KeySet, &Source),
+    ) -> io::Result<Exit> {
+        let authentic = authenticate(body, keys, self.policy, self.at.div_euclid(1000));
         let failed = authentic.as_ref().err().copied();
-        self.frame(body, captured, failed)?;
+        self.frame(body, captured, failed, (keys, source))?;
         let verified = match authentic {
             Ok(verified) => verified,
             Err(refusal) => return self.refused(refusal),
         };
+        self.content(verified, captured.encryption())
+    }
+
+    /// Takes what a verified callback carries through decryption and decoding. `header` is that of its encryption.
+    pub(super) fn content(&mut self, verified: Verified, header: Option<Value>) -> io::Result<Exit> {
         let plaintext = match decrypt(verified, self.policy) {
             Ok(plaintext) => plaintext,
             Err(refusal) => {
-                let words = match (captured.encryption(), self.policy.decryption_keys.len()) {
+                let words = match (header, self.policy.decryption_keys.len()) {
                     (None, _) => "cipherData is no compact JWE".to_owned(),
                     (Some(header), 1) => {
                         format!("the one key in decryption_keys does not open it; its header: {header}")
@@ -83,7 +96,13 @@ impl Screen<'_> {
     }
 
     /// Everything up to the claims.
-    fn frame(&mut self, body: &[u8], captured: &Captured, failed: Option<Refusal>) -> io::Result<()> {
+    fn frame(
+        &mut self,
+        body: &[u8],
+        captured: &Captured,
+        failed: Option<Refusal>,
+        (keys, source): (&KeySet, &Source),
+    ) -> io::Result<()> {
         let at = |wanted: Step| failed.filter(|refusal| step(*refusal) == wanted);
         let Application { name, id, .. } = self.application;
         self.value("judged as of", &readable(self.at.div_euclid(1000)))?;
@@ -92,14 +111,18 @@ impl Screen<'_> {
             .token
             .as_ref()
             .map_or_else(String::new, |token| format!(", a token of {}", counted(token.len() as u64, "character")));
-        self.step("envelope", at(Step::Envelope), &format!("{}{token}", counted(body.len() as u64, "byte")))?;
+        let size = match (captured.is_bare, &captured.token) {
+            (true, Some(token)) => format!("a bare token of {}", counted(token.len() as u64, "character")),
+            (true | false, _) => format!("{}{token}", counted(body.len() as u64, "byte")),
+        };
+        self.step("envelope", at(Step::Envelope), &size)?;
         if let Some(header) = &captured.header {
             self.step("header", at(Step::Header), &header.to_string())?;
         }
         if failed.is_none_or(|refusal| step(refusal) >= Step::Signature) {
-            let known: Vec<_> = self.keys.key_ids().collect();
+            let known: Vec<_> = keys.key_ids().collect();
             let words = match at(Step::Signature) {
-                Some(_) => format!("the keys of {} are {}", self.source, known.join(", ")),
+                Some(_) => format!("the keys of {source} are {}", known.join(", ")),
                 None => format!("holds, by key {}", captured.key_id().unwrap_or_default()),
             };
             self.step("signature", at(Step::Signature), &words)?;
@@ -184,7 +207,10 @@ impl Screen<'_> {
         let [events, records, dead] = [(items.len(), "event"), (records, "record"), (dead, "dead letter")]
             .map(|(count, noun)| counted(count as u64, noun));
         let counts = format!("{events}: {records}, {skipped} skipped, {dead}");
-        writeln!(self.out, "\n{} {counts}. Nothing was published.", styled(GOOD, "accepted:"))
+        writeln!(self.out, "\n{} {counts}. Nothing was published.", styled(GOOD, "accepted:"))?;
+        let Some(id) = self.quarantined else { return Ok(()) };
+        let step = format!("publish it: {} journal redrive {id}; a reload or restart does so as well", program());
+        writeln!(self.out, "{}", fix_line("next", step))
     }
 
     fn record(&mut self, record: &Record) -> io::Result<()> {
@@ -201,13 +227,9 @@ impl Screen<'_> {
 
     fn refused(&mut self, refusal: Refusal) -> io::Result<Exit> {
         let verdict = styled(BAD, format_args!("refused: {} (status {})", refusal.code(), refusal.status()));
-        writeln!(
-            self.out,
-            "\n{verdict}\n{}\n{} {}.",
-            problem(refusal),
-            styled(HEADING, "What to do:"),
-            remedy(refusal)
-        )?;
+        let step = self.quarantined.and_then(|id| in_quarantine(refusal, id));
+        let step = step.unwrap_or_else(|| remedy(refusal).to_owned());
+        writeln!(self.out, "\n{verdict}\n{}\n{}", problem(refusal), fix_line("fix", step))?;
         Ok(Exit::Failed)
     }
 
@@ -219,13 +241,13 @@ impl Screen<'_> {
         self.value(name, &format!("{mark}{words}"))
     }
 
-    fn value(&mut self, name: &str, value: &str) -> io::Result<()> {
+    pub(super) fn value(&mut self, name: &str, value: &str) -> io::Result<()> {
         let name = styled(HEADING, format_args!("{name:<15}"));
         writeln!(self.out, "{}", format!("{name} {value}").trim_end())
     }
 }
 
-fn readable(seconds: i64) -> String {
+pub(super) fn readable(seconds: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|time| time.format(&Rfc3339).ok());
     time.unwrap_or_else(|| seconds.to_string())
 }

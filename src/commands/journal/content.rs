@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use serde_json::{Map, Value};
 
 use crate::commands::inspect::pretty::{Strings, pretty};
 use crate::commands::output::{BAD, HEADING, QUIET, styled};
-use crate::jose::jwe::{ContentKey, Sealed};
+use crate::counts::counted;
+use idaas_callback::jose::jwe::{ContentKey, Sealed};
 
 /// Where values begin.
 const MARGIN: usize = 12;
@@ -83,10 +85,14 @@ fn content(sealed: &str, keys: &[Arc<ContentKey>], reveal: bool) -> String {
         Ok(value) if !reveal => pretty(&veiled(value).to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
         Ok(_) => pretty(&text, Strings::Folded, MARGIN).unwrap_or_default(),
         // A callback that no key opens, as IDaaS has encrypted it.
-        Err(_) if Sealed::parse(text.clone()).is_some() => format!("{} characters, encrypted by IDaaS", text.len()),
+        Err(_) if Sealed::parse(text.clone()).is_some() => format!("{}, encrypted by IDaaS", characters(&text)),
         Err(_) if reveal => printable(&text),
-        Err(_) => format!("{} characters that are not JSON", text.len()),
+        Err(_) => format!("{} of text that is not JSON", characters(&text)),
     }
+}
+
+fn characters(text: &str) -> String {
+    counted(text.chars().count() as u64, "character")
 }
 
 /// A member of a record's data: opened if it is sealed with one of the keys.
@@ -98,7 +104,8 @@ pub(in crate::commands) fn member(value: &Value, keys: &[Arc<ContentKey>], revea
     pretty(&shown.to_string(), Strings::Unfolded, MARGIN).unwrap_or_default()
 }
 
-fn unsealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
+/// A text that one of the keys has sealed.
+pub(in crate::commands) fn unsealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
     keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
 }
 

@@ -1,6 +1,8 @@
 //! Where the answers come from: the running service, or the directory.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod address;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -8,10 +10,13 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(in crate::commands) use self::address::Unanswered;
+use self::address::{paths, reachable, segment};
+use crate::bridge::DeadLetterOutcome;
 use crate::config::Config;
 use crate::journal::desk::Desk;
 use crate::journal::store::Store;
-use crate::journal::summary::Summary;
+use crate::journal::summary::{Summary, Waiting};
 use crate::journal::{JournalRefusal, OpenFault, QuarantineId};
 use crate::server::journal::{HEADER, Meant, NEXT};
 
@@ -46,15 +51,21 @@ pub(in crate::commands) enum Source {
 impl Source {
     /// The service, where it runs; else the directory.
     pub(in crate::commands) async fn find(config: &Config) -> Result<Self, String> {
+        match Self::service(config).await? {
+            (service, true) => Ok(service),
+            (_, false) => Self::directory(config),
+        }
+    }
+
+    /// The service, and whether it answers.
+    async fn service(config: &Config) -> Result<(Self, bool), String> {
         let address = reachable(config.server.admin_listen);
         let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
         let client = client.default_headers(authorization(config)).build();
         let client = client.map_err(|_| "no HTTP client".to_owned())?;
         let alive = client.get(format!("http://{address}/livez")).send().await;
-        if alive.is_ok_and(|answer| answer.status().is_success()) {
-            return Ok(Self::Service { client, address });
-        }
-        Self::directory(config)
+        let alive = alive.is_ok_and(|answer| answer.status().is_success());
+        Ok((Self::Service { client, address }, alive))
     }
 
     fn directory(config: &Config) -> Result<Self, String> {
@@ -112,7 +123,10 @@ impl Source {
     }
 
     /// A page of callbacks in quarantine from a name on, and the name after it.
-    pub(super) async fn export_quarantine(&self, from: QuarantineId) -> Result<(String, Option<QuarantineId>), String> {
+    pub(in crate::commands) async fn export_quarantine(
+        &self,
+        from: QuarantineId,
+    ) -> Result<(String, Option<QuarantineId>), String> {
         match self {
             Self::Service { .. } => self.page(&format!("quarantine={from}"), QuarantineId::parse).await,
             Self::Directory { desk, .. } => desk.export_quarantine(from, CALLBACKS).await.map_err(why),
@@ -168,6 +182,17 @@ impl Source {
         }
     }
 
+    /// The entries about an id, of an event or of an entity; some hundreds at most.
+    pub(in crate::commands) async fn about(&self, id: &str) -> Result<Vec<Waiting>, String> {
+        match self {
+            Self::Service { .. } => {
+                parsed(self.ask(Method::GET, &format!("/journal/entries?about={}", segment(id))).await?).await
+            }
+            Self::Directory { desk, .. } => desk.about(id, PAGE).await.map_err(why),
+            Self::Empty { .. } => Ok(Vec::new()),
+        }
+    }
+
     /// Removes what an id means.
     pub(super) async fn discard(&self, id: &str) -> Result<Meant, String> {
         match self {
@@ -185,6 +210,19 @@ impl Source {
                 Err("no service runs; start it, and everything that can be published is published".to_owned())
             }
         }
+    }
+
+    /// Has the event of a dead letter published again. Only a running service publishes.
+    pub(in crate::commands) async fn redrive_dead_letter(
+        config: &Config,
+        id: &str,
+    ) -> Result<DeadLetterOutcome, Unanswered> {
+        let (service, alive) = Self::service(config).await.map_err(Unanswered::Refused)?;
+        if !alive {
+            return Err(Unanswered::NoService);
+        }
+        let asked = service.ask(Method::POST, &format!("/dead-letters/{}/redrive", segment(id))).await;
+        parsed(asked.map_err(Unanswered::Refused)?).await.map_err(Unanswered::Refused)
     }
 
     async fn act(&self, method: Method, id: &str, action: &str) -> Result<Meant, String> {
@@ -208,16 +246,13 @@ impl Source {
             StatusCode::OK => Ok(answer),
             _ if known => Ok(answer),
             StatusCode::SERVICE_UNAVAILABLE => Err(answer.text().await.unwrap_or_default().trim().to_owned()),
-            status => Err(format!("the service at {address} does not show its journal (it answers {status})")),
+            StatusCode::UNAUTHORIZED => Err(format!(
+                "the service at {address} does not accept server.admin_token of this configuration, or has one that is \
+                 missing here"
+            )),
+            status => Err(format!("the service at {address} does not answer this question (status {status})")),
         }
     }
-}
-
-/// Where an id can be: an event's id can look like the name of a callback.
-fn paths(id: &str) -> Vec<String> {
-    let quarantine = QuarantineId::parse(id).map(|id| format!("/quarantine/{id}"));
-    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20");
-    quarantine.into_iter().chain([format!("/journal/entries/{id}")]).collect()
 }
 
 async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
@@ -235,16 +270,6 @@ fn authorization(config: &Config) -> HeaderMap {
         headers.insert(AUTHORIZATION, value);
     }
     headers
-}
-
-/// An address to connect to: that of this machine where the service listens on all.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 fn why(refusal: JournalRefusal) -> String {

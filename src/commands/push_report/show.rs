@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::runs::{Kind, Run};
 use crate::commands::output::{HEADING, QUIET, styled};
 use crate::config::Config;
-use crate::prepare::timestamp::rfc3339;
+use idaas_callback::timestamp::rfc3339;
 
 /// Shows all runs.
 pub(super) fn all(runs: &[Run], config: &Config, list: bool, json: bool, out: &mut dyn Write) -> io::Result<()> {

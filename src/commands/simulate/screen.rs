@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use idaas_simulator::redelivery::News;
+use idaas_simulator::tally::{Tally, words};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::show::{self, Colour};
 use crate::counts::{counted, grouped};
-use crate::simulate::redelivery::News;
-use crate::simulate::show::{self, Colour};
-use crate::simulate::tally::{Tally, words};
 
 /// Up to so many events each gets a line.
 pub(super) const FEW: u64 = 40;

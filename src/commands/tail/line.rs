@@ -1,12 +1,12 @@
 //! One record as one line: for people, without the values of its fields; for machines, whole.
 
 use anstyle::{AnsiColor, Style};
+use idaas_callback::timestamp::rfc3339;
 use serde_json::{Map, Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::commands::output::{BAD, GOOD, QUIET, WARNING, styled};
 use crate::kafka::consumer::Seen;
-use crate::prepare::timestamp::rfc3339;
 
 const PLAIN: Style = Style::new();
 
@@ -57,7 +57,7 @@ fn compact(seen: &Seen, time: &str) -> Vec<(Style, String)> {
 }
 
 /// Joins the parts by two spaces, and cuts what is beyond `width` columns.
-fn cut(parts: &[(Style, String)], width: usize) -> String {
+pub(in crate::commands) fn cut(parts: &[(Style, String)], width: usize) -> String {
     let mut line = String::new();
     let mut left = width;
     for (number, (style, text)) in parts.iter().enumerate().filter(|(_, (_, text))| !text.is_empty()) {

@@ -94,6 +94,6 @@ pub(super) fn with(section: &str, line: &str) -> String {
 
 fn key_set() -> Vec<u8> {
     static KEY_SET: OnceLock<Vec<u8>> = OnceLock::new();
-    let make = || crate::jose::jws::SigningKey::generate("one").unwrap().to_jwks().to_string().into_bytes();
+    let make = || idaas_simulator::signing::SigningKey::generate("one").unwrap().to_jwks().to_string().into_bytes();
     KEY_SET.get_or_init(make).clone()
 }

@@ -1,11 +1,13 @@
 //! What operators can do with one thing in the journal: find it, remove it, have it tried again.
 
+use outbox::{EventKey, Seq};
+
 use super::{Desk, Found, PORTION, Retried, heard};
 use crate::journal::fault::JournalRefusal;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::Row;
 use crate::journal::summary::{Held, Waiting};
-use crate::outbox::{EventKey, Seq};
+use outbox::{EventKey, LaneKey, Seq};
 
 impl Desk {
     /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.
@@ -96,6 +98,26 @@ impl Desk {
         let (event_id, application) = (&waiting.event_id, &waiting.application);
         tracing::info!(code = "journal_redriven", event_id, application, by, now, "an event is tried again by order");
         Ok(if now { Retried::Now(waiting.clone()) } else { Retried::BySelf(waiting.clone()) })
+    }
+
+    /// Up to `limit` entries about an id, oldest first: of an event, as [`Desk::find`] has it, or of the entity whose events
+    /// keep an order.
+    ///
+    /// # Errors
+    /// As [`Desk::summary`].
+    pub async fn about(&self, id: &str, limit: usize) -> Result<Vec<Waiting>, JournalRefusal> {
+        let mut from = Seq(0);
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let rows = heard(self.journal.list(from, PORTION)).await?;
+            let Some(last) = rows.last() else { break };
+            from = Seq(last.seq.0.saturating_add(1));
+            // A lane is that of a topic and a record's key, which is the entity's id.
+            let is_about = |row: &&Row| is_named(row, id) || row.lane == LaneKey::of(&row.topic, id);
+            found.extend(rows.iter().filter(is_about).map(Waiting::from));
+        }
+        found.truncate(limit);
+        Ok(found)
     }
 
     pub(super) async fn entry_named(&self, name: &str) -> Result<(Found, Option<(Seq, EventKey)>), JournalRefusal> {

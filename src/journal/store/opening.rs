@@ -7,18 +7,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::jose::seal::{KeyId, SealFault};
+use outbox::Seq;
+
 use super::base::{Base, Broken};
 use super::rekeying::Place;
 use super::sealing::Seals;
 use super::suspicion::Suspicion;
 use super::tables::State;
 use super::{Opened, Store};
-use crate::jose::jwe::ContentKey;
-use crate::jose::seal::{KeyId, SealFault};
 use crate::journal::fault::OpenFault;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::Listed;
-use crate::outbox::Seq;
 
 /// The file.
 pub(super) const FILE: &str = "journal.redb";

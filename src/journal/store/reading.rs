@@ -1,11 +1,12 @@
 //! What can be read of the store: entries, lines of the index, the quarantine. Changes nothing.
 
+use outbox::Seq;
+
 use super::Store;
 use crate::journal::entry::Entry;
 use crate::journal::fault::JournalRefusal;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use crate::journal::row::Row;
-use crate::outbox::Seq;
 
 impl Store {
     /// The entries of these places, each with its place; none where there is none, or where it cannot be read, which is

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::jose::seal::KeyId;
+
 use super::Store;
 use super::sealing::{Seals, Table};
 use super::tables::{Changes, Put};
-use crate::jose::jwe::ContentKey;
-use crate::jose::seal::KeyId;
 use crate::journal::fault::JournalRefusal;
 
 /// How many rows one step seals again, and how many bytes; and how many rows it looks at.

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::jose::seal::{KeyId, Opener, SealFault, Sealer};
+use outbox::Seq;
+
 use super::tables::Put;
-use crate::jose::jwe::ContentKey;
-use crate::jose::seal::{KeyId, Opener, SealFault, Sealer};
 use crate::journal::entry::Entry;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use crate::journal::row::{Listed, Row};
-use crate::outbox::Seq;
 
 /// The tables whose rows are sealed.
 #[derive(Clone, Copy)]

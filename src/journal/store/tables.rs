@@ -2,10 +2,9 @@
 
 use std::ops::Bound;
 
+use idaas_callback::jose::seal::KeyId;
 use redb::{ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
-
-use crate::jose::seal::KeyId;
 
 pub(super) const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
 pub(super) const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");

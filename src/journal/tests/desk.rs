@@ -1,7 +1,8 @@
 //! What operators are told and can do.
 
+use idaas_callback::jose::jwe::Sealed;
+
 use super::*;
-use crate::jose::jwe::Sealed;
 use crate::journal::desk::{Found, Retried};
 use crate::journal::waiting::WaitingHead;
 
@@ -41,6 +42,23 @@ async fn an_export_has_every_entry_once_and_nothing_personal_in_the_clear() {
         let sealed = line["value"].as_str().unwrap();
         assert_eq!(key('a').open(Sealed::parse(sealed).unwrap()).ok().unwrap(), super::noise(seq, 300));
     }
+}
+
+#[tokio::test]
+async fn entries_are_found_by_event_and_by_entity() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path()).store;
+    let mut all = entries(0..8);
+    all.push(Entry { seq: Seq(8), application: "partners".to_owned(), ..entry(0) });
+    put(&mut store, &all);
+    let desk = crate::journal::Desk::alone(store).unwrap();
+    for (id, seqs) in
+        [("user_0", &[0, 7, 8][..]), ("user_1", &[1]), ("evnt_0", &[0, 8]), ("partners/evnt_0", &[8]), ("user_9", &[])]
+    {
+        let found: Vec<_> = desk.about(id, 10).await.unwrap().iter().map(|waiting| waiting.seq).collect();
+        assert_eq!(found, seqs, "{id}");
+    }
+    assert_eq!(desk.about("user_0", 2).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! The form of an entry.
 
+use idaas_callback::jose::jwe::Sealed;
+use idaas_callback::jose::jws::KeySet;
+use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
+use idaas_callback::{EventId, Item, Moment, Plan, Reason, prepare};
+use idaas_simulator::events::{Event, Generator};
+use idaas_simulator::material::Material;
+use idaas_simulator::token::Callback;
 use serde_json::json;
 
 use super::*;
-use crate::jose::jwe::Sealed;
-use crate::jose::jws::KeySet;
 use crate::journal::entry::DecodeFault;
-use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
-use crate::prepare::{EventId, Item, Moment, Plan, Reason, prepare};
-use crate::simulate::events::{Event, Generator};
-use crate::simulate::material::Material;
-use crate::simulate::token::Callback;
 
 const NOW: i64 = 1_790_000_000;
 

@@ -14,14 +14,15 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+use idaas_callback::event_type::Entity;
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::record::Record;
+use idaas_callback::{Evidence, Kept};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
+
 use super::store::{Batch, Committed, Opened, Store};
 use super::{Entry, OpenFault};
-use crate::jose::jwe::ContentKey;
-use crate::outbox::verdict::Verdict;
-use crate::outbox::{EventKey, LaneKey, Seq};
-use crate::prepare::event_type::Entity;
-use crate::prepare::record::Record;
-use crate::prepare::{Evidence, Kept};
 
 /// Room enough.
 const ROOM: u64 = 1 << 30;

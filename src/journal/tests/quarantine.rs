@@ -1,16 +1,16 @@
 //! Callbacks that cannot be read yet: each content once, bounded, and published when it can be read.
 
+use idaas_callback::jose::jws::KeySet;
+use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
+use idaas_callback::{Moment, Refusal, keep, prepare};
+use idaas_simulator::events::Generator;
+use idaas_simulator::material::Material;
+use idaas_simulator::token::{Callback, body};
+
 use super::*;
-use crate::jose::jws::KeySet;
 use crate::journal::store::Batch;
 use crate::journal::store::trouble::Trouble;
 use crate::journal::{Journal, JournalEvents, JournalRefusal, QuarantineId, Quarantined, Reopening};
-use crate::prepare::policy::{EventMode, Passwords, Policy, Topics};
-use crate::prepare::{Moment, keep, prepare};
-use crate::refusal::Refusal;
-use crate::simulate::events::Generator;
-use crate::simulate::material::Material;
-use crate::simulate::token::{Callback, body};
 
 const NOW: i64 = 1_790_000_000;
 
@@ -92,7 +92,7 @@ async fn a_callback_that_no_key_opened_becomes_its_records_when_the_key_is_there
     let events = Generator::new(1).one_of_each(NOW * 1000);
     let body = body(&material, &events, NOW).unwrap();
     let fresh = prepare(body.as_bytes(), &keys, &fitting, moment()).ok().unwrap();
-    let ids = |items: &[crate::prepare::Item]| items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>();
+    let ids = |items: &[idaas_callback::Item]| items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>();
     assert_eq!(ids(&reopened.prepared.items), ids(&fresh.items));
     assert_eq!((reopened.received_at, reopened.prepared.decryption_key), (NOW * 1000, Some(1)));
     assert!(reopening.next(|_| Some(Arc::clone(&fitting))).await.is_none());
@@ -214,7 +214,7 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
     trouble.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
     let mut large = undecryptable(&material, 1);
-    large.callback.content = crate::prepare::KeptContent::Encrypted("x".repeat(8 << 20));
+    large.callback.content = idaas_callback::KeptContent::Encrypted("x".repeat(8 << 20));
     let gate = trouble.hold_sync();
     let answers: Vec<_> = (0..10)
         .map(|number| journal.quarantine(Quarantined { application: format!("app{number}"), ..large.clone() }))

@@ -1,5 +1,6 @@
+use outbox::Seq;
+
 use super::*;
-use crate::outbox::Seq;
 
 const TOPIC: &str = "idaas.user.v1";
 

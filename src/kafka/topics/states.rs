@@ -7,8 +7,8 @@ use super::{Plan, Wanted};
 use crate::config::Config;
 use crate::kafka::settings::Cluster;
 use crate::kafka::state::TopicPair;
-use crate::prepare::event_type::Entity;
-use crate::prepare::policy::Topics;
+use idaas_callback::event_type::Entity;
+use idaas_callback::policy::Topics;
 
 /// What happens to old records of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use idaas_callback::jose::jws::KeySet;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::super::{FetchFault, Fetched, Fetcher};
-use crate::jose::jws::KeySet;
 
 /// An endpoint that answers what it is told to, after a time, and remembers when it was asked.
 pub(super) struct Endpoint {

@@ -5,11 +5,12 @@ mod endpoint;
 
 use std::sync::LazyLock;
 
+use idaas_callback::jose::jws::{SkipReason, SkippedKey, Verification};
+use idaas_simulator::signing::SigningKey;
 use parking_lot::Mutex;
 
 use self::endpoint::Endpoint;
 use super::*;
-use crate::jose::jws::{SigningKey, SkipReason, SkippedKey, Verification};
 use crate::keys::Proxy;
 
 static DOCUMENTS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {

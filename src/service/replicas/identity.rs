@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 
-use crate::replicas::{ReplicaId, Writer};
+use outbox::replicas::{ReplicaId, Writer};
 
 /// The file in the journal's directory.
 const FILE: &str = "replica-id";

@@ -6,16 +6,17 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use outbox::replicas::coordinator::{Command, Coordinator, Facts};
+use outbox::replicas::record::Record;
+use outbox::{LaneKey, Millis, Seq};
+
 use super::identity::identity;
 use super::topic::Topic;
 use super::{Gate, Recollection};
 use crate::config::Config;
+use crate::delivery::dispatch::Dispatcher;
 use crate::kafka::settings::Cluster;
 use crate::kafka::tail::Pace;
-use crate::outbox::dispatch::Dispatcher;
-use crate::outbox::{LaneKey, Millis, Seq};
-use crate::replicas::coordinator::{Command, Coordinator, Facts};
-use crate::replicas::record::Record;
 use crate::telemetry::metrics::Metrics;
 
 /// How long one wait for records takes: while there is something to do, and otherwise.
@@ -187,8 +188,7 @@ impl Runner {
                 tracing::info!(code = "replica_found", replicas = self.coordinator.replicas(), "other replicas run");
                 self.recollection.follow();
             }
-            // Whoever comes back is followed already.
-            Command::Follow(false) => {}
+            Command::Follow(false) => self.recollection.unfollow(),
         }
     }
 

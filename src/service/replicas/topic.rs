@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use outbox::replicas::Position;
+use outbox::replicas::record::Record;
+
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::coordination_topic;
-use crate::replicas::Position;
-use crate::replicas::record::Record;
 
 /// How many records are taken between two decisions.
 const RECORDS: usize = 1000;
@@ -19,6 +20,9 @@ const LATER: Duration = Duration::from_secs(30);
 
 /// How long a missing topic may be being created.
 const CREATION: Duration = Duration::from_secs(15);
+
+/// How long to wait before the next attempt to create a topic that the cluster refused to create.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// How long creating the topic may take.
 const CREATE: Duration = Duration::from_secs(5);
@@ -38,6 +42,8 @@ pub(super) struct Topic {
     /// Whether it is known that the topic cannot be used.
     is_unusable: bool,
     is_told: bool,
+    /// Whether the log has it that the cluster refuses to create the topic.
+    is_refused: bool,
     started: Instant,
     next_look: Instant,
     /// Up to where the topic has to be read before it is current.
@@ -56,6 +62,7 @@ impl Topic {
             reads: false,
             is_unusable: false,
             is_told: false,
+            is_refused: false,
             started: Instant::now(),
             next_look: Instant::now(),
             target: None,
@@ -105,9 +112,9 @@ impl Topic {
         }
     }
 
-    /// Creates the topic; once, because whoever refuses it refuses it again.
+    /// Creates the topic. It is tried again, because a cluster whose brokers are still starting refuses it at first.
     fn create(&mut self) -> bool {
-        let Some(replication) = self.creates.take() else { return true };
+        let Some(replication) = self.creates else { return true };
         let Ok(administrator) = Administrator::new(&self.cluster) else { return true };
         let topic = self.name.as_str();
         match administrator.create_coordination_topic(topic, replication, CREATE) {
@@ -117,11 +124,17 @@ impl Topic {
             Ok(Creation::WasThere) => {}
             // Not an error, because a single replica does not need it.
             Ok(Creation::Refused { problem, remedy, .. }) => {
-                tracing::warn!(code = "topic_not_created", topic, "the topic was not created: {problem}; {remedy}");
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    tracing::warn!(code = "topic_not_created", topic, "the topic was not created: {problem}; {remedy}");
+                }
+                let usable = self.not_usable("the cluster refuses to create the topic");
+                self.next_look = self.next_look.max(Instant::now() + REFUSED);
+                return usable;
             }
-            Err(_) => self.creates = Some(replication),
+            Err(_) => return true,
         }
-        self.next_look = Instant::now();
+        // Whoever deletes it later may do so.
+        (self.creates, self.next_look) = (None, Instant::now());
         true
     }
 

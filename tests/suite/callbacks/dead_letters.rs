@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::answer::List;
+use idaas_simulator::kind::Kind;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -30,7 +30,7 @@ fn failed(bridge: &TestBridge, item: &Value, reason: &str) -> Value {
 #[test]
 fn a_bad_event_of_each_kind_leaves_its_neighbours_alone() {
     let bridge = Setup::new().start();
-    let good = |number| idaas_bridge::simulate::payload::item(&event(Kind::UserCreate, number), Default::default());
+    let good = |number| idaas_simulator::payload::item(&event(Kind::UserCreate, number), Default::default());
     let user = Kind::UserCreate.urn();
     let bad = [
         json!(null),

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use idaas_bridge::jose::jwe::ContentKey;
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::events::Generator;
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::payload::Form;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_simulator::answer::List;
+use idaas_simulator::events::Generator;
+use idaas_simulator::kind::Kind;
+use idaas_simulator::payload::Form;
+use idaas_simulator::sender::now_ms;
 use serde_json::{Value, json};
 
 use super::{assert_success, event, ids, users, value};

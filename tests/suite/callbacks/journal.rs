@@ -1,7 +1,7 @@
 //! What Kafka has not confirmed: on the disk when the answer leaves, published when Kafka is back, whatever happens between.
 
-use idaas_bridge::jose::jwe::ContentKey;
-use idaas_bridge::simulate::answer::List;
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_simulator::answer::List;
 use serde_json::json;
 
 use super::{assert_all, assert_success, ids, users};

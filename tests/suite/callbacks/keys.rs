@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::kind::Kind;
 use parking_lot::Mutex;
 
 use super::{assert_success, event, users};

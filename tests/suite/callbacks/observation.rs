@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use idaas_bridge::simulate::events::Generator;
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_simulator::events::Generator;
+use idaas_simulator::kind::Kind;
+use idaas_simulator::sender::now_ms;
 use serde_json::json;
 
 use super::{assert_success, event, users};
@@ -17,7 +17,7 @@ fn received_and_answered_add_up_and_callbacks_are_counted_by_code() {
     let mut items: Vec<_> = Generator::new(9)
         .one_of_each(now_ms())
         .iter()
-        .map(|event| idaas_bridge::simulate::payload::item(event, Default::default()))
+        .map(|event| idaas_simulator::payload::item(event, Default::default()))
         .collect();
     items.push(items[3].clone());
     items.push(json!({"eventType": Kind::UserCreate.urn(), "bizData": {}}));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::answer::List;
+use idaas_simulator::answer::List;
 
 use super::{assert_all, assert_success, users};
 use crate::support::bridge::{ENTITIES, Setup};

@@ -1,7 +1,7 @@
 //! Passwords: dropped, or sealed for those who hold the key; never in the clear.
 
-use idaas_bridge::simulate::events::Event;
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::events::Event;
+use idaas_simulator::kind::Kind;
 use josekit::jwe::alg::direct::DirectJweAlgorithm;
 use serde_json::json;
 

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use idaas_bridge::simulate::kind::Kind;
-use idaas_bridge::simulate::material::Identity;
+use idaas_simulator::kind::Kind;
+use idaas_simulator::material::Identity;
 use serde_json::json;
 
 use super::{assert_success, event, users};
@@ -119,6 +119,37 @@ fn files_are_left_alone_where_they_are_not_watched() {
     bridge.write(|setup| setup.applications.push(TestApplication::named("partners")));
     assert!(bridge.reload_as_it_is());
     assert_eq!(bridge.metric("config_reloads_total", &[]), 1.0);
+}
+
+#[test]
+fn log_level_follows_sighup_and_back() {
+    let mut bridge = Setup::new().server("watch_files = false").spawn();
+    let [before, during, after] = [1, 2, 3].map(|number| event(Kind::UserCreate, number));
+    assert_success(&bridge.send(std::slice::from_ref(&before)));
+    assert!(bridge.reload(|setup| setup.log = "debug"));
+    assert_success(&bridge.send(std::slice::from_ref(&during)));
+    let line = bridge.program().wait_for(|line| line["event_id"] == during.event_id);
+    assert_eq!(line["level"], "DEBUG", "{line}");
+    // A rejected configuration changes nothing.
+    assert!(!bridge.reload(|setup| setup.log = "loud"));
+    assert!(bridge.reload(|setup| setup.log = "info"));
+    assert_success(&bridge.send(std::slice::from_ref(&after)));
+    assert!(bridge.end());
+    let log = bridge.program().log();
+    for silent in [before, after] {
+        assert!(!log.contains(&silent.event_id), "{log}");
+    }
+    assert!(!log.contains("restart_needed"), "{log}");
+}
+
+#[test]
+fn log_level_follows_a_watched_file() {
+    let mut bridge = Setup::new().spawn();
+    bridge.write(|setup| setup.log = "debug");
+    bridge.wait_metric("config_reloads_total", &[("result", "ok")], 1.0);
+    let seen = event(Kind::UserCreate, 1);
+    assert_success(&bridge.send(std::slice::from_ref(&seen)));
+    bridge.program().wait_for(|line| line["event_id"] == seen.event_id);
 }
 
 #[test]

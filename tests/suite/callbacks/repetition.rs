@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::answer::List;
+use idaas_simulator::kind::Kind;
 use serde_json::json;
 
 use super::{assert_success, event, ids, users};

@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 
-use idaas_bridge::simulate::answer::List;
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::answer::List;
+use idaas_simulator::kind::Kind;
 use serde_json::json;
 
 use super::{assert_all, assert_success, event, ids, users};
@@ -30,9 +30,27 @@ fn what_was_delivered_before_a_kill_is_a_success_at_once_without_a_second_record
     assert_success(&bridge.send(&events));
     bridge.start_again();
     bridge.wait_metric("ready", &[], 1.0);
+    // Until a callback comes, the topics tell when the last event did.
+    let newest = bridge.records().iter().filter_map(|record| record.timestamp).max().unwrap() / 1000;
+    bridge.wait_metric("last_event_timestamp_seconds", &[], newest as f64);
     assert_success(&bridge.send(&events));
     assert_eq!(bridge.metric("events_duplicate_total", &[]), 5.0);
     assert_eq!(bridge.records().len(), 5);
+}
+
+#[test]
+fn event_without_a_password_is_known_where_passwords_are_sealed() {
+    let Some(kafka) = shared_one_node() else { return };
+    const KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+    let seal = format!("passwords = \"seal\"\ncredential_key = \"{KEY}\"");
+    let mut bridge = setup(kafka, "bare").application(seal).spawn();
+    let mut user = event(Kind::UserCreate, 1);
+    user.biz_data = json!({"userId": user.biz_id});
+    assert_success(&bridge.send(std::slice::from_ref(&user)));
+    bridge.start_again();
+    bridge.wait_metric("ready", &[], 1.0);
+    assert_success(&bridge.send(std::slice::from_ref(&user)));
+    assert_eq!(ids(&bridge.records()), [user.event_id.as_str()]);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::kind::Kind;
 
 use super::{assert_success, event, users};
-use crate::support::bridge::{Caller, Setup};
+use crate::support::bridge::{Caller, Setup, TestBridge};
 use crate::support::http::{Connection, request};
+use crate::support::slow_disk::SlowDisk;
 
 /// What became of a request during the shutdown.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
@@ -163,4 +164,77 @@ fn sigint_ends_as_sigterm_does_and_a_second_signal_does_not_wait() {
     let began = Instant::now();
     assert_eq!(bridge.program().wait(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(30), "the second signal waited {:?}", began.elapsed());
+}
+
+/// A program whose journal is slow when the disk is told to be.
+fn on(disk: &SlowDisk, drain: &str) -> TestBridge {
+    let setup = Setup::new().server(format!("response_deadline = \"1s\"\ndrain_timeout = \"{drain}\""));
+    disk.environment().into_iter().fold(setup, |setup, (name, value)| setup.environment(name, value)).spawn()
+}
+
+/// Takes Kafka away and makes the disk slow, then sends events, which are not kept by their deadline.
+fn fill(bridge: &TestBridge, disk: &SlowDisk) {
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    disk.set_slow(true);
+    for from in (0..40).step_by(10) {
+        let events: Vec<_> = (from..from + 10).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+        assert!(bridge.send(&events).values().all(|(_, code)| code == "overloaded"));
+    }
+}
+
+#[test]
+fn sigterm_waits_for_a_slow_disk_within_the_drain_timeout() {
+    let disk = SlowDisk::new();
+    let mut bridge = on(&disk, "100s");
+    fill(&bridge, &disk);
+    assert!(bridge.end(), "{}", bridge.program().log());
+    assert!(!bridge.program().log().contains("not_kept"), "{}", bridge.program().log());
+    disk.set_slow(false);
+    bridge.mock().broker_up(1).unwrap();
+    bridge.start_again();
+    bridge.wait_metric("journal_events", &[], 0.0);
+    assert_eq!(bridge.records().len(), 40);
+}
+
+#[test]
+fn sigterm_with_a_slow_disk_ends_at_the_drain_timeout_and_says_what_is_lost() {
+    let disk = SlowDisk::new();
+    let mut bridge = on(&disk, "2s");
+    fill(&bridge, &disk);
+    let began = Instant::now();
+    assert!(!bridge.end(), "{}", bridge.program().log());
+    // The syncs that are left take longer.
+    assert!(began.elapsed() < Duration::from_secs(9), "the end took {:?}", began.elapsed());
+    let line = bridge.program().wait_for(|line| line["code"] == "not_kept");
+    let not_kept = usize::try_from(line["events"].as_u64().unwrap()).unwrap();
+    assert!((1..=40).contains(&not_kept), "{line}");
+    disk.set_slow(false);
+    bridge.mock().broker_up(1).unwrap();
+    bridge.start_again();
+    bridge.wait_metric("ready", &[], 1.0);
+    bridge.wait_metric("journal_events", &[], 0.0);
+    // What was being synced at the end may be there or not.
+    let published = bridge.records().len();
+    assert!(published >= 40 - not_kept, "{published} are published, and {not_kept} were not kept");
+}
+
+#[test]
+fn sigterm_in_a_partial_outage_ends_as_soon_as_all_is_durable() {
+    let mut bridge = Setup::new().server("response_deadline = \"2s\"\ndrain_timeout = \"100s\"").spawn();
+    assert_success(&bridge.send(&users(1)));
+    bridge.mock().partition_leader("idaas.user.v1", 1, None).unwrap();
+    let events: Vec<_> = (100..130).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    let verdicts = bridge.send(&events);
+    let kept = verdicts.values().filter(|(_, code)| code == "not_confirmed").count();
+    assert!(kept > 0 && verdicts.values().all(|(_, code)| code != "overloaded"), "{verdicts:?}");
+    let began = Instant::now();
+    assert!(bridge.end());
+    assert!(began.elapsed() < Duration::from_secs(30), "the end took {:?}", began.elapsed());
+    bridge.mock().partition_leader("idaas.user.v1", 1, Some(1)).unwrap();
+    bridge.start_again();
+    bridge.wait_metric("journal_events", &[], 0.0);
+    let records = bridge.records();
+    let ids: std::collections::BTreeSet<_> = records.iter().filter_map(|record| record.header("ce_id")).collect();
+    assert!(events.iter().all(|event| ids.contains(event.event_id.as_str())));
 }

@@ -39,7 +39,7 @@ fn an_advertised_address_that_leads_nowhere_is_a_fault() {
         ("127.0.0.1:9", "Connection refused"),
         ("broker.invalid:9092", "(dns)"),
         (hangs_up_at.as_str(), "(closed)"),
-        (silent_at.as_str(), "no answer within 6 s"),
+        (silent_at.as_str(), "(timeout)"),
     ];
     let elsewhere = |address: &str| [Advertised::Elsewhere(address.to_owned())];
     let options =
@@ -50,13 +50,12 @@ fn an_advertised_address_that_leads_nowhere_is_a_fault() {
         let shown = check(kafka.advertised_servers(listener), &section("idaas", 2, 1));
         let out = shown.flat();
         assert_eq!(shown.code, 1, "{address}: {}", shown.out);
-        // librdkafka can fail to get an answer at all while it tries the other addresses again and again.
-        if *address != "127.0.0.1:9" && out.contains("[kafka_unreachable]") {
-            continue;
-        }
+        assert!(!out.contains("[kafka_unreachable]"), "{address}: {}", shown.out);
         let expected = format!("broker 1 advertises {address}, and does not answer there");
         assert!(out.contains(&expected), "{address}: {}", shown.out);
-        assert!(out.contains("it leads 12 partitions of 6 topics"), "{}", shown.out);
+        // Each question about a topic needs another connection to the bootstrap server, and check waits for 10 s only.
+        let topics_are_known = !out.contains("topics: whether they exist");
+        assert_eq!(out.contains("it leads 12 partitions of 6 topics"), topics_are_known, "{}", shown.out);
         for part in [*words, "fix: correct advertised.listeners of broker 1", "[broker_unreachable]"] {
             assert!(out.contains(part), "{address}: {part}: {}", shown.out);
         }

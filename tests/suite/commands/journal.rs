@@ -4,15 +4,15 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use idaas_bridge::jose::jwe::ContentKey;
 use idaas_bridge::journal::Entry;
 use idaas_bridge::journal::store::{Batch, Store};
-use idaas_bridge::outbox::verdict::Verdict;
-use idaas_bridge::outbox::{EventKey, LaneKey, Seq};
-use idaas_bridge::prepare::event_type::Entity;
-use idaas_bridge::prepare::record::Record;
-use idaas_bridge::prepare::{Evidence, Kept};
-use idaas_bridge::simulate::kind::Kind;
+use idaas_callback::event_type::Entity;
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::record::Record;
+use idaas_callback::{Evidence, Kept};
+use idaas_simulator::kind::Kind;
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Seq};
 use serde_json::{Value, json};
 
 use super::setting::{Setting, run};
@@ -163,7 +163,7 @@ fn journal_counts_what_an_older_key_has_sealed() {
     std::fs::write(&setting.config, text.replace(line, &both)).unwrap();
     let shown = run(&["journal", "--config", &setting.config]);
     assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
-    assert!(shown.out.contains("3 of them are sealed with the older key"), "{}", shown.out);
+    assert!(shown.out.contains("3 entries are sealed with the older key"), "{}", shown.out);
 }
 
 #[test]
@@ -194,6 +194,14 @@ fn find_and_dead_letter_tell_where_an_event_is() {
         assert!(found.out.contains("user.created") && found.out.contains("found.user.v1/"), "{}", found.out);
         assert!(!found.out.contains("zhangsan"), "{}", found.out);
     }
+    // A dead letter has the event's id as its key, and is found by that of its entity all the same.
+    let refused = run(&["find", "--config", &config, "user_y"]);
+    assert!(refused.code == 0 && refused.out.contains("dead-letter.refused"), "{}{}", refused.out, refused.err);
+    assert!(
+        refused.flat_err().contains("next: ") && refused.flat_err().contains("redrive evnt_bad"),
+        "{}",
+        refused.err
+    );
     let unknown = run(&["find", "--config", &config, "evnt_never"]);
     assert!(unknown.code == 1 && unknown.err.contains("evnt_never is not in"), "{}{}", unknown.out, unknown.err);
     assert!(unknown.err.contains("not among the 2 records of the last 7 days"), "{}", unknown.err);
@@ -205,4 +213,22 @@ fn find_and_dead_letter_tell_where_an_event_is() {
     assert!(!shown.out.contains("zhangsan"), "{}", shown.out);
     let revealed = run(&["dead-letter", "--config", &config, "show", "evnt_bad", "--reveal"]);
     assert!(revealed.code == 0 && revealed.out.contains("zhangsan"), "{}{}", revealed.out, revealed.err);
+}
+
+#[test]
+fn find_searches_the_journal_by_event_and_by_entity() {
+    let setting = Setting::foreign("jwcrypto", NOWHERE);
+    fill(&setting, "ab");
+    for (id, lines) in [("user_a", 3), ("evnt_1", 1), ("workforce/evnt_1", 1)] {
+        let found = run(&["find", "--config", &setting.config, id]);
+        // Kafka is away, which is told; what the journal has is found.
+        assert_eq!(found.code, 0, "{id}: {}{}", found.out, found.err);
+        assert_eq!(found.out.matches("in the journal").count(), lines, "{id}: {}", found.out);
+        assert!(
+            found.flat_err().contains("journal --config") && found.err.contains("the topics cannot be read"),
+            "{}",
+            found.err
+        );
+    }
+    assert_eq!(run(&["find", "--config", &setting.config, "user_b"]).code, 1);
 }

@@ -1,6 +1,6 @@
 //! Key sets and private keys as real systems write them, as the program judges them.
 
-use idaas_bridge::jose::jws::SigningKey;
+use idaas_simulator::signing::SigningKey;
 use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
 use openssl::symm::Cipher;

@@ -1,8 +1,8 @@
 //! A directory with a configuration, and the program run in it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -72,6 +72,11 @@ impl Shown {
     pub(super) fn flat(&self) -> String {
         self.out.split_whitespace().collect::<Vec<_>>().join(" ")
     }
+
+    /// The same of what it said on stderr.
+    pub(super) fn flat_err(&self) -> String {
+        self.err.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn program(arguments: &[&str]) -> Command {
@@ -82,7 +87,19 @@ fn program(arguments: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub(super) fn run(arguments: &[&str]) -> Shown {
-    let output = program(arguments).output().unwrap();
+    shown(program(arguments).output().unwrap())
+}
+
+/// Runs the program to its end, with this on its standard input.
+pub(super) fn run_with(arguments: &[&str], input: &[u8]) -> Shown {
+    let mut command = program(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    shown(child.wait_with_output().unwrap())
+}
+
+fn shown(output: Output) -> Shown {
     Shown {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use idaas_bridge::refusal::Refusal;
+use idaas_callback::Refusal;
 
 use super::{assert_refused, event, gzip, honest};
 use crate::support::bridge::{Caller, Setup};

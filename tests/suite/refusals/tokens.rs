@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use idaas_bridge::refusal::Refusal;
-use idaas_bridge::simulate::token::Callback;
+use idaas_callback::Refusal;
+use idaas_simulator::token::Callback;
 use serde_json::{Value, json};
 
 use super::{assert_refused, event, honest};
@@ -246,7 +246,7 @@ fn millions_of_nothings_are_no_list_of_events_and_take_no_room() {
 #[test]
 fn clocks_may_differ_by_a_minute_and_not_more() {
     let bridge = Setup::new().start();
-    let now = idaas_bridge::simulate::sender::now_ms() / 1000;
+    let now = idaas_simulator::sender::now_ms() / 1000;
     let at = |iat: i64, exp: i64| {
         let body = bridge.callback().events(&[event()]).claim("iat", iat).claim("exp", exp).body().unwrap();
         bridge.post(body).status

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use idaas_bridge::jose::jws::SigningKey;
-use idaas_bridge::simulate::material::{Identity, Material};
+use idaas_simulator::material::{Identity, Material};
+use idaas_simulator::signing::SigningKey;
 
 /// The key that seals what must not be read by everybody, so that tests can open it.
 pub(crate) const JOURNAL_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -87,5 +87,5 @@ impl TestApplication {
 pub(crate) fn material(identity: Identity) -> Material {
     let key_id = format!("KEY{}", identity.application_id);
     let signing = SigningKey::generate(&key_id).unwrap();
-    Material::new(identity, signing, &idaas_bridge::jose::jwe::ContentKey::generate_hex()).unwrap()
+    Material::new(identity, signing, &idaas_callback::jose::jwe::ContentKey::generate_hex()).unwrap()
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use idaas_bridge::simulate::answer::{Answer, List};
-use idaas_bridge::simulate::events::Event;
-use idaas_bridge::simulate::sender::now_ms;
-use idaas_bridge::simulate::token::Callback;
+use idaas_simulator::answer::{Answer, List};
+use idaas_simulator::events::Event;
+use idaas_simulator::sender::now_ms;
+use idaas_simulator::token::Callback;
 use serde_json::Value;
 
 use super::application::TestApplication;
@@ -104,6 +104,11 @@ impl Caller {
             self.admin
         );
         Connection::open(self.admin).unwrap().exchange(request.as_bytes()).unwrap()
+    }
+
+    /// The same without what tells the program from a page in a browser.
+    pub(crate) fn raw_admin(&self, method: &str, path: &str) -> Reply {
+        Connection::open(self.admin).unwrap().exchange(&request(method, path, &[], b"")).unwrap()
     }
 
     /// The sum of a metric's samples that have these labels.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -20,10 +20,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(super) fn spawn(configuration: &Path) -> Self {
+    pub(super) fn spawn(configuration: &Path, environment: &[(&str, PathBuf)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"))
             .args(["serve", "--config"])
             .arg(configuration)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -74,7 +75,7 @@ impl Program {
 
     /// Sends a signal, as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.child.id())]).status().unwrap();
         assert!(sent.success(), "SIG{name}");
     }
 

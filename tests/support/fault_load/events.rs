@@ -3,8 +3,8 @@
 //! Written here and not by the program's own generator, because the number must come out where a reader can find it
 //! without knowing how the bridge makes records.
 
-use idaas_bridge::simulate::events::Event;
-use idaas_bridge::simulate::kind::Kind;
+use idaas_simulator::events::Event;
+use idaas_simulator::kind::Kind;
 use serde_json::{Value, json};
 
 /// What something happens to.

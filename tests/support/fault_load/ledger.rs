@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::sender::now_ms;
+use idaas_simulator::sender::now_ms;
 use parking_lot::Mutex;
 
 /// One event, which may be sent several times.

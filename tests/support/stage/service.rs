@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use idaas_bridge::simulate::material::Material;
+use idaas_simulator::material::Material;
 
 use super::watch::Watch;
 use crate::support::real_kafka::free_ports;
@@ -135,10 +135,9 @@ impl Service {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args(["-s", name, &self.watch.process.load(Ordering::Relaxed).to_string()])
-            .status()
-            .unwrap();
+        // The shell's own `kill`: small systems have no program of that name.
+        let process = self.watch.process.load(Ordering::Relaxed);
+        let sent = Command::new("sh").args(["-c", &format!("kill -s {name} {process}")]).status().unwrap();
         assert!(sent.success(), "SIG{name}");
     }
 

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 
 macro_rules! records {
     ($($module:ident: $file:literal),*) => {
-        $(mod $module { include!(concat!(env!("OUT_DIR"), "/", $file, ".rs")); })*
+        $(#[allow(dead_code, reason = "generated, and not all of it is used")]
+        mod $module { include!(concat!(env!("OUT_DIR"), "/", $file, ".rs")); })*
     };
 }
 records!(

@@ -1,0 +1,63 @@
+//! What the records of a callback share: its context, the time of acceptance, and how a record is built from them.
+
+use std::sync::Arc;
+
+use super::Moment;
+use crate::decode::Context;
+use crate::event::Event;
+use crate::event_type::{Action, Entity};
+use crate::policy::EventMode;
+use crate::record::{Attributes, Record, build};
+use crate::value::{Origin, Value};
+
+/// What the records of a callback have in common, whoever's they are.
+pub(super) struct Common<'a> {
+    pub(super) moment: Moment<'a>,
+    pub(super) context: &'a Context,
+    pub(super) received_at: &'a str,
+    pub(super) mode: EventMode,
+}
+
+impl Common<'_> {
+    pub(super) fn build(
+        &self,
+        topic: &Arc<str>,
+        event: &Event<'_>,
+        id: &str,
+        (entity, action): (Entity, Action),
+        (key, subject): (Option<&str>, Option<&str>),
+        value: &Value<'_>,
+    ) -> Record {
+        let attributes = Attributes {
+            id,
+            instance_id: &self.context.instance_id,
+            application_id: &self.context.application_id,
+            entity,
+            action,
+            subject,
+            time: rfc3339_of(event),
+            key,
+            traceparent: self.moment.traceparent,
+            timestamp: self.moment.received_at,
+        };
+        build(&attributes, value, topic, self.mode)
+    }
+
+    pub(super) fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
+        Origin {
+            event_id: event.id.as_deref(),
+            event_type: event.kind.as_deref(),
+            event_time: rfc3339_of(event),
+            instance_id: &self.context.instance_id,
+            ali_uid: self.context.ali_uid.as_deref(),
+            application_id: &self.context.application_id,
+            biz_id: event.biz_id.as_deref(),
+            event_version: self.context.event_version.as_deref(),
+            received_at: self.received_at,
+        }
+    }
+}
+
+fn rfc3339_of<'e>(event: &'e Event<'_>) -> Option<&'e str> {
+    event.time.as_ref().map(|time| &*time.rfc3339)
+}

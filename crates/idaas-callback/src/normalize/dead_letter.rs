@@ -1,0 +1,151 @@
+//! Dead letters: an authentic event that fits no record is published all the same, with the reason and what was sent.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{Common, Evidence, Maker, Moment};
+use crate::event::Event;
+use crate::event_type::{Action, Entity};
+use crate::jose::jwe::ContentKey;
+use crate::json::{self, Element, Members, Raw};
+use crate::policy::DeadLetterRules;
+use crate::record::Record;
+use crate::redact::redacted;
+use crate::timestamp::rfc3339;
+use crate::value::{Body, Original, SCHEMA_VERSION, Value};
+
+/// Why an event fits no record. The first that applies counts; [`Reason::code`] is stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No object, or without a type.
+    MalformedEvent,
+    /// Without an `eventId`, so there is nothing to answer.
+    MissingEventId,
+    /// Of a known type, and its `bizData` is no JSON object.
+    MalformedData,
+    /// The entity it is about is not named.
+    MissingEntityId,
+    /// Larger than the producer takes.
+    RecordTooLarge,
+    /// The broker will never take it.
+    RefusedByBroker,
+}
+
+impl Reason {
+    /// Every reason, in the order in which they are tried.
+    pub const ALL: [Self; 6] = [
+        Self::MalformedEvent,
+        Self::MissingEventId,
+        Self::MalformedData,
+        Self::MissingEntityId,
+        Self::RecordTooLarge,
+        Self::RefusedByBroker,
+    ];
+
+    /// The stable code: the record's `reason`, the answer's `eventCode`, the metric's label.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::MalformedEvent => "malformed_event",
+            Self::MissingEventId => "missing_event_id",
+            Self::MalformedData => "malformed_data",
+            Self::MissingEntityId => "missing_entity_id",
+            Self::RecordTooLarge => "record_too_large",
+            Self::RefusedByBroker => "refused_by_broker",
+        }
+    }
+}
+
+impl Evidence {
+    /// The dead letter of an event whose record the broker refuses. The second time `fingerprint_only`, in case the
+    /// original is what makes it too large.
+    #[must_use]
+    pub fn dead_letter(&self, reason: Reason, rules: &DeadLetterRules, fingerprint_only: bool) -> Option<Record> {
+        let raw = self.events.get(self.position);
+        let event = Event::of(Element(Members::parse(raw.get())));
+        let received_at = rfc3339(self.received_at).unwrap_or_default();
+        let common = Common {
+            moment: Moment { received_at: self.received_at, traceparent: None },
+            context: &self.context,
+            received_at: &received_at,
+            mode: rules.mode(),
+        };
+        let (event, original) = if fingerprint_only {
+            (event.shortened(), fingerprint(raw))
+        } else {
+            let original = original(&event, raw, rules.journal_key());
+            (event, original)
+        };
+        let id = event.id.as_deref().or(self.generated_id())?;
+        Some(common.dead_letter(rules.topic(), reason, &event, original, id))
+    }
+}
+
+impl Maker<'_> {
+    /// The dead letter of an event, small enough to be published.
+    pub(super) fn dead_letter(&self, reason: Reason, event: &Event<'_>, evidence: &Evidence, id: &str) -> Record {
+        let raw = self.events.get(evidence.position);
+        let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
+        if reason != Reason::RecordTooLarge {
+            let record = self.dead_letter_with(reason, event, original(event, raw, self.journal_key()), id);
+            if fits(&record) {
+                return record;
+            }
+        }
+        let record = self.dead_letter_with(reason, event, fingerprint(raw), id);
+        if fits(&record) {
+            return record;
+        }
+        let event = event.shortened();
+        let id = event.id.as_deref().or(evidence.generated_id()).unwrap_or(id);
+        self.dead_letter_with(reason, &event, fingerprint(raw), id)
+    }
+
+    fn dead_letter_with(&self, reason: Reason, event: &Event<'_>, original: Original<'_>, id: &str) -> Record {
+        self.common.dead_letter(self.policy.topics.of(Entity::DeadLetter), reason, event, original, id)
+    }
+
+    fn journal_key(&self) -> Option<&ContentKey> {
+        self.policy.journal_keys.first().map(|key| &**key)
+    }
+}
+
+impl Common<'_> {
+    fn dead_letter(
+        &self,
+        topic: &Arc<str>,
+        reason: Reason,
+        event: &Event<'_>,
+        original: Original<'_>,
+        id: &str,
+    ) -> Record {
+        let value = Value {
+            schema_version: SCHEMA_VERSION,
+            action: Action::Refused.name(),
+            body: Body::DeadLetter { reason: reason.code(), original },
+            additional: crate::field::Additional::default(),
+            origin: self.origin(event),
+        };
+        let key = event.id.as_deref().or(event.biz_id.as_deref());
+        self.build(topic, event, id, (Entity::DeadLetter, Action::Refused), (key, None), &value)
+    }
+}
+
+/// The event as it may be shown. Where the event or its data is no object, passwords cannot be found by their name in
+/// it, so it is sealed.
+fn original<'a>(event: &Event<'_>, raw: Raw<'a>, key: Option<&ContentKey>) -> Original<'a> {
+    let searchable = raw.get().starts_with('{')
+        && event.data.is_none_or(|data| json::is_null(data) || Members::parse(&json::unwrapped(data)).is_some());
+    match key {
+        _ if searchable => Original::Clear(redacted(raw)),
+        Some(key) => Original::Sealed(key.seal_named(raw.get().as_bytes())),
+        None => fingerprint(raw),
+    }
+}
+
+fn fingerprint(raw: Raw<'_>) -> Original<'static> {
+    let shown = redacted(raw);
+    let sha256 = Sha256::digest(shown.get()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Original::Fingerprint { size: shown.get().len(), sha256 }
+}

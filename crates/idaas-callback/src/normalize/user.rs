@@ -1,0 +1,149 @@
+//! IDaaS's fields of a user, in their current and their older names, to the consumers' `user`.
+//!
+//! The password never becomes part of the record: it is handed back beside it.
+
+use std::borrow::Cow;
+
+use crate::field::{self, Additional, Field};
+use crate::json::{self, Members, Raw};
+use crate::redact::{SECRET_MEMBER, redacted};
+use crate::value::{CustomField, Email, Phone, Source, Unit, User};
+
+/// A user as read: the record's part, what fitted nowhere, and the password if one was sent.
+pub(super) struct Reading<'a> {
+    pub(super) user: User<'a>,
+    pub(super) additional: Additional<'a>,
+    pub(super) password: Option<Cow<'a, str>>,
+}
+
+/// Fields that have an older name, as sent under it.
+#[derive(Default)]
+struct Former<'a> {
+    phone_verified: Field<bool>,
+    external_id: Field<Cow<'a, str>>,
+    source_type: Field<Cow<'a, str>>,
+    source_id: Field<Cow<'a, str>>,
+    updated_at: Field<String>,
+    organizational_units: Field<Vec<Unit<'a>>>,
+}
+
+/// Reads a user's fields. The id is empty where none was sent.
+pub(super) fn read<'a>(members: Members<'a>) -> Reading<'a> {
+    let mut user = User::default();
+    let mut former = Former::default();
+    let mut additional = Additional::default();
+    let mut password = None;
+    for (name, value) in members.into_iter() {
+        let kept = &mut additional;
+        match &*name {
+            "userId" => {
+                if let Field::Value(id) = kept.read(name, value, field::identifier) {
+                    user.id = id;
+                }
+            }
+            "username" => user.username = kept.read(name, value, field::text),
+            "displayName" => user.display_name = kept.read(name, value, field::text),
+            SECRET_MEMBER => password = json::text(value).filter(|password| !password.is_empty()),
+            "passwordSet" => user.password_set = kept.read(name, value, field::flag),
+            "phoneRegion" => user.phone.region = kept.read(name, value, field::text),
+            "phoneNumber" => user.phone.number = kept.read(name, value, field::text),
+            "phoneVerified" => user.phone.verified = kept.read(name, value, field::flag),
+            "phoneNumberVerified" => former.phone_verified = kept.read(name, value, field::flag),
+            "email" => user.email.address = kept.read(name, value, field::text),
+            "emailVerified" => user.email.verified = kept.read(name, value, field::flag),
+            "userExternalId" => user.external_id = kept.read(name, value, field::identifier),
+            "externalId" => former.external_id = kept.read(name, value, field::identifier),
+            "userSourceType" => user.source.kind = kept.read(name, value, field::text),
+            "sourceType" => former.source_type = kept.read(name, value, field::text),
+            "userSourceId" => user.source.id = kept.read(name, value, field::identifier),
+            "sourceId" => former.source_id = kept.read(name, value, field::identifier),
+            "status" => user.status = kept.read(name, value, field::text),
+            "accountExpireTime" => user.account_expires_at = kept.read(name, value, field::time),
+            "registerTime" => user.registered_at = kept.read(name, value, field::time),
+            "lockExpireTime" => user.lock_expires_at = kept.read(name, value, field::time),
+            "createTime" => user.created_at = kept.read(name, value, field::time),
+            "updateTime" => user.updated_at = kept.read(name, value, field::time),
+            "lastUpdatedTime" => former.updated_at = kept.read(name, value, field::time),
+            "description" => user.description = kept.read(name, value, field::text),
+            "customFields" => user.custom_fields = custom_fields(name, value, kept),
+            "primaryOrganizationalUnitId" => {
+                user.primary_organizational_unit_id = kept.read(name, value, field::identifier);
+            }
+            "organizationalUnits" => user.organizational_units = units(name, value, kept),
+            "userOrganizationalUnits" => former.organizational_units = units(name, value, kept),
+            _ => kept.unknown(name, value),
+        }
+    }
+    Reading { user: settle(user, former, &mut additional), additional, password }
+}
+
+/// One value out of each field's two names.
+fn settle<'a>(user: User<'a>, former: Former<'a>, additional: &mut Additional<'a>) -> User<'a> {
+    let User { email: Email { .. }, phone, source, .. } = user;
+    User {
+        phone: Phone { verified: additional.one_of(phone.verified, former.phone_verified), ..phone },
+        external_id: additional.one_of(user.external_id, former.external_id),
+        source: Source {
+            kind: additional.one_of(source.kind, former.source_type),
+            id: additional.one_of(source.id, former.source_id),
+        },
+        updated_at: additional.one_of(user.updated_at, former.updated_at),
+        organizational_units: additional.one_of(user.organizational_units, former.organizational_units),
+        ..user
+    }
+}
+
+fn units<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<Unit<'a>>> {
+    let mut drift = field::Drift::default();
+    let units = kept.read(name, value, |value| field::list(value, |members| unit(members, &mut drift)));
+    kept.drift.add(drift);
+    units
+}
+
+fn unit<'a>(members: Members<'a>, drift: &mut field::Drift) -> Unit<'a> {
+    let (mut id, mut name, mut former_name, mut primary) = (Field::Absent, Field::Absent, Field::Absent, Field::Absent);
+    let mut additional = Additional::default();
+    for (member, value) in members.into_iter() {
+        match &*member {
+            "organizationalUnitId" => id = additional.read(member, value, field::identifier),
+            "organizationalUnitName" => name = additional.read(member, value, field::text),
+            "name" => former_name = additional.read(member, value, field::text),
+            "primary" => primary = additional.read(member, value, field::flag),
+            SECRET_MEMBER => {}
+            _ => additional.unknown(member, value),
+        }
+    }
+    let name = additional.one_of(name, former_name);
+    drift.add(additional.drift);
+    Unit { id, name, primary, additional }
+}
+
+fn custom_fields<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<CustomField<'a>>> {
+    let mut drift = field::Drift::default();
+    let fields = kept.read(name, value, |value| field::list(value, |members| custom_field(members, &mut drift)));
+    kept.drift.add(drift);
+    fields
+}
+
+/// A field that the customer defined: its value is the customer's, so nothing in it is converted.
+fn custom_field<'a>(members: Members<'a>, drift: &mut field::Drift) -> CustomField<'a> {
+    let mut field = CustomField { name: None, value: None, additional: Additional::default() };
+    for (member, value) in members.into_iter() {
+        match &*member {
+            "fieldName" if json::text(value).is_some() => field.name = Some(redacted(value)),
+            "fieldName" => field.additional.malformed(member, value),
+            "fieldValue" => field.value = Some(redacted(value)),
+            SECRET_MEMBER => {}
+            _ => field.additional.unknown(member, value),
+        }
+    }
+    drift.add(field.additional.drift);
+    field
+}
+
+impl PartialEq for Unit<'_> {
+    /// Two names of one list differ where a consumer would see a difference in what is documented.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.id, &self.name, &self.primary) == (&other.id, &other.name, &other.primary)
+    }
+}

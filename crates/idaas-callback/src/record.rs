@@ -1,0 +1,178 @@
+//! A CloudEvent as a Kafka record: topic, key, headers, value (CloudEvents 1.0.2, Kafka protocol binding).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::event_type::{Action, Entity};
+use super::policy::EventMode;
+use super::value::Value;
+
+/// A record ready for the producer. Has no `Debug`: it holds personal data.
+#[derive(Clone)]
+pub struct Record {
+    /// What it is about.
+    pub entity: Entity,
+    /// Where it goes.
+    pub topic: Arc<str>,
+    /// The entity's id, which decides the partition; `None` only for a dead letter without any id.
+    pub key: Option<String>,
+    /// JSON in UTF-8.
+    pub value: Vec<u8>,
+    /// The CloudEvents attributes and the content type.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// The time of acceptance, in milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+/// The attributes of one CloudEvent.
+pub(super) struct Attributes<'a> {
+    pub(super) id: &'a str,
+    pub(super) instance_id: &'a str,
+    pub(super) application_id: &'a str,
+    pub(super) entity: Entity,
+    pub(super) action: Action,
+    pub(super) subject: Option<&'a str>,
+    pub(super) time: Option<&'a str>,
+    pub(super) key: Option<&'a str>,
+    pub(super) traceparent: Option<&'a str>,
+    pub(super) timestamp: i64,
+}
+
+#[derive(Serialize)]
+struct Structured<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'a str,
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<&'a str>,
+    dataschema: &'a str,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitionkey: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: &'a RawValue,
+}
+
+/// What follows the event's id in the `ce_id` of a credential record, because CloudEvents requires `source` and `id` together
+/// to be unique.
+pub const CREDENTIAL_SUFFIX: &str = ":credential";
+
+const SPECVERSION: &str = "1.0";
+
+/// How much room a value is given at first, in bytes: a user takes this much.
+const ROOM: usize = 1536;
+
+/// The names of all headers that a record can have.
+const HEADERS: [&str; 10] = [
+    "content-type",
+    "ce_specversion",
+    "ce_id",
+    "ce_source",
+    "ce_type",
+    "ce_dataschema",
+    "ce_subject",
+    "ce_time",
+    "ce_partitionkey",
+    "ce_traceparent",
+];
+
+/// A header's name as it stands in a [`Record`]. `None` where no record has such a header.
+#[must_use]
+pub fn header_name(name: &str) -> Option<&'static str> {
+    HEADERS.into_iter().find(|known| *known == name)
+}
+
+/// Makes the record of a value, for a topic.
+pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<str>, mode: EventMode) -> Record {
+    let Attributes { entity, .. } = *attributes;
+    let mut json = Vec::with_capacity(ROOM);
+    // Writing to memory does not fail, and every key is a string: nothing here can.
+    if serde_json::to_writer(&mut json, value).is_err() {
+        json.clear();
+    }
+    let (headers, value) = match mode {
+        EventMode::Binary => (binary(attributes), json),
+        EventMode::Structured => structured(attributes, json),
+    };
+    Record {
+        entity,
+        topic: Arc::clone(topic),
+        key: attributes.key.map(str::to_owned),
+        value,
+        headers,
+        timestamp: attributes.timestamp,
+    }
+}
+
+impl Record {
+    /// The size that counts against the producer's and the broker's limits, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+        self.value.len() + self.key.as_ref().map_or(0, String::len) + headers
+    }
+}
+
+fn source(attributes: &Attributes<'_>) -> String {
+    ["/idaas/", attributes.instance_id, "/", attributes.application_id].concat()
+}
+
+fn kind(attributes: &Attributes<'_>) -> String {
+    ["com.alibabacloud.idaas.", attributes.entity.name(), ".", attributes.action.name(), ".v1"].concat()
+}
+
+const fn dataschema(entity: Entity) -> &'static str {
+    match entity {
+        Entity::User => "urn:idaas-bridge:schema:user:v1",
+        Entity::OrganizationalUnit => "urn:idaas-bridge:schema:organizational-unit:v1",
+        Entity::Group => "urn:idaas-bridge:schema:group:v1",
+        Entity::Connectivity => "urn:idaas-bridge:schema:connectivity:v1",
+        Entity::Unclassified => "urn:idaas-bridge:schema:unclassified:v1",
+        Entity::DeadLetter => "urn:idaas-bridge:schema:dead-letter:v1",
+        Entity::Credential => "urn:idaas-bridge:schema:credential:v1",
+    }
+}
+
+fn binary(attributes: &Attributes<'_>) -> Vec<(&'static str, Cow<'static, str>)> {
+    let mut headers = Vec::with_capacity(10);
+    headers.push(("content-type", Cow::Borrowed("application/json")));
+    headers.push(("ce_specversion", Cow::Borrowed(SPECVERSION)));
+    headers.push(("ce_id", Cow::Owned(attributes.id.to_owned())));
+    headers.push(("ce_source", Cow::Owned(source(attributes))));
+    headers.push(("ce_type", Cow::Owned(kind(attributes))));
+    headers.push(("ce_dataschema", Cow::Borrowed(dataschema(attributes.entity))));
+    let optional = [
+        ("ce_subject", attributes.subject),
+        ("ce_time", attributes.time),
+        ("ce_partitionkey", attributes.key),
+        ("ce_traceparent", attributes.traceparent),
+    ];
+    headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, Cow::Owned(value?.to_owned())))));
+    headers
+}
+
+fn structured(attributes: &Attributes<'_>, json: Vec<u8>) -> (Vec<(&'static str, Cow<'static, str>)>, Vec<u8>) {
+    let headers = vec![("content-type", Cow::Borrowed("application/cloudevents+json; charset=UTF-8"))];
+    let data = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
+    let event = Structured {
+        specversion: SPECVERSION,
+        id: attributes.id,
+        source: &source(attributes),
+        r#type: &kind(attributes),
+        subject: attributes.subject,
+        time: attributes.time,
+        dataschema: dataschema(attributes.entity),
+        datacontenttype: "application/json",
+        partitionkey: attributes.key,
+        traceparent: attributes.traceparent,
+        data: data.as_deref().unwrap_or(RawValue::NULL),
+    };
+    (headers, serde_json::to_vec(&event).unwrap_or_default())
+}

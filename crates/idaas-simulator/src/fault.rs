@@ -1,0 +1,375 @@
+//! What the simulator can do wrong on purpose, and what a good bridge says to it.
+//!
+//! The expected answers are written down here from the interface's description, not taken from the bridge's code:
+//! otherwise a mistake there would be expected here.
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::answer::List;
+use super::events::Event;
+use super::forge;
+use super::kind::{Kind, Subject};
+use super::material::Material;
+use super::payload::{self, Form};
+use super::token::Callback;
+use crate::signing::SigningFault;
+
+/// A body over the bridge's default limit of 8 MiB.
+const TOO_LARGE: usize = 8 * 1024 * 1024 + 64 * 1024;
+
+/// A member that makes a record larger than any broker takes by default (1 MiB).
+const TOO_LARGE_FOR_A_RECORD: usize = 1_200_000;
+
+/// One thing done wrong on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Fault {
+    /// The token expired half an hour ago
+    Expired,
+    /// The token will be issued in an hour
+    NotYetValid,
+    /// Signed by another key under the real key's id
+    WrongKey,
+    /// The key id was never published
+    UnknownKey,
+    /// HS256, signed with the public key
+    WrongAlgorithm,
+    /// Not signed, `alg: none`
+    NoneAlgorithm,
+    /// A header extension that must be understood (`crit`)
+    CriticalHeader,
+    /// Speaks to another application
+    WrongAudience,
+    /// Comes from another instance
+    WrongInstance,
+    /// Comes from another issuer
+    WrongIssuer,
+    /// A claim changed after signing
+    Tampered,
+    /// Encrypted with a key that the bridge has not
+    WrongEncryptionKey,
+    /// `plainData`, where encryption is required
+    NotEncrypted,
+    /// A compressed plaintext inside the encryption (`zip`)
+    Deflated,
+    /// Authentic, but what is inside is no list of events
+    Unreadable,
+    /// A gzip-compressed body
+    Compressed,
+    /// A body that is not JSON
+    NotJson,
+    /// A body over 8 MiB
+    TooLarge,
+    /// Every event of a type that nobody knows
+    UnknownType,
+    /// Events without a type
+    MalformedEvent,
+    /// Events without an id
+    MissingEventId,
+    /// Events whose bizData is no JSON object
+    MalformedData,
+    /// Events that name no entity
+    MissingEntityId,
+    /// Events that fit no record
+    RecordTooLarge,
+    /// Each event twice in its callback
+    Duplicate,
+    /// Each callback again after its answer, with a new token
+    Redelivery,
+}
+
+/// What the bridge must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// The whole callback is refused.
+    Refusal {
+        /// The HTTP status.
+        status: u16,
+        /// The member `error` of the body.
+        code: &'static str,
+    },
+    /// The event stands in this list with this code.
+    Verdict(List, &'static str),
+    /// The event stands in no list, because it has no id by which it could.
+    NoVerdict,
+}
+
+/// A request ready to be posted.
+#[derive(Clone)]
+pub struct Request {
+    /// The body.
+    pub body: Vec<u8>,
+    /// The header `Content-Encoding`, where there is one.
+    pub encoding: Option<&'static str>,
+}
+
+impl From<String> for Request {
+    fn from(body: String) -> Self {
+        Self { body: body.into_bytes(), encoding: None }
+    }
+}
+
+impl Fault {
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// What the bridge must say to an event that this fault changes, or to its whole callback.
+    #[must_use]
+    pub const fn expected(self) -> Expected {
+        const fn refusal(status: u16, code: &'static str) -> Expected {
+            Expected::Refusal { status, code }
+        }
+        match self {
+            Self::Expired => refusal(401, "expired"),
+            Self::NotYetValid => refusal(401, "not_yet_valid"),
+            Self::WrongKey | Self::Tampered => refusal(401, "bad_signature"),
+            Self::UnknownKey => refusal(401, "unknown_key"),
+            Self::WrongAlgorithm | Self::NoneAlgorithm => refusal(401, "bad_algorithm"),
+            Self::CriticalHeader => refusal(401, "unsupported_header"),
+            Self::WrongAudience => refusal(401, "wrong_audience"),
+            Self::WrongInstance => refusal(401, "wrong_instance"),
+            Self::WrongIssuer => refusal(401, "wrong_issuer"),
+            Self::NotEncrypted => refusal(401, "not_encrypted"),
+            Self::WrongEncryptionKey | Self::Deflated => refusal(422, "undecryptable"),
+            Self::Unreadable => refusal(422, "unreadable"),
+            Self::Compressed => refusal(415, "unsupported_encoding"),
+            Self::NotJson => refusal(400, "malformed"),
+            Self::TooLarge => refusal(413, "too_large"),
+            Self::MalformedEvent => Expected::Verdict(List::Failed, "malformed_event"),
+            Self::MalformedData => Expected::Verdict(List::Failed, "malformed_data"),
+            Self::MissingEntityId => Expected::Verdict(List::Failed, "missing_entity_id"),
+            Self::RecordTooLarge => Expected::Verdict(List::Failed, "record_too_large"),
+            Self::MissingEventId => Expected::NoVerdict,
+            Self::UnknownType | Self::Duplicate | Self::Redelivery => Expected::SUCCESS,
+        }
+    }
+
+    /// Whether this fault changes such an event. The others are sent as they are.
+    #[must_use]
+    pub fn touches(self, event: &Event) -> bool {
+        let entities = [Subject::User, Subject::Unit, Subject::Group];
+        !matches!(self, Self::MalformedData | Self::MissingEntityId)
+            || event.kind.is_some_and(|kind| entities.contains(&kind.subject()))
+    }
+
+    /// The events as they stand in `eventData`, with this fault in them.
+    #[must_use]
+    pub fn items(self, events: &[Event], form: Form) -> Vec<Value> {
+        let items = events
+            .iter()
+            .map(|event| if self.touches(event) { self.item(event.clone(), form) } else { payload::item(event, form) });
+        let items: Vec<_> = items.collect();
+        if self == Self::Duplicate { items.iter().chain(&items).cloned().collect() } else { items }
+    }
+
+    fn item(self, mut event: Event, form: Form) -> Value {
+        if self == Self::UnknownType {
+            event.event_type = Kind::Unknown.urn();
+        }
+        if self == Self::RecordTooLarge {
+            set(&mut event.biz_data, "description", "x".repeat(TOO_LARGE_FOR_A_RECORD).into());
+        }
+        if self == Self::MissingEntityId {
+            for name in ["userId", "organizationalUnitId", "groupId"] {
+                remove(&mut event.biz_data, name);
+            }
+        }
+        let mut item = payload::item(&event, form);
+        if self == Self::MalformedEvent {
+            remove(&mut item, "eventType");
+        }
+        if self == Self::MissingEventId {
+            remove(&mut item, "eventId");
+        }
+        if self == Self::MissingEntityId {
+            // A user event without a user id is still told by its bizId.
+            remove(&mut item, "bizId");
+        }
+        if self == Self::MalformedData {
+            set(&mut item, "bizData", "{\"userId\":".into());
+        }
+        item
+    }
+
+    /// The whole request that carries `events` with this fault. `now` in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`SigningFault`] where the crypto library fails.
+    pub fn request(
+        self,
+        material: &Material,
+        events: &[Event],
+        form: Form,
+        plain: bool,
+        now: i64,
+    ) -> Result<Request, SigningFault> {
+        let callback = Callback::new(material, now).form(form).items(self.items(events, form));
+        let callback = if plain { callback.plain() } else { callback };
+        let body = self.apply(callback).body()?;
+        if self == Self::Compressed {
+            return Ok(Request { body: forge::gzip(body.as_bytes()), encoding: Some("gzip") });
+        }
+        if self == Self::NotJson {
+            return Ok(body.replace('{', "<").replace('}', "/>").into());
+        }
+        if self == Self::TooLarge {
+            // White space after the object is allowed in JSON: nothing but the size is wrong.
+            return Ok(format!("{body}{}", " ".repeat(TOO_LARGE)).into());
+        }
+        Ok(body.into())
+    }
+
+    fn apply(self, callback: Callback<'_>) -> Callback<'_> {
+        match self {
+            Self::Expired => callback.expired(),
+            Self::NotYetValid => callback.not_yet_valid(),
+            Self::WrongKey => callback.wrong_key(),
+            Self::UnknownKey => callback.unknown_key(),
+            Self::WrongAlgorithm => callback.wrong_algorithm(),
+            Self::NoneAlgorithm => callback.none_algorithm(),
+            Self::CriticalHeader => callback.header("b64", false).header("crit", json!(["b64"])),
+            Self::WrongAudience => callback.wrong_audience(),
+            Self::WrongInstance => callback.wrong_instance(),
+            Self::WrongIssuer => callback.wrong_issuer(),
+            Self::Tampered => callback.tampered(),
+            Self::WrongEncryptionKey => callback.wrong_encryption_key(),
+            Self::NotEncrypted => callback.plain(),
+            Self::Deflated => callback.deflated(),
+            Self::Unreadable => callback.raw_payload("{\"instanceId\":7}"),
+            Self::Compressed
+            | Self::NotJson
+            | Self::TooLarge
+            | Self::UnknownType
+            | Self::MalformedEvent
+            | Self::MissingEventId
+            | Self::MalformedData
+            | Self::MissingEntityId
+            | Self::RecordTooLarge
+            | Self::Duplicate
+            | Self::Redelivery => callback,
+        }
+    }
+}
+
+impl Expected {
+    /// Published and confirmed.
+    pub const SUCCESS: Self = Self::Verdict(List::Success, "SUCCESS");
+
+    /// What the bridge must say to `event`, sent with `fault`, where its configuration skips the types `skip`.
+    #[must_use]
+    pub fn of(event: &Event, fault: Option<Fault>, skip: &[String]) -> Self {
+        if event.event_id.is_empty() && fault.is_none() {
+            return Self::NoVerdict;
+        }
+        let expected = fault.filter(|fault| fault.touches(event)).map_or(Self::SUCCESS, Fault::expected);
+        let keeps_its_type = fault != Some(Fault::UnknownType);
+        if expected == Self::SUCCESS && keeps_its_type && skip.contains(&event.event_type) {
+            return Self::Verdict(List::Skipped, "not_subscribed");
+        }
+        expected
+    }
+}
+
+fn remove(object: &mut Value, name: &str) {
+    if let Value::Object(members) = object {
+        members.remove(name);
+    }
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Generator;
+    use crate::test_bridge::material;
+
+    const NOW: i64 = 1_753_000_000;
+
+    fn user() -> Event {
+        Generator::new(1).event(&Kind::UserCreate.into(), 0, NOW * 1000)
+    }
+
+    fn item(fault: Fault) -> Value {
+        fault.items(&[user()], Form::Wire).remove(0)
+    }
+
+    fn request(fault: Fault) -> Request {
+        fault.request(&material(), &[user()], Form::Wire, false, NOW).unwrap()
+    }
+
+    #[test]
+    fn names_are_as_on_the_command_line() {
+        assert_eq!(Fault::NotYetValid.name(), "not-yet-valid");
+        assert_eq!(Fault::from_str("wrong-key", false), Ok(Fault::WrongKey));
+    }
+
+    #[test]
+    fn a_faulty_event_lacks_what_it_should_lack_and_nothing_else() {
+        let honest = payload::item(&user(), Form::Wire);
+        let differing = |fault| -> Vec<&str> {
+            let item = item(fault);
+            let names = ["eventId", "eventType", "eventTime", "bizId", "bizData"];
+            names.into_iter().filter(|name| item.get(name) != honest.get(name)).collect()
+        };
+        assert_eq!(differing(Fault::MalformedEvent), ["eventType"]);
+        assert_eq!(differing(Fault::MissingEventId), ["eventId"]);
+        assert_eq!(differing(Fault::MalformedData), ["bizData"]);
+        assert_eq!(differing(Fault::UnknownType), ["eventType"]);
+        assert_eq!(differing(Fault::MissingEntityId), ["bizId", "bizData"]);
+        assert_eq!(differing(Fault::RecordTooLarge), ["bizData"]);
+        assert_eq!(differing(Fault::Expired), <[&str; 0]>::default());
+        assert!(serde_json::from_str::<Value>(item(Fault::MalformedData)["bizData"].as_str().unwrap()).is_err());
+        assert!(!item(Fault::MissingEntityId)["bizData"].as_str().unwrap().contains("\"userId\""));
+    }
+
+    #[test]
+    fn a_duplicate_stands_twice_in_its_callback() {
+        let items = Fault::Duplicate.items(&[user()], Form::Wire);
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[0], items[1]);
+    }
+
+    #[test]
+    fn faults_of_entities_leave_other_events_alone_and_expect_them_to_succeed() {
+        let test = Generator::new(1).event(&Kind::Test.into(), 0, NOW * 1000);
+        let fault = Fault::MissingEntityId;
+        assert_eq!(fault.items(std::slice::from_ref(&test), Form::Wire)[0], payload::item(&test, Form::Wire));
+        assert_eq!(Expected::of(&test, Some(fault), &[]), Expected::SUCCESS);
+        assert_eq!(Expected::of(&user(), Some(fault), &[]), Expected::Verdict(List::Failed, "missing_entity_id"));
+    }
+
+    #[test]
+    fn a_type_that_the_operator_skips_is_expected_to_be_skipped() {
+        let skip = [Kind::UserCreate.urn()];
+        let skipped = Expected::Verdict(List::Skipped, "not_subscribed");
+        assert_eq!(Expected::of(&user(), None, &skip), skipped);
+        assert_eq!(Expected::of(&user(), Some(Fault::UnknownType), &skip), Expected::SUCCESS);
+        assert_eq!(Expected::of(&user(), None, &[]), Expected::SUCCESS);
+    }
+
+    #[test]
+    fn faulty_bodies_are_what_they_say() {
+        assert!(serde_json::from_slice::<Value>(&request(Fault::NotJson).body).is_err());
+        let large = request(Fault::TooLarge).body;
+        assert!(large.len() > 8 * 1024 * 1024 && serde_json::from_slice::<Value>(&large).is_ok());
+        let compressed = request(Fault::Compressed);
+        assert_eq!(compressed.encoding, Some("gzip"));
+        let inflated = std::io::read_to_string(flate2::read::GzDecoder::new(compressed.body.as_slice())).unwrap();
+        assert!(inflated.starts_with("{\"event\":\""));
+    }
+
+    #[test]
+    fn every_fault_makes_a_request() {
+        for fault in Fault::value_variants() {
+            assert!(!request(*fault).body.is_empty(), "{}", fault.name());
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Sends a callback until every event of it is settled, as IDaaS does: again after 1, 5, 10, 10 and 10 seconds.
+//!
+//! Anything but a 200 in time is a failed delivery of all its events, a 4xx too. Events in the list `retried` come
+//! again alone. Each time the token is a new one, and the event ids are the old ones.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::answer::{AnswerFault, List};
+use super::events::Event;
+use super::fault::{Expected, Fault, Request};
+use super::sender::{Delivery, NoAnswer, Reply, Sender};
+use crate::signing::SigningFault;
+
+/// How often a failed delivery comes again, and after which time each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule(Vec<Duration>);
+
+impl Schedule {
+    /// As IDaaS does it: about 36 seconds in all.
+    #[must_use]
+    pub fn idaas() -> Self {
+        Self([1, 5, 10, 10, 10].map(Duration::from_secs).to_vec())
+    }
+
+    /// Each callback once and never again.
+    #[must_use]
+    pub const fn once() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Other times, for tests that cannot wait.
+    #[must_use]
+    pub const fn after(delays: Vec<Duration>) -> Self {
+        Self(delays)
+    }
+}
+
+/// The events of one callback, and what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<Event>,
+    /// What is done wrong on purpose.
+    pub fault: Option<Fault>,
+}
+
+/// The last word on an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastWord {
+    /// It stands in this list with this code.
+    Verdict(List, String),
+    /// It stands in no list of an answer.
+    NoVerdict,
+    /// Its callback was refused with this status and code.
+    Refusal(u16, Option<String>),
+    /// Its callback had no answer.
+    NoAnswer(NoAnswer),
+}
+
+impl LastWord {
+    fn is(&self, expected: &Expected) -> bool {
+        match (self, expected) {
+            (Self::Verdict(list, code), Expected::Verdict(expected, expected_code)) => {
+                list == expected && code == expected_code
+            }
+            (Self::Refusal(status, code), Expected::Refusal { status: expected, code: expected_code }) => {
+                status == expected && code.as_deref() == Some(expected_code)
+            }
+            (Self::NoVerdict, Expected::NoVerdict) => true,
+            (Self::Verdict(..) | Self::NoVerdict | Self::Refusal(..) | Self::NoAnswer(_), _) => false,
+        }
+    }
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its id.
+    pub event_id: String,
+    /// Its type.
+    pub event_type: String,
+    /// What the bridge said last.
+    pub last_word: LastWord,
+    /// What it should have said.
+    pub expected: Expected,
+    /// Whether the two agree, and no answer on the way was wrong about this event.
+    pub good: bool,
+    /// How often it was sent.
+    pub deliveries: u32,
+    /// The latency of the last time.
+    pub latency: Duration,
+}
+
+/// What happens on the way, for whoever shows or counts it.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// A callback was posted and replied to, or not.
+    Delivered(Duration),
+    /// Events will be sent again.
+    Again {
+        /// How many.
+        events: usize,
+        /// What the bridge said this time.
+        because: LastWord,
+        /// After which time.
+        after: Duration,
+    },
+    /// An answer was wrong.
+    Wrong(AnswerFault),
+    /// These events are settled.
+    Settled(Vec<Outcome>),
+    /// A callback left later than it should have.
+    Late(Duration),
+}
+
+/// Sends `batch` until it is settled. `first` is its request, made before; `started` is the moment from which its
+/// latency counts. Events are told as [`News::Settled`] when the last word on them is spoken.
+///
+/// # Errors
+/// [`SigningFault`] where a token for a re-delivery cannot be signed.
+pub async fn deliver(
+    sender: &Sender,
+    batch: &Batch,
+    first: Request,
+    started: Instant,
+    schedule: &Schedule,
+    news: &UnboundedSender<News>,
+) -> Result<(), SigningFault> {
+    let mut round = Round { sender, batch, schedule, news };
+    let mut outcomes = round.settle(first, started).await?;
+    if batch.fault == Some(Fault::Redelivery) {
+        let request = sender.request(&batch.events, batch.fault)?;
+        let second = round.settle(request, Instant::now()).await?;
+        // Both are in the order in which they were settled; an event is found again by its id.
+        for outcome in &mut outcomes {
+            let again = second.iter().find(|again| again.event_id == outcome.event_id);
+            let same = again.is_some_and(|again| again.good && again.last_word == outcome.last_word);
+            outcome.good = outcome.good && same;
+            if let Some(again) = again {
+                (outcome.deliveries, outcome.latency) = (outcome.deliveries + again.deliveries, again.latency);
+                outcome.last_word.clone_from(&again.last_word);
+            }
+        }
+    }
+    // Whoever listens may have left; the events are delivered all the same.
+    let _ = news.send(News::Settled(outcomes));
+    Ok(())
+}
+
+struct Round<'a> {
+    sender: &'a Sender,
+    batch: &'a Batch,
+    schedule: &'a Schedule,
+    news: &'a UnboundedSender<News>,
+}
+
+impl Round<'_> {
+    async fn settle(&mut self, first: Request, started: Instant) -> Result<Vec<Outcome>, SigningFault> {
+        let mut outcomes = Vec::with_capacity(self.batch.events.len());
+        let mut pending = self.batch.events.clone();
+        let mut delivery = self.sender.post(first, started).await;
+        for deliveries in 1_u32.. {
+            let after = self.schedule.0.get(deliveries as usize - 1).copied();
+            pending = self.judge(pending, &delivery, deliveries, after, &mut outcomes);
+            let Some(after) = after.filter(|_| !pending.is_empty()) else { break };
+            tokio::time::sleep(after).await;
+            let request = self.sender.request(&pending, self.batch.fault)?;
+            delivery = self.sender.post(request, Instant::now()).await;
+        }
+        Ok(outcomes)
+    }
+
+    /// Sorts the pending events into those that are settled and those that come again, which are returned.
+    fn judge(
+        &self,
+        pending: Vec<Event>,
+        delivery: &Delivery,
+        deliveries: u32,
+        after: Option<Duration>,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Vec<Event> {
+        self.tell(News::Delivered(delivery.latency));
+        let skip = &self.sender.material().skip;
+        let expected: Vec<_> = pending.iter().map(|event| Expected::of(event, self.batch.fault, skip)).collect();
+        let answered = pending.iter().zip(&expected).filter(|(_, expected)| **expected != Expected::NoVerdict);
+        let faults = delivery.faults(answered.map(|(event, _)| event.event_id.as_str()));
+        let words = last_words(delivery);
+        let (mut again, mut because) = (Vec::new(), None);
+        for (event, expected) in pending.into_iter().zip(expected) {
+            let last_word = words(&event.event_id);
+            let good = last_word.is(&expected) && !faults.iter().any(|fault| concerns(fault, &event.event_id));
+            if after.is_some() && !good && comes_again(&last_word) {
+                again.push(event);
+                because = Some(last_word);
+                continue;
+            }
+            let Event { event_id, event_type, .. } = event;
+            let latency = delivery.latency;
+            outcomes.push(Outcome { event_id, event_type, last_word, expected, good, deliveries, latency });
+        }
+        if let (Some(because), Some(after)) = (because, after) {
+            self.tell(News::Again { events: again.len(), because, after });
+        }
+        for fault in faults {
+            self.tell(News::Wrong(fault));
+        }
+        again
+    }
+
+    fn tell(&self, news: News) {
+        // Whoever listens may have left; that is no reason to stop sending.
+        let _ = self.news.send(news);
+    }
+}
+
+/// Whether IDaaS would send the event again.
+const fn comes_again(last_word: &LastWord) -> bool {
+    match last_word {
+        LastWord::Verdict(List::Retried, _) | LastWord::Refusal(..) | LastWord::NoAnswer(_) => true,
+        LastWord::Verdict(List::Success | List::Skipped | List::Failed, _) | LastWord::NoVerdict => false,
+    }
+}
+
+fn concerns(fault: &AnswerFault, event_id: &str) -> bool {
+    match fault {
+        AnswerFault::Unreadable => true,
+        AnswerFault::Missing(id) | AnswerFault::Repeated(id) => id == event_id,
+        AnswerFault::Foreign(_) => false,
+    }
+}
+
+fn last_words(delivery: &Delivery) -> impl Fn(&str) -> LastWord + '_ {
+    let verdicts: std::collections::HashMap<_, _> =
+        delivery.verdicts().iter().map(|verdict| (verdict.event_id.as_str(), verdict)).collect();
+    move |event_id| match &delivery.reply {
+        Reply::Answered(_) => verdicts
+            .get(event_id)
+            .map_or(LastWord::NoVerdict, |verdict| LastWord::Verdict(verdict.list, verdict.code.clone())),
+        Reply::Refused { status, code } => LastWord::Refusal(*status, code.clone()),
+        Reply::Nothing(reason) => LastWord::NoAnswer(*reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Generator;
+    use crate::test_bridge::{TestBridge, answer, refusal};
+
+    /// Sends one event of each type to `bridge`; gives what became of them.
+    async fn settled(bridge: &TestBridge, fault: Option<Fault>, again: u64) -> (Vec<Outcome>, Vec<News>) {
+        let batch = Batch { events: Generator::new(1).one_of_each(1_753_000_000_000), fault };
+        let (sending, mut receiving) = tokio::sync::mpsc::unbounded_channel();
+        let request = bridge.sender.request(&batch.events, fault).unwrap();
+        let schedule = Schedule::after(vec![Duration::from_millis(1); again as usize]);
+        deliver(&bridge.sender, &batch, request, Instant::now(), &schedule, &sending).await.unwrap();
+        drop(sending);
+        let (mut outcomes, mut news) = (Vec::new(), Vec::new());
+        while let Some(next) = receiving.recv().await {
+            if let News::Settled(settled) = next {
+                outcomes.extend(settled);
+            } else {
+                news.push(next);
+            }
+        }
+        (outcomes, news)
+    }
+
+    #[tokio::test]
+    async fn events_to_be_retried_come_again_alone_with_a_new_token_and_the_same_ids() {
+        let bridge = TestBridge::start(|number, ids| {
+            let retried = if number == 0 { &ids[..2] } else { &[] };
+            (200, answer(&ids[retried.len()..], retried))
+        })
+        .await;
+        let (outcomes, _) = settled(&bridge, None, 5).await;
+        assert!(outcomes.iter().all(|outcome| outcome.good));
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.deliveries == 2).count(), 2);
+        let requests = bridge.requests();
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests[1].event_ids, requests[0].event_ids[..2]);
+        assert_ne!(requests[1].token_id, requests[0].token_id);
+    }
+
+    #[tokio::test]
+    async fn a_refused_callback_comes_again_as_a_whole_until_the_schedule_ends() {
+        let bridge = TestBridge::start(|_, _| (401, refusal("expired"))).await;
+        let (outcomes, _) = settled(&bridge, None, 5).await;
+        assert_eq!(bridge.requests().len(), 6);
+        assert!(bridge.requests().iter().all(|request| request.event_ids.len() == outcomes.len()));
+        let last_word = LastWord::Refusal(401, Some("expired".into()));
+        assert!(outcomes.iter().all(|outcome| outcome.last_word == last_word && !outcome.good));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_a_fault_demands_settles_it_and_another_one_does_not() {
+        let bridge = TestBridge::start(|number, _| match number {
+            0 => (503, refusal("keys_unavailable")),
+            _ => (401, refusal("expired")),
+        })
+        .await;
+        let (outcomes, _) = settled(&bridge, Some(Fault::Expired), 5).await;
+        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.deliveries == 2));
+    }
+
+    #[tokio::test]
+    async fn a_redelivery_must_meet_the_same_verdict() {
+        let steady = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
+        let (outcomes, _) = settled(&steady, Some(Fault::Redelivery), 0).await;
+        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.deliveries == 2));
+        let fickle = TestBridge::start(
+            |number, ids| {
+                if number == 0 { (200, answer(ids, &[])) } else { (200, answer(&[], ids)) }
+            },
+        )
+        .await;
+        let (outcomes, _) = settled(&fickle, Some(Fault::Redelivery), 0).await;
+        assert!(outcomes.iter().all(|outcome| !outcome.good));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_leaves_an_event_out_is_told_and_its_event_is_not_good() {
+        let bridge = TestBridge::start(|_, ids| (200, answer(&ids[1..], &[]))).await;
+        let (outcomes, news) = settled(&bridge, None, 5).await;
+        assert_eq!(outcomes.iter().filter(|outcome| !outcome.good).count(), 1);
+        assert!(news.iter().any(|news| matches!(news, News::Wrong(AnswerFault::Missing(_)))));
+    }
+
+    #[tokio::test]
+    async fn events_without_ids_are_expected_in_no_list() {
+        let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
+        let (outcomes, news) = settled(&bridge, Some(Fault::MissingEventId), 0).await;
+        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.last_word == LastWord::NoVerdict));
+        assert!(!news.iter().any(|news| matches!(news, News::Wrong(_))));
+    }
+
+    #[tokio::test]
+    async fn an_event_twice_in_a_callback_must_stand_once_in_its_answer() {
+        let bridge = TestBridge::start(|_, ids| (200, answer(&ids[..ids.len() / 2], &[]))).await;
+        assert!(settled(&bridge, Some(Fault::Duplicate), 0).await.0.iter().all(|outcome| outcome.good));
+        let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
+        assert!(settled(&bridge, Some(Fault::Duplicate), 0).await.0.iter().all(|outcome| !outcome.good));
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_there_is_no_answer() {
+        let bridge = TestBridge::start(|_, _| (500, String::new())).await.stopped().await;
+        let (outcomes, _) = settled(&bridge, None, 1).await;
+        let no_answer = LastWord::NoAnswer(NoAnswer::NotConnected);
+        assert!(outcomes.iter().all(|outcome| outcome.last_word == no_answer && outcome.deliveries == 2));
+    }
+}

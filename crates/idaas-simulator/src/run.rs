@@ -1,0 +1,225 @@
+//! Sends the events of a whole run: one after the other over some connections, or at a pace whatever the bridge does.
+//!
+//! At a pace, latency counts from the moment when a callback should have left: a bridge that stalls is then charged
+//! for everybody who had to wait, not for one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::events::{Event, Generator};
+use super::fault::{Fault, Request};
+use super::kind::EventType;
+use super::redelivery::{Batch, News, Schedule, deliver};
+use super::sender::{Sender, now_ms};
+use super::workshop::{self, Prepared, Stock};
+use idaas_callback::jose::jws::SigningFault;
+
+/// A callback that leaves this much too late is told as [`News::Late`].
+const LATE: Duration = Duration::from_millis(5);
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where the events come from.
+    pub source: Source,
+    /// How many events.
+    pub count: u64,
+    /// How many events in one callback; at least one.
+    pub events_per_callback: u64,
+    /// Events per second; as fast as the connections allow where there is none.
+    pub rate: Option<f64>,
+    /// How many callbacks are on the way at once.
+    pub connections: usize,
+    /// What is done wrong on purpose.
+    pub fault: Option<Fault>,
+    /// When events come again.
+    pub schedule: Schedule,
+}
+
+/// Where events come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Invented, these types in turn.
+    Generated {
+        /// The types; never empty.
+        types: Vec<EventType>,
+        /// Makes them.
+        generator: Generator,
+        /// Takes the place of their `bizData`, where somebody wrote one.
+        biz_data: Option<Value>,
+    },
+    /// Written by somebody, sent as they are.
+    Given(Vec<Event>),
+}
+
+impl Plan {
+    /// How many callbacks the events fill.
+    #[must_use]
+    pub const fn callbacks(&self) -> u64 {
+        self.count.div_ceil(self.events_per_callback)
+    }
+
+    /// How many callbacks are made ahead: some thousand events, or a few where each is megabytes.
+    pub(super) fn stock(&self) -> usize {
+        let large = [Some(Fault::TooLarge), Some(Fault::RecordTooLarge)].contains(&self.fault);
+        let events = if large { 4 } else { 8192 };
+        usize::try_from((events / self.events_per_callback).max(2)).unwrap_or(2)
+    }
+
+    /// The request of callback `number`, signed now.
+    ///
+    /// # Errors
+    /// [`SigningFault`] if the crypto library fails.
+    pub fn request(&self, sender: &Sender, number: u64) -> Result<Request, SigningFault> {
+        let Batch { events, fault } = self.batch(number);
+        sender.request(&events, fault)
+    }
+
+    /// The events of callback `number`, with the time of now.
+    pub(super) fn batch(&self, number: u64) -> Batch {
+        let first = number.saturating_mul(self.events_per_callback);
+        let end = first.saturating_add(self.events_per_callback).min(self.count);
+        let events = (first..end).filter_map(|index| self.event(index)).collect();
+        Batch { events, fault: self.fault }
+    }
+
+    fn event(&self, index: u64) -> Option<Event> {
+        match &self.source {
+            Source::Given(events) => events.get(usize::try_from(index).ok()?).cloned(),
+            Source::Generated { types, generator, biz_data } => {
+                let event_type = types.get(usize::try_from(index % types.len() as u64).ok()?)?;
+                let mut event = generator.event(event_type, index, now_ms());
+                if let Some(biz_data) = biz_data {
+                    let id = ["userId", "organizationalUnitId", "groupId"].iter().find_map(|name| biz_data.get(name));
+                    event.biz_id = id.and_then(Value::as_str).unwrap_or(&event.event_id).to_owned();
+                    event.biz_data = biz_data.clone();
+                }
+                Some(event)
+            }
+        }
+    }
+}
+
+/// Sends everything and tells the news; returns when all events are settled. Starts threads of its own for signing,
+/// and tasks on the runtime that it is called in.
+pub async fn send(sender: Arc<Sender>, plan: Arc<Plan>, news: mpsc::UnboundedSender<News>) {
+    let stock = workshop::open(&sender, &plan);
+    stock.filled().await;
+    match plan.rate {
+        None => send_in_turn(stock, &sender, &plan, &news).await,
+        Some(rate) => {
+            let interval = Duration::from_secs_f64(plan.events_per_callback as f64 / rate.max(0.001));
+            send_at_pace(stock, interval, &sender, &plan, &news).await;
+        }
+    }
+}
+
+async fn send_in_turn(stock: Stock, sender: &Arc<Sender>, plan: &Arc<Plan>, news: &mpsc::UnboundedSender<News>) {
+    let callbacks = Arc::new(Mutex::new(stock.callbacks));
+    let mut connections = JoinSet::new();
+    for _ in 0..plan.connections.max(1) {
+        let (sender, plan, news) = (Arc::clone(sender), Arc::clone(plan), news.clone());
+        let callbacks = Arc::clone(&callbacks);
+        connections.spawn(async move {
+            loop {
+                let next = callbacks.lock().await.recv().await;
+                let Some(Prepared { batch, request }) = next else { return };
+                // A signature that cannot be made leaves its events unsettled, and the run's count tells.
+                let _ = deliver(&sender, &batch, request, Instant::now(), &plan.schedule, &news).await;
+            }
+        });
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn send_at_pace(
+    mut stock: Stock,
+    interval: Duration,
+    sender: &Arc<Sender>,
+    plan: &Arc<Plan>,
+    news: &mpsc::UnboundedSender<News>,
+) {
+    let (due, mut dues) = mpsc::unbounded_channel();
+    // The runtime's timer has steps of a millisecond, which would be seen in the latencies; a thread's has not.
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        for number in 0_u32.. {
+            let Some(prepared) = stock.callbacks.blocking_recv() else { return };
+            let moment = start + interval * number;
+            std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+            if due.send((prepared, moment)).is_err() {
+                return;
+            }
+        }
+    });
+    let connections = Arc::new(Semaphore::new(plan.connections.max(1)));
+    let mut callbacks = JoinSet::new();
+    while let Some((Prepared { batch, request }, moment)) = dues.recv().await {
+        if moment.elapsed() > LATE {
+            let _ = news.send(News::Late(moment.elapsed()));
+        }
+        let (sender, plan, news) = (Arc::clone(sender), Arc::clone(plan), news.clone());
+        let connections = Arc::clone(&connections);
+        callbacks.spawn(async move {
+            let _permit = connections.acquire().await;
+            let _ = deliver(&sender, &batch, request, moment, &plan.schedule, &news).await;
+        });
+        // Finished tasks are forgotten on the way, so that a long run does not grow.
+        while callbacks.try_join_next().is_some() {}
+    }
+    while callbacks.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::kind::Kind;
+    use crate::tally::Tally;
+    use crate::test_bridge::{TestBridge, answer};
+
+    fn plan(count: u64, events_per_callback: u64, rate: Option<f64>) -> Plan {
+        let types = Kind::ALL.map(EventType::from).to_vec();
+        let source = Source::Generated { types, generator: Generator::new(3), biz_data: None };
+        Plan { source, count, events_per_callback, rate, connections: 4, fault: None, schedule: Schedule::once() }
+    }
+
+    async fn sent(plan: Plan) -> (TestBridge, Tally) {
+        let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
+        let (sending, mut receiving) = mpsc::unbounded_channel();
+        send(Arc::clone(&bridge.sender), Arc::new(plan), sending).await;
+        let mut tally = Tally::default();
+        while let Some(news) = receiving.recv().await {
+            tally.count(&news);
+        }
+        (bridge, tally)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn every_event_is_sent_once_in_callbacks_of_the_size_that_was_asked_for() {
+        for rate in [None, Some(10_000.0)] {
+            let (bridge, tally) = sent(plan(101, 10, rate)).await;
+            assert!(tally.all_good(101), "{tally:?}");
+            let requests = bridge.requests();
+            assert_eq!(requests.len(), 11);
+            assert!(requests.iter().all(|request| request.event_ids.len() <= 10));
+            let ids: BTreeSet<_> = requests.iter().flat_map(|request| &request.event_ids).collect();
+            assert_eq!(ids.len(), 101);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn events_that_were_given_are_sent_as_they_are() {
+        let item = serde_json::json!({"eventId": "evnt_mine", "eventType": "urn:x", "bizData": [1], "more": null});
+        let mut plan = plan(1, 1, None);
+        plan.source = Source::Given(vec![Event::given(item.clone())]);
+        let (bridge, tally) = sent(plan).await;
+        assert!(tally.all_good(1));
+        assert_eq!(bridge.requests()[0].items, [item]);
+    }
+}

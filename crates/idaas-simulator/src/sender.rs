@@ -1,0 +1,304 @@
+//! Posts callbacks to a bridge and reads what it says. One attempt each; [`super::redelivery`] makes the others.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Certificate, Client, Url};
+
+use super::answer::{Answer, AnswerFault, Verdict, refusal_code};
+use super::events::Event;
+use super::fault::{Fault, Request};
+use super::material::Material;
+use super::payload::Form;
+use super::token::Callback;
+use crate::signing::SigningFault;
+
+/// How long IDaaS waits for an answer.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A simulated instance that sends to one bridge. Cheap to share behind an `Arc`; holds a pool of connections.
+pub struct Sender {
+    client: Client,
+    target: Url,
+    material: Arc<Material>,
+    form: Form,
+    plain: bool,
+}
+
+/// Why nothing can be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SenderFault {
+    /// The address is no URL of the scheme `http` or `https`.
+    Target(String),
+    /// The CA certificates cannot be read.
+    Certificates,
+    /// The HTTP client cannot be made.
+    Client,
+}
+
+impl std::fmt::Display for SenderFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Target(text) => {
+                write!(f, "{text:?} is no URL of a bridge; give one like http://127.0.0.1:8080/callbacks/workforce")
+            }
+            Self::Certificates => f.write_str("the CA file holds no certificates in PEM"),
+            Self::Client => f.write_str("the HTTP client cannot be made; is OpenSSL's configuration sound?"),
+        }
+    }
+}
+
+impl std::error::Error for SenderFault {}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoAnswer {
+    /// No connection could be made.
+    NotConnected,
+    /// The server's certificate is not trusted.
+    NotTrusted,
+    /// Nothing came within [`TIMEOUT`].
+    TimedOut,
+    /// The connection broke before the answer was complete.
+    Broken,
+    /// A 200 that is not the JSON object with the four lists.
+    Unreadable,
+}
+
+impl NoAnswer {
+    /// A short name for reports.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::NotTrusted => "certificate_not_trusted",
+            Self::TimedOut => "timed_out",
+            Self::Broken => "connection_broken",
+            Self::Unreadable => "unreadable_answer",
+        }
+    }
+}
+
+/// What came back for one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// A 200 with a verdict per event.
+    Answered(Answer),
+    /// Another status.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The member `error` of the body, where it has one.
+        code: Option<String>,
+    },
+    /// Nothing of use.
+    Nothing(NoAnswer),
+}
+
+/// One attempt and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What came back.
+    pub reply: Reply,
+    /// From the start of the request, or from the moment when it should have started, to the end of the answer.
+    pub latency: Duration,
+}
+
+impl Delivery {
+    /// The HTTP status; `None` where no answer came.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        match &self.reply {
+            Reply::Answered(_) | Reply::Nothing(NoAnswer::Unreadable) => Some(200),
+            Reply::Refused { status, .. } => Some(*status),
+            Reply::Nothing(NoAnswer::NotConnected | NoAnswer::NotTrusted | NoAnswer::TimedOut | NoAnswer::Broken) => {
+                None
+            }
+        }
+    }
+
+    /// The verdicts of an answer; empty where the callback was refused.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        match &self.reply {
+            Reply::Answered(answer) => &answer.verdicts,
+            Reply::Refused { .. } | Reply::Nothing(_) => &[],
+        }
+    }
+
+    /// What is wrong with the answer, given the ids that were sent.
+    #[must_use]
+    pub fn faults<'a>(&self, event_ids: impl IntoIterator<Item = &'a str>) -> Vec<AnswerFault> {
+        match &self.reply {
+            Reply::Answered(answer) => answer.faults(event_ids),
+            Reply::Nothing(NoAnswer::Unreadable) => vec![AnswerFault::Unreadable],
+            Reply::Refused { .. } | Reply::Nothing(_) => Vec::new(),
+        }
+    }
+}
+
+impl Sender {
+    /// A sender of honest, encrypted callbacks to `target`: the URL of a callback, or of a bridge, which then gets
+    /// the path `/callbacks/<application>`.
+    ///
+    /// # Errors
+    /// [`SenderFault`] where `target` is no such URL, or the HTTP client cannot be made.
+    pub fn new(material: Arc<Material>, target: &str) -> Result<Self, SenderFault> {
+        Self::trusting(material, target, None)
+    }
+
+    /// The same, trusting also the CA certificates in `authorities` (PEM).
+    ///
+    /// # Errors
+    /// As [`Sender::new`], and where `authorities` holds no certificates.
+    pub fn trusting(material: Arc<Material>, target: &str, authorities: Option<&[u8]>) -> Result<Self, SenderFault> {
+        let no_target = || SenderFault::Target(target.to_owned());
+        let mut url = Url::parse(target).map_err(|_| no_target())?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(no_target());
+        }
+        if url.path() == "/" {
+            url.set_path(&format!("/callbacks/{}", material.identity.application));
+        }
+        let client = Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        // A proxy that the environment names is for the world outside; this machine is not behind it.
+        let client = if is_loopback(&url) { client.no_proxy() } else { client };
+        let client = match authorities.map(Certificate::from_pem_bundle) {
+            None => client,
+            Some(Ok(certificates)) if !certificates.is_empty() => client.tls_certs_merge(certificates),
+            Some(_) => return Err(SenderFault::Certificates),
+        };
+        let client = client.build().map_err(|_| SenderFault::Client)?;
+        Ok(Self { client, target: url, material, form: Form::Wire, plain: false })
+    }
+
+    /// The same sender, writing events in another form.
+    #[must_use]
+    pub fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// The same sender, as an instance where encryption is switched off.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// The URL that callbacks go to.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.target.as_str()
+    }
+
+    /// The instance that sends.
+    #[must_use]
+    pub fn material(&self) -> &Material {
+        &self.material
+    }
+
+    /// The request that carries `events`, with `fault` in it where one is given. Signs, which takes about a
+    /// millisecond of the processor; the token is good for half an hour.
+    ///
+    /// # Errors
+    /// [`SigningFault`] where the crypto library fails.
+    pub fn request(&self, events: &[Event], fault: Option<Fault>) -> Result<Request, SigningFault> {
+        let now = now_ms() / 1000;
+        if let Some(fault) = fault {
+            return fault.request(&self.material, events, self.form, self.plain, now);
+        }
+        let callback = Callback::new(&self.material, now).form(self.form).events(events);
+        let callback = if self.plain { callback.plain() } else { callback };
+        Ok(callback.body()?.into())
+    }
+
+    /// Signs and posts `events` as one callback, once.
+    ///
+    /// # Errors
+    /// [`SigningFault`] where the crypto library fails.
+    pub async fn deliver(&self, events: &[Event]) -> Result<Delivery, SigningFault> {
+        let request = self.request(events, None)?;
+        Ok(self.post(request, Instant::now()).await)
+    }
+
+    /// Posts a finished request, once. The latency counts from `started`.
+    pub async fn post(&self, request: Request, started: Instant) -> Delivery {
+        let reply = self.reply(request).await;
+        Delivery { reply, latency: started.elapsed() }
+    }
+
+    async fn reply(&self, request: Request) -> Reply {
+        let mut post = self.client.post(self.target.clone()).body(request.body);
+        post = post.header(CONTENT_TYPE, "application/json;charset=utf-8");
+        if let Some(encoding) = request.encoding {
+            post = post.header(CONTENT_ENCODING, encoding);
+        }
+        let response = match post.send().await {
+            Ok(response) => response,
+            Err(error) => return Reply::Nothing(no_answer(&error)),
+        };
+        let status = response.status().as_u16();
+        match response.bytes().await {
+            Err(error) => Reply::Nothing(no_answer(&error)),
+            Ok(body) if status == 200 => {
+                Answer::parse(&body).map_or(Reply::Nothing(NoAnswer::Unreadable), Reply::Answered)
+            }
+            Ok(body) => Reply::Refused { status, code: refusal_code(&body) },
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let address = url.host_str().map(|host| host.trim_matches(['[', ']'])).and_then(|host| host.parse::<IpAddr>().ok());
+    url.host_str() == Some("localhost") || address.is_some_and(|address| address.is_loopback())
+}
+
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
+    if error.is_timeout() {
+        NoAnswer::TimedOut
+    } else if error.is_connect() {
+        if names_a_certificate(error) { NoAnswer::NotTrusted } else { NoAnswer::NotConnected }
+    } else {
+        NoAnswer::Broken
+    }
+}
+
+/// Whether OpenSSL, at the end of the chain of causes, does not trust the certificate: only its text says so.
+fn names_a_certificate(error: &reqwest::Error) -> bool {
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.any(|cause| cause.to_string().contains("certificate"))
+}
+
+/// The time now, in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_bridge::material;
+
+    fn target(text: &str) -> Result<String, SenderFault> {
+        Sender::new(material(), text).map(|sender| sender.target().to_owned())
+    }
+
+    #[test]
+    fn a_target_without_a_path_gets_the_one_of_the_application() {
+        assert_eq!(target("http://127.0.0.1:8080").unwrap(), "http://127.0.0.1:8080/callbacks/workforce");
+        assert_eq!(target("https://example.com/x/y").unwrap(), "https://example.com/x/y");
+    }
+
+    #[test]
+    fn a_target_that_is_no_http_url_is_refused_with_an_example() {
+        for text in ["localhost:8080", "ftp://example.com", ""] {
+            let fault = target(text).unwrap_err().to_string();
+            assert!(fault.contains("http://127.0.0.1:8080/callbacks/workforce"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What the coordination of several replicas asks of the outbox.
+
+use std::collections::HashSet;
+
+use super::event::Parcel;
+use super::machine::Outbox;
+use super::{LaneKey, Seq};
+
+/// After how many failed attempts at its head a lane no longer counts as being published: about four seconds.
+const STUCK_ATTEMPTS: u8 = 4;
+
+impl<P: Parcel, W> Outbox<P, W> {
+    /// The number that the next event gets.
+    #[must_use]
+    pub const fn next_seq(&self) -> Seq {
+        self.next
+    }
+
+    /// Whether the producer has an event without a report: of these lanes, or of any.
+    #[must_use]
+    pub fn has_in_flight(&self, lanes: Option<&HashSet<LaneKey>>) -> bool {
+        let mut events = self.events.iter().map(|(_, event)| event);
+        events.any(|event| event.in_flight() && lanes.is_none_or(|lanes| lanes.contains(&event.lane)))
+    }
+
+    /// Whether an event of these lanes that was accepted before `before` has yet to be published. Lanes whose head fails
+    /// again and again do not count.
+    #[must_use]
+    pub fn has_backlog(&self, lanes: &HashSet<LaneKey>, before: Seq) -> bool {
+        let mut events = self.events.iter().map(|(_, event)| event);
+        events.any(|event| event.seq < before && lanes.contains(&event.lane) && !self.is_stuck(event.lane))
+    }
+
+    fn is_stuck(&self, lane: LaneKey) -> bool {
+        let head = self.lanes.head(lane).and_then(|head| self.events.get(head as usize));
+        head.is_some_and(|head| head.attempts >= STUCK_ATTEMPTS || self.waits_long(head))
+    }
+}

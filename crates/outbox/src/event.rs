@@ -1,0 +1,196 @@
+//! One event on its way: where it stands, who waits for it, and whether the journal has it.
+
+use std::sync::Arc;
+
+use super::delivery::DeliveryId;
+use super::verdict::Verdict;
+use super::{EventKey, FailureCode, LaneKey, Millis, Report, Seq};
+
+/// What is published for an event. The machine never looks inside.
+pub trait Parcel: Sized {
+    /// How many records it is made of, at least one; each gets a report of its own.
+    fn records(&self) -> u8;
+    /// How much memory it takes, in bytes, about.
+    fn bytes(&self) -> usize;
+    /// The verdict on the event once all its records are confirmed.
+    fn verdict(&self) -> Verdict;
+    /// What takes its place where the broker will never take it: its dead letter, or a smaller one. `None` where there
+    /// is nothing smaller.
+    fn smaller(&self) -> Option<Self>;
+}
+
+/// An event of a delivery that is to be published.
+pub struct Arrival<P> {
+    /// Who it is.
+    pub key: EventKey,
+    /// Whose order it keeps.
+    pub lane: LaneKey,
+    /// When it happened, in milliseconds since 1970: decides its place among the events that wait for the end of an
+    /// outage.
+    pub event_time: i64,
+    /// Whether its records are known not to be accepted at the moment. It is written to the journal at once, and answered
+    /// as soon as it is durable.
+    pub prompt: bool,
+    /// What is published for it.
+    pub parcel: P,
+}
+
+/// An entry that the journal held at the start.
+#[derive(Debug, Clone, Copy)]
+pub struct Recovered {
+    /// Its place in the order of acceptance.
+    pub seq: Seq,
+    /// Which event it is.
+    pub key: EventKey,
+    /// Whose order it keeps.
+    pub lane: LaneKey,
+    /// As [`Arrival::event_time`].
+    pub event_time: i64,
+    /// How much memory its parcel takes, in bytes, about.
+    pub bytes: usize,
+}
+
+/// What the journal gave for an entry.
+pub enum Loaded<P> {
+    /// The entry's parcel.
+    Found(P),
+    /// The entry is damaged or missing.
+    Damaged,
+    /// The journal cannot be read at the moment.
+    Unavailable,
+}
+
+/// Where an event in the machine is found again: a slot, and the number that tells whether it is still the same event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    /// Its place in the order of acceptance.
+    pub seq: Seq,
+    pub(super) slot: u32,
+}
+
+impl Token {
+    /// For whoever tests the producer without a machine.
+    #[must_use]
+    pub const fn new(seq: Seq, slot: u32) -> Self {
+        Self { seq, slot }
+    }
+}
+
+/// What the producer has to do with the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It stands behind another of its lane, or nobody has looked at it yet.
+    Queued,
+    /// It is its lane's head, and its turn comes as soon as there is room.
+    Ready,
+    /// It is its lane's head, and waits after a failure.
+    BackingOff(Millis),
+    /// It is its lane's head, and its body is being read from the journal.
+    Loading,
+    /// The producer has it: so many reports are missing, the worst of those that came, and what is said of the event
+    /// where all of them are good.
+    InFlight { missing: u8, worst: Report, verdict: Verdict },
+}
+
+/// What the journal has of the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disk {
+    /// Nothing.
+    Absent,
+    /// It is being written.
+    Writing,
+    /// All of it, synced.
+    Durable,
+    /// The last attempt to write it failed.
+    Refused,
+}
+
+/// Whether the event is on its way from the journal back to the producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replay {
+    Not,
+    /// It is, and counts among the few that may be at a time.
+    Counted,
+    /// It is, and takes so long that others no longer wait for it.
+    Slow,
+}
+
+pub(super) struct Event<P> {
+    pub(super) key: EventKey,
+    pub(super) seq: Seq,
+    pub(super) lane: LaneKey,
+    pub(super) event_time: i64,
+    /// The next of its lane.
+    pub(super) next: Option<u32>,
+    /// The one before it in its lane.
+    pub(super) previous: Option<u32>,
+    /// How much memory its parcel takes, in bytes: counts while it is replayed.
+    pub(super) bytes: u32,
+    pub(super) stage: Stage,
+    pub(super) disk: Disk,
+    pub(super) replay: Replay,
+    pub(super) attempts: u8,
+    /// How many times in a row the producer had no room for it.
+    pub(super) crowded: u8,
+    /// How many times something smaller has taken the place of what the journal has of it.
+    pub(super) refused: u8,
+    /// Whether something smaller has taken the place of its first form.
+    pub(super) fell_back: bool,
+    /// Which of its records the broker has confirmed, one bit for each; counts only for a form of several records.
+    pub(super) confirmed: u8,
+    /// Whether waiting for its records is known to be in vain at the moment.
+    pub(super) prompt: bool,
+    /// Why the last attempt failed.
+    pub(super) failure: Option<FailureCode>,
+    /// When the first attempt failed, in seconds.
+    pub(super) failing_since: u32,
+    /// What the topics told while the producer had it.
+    pub(super) learned: Option<Verdict>,
+    /// `None` while the journal has it, and perhaps the producer.
+    pub(super) parcel: Option<Arc<P>>,
+    /// The deliveries that want its verdict, each with the event's position in it.
+    pub(super) waiters: Vec<(DeliveryId, u32)>,
+}
+
+impl<P> Event<P> {
+    /// A new event, which has no place in a lane yet.
+    pub(super) const fn new(seq: Seq, key: EventKey, lane: LaneKey, event_time: i64) -> Self {
+        Self {
+            key,
+            seq,
+            lane,
+            event_time,
+            next: None,
+            previous: None,
+            bytes: 0,
+            stage: Stage::Queued,
+            disk: Disk::Absent,
+            replay: Replay::Not,
+            attempts: 0,
+            crowded: 0,
+            refused: 0,
+            fell_back: false,
+            confirmed: 0,
+            prompt: false,
+            failure: None,
+            failing_since: 0,
+            learned: None,
+            parcel: None,
+            waiters: Vec::new(),
+        }
+    }
+
+    pub(super) const fn token(&self, slot: u32) -> Token {
+        Token { seq: self.seq, slot }
+    }
+
+    /// Its place among heads of lanes that wait to be replayed: oldest first, and behind them those that have failed, so
+    /// that a partition without a leader does not keep the others waiting.
+    pub(super) const fn turn(&self, slot: u32) -> (bool, Token) {
+        (self.attempts > 0, self.token(slot))
+    }
+
+    pub(super) const fn in_flight(&self) -> bool {
+        matches!(self.stage, Stage::InFlight { .. })
+    }
+}

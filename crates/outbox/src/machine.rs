@@ -1,0 +1,297 @@
+//! The outbox as a deterministic state machine: what may be produced, what must be written, who is to be answered what.
+//!
+//! Inputs go in (a delivery is admitted, a report arrives, a write is done, time passes), [`Command`]s come out. It must
+//! never read a clock, wait, or do anything itself: that is what lets a simulation drive it through millions of orders
+//! of events. Its parts: this file admits and answers, `placement` puts events into their lanes, `lane_heads` keeps the
+//! heads that wait, `progress` moves events to the producer and out, `replay` reads them back from the journal, and
+//! `storage` keeps the journal's side.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::delivery::{Alarm, Deliveries, DeliveryId, Want};
+use super::event::{Arrival, Disk, Event, Parcel, Token};
+use super::hash::Hashed;
+use super::lanes::Lanes;
+use super::memory::Memory;
+use super::progress::bit;
+use super::verdict::Verdict;
+use super::{EventKey, Finished, LaneKey, Millis, Seq};
+
+/// What is to be done, in this order.
+pub enum Command<P, W> {
+    /// The records of the parcel go to the producer, except those whose bits are set: the broker has confirmed them. Each
+    /// brings one report.
+    Produce(Token, Arc<P>, u8),
+    /// The parcel is to be made durable under the token's number; brings "written" or "refused".
+    Write(Token, Arc<P>),
+    /// The journal no longer needs this entry.
+    Forget(Seq),
+    /// The entry's parcel is to be read back; brings "loaded".
+    Load(Token),
+    /// A delivery's verdicts are complete.
+    Answer(Finished<W>),
+}
+
+/// What becomes of one event of a delivery at its admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is new.
+    New,
+    /// It is on its way already.
+    Joined,
+    /// Its verdict is known.
+    Known(Verdict),
+}
+
+/// How much the machine may hold in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Events whose parcels are in memory. From half of it on new ones are written at once, and the memory lets go of
+    /// what is written.
+    pub events: usize,
+    /// The bytes of these parcels; likewise.
+    pub bytes: usize,
+    /// Events that are being replayed from the journal at a time: few, so that live ones need not queue behind them.
+    pub replay: usize,
+    /// The bytes of these events' parcels. One that is larger than all of it is replayed alone.
+    pub replay_bytes: usize,
+}
+
+/// When something must have happened with a delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// What is not confirmed then is written, so that it is durable when the answer leaves.
+    pub write: Millis,
+    /// The answer leaves.
+    pub answer: Millis,
+}
+
+/// The machine. `P` is what is published for an event, `W` whatever a driver needs to wake a waiting request.
+pub struct Outbox<P, W> {
+    pub(super) events: Slab<Event<P>>,
+    /// Slots by the event's key.
+    pub(super) index: HashTable<u32>,
+    pub(super) lanes: Lanes,
+    pub(super) deliveries: Deliveries<W>,
+    pub(super) memory: Memory,
+    /// Lane heads that wait for the broker, with their parcels.
+    pub(super) ready: BTreeSet<Token>,
+    /// Lane heads whose parcels only the journal has, by [`Event::turn`].
+    pub(super) parked: BTreeSet<(bool, Token)>,
+    /// Lane heads of [`Outbox::held_lanes`].
+    pub(super) held_heads: BTreeSet<Token>,
+    /// Lanes whose events another replica publishes first.
+    pub(super) held_lanes: HashSet<LaneKey, Hashed>,
+    /// Lane heads that wait after a failure.
+    pub(super) backing_off: BTreeSet<(Millis, Token)>,
+    /// Writes under way, with the slot of whose event it is; `None` where the event is resolved meanwhile.
+    pub(super) writing: HashMap<Seq, Option<u32>>,
+    pub(super) limits: Limits,
+    pub(super) held: usize,
+    pub(super) held_bytes: usize,
+    pub(super) replaying: usize,
+    pub(super) replaying_bytes: usize,
+    /// Replayed events that take long.
+    pub(super) slow: usize,
+    /// What was handed to the producer from the journal, and when.
+    pub(super) replayed: VecDeque<(Millis, Token)>,
+    pub(super) next: Seq,
+    /// Whether the broker is there, as far as is known.
+    pub(super) connected: bool,
+    /// Whether replays may begin: what stands in the topics already must be known before.
+    pub(super) released: bool,
+    /// How many events were confirmed that had been read back from the journal.
+    pub(super) replayed_total: u64,
+    /// The time of the last input that had one.
+    pub(super) clock: Millis,
+    pub(super) commands: Vec<Command<P, W>>,
+}
+
+impl<P: Parcel, W> Outbox<P, W> {
+    /// An empty outbox. It takes the broker to be there, and replays nothing before [`Outbox::release`].
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            events: Slab::new(),
+            index: HashTable::new(),
+            lanes: Lanes::default(),
+            deliveries: Deliveries::new(),
+            memory: Memory::new(),
+            ready: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            held_heads: BTreeSet::new(),
+            held_lanes: HashSet::default(),
+            backing_off: BTreeSet::new(),
+            writing: HashMap::new(),
+            limits,
+            held: 0,
+            held_bytes: 0,
+            replaying: 0,
+            replaying_bytes: 0,
+            slow: 0,
+            replayed: VecDeque::new(),
+            next: Seq(0),
+            connected: true,
+            released: false,
+            replayed_total: 0,
+            clock: 0,
+            commands: Vec::new(),
+        }
+    }
+
+    /// Takes a delivery in: `arrivals` are its events to be published, each id once. Says of each what becomes of it.
+    pub fn admit(
+        &mut self,
+        arrivals: impl IntoIterator<Item = Arrival<P>>,
+        waiter: W,
+        deadlines: Deadlines,
+    ) -> (DeliveryId, Vec<Admitted>) {
+        let id = self.deliveries.upcoming();
+        let (mut wants, mut admitted) = (Vec::new(), Vec::new());
+        let mut full = false;
+        for (position, arrival) in (0..).zip(arrivals) {
+            let (want, what) = self.admit_one(arrival, (id, position), full);
+            // Once an event found no room no later one of the delivery may pass it.
+            full |= what == Admitted::Known(Verdict::Overloaded);
+            wants.push(want);
+            admitted.push(what);
+        }
+        let finished = self.deliveries.insert(waiter, wants, (deadlines.write, deadlines.answer));
+        self.commands.extend(finished.map(Command::Answer));
+        (id, admitted)
+    }
+
+    fn admit_one(&mut self, arrival: Arrival<P>, waiter: (DeliveryId, u32), full: bool) -> (Want, Admitted) {
+        if let Some(verdict) = self.memory.get(arrival.key) {
+            return (Want::Known(verdict), Admitted::Known(verdict));
+        }
+        if let Some(slot) = self.slot(arrival.key) {
+            return (self.join(slot, waiter, arrival.prompt), Admitted::Joined);
+        }
+        let confirmed = self.published_records(&arrival);
+        if (0..arrival.parcel.records().max(1)).all(|record| confirmed & bit(record) != 0) {
+            let verdict = arrival.parcel.verdict();
+            self.memory.insert(arrival.key, verdict, self.clock);
+            return (Want::Known(verdict), Admitted::Known(verdict));
+        }
+        let bytes = arrival.parcel.bytes();
+        if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
+            return (Want::Known(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
+        }
+        let (seq, Arrival { key, lane, event_time, prompt, parcel }) = (self.next, arrival);
+        self.next = Seq(seq.0 + 1);
+        self.held += 1;
+        self.held_bytes += bytes;
+        let slot = self.insert(Event {
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            prompt,
+            parcel: Some(Arc::new(parcel)),
+            waiters: vec![waiter],
+            confirmed,
+            ..Event::new(seq, key, lane, event_time)
+        });
+        // Before there is no room left, the journal makes some.
+        let narrow = self.held > self.limits.events / 2 || self.held_bytes > self.limits.bytes / 2;
+        if narrow || self.waits_in_vain(slot) {
+            self.write(slot);
+        }
+        (Want::Open(Token { seq, slot }), Admitted::New)
+    }
+
+    /// Which records of a new event the topics have already: they are not published again. That an event has a single one
+    /// cannot be seen in the topics if it could have two.
+    fn published_records(&self, arrival: &Arrival<P>) -> u8 {
+        // The topics tell of the records of events, and not of dead letters.
+        if arrival.parcel.verdict() == Verdict::Confirmed { self.memory.records(arrival.key) } else { 0 }
+    }
+
+    /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
+    fn join(&mut self, slot: u32, waiter: (DeliveryId, u32), prompt: bool) -> Want {
+        let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
+        event.prompt = prompt;
+        let in_vain = self.waits_in_vain(slot);
+        let Some(event) = self.events.get_mut(slot as usize) else { return Want::Known(Verdict::Overloaded) };
+        if event.disk == Disk::Durable && in_vain {
+            self.answer_if_durable(slot);
+            return Want::Known(Verdict::NotConfirmed);
+        }
+        // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.
+        event.waiters.retain(|(delivery, _)| self.deliveries.contains(*delivery) || *delivery == waiter.0);
+        event.waiters.push(waiter);
+        let token = event.token(slot);
+        if in_vain {
+            self.write(slot);
+        }
+        Want::Open(token)
+    }
+
+    /// Whether it is known that waiting for the broker's confirmation of this event is in vain, so that it is written to
+    /// the journal at once, and answered as soon as it is durable.
+    pub(super) fn waits_in_vain(&self, slot: u32) -> bool {
+        let event = self.events.get(slot as usize);
+        !self.connected || event.is_some_and(|event| event.prompt || self.held_lanes.contains(&event.lane))
+    }
+
+    /// Forgets a delivery whose sender has hung up. Its events go on.
+    pub fn abandon(&mut self, delivery: DeliveryId) {
+        self.deliveries.remove(delivery);
+    }
+
+    /// Does what is due at `now`.
+    pub fn tick(&mut self, now: Millis) {
+        self.clock = self.clock.max(now);
+        while let Some(alarm) = self.deliveries.due(now) {
+            match alarm {
+                Alarm::Write(tokens) => tokens.into_iter().for_each(|token| self.write_token(token)),
+                Alarm::Answer(delivery, open) => {
+                    for (position, token) in open {
+                        let verdict = self.verdict_at_the_deadline(token);
+                        self.tell(delivery, position, verdict);
+                    }
+                }
+            }
+        }
+        self.pass_slow(now);
+        self.retry(now);
+    }
+
+    /// The shutdown: everything is written at once, and answered at `deadline` at the latest.
+    pub fn hurry(&mut self, deadline: Millis) {
+        self.deliveries.hurry(deadline);
+        self.write_all();
+    }
+
+    /// What is to be done since it was last asked.
+    pub fn commands(&mut self) -> Vec<Command<P, W>> {
+        std::mem::take(&mut self.commands)
+    }
+
+    fn verdict_at_the_deadline(&self, token: Token) -> Verdict {
+        match self.at(token).map(|event| event.disk) {
+            Some(Disk::Durable) => Verdict::NotConfirmed,
+            // Nothing holds it safely, so nothing is promised.
+            Some(Disk::Absent | Disk::Writing | Disk::Refused) | None => Verdict::Overloaded,
+        }
+    }
+
+    pub(super) fn tell(&mut self, delivery: DeliveryId, position: u32, verdict: Verdict) {
+        let finished = self.deliveries.tell(delivery, position, verdict);
+        self.commands.extend(finished.map(Command::Answer));
+    }
+
+    pub(super) fn slot(&self, key: EventKey) -> Option<u32> {
+        let events = &self.events;
+        self.index.find(key.hash(), |slot| events.get(*slot as usize).is_some_and(|event| event.key == key)).copied()
+    }
+
+    pub(super) fn at(&self, token: Token) -> Option<&Event<P>> {
+        self.events.get(token.slot as usize).filter(|event| event.seq == token.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Single cases of the machine that are worth reading; the simulation tries them all.
+
+mod answers;
+mod lanes;
+mod replay;
+
+use idaas_callback::Reason;
+
+use super::*;
+use crate::event::{Loaded, Recovered};
+use crate::{FailureCode, LaneKey, Learned, Report, WaitReason};
+
+/// An event in its first form, or as a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Whole,
+    /// A whole event of two records.
+    Pair,
+    Letter,
+}
+
+impl Parcel for Form {
+    fn records(&self) -> u8 {
+        if *self == Self::Pair { 2 } else { 1 }
+    }
+
+    fn bytes(&self) -> usize {
+        1
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Whole | Self::Pair => Verdict::Confirmed,
+            Self::Letter => Verdict::DeadLettered(Reason::RefusedByBroker),
+        }
+    }
+
+    fn smaller(&self) -> Option<Self> {
+        (*self != Self::Letter).then_some(Self::Letter)
+    }
+}
+
+const SOON: Deadlines = Deadlines { write: 7_500, answer: 8_500 };
+
+/// What the machine said, without what it said it of.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Produce(u64, Form),
+    Write(u64),
+    Forget(u64),
+    Load(u64),
+    Answer(&'static str, Vec<Verdict>),
+}
+
+/// An entry of the journal, in the lane of that number.
+fn entry(seq: u64, lane: u64, event_time: i64, bytes: usize) -> Recovered {
+    Recovered { seq: Seq(seq), key: EventKey::of("app", &seq.to_string()), lane: LaneKey(lane), event_time, bytes }
+}
+
+struct Bench {
+    outbox: Outbox<Form, &'static str>,
+    tokens: Vec<Token>,
+    /// Which records the last command to produce leaves out.
+    confirmed: u8,
+}
+
+impl Bench {
+    fn new(events: usize) -> Self {
+        let mut outbox = Outbox::new(Limits { events, bytes: 1 << 20, replay: 8, replay_bytes: 1 << 20 });
+        outbox.release();
+        Self { outbox, tokens: Vec::new(), confirmed: 0 }
+    }
+
+    /// Events by number, each in a lane of its own.
+    fn admit(&mut self, who: &'static str, events: std::ops::Range<u64>) -> Vec<Admitted> {
+        let arrivals = events.map(|event| Arrival {
+            key: EventKey::of("app", &event.to_string()),
+            lane: LaneKey(event),
+            event_time: 0,
+            prompt: false,
+            parcel: Form::Whole,
+        });
+        self.outbox.admit(arrivals, who, SOON).1
+    }
+
+    fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, parcel: Form) {
+        let key = EventKey::of("app", &event.to_string());
+        let arrival = Arrival { key, lane: LaneKey(lane), event_time, prompt: false, parcel };
+        self.outbox.admit([arrival], "one", SOON);
+    }
+
+    fn said(&mut self) -> Vec<Said> {
+        let mut said = Vec::new();
+        for command in self.outbox.commands() {
+            said.push(match command {
+                Command::Produce(token, form, confirmed) => {
+                    self.confirmed = confirmed;
+                    self.tokens.push(token);
+                    Said::Produce(token.seq.0, *form)
+                }
+                Command::Write(token, _) => Said::Write(token.seq.0),
+                Command::Forget(seq) => Said::Forget(seq.0),
+                Command::Load(token) => {
+                    self.tokens.push(token);
+                    Said::Load(token.seq.0)
+                }
+                Command::Answer(finished) => Said::Answer(finished.waiter, finished.verdicts),
+            });
+        }
+        said
+    }
+
+    fn last(&self) -> Token {
+        *self.tokens.last().unwrap()
+    }
+}

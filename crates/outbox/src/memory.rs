@@ -1,0 +1,270 @@
+//! The memory of final verdicts: what makes a re-delivery a success at once instead of a second record.
+//!
+//! It is bounded by bytes, [`MAX_BYTES`], which is room for 5.8 million events. As long as that is enough, it never
+//! forgets what is younger than [`HORIZON`] or among the last [`FLOOR`]. So it holds the last 15 minutes at up to 6,500
+//! events per second, and the last five minutes at 20,000. Events that another replica published, and those that were
+//! read back from the topics, count as well; they are as old as the time at which they were learned.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use idaas_callback::Reason;
+
+use super::verdict::Verdict;
+use super::{EventKey, Millis};
+
+/// How long a verdict is remembered if there is room. IDaaS re-delivers for up to 96 seconds; people with a console
+/// longer.
+const HORIZON: Millis = 15 * 60 * 1000;
+
+/// How many verdicts are remembered at least, however old.
+const FLOOR: usize = 1 << 20;
+
+/// The memory that all of it takes at most.
+const MAX_BYTES: usize = 192 << 20;
+
+/// How many verdicts fit into [`MAX_BYTES`], however young.
+const CAPACITY: usize = capacity(MAX_BYTES);
+
+/// How many verdicts fit into that many bytes: an entry each, and the index, whose number of places is a power of two.
+/// It doubles unless verdicts take at most 7/16 of them, because forgotten verdicts leave places that are of no use
+/// until the index is rebuilt.
+const fn capacity(bytes: usize) -> usize {
+    const PLACE: usize = size_of::<u32>() + 1;
+    // One verdict more than remembered, and the end of the index.
+    const SLACK: usize = 128;
+    let mut places: usize = 16;
+    let mut best = 0;
+    while places * PLACE + SLACK < bytes {
+        let by_index = places / 16 * 7;
+        let by_bytes = (bytes - places * PLACE - SLACK) / size_of::<CachedVerdict>();
+        let fits = if by_index < by_bytes { by_index } else { by_bytes };
+        best = if fits > best { fits } else { best };
+        places *= 2;
+    }
+    best
+}
+
+/// Final verdicts by event.
+pub(crate) struct Memory {
+    /// Positions counted from the first event ever remembered, modulo 2^32, so that forgetting the oldest moves nothing.
+    index: HashTable<u32>,
+    entries: VecDeque<CachedVerdict>,
+    forgotten: u32,
+}
+
+/// One remembered verdict, packed because there are millions.
+struct CachedVerdict {
+    key: [u8; 16],
+    /// The time in seconds, 28 bits, which last for eight years; then the verdict, 4 bits.
+    packed: u32,
+}
+
+impl CachedVerdict {
+    fn new(key: EventKey, code: u32, now: Millis) -> Self {
+        let seconds = u32::try_from(now / 1000).unwrap_or(u32::MAX).min(u32::MAX >> 4);
+        Self { key: key.0, packed: seconds << 4 | code }
+    }
+
+    const fn seconds(&self) -> u32 {
+        self.packed >> 4
+    }
+
+    /// The verdict; `None` if only single records of the event are known.
+    fn verdict(&self) -> Option<Verdict> {
+        match self.packed & 0xf {
+            0 => Some(Verdict::Confirmed),
+            code if code & SOME_RECORDS == SOME_RECORDS => None,
+            code => Reason::ALL.get(code as usize - 1).map(|reason| Verdict::DeadLettered(*reason)),
+        }
+    }
+}
+
+/// A final verdict in 4 bits. What is not final is never remembered.
+fn code(verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Confirmed => 0,
+        Verdict::DeadLettered(reason) => {
+            let position = Reason::ALL.iter().position(|known| *known == reason);
+            position.and_then(|position| u32::try_from(position + 1).ok()).unwrap_or(NOT_FINAL)
+        }
+        Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => NOT_FINAL,
+    }
+}
+
+/// A code that no final verdict has.
+const NOT_FINAL: u32 = 0xf;
+
+/// No verdict, but the event's own record with index 0 is published (the lowest bit not set), or the one with index 1.
+const SOME_RECORDS: u32 = 0xc;
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self { index: HashTable::new(), entries: VecDeque::new(), forgotten: 0 }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The final verdict on an event, if one is remembered.
+    pub(crate) fn get(&self, key: EventKey) -> Option<Verdict> {
+        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key))?;
+        at(entries, forgotten, *position)?.verdict()
+    }
+
+    /// Which of an event's own records are known to be published, one bit for each, although no verdict is known.
+    pub(crate) fn records(&self, key: EventKey) -> u8 {
+        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key));
+        match position.and_then(|position| at(entries, forgotten, *position)).map(|entry| entry.packed & 0xf) {
+            Some(code @ (0xc | 0xd)) => 1 << (code - SOME_RECORDS),
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Remembers that one of an event's own records is published, unless more is known.
+    pub(crate) fn insert_record(&mut self, key: EventKey, record: u8, now: Millis) {
+        if record <= 1 {
+            self.insert_code(key, SOME_RECORDS | u32::from(record), now);
+        }
+    }
+
+    /// Remembers a final verdict; the first one stays.
+    pub(crate) fn insert(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
+        self.insert_code(key, code(verdict), now);
+    }
+
+    fn insert_code(&mut self, key: EventKey, code: u32, now: Millis) {
+        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let position = forgotten.wrapping_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
+        let entry = self.index.entry(
+            key.hash(),
+            |known| is(entries, forgotten, *known, key),
+            |known| at(entries, forgotten, *known).map_or(0, |entry| EventKey(entry.key).hash()),
+        );
+        let vacant = match entry {
+            Entry::Vacant(vacant) => vacant,
+            Entry::Occupied(occupied) => {
+                let place = occupied.get().wrapping_sub(forgotten) as usize;
+                let known = self.entries.get_mut(place).filter(|known| known.verdict().is_none());
+                known.into_iter().for_each(|known| known.packed = known.packed & !0xf | code);
+                return;
+            }
+        };
+        vacant.insert(position);
+        let length = self.entries.len();
+        if length == self.entries.capacity() && length > FLOOR {
+            // Doubling would go beyond what fits.
+            self.entries.reserve_exact(length.min(CAPACITY + 1 - length.min(CAPACITY)));
+        }
+        self.entries.push_back(CachedVerdict::new(key, code, now));
+        self.forget(now);
+    }
+
+    /// How many verdicts are remembered.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn forget(&mut self, now: Millis) {
+        while let Some(oldest) = self.entries.front() {
+            let old = now.saturating_sub(u64::from(oldest.seconds()) * 1000) > HORIZON;
+            if !(self.entries.len() > CAPACITY || (old && self.entries.len() > FLOOR)) {
+                return;
+            }
+            let (key, forgotten) = (EventKey(oldest.key), self.forgotten);
+            if let Ok(found) = self.index.find_entry(key.hash(), |position| *position == forgotten) {
+                found.remove();
+            }
+            self.entries.pop_front();
+            self.forgotten = self.forgotten.wrapping_add(1);
+        }
+    }
+}
+
+fn at(entries: &VecDeque<CachedVerdict>, forgotten: u32, position: u32) -> Option<&CachedVerdict> {
+    entries.get(position.wrapping_sub(forgotten) as usize)
+}
+
+fn is(entries: &VecDeque<CachedVerdict>, forgotten: u32, position: u32, key: EventKey) -> bool {
+    at(entries, forgotten, position).is_some_and(|entry| entry.key == key.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> EventKey {
+        EventKey::of("app", &number.to_string())
+    }
+
+    #[test]
+    fn the_first_verdict_of_an_event_stays() {
+        let mut memory = Memory::new();
+        memory.insert(key(1), Verdict::DeadLettered(Reason::MalformedData), 0);
+        memory.insert(key(1), Verdict::Confirmed, 1);
+        assert_eq!(memory.get(key(1)), Some(Verdict::DeadLettered(Reason::MalformedData)));
+        assert_eq!(memory.get(key(2)), None);
+    }
+
+    #[test]
+    fn single_records_are_remembered_until_the_verdict_is_known() {
+        let mut memory = Memory::new();
+        memory.insert_record(key(1), 1, 0);
+        memory.insert_record(key(2), 0, 0);
+        assert_eq!((memory.get(key(1)), memory.records(key(1))), (None, 0b10));
+        assert_eq!((memory.records(key(2)), memory.records(key(3))), (0b01, 0));
+        memory.insert(key(1), Verdict::Confirmed, 1);
+        memory.insert_record(key(1), 0, 2);
+        assert_eq!((memory.get(key(1)), memory.records(key(1))), (Some(Verdict::Confirmed), 0));
+    }
+
+    #[test]
+    fn a_million_verdicts_and_those_of_a_quarter_of_an_hour_are_remembered() {
+        let mut memory = Memory::new();
+        for number in 0..FLOOR + 100 {
+            memory.insert(key(number), Verdict::Confirmed, 0);
+        }
+        assert_eq!(memory.len(), FLOOR + 100, "all are younger than the horizon");
+        memory.insert(key(usize::MAX), Verdict::Confirmed, HORIZON + 1001);
+        assert_eq!(memory.len(), FLOOR, "beyond the horizon the last million stays");
+        assert_eq!(memory.get(key(100)), None);
+        for number in [101, FLOOR / 2, FLOOR + 99, usize::MAX] {
+            assert_eq!(memory.get(key(number)), Some(Verdict::Confirmed), "{number}");
+        }
+    }
+
+    #[test]
+    fn every_final_verdict_is_remembered_as_it_is() {
+        let verdicts = Reason::ALL.into_iter().map(Verdict::DeadLettered).chain([Verdict::Confirmed]);
+        for (number, verdict) in verdicts.enumerate() {
+            let mut memory = Memory::new();
+            memory.insert(key(number), verdict, 1_000_000_000);
+            assert_eq!(memory.get(key(number)), Some(verdict));
+        }
+    }
+
+    #[test]
+    fn of_too_many_young_verdicts_the_oldest_go_and_the_bound_holds() {
+        let per_second = 6_500;
+        assert!(CAPACITY as u64 * 1000 / HORIZON >= per_second, "{CAPACITY}");
+        let mut memory = Memory::new();
+        // Positions go past the end of their numbers.
+        memory.forgotten = u32::MAX - 10;
+        for number in 0..CAPACITY + 1000 {
+            memory.insert(key(number), Verdict::Confirmed, 0);
+        }
+        assert_eq!(memory.len(), CAPACITY);
+        assert_eq!(memory.get(key(999)), None);
+        for number in [1000, CAPACITY / 2, CAPACITY + 999] {
+            assert_eq!(memory.get(key(number)), Some(Verdict::Confirmed), "{number}");
+        }
+        let bytes = memory.entries.capacity() * size_of::<CachedVerdict>() + memory.index.allocation_size();
+        assert!(bytes <= MAX_BYTES, "{bytes} bytes");
+    }
+}

@@ -1,0 +1,127 @@
+//! Replay: reads events whose publications only the journal has, oldest first, and hands them to the producer.
+
+use super::event::{Loaded, Parcel, Replay, Stage, Token};
+use super::machine::{Command, Outbox};
+use super::{FailureCode, Millis};
+
+/// How long an entry that cannot be read waits for the next attempt, in milliseconds.
+const UNREADABLE: Millis = 60_000;
+
+/// How long a replayed event may take before others no longer wait for it, in milliseconds.
+const SLOW: Millis = 2_000;
+
+/// How many such there may be, counted in what may be replayed at a time. The producer holds their records.
+const SLOW_AT_A_TIME: usize = 8;
+
+impl<P: Parcel, W> Outbox<P, W> {
+    /// Lets replays begin: what stands in the topics is known, or cannot be known.
+    pub fn release(&mut self) {
+        self.released = true;
+        self.replay();
+    }
+
+    /// Another cluster answers at the same address: what the old one has confirmed is not there. Nothing is replayed
+    /// before [`Outbox::release`], because the topics have to be read first.
+    pub fn cluster_replaced(&mut self) {
+        self.memory.clear();
+        self.released = false;
+        for (_, event) in &mut self.events {
+            (event.confirmed, event.learned) = (0, None);
+        }
+    }
+
+    /// Reads parked heads back, oldest first, as many as there is room for.
+    pub(super) fn replay(&mut self) {
+        // Many at a time: a journal reads a hundred entries as fast as a few.
+        if self.replaying > self.limits.replay - self.limits.replay / 4 {
+            return;
+        }
+        while self.connected && self.released && self.replaying < self.limits.replay {
+            let Some((turn, token)) = self.parked.first().copied() else { return };
+            let bytes = self.events.get(token.slot as usize).map_or(0, |event| event.bytes as usize);
+            if self.replaying > 0 && self.replaying_bytes + bytes > self.limits.replay_bytes {
+                return;
+            }
+            self.parked.remove(&(turn, token));
+            let Some(event) = self.events.get_mut(token.slot as usize) else { continue };
+            event.stage = Stage::Loading;
+            event.replay = Replay::Counted;
+            self.replaying += 1;
+            self.replaying_bytes += bytes;
+            self.commands.push(Command::Load(token));
+        }
+    }
+
+    /// Takes what was read back.
+    pub fn loaded(&mut self, token: Token, loaded: Loaded<P>, now: Millis) {
+        self.clock = self.clock.max(now);
+        let connected = self.connected;
+        let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
+            return;
+        };
+        if event.stage != Stage::Loading {
+            return;
+        }
+        let held = self.held_lanes.contains(&event.lane);
+        match loaded {
+            Loaded::Found(mut parcel) if connected && !held => {
+                for refused in 0..event.refused {
+                    let Some(smaller) = parcel.smaller() else {
+                        // The smallest was refused as well.
+                        event.refused = refused;
+                        let code = event.failure.unwrap_or(FailureCode::Other);
+                        self.fail(token.slot, code, now);
+                        return self.replay();
+                    };
+                    parcel = smaller;
+                    event.fell_back = true;
+                }
+                self.replace(token.slot, parcel);
+                self.replayed.push_back((now, token));
+                self.produce(token.slot);
+            }
+            Loaded::Found(_) => {
+                self.stop_replaying(token.slot);
+                self.activate(token.slot);
+            }
+            Loaded::Unavailable => self.fail(token.slot, FailureCode::JournalUnreadable, now),
+            Loaded::Damaged => {
+                self.note_failure(token.slot, FailureCode::JournalUnreadable, now);
+                self.stop_replaying(token.slot);
+                self.back_off(token.slot, now + UNREADABLE);
+            }
+        }
+        self.replay();
+    }
+
+    pub(super) fn stop_replaying(&mut self, slot: u32) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        match std::mem::replace(&mut event.replay, Replay::Not) {
+            Replay::Not => {}
+            Replay::Counted => {
+                self.replaying -= 1;
+                self.replaying_bytes -= event.bytes as usize;
+            }
+            Replay::Slow => self.slow -= 1,
+        }
+    }
+
+    /// No longer counts replays that the broker has not confirmed for long: thousands of records for one partition
+    /// without a leader must not keep those of the others waiting.
+    pub(super) fn pass_slow(&mut self, now: Millis) {
+        while let Some((since, token)) = self.replayed.front().copied() {
+            let event = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq);
+            // One that was refused since, and is being read anew, is not the broker's fault.
+            if let Some(event) = event.filter(|event| event.replay == Replay::Counted && event.in_flight()) {
+                if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {
+                    return;
+                }
+                event.replay = Replay::Slow;
+                self.replaying -= 1;
+                self.replaying_bytes -= event.bytes as usize;
+                self.slow += 1;
+            }
+            self.replayed.pop_front();
+        }
+    }
+}

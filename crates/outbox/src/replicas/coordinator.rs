@@ -1,0 +1,272 @@
+//! What one replica does about the table: when it writes what, which lanes it withholds, and when it begins to publish.
+//!
+//! Inputs are records of the topic, the availability of Kafka, and the time with facts about the outbox; outputs are
+//! [`Command`]s. While no other replica is known, it begins at once. Otherwise replicas exchange their claims first
+//! (`gather`), and each wait has an end, so that a replica that is gone delays the others by seconds.
+
+use std::collections::{HashMap, HashSet};
+
+use super::holds::Release;
+use super::record::{self, Body, Record};
+use super::table::Table;
+use super::{Position, ReplicaId, Writer};
+use crate::{LaneKey, Millis};
+
+/// Between two heartbeats.
+const HEARTBEAT: Millis = 2000;
+
+/// How long the event topics are still followed after the last other replica is gone. A restart is over by then, and
+/// whoever begins again has to read the last ten minutes.
+const LINGER: Millis = 600_000;
+
+/// After how long a record that was not read back is written again.
+pub(super) const RESEND: Millis = 2000;
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Writes a record to the topic.
+    Write(Body),
+    /// Begins to publish: Kafka is available, and the others know what waits here.
+    Open,
+    /// Publishes nothing until the next [`Command::Open`]; what arrives goes to the journal.
+    Close,
+    /// Withholds these lanes and no others.
+    Hold(HashSet<LaneKey>),
+    /// Reads the event topics up to their ends as of now, then reports this ticket as done.
+    CatchUp(u64),
+    /// Follows the event topics from now on, or no longer.
+    Follow(bool),
+}
+
+/// What the coordinator asks about its replica.
+pub trait Facts {
+    /// Whether the producer has an event of which there is no report.
+    fn in_flight(&self) -> bool;
+    /// Whether it has one in these lanes.
+    fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool;
+    /// How many events wait in each lane.
+    fn waiting(&self) -> HashMap<LaneKey, u32>;
+    /// Whether an event that waited in these lanes when they were last released, or when publishing began, waits still.
+    /// Events that have failed do not count.
+    fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool;
+    /// Whether the coordination topic is read up to its end as of when Kafka became available, or later.
+    fn log_is_current(&self) -> bool;
+    /// The last ticket that is done.
+    fn caught_up(&self) -> u64;
+}
+
+/// One replica's part in the coordination.
+#[derive(Debug)]
+pub struct Coordinator {
+    pub(super) me: Writer,
+    pub(super) table: Table,
+    pub(super) stage: Stage,
+    /// When the present exchange of claims began, and the present stage of it.
+    pub(super) began: Millis,
+    pub(super) since: Millis,
+    /// When a record was written that has not been read back.
+    pub(super) sent: Option<Millis>,
+    pub(super) started: bool,
+    claims: u64,
+    tickets: u64,
+    pub(super) joined: bool,
+    member: bool,
+    following: bool,
+    /// When another replica was known last.
+    accompanied: Millis,
+    heartbeat: Option<Millis>,
+    /// The round that is being answered, and since when.
+    pub(super) answering: Option<(Position, Millis)>,
+    pub(super) held: HashSet<LaneKey>,
+    pub(super) release: Option<Release>,
+    pub(super) version: u64,
+    pub(super) owned: HashSet<LaneKey>,
+    pub(super) looked: Millis,
+    pub(super) done: Option<Millis>,
+    pub(super) rounds: u64,
+    pub(super) commands: Vec<Command>,
+}
+
+/// How far a replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Kafka is not available.
+    Away,
+    /// What the producer had at the end of the outage gets its reports, and the topic is read.
+    Settling,
+    /// Waits until everybody takes part.
+    Ready,
+    /// Learns what is published, so that the claim is right.
+    Learning(u64),
+    /// Waits until everybody has claimed.
+    Claiming,
+    /// Learns what others have published since; with the table's releases before that.
+    Checking(u64, u64),
+    /// Waits to read that it has started.
+    Starting(u64),
+    /// Publishes.
+    Live,
+}
+
+impl Coordinator {
+    /// A replica's process that has read nothing yet.
+    #[must_use]
+    pub fn new(me: Writer) -> Self {
+        Self {
+            me,
+            table: Table::default(),
+            stage: Stage::Away,
+            began: 0,
+            since: 0,
+            sent: None,
+            started: false,
+            claims: 0,
+            tickets: 0,
+            joined: false,
+            member: false,
+            following: false,
+            accompanied: 0,
+            heartbeat: None,
+            answering: None,
+            held: HashSet::new(),
+            release: None,
+            version: 0,
+            owned: HashSet::new(),
+            looked: 0,
+            done: None,
+            rounds: 0,
+            commands: Vec::new(),
+        }
+    }
+
+    /// Takes the next record of the topic.
+    pub fn apply(&mut self, record: &Record, position: Position) {
+        self.table.apply(record, position);
+        if record.writer == self.me {
+            self.member = true;
+            match record.body {
+                Body::Ready { .. } => self.sent = None,
+                Body::Start => (self.sent, self.started) = (None, true),
+                Body::Done { .. } => self.done = None,
+                Body::Heartbeat | Body::Claim { .. } | Body::Leave => {}
+            }
+        } else if self.member && record.writer.replica == self.me.replica {
+            // The journal was copied, so two processes have the same id. This one takes another.
+            self.me.replica = ReplicaId(self.me.replica.0 ^ self.me.process);
+            self.member = false;
+        }
+    }
+
+    /// Takes the news that Kafka is available, or not.
+    pub fn available(&mut self, available: bool, now: Millis) {
+        if !available {
+            self.stage = Stage::Away;
+            self.commands.push(Command::Close);
+        } else if self.stage == Stage::Away {
+            if self.joined && self.others().next().is_none() {
+                self.open();
+            } else {
+                self.begin(now);
+            }
+        }
+    }
+
+    /// Takes the news that the topic cannot be used: nobody is known, and nothing is withheld.
+    pub fn uncoordinated(&mut self) {
+        (self.table, self.member, self.release, self.version) = (Table::default(), false, None, 0);
+        self.owned.clear();
+        if !self.held.is_empty() {
+            self.held.clear();
+            self.commands.push(Command::Hold(HashSet::new()));
+        }
+        match self.stage {
+            Stage::Away | Stage::Live => {}
+            Stage::Settling
+            | Stage::Ready
+            | Stage::Learning(_)
+            | Stage::Claiming
+            | Stage::Checking(..)
+            | Stage::Starting(_) => self.open(),
+        }
+    }
+
+    /// Says that the replica shuts down.
+    pub fn leave(&mut self) -> Vec<Command> {
+        vec![Command::Write(Body::Leave)]
+    }
+
+    /// Does what is due at `now`.
+    pub fn step(&mut self, now: Millis, facts: &impl Facts) -> Vec<Command> {
+        if std::mem::replace(&mut self.member, self.table.has(self.me)) && !self.member && self.stage != Stage::Away {
+            // The others took this replica for gone, and publish its lanes.
+            self.commands.push(Command::Close);
+            self.begin(now);
+        }
+        self.beat(now);
+        match self.stage {
+            Stage::Away => {}
+            Stage::Live => self.answer(now, facts),
+            Stage::Settling
+            | Stage::Ready
+            | Stage::Learning(_)
+            | Stage::Claiming
+            | Stage::Checking(..)
+            | Stage::Starting(_) => self.gather(now, facts),
+        }
+        if self.stage != Stage::Away {
+            self.update_holds(facts);
+            self.report_done(now, facts);
+        }
+        let has_others = self.others().next().is_some();
+        if has_others {
+            self.accompanied = now;
+        }
+        let follow = has_others || (self.following && now < self.accompanied + LINGER);
+        if std::mem::replace(&mut self.following, follow) != follow {
+            self.commands.push(Command::Follow(follow));
+        }
+        std::mem::take(&mut self.commands)
+    }
+
+    fn beat(&mut self, now: Millis) {
+        if self.stage != Stage::Away && self.heartbeat.is_none_or(|last| now >= last + HEARTBEAT) {
+            self.heartbeat = Some(now);
+            self.write(Body::Heartbeat);
+        }
+    }
+
+    pub(super) fn open(&mut self) {
+        (self.stage, self.joined, self.sent) = (Stage::Live, true, None);
+        self.commands.push(Command::Open);
+    }
+
+    pub(super) fn write(&mut self, body: Body) {
+        self.commands.push(Command::Write(body));
+    }
+
+    pub(super) fn write_claim(&mut self, lanes: HashMap<LaneKey, u32>) {
+        self.claims += 1;
+        let parts = record::claim(self.claims, lanes);
+        self.commands.extend(parts.into_iter().map(Command::Write));
+    }
+
+    pub(super) fn catch_up(&mut self) -> u64 {
+        self.tickets += 1;
+        self.commands.push(Command::CatchUp(self.tickets));
+        self.tickets
+    }
+
+    /// Whether a record may be written that is not read back yet; not again and again.
+    pub(super) fn may_send(&mut self, now: Millis) -> bool {
+        let may = self.sent.is_none_or(|sent| now >= sent + RESEND);
+        if may {
+            self.sent = Some(now);
+        }
+        may
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = ReplicaId> {
+        self.table.others(self.me.replica)
+    }
+}

@@ -1,0 +1,176 @@
+//! The exchange of claims before a replica publishes, after a start and after an outage.
+
+use super::coordinator::{Coordinator, Facts, Stage};
+use super::record::Body;
+use crate::Millis;
+
+/// How long the producer's last reports and the topic are waited for.
+const SETTLING: Millis = 3000;
+
+/// How long the others are waited for until they take part, and until they have claimed.
+const OTHERS: Millis = 4000;
+
+/// How long the event topics may take.
+const TOPICS: Millis = 4000;
+
+/// How long a replica that publishes waits for the claims of those who do not yet.
+const CLAIMS: Millis = 3000;
+
+/// How long it waits, in all, for what its producer has of the lanes that it withholds.
+const QUIET: Millis = 5000;
+
+/// How long all of it may take.
+pub(super) const LIMIT: Millis = 12_000;
+
+impl Coordinator {
+    /// Begins the exchange.
+    pub(super) fn begin(&mut self, now: Millis) {
+        self.began = now;
+        self.enter(Stage::Settling, now);
+    }
+
+    fn enter(&mut self, stage: Stage, now: Millis) {
+        (self.stage, self.since, self.sent) = (stage, now, None);
+    }
+
+    /// Goes on with the exchange as far as is possible at `now`.
+    pub(super) fn gather(&mut self, now: Millis, facts: &impl Facts) {
+        if now >= self.began + LIMIT {
+            return self.open();
+        }
+        let me = self.me.replica;
+        let out = |stage| matches!(stage, Stage::Learning(_) | Stage::Claiming | Stage::Checking(..));
+        if out(self.stage) && self.table.round().is_none_or(|round| !round.ready.contains(&me)) {
+            // Another has opened a new round.
+            self.enter(Stage::Ready, now);
+        }
+        match self.stage {
+            Stage::Settling => self.settle(now, facts),
+            Stage::Ready => self.wait_until_ready(now),
+            Stage::Learning(ticket) => {
+                if facts.caught_up() >= ticket || now >= self.since + TOPICS {
+                    self.enter(Stage::Claiming, now);
+                    self.wait_for_claims(now, facts);
+                }
+            }
+            Stage::Claiming => self.wait_for_claims(now, facts),
+            Stage::Checking(ticket, releases) => {
+                if facts.caught_up() >= ticket || now >= self.since + TOPICS {
+                    self.started = false;
+                    self.enter(Stage::Starting(releases), now);
+                    self.wait_for_start(releases, now, facts);
+                }
+            }
+            Stage::Starting(releases) => self.wait_for_start(releases, now, facts),
+            Stage::Away | Stage::Live => {}
+        }
+    }
+
+    fn settle(&mut self, now: Millis, facts: &impl Facts) {
+        let over = now >= self.since + SETTLING;
+        if !over && !facts.log_is_current() {
+            return;
+        }
+        if self.others().next().is_none() {
+            return self.open();
+        }
+        if !over && facts.in_flight() {
+            return;
+        }
+        self.rounds += 1;
+        self.enter(Stage::Ready, now);
+        self.wait_until_ready(now);
+    }
+
+    fn wait_until_ready(&mut self, now: Millis) {
+        let round = self.table.round().filter(|round| round.ready.contains(&self.me.replica));
+        let Some(round) = round.filter(|_| self.sent.is_none() && now > self.since) else {
+            if self.may_send(now) {
+                self.write(Body::Ready { live: false });
+            }
+            return;
+        };
+        let all = self.others().all(|other| round.ready.contains(&other));
+        if all || now >= self.since + OTHERS {
+            let ticket = self.catch_up();
+            self.enter(Stage::Learning(ticket), now);
+        }
+    }
+
+    fn wait_for_claims(&mut self, now: Millis, facts: &impl Facts) {
+        let round = self.table.round().filter(|round| round.claimed.contains(&self.me.replica));
+        let Some(round) = round else {
+            if self.may_send(now) {
+                self.write_claim(facts.waiting());
+            }
+            return;
+        };
+        let all = self.others().all(|other| round.claimed.contains(&other));
+        if all || now >= self.since + OTHERS {
+            let releases = self.table.releases();
+            let ticket = self.catch_up();
+            self.enter(Stage::Checking(ticket, releases), now);
+        }
+    }
+
+    fn wait_for_start(&mut self, releases: u64, now: Millis, facts: &impl Facts) {
+        if !self.started {
+            if self.may_send(now) {
+                self.claim_new_lanes(facts);
+                self.write(Body::Start);
+            }
+            return;
+        }
+        if self.table.releases() == releases {
+            // All that was published in the lanes of this replica is learnt.
+            (self.held, self.release) = (std::collections::HashSet::new(), None);
+        }
+        self.hold_all();
+        self.open();
+    }
+
+    /// Claims also the lanes that were empty at the claim, and in which events have arrived while the others were waited
+    /// for. The numbers of the other lanes stay: they tell who has most of what the outage left.
+    fn claim_new_lanes(&mut self, facts: &impl Facts) {
+        let claimed = self.table.claimed(self.me.replica);
+        let mut lanes = facts.waiting();
+        if lanes.keys().any(|lane| !claimed.is_some_and(|claimed| claimed.contains_key(lane))) {
+            lanes.extend(claimed.into_iter().flatten().map(|(lane, events)| (*lane, *events)));
+            self.write_claim(lanes);
+        }
+    }
+
+    /// Takes part in a round that another has opened, without ceasing to publish.
+    pub(super) fn answer(&mut self, now: Millis, facts: &impl Facts) {
+        let me = self.me.replica;
+        if self.table.is_unstarted(me) && self.may_send(now) {
+            return self.write(Body::Start);
+        }
+        let Some(round) = self.table.round() else { return };
+        let (is_ready, has_claimed) = (round.ready.contains(&me), round.claimed.contains(&me));
+        if has_claimed || (!is_ready && round.closed) {
+            return;
+        }
+        let (id, all) = (round.id, round.gathering.is_subset(&round.claimed));
+        let since = match self.answering {
+            Some((answered, since)) if answered == id => since,
+            Some(_) | None => {
+                (self.answering, self.sent) = (Some((id, now)), None);
+                self.rounds += 1;
+                now
+            }
+        };
+        if !is_ready {
+            if self.may_send(now) {
+                self.write(Body::Ready { live: true });
+            }
+            return;
+        }
+        let claimed = all || now >= since + CLAIMS;
+        // What others claim is withheld by now.
+        if claimed && (now >= since + QUIET || !facts.in_flight_in(&self.held)) && self.may_send(now) {
+            self.write_claim(facts.waiting());
+            self.write(Body::Start);
+        }
+    }
+}

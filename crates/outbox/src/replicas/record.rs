@@ -1,0 +1,182 @@
+//! The records of the coordination topic, as JSON. Records that are not understood are ignored.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Position, ReplicaId, Writer};
+use crate::LaneKey;
+
+/// The version of the records. Others are ignored.
+const VERSION: u8 = 1;
+
+/// How many lanes one record holds at most: about 400 KB.
+pub const LANES_PER_RECORD: usize = 16_000;
+
+/// What a replica writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Who writes.
+    pub writer: Writer,
+    /// What.
+    pub body: Body,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// The replica is alive and reaches Kafka.
+    Heartbeat,
+    /// The replica takes part in the current round, or opens one.
+    Ready {
+        /// Whether it publishes already. If not, whatever it has claimed or owned before is void.
+        live: bool,
+    },
+    /// The lanes in which events wait, each with their number. A claim can have several parts.
+    Claim {
+        /// Tells the parts of one claim from those of another.
+        number: u64,
+        /// The lanes of this part.
+        lanes: Vec<(LaneKey, u32)>,
+        /// Whether this is the last part.
+        last: bool,
+    },
+    /// The replica begins to publish: it becomes the owner of those of its lanes that nobody else has more of.
+    Start,
+    /// The replica has published what waited in the lanes that it owns.
+    Done {
+        /// Lanes that it came to own later are not meant.
+        up_to: Position,
+    },
+    /// The replica shuts down.
+    Leave,
+}
+
+/// The record as it is in the topic.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    version: u8,
+    replica: String,
+    process: String,
+    #[serde(flatten)]
+    body: WireBody,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum WireBody {
+    Heartbeat,
+    Ready { live: bool },
+    Claim { number: u64, lanes: Vec<(u64, u32)>, last: bool },
+    Start,
+    Done { up_to: Position },
+    Leave,
+}
+
+impl Record {
+    /// The record's value.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let body = match &self.body {
+            Body::Heartbeat => WireBody::Heartbeat,
+            Body::Ready { live } => WireBody::Ready { live: *live },
+            Body::Claim { number, lanes, last } => WireBody::Claim {
+                number: *number,
+                lanes: lanes.iter().map(|(lane, events)| (lane.0, *events)).collect(),
+                last: *last,
+            },
+            Body::Start => WireBody::Start,
+            Body::Done { up_to } => WireBody::Done { up_to: *up_to },
+            Body::Leave => WireBody::Leave,
+        };
+        let hex = |number: u64| format!("{number:016x}");
+        let Writer { replica, process } = self.writer;
+        let wire = Wire { version: VERSION, replica: hex(replica.0), process: hex(process), body };
+        // Numbers and short texts are always valid JSON.
+        serde_json::to_vec(&wire).unwrap_or_default()
+    }
+
+    /// Reads a record's value; `None` if it is not one of this version.
+    #[must_use]
+    pub fn from_json(value: &[u8]) -> Option<Self> {
+        let Wire { version, replica, process, body } = serde_json::from_slice(value).ok()?;
+        if version != VERSION {
+            return None;
+        }
+        let number = |hex: &str| u64::from_str_radix(hex, 16).ok();
+        let writer = Writer { replica: ReplicaId(number(&replica)?), process: number(&process)? };
+        let body = match body {
+            WireBody::Heartbeat => Body::Heartbeat,
+            WireBody::Ready { live } => Body::Ready { live },
+            WireBody::Claim { number, lanes, last } => Body::Claim {
+                number,
+                lanes: lanes.into_iter().map(|(lane, events)| (LaneKey(lane), events)).collect(),
+                last,
+            },
+            WireBody::Start => Body::Start,
+            WireBody::Done { up_to } => Body::Done { up_to },
+            WireBody::Leave => Body::Leave,
+        };
+        Some(Self { writer, body })
+    }
+}
+
+/// The parts of a claim; a claim without lanes has one part.
+#[must_use]
+pub fn claim(number: u64, lanes: HashMap<LaneKey, u32>) -> Vec<Body> {
+    let mut lanes: Vec<_> = lanes.into_iter().collect();
+    lanes.sort_unstable();
+    if lanes.is_empty() {
+        return vec![Body::Claim { number, lanes, last: true }];
+    }
+    let parts = lanes.chunks(LANES_PER_RECORD);
+    let count = parts.len();
+    let part = |(at, lanes): (usize, &[_])| Body::Claim { number, lanes: lanes.to_vec(), last: at + 1 == count };
+    parts.enumerate().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(body: Body) -> Record {
+        Record { writer: Writer { replica: ReplicaId(7), process: u64::MAX }, body }
+    }
+
+    #[test]
+    fn records_survive_the_way_through_the_topic() {
+        let lanes = vec![(LaneKey(u64::MAX), 3), (LaneKey(0), u32::MAX)];
+        for body in [
+            Body::Heartbeat,
+            Body::Ready { live: true },
+            Body::Claim { number: 9, lanes, last: false },
+            Body::Start,
+            Body::Done { up_to: 41 },
+            Body::Leave,
+        ] {
+            let record = record(body);
+            assert_eq!(Record::from_json(&record.to_json()), Some(record));
+        }
+    }
+
+    #[test]
+    fn unknown_records_are_ignored() {
+        let good = String::from_utf8(record(Body::Start).to_json()).unwrap();
+        assert!(Record::from_json(good.as_bytes()).is_some());
+        for (from, to) in [("\"version\":1", "\"version\":2"), ("start", "stop"), ("\"ffff", "\"xfff"), ("{", "")] {
+            assert_eq!(Record::from_json(good.replace(from, to).as_bytes()), None, "{to}");
+        }
+        assert_eq!(Record::from_json(b""), None);
+    }
+
+    #[test]
+    fn a_large_claim_has_parts_below_half_a_megabyte() {
+        let lanes = |count: u64| (0..count).map(|lane| (LaneKey(u64::MAX - lane), u32::MAX)).collect();
+        assert_eq!(claim(1, lanes(0)).len(), 1);
+        let parts = claim(1, lanes(40_000));
+        assert_eq!(parts.len(), 3);
+        let last = |part: &Body| matches!(part, Body::Claim { last: true, .. });
+        assert_eq!(parts.iter().map(last).collect::<Vec<_>>(), [false, false, true]);
+        assert!(parts.into_iter().all(|part| record(part).to_json().len() < 600_000));
+    }
+}

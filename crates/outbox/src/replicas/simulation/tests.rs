@@ -1,0 +1,70 @@
+//! The schedules that are tried, and the defects that must be found.
+
+use super::plan::{Defect, Plan};
+use super::world::{LATE_EVENTS, World};
+
+/// How many schedules are tried of each kind; `IDAAS_BRIDGE_SCHEDULES` and `IDAAS_BRIDGE_SEED` as for the outbox.
+fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let first = number("IDAAS_BRIDGE_SEED").unwrap_or(0);
+    first..first + number("IDAAS_BRIDGE_SCHEDULES").unwrap_or(usual)
+}
+
+/// Returns the share of the events after the outage that are published twice, in thousandths.
+fn try_all(faults: bool, replicas: &[u64]) -> usize {
+    let (mut events, mut twice) = (0, 0);
+    for seed in seeds(40) {
+        for replicas in replicas {
+            let plan = Plan { seed, replicas: *replicas, faults, defect: None };
+            match World::new(plan).run() {
+                Ok(late) => (events, twice) = (events + LATE_EVENTS, twice + late),
+                Err(problem) => panic!("{plan:?}: {problem}"),
+            }
+        }
+    }
+    twice * 1000 / events
+}
+
+#[test]
+fn calm_outage_publishes_once_and_in_order() {
+    try_all(false, &[1, 2, 3]);
+}
+
+#[test]
+fn events_after_an_outage_are_hardly_published_twice() {
+    let twice = [2, 3].map(|replicas| try_all(false, &[replicas]));
+    assert!(twice.iter().all(|twice| *twice <= 50), "of two and three replicas, in thousandths: {twice:?}");
+}
+
+#[test]
+fn kills_pauses_and_disconnects_hold_nothing_for_ever() {
+    try_all(true, &[1, 2, 3]);
+}
+
+fn finds(defect: Defect, faults: bool, message: &str) {
+    let found = (0..200).find_map(|seed| {
+        let plan = Plan { seed, replicas: 2, faults, defect: Some(defect) };
+        World::new(plan).run().err().filter(|problem| problem.contains(message))
+    });
+    assert!(found.is_some(), "{defect:?} is not found");
+}
+
+#[test]
+fn two_replicas_on_one_lane_are_found() {
+    finds(Defect::HoldsNothing, false, "both replay");
+}
+
+#[test]
+fn lanes_held_for_ever_are_found() {
+    finds(Defect::NeverDone, false, "holds lanes for ever");
+}
+
+#[test]
+fn endless_waiting_is_found() {
+    finds(Defect::WaitsForEver, true, "waits too long");
+}
+
+#[test]
+fn releasing_before_learning_is_found() {
+    finds(Defect::LearnsNothing, false, "published twice");
+}

@@ -1,0 +1,247 @@
+//! What the records of the coordination topic amount to: who is a member, who claims which lanes, and who owns them.
+//!
+//! A function of the records alone, so every replica that has read as far has the same table. Time counts in heartbeats:
+//! a member that writes nothing while another writes [`SILENCE`] of them is removed.
+
+mod state;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use self::state::Round;
+use self::state::{Claim, Member, Owner, precedes};
+use super::record::{Body, Record};
+use super::{Position, ReplicaId, Writer};
+use crate::LaneKey;
+
+/// A member is removed if another has written so many heartbeats since its last record. They are two seconds apart.
+pub const SILENCE: u8 = 5;
+
+/// A claim is void if its writer has written so many heartbeats without beginning to publish.
+const UNSTARTED: u64 = 15;
+
+/// A member owns lanes for so many of its heartbeats at most: a quarter of an hour.
+const OWNING: u64 = 450;
+
+/// The state of the coordination.
+#[derive(Debug, Default)]
+pub struct Table {
+    members: BTreeMap<ReplicaId, Member>,
+    owners: HashMap<LaneKey, Owner>,
+    round: Option<Round>,
+    position: Position,
+    /// Counts what can release lanes.
+    releases: u64,
+    /// Counts changes of claims and owners.
+    version: u64,
+}
+
+impl Table {
+    /// Takes the next record of the topic.
+    pub fn apply(&mut self, record: &Record, position: Position) {
+        self.position = position;
+        let Record { writer: Writer { replica, process }, body } = record;
+        if self.members.get(replica).is_some_and(|member| member.process != *process) {
+            self.restart(*replica, *process);
+        }
+        if *body == Body::Leave {
+            return self.remove(*replica);
+        }
+        self.members.entry(*replica).or_insert_with(|| Member::new(*process)).silence.clear();
+        match body {
+            Body::Heartbeat => self.heartbeat(*replica),
+            Body::Ready { live } => self.ready(*replica, *live),
+            Body::Claim { number, lanes, last } => self.claim(*replica, *number, lanes, *last),
+            Body::Start => self.start(*replica),
+            Body::Done { up_to } => self.done(*replica, *up_to),
+            Body::Leave => {}
+        }
+    }
+
+    fn heartbeat(&mut self, replica: ReplicaId) {
+        let mut silent = Vec::new();
+        for (other, member) in self.members.iter_mut().filter(|(other, _)| **other != replica) {
+            let heartbeats = member.silence.entry(replica).or_default();
+            *heartbeats = heartbeats.saturating_add(1);
+            if *heartbeats >= SILENCE {
+                silent.push(*other);
+            }
+        }
+        silent.into_iter().for_each(|other| self.remove(other));
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        member.heartbeats += 1;
+        let now = member.heartbeats;
+        let unstarted = member.claim.as_ref().is_some_and(|claim| !claim.started && now - claim.heartbeats > UNSTARTED);
+        if unstarted || member.owning_since.is_some_and(|since| now - since > OWNING) {
+            self.void(replica);
+        }
+    }
+
+    fn ready(&mut self, replica: ReplicaId, live: bool) {
+        if !live && self.members.get(&replica).is_some_and(|member| !member.has_restarted) {
+            self.void(replica);
+        }
+        let id = self.position;
+        let round = self.round.take().filter(|round| !round.closed);
+        let round = self.round.insert(round.unwrap_or_else(|| Round::new(id)));
+        round.ready.insert(replica);
+        round.claimed.remove(&replica);
+        if live {
+            round.gathering.remove(&replica);
+        } else {
+            round.gathering.insert(replica);
+        }
+    }
+
+    fn claim(&mut self, replica: ReplicaId, number: u64, lanes: &[(LaneKey, u32)], last: bool) {
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        if member.parts.0 != number {
+            member.parts = (number, HashMap::new());
+        }
+        member.parts.1.extend(lanes.iter().copied());
+        if !last {
+            return;
+        }
+        let lanes = std::mem::take(&mut member.parts.1);
+        let claim = Claim { lanes, started: false, heartbeats: member.heartbeats };
+        let replaced = member.claim.replace(claim);
+        self.version += 1;
+        if let Some(round) = &mut self.round {
+            round.claimed.insert(replica);
+        }
+        replaced.into_iter().flat_map(|claim| claim.lanes.into_keys()).for_each(|lane| self.settle(lane));
+    }
+
+    fn start(&mut self, replica: ReplicaId) {
+        if let Some(round) = &mut self.round
+            && round.gathering.remove(&replica)
+        {
+            round.closed = true;
+        }
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        let Some(claim) = member.claim.as_mut().filter(|claim| !claim.started) else { return };
+        claim.started = true;
+        let lanes: Vec<_> = claim.lanes.iter().map(|(lane, events)| (*lane, *events)).collect();
+        if std::mem::take(&mut member.has_restarted) {
+            self.drop_unclaimed(replica);
+        }
+        for (lane, events) in lanes {
+            let other = self.best(lane, false);
+            if !self.owners.contains_key(&lane) && other.is_none_or(|other| precedes((events, replica), other)) {
+                self.grant(lane, replica);
+            }
+        }
+        self.drop_empty(replica);
+        self.version += 1;
+    }
+
+    fn done(&mut self, replica: ReplicaId, up_to: Position) {
+        let lanes = self.owned(replica, up_to);
+        for lane in &lanes {
+            self.owners.remove(lane);
+            if let Some(claim) = self.members.get_mut(&replica).and_then(|member| member.claim.as_mut()) {
+                claim.lanes.remove(lane);
+            }
+        }
+        if let Some(member) = self.members.get_mut(&replica) {
+            member.owning_since = None;
+        }
+        lanes.into_iter().for_each(|lane| self.settle(lane));
+        if !self.owned(replica, Position::MAX).is_empty()
+            && let Some(member) = self.members.get_mut(&replica)
+        {
+            member.owning_since = Some(member.heartbeats);
+        }
+        self.drop_empty(replica);
+        self.released();
+    }
+
+    /// Another process of a member: it keeps the lanes that it owns, because it may be the only one to have some of their
+    /// events. What it claims now, it will say.
+    fn restart(&mut self, replica: ReplicaId, process: u64) {
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        (member.process, member.parts.1, member.has_restarted) = (process, HashMap::new(), true);
+        let claim = member.claim.take();
+        claim.into_iter().flat_map(|claim| claim.lanes.into_keys()).for_each(|lane| self.settle(lane));
+        self.leave_round(replica);
+        self.released();
+    }
+
+    /// After a restart: gives up the lanes of which its journal has nothing any more.
+    fn drop_unclaimed(&mut self, replica: ReplicaId) {
+        let claim = self.members.get(&replica).and_then(|member| member.claim.as_ref());
+        let mut lanes = self.owned(replica, Position::MAX);
+        lanes.retain(|lane| claim.is_none_or(|claim| !claim.lanes.contains_key(lane)));
+        self.owners.retain(|lane, _| !lanes.contains(lane));
+        lanes.into_iter().for_each(|lane| self.settle(lane));
+        self.released();
+    }
+
+    /// Forgets what a member claims and owns; its lanes go to others who wait for them.
+    fn void(&mut self, replica: ReplicaId) {
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        let claim = member.claim.take();
+        (member.parts.1, member.owning_since) = (HashMap::new(), None);
+        let mut lanes = self.owned(replica, Position::MAX);
+        self.owners.retain(|lane, _| !lanes.contains(lane));
+        lanes.extend(claim.into_iter().flat_map(|claim| claim.lanes.into_keys()));
+        lanes.into_iter().for_each(|lane| self.settle(lane));
+        self.released();
+    }
+
+    fn remove(&mut self, replica: ReplicaId) {
+        self.void(replica);
+        self.members.remove(&replica);
+        for member in self.members.values_mut() {
+            member.silence.remove(&replica);
+        }
+        self.leave_round(replica);
+    }
+
+    fn leave_round(&mut self, replica: ReplicaId) {
+        if let Some(round) = &mut self.round {
+            round.ready.remove(&replica);
+            round.claimed.remove(&replica);
+            round.gathering.remove(&replica);
+            round.closed |= round.gathering.is_empty();
+        }
+    }
+
+    fn released(&mut self) {
+        self.version += 1;
+        self.releases += 1;
+    }
+
+    /// Gives a lane without an owner to whoever has begun to publish and waits for it. If somebody who claims it has yet
+    /// to begin, it is given then.
+    fn settle(&mut self, lane: LaneKey) {
+        if self.owners.contains_key(&lane) || self.best(lane, false).is_some() {
+            return;
+        }
+        if let Some((_, replica)) = self.best(lane, true) {
+            self.grant(lane, replica);
+        }
+    }
+
+    fn grant(&mut self, lane: LaneKey, replica: ReplicaId) {
+        self.owners.insert(lane, Owner { replica, granted: self.position });
+        if let Some(member) = self.members.get_mut(&replica) {
+            member.owning_since.get_or_insert(member.heartbeats);
+        }
+    }
+
+    /// Who claims most of a lane, among those who have begun to publish, or who have not.
+    fn best(&self, lane: LaneKey, started: bool) -> Option<(u32, ReplicaId)> {
+        let claims = self.members.iter().filter_map(|(replica, member)| {
+            let claim = member.claim.as_ref().filter(|claim| claim.started == started)?;
+            Some((*claim.lanes.get(&lane)?, *replica))
+        });
+        claims.reduce(|one, other| if precedes(other, one) { other } else { one })
+    }
+
+    fn drop_empty(&mut self, replica: ReplicaId) {
+        if let Some(member) = self.members.get_mut(&replica) {
+            member.claim.take_if(|claim| claim.started && claim.lanes.is_empty());
+        }
+    }
+}

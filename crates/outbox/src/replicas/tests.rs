@@ -1,0 +1,118 @@
+//! Single cases of the coordinator that are worth reading; the simulation tries many more.
+
+use std::collections::{HashMap, HashSet};
+
+use super::coordinator::{Command, Coordinator, Facts};
+use super::record::{Body, Record};
+use super::{Position, ReplicaId, Writer};
+use crate::{LaneKey, Millis};
+
+/// A replica with an empty producer, which has learnt whatever it asked for.
+struct Calm(HashMap<LaneKey, u32>);
+
+impl Facts for Calm {
+    fn in_flight(&self) -> bool {
+        false
+    }
+
+    fn in_flight_in(&self, _: &HashSet<LaneKey>) -> bool {
+        false
+    }
+
+    fn waiting(&self) -> HashMap<LaneKey, u32> {
+        self.0.clone()
+    }
+
+    fn has_backlog(&self, _: &HashSet<LaneKey>) -> bool {
+        false
+    }
+
+    fn log_is_current(&self) -> bool {
+        true
+    }
+
+    fn caught_up(&self) -> u64 {
+        u64::MAX
+    }
+}
+
+fn waiting(lanes: &[u64]) -> Calm {
+    Calm(lanes.iter().map(|lane| (LaneKey(*lane), 1)).collect())
+}
+
+const ME: Writer = Writer { replica: ReplicaId(1), process: 1 };
+const OTHER: Writer = Writer { replica: ReplicaId(2), process: 2 };
+
+/// A coordinator whose records are in the topic as soon as they are written.
+struct Bench {
+    coordinator: Coordinator,
+    position: Position,
+    /// What it has written.
+    written: Vec<Body>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { coordinator: Coordinator::new(ME), position: 0, written: Vec::new() }
+    }
+
+    fn append(&mut self, writer: Writer, body: Body) {
+        self.position += 1;
+        self.coordinator.apply(&Record { writer, body }, self.position);
+    }
+
+    /// Steps once. Returns the commands that write nothing.
+    fn step(&mut self, now: Millis, facts: &Calm) -> Vec<Command> {
+        let mut others = Vec::new();
+        for command in self.coordinator.step(now, facts) {
+            match command {
+                Command::Write(body) => {
+                    self.append(ME, body.clone());
+                    self.written.push(body);
+                }
+                Command::Open | Command::Close | Command::Hold(_) | Command::CatchUp(_) | Command::Follow(_) => {
+                    others.push(command)
+                }
+            }
+        }
+        others
+    }
+}
+
+#[test]
+fn lanes_that_fill_while_a_peer_is_awaited_are_claimed() {
+    let mut bench = Bench::new();
+    bench.append(OTHER, Body::Heartbeat);
+    bench.coordinator.available(true, 0);
+    // The other replica never takes part, so each step has to wait for its limit.
+    let mut opened = None;
+    for now in (0..14_000).step_by(50) {
+        let facts = if now < 6_000 { waiting(&[10]) } else { waiting(&[10, 11]) };
+        if bench.step(now, &facts).contains(&Command::Open) {
+            opened.get_or_insert(now);
+        }
+    }
+    assert!(opened.is_some_and(|opened| opened > 7_000), "it did not wait: {opened:?}");
+    let claims = bench.written.iter().filter_map(|body| match body {
+        Body::Claim { lanes, .. } => Some(lanes.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>()),
+        Body::Heartbeat | Body::Ready { .. } | Body::Start | Body::Done { .. } | Body::Leave => None,
+    });
+    assert_eq!(claims.collect::<Vec<_>>(), [vec![10], vec![10, 11]]);
+    let last = bench.written.iter().rposition(|body| matches!(body, Body::Claim { .. })).unwrap();
+    assert_eq!(bench.written[last + 1], Body::Start, "what is claimed begins at once");
+}
+
+#[test]
+fn following_ends_some_time_after_the_last_peer_left() {
+    let mut bench = Bench::new();
+    bench.coordinator.available(true, 0);
+    bench.append(OTHER, Body::Heartbeat);
+    let nothing = waiting(&[]);
+    assert!(bench.step(0, &nothing).contains(&Command::Follow(true)));
+    bench.append(OTHER, Body::Leave);
+    let follows = |commands: Vec<Command>| commands.into_iter().find(|command| matches!(command, Command::Follow(_)));
+    assert_eq!(follows(bench.step(100_000, &nothing)), None, "a restart takes less");
+    assert_eq!(follows(bench.step(600_000, &nothing)), Some(Command::Follow(false)));
+    bench.append(OTHER, Body::Heartbeat);
+    assert_eq!(follows(bench.step(600_100, &nothing)), Some(Command::Follow(true)));
+}

@@ -1,0 +1,273 @@
+//! The broker, and the way to it: records land late or never, their reports are lost or come from the dead.
+
+use super::cargo::Cargo;
+use super::dice::{About, Throws};
+use super::plan::Kind;
+use super::world::{Happening, World};
+use crate::event::Parcel;
+use crate::progress::bit;
+use crate::{FailureCode, Millis, Report, Token};
+
+/// How long a producer keeps a record at most.
+const TIMEOUT: Millis = 120_000;
+
+/// One record on its way.
+pub(super) struct Flight {
+    cargo: Cargo,
+    part: u8,
+    /// The cluster that whoever handed it over knew of.
+    cluster: u32,
+    pub(super) replica: usize,
+    pub(super) life: usize,
+    token: Token,
+    handed_over: Millis,
+    /// Whether it can still land.
+    lands: bool,
+    landed: bool,
+    /// What the producer is going to say of it, and whether it has.
+    report: Option<Report>,
+    pub(super) reported: bool,
+}
+
+impl World<'_> {
+    /// A producer is given an event. Says what it says of each record at once.
+    pub(super) fn produce(&mut self, replica: usize, token: Token, cargo: &Cargo, confirmed: u8) -> Vec<(u8, Report)> {
+        let lane = cargo.nature.lane;
+        let event = cargo.nature.event;
+        let busy = self.replicas[replica].current().in_flight[lane];
+        self.hold(busy == 0, || format!("event {event} goes to the producer, which has another of its lane"));
+        let there = &self.replicas[replica];
+        let gone = |one: usize| there.machine.as_ref().is_none_or(|machine| !machine.has(super::cargo::key(one)));
+        let settled = |one: usize| self.ledger.is_complete(one) || (self.ledger.formerly[one] && gone(one));
+        let missing = there.lives.last().and_then(|life| life.before(event, lane).find(|one| !settled(*one)));
+        let life = self.replicas[replica].current();
+        let (held, told) = (life.held[lane], life.learned[event] && !life.forgetful);
+        self.hold(missing.is_none(), || format!("event {event} goes to the producer before {missing:?}"));
+        let under_way = self.plan.threads > 0;
+        self.hold(!held || under_way, || format!("event {event} is published, and another replica should be first"));
+        self.hold(!told || under_way, || format!("event {event} is in its topic, and is published again"));
+        let (mut at_once, mut sent) = (Vec::new(), 0);
+        for part in 0..cargo.records() {
+            if cargo.records() > 1 && confirmed & bit(part) != 0 {
+                let unnoticed = self.replicas[replica].current().cluster < self.ledger.cluster;
+                let there = self.ledger.has_record(event, part) || unnoticed || (under_way && self.ledger.cluster > 0);
+                self.hold(there, || format!("record {part} of event {event} is left out, and is not in its topic"));
+            } else {
+                sent += 1;
+                at_once.extend(self.hand_over(replica, token, *cargo, part).map(|report| (part, report)));
+            }
+        }
+        let closed = at_once.iter().filter(|(_, report)| matches!(report, Report::Closed(_))).count();
+        if closed > 0 && closed == sent {
+            self.replicas[replica].current().closed.push(token);
+        }
+        at_once
+    }
+
+    fn hand_over(&mut self, replica: usize, token: Token, cargo: Cargo, part: u8) -> Option<Report> {
+        let (flight, now) = (self.flights.len(), self.now);
+        let life = self.replicas[replica].current();
+        let again = cargo.form == 0 && cargo.records() > 1 && life.confirmed[cargo.nature.event][usize::from(part)];
+        let excused = life.forgetful || life.meddled[cargo.nature.event];
+        self.hold(!again || excused, || {
+            format!("record {part} of event {} was confirmed, and is sent again", cargo.nature.event)
+        });
+        let mut throws = self.plan.dice.on(About::Record, [cargo.nature.event as u64, flight as u64]);
+        if self.plan.faulty(Kind::NoRoom, replica, now).is_some() && throws.permille(600) {
+            return Some(Report::NoRoom);
+        }
+        if self.plan.faulty(Kind::ClosedPartitions, 0, now).is_some() && throws.permille(700) {
+            return Some(Report::Closed(FailureCode::PartitionUnavailable));
+        }
+        let refused = cargo.refused(now < self.plan.calm());
+        let rejected = Report::Refused(FailureCode::RecordTooLarge);
+        if refused && throws.bool() {
+            return Some(rejected);
+        }
+        let life = self.replicas[replica].life();
+        self.replicas[replica].current().in_flight[cargo.nature.lane] += 1;
+        let mut record = Flight {
+            cargo,
+            part,
+            cluster: self.replicas[replica].current().cluster,
+            replica,
+            life,
+            token,
+            handed_over: now,
+            lands: !refused,
+            landed: false,
+            report: None,
+            reported: false,
+        };
+        let slow = if self.plan.faulty(Kind::SlowBroker, 0, now).is_some() { 10_000 } else { 0 };
+        let arrival = now + throws.time(self.plan.latency, 1_000.max(self.plan.latency).max(slow));
+        let unknown = part == 1 && self.plan.faulty(Kind::SecondRecordFails, 0, now).is_some();
+        if refused || unknown {
+            record.lands = false;
+            record.report = Some(if refused { rejected } else { Report::Failed(FailureCode::UnknownTopic) });
+            self.at(arrival, Happening::Report(flight));
+        } else {
+            self.at(arrival, Happening::Land(flight));
+        }
+        self.flights.push(record);
+        None
+    }
+
+    /// A record reaches the broker.
+    pub(super) fn land(&mut self, flight: usize) {
+        let (now, plan) = (self.now, self.plan);
+        let Flight { cargo, part, replica, handed_over, lands, landed, reported, .. } = self.flights[flight];
+        if !lands {
+            return;
+        }
+        let mut throws = plan.dice.on(About::Landing, [flight as u64]);
+        if let Some(outage) = plan.faulty(Kind::Outage, 0, now) {
+            let again = outage.at + outage.length + throws.time(100, 2_000);
+            let over = handed_over + TIMEOUT;
+            if reported || again < over {
+                return self.at(again, Happening::Land(flight));
+            }
+            // It may have been sent before, and be found only when the broker is back.
+            if throws.bool() {
+                self.at(again, Happening::Land(flight));
+            }
+            return self.will_report(flight, Report::Failed(FailureCode::TimedOut), over);
+        }
+        self.note(|| format!("  event {} of r{replica} stands in its topic", cargo.nature.event));
+        self.flights[flight].landed = true;
+        if self.ledger.land(&cargo, part) {
+            self.spread(cargo.nature.event);
+        }
+        if landed || reported {
+            return;
+        }
+        let lost = plan.faulty(Kind::LostReports, 0, now).is_some() && throws.permille(700);
+        let (report, at) = match (lost, throws.u8(0..3)) {
+            (false, _) => (Report::Confirmed, now + throws.time(plan.latency, 1_500)),
+            (true, 0) => (Report::Failed(FailureCode::TimedOut), now + throws.u64(0..=TIMEOUT)),
+            (true, _) => (Report::Failed(FailureCode::Other), now + throws.time(100, 5_000)),
+        };
+        self.will_report(flight, report, at);
+        // Rarely a record stands there twice.
+        if throws.permille(5) {
+            self.at(now + throws.time(100, 5_000), Happening::Land(flight));
+        }
+    }
+
+    fn will_report(&mut self, flight: usize, report: Report, at: Millis) {
+        let record = &mut self.flights[flight];
+        if record.report.is_none() {
+            record.report = Some(report);
+            let latest = record.handed_over + TIMEOUT;
+            self.at(at.min(latest), Happening::Report(flight));
+        }
+    }
+
+    /// A producer says what has become of a record: once.
+    pub(super) fn report(&mut self, flight: usize) {
+        let now = self.now;
+        let Flight { cargo, part, cluster, replica, life, token, report, reported, .. } = self.flights[flight];
+        let Some(mut report) = report.filter(|_| !reported && self.replicas[replica].is_alive(life)) else { return };
+        // The producer verifies which cluster it is that has confirmed a record.
+        if report == Report::Confirmed && cluster != self.ledger.cluster {
+            report = Report::Failed(FailureCode::ClusterReplaced);
+        }
+        if report == Report::Confirmed && cargo.form == 0 {
+            self.replicas[replica].current().confirmed[cargo.nature.event][usize::from(part)] = true;
+        }
+        if report == Report::Failed(FailureCode::ClusterReplaced) {
+            let life = self.replicas[replica].current();
+            life.confirmed[cargo.nature.event] = [false; 2];
+            life.learned[cargo.nature.event] = false;
+        }
+        self.flights[flight].reported = true;
+        self.replicas[replica].current().in_flight[cargo.nature.lane] -= 1;
+        self.note(|| format!("  event {} of r{replica}: {report:?}", cargo.nature.event));
+        if let Some(machine) = &mut self.replicas[replica].machine {
+            machine.report(token, part, report, now);
+        }
+        self.execute(replica);
+        let mut throws = self.plan.dice.on(About::Repeat, [flight as u64]);
+        if throws.permille(100) {
+            self.at(now + 1 + throws.time(200, 5_000), Happening::Repeat(flight));
+        }
+    }
+
+    /// A report comes again, and must not count for another event.
+    pub(super) fn repeat(&mut self, flight: usize) {
+        let (now, Flight { replica, life, token, .. }) = (self.now, &self.flights[flight]);
+        let (replica, life, token) = (*replica, *life, *token);
+        if !self.replicas[replica].is_alive(life) {
+            return;
+        }
+        if let Some(machine) = self.replicas[replica].machine.as_mut().filter(|machine| machine.is_gone(token)) {
+            machine.report(token, 0, Report::Confirmed, now);
+        }
+        self.execute(replica);
+    }
+
+    /// A producer is given up: what it has fails at once, and some of it lands all the same.
+    pub(super) fn purge(&mut self, replica: usize) {
+        let life = self.replicas[replica].life();
+        for flight in 0..self.flights.len() {
+            let Flight { replica: whose, life: when, reported, .. } = self.flights[flight];
+            if (whose, when) != (replica, life) || reported {
+                continue;
+            }
+            let mut throws = self.plan.dice.on(About::Purge, [flight as u64]);
+            self.flights[flight].lands &= throws.permille(600);
+            if self.flights[flight].report.is_none() {
+                self.flights[flight].report = Some(Report::Failed(FailureCode::ProducerReplaced));
+                self.at(self.now + throws.time(0, 50), Happening::Report(flight));
+            }
+        }
+    }
+
+    /// Another, empty cluster answers at the same address. What is on its way fails.
+    pub(super) fn replace_cluster(&mut self) {
+        let replicas = &self.replicas;
+        let is_kept = |event: usize| {
+            replicas.iter().any(|there| match &there.machine {
+                Some(machine) => machine.has(super::cargo::key(event)),
+                None => there.disk.has(event),
+            })
+        };
+        self.ledger.replace_cluster(is_kept);
+        for flight in 0..self.flights.len() {
+            let record = &mut self.flights[flight];
+            record.lands = false;
+            if !record.reported {
+                record.report = Some(Report::Failed(FailureCode::ClusterReplaced));
+                let mut throws = self.plan.dice.on(About::Notice, [flight as u64]);
+                self.at(self.now + throws.time(50, 2_000), Happening::Report(flight));
+            }
+        }
+        for replica in 0..self.plan.replicas {
+            let life = self.replicas[replica].life();
+            let mut throws = self.plan.dice.on(About::Notice, [replica as u64, self.now, 1]);
+            self.at(self.now + throws.time(500, 3_000), Happening::ClusterNoticed(replica, life));
+        }
+    }
+
+    /// A process is gone. What it had sent may land.
+    pub(super) fn bereave(&mut self, replica: usize, life: usize) {
+        for flight in 0..self.flights.len() {
+            let record = &mut self.flights[flight];
+            if (record.replica, record.life) == (replica, life) && !record.landed {
+                record.lands &= self.plan.dice.on(About::Death, [flight as u64]).bool();
+            }
+        }
+    }
+
+    /// Those who follow the topics learn of an event.
+    fn spread(&mut self, event: usize) {
+        if !self.plan.following {
+            return;
+        }
+        for replica in 0..self.plan.replicas {
+            let life = self.replicas[replica].life();
+            let mut throws = self.plan.dice.on(About::Follow, [event as u64, replica as u64]);
+            self.at(self.now + throws.time(50, 5_000), Happening::Learn(replica, life, event));
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The mutation list: machines with one defect each. A simulation that lets one of them pass proves nothing.
+
+use super::cargo::Cargo;
+use super::machine::Machine;
+use crate::event::{Arrival, Disk, Event, Loaded, Parcel, Recovered, Stage};
+use crate::machine::{Admitted, Command, Deadlines};
+use crate::memory::Memory;
+use crate::verdict::Verdict;
+use crate::{DeliveryId, EventKey, Learned, Millis, Report, Seq, Token};
+
+/// A defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Defect {
+    /// An event is a success as soon as the producer has it.
+    AcknowledgedUnreported,
+    /// An event of two records is a success with the first of them.
+    FirstReportCounts,
+    /// A refused event gets the verdict of its dead letter, and the dead letter is never produced.
+    SmallerFormSkipped,
+    /// What is written is answered as kept before it is synced.
+    KeptUnwritten,
+    /// The journal says "written" before it has synced.
+    WrittenUnsynced,
+    /// A failed write counts as a write.
+    RefusedWriteCounts,
+    /// What is not confirmed at the deadline is not written.
+    UnwrittenAtTheDeadline,
+    /// An entry goes when its replay begins.
+    ForgottenUnconfirmed,
+    /// An entry goes while it is being written.
+    ForgottenWhileWriting,
+    /// An entry that cannot be read goes.
+    UnreadableGivenUp,
+    /// The next of a lane does not wait for the one before.
+    TwoInFlight,
+    /// A lane moves on when its head has failed.
+    FailurePassed,
+    /// An event that another replica has published leaves its lane while the producer has it.
+    LearntInFlight,
+    /// Where one event found no room a later one of its lane may.
+    Unfenced,
+    /// The journal's order is not kept at the start.
+    RecoveredInReverse,
+    /// Replays begin before it is known what stands in the topics.
+    ReplayedUnreleased,
+    /// Numbers begin anew at the start.
+    NumbersGivenTwice,
+    /// Who joins an event on its way is not told its verdict.
+    JoinLost,
+    /// An answer leaves after its deadline.
+    DeadlinePassed,
+    /// A report on an event that is gone counts for the one in its place.
+    StaleTokenTaken,
+    /// A failed head is never tried again.
+    BackOffForgotten,
+    /// What waited for the broker goes on waiting when it is back.
+    ReturnUnheard,
+    /// Verdicts are not remembered.
+    VerdictForgotten,
+    /// A record that is confirmed is sent again when its sibling fails.
+    ConfirmedRecordRepeated,
+    /// What another cluster has confirmed counts for the one that is there now.
+    OldClusterRemembered,
+    /// Lanes that another replica publishes first are replayed all the same.
+    HeldLanesReplayed,
+    /// As much is read back from the journal as there is, whatever its size.
+    ReplayUnbounded,
+    /// An event that another replica has published is sent again when its own attempt fails.
+    LearntForgotten,
+    /// The time of events does not matter for their order.
+    TimeIgnored,
+    /// What waits for a closed partition is tried again and again.
+    ClosedPartitionTried,
+    /// What waits for a closed partition goes on waiting when it is open.
+    RecoveryUnheard,
+}
+
+impl Defect {
+    /// Every defect.
+    pub(super) const ALL: [Self; 31] = [
+        Self::AcknowledgedUnreported,
+        Self::FirstReportCounts,
+        Self::SmallerFormSkipped,
+        Self::KeptUnwritten,
+        Self::WrittenUnsynced,
+        Self::RefusedWriteCounts,
+        Self::UnwrittenAtTheDeadline,
+        Self::ForgottenUnconfirmed,
+        Self::ForgottenWhileWriting,
+        Self::UnreadableGivenUp,
+        Self::TwoInFlight,
+        Self::FailurePassed,
+        Self::LearntInFlight,
+        Self::Unfenced,
+        Self::RecoveredInReverse,
+        Self::ReplayedUnreleased,
+        Self::NumbersGivenTwice,
+        Self::JoinLost,
+        Self::DeadlinePassed,
+        Self::StaleTokenTaken,
+        Self::BackOffForgotten,
+        Self::ReturnUnheard,
+        Self::VerdictForgotten,
+        Self::ConfirmedRecordRepeated,
+        Self::OldClusterRemembered,
+        Self::HeldLanesReplayed,
+        Self::ReplayUnbounded,
+        Self::LearntForgotten,
+        Self::TimeIgnored,
+        Self::ClosedPartitionTried,
+        Self::RecoveryUnheard,
+    ];
+}
+
+/// A delivery that exists only inside of a defect.
+const NOBODY: usize = usize::MAX;
+
+impl Machine {
+    pub(super) fn admit_with(
+        &mut self,
+        defect: Defect,
+        mut arrivals: Vec<Arrival<Cargo>>,
+        delivery: usize,
+        mut deadlines: Deadlines,
+    ) -> (DeliveryId, Vec<Admitted>) {
+        if defect == Defect::TimeIgnored {
+            arrivals.iter_mut().for_each(|arrival| arrival.event_time = 0);
+        }
+        if defect == Defect::DeadlinePassed {
+            deadlines.answer += 1_000;
+        }
+        let cargos: Vec<Cargo> = arrivals.iter().map(|arrival| arrival.parcel).collect();
+        let (id, mut admitted) = self.outbox.admit(arrivals, delivery, deadlines);
+        for (cargo, what) in cargos.iter().zip(&mut admitted) {
+            let slot = self.outbox.slot(cargo.nature.key());
+            match (defect, *what, slot) {
+                (Defect::TwoInFlight, Admitted::New, Some(slot)) => self.push_forward(slot),
+                (Defect::JoinLost, Admitted::Joined, Some(slot)) => drop(self.event(slot).waiters.pop()),
+                (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
+                    let nature = cargo.nature;
+                    let (key, lane, event_time) = (nature.key(), nature.lane_key(), nature.time);
+                    let again = Arrival { key, lane, event_time, prompt: false, parcel: nature.first() };
+                    *what = self.outbox.admit([again], NOBODY, deadlines).1[0];
+                }
+                _ => {}
+            }
+        }
+        (id, admitted)
+    }
+
+    pub(super) fn report_with(&mut self, defect: Defect, token: Token, record: u8, report: Report, now: Millis) {
+        let token = self.taken(defect, token);
+        let event = self.outbox.at(token);
+        let writing = event.is_some_and(|event| event.disk == Disk::Writing);
+        let smaller = event.and_then(|event| event.parcel.as_ref()?.smaller());
+        match (defect, report, smaller) {
+            (Defect::FirstReportCounts, Report::Confirmed, _) => {
+                if let Some(Stage::InFlight { verdict, .. }) = event.map(|event| event.stage) {
+                    self.outbox.resolve(token.slot, verdict, now);
+                }
+            }
+            (Defect::SmallerFormSkipped, Report::Refused(_), Some(smaller)) => {
+                self.outbox.resolve(token.slot, smaller.verdict(), now);
+            }
+            (Defect::ClosedPartitionTried, Report::Closed(code), _) => {
+                self.outbox.report(token, record, Report::Failed(code), now);
+            }
+            _ => self.outbox.report(token, record, report, now),
+        }
+        let backing_off = self.outbox.at(token).map(|event| (event.stage, event.next));
+        match (defect, backing_off) {
+            (Defect::ForgottenWhileWriting, None) if writing => {
+                self.outbox.commands.push(Command::Forget(token.seq));
+            }
+            (Defect::FailurePassed, Some((Stage::BackingOff(_), Some(next)))) => self.push_forward(next),
+            (Defect::BackOffForgotten, Some((Stage::BackingOff(until), _))) => {
+                self.outbox.backing_off.remove(&(until, token));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn recover_with(&mut self, defect: Defect, mut entries: Vec<Recovered>, mut next: Seq) {
+        if defect == Defect::TimeIgnored {
+            entries.iter_mut().for_each(|entry| entry.event_time = 0);
+        }
+        if defect == Defect::ReplayUnbounded {
+            self.outbox.limits.replay_bytes = usize::MAX;
+        }
+        if defect == Defect::RecoveredInReverse {
+            entries.reverse();
+        }
+        if defect == Defect::NumbersGivenTwice {
+            next = Seq(0);
+        }
+        self.outbox.recover(entries, next);
+        self.outbox.released = defect == Defect::ReplayedUnreleased;
+    }
+
+    pub(super) fn learn_with(&mut self, defect: Defect, key: EventKey, learned: Learned, now: Millis) {
+        match (self.outbox.slot(key), learned) {
+            (Some(slot), Learned::Whole(verdict)) if defect == Defect::LearntInFlight => {
+                self.outbox.resolve(slot, verdict, now);
+            }
+            (slot, _) => {
+                self.outbox.learn(key, learned, now);
+                if let Some(slot) = slot.filter(|_| defect == Defect::LearntForgotten)
+                    && let Some(event) = self.outbox.events.get_mut(slot as usize)
+                {
+                    event.learned = None;
+                }
+            }
+        }
+    }
+
+    pub(super) fn loaded_with(&mut self, defect: Defect, token: Token, cargo: Loaded<Cargo>, now: Millis) {
+        let token = self.taken(defect, token);
+        let there = self.outbox.at(token).is_some();
+        match (defect, &cargo) {
+            (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(token.slot)),
+            (Defect::ForgottenUnconfirmed, Loaded::Found(_)) if there => {
+                self.outbox.commands.push(Command::Forget(token.seq))
+            }
+            _ => {}
+        }
+        self.outbox.loaded(token, cargo, now);
+    }
+
+    pub(super) fn commands_with(
+        &mut self,
+        defect: Defect,
+        mut commands: Vec<Command<Cargo, usize>>,
+    ) -> Vec<Command<Cargo, usize>> {
+        commands.retain(|command| !matches!(command, Command::Answer(finished) if finished.waiter == NOBODY));
+        if defect == Defect::VerdictForgotten {
+            self.outbox.memory = Memory::new();
+        }
+        for command in &mut commands {
+            match (defect, command) {
+                (Defect::AcknowledgedUnreported, Command::Produce(token, cargo, _)) => {
+                    self.tell_early(*token, cargo.verdict());
+                }
+                (Defect::ConfirmedRecordRepeated, Command::Produce(_, _, confirmed)) => *confirmed = 0,
+                (Defect::KeptUnwritten, Command::Write(token, _)) => self.tell_early(*token, Verdict::NotConfirmed),
+                (Defect::WrittenUnsynced, Command::Write(token, _)) => self.outbox.written([token.seq]),
+                _ => {}
+            }
+        }
+        commands
+    }
+
+    fn tell_early(&mut self, token: Token, verdict: Verdict) {
+        for (delivery, position) in std::mem::take(&mut self.event(token.slot).waiters) {
+            self.outbox.tell(delivery, position, verdict);
+        }
+    }
+
+    /// Does as if an event were the head of its lane.
+    fn push_forward(&mut self, slot: u32) {
+        if self.event(slot).stage == Stage::Queued {
+            self.outbox.activate(slot);
+        }
+    }
+
+    fn taken(&self, defect: Defect, token: Token) -> Token {
+        let there = self.outbox.events.get(token.slot as usize);
+        there.filter(|_| defect == Defect::StaleTokenTaken).map_or(token, |event| event.token(token.slot))
+    }
+
+    fn event(&mut self, slot: u32) -> &mut Event<Cargo> {
+        &mut self.outbox.events[slot as usize]
+    }
+}

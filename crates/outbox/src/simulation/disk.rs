@@ -1,0 +1,190 @@
+//! A journal's disk as it can be at its worst: what is not synced is lost, commits fail or seem to, it fills up, and it
+//! is told of things late.
+
+use std::collections::BTreeMap;
+
+use super::cargo::Cargo;
+use crate::event::Parcel;
+use crate::{LaneKey, Millis, Seq};
+
+/// How long a journal waits before it tries again to remove something, in milliseconds.
+const RETRY: Millis = 200;
+
+/// What has outlived every crash, and what has not yet.
+#[derive(Default)]
+pub(super) struct Disk {
+    /// What is synced.
+    pub(super) entries: BTreeMap<Seq, Cargo>,
+    /// The place of the next entry; it outlives a crash like the entries.
+    pub(super) next: u64,
+    puts: Vec<(Seq, Cargo)>,
+    removes: Vec<Seq>,
+    /// What is being synced, and what of it there is room for.
+    committing: Option<Commit>,
+    /// Entries that were refused and are there all the same, until the next commit.
+    ghosts: Vec<Seq>,
+    /// Not before, unless there is more to do than to remove.
+    retry_at: Millis,
+    /// Counts the commits, for the dice.
+    pub(super) commits: u64,
+}
+
+struct Commit {
+    puts: Vec<(Seq, Cargo)>,
+    removes: Vec<Seq>,
+}
+
+/// How a commit ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// As it should; what finds no room is refused.
+    Done,
+    /// Nothing is added.
+    Full,
+    /// Nothing is done.
+    Failed,
+    /// It is said to have failed, and is done.
+    Doubtful,
+}
+
+/// What is told of a commit.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) written: Vec<Seq>,
+    pub(super) refused: Vec<Seq>,
+}
+
+impl Disk {
+    pub(super) fn put(&mut self, seq: Seq, cargo: Cargo) {
+        self.puts.push((seq, cargo));
+    }
+
+    pub(super) fn remove(&mut self, seq: Seq) {
+        self.removes.push(seq);
+    }
+
+    /// Whether a place is being written, or is going to be.
+    pub(super) fn is_writing(&self, seq: Seq) -> bool {
+        let committing = self.committing.iter().flat_map(|commit| &commit.puts);
+        self.puts.iter().chain(committing).any(|(there, _)| *there == seq)
+    }
+
+    /// Whether the event is synced.
+    pub(super) fn has(&self, event: usize) -> bool {
+        self.places(event).next().is_some()
+    }
+
+    /// Where the event is synced.
+    pub(super) fn places(&self, event: usize) -> impl Iterator<Item = Seq> {
+        self.entries.iter().filter(move |(_, cargo)| cargo.nature.event == event).map(|(seq, _)| *seq)
+    }
+
+    /// How much of its room is taken, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.values().map(Parcel::bytes).sum()
+    }
+
+    /// Begins a commit with all that waits. Says whether there was something, and nothing under way.
+    pub(super) fn begin(&mut self, now: Millis) -> bool {
+        let removes = !self.removes.is_empty() && now >= self.retry_at;
+        if self.committing.is_some() || (self.puts.is_empty() && !removes) {
+            return false;
+        }
+        let (puts, removes) = (std::mem::take(&mut self.puts), std::mem::take(&mut self.removes));
+        self.committing = Some(Commit { puts, removes });
+        self.commits += 1;
+        true
+    }
+
+    /// When removals that have failed are tried again, if they have.
+    pub(super) fn retry_at(&mut self, outcome: Outcome, now: Millis) -> Option<Millis> {
+        let failed = match outcome {
+            Outcome::Done | Outcome::Full => false,
+            Outcome::Failed | Outcome::Doubtful => !self.removes.is_empty(),
+        };
+        self.retry_at = if failed { now + RETRY } else { 0 };
+        failed.then_some(self.retry_at)
+    }
+
+    /// Ends a commit.
+    pub(super) fn end(&mut self, outcome: Outcome, most: usize) -> Told {
+        let Some(Commit { puts, removes }) = self.committing.take() else { return Told::default() };
+        let mut told = Told::default();
+        match outcome {
+            Outcome::Failed => {
+                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                self.removes.splice(0..0, removes);
+            }
+            Outcome::Doubtful => {
+                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                let (fitting, _) = self.fitting(puts, most);
+                self.ghosts.extend(fitting.iter().map(|(seq, _)| *seq));
+                self.persist(fitting);
+                self.removes.splice(0..0, removes);
+            }
+            Outcome::Full => {
+                self.lay_ghosts();
+                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                self.take_out(&removes);
+            }
+            Outcome::Done => {
+                self.lay_ghosts();
+                let (fitting, refused) = self.fitting(puts, most);
+                told.written.extend(fitting.iter().map(|(seq, _)| *seq));
+                told.refused = refused;
+                self.take_out(&removes);
+                self.persist(fitting);
+            }
+        }
+        told
+    }
+
+    /// The process is gone; what was being synced is there or is not.
+    pub(super) fn crash(&mut self, lucky: bool, most: usize) {
+        self.puts.clear();
+        self.removes.clear();
+        self.retry_at = 0;
+        if lucky {
+            self.end(Outcome::Done, most);
+        }
+        self.committing = None;
+        // Whoever opens it next takes it as it is.
+        self.ghosts.clear();
+    }
+
+    fn lay_ghosts(&mut self) {
+        let ghosts = std::mem::take(&mut self.ghosts);
+        self.take_out(&ghosts);
+    }
+
+    fn take_out(&mut self, seqs: &[Seq]) {
+        for seq in seqs {
+            self.entries.remove(seq);
+        }
+    }
+
+    fn persist(&mut self, puts: Vec<(Seq, Cargo)>) {
+        for (seq, cargo) in puts {
+            self.next = self.next.max(seq.0 + 1);
+            self.entries.insert(seq, cargo);
+        }
+    }
+
+    /// As much as there is room for, in order, and never an entry of a lane of which an earlier one was refused.
+    fn fitting(&self, puts: Vec<(Seq, Cargo)>, most: usize) -> (Vec<(Seq, Cargo)>, Vec<Seq>) {
+        let mut bytes = self.bytes();
+        let (mut fitting, mut refused) = (Vec::new(), Vec::new());
+        let mut fenced: Vec<LaneKey> = Vec::new();
+        for (seq, cargo) in puts {
+            let lane = cargo.nature.lane_key();
+            if fenced.contains(&lane) || bytes + cargo.bytes() > most {
+                fenced.push(lane);
+                refused.push(seq);
+            } else {
+                bytes += cargo.bytes();
+                fitting.push((seq, cargo));
+            }
+        }
+        (fitting, refused)
+    }
+}

@@ -1,0 +1,198 @@
+//! The machine under test, with a defect planted where one is asked for.
+
+use super::cargo::Cargo;
+use super::defects::Defect;
+use crate::event::{Arrival, Event, Loaded, Parcel, Recovered, Stage};
+use crate::machine::{Admitted, Command, Deadlines, Limits, Outbox};
+use crate::memory::Memory;
+use crate::{DeliveryId, EventKey, LaneKey, Learned, Millis, Report, Seq, Token};
+
+/// The machine; a delivery's waiter is its number.
+pub(super) struct Machine {
+    pub(super) outbox: Outbox<Cargo, usize>,
+    pub(super) defect: Option<Defect>,
+}
+
+impl Machine {
+    pub(super) fn new(limits: Limits, defect: Option<Defect>) -> Self {
+        Self { outbox: Outbox::new(limits), defect }
+    }
+
+    /// Whether the arrivals fit, all of them.
+    pub(super) fn has_room(&self, arrivals: &[Arrival<Cargo>]) -> bool {
+        let bytes: usize = arrivals.iter().map(|arrival| arrival.parcel.bytes()).sum();
+        let Limits { events, bytes: most, .. } = self.outbox.limits;
+        self.outbox.held + arrivals.len() <= events && self.outbox.held_bytes + bytes <= most
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        arrivals: Vec<Arrival<Cargo>>,
+        delivery: usize,
+        deadlines: Deadlines,
+    ) -> (DeliveryId, Vec<Admitted>) {
+        match self.defect {
+            Some(defect) => self.admit_with(defect, arrivals, delivery, deadlines),
+            None => self.outbox.admit(arrivals, delivery, deadlines),
+        }
+    }
+
+    pub(super) fn report(&mut self, token: Token, record: u8, report: Report, now: Millis) {
+        match self.defect {
+            Some(defect) => self.report_with(defect, token, record, report, now),
+            None => self.outbox.report(token, record, report, now),
+        }
+    }
+
+    pub(super) fn recover(&mut self, entries: Vec<Recovered>, next: Seq) {
+        match self.defect {
+            Some(defect) => self.recover_with(defect, entries, next),
+            None => self.outbox.recover(entries, next),
+        }
+    }
+
+    pub(super) fn learn(&mut self, key: EventKey, learned: Learned, now: Millis) {
+        match self.defect {
+            Some(defect) => self.learn_with(defect, key, learned, now),
+            None => self.outbox.learn(key, learned, now),
+        }
+    }
+
+    pub(super) fn loaded(&mut self, token: Token, cargo: Loaded<Cargo>, now: Millis) {
+        match self.defect {
+            Some(defect) => self.loaded_with(defect, token, cargo, now),
+            None => self.outbox.loaded(token, cargo, now),
+        }
+    }
+
+    pub(super) fn hold_lanes(&mut self, lanes: Vec<LaneKey>) {
+        match self.defect {
+            Some(Defect::HeldLanesReplayed) => {}
+            _ => self.outbox.hold_lanes(lanes),
+        }
+    }
+
+    pub(super) fn cluster_replaced(&mut self) {
+        match self.defect {
+            Some(Defect::OldClusterRemembered) => self.outbox.released = false,
+            _ => self.outbox.cluster_replaced(),
+        }
+    }
+
+    pub(super) fn partitions_recovered(&mut self) {
+        if self.defect != Some(Defect::RecoveryUnheard) {
+            self.outbox.partitions_recovered();
+        }
+    }
+
+    /// The events of a lane in their order, each with whether it may be passed by an older one.
+    pub(super) fn lane(&self, lane: LaneKey) -> Vec<(EventKey, Seq, bool)> {
+        let mut events = Vec::new();
+        let mut next = self.outbox.lanes.head(lane);
+        while let Some(event) = next.and_then(|slot| self.outbox.events.get(slot as usize)) {
+            let passable = matches!(event.stage, Stage::Queued | Stage::Ready) && event.attempts == 0;
+            events.push((event.key, event.seq, passable));
+            next = event.next;
+        }
+        events
+    }
+
+    /// Whether the event is there.
+    pub(super) fn has(&self, key: EventKey) -> bool {
+        self.outbox.slot(key).is_some()
+    }
+
+    /// Whether the event is there, and has this place in the order of acceptance.
+    pub(super) fn has_entry(&self, key: EventKey, seq: Seq) -> bool {
+        let slot = self.outbox.slot(key);
+        slot.and_then(|slot| self.outbox.events.get(slot as usize)).is_some_and(|event| event.seq == seq)
+    }
+
+    /// How many bytes the event counts while it is replayed.
+    pub(super) fn bytes(&self, token: Token) -> usize {
+        self.outbox.at(token).map_or(0, |event: &Event<Cargo>| event.bytes as usize)
+    }
+
+    pub(super) fn refused(&mut self, seqs: Vec<Seq>) {
+        match self.defect {
+            Some(Defect::RefusedWriteCounts) => self.outbox.written(seqs),
+            _ => self.outbox.refused(seqs),
+        }
+    }
+
+    pub(super) fn connected(&mut self, is: bool) {
+        match self.defect {
+            Some(Defect::ReturnUnheard) => self.outbox.connected = is,
+            _ => self.outbox.connected(is),
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Millis) {
+        self.outbox.tick(now);
+        if self.defect == Some(Defect::UnwrittenAtTheDeadline) {
+            self.outbox.commands.retain(|command| !matches!(command, Command::Write(..)));
+        }
+    }
+
+    pub(super) fn commands(&mut self) -> Vec<Command<Cargo, usize>> {
+        let commands = self.outbox.commands();
+        match self.defect {
+            Some(defect) => self.commands_with(defect, commands),
+            None => commands,
+        }
+    }
+
+    pub(super) fn abandon(&mut self, delivery: DeliveryId) {
+        self.outbox.abandon(delivery);
+    }
+
+    pub(super) fn release(&mut self) {
+        self.outbox.release();
+    }
+
+    pub(super) fn discard(&mut self, key: EventKey) -> bool {
+        self.outbox.discard(key)
+    }
+
+    pub(super) fn written(&mut self, seqs: Vec<Seq>) {
+        self.outbox.written(seqs);
+    }
+
+    pub(super) fn hurry(&mut self, deadline: Millis) {
+        self.outbox.hurry(deadline);
+    }
+
+    /// How many events the end would take along, and how many of them are being written.
+    pub(super) fn exposed(&self) -> (usize, usize) {
+        self.outbox.exposed()
+    }
+
+    pub(super) fn forget_verdicts(&mut self) {
+        self.outbox.memory = Memory::new();
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.outbox.waiting()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.outbox.pending()
+    }
+
+    /// Whether the event is there no more.
+    pub(super) fn is_gone(&self, token: Token) -> bool {
+        self.outbox.at(token).is_none()
+    }
+
+    /// When the machine has to be told the time.
+    pub(super) fn due(&self) -> Option<Millis> {
+        let alarm = self.outbox.deliveries.alarms.first().map(|(at, _)| *at);
+        let retry = self.outbox.backing_off.first().map(|(at, _)| *at);
+        alarm.into_iter().chain(retry).min()
+    }
+
+    /// Whether the books are in order. One with a defect has to be found out by what it does.
+    pub(super) fn audit(&self) -> Result<(), String> {
+        if self.defect.is_some() { Ok(()) } else { self.outbox.audit() }
+    }
+}

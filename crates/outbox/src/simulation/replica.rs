@@ -1,0 +1,220 @@
+//! One process: does what its machine says, and tells it what has come of it.
+
+use super::cargo::Cargo;
+use super::dice::{About, Throws};
+use super::disk::Disk;
+use super::life::Life;
+use super::machine::Machine;
+use super::world::{Happening, World};
+use crate::machine::Command;
+use crate::verdict::Verdict;
+use crate::{Finished, Millis};
+
+/// How much later than it was said a command may be done, in milliseconds.
+pub(super) const LATE: Millis = 5;
+
+/// Commands in another thread's hands.
+pub(super) struct Handed(Vec<Command<Cargo, usize>>);
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} commands", self.0.len())
+    }
+}
+
+/// A process, or the place of one.
+#[derive(Default)]
+pub(super) struct Replica {
+    /// `None` while there is no process.
+    pub(super) machine: Option<Machine>,
+    pub(super) lives: Vec<Life>,
+    pub(super) disk: Disk,
+    /// When the machine's time is told next.
+    pub(super) tick_at: Option<Millis>,
+    /// After so many more commands the process is killed, and stays away for so long.
+    pub(super) doomed: Option<(u64, Millis)>,
+}
+
+impl Replica {
+    /// The number of the life that is, or was last.
+    pub(super) const fn life(&self) -> usize {
+        self.lives.len().saturating_sub(1)
+    }
+
+    pub(super) const fn is_alive(&self, life: usize) -> bool {
+        self.machine.is_some() && self.life() == life
+    }
+
+    /// Whether it takes callbacks.
+    pub(super) fn accepts(&self) -> bool {
+        self.machine.is_some() && self.lives.last().is_some_and(|life| life.hurried.is_none())
+    }
+
+    pub(super) fn current(&mut self) -> &mut Life {
+        let life = self.life();
+        &mut self.lives[life]
+    }
+}
+
+impl World<'_> {
+    /// Does what a machine says, until it says nothing more. Now and then another thread does it, a little later.
+    pub(super) fn execute(&mut self, replica: usize) {
+        self.touched.push(replica);
+        while let Some(machine) = &mut self.replicas[replica].machine {
+            let commands = machine.commands();
+            if commands.is_empty() {
+                break;
+            }
+            let mut throws = self.plan.dice.on(About::Thread, [replica as u64, self.now, commands.len() as u64]);
+            if throws.permille(self.plan.threads) {
+                let (life, later) = (self.replicas[replica].life(), self.now + throws.u64(0..=LATE));
+                self.at(later, Happening::Execute(replica, life, Handed(commands)));
+                break;
+            }
+            self.carry_out(replica, commands);
+        }
+        self.begin_commit(replica);
+        self.plan_tick(replica);
+    }
+
+    /// Another thread comes to what it was handed.
+    pub(super) fn execute_late(&mut self, replica: usize, Handed(commands): Handed) {
+        self.carry_out(replica, commands);
+        self.execute(replica);
+    }
+
+    fn carry_out(&mut self, replica: usize, commands: Vec<Command<Cargo, usize>>) {
+        let mut failed = Vec::new();
+        for command in commands {
+            if self.dies(replica) {
+                return;
+            }
+            match command {
+                Command::Produce(token, cargo, confirmed) => {
+                    self.note(|| format!("  r{replica} produce {token:?} {cargo:?} but {confirmed:b}"));
+                    let reports = self.produce(replica, token, &cargo, confirmed);
+                    failed.extend(reports.into_iter().map(|(record, report)| (token, record, report)));
+                }
+                Command::Write(token, cargo) => self.write(replica, token, &cargo),
+                Command::Forget(seq) => self.forget(replica, seq),
+                Command::Load(token) => self.load(replica, token),
+                Command::Answer(finished) => self.answer(replica, &finished),
+            }
+        }
+        let now = self.now;
+        if let Some(machine) = &mut self.replicas[replica].machine {
+            failed.into_iter().for_each(|(token, record, report)| machine.report(token, record, report, now));
+        }
+    }
+
+    /// Whether the process ends before its next command.
+    fn dies(&mut self, replica: usize) -> bool {
+        match &mut self.replicas[replica].doomed {
+            None => false,
+            Some((0, pause)) => {
+                let pause = *pause;
+                self.crash(replica, pause);
+                true
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
+    fn answer(&mut self, replica: usize, finished: &Finished<usize>) {
+        let Finished { waiter: delivery, verdicts } = finished;
+        self.note(|| format!("  r{replica} answer d{delivery} {verdicts:?}"));
+        let there = &self.ledger.deliveries[*delivery];
+        let (events, known, answered, abandoned) =
+            (there.events.clone(), there.known.clone(), there.answered, there.abandoned);
+        let admitted_at = there.admitted_at;
+        let late = self.now.saturating_sub(there.deadline);
+        let tick = self.plan.lateness();
+        self.ledger.deliveries[*delivery].answered = true;
+        self.hold(!answered, || format!("delivery {delivery} is answered twice"));
+        // The answer can have been on its way.
+        let under_way = self.plan.threads > 0;
+        self.hold(!abandoned || under_way, || format!("delivery {delivery} is answered, and nobody waits for it"));
+        self.hold(late <= tick, || format!("delivery {delivery} is answered {late} ms late"));
+        self.hold(verdicts.len() == events.len(), || format!("delivery {delivery} is not answered for each event"));
+        for ((event, verdict), known) in events.iter().zip(verdicts).zip(known) {
+            self.say(replica, *event, *verdict, (known, admitted_at));
+        }
+        self.answer_left(*delivery, verdicts);
+    }
+
+    /// Whether a verdict may be said; and from now on it has been.
+    fn say(&mut self, replica: usize, event: usize, verdict: Verdict, (known, admitted_at): (Option<Verdict>, Millis)) {
+        self.passed.count(verdict);
+        let there = &mut self.replicas[replica];
+        match verdict {
+            Verdict::Confirmed | Verdict::DeadLettered(_) => {
+                // Decided before it was known that another cluster answers.
+                let life = there.current();
+                let unnoticed = life.cluster < self.ledger.cluster || admitted_at <= life.noticed_at;
+                let former = (unnoticed || self.plan.threads > 0) && self.ledger.formerly[event];
+                let earned = self.ledger.earned(event, verdict) || former;
+                let life = there.current();
+                let said = if admitted_at > life.noticed_at || life.noticed_at == 0 {
+                    life.finals[event].replace(verdict)
+                } else {
+                    None
+                };
+                self.hold(earned, || format!("event {event} is answered {verdict:?}, and is not"));
+                self.hold(said.is_none_or(|said| said == verdict), || format!("event {event}: two final verdicts"));
+            }
+            Verdict::NotConfirmed => {
+                // The operator may have discarded it between the verdict and the answer.
+                let given_up = there.current().meddled[event];
+                let kept = there.disk.has(event) || self.ledger.is_complete(event) || self.ledger.formerly[event];
+                // Confirmed by a cluster that is gone, after the verdict and before the answer.
+                let gone = there.machine.as_ref().is_none_or(|machine| !machine.has(super::cargo::key(event)));
+                let before = admitted_at <= there.current().noticed_at;
+                let settled = self.ledger.formerly[event] && (gone || before);
+                let life = there.current();
+                let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
+                if !settled && (!given_up || durable) {
+                    self.ledger.promise(event, replica);
+                }
+                self.hold(kept || given_up, || format!("event {event} is answered as kept, and is not"));
+            }
+            Verdict::Overloaded if known.is_none() => {
+                let life = there.current();
+                let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
+                let (asked, given_up) = (life.requested[event], life.meddled[event]);
+                let excused = given_up || life.refused.contains(&event) || self.plan.threads > 0;
+                self.hold(!durable || excused, || format!("event {event} is kept, and answered as not"));
+                self.hold(asked || given_up, || format!("event {event} was never written before its deadline"));
+            }
+            Verdict::Overloaded => {}
+            Verdict::NotSubscribed => self.violate(|| "nobody subscribes here".to_owned()),
+        }
+    }
+
+    /// The clock is looked at.
+    pub(super) fn tick(&mut self, replica: usize) {
+        let now = self.now;
+        // It was planned earlier since.
+        if self.replicas[replica].tick_at.take_if(|at| *at == now).is_none() {
+            return;
+        }
+        if let Some(machine) = &mut self.replicas[replica].machine {
+            machine.tick(now);
+        }
+        self.execute(replica);
+    }
+
+    fn plan_tick(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        let life = there.life();
+        let Some(due) = there.machine.as_ref().and_then(Machine::due) else { return };
+        let due = due.max(self.now);
+        let late = self.plan.dice.number(About::Tick, due) % self.plan.tick;
+        if there.tick_at.is_none_or(|at| at > due + late) {
+            there.tick_at = Some(due + late);
+            self.at(due + late, Happening::Tick(replica, life));
+        }
+    }
+}

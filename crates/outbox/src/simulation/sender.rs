@@ -1,0 +1,209 @@
+//! IDaaS: sends a callback, waits for its answer, and sends again what it is asked to, or all of it where no answer
+//! came.
+
+use super::cargo::{Nature, Number, lane_key, number};
+use super::dice::{About, Throws};
+use super::ledger::Delivery;
+use super::plan::Kind;
+use super::world::{Happening, World};
+use crate::Millis;
+use crate::event::Arrival;
+use crate::machine::{Admitted, Deadlines};
+use crate::verdict::Verdict;
+
+/// How long after each failed attempt the next one comes.
+const SCHEDULE: [Millis; 5] = [1_000, 5_000, 10_000, 10_000, 10_000];
+
+/// How long an answer is waited for.
+const TIMEOUT: Millis = 10_000;
+
+/// One callback's way.
+pub(super) struct Sender {
+    /// What has no final verdict yet.
+    rest: Vec<Number>,
+    attempt: usize,
+    /// The delivery whose answer is waited for.
+    waits: Option<usize>,
+}
+
+impl Sender {
+    pub(super) const fn new(events: Vec<Number>) -> Self {
+        Self { rest: events, attempt: 0, waits: None }
+    }
+}
+
+impl World<'_> {
+    /// A callback goes to one of the replicas.
+    pub(super) fn send(&mut self, callback: usize) {
+        let attempt = self.senders[callback].attempt;
+        let number = self.plan.callbacks[callback].number;
+        let mut throws = self.plan.dice.on(About::Choice, [number, attempt as u64]);
+        let replica = throws.usize(0..self.plan.replicas);
+        if !self.replicas[replica].accepts() {
+            return self.send_again(callback);
+        }
+        let delivery = self.admit(replica, callback);
+        self.senders[callback].waits = Some(delivery);
+        let impatient = self.plan.faulty(Kind::HangUps, 0, self.now).is_some();
+        let mut throws = self.plan.dice.on(About::HangUp, [number, attempt as u64]);
+        let patience = if impatient { throws.time(200, TIMEOUT) } else { TIMEOUT };
+        self.at(self.now + patience, Happening::HangUp(delivery));
+    }
+
+    fn admit(&mut self, replica: usize, callback: usize) -> usize {
+        let (plan, now) = (self.plan, self.now);
+        let delivery = self.ledger.deliveries.len();
+        let events = self.senders[callback].rest.clone();
+        let life = self.replicas[replica].life();
+        let deadline = now + plan.answer;
+        let natures = events.iter().map(|event| self.ledger.natures[*event]);
+        let prompt = plan.faulty(Kind::ClosedPartitions, 0, now).is_some();
+        let arrival = |nature: Nature| Arrival {
+            key: nature.key(),
+            lane: nature.lane_key(),
+            event_time: nature.time,
+            prompt,
+            parcel: nature.first(),
+        };
+        let arrivals: Vec<_> = natures.map(arrival).collect();
+        let deadlines = Deadlines { write: deadline - plan.allowance, answer: deadline };
+        let Some(machine) = self.replicas[replica].machine.as_mut() else { return delivery };
+        let roomy = machine.has_room(&arrivals);
+        let (id, admitted) = machine.admit(arrivals, delivery, deadlines);
+        let known = admitted.iter().map(|what| match what {
+            Admitted::New | Admitted::Joined => None,
+            Admitted::Known(verdict) => Some(*verdict),
+        });
+        self.ledger.deliveries.push(Delivery {
+            callback,
+            attempt: self.senders[callback].attempt,
+            replica,
+            life,
+            known: known.collect(),
+            events: events.clone(),
+            admitted_at: now,
+            deadline,
+            id: Some(id),
+            answered: false,
+            abandoned: false,
+        });
+        self.ledger.open.push(delivery);
+        self.note(|| format!("  r{replica} d{delivery} {events:?}: {admitted:?}"));
+        self.admitted(replica, &events, &admitted, roomy);
+        let new = events.iter().zip(&admitted).filter(|(_, what)| **what == Admitted::New).map(|(event, _)| *event);
+        self.look_at_the_order(replica, &new.collect::<Vec<_>>());
+        self.execute(replica);
+        delivery
+    }
+
+    /// Whether what the machine says of the arrivals can be.
+    fn admitted(&mut self, replica: usize, events: &[Number], admitted: &[Admitted], roomy: bool) {
+        self.hold(events.len() == admitted.len(), || "an arrival was passed over".to_owned());
+        let mut fenced = Vec::new();
+        for (event, what) in events.iter().zip(admitted) {
+            let lane = self.ledger.natures[*event].lane;
+            let life = self.replicas[replica].current();
+            let said = life.finals[*event].filter(|_| !life.forgetful);
+            match what {
+                Admitted::New => {
+                    life.accept(*event);
+                    self.hold(said.is_none(), || format!("event {event} has its verdict, and is taken as new"));
+                    self.hold(!fenced.contains(&lane), || format!("event {event} passes one that found no room"));
+                }
+                Admitted::Joined => {
+                    self.hold(said.is_none(), || format!("event {event} has its verdict, and is still waited for"));
+                }
+                Admitted::Known(Verdict::Overloaded) => {
+                    fenced.push(lane);
+                    self.hold(!roomy, || format!("event {event} finds no room where there is some"));
+                }
+                Admitted::Known(verdict) => {
+                    self.hold(said.is_none_or(|said| said == *verdict), || format!("event {event}: two verdicts"));
+                }
+            }
+        }
+    }
+
+    /// Whether new events have found the places that they should have in their lanes.
+    pub(super) fn look_at_the_order(&mut self, replica: usize, new: &[Number]) {
+        for lane in 0..self.plan.lanes {
+            let there = &mut self.replicas[replica];
+            let Some(machine) = &there.machine else { return };
+            let found = machine.lane(lane_key(lane));
+            let sorted = !there.lives.last().is_some_and(|life| life.connected);
+            let life = there.current();
+            let old = std::mem::take(&mut life.order[lane]);
+            let events: Vec<_> = found.iter().map(|(key, _, passable)| (number(*key), *passable)).collect();
+            life.order[lane] = events.iter().map(|(event, _)| *event).collect();
+            let is_old = |event: &Number| old.contains(event) && !new.contains(event);
+            let kept: Vec<_> = life.order[lane].iter().copied().filter(is_old).collect();
+            let before: Vec<_> = old.iter().copied().filter(|event| kept.contains(event)).collect();
+            self.hold(kept == before, || format!("{before:?} have become {kept:?}"));
+            let time = |event: Number| self.ledger.natures[event].time;
+            let mut misplaced = None;
+            for (position, (event, _)) in events.iter().enumerate().filter(|(_, (event, _))| !is_old(event)) {
+                let passed = events[position + 1..].iter().filter(|(other, _)| is_old(other));
+                let legal = |(other, passable): &(Number, bool)| *passable && time(*other) > time(*event);
+                let last = position.checked_sub(1).map(|before| events[before]);
+                let early = last.is_none_or(|last| !legal(&last)) || !sorted;
+                if !passed.copied().all(|other| legal(&other)) || !early {
+                    misplaced = Some(*event);
+                }
+            }
+            self.hold(misplaced.is_none(), || format!("{misplaced:?} has another's place among {events:?}"));
+        }
+    }
+
+    /// A sender stops waiting.
+    pub(super) fn hang_up(&mut self, delivery: usize) {
+        let Delivery { callback, replica, life, attempt, id, answered, .. } = self.ledger.deliveries[delivery];
+        if self.senders[callback].waits != Some(delivery) {
+            return;
+        }
+        self.senders[callback].waits = None;
+        // Not every reset is seen.
+        let seen = self.plan.dice.on(About::HangUp, [callback as u64, attempt as u64, 1]).permille(700);
+        if seen && !answered && self.replicas[replica].is_alive(life) {
+            self.ledger.deliveries[delivery].abandoned = true;
+            if let (Some(machine), Some(id)) = (self.replicas[replica].machine.as_mut(), id) {
+                machine.abandon(id);
+            }
+            self.execute(replica);
+        }
+        self.send_again(callback);
+    }
+
+    /// An answer has left.
+    pub(super) fn answer_left(&mut self, delivery: usize, verdicts: &[Verdict]) {
+        let Delivery { callback, replica, .. } = self.ledger.deliveries[delivery];
+        if self.plan.faulty(Kind::LostAnswers, replica, self.now).is_some() {
+            return;
+        }
+        if self.senders[callback].waits != Some(delivery) {
+            return;
+        }
+        self.senders[callback].waits = None;
+        let told = self.ledger.deliveries[delivery].events.iter().zip(verdicts);
+        let rest: Vec<_> = told.filter(|(_, verdict)| !verdict.is_final()).map(|(event, _)| *event).collect();
+        self.senders[callback].rest = rest;
+        self.send_again(callback);
+    }
+
+    /// The connections to a replica are lost.
+    pub(super) fn disconnect(&mut self, replica: usize) {
+        for callback in 0..self.senders.len() {
+            let Some(delivery) = self.senders[callback].waits else { continue };
+            if self.ledger.deliveries[delivery].replica == replica {
+                self.senders[callback].waits = None;
+                self.send_again(callback);
+            }
+        }
+    }
+
+    fn send_again(&mut self, callback: usize) {
+        let sender = &mut self.senders[callback];
+        let Some(pause) = SCHEDULE.get(sender.attempt).filter(|_| !sender.rest.is_empty()) else { return };
+        sender.attempt += 1;
+        self.at(self.now + pause, Happening::Send(callback));
+    }
+}

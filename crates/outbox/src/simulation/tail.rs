@@ -1,0 +1,86 @@
+//! What a replica learns from the topics: at its start, while it runs, and after another cluster answers.
+
+use super::dice::{About, Throws};
+use super::world::{Happening, World};
+use crate::Learned;
+use crate::event::Parcel;
+use crate::verdict::Verdict;
+
+/// How many of the newest events are found, where the tail of the topics does not reach far back.
+const SHORT_TAIL: usize = 2;
+
+impl World<'_> {
+    /// What stands in the topics is learnt, as far as it can be, and replays begin.
+    pub(super) fn read_the_tail(&mut self, replica: usize) {
+        let life = self.replicas[replica].life();
+        let mut throws = self.plan.dice.on(About::Tail, [replica as u64, life as u64]);
+        let begin = self.now + throws.time(50, 3_000);
+        let topics = self.ledger.topics.clone();
+        let seen = match throws.u8(0..4) {
+            0 => 0,
+            1 => SHORT_TAIL.min(topics.len()),
+            _ => topics.len(),
+        };
+        for event in &topics[topics.len() - seen..] {
+            self.at(begin, Happening::Learn(replica, life, *event));
+        }
+        if seen > 0 {
+            for (event, record) in self.ledger.halves() {
+                self.at(begin, Happening::LearnRecord(replica, life, event, record));
+            }
+        }
+        self.at(begin + 1, Happening::Release(replica, life));
+    }
+
+    /// A replica finds an event in a topic.
+    pub(super) fn learn(&mut self, replica: usize, event: usize) {
+        let (now, key) = (self.now, super::cargo::key(event));
+        let Some(verdict) = self.ledger.complete[event] else { return };
+        let there = &mut self.replicas[replica];
+        // One that does not know of another cluster yet reads no topics of it.
+        if there.current().cluster != self.ledger.cluster {
+            return;
+        }
+        there.current().learned[event] = true;
+        let nature = &self.ledger.natures[event];
+        let is_single = nature.is_told_by_record() && nature.first().records() == 1 && verdict == Verdict::Confirmed;
+        let learned = if is_single { Learned::Record(0) } else { Learned::Whole(verdict) };
+        if let Some(machine) = &mut there.machine {
+            machine.learn(key, learned, now);
+        }
+        self.execute(replica);
+    }
+
+    /// A replica finds one of two records of an event in a topic.
+    pub(super) fn learn_record(&mut self, replica: usize, event: usize, record: u8) {
+        let (now, key) = (self.now, super::cargo::key(event));
+        let known = self.replicas[replica].current().cluster == self.ledger.cluster;
+        if let Some(machine) = &mut self.replicas[replica].machine
+            && known
+            && self.ledger.has_record(event, record)
+        {
+            machine.learn(key, Learned::Record(record), now);
+        }
+        self.execute(replica);
+    }
+
+    pub(super) fn release(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        there.current().released = true;
+        if let Some(machine) = &mut there.machine {
+            machine.release();
+        }
+        self.execute(replica);
+    }
+
+    /// A replica notices that another cluster answers; the topics are read before anything is replayed.
+    pub(super) fn notice_cluster(&mut self, replica: usize) {
+        let (there, now) = (&mut self.replicas[replica], self.now);
+        there.current().forget_cluster(self.ledger.cluster, now);
+        if let Some(machine) = &mut there.machine {
+            machine.cluster_replaced();
+        }
+        self.execute(replica);
+        self.read_the_tail(replica);
+    }
+}

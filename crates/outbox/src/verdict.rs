@@ -1,0 +1,113 @@
+//! What IDaaS is told of one event.
+
+use idaas_callback::Reason;
+
+/// The lists of IDaaS's answer. Only [`List::Retried`] is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum List {
+    /// Done.
+    Success,
+    /// Not wanted.
+    Skipped,
+    /// Failed for good.
+    Failed,
+    /// To be sent again.
+    Retried,
+}
+
+impl List {
+    /// Every list, in the order of the answer.
+    pub const ALL: [Self; 4] = [Self::Success, Self::Skipped, Self::Failed, Self::Retried];
+
+    /// The stable name, as a metric label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Retried => "retried",
+        }
+    }
+}
+
+/// The verdict on one event. There is no other outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The broker has confirmed its record.
+    Confirmed,
+    /// The operator does not want it.
+    NotSubscribed,
+    /// The broker has confirmed its dead letter.
+    DeadLettered(Reason),
+    /// The broker has not confirmed it in time.
+    NotConfirmed,
+    /// There is no room for it now.
+    Overloaded,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 10] = [
+        Self::Confirmed,
+        Self::NotSubscribed,
+        Self::DeadLettered(Reason::MalformedEvent),
+        Self::DeadLettered(Reason::MissingEventId),
+        Self::DeadLettered(Reason::MalformedData),
+        Self::DeadLettered(Reason::MissingEntityId),
+        Self::DeadLettered(Reason::RecordTooLarge),
+        Self::DeadLettered(Reason::RefusedByBroker),
+        Self::NotConfirmed,
+        Self::Overloaded,
+    ];
+
+    /// The list in which the event is answered.
+    #[must_use]
+    pub const fn list(self) -> List {
+        match self {
+            Self::Confirmed => List::Success,
+            Self::NotSubscribed => List::Skipped,
+            Self::DeadLettered(_) => List::Failed,
+            Self::NotConfirmed | Self::Overloaded => List::Retried,
+        }
+    }
+
+    /// The stable code: the answer's `eventCode`, the metric's label.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Confirmed => "SUCCESS",
+            Self::NotSubscribed => "not_subscribed",
+            Self::DeadLettered(reason) => reason.code(),
+            Self::NotConfirmed => "not_confirmed",
+            Self::Overloaded => "overloaded",
+        }
+    }
+
+    /// The answer's `eventMessage`: one constant sentence for the console's log.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Confirmed => "SUCCESS",
+            Self::NotSubscribed => "The receiver is configured to skip this event type.",
+            Self::DeadLettered(Reason::MalformedEvent) => "The event is no object with a type; kept as a dead letter.",
+            Self::DeadLettered(Reason::MissingEventId) => "The event has no id; kept as a dead letter.",
+            Self::DeadLettered(Reason::MalformedData) => "The event's data is no object; kept as a dead letter.",
+            Self::DeadLettered(Reason::MissingEntityId) => "The event names no entity; kept as a dead letter.",
+            Self::DeadLettered(Reason::RecordTooLarge) => "The event is too large; its fingerprint is kept.",
+            Self::DeadLettered(Reason::RefusedByBroker) => "The broker refuses the event; kept as a dead letter.",
+            Self::NotConfirmed => "The broker has not confirmed the event yet; send it again.",
+            Self::Overloaded => "There is no room for the event now; send it again.",
+        }
+    }
+
+    /// Whether a re-delivery gets the same verdict without another look.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Confirmed | Self::DeadLettered(_) => true,
+            // Skipping follows the configuration of the moment; the others ask for another attempt.
+            Self::NotSubscribed | Self::NotConfirmed | Self::Overloaded => false,
+        }
+    }
+}

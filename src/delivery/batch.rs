@@ -1,0 +1,111 @@
+//! The events of one callback, each id once: what goes to the outbox, and the answer that comes of the verdicts.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use idaas_callback::record::Record;
+use idaas_callback::{EventId, Item, Plan, Reason};
+use outbox::machine::Admitted;
+use outbox::verdict::Verdict;
+use outbox::{Arrival, EventKey, Hashed};
+
+use super::package::{Package, Source};
+
+/// One event and its verdict, for the answer.
+pub struct Answered {
+    /// The eventId.
+    pub event_id: String,
+    /// What is answered.
+    pub verdict: Verdict,
+}
+
+/// An event without an id is neither confirmed nor kept. Nothing in an answer could ask for it, so the whole callback
+/// has to come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswerable;
+
+pub(super) struct Batch {
+    pub(super) arrivals: Vec<Arrival<Package>>,
+    /// What was there of each arrival before it went.
+    events: Vec<(EventId, Option<Reason>)>,
+    /// The verdicts that need no broker.
+    skipped: Vec<String>,
+}
+
+impl Batch {
+    pub(super) fn of(items: Vec<Item>, source: &Arc<Source>) -> Self {
+        let size = items.len();
+        let mut batch =
+            Self { arrivals: Vec::with_capacity(size), events: Vec::with_capacity(size), skipped: Vec::new() };
+        let mut seen: HashSet<EventKey, Hashed> = HashSet::with_capacity_and_hasher(size, Hashed::default());
+        for item in items {
+            let key = EventKey::of(source.application_id(), item.id.text());
+            // A twin inside one callback has its sibling's verdict.
+            if seen.insert(key) {
+                batch.take(key, item, source);
+            }
+        }
+        batch
+    }
+
+    fn take(&mut self, key: EventKey, item: Item, source: &Arc<Source>) {
+        let Item { id, entity, action, event_time, drift, plan, evidence } = item;
+        if let EventId::Sent(_) = id {
+            source.metrics.received(entity, action);
+        }
+        source.metrics.drifted(entity, drift);
+        let (reason, records) = match plan {
+            Plan::Skip => return self.skipped.push(id.text().to_owned()),
+            Plan::Publish { record, credential } => (None, (record, credential)),
+            Plan::DeadLetter { reason, record } => (Some(reason), (record, None)),
+        };
+        let package = Package::new((key, id.clone()), source, event_time, reason, records, evidence);
+        let event_time = event_time.unwrap_or(package.record.timestamp);
+        self.arrivals.push(Arrival { key, lane: package.lane, event_time, prompt: false, parcel: package });
+        self.events.push((id, reason));
+    }
+
+    /// Marks the events whose records are known not to be taken at the moment.
+    pub(super) fn mark_prompt(&mut self, in_vain: impl Fn(&Record) -> bool) {
+        for arrival in &mut self.arrivals {
+            let Package { record, credential, .. } = &arrival.parcel;
+            arrival.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
+        }
+    }
+
+    /// Counts what became of the events at their admission.
+    pub(super) fn admitted(&self, admitted: &[Admitted], source: &Source) {
+        for (what, (_, reason)) in admitted.iter().zip(&self.events) {
+            match what {
+                Admitted::New => reason.iter().for_each(|reason| source.metrics.dead_letter(*reason)),
+                Admitted::Joined => source.metrics.duplicates.inc(),
+                Admitted::Known(verdict) if verdict.is_final() => source.metrics.duplicates.inc(),
+                Admitted::Known(_) => {}
+            }
+        }
+    }
+
+    /// The answer. Without verdicts, nothing was confirmed.
+    pub(super) fn answer(self, verdicts: &[Verdict], source: &Source) -> Result<Vec<Answered>, Unanswerable> {
+        let skipped = self.skipped.into_iter().map(|event_id| Answered { event_id, verdict: Verdict::NotSubscribed });
+        let mut answered: Vec<_> = skipped.collect();
+        let mut unanswerable = false;
+        for (position, (id, _)) in self.events.into_iter().enumerate() {
+            let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
+            match (id, verdict) {
+                (EventId::Sent(event_id), verdict) => answered.push(Answered { event_id, verdict }),
+                (EventId::Made(_), Verdict::Overloaded) => unanswerable = true,
+                // On the broker, or in the journal.
+                (
+                    EventId::Made(_),
+                    Verdict::Confirmed | Verdict::DeadLettered(_) | Verdict::NotSubscribed | Verdict::NotConfirmed,
+                ) => {}
+            }
+        }
+        for event in &answered {
+            // The whole callback is refused: each of its events is asked for again.
+            source.metrics.answered(if unanswerable { Verdict::Overloaded } else { event.verdict });
+        }
+        if unanswerable { Err(Unanswerable) } else { Ok(answered) }
+    }
+}

@@ -1,0 +1,61 @@
+//! Publishing an event again whose final verdict is remembered already: by an operator's order, never by itself.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::dispatch::{Dispatcher, Source};
+use super::package::Package;
+use idaas_callback::{Item, Plan};
+use outbox::machine::Admitted;
+use outbox::verdict::Verdict;
+use outbox::{Arrival, EventKey};
+
+/// What became of an event that was published again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Republished {
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Whether this verdict is that of an earlier order for the same attempt.
+    pub known: bool,
+}
+
+impl Dispatcher {
+    /// Publishes an event again, and waits for its verdict, at most until `deadline`. What does not become a record of
+    /// its own is [`Verdict::NotSubscribed`], and nothing is published.
+    ///
+    /// The dedup cache and what the topics tell know the event by its id, and would answer with its first verdict; at the
+    /// next start they would also take the entry in the journal for published. So this event has another identity, made
+    /// of its id and the name of the attempt. It lasts through journal and restart, and repeating the same order joins
+    /// the first one. Its record has the event's own id.
+    pub async fn republish(
+        &self,
+        item: Item,
+        attempt: &str,
+        source: &Arc<Source>,
+        deadline: tokio::time::Instant,
+    ) -> Republished {
+        let Item { id, event_time, plan, evidence, entity: _, action: _, drift: _ } = item;
+        let records = match plan {
+            Plan::Publish { record, credential } => (record, credential),
+            Plan::Skip | Plan::DeadLetter { .. } => {
+                return Republished { verdict: Verdict::NotSubscribed, known: false };
+            }
+        };
+        let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
+        let package = Package::new((key, id), source, event_time, None, records, evidence);
+        let event_time = event_time.unwrap_or(package.record.timestamp);
+        let prompt = match &*self.shared.producer.load() {
+            Some(producer) => package.parts().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
+            None => false,
+        };
+        let arrival = Arrival { key, lane: package.lane, event_time, prompt, parcel: package };
+        let (waiter, waiting) = oneshot::channel();
+        let deadlines = self.deadlines(deadline);
+        let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([arrival], waiter, deadlines));
+        let verdicts = waiting.await.unwrap_or_default();
+        let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
+        // Without an answer nothing is promised.
+        Republished { verdict: verdicts.first().copied().unwrap_or(Verdict::Overloaded), known }
+    }
+}

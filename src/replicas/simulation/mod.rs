@@ -1,8 +1,0 @@
-//! Deterministic simulation tests: seeded schedules drive up to three coordinators through outages, delayed records,
-//! kills, restarts and pauses, and check the invariants after each step.
-
-mod judge;
-mod node;
-mod plan;
-mod tests;
-mod world;
