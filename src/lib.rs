@@ -9,6 +9,7 @@ pub mod demo;
 pub mod journal;
 pub mod kafka;
 pub mod keys;
+pub mod materialize;
 pub mod schema;
 pub mod secret;
 pub mod server;

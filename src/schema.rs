@@ -88,6 +88,50 @@ impl Schema {
     }
 }
 
+/// The schema of the records of a state topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StateSchema {
+    /// The current state of user accounts.
+    User,
+    /// The current state of organizational units.
+    OrganizationalUnit,
+    /// The current state of groups.
+    Group,
+}
+
+impl StateSchema {
+    /// Every schema, in the order in which they are listed to people.
+    pub const ALL: [Self; 3] = [Self::User, Self::OrganizationalUnit, Self::Group];
+
+    /// The name it is asked for by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user-state",
+            Self::OrganizationalUnit => "organizational-unit-state",
+            Self::Group => "group-state",
+        }
+    }
+
+    /// The JSON Schema 2020-12. Ends with a line feed.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::User => include_str!("../schemas/user-state.schema.json"),
+            Self::OrganizationalUnit => include_str!("../schemas/organizational-unit-state.schema.json"),
+            Self::Group => include_str!("../schemas/group-state.schema.json"),
+        }
+    }
+}
+
+/// Every document by its name: events, states, and the AsyncAPI document at the end.
+pub fn documents() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of = |schema: Schema| (schema.name(), schema.text());
+    let events = Schema::ALL.into_iter().filter(|schema| *schema != Schema::Asyncapi).map(of);
+    let states = StateSchema::ALL.into_iter().map(|schema| (schema.name(), schema.text()));
+    events.chain(states).chain([of(Schema::Asyncapi)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +148,14 @@ mod tests {
     fn each_entity_has_a_document() {
         let described: Vec<_> = Schema::ALL.into_iter().filter_map(Schema::entity).collect();
         assert_eq!(described, Entity::ALL);
+    }
+
+    #[test]
+    fn a_state_schema_identifies_itself_by_its_name() {
+        for schema in StateSchema::ALL {
+            let document: serde_json::Value = serde_json::from_str(schema.text()).unwrap();
+            assert_eq!(document["$id"], format!("urn:idaas-bridge:schema:{}:v1", schema.name()));
+        }
     }
 
     #[test]

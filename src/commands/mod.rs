@@ -8,7 +8,9 @@ pub mod find;
 pub mod init;
 pub mod inspect;
 pub mod journal;
+pub mod materialize;
 mod output;
+pub mod push_report;
 pub mod schema;
 pub mod serve;
 pub mod simulate;
@@ -78,6 +80,8 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     Inspect(inspect::InspectArguments),
     Tail(tail::TailArguments),
+    Materialize(materialize::MaterializeArguments),
+    PushReport(push_report::PushReportArguments),
     Journal(journal::JournalArguments),
     DeadLetter(dead_letter::DeadLetterArguments),
     Find(find::FindArguments),
@@ -99,6 +103,8 @@ pub fn main() -> ExitCode {
         Command::Topics(arguments) => topics::run(&arguments).into(),
         Command::Inspect(arguments) => inspect::run(&arguments).into(),
         Command::Tail(arguments) => tail::run(&arguments).into(),
+        Command::PushReport(arguments) => push_report::run(&arguments).into(),
+        Command::Materialize(arguments) => materialize::run(&arguments).into(),
         Command::Journal(arguments) => journal::run(&arguments).into(),
         Command::DeadLetter(arguments) => dead_letter::run(&arguments).into(),
         Command::Find(arguments) => find::run(&arguments).into(),

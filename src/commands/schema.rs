@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::{Exit, output};
-use crate::schema::Schema;
+use crate::schema::documents;
 
 /// Print the JSON Schema of an entity, or the AsyncAPI document; without a name, the names
 #[derive(Args)]
@@ -14,7 +14,7 @@ use crate::schema::Schema;
     idaas-bridge schema asyncapi")]
 pub struct SchemaArguments {
     /// What to print
-    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(Schema::names()))]
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(documents().map(|(name, _)| name)))]
     name: Option<String>,
 }
 
@@ -22,9 +22,10 @@ pub struct SchemaArguments {
 #[must_use]
 pub fn run(arguments: &SchemaArguments) -> Exit {
     let mut out = std::io::stdout().lock();
-    let result = match arguments.name.as_deref().and_then(Schema::find) {
-        Some(schema) => out.write_all(schema.text().as_bytes()),
-        None => Schema::names().try_for_each(|name| writeln!(out, "{name}")),
+    let wanted = arguments.name.as_deref().and_then(|name| documents().find(|(known, _)| *known == name));
+    let result = match wanted {
+        Some((_, text)) => out.write_all(text.as_bytes()),
+        None => documents().try_for_each(|(name, _)| writeln!(out, "{name}")),
     };
     output::end(result.and_then(|()| out.flush()).map(|()| Exit::Fine))
 }

@@ -68,7 +68,7 @@ fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
     })
 }
 
-fn start_logging(config: &Config) {
+pub(super) fn start_logging(config: &Config) {
     let format = match config.log.format {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,

@@ -14,8 +14,9 @@ use super::output::{complain, end, fix, note, stdout, terminal_width};
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::consumer::{Begin, FollowFault, Follower};
-use crate::kafka::topics::Plan;
+use crate::kafka::topics::{Plan, state_pairs};
 use crate::kafka::trouble::Trouble;
+use crate::schema::StateSchema;
 use crate::service::assemble;
 
 /// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.
@@ -26,14 +27,15 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge tail --config bridge.toml\n  \
     idaas-bridge tail --config bridge.toml user group --from-beginning\n  \
-    idaas-bridge tail --config bridge.toml dead-letter --json | jq .value.reason\n\n\
+    idaas-bridge tail --config bridge.toml dead-letter --json | jq .value.reason\n  \
+    idaas-bridge tail --config bridge.toml user-state --from-beginning\n\n\
     A line: time of acceptance, entity.action, the entity's id, eventId,\n\
     topic/partition@offset, names of the fields. On a terminal, lines are cut at its\n\
     width, and the date and the topic are left out.\n\
     No consumer group is joined, and no offset committed. Ends with Ctrl-C, or after --count records.")]
 pub struct TailArguments {
-    /// What to follow [default: everything]
-    #[arg(value_name = "ENTITY", value_parser = PossibleValuesParser::new(Entity::ALL.map(Entity::name)))]
+    /// What to follow [default: all events]
+    #[arg(value_name = "ENTITY", value_parser = PossibleValuesParser::new(names()))]
     entities: Vec<String>,
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
@@ -56,10 +58,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
         Ok(config) => config,
         Err(faults) => return print_faults(&faults),
     };
-    let wanted =
-        |entity: Entity| arguments.entities.is_empty() || arguments.entities.iter().any(|name| name == entity.name());
-    let topics: Vec<_> =
-        Plan::of(&config).topics.into_iter().filter(|topic| wanted(topic.entity)).map(|topic| topic.name).collect();
+    let topics = topics(&config, &arguments.entities);
     if topics.is_empty() {
         let failed = complain("no application seals passwords, so there is no credential topic");
         fix("set passwords = \"seal\" and credential_key of an application to have one");
@@ -79,6 +78,22 @@ pub fn run(arguments: &TailArguments) -> Exit {
         note(format_args!("{topic} is not there yet; create it: idaas-bridge topics --config {config} --create"));
     }
     end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
+}
+
+/// What can be followed: the events of each entity, and the states of those that have one.
+fn names() -> Vec<&'static str> {
+    let states = StateSchema::ALL.map(StateSchema::name);
+    Entity::ALL.map(Entity::name).into_iter().chain(states).collect()
+}
+
+/// The topics of these names; all event topics if there are none.
+fn topics(config: &Config, names: &[String]) -> Vec<String> {
+    let is_wanted = |name: &str| names.iter().any(|wanted| wanted == name);
+    let events = Plan::of(config).topics.into_iter();
+    let events = events.filter(|topic| names.is_empty() || is_wanted(topic.entity.name())).map(|topic| topic.name);
+    let states = state_pairs(config).into_iter();
+    let states = states.filter(|pair| is_wanted(&format!("{}-state", pair.entity.name()))).map(|pair| pair.states);
+    events.chain(states).collect()
 }
 
 fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {

@@ -13,7 +13,7 @@ use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::difference::span;
-use crate::kafka::topics::{Difference, Plan, Present, Severity, State, WantedTopic, differences, grouped};
+use crate::kafka::topics::{Cleanup, Difference, Plan, Present, Severity, State, WantedTopic, differences, grouped};
 use crate::kafka::trouble::Away;
 use crate::service::assemble;
 
@@ -46,7 +46,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
         Ok(administrator) => administrator,
         Err(fault) => return print_faults(&[assemble::kafka_fault(&fault.to_string())]),
     };
-    let plan = Plan::of(&config);
+    let plan = Plan::with_states(&config);
     let mut out = stdout();
     match look(&administrator, &plan, arguments.create, &mut out) {
         Ok(states) => {
@@ -149,7 +149,14 @@ fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
         let size = format!("-/{}", wanted.max_message_bytes);
         let (partitions, replication) = (format!("-/{}", wanted.partitions), format!("-/{}", wanted.replication));
         let (in_sync, retention) = (format!("-/{}", wanted.min_insync_replicas()), span(wanted.retention_ms()));
-        return [partitions, replication, in_sync, "-/delete".to_owned(), size, format!("-/{retention}")];
+        return [
+            partitions,
+            replication,
+            in_sync,
+            format!("-/{}", wanted.cleanup.policy()),
+            size,
+            format!("-/{retention}"),
+        ];
     };
     let settings = present.settings.clone().unwrap_or_default();
     let number = |found: Option<i64>, wanted: i64, fits: fn(i64, i64) -> bool| match found {
@@ -165,10 +172,18 @@ fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
         number(settings.min_insync_replicas.map(i64::from), wanted.min_insync_replicas().into(), at_least),
         settings.cleanup_policy.map_or_else(
             || "?".to_owned(),
-            |policy| if policy.contains("compact") { format!("{policy}/delete") } else { policy },
+            |policy| {
+                let right = match wanted.cleanup {
+                    Cleanup::Delete => !policy.contains("compact"),
+                    Cleanup::Compact => policy == "compact",
+                };
+                if right { policy } else { format!("{policy}/{}", wanted.cleanup.policy()) }
+            },
         ),
         number(settings.max_message_bytes.map(size), size(wanted.max_message_bytes), at_least),
         match (settings.retention_ms, kept(wanted.retention_ms())) {
+            // A compacted topic keeps the newest record of each key for ever.
+            _ if wanted.cleanup == Cleanup::Compact => "-".to_owned(),
             (None, _) => "?".to_owned(),
             (Some(found), least) if kept(found) >= least => span(found),
             (Some(found), _) => format!("{}/{}", span(found), span(wanted.retention_ms())),
@@ -212,6 +227,7 @@ mod tests {
             entity: Entity::User,
             partitions: 12,
             replication: 3,
+            cleanup: Cleanup::Delete,
             max_message_bytes: 1_000_000,
             retention: None,
         };

@@ -19,6 +19,7 @@ mod reload;
 mod secrets;
 mod section;
 mod server;
+mod state;
 mod storage;
 #[cfg(test)]
 #[allow(clippy::string_slice, reason = "the texts are ASCII")]
@@ -57,6 +58,8 @@ pub struct Config {
     pub journal: Journal,
     /// How many replicas there are, and what they learn from one another.
     pub dedupe: Dedupe,
+    /// The state topics; `None` if there are none.
+    pub state: Option<State>,
     /// Log lines on stderr.
     pub log: Log,
     /// The IDaaS applications whose callbacks are accepted: at least one; names and ids are unique.
@@ -170,6 +173,17 @@ pub struct Dedupe {
     pub replicas: u32,
     /// Whether this replica reads along on the topics, so that what another one has confirmed is a success at once.
     pub follow_replicas: bool,
+}
+
+/// The state topics, and what `materialize` needs to maintain them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The consumer group that reads the event topics.
+    pub group_id: String,
+    /// The directory of the working state, made absolute relative to the configuration file.
+    pub directory: PathBuf,
+    /// Metrics and health of `materialize`.
+    pub admin_listen: SocketAddr,
 }
 
 /// Log lines on stderr.

@@ -10,7 +10,7 @@ use super::environment::{self, SECTIONS};
 use super::files::ConfigFiles;
 use super::given::{Entries, Given};
 use super::section::{Reading, nearest};
-use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, storage, topics};
+use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, state, storage, topics};
 use crate::text;
 
 /// What a configuration refers to beyond its own text.
@@ -56,6 +56,7 @@ impl Config {
         let topics = topics::read(&mut reading, root.remove("topics"));
         let journal = storage::journal(&mut reading, root.remove("journal"));
         let dedupe = dedupe::read(&mut reading, root.remove("dedupe"));
+        let state = state::read(&mut reading, root.remove("state"), &server);
         let log = storage::log(&mut reading, root.remove("log"));
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
         let Reading { faults, warnings, secret_files, .. } = reading;
@@ -69,6 +70,7 @@ impl Config {
                     topics,
                     journal,
                     dedupe,
+                    state,
                     log,
                     applications,
                     warnings,

@@ -7,7 +7,7 @@ mod text;
 use std::time::Duration;
 
 pub use self::text::span;
-use super::topics::{Plan, Present, Settings, State, WantedTopic};
+use super::topics::{Cleanup, Plan, Present, Settings, State, WantedTopic};
 
 /// The oldest timestamp that the bridge publishes, counted from now. A record that waited for longer than an hour gets
 /// the current time; the rest is room for the way to the broker and for clocks that differ.
@@ -84,6 +84,13 @@ pub enum Difference {
     },
     /// Old events are dropped when newer ones of the entity come.
     Compacted(String),
+    /// The topic keeps all records of an entity, so that reading it takes ever longer.
+    NotCompacted(String),
+    /// Deletions vanish before they are forgotten.
+    TombstoneRetention {
+        /// As it is, in milliseconds.
+        found: i64,
+    },
     /// The topic takes smaller records than are published.
     MessageSize {
         /// What is published, in bytes.
@@ -193,9 +200,7 @@ fn settings_differences(
             differences.push(Difference::NoSpareReplica { needed });
         }
     }
-    if let Some(policy) = settings.cleanup_policy.as_deref().filter(|policy| policy.contains("compact")) {
-        differences.push(Difference::Compacted(policy.to_owned()));
-    }
+    cleanup_differences(wanted, settings, differences);
     if let Some(found) = settings.max_message_bytes.filter(|found| *found < wanted.max_message_bytes) {
         differences.push(Difference::MessageSize { wanted: wanted.max_message_bytes, found });
     }
@@ -207,9 +212,30 @@ fn settings_differences(
     if let Some(found) = settings.timestamp_after_max_ms.filter(below(CLOCK_DIFFERENCE)) {
         differences.push(Difference::FutureTimestamps { found });
     }
-    let kept = |milliseconds: i64| if milliseconds < 0 { i64::MAX } else { milliseconds };
-    if let Some(found) = settings.retention_ms.filter(|found| kept(*found) < kept(wanted.retention_ms())) {
-        differences.push(Difference::Retention { wanted: wanted.retention_ms(), found });
+}
+
+/// What is kept, and for how long.
+fn cleanup_differences(wanted: &Wanted, settings: &Settings, differences: &mut Vec<Difference>) {
+    let policy = settings.cleanup_policy.as_deref();
+    match wanted.cleanup {
+        Cleanup::Delete => {
+            if let Some(policy) = policy.filter(|policy| policy.contains("compact")) {
+                differences.push(Difference::Compacted(policy.to_owned()));
+            }
+            let kept = |milliseconds: i64| if milliseconds < 0 { i64::MAX } else { milliseconds };
+            if let Some(found) = settings.retention_ms.filter(|found| kept(*found) < kept(wanted.retention_ms())) {
+                differences.push(Difference::Retention { wanted: wanted.retention_ms(), found });
+            }
+        }
+        Cleanup::Compact => {
+            if let Some(policy) = policy.filter(|policy| *policy != "compact") {
+                differences.push(Difference::NotCompacted(policy.to_owned()));
+            }
+            let needed = i64::try_from(Cleanup::TOMBSTONES_KEPT.as_millis()).unwrap_or(i64::MAX);
+            if let Some(found) = settings.delete_retention_ms.filter(|found| *found < needed) {
+                differences.push(Difference::TombstoneRetention { found });
+            }
+        }
     }
 }
 
@@ -229,6 +255,8 @@ impl Difference {
             }
             Self::NotInSync { .. } => "topic_not_in_sync",
             Self::Compacted(_) => "topic_compacted",
+            Self::NotCompacted(_) => "topic_not_compacted",
+            Self::TombstoneRetention { .. } => "topic_tombstone_retention",
             Self::MessageSize { .. } => "topic_max_message_bytes",
             Self::OldTimestamps { .. } | Self::FutureTimestamps { .. } => "topic_timestamps",
             Self::Retention { .. } => "topic_retention",
@@ -255,6 +283,8 @@ impl Difference {
             | Self::NeverInsync { .. }
             | Self::NotInSync { .. }
             | Self::Compacted(_)
+            | Self::NotCompacted(_)
+            | Self::TombstoneRetention { .. }
             | Self::MessageSize { .. } => Severity::Wrong,
         }
     }
@@ -272,6 +302,7 @@ mod tests {
             cleanup_policy: Some("delete".to_owned()),
             max_message_bytes: Some(1_048_588),
             retention_ms: Some(-1),
+            delete_retention_ms: Some(86_400_000),
             timestamp_before_max_ms: Some(i64::MAX),
             timestamp_after_max_ms: Some(3_600_000),
         };
@@ -328,6 +359,24 @@ mod tests {
             ["topic_replication", "topic_min_insync_replicas"]
         );
         assert_eq!(differences(&wanted(), &State::Missing), [Difference::Missing]);
+    }
+
+    #[test]
+    fn a_state_topic_is_compacted_and_keeps_tombstones() {
+        let wanted = Wanted { cleanup: Cleanup::Compact, ..wanted() };
+        let codes = |policy: &str, delete_retention_ms| {
+            let settings = Settings {
+                cleanup_policy: Some(policy.to_owned()),
+                delete_retention_ms: Some(delete_retention_ms),
+                retention_ms: Some(1),
+                ..good().settings.unwrap()
+            };
+            let state = State::Present(Present { settings: Ok(settings), ..good() });
+            differences(&wanted, &state).iter().map(Difference::code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes("compact", 604_800_000), [""; 0]);
+        assert_eq!(codes("delete", 604_800_000), ["topic_not_compacted"]);
+        assert_eq!(codes("compact,delete", 86_400_000), ["topic_not_compacted", "topic_tombstone_retention"]);
     }
 
     #[test]

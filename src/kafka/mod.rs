@@ -32,6 +32,7 @@ pub mod scan;
 pub mod scope;
 pub mod settings;
 mod sighting;
+pub mod state;
 pub mod statistics;
 pub mod tail;
 mod tally;

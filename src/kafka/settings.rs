@@ -13,6 +13,9 @@ use crate::secret::Secret;
 /// The largest record that the producer takes where the operator says nothing else, in bytes.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_000_000;
 
+/// The largest state record unless larger records are configured, in bytes: about 80,000 members.
+const MAX_STATE_BYTES: usize = 8 << 20;
+
 /// The property that bounds a record's size.
 pub const MAX_MESSAGE_BYTES: &str = "message.max.bytes";
 
@@ -56,6 +59,15 @@ const GUARANTEES: [(&str, &str); 5] = [
     ("max.in.flight.requests.per.connection", "5"),
     ("message.timeout.ms", "120000"),
     ("partitioner", "murmur2_random"),
+];
+
+/// What transactions take on top. A transaction that an instance leaves behind holds up the readers of its partitions
+/// until its timeout; the loss of a broker holds up a transaction for up to nine seconds.
+const TRANSACTIONS: [(&str, &str); 4] = [
+    ("transaction.timeout.ms", "15000"),
+    ("message.timeout.ms", "15000"),
+    ("linger.ms", "5"),
+    ("statistics.interval.ms", "0"),
 ];
 
 /// How to reach the cluster. Has no `Debug`: the properties hold passwords.
@@ -102,6 +114,22 @@ impl Cluster {
         let debug = settings.get("debug").map_or_else(|| "broker".to_owned(), |debug| format!("{debug},broker"));
         settings.set("debug", debug).set("log_level", "7").set_log_level(RDKafkaLogLevel::Debug);
         settings
+    }
+
+    /// Settings for a transactional producer of state records.
+    pub(super) fn transactional(&self, id: &str) -> ClientConfig {
+        let mut settings = self.client(&TUNING);
+        for (name, value) in GUARANTEES.iter().chain(&TRANSACTIONS) {
+            settings.set(*name, *value);
+        }
+        settings.set(MAX_MESSAGE_BYTES, self.max_state_bytes().to_string()).set("transactional.id", id);
+        settings
+    }
+
+    /// The largest state record, in bytes: a group can have many more members than one event names.
+    #[must_use]
+    pub fn max_state_bytes(&self) -> usize {
+        self.max_message_bytes().max(MAX_STATE_BYTES)
     }
 
     /// Settings for whoever only looks: metadata, topics, records.

@@ -1,5 +1,7 @@
 //! The topics: what they should be, and what they are. Pure: [`super::administrator`] asks.
 
+mod states;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
+pub use self::states::{Cleanup, state_pairs};
 pub use super::difference::{Difference, Severity, differences, grouped};
 use super::settings::Cluster;
 use crate::config::{Config, Passwords};
@@ -38,6 +41,8 @@ pub struct WantedTopic {
     pub partitions: i32,
     /// The replicas of each partition.
     pub replication: i32,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
     /// The largest record that is published, in bytes.
     pub max_message_bytes: usize,
     /// How long its records are kept; `None` is without limit.
@@ -57,7 +62,7 @@ impl Plan {
         let prefix = |application: &crate::config::Application| {
             application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
         };
-        let prefixes: BTreeSet<String> = config.applications.iter().map(prefix).collect();
+        let prefixes = states::prefixes(config);
         let sealing: BTreeSet<String> = config
             .applications
             .iter()
@@ -77,6 +82,7 @@ impl Plan {
                 entity,
                 partitions: config.topics.partitions,
                 replication: config.topics.replication_factor,
+                cleanup: Cleanup::Delete,
                 max_message_bytes,
                 retention: config.topics.retention,
             }));
@@ -102,11 +108,13 @@ impl WantedTopic {
     /// The settings with which the topic is created.
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
-            // Compaction would drop all but an entity's last event.
-            ("cleanup.policy", "delete".to_owned()),
+            ("cleanup.policy", self.cleanup.policy().to_owned()),
             ("min.insync.replicas", self.min_insync_replicas().to_string()),
-            // The broker's default is seven days, or whatever its operator set for other topics.
-            ("retention.ms", self.retention_ms().to_string()),
+            match self.cleanup {
+                // The broker's default is seven days, or whatever its operator set for other topics.
+                Cleanup::Delete => ("retention.ms", self.retention_ms().to_string()),
+                Cleanup::Compact => ("delete.retention.ms", Cleanup::TOMBSTONES_KEPT.as_millis().to_string()),
+            },
         ];
         if self.max_message_bytes > BROKER_DEFAULT_MAX_MESSAGE_BYTES {
             settings.push(("max.message.bytes", self.max_message_bytes.to_string()));
@@ -194,6 +202,8 @@ pub struct Settings {
     pub max_message_bytes: Option<usize>,
     /// `retention.ms`; -1 is without limit.
     pub retention_ms: Option<i64>,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: Option<i64>,
     /// How old a record's timestamp may be, in milliseconds; `None` also if the broker sets timestamps itself.
     pub timestamp_before_max_ms: Option<i64>,
     /// How far a record's timestamp may be in the future, in milliseconds; `None` also if the broker sets them itself.
@@ -211,6 +221,7 @@ pub(super) mod tests {
             entity: Entity::User,
             partitions: 12,
             replication: 3,
+            cleanup: Cleanup::Delete,
             max_message_bytes: 1_000_000,
             retention: Some(Duration::from_secs(30 * 86_400)),
         }

@@ -12,6 +12,7 @@ mod connections;
 mod dead_letters;
 pub mod journal;
 mod refusal_log;
+mod state;
 mod tls;
 
 use std::net::TcpListener;
@@ -31,6 +32,7 @@ use crate::bridge::AppState;
 use crate::journal::JournalAdmin;
 
 pub use access::AdminToken;
+pub use state::{StateHealth, serve_state};
 pub use tls::{Certificate, CertificateFault};
 
 /// Longer than load balancers keep idle connections, so that it is they who close them.

@@ -205,7 +205,7 @@ mod tests {
     use idaas_callback::event_type::Entity;
 
     use super::*;
-    use crate::kafka::topics::Unknown;
+    use crate::kafka::topics::{Cleanup, Unknown};
 
     fn plan() -> Plan {
         let topic = |name: &str| WantedTopic {
@@ -213,6 +213,7 @@ mod tests {
             entity: Entity::User,
             partitions: 3,
             replication: 2,
+            cleanup: Cleanup::Delete,
             max_message_bytes: 1,
             retention: None,
         };

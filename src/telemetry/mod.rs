@@ -11,3 +11,4 @@ pub mod metrics;
 mod process;
 pub mod replicas;
 pub mod service;
+pub mod state;

@@ -59,7 +59,7 @@ function checkDocument(document, validators) {
     for (const message of channel.messages().all()) {
       const entity = message.payload()?.id()?.split(":").at(-2);
       const validate = validators.get(entity);
-      if (!validate || channel.address() !== `idaas.${entity}.v1`) {
+      if (!validate || channel.address() !== `idaas.${entity.replace(/-state$/, ".state")}.v1`) {
         faults.push(`channel ${channel.id()}: its payload is not the schema of ${channel.address()}`);
         continue;
       }
@@ -84,9 +84,11 @@ function checkExample(entity, message, example, validate) {
   const place = `message ${message.id()}, example ${example.name()}`;
   if (!validate(payload)) faults.push(`${place}: payload: ${ajv.errorsText(validate.errors)}`);
   if (!validHeaders(headers)) faults.push(`${place}: headers: ${ajv.errorsText(validHeaders.errors)}`);
-  if (headers.ce_type !== `com.alibabacloud.idaas.${entity}.${payload.action}.v1`) faults.push(`${place}: ce_type`);
-  const id = entity === "credential" ? `${payload.origin.eventId}:credential` : payload.origin.eventId;
-  if ("eventId" in payload.origin && headers.ce_id !== id) faults.push(`${place}: ce_id`);
+  const kind = payload.state ? entity.replace(/-state$/, ".state") : `${entity}.${payload.action}`;
+  if (headers.ce_type !== `com.alibabacloud.idaas.${kind}.v1`) faults.push(`${place}: ce_type`);
+  const eventId = payload.state?.lastEventId ?? payload.origin?.eventId;
+  const id = entity === "credential" ? `${eventId}:credential` : eventId;
+  if (eventId && headers.ce_id !== id) faults.push(`${place}: ce_id`);
   const file = json(join(directory, "examples", entity, `${example.name()}.json`));
   if (!isDeepStrictEqual(payload, file)) faults.push(`${place}: the payload is not the one of its file`);
 }

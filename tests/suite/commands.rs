@@ -25,7 +25,7 @@ const ENTITIES: [&str; 6] = ["user", "organizational-unit", "group", "connectivi
 fn schema_prints_the_names_and_each_document() {
     let names = run(&["schema"]);
     assert_eq!(names.code, 0);
-    assert_eq!(names.out.lines().count(), 8);
+    assert_eq!(names.out.lines().count(), 11);
     for name in names.out.lines() {
         let document = run(&["schema", name]);
         assert_eq!(document.code, 0, "{name}");
@@ -36,7 +36,7 @@ fn schema_prints_the_names_and_each_document() {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in ["check", "topics", "tail", "inspect", "journal", "schema", "serve"] {
+    for command in ["check", "topics", "tail", "inspect", "journal", "schema", "serve", "materialize", "push-report"] {
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, 0);
         assert!(help.out.contains(&format!("  idaas-bridge {command}")), "{}", help.out);

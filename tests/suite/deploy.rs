@@ -62,6 +62,10 @@ const METRICS: &[&str] = &[
     "quarantine_callbacks",
     "quarantine_limit_bytes",
     "ready",
+    "state_lag_records",
+    "state_ready",
+    "state_restarts_total",
+    "state_too_large_total",
     "tls_certificate_expiry_timestamp_seconds",
     "unknown_fields_total",
 ];

@@ -25,6 +25,7 @@ mod kafka_faults;
 mod kafka_partitions;
 mod kafka_replaced;
 mod keys;
+mod materialize;
 mod pairs;
 mod properties;
 mod real_kafka;

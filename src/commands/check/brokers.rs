@@ -36,7 +36,7 @@ pub(super) fn settings(config: &Config) -> Finding {
 
 /// Everything that needs the brokers; findings come as they are made.
 pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding)) {
-    let (cluster, plan) = (assemble::cluster(config), Plan::of(config));
+    let (cluster, plan) = (assemble::cluster(config), Plan::with_states(config));
     let administrator = match Administrator::new(&cluster) {
         Ok(administrator) => administrator,
         Err(fault) => {

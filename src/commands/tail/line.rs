@@ -85,7 +85,10 @@ pub(in crate::commands) fn cut(parts: &[(Style, String)], width: usize) -> Strin
 pub(in crate::commands) fn json(seen: &Seen) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Map<_, _> = seen.headers.iter().map(|(name, value)| (name.clone(), text(value).into())).collect();
-    let value = serde_json::from_slice(&seen.value).unwrap_or_else(|_| Value::from(text(&seen.value)));
+    let value = match seen.value.as_slice() {
+        [] => Value::Null,
+        value => serde_json::from_slice(value).unwrap_or_else(|_| Value::from(text(value))),
+    };
     json!({
         "topic": seen.topic,
         "partition": seen.partition,
@@ -118,7 +121,11 @@ struct Event {
 
 impl Event {
     fn read(seen: &Seen) -> Option<Self> {
-        let mut value: Value = serde_json::from_slice(&seen.value).ok()?;
+        let mut value: Value = match seen.value.as_slice() {
+            // A tombstone has headers alone.
+            [] => Value::Null,
+            value => serde_json::from_slice(value).ok()?,
+        };
         let structured =
             seen.header("content-type").is_some_and(|kind| kind.starts_with("application/cloudevents+json"));
         let attribute = |name: &str| {
@@ -137,6 +144,9 @@ impl Event {
 
 /// The names of the fields; of lists how many elements they have; of a dead letter the reason.
 fn summary(data: &Value) -> String {
+    if data.is_null() {
+        return "deleted (tombstone)".to_owned();
+    }
     let mut parts = Vec::new();
     for entity in ["user", "organizationalUnit", "group"] {
         for (name, value) in data.get(entity).and_then(Value::as_object).into_iter().flatten() {
@@ -150,6 +160,9 @@ fn summary(data: &Value) -> String {
     }
     if let Some(additional) = data.get("additional").and_then(Value::as_object) {
         parts.extend(additional.keys().map(|name| format!("+{name}")));
+    }
+    if let Some(action) = data.pointer("/state/lastAction").and_then(Value::as_str) {
+        parts.push(format!("({action})"));
     }
     if let Some(reason) = data.get("reason").and_then(Value::as_str) {
         parts.push(reason.to_owned());
@@ -226,6 +239,20 @@ mod tests {
             assert_eq!(line.contains(&id), width >= 120, "{width}: {line}");
             assert!(line.starts_with("07:34:52.578  "), "{line}");
         }
+    }
+
+    #[test]
+    fn a_state_names_its_last_action_and_a_tombstone_the_deletion() {
+        let headers = [("ce_id", "evnt_1"), ("ce_type", "com.alibabacloud.idaas.user.state.v1"), ("ce_subject", "u")];
+        let mut state = data();
+        state["state"] = json!({"lastAction": "updated"});
+        let mut record = seen(&headers, &state);
+        let shown = plain(&record);
+        assert!(shown.contains("user.state") && shown.contains("username") && shown.ends_with("(updated)"), "{shown}");
+        record.value.clear();
+        let shown = plain(&record);
+        assert!(shown.contains("user.state") && shown.ends_with("deleted (tombstone)"), "{shown}");
+        assert_eq!(json(&record)["value"], Value::Null);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{World, with};
@@ -189,4 +189,23 @@ fn dedupe_rejects_wrong_replicas_and_unknown_keys() {
     let faults = World::new().bad(&with("dedupe", "replicas = 0\nfollow = true"));
     assert!(faults.contains("dedupe.replicas: 0 is out of range"), "{faults}");
     assert!(faults.contains("dedupe.follow: is no known key") && faults.contains("\"follow_replicas\""), "{faults}");
+}
+
+#[test]
+fn state_topics_are_wanted_only_with_their_section() {
+    let server = "admin_listen = '127.0.0.1:9999'";
+    assert_eq!(World::new().good(super::MINIMAL).state, None);
+    let state = World::new().good(&format!("[server]\n{server}\n{}", with("state", ""))).state.unwrap();
+    assert_eq!(state.group_id, "idaas-bridge-state");
+    assert_eq!(state.directory, Path::new("/var/lib/idaas-bridge/state"));
+    assert_eq!(state.admin_listen.to_string(), "127.0.0.1:9999");
+    let lines = "group_id = 'mine'\ndirectory = 'state'\nadmin_listen = '0.0.0.0:1234'";
+    let state = World::new().good(&with("state", lines)).state.unwrap();
+    assert_eq!((state.group_id.as_str(), state.admin_listen.port()), ("mine", 1234));
+    assert_eq!(state.directory, Path::new("/etc/bridge/state"));
+    let by_variable = World::new().variable("IDAAS_BRIDGE_STATE__GROUP_ID", "other").good(super::MINIMAL).state;
+    assert_eq!(by_variable.unwrap().group_id, "other");
+    let faults = World::new().bad(&with("state", "group_id = 'with blanks'\ngroup = 'x'"));
+    assert!(faults.contains("state.group_id: \"with blanks\" is not a usable consumer group"), "{faults}");
+    assert!(faults.contains("state.group: is no known key") && faults.contains("\"group_id\""), "{faults}");
 }

@@ -67,6 +67,7 @@ pub(super) fn settings(resource: &ConfigResource) -> Result<Settings, Unknown> {
         cleanup_policy: value("cleanup.policy"),
         max_message_bytes: value("max.message.bytes").and_then(|value| value.parse().ok()),
         retention_ms: number("retention.ms"),
+        delete_retention_ms: number("delete.retention.ms"),
         timestamp_before_max_ms: limit("message.timestamp.before.max.ms"),
         timestamp_after_max_ms: limit("message.timestamp.after.max.ms"),
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{CLOCK_DIFFERENCE, Difference, OLDEST_TIMESTAMP};
 use crate::kafka::remedy::{Remedy, Right};
+use crate::kafka::topics::Cleanup;
 
 impl Difference {
     /// What to do about it. `configuration` is the path of the file, for the command that creates topics.
@@ -14,13 +15,7 @@ impl Difference {
             [topic] => (*topic, ""),
             _ => ("TOPIC", "for each topic, "),
         };
-        let alter = |setting: String| {
-            let command = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics";
-            Remedy::command(
-                format!("{each}set {setting}"),
-                &format!("{command} --entity-name {name} --add-config {setting}"),
-            )
-        };
+        let alter = |setting: String| alter(name, each, &setting);
         match self {
             Self::Missing => {
                 let command = format!("idaas-bridge topics --config {configuration} --create");
@@ -56,6 +51,10 @@ impl Difference {
                 Remedy::text("have one replica more than min.insync.replicas (kafka-reassign-partitions.sh)")
             }
             Self::Compacted(_) => alter("cleanup.policy=delete".to_owned()),
+            Self::NotCompacted(_) => alter("cleanup.policy=compact".to_owned()),
+            Self::TombstoneRetention { .. } => {
+                alter(format!("delete.retention.ms={}", Cleanup::TOMBSTONES_KEPT.as_millis()))
+            }
             Self::MessageSize { wanted, found } => {
                 let Remedy { text, command } = alter(format!("max.message.bytes={wanted}"));
                 Remedy {
@@ -70,6 +69,12 @@ impl Difference {
             Self::Retention { wanted, .. } => alter(format!("retention.ms={wanted}")),
         }
     }
+}
+
+/// How to change a setting of a topic.
+fn alter(name: &str, each: &str, setting: &str) -> Remedy {
+    let command = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics";
+    Remedy::command(format!("{each}set {setting}"), &format!("{command} --entity-name {name} --add-config {setting}"))
 }
 
 /// The predicate of a sentence about one topic.
@@ -108,6 +113,12 @@ impl fmt::Display for Difference {
             }
             Self::Compacted(policy) => {
                 write!(f, "has cleanup.policy = {policy}: compaction drops all but the last event of an entity")
+            }
+            Self::NotCompacted(policy) => {
+                write!(f, "has cleanup.policy = {policy}; it must be compact, so that it holds the newest state alone")
+            }
+            Self::TombstoneRetention { found } => {
+                write!(f, "keeps tombstones for {} (delete.retention.ms), and 7d are needed", span(*found))
             }
             Self::MessageSize { wanted, found } => {
                 write!(f, "has max.message.bytes = {found}, and records of up to {wanted} bytes are published")

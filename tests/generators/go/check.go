@@ -11,9 +11,12 @@ import (
 	"generators/records/credential"
 	"generators/records/deadletter"
 	"generators/records/group"
+	"generators/records/groupstate"
 	"generators/records/organizationalunit"
+	"generators/records/organizationalunitstate"
 	"generators/records/unclassified"
 	"generators/records/user"
+	"generators/records/userstate"
 )
 
 func read[T any](entity string) []T {
@@ -43,6 +46,9 @@ func main() {
 	read[group.GroupEvent]("group")
 	read[organizationalunit.OrganizationalUnitEvent]("organizational-unit")
 	read[unclassified.UnclassifiedEvent]("unclassified")
+	read[groupstate.GroupState]("group-state")
+	read[organizationalunitstate.OrganizationalUnitState]("organizational-unit-state")
+	read[userstate.UserState]("user-state")
 	for _, event := range read[user.UserEvent]("user") {
 		var subject user.User = event.User
 		var origin user.Origin = event.Origin

@@ -7,7 +7,8 @@ import sys
 examples, entities = pathlib.Path(sys.argv[1]), sys.argv[2:]
 for entity in entities:
     module = importlib.import_module(entity.replace("-", "_"))
-    root = getattr(module, "".join(word.capitalize() for word in entity.split("-")) + "Event")
+    suffix = "" if entity.endswith("-state") else "Event"
+    root = getattr(module, "".join(word.capitalize() for word in entity.split("-")) + suffix)
     files = sorted((examples / entity).glob("*.json"))
     assert files, entity
     for file in files:
@@ -16,5 +17,6 @@ for entity in entities:
             assert type(event.user) is module.User and type(event.origin) is module.Origin
             assert {type(event.user.id), type(event.origin.eventId)} == {str}
             assert type(event.user.username) in (str, type(None))
-assert module.User.model_fields["username"].annotation == str | None
+user = importlib.import_module("user")
+assert user.User.model_fields["username"].annotation == str | None
 print("Python: datamodel-code-generator")

@@ -12,7 +12,8 @@ macro_rules! records {
 }
 records!(
     connectivity: "connectivity", credential: "credential", dead_letter: "dead-letter", group: "group",
-    organizational_unit: "organizational-unit", unclassified: "unclassified", user: "user"
+    organizational_unit: "organizational-unit", unclassified: "unclassified", user: "user",
+    group_state: "group-state", organizational_unit_state: "organizational-unit-state", user_state: "user-state"
 );
 
 fn read<T: DeserializeOwned>(entity: &str) -> Vec<T> {
@@ -28,6 +29,9 @@ fn main() {
     read::<group::GroupEvent>("group");
     read::<organizational_unit::OrganizationalUnitEvent>("organizational-unit");
     read::<unclassified::UnclassifiedEvent>("unclassified");
+    read::<group_state::GroupState>("group-state");
+    read::<organizational_unit_state::OrganizationalUnitState>("organizational-unit-state");
+    read::<user_state::UserState>("user-state");
     for event in read::<user::UserEvent>("user") {
         let user::UserEvent { user, origin, cleared, .. } = event;
         let (user, origin): (user::User, user::Origin) = (user, origin);

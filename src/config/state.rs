@@ -1,0 +1,35 @@
+//! The section `[state]`: only there if state topics are wanted.
+
+use std::path::PathBuf;
+
+use super::fault::Problem;
+use super::given::Given;
+use super::section::{Reading, Section};
+use super::{Server, State, files, values};
+
+/// The longest group id: coordinators keep it in each of their records.
+const MAX_GROUP_ID: usize = 200;
+
+pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, server: &Server) -> Option<State> {
+    let given = given?;
+    let mut section = Section::open(reading, "state", Some(given));
+    let around = section.reading.around;
+    let state = State {
+        group_id: section.value("group_id", "idaas-bridge-state".to_owned(), group_id),
+        directory: section.value("directory", PathBuf::from("/var/lib/idaas-bridge/state"), |given| {
+            given.text().map(|text| files::resolve(around, text))
+        }),
+        admin_listen: section.value("admin_listen", server.admin_listen, values::socket),
+    };
+    section.close();
+    Some(state)
+}
+
+fn group_id(given: &Given) -> Result<String, Problem> {
+    let text = given.text()?;
+    if text.len() > MAX_GROUP_ID || !text.chars().all(|c| c.is_ascii_graphic()) {
+        let remedy = "use at most 200 letters, digits and signs without blanks";
+        return Err(Problem::new(format!("{text:?} is not a usable consumer group"), remedy));
+    }
+    Ok(text.to_owned())
+}

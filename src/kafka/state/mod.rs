@@ -1,0 +1,141 @@
+//! Kafka for the state topics: the consumer group over the event topics, the transactional producer, and the reader that
+//! restores the state of a partition.
+//!
+//! Everything here blocks, for a bounded time, and belongs to one thread.
+
+mod input;
+mod restore;
+mod writer;
+
+use std::time::{Duration, Instant};
+
+use idaas_state::Entity;
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+pub use input::{Input, InputRecord, Membership, Polled};
+pub use restore::{Restore, RestoreStep};
+pub use writer::{Output, WriteError, Writer};
+
+/// How long one question to the cluster may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection problem is logged again only after this long.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// An event topic, and the state topic that is derived from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPair {
+    /// What the records are about.
+    pub entity: Entity,
+    /// The event topic.
+    pub events: String,
+    /// The state topic.
+    pub states: String,
+}
+
+/// A partition of an event topic and the partition of the same number of its state topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// The index of the topic pair.
+    pub pair: usize,
+    /// The number of the partition.
+    pub number: i32,
+}
+
+/// Why something did not succeed, in librdkafka's words. It may succeed later, with a new client at the latest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed(pub(super) String);
+
+impl Failed {
+    fn new(what: &str, error: &KafkaError) -> Self {
+        Self(format!("{what}: {}", super::producer::describe(error)))
+    }
+
+    /// A topic does not exist.
+    #[must_use]
+    pub fn missing_topic(topic: &str) -> Self {
+        Self(format!("the topic \"{topic}\" does not exist; create it: idaas-bridge topics --create"))
+    }
+
+    /// A state topic has another number of partitions than its event topic.
+    #[must_use]
+    pub fn partitions_differ(events: &str, event_count: usize, states: &str, state_count: usize) -> Self {
+        Self(format!(
+            "\"{states}\" has {state_count} partitions and \"{events}\" has {event_count}; they must have the same \
+             number, so create the state topic again"
+        ))
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// How many partitions each topic has; 0 if it does not exist.
+///
+/// # Errors
+/// [`Failed`] if the cluster does not answer in time.
+pub fn partition_counts(cluster: &super::settings::Cluster, topics: &[&str]) -> Result<Vec<usize>, Failed> {
+    let consumer: BaseConsumer<Connection> =
+        BaseConsumer::from_config_and_context(&cluster.observer(), Connection::default())
+            .map_err(|error| Failed::new("the metadata client cannot start", &error))?;
+    let count = |topic: &&str| {
+        let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
+        let metadata = metadata.map_err(|error| Failed::new("the cluster does not describe its topics", &error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == *topic && found.error().is_none());
+        Ok(found.map_or(0, |found| found.partitions().len()))
+    };
+    topics.iter().map(count).collect()
+}
+
+/// The context of a client that only logs.
+#[derive(Default)]
+pub(super) struct Connection {
+    last_warning: Mutex<Option<Instant>>,
+}
+
+impl Connection {
+    /// Logs what keeps a client from working, at most once a minute; everything else as details.
+    fn note(&self, error: &KafkaError, reason: &str) {
+        let serious = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::Authentication
+                    | RDKafkaErrorCode::SSL
+                    | RDKafkaErrorCode::Resolve
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::TransactionalIdAuthorizationFailed,
+            )
+        );
+        let mut last = self.last_warning.lock();
+        if serious && last.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            *last = Some(Instant::now());
+            tracing::warn!(target: "kafka", code = "state_connection", "{reason}");
+        } else {
+            tracing::debug!(target: "kafka", %error, reason);
+        }
+    }
+}
+
+impl ClientContext for Connection {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "kafka", facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.note(&error, reason);
+    }
+}
+
+impl ConsumerContext for Connection {}

@@ -1,0 +1,155 @@
+//! Reads a partition of a state topic up to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use idaas_state::Time;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
+use crate::kafka::headers;
+use crate::kafka::settings::Cluster;
+
+const SETTINGS: [(&str, &str); 8] = [
+    // librdkafka requires the name of a group before it assigns anything. No group is joined.
+    ("group.id", "idaas-bridge-state-restore"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "earliest"),
+    ("enable.partition.eof", "true"),
+    ("fetch.wait.max.ms", "10"),
+    ("fetch.error.backoff.ms", "100"),
+    ("queued.max.messages.kbytes", "16384"),
+];
+
+/// What comes next in a partition that is restored.
+pub enum RestoreStep {
+    /// A committed record.
+    Record {
+        /// The entity's id.
+        key: Vec<u8>,
+        /// The state; `None` is a tombstone.
+        value: Option<Vec<u8>>,
+        /// `ce_time`.
+        time: Option<Time>,
+        /// The record's timestamp in milliseconds since 1970.
+        timestamp: i64,
+        /// Its offset.
+        offset: i64,
+    },
+    /// Every record that was committed when the restore began has been read.
+    End,
+    /// Nothing came in time.
+    Nothing,
+}
+
+/// Restores one partition at a time.
+pub struct Restore {
+    reader: BaseConsumer<Connection>,
+    /// Sees the end of the log, including what is not committed yet.
+    observer: BaseConsumer<Connection>,
+    pairs: Arc<[TopicPair]>,
+}
+
+impl Restore {
+    /// Prepares the clients; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Failed`] if librdkafka rejects a property.
+    pub fn new(cluster: &Cluster, pairs: &Arc<[TopicPair]>) -> Result<Self, Failed> {
+        let client = |isolation: &str| {
+            let mut settings = cluster.observer();
+            for (name, value) in SETTINGS {
+                settings.set(name, value);
+            }
+            settings.set("isolation.level", isolation);
+            BaseConsumer::from_config_and_context(&settings, Connection::default())
+                .map_err(|error| Failed::new("the restoring consumer cannot start", &error))
+        };
+        let (reader, observer) = (client("read_committed")?, client("read_uncommitted")?);
+        Ok(Self { reader, observer, pairs: Arc::clone(pairs) })
+    }
+
+    /// The end of a state partition, including records of transactions that are not decided.
+    ///
+    /// # Errors
+    /// [`Failed`] if the leader does not answer in time.
+    pub fn end(&self, partition: Partition) -> Result<i64, Failed> {
+        self.watermark(&self.observer, partition)
+    }
+
+    /// Whether every transaction with records before `end` is decided.
+    ///
+    /// # Errors
+    /// [`Failed`] if the leader does not answer in time.
+    pub fn is_decided(&self, partition: Partition, end: i64) -> Result<bool, Failed> {
+        Ok(self.watermark(&self.reader, partition)? >= end)
+    }
+
+    fn watermark(&self, client: &BaseConsumer<Connection>, partition: Partition) -> Result<i64, Failed> {
+        let (_, end) = client
+            .fetch_watermarks(self.topic(partition), partition.number, REQUEST_TIMEOUT)
+            .map_err(|error| Failed::new("the end of a state partition is not known", &error))?;
+        Ok(end)
+    }
+
+    /// Begins to read a partition at an offset; ends what was being read.
+    ///
+    /// # Errors
+    /// [`Failed`] if librdkafka does not accept the assignment.
+    pub fn begin(&self, partition: Partition, offset: i64) -> Result<(), Failed> {
+        let failed = |error| Failed::new("the state partition cannot be read", &error);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(self.topic(partition), partition.number, Offset::Offset(offset)).map_err(failed)?;
+        self.reader.assign(&list).map_err(failed)
+    }
+
+    /// Stops reading.
+    pub fn stop(&self) {
+        if let Err(error) = self.reader.unassign() {
+            tracing::debug!(target: "kafka", %error, "the restored partition stays assigned");
+        }
+    }
+
+    /// The next record of the partition.
+    ///
+    /// # Errors
+    /// [`Failed`] if the client cannot go on.
+    pub fn next(&self, limit: Duration) -> Result<RestoreStep, Failed> {
+        match self.reader.poll(limit) {
+            None => Ok(RestoreStep::Nothing),
+            Some(Ok(message)) => Ok(step(&message)),
+            Some(Err(KafkaError::PartitionEOF(_))) => Ok(RestoreStep::End),
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                Err(Failed::new("the restoring consumer failed", &error))
+            }
+            Some(Err(error)) => {
+                tracing::debug!(target: "kafka", %error, "restoring goes on");
+                Ok(RestoreStep::Nothing)
+            }
+        }
+    }
+
+    fn topic(&self, partition: Partition) -> &str {
+        self.pairs.get(partition.pair).map_or("", |pair| pair.states.as_str())
+    }
+}
+
+fn step(message: &BorrowedMessage<'_>) -> RestoreStep {
+    let time = headers::read(message, |headers| {
+        let mut times = headers.filter(|(name, _)| *name == "ce_time");
+        let text = times.next().and_then(|(_, value)| std::str::from_utf8(value).ok());
+        text.and_then(Time::parse)
+    });
+    RestoreStep::Record {
+        key: message.key().unwrap_or_default().to_vec(),
+        value: message.payload().map(<[u8]>::to_vec),
+        time,
+        timestamp: message.timestamp().to_millis().unwrap_or_default(),
+        offset: message.offset(),
+    }
+}

@@ -1,0 +1,172 @@
+//! Maintains the state topics: reads the event topics as a consumer group, merges each event into the state of its
+//! entity (`idaas-state`), and publishes the new state.
+//!
+//! The state records and the offsets of the events that they come from are committed in one Kafka transaction, so each
+//! event counts exactly once. The working state of a partition is a cache on disk ([`store`]); after an assignment it is
+//! brought up to date from the state topic ([`restoring`]). Everything runs on one thread, and every failure ends in a
+//! new attempt: with the same clients, or with new ones.
+
+mod batch;
+mod publishing;
+mod restoring;
+mod session;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use self::session::{Ended, Session};
+use self::store::Store;
+use crate::kafka::settings::Cluster;
+use crate::kafka::state::TopicPair;
+use crate::server::StateHealth;
+
+/// The first and the longest pause before another attempt.
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+/// What `materialize` works with.
+pub struct Materializer {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The consumer group that reads the event topics.
+    pub group_id: String,
+    /// The directory of the working state.
+    pub directory: PathBuf,
+    /// The topics.
+    pub pairs: Arc<[TopicPair]>,
+    /// What the admin listener shows.
+    pub health: Arc<StateHealth>,
+    /// Ends the work.
+    pub stop: Arc<Stop>,
+}
+
+/// The working state cannot be kept in the directory.
+#[derive(Debug)]
+pub struct DirectoryError(String);
+
+impl std::fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DirectoryError {}
+
+/// Tells the work to stop, and wakes it if it waits.
+#[derive(Default)]
+pub struct Stop {
+    requested: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// Requests the end.
+    pub fn request(&self) {
+        *self.requested.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether the end was requested.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.requested.lock()
+    }
+
+    /// Waits for a while, or until the end is requested.
+    fn wait(&self, limit: Duration) {
+        let mut requested = self.requested.lock();
+        if !*requested {
+            self.changed.wait_for(&mut requested, limit);
+        }
+    }
+}
+
+/// A pause that doubles with each failure in a row.
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(MIN_BACKOFF)
+    }
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(MAX_BACKOFF);
+        pause
+    }
+
+    fn reset(&mut self) {
+        self.0 = MIN_BACKOFF;
+    }
+}
+
+impl Materializer {
+    /// Works until the end is requested.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] if the directory cannot be used at the start.
+    pub fn run(&self) -> Result<(), DirectoryError> {
+        let open = || Store::open(&self.directory).map_err(|error| DirectoryError(error.to_string()));
+        let mut store = Some(open()?);
+        let mut backoff = Backoff::default();
+        while !self.stop.is_requested() {
+            let Some(current) = &mut store else {
+                self.stop.wait(backoff.next());
+                store = open().map_err(|error| tracing::error!(code = "state_store_failed", "{error}")).ok();
+                continue;
+            };
+            let ended = match Session::start(self, current) {
+                Ok(mut session) => {
+                    let ended = session.run();
+                    if session.has_progressed() {
+                        backoff.reset();
+                    }
+                    ended
+                }
+                Err(failed) => Err(Ended::Failed(failed.to_string())),
+            };
+            self.show_ready(false);
+            let Err(ended) = ended else { break };
+            self.health.metrics.restarts.inc();
+            match ended {
+                Ended::Failed(problem) => {
+                    tracing::warn!(code = "state_restarting", "the Kafka clients are replaced: {problem}");
+                }
+                Ended::Fenced(problem) => {
+                    tracing::warn!(
+                        code = "state_fenced",
+                        "another instance has the same transactional id, so this one takes a new id: {problem}"
+                    );
+                    if let Err(error) = current.renew_instance(&self.directory) {
+                        tracing::error!(code = "state_store_failed", "{error}");
+                    }
+                }
+                Ended::Store(error) => {
+                    tracing::error!(code = "state_store_failed", "{error}");
+                    store = None;
+                }
+            }
+            self.stop.wait(backoff.next());
+        }
+        if let Some(Err(error)) = store.as_ref().map(Store::sync) {
+            tracing::warn!(code = "state_store_failed", "the next start restores the state: {error}");
+        }
+        Ok(())
+    }
+
+    fn show_ready(&self, ready: bool) {
+        self.health.ready.store(ready, Ordering::Relaxed);
+        self.health.metrics.ready.set(ready.into());
+    }
+
+    fn pair(&self, pair: usize) -> Option<&TopicPair> {
+        self.pairs.get(pair)
+    }
+}

@@ -1,0 +1,239 @@
+//! Brings the working state of assigned partitions up to date, one after the other.
+//!
+//! First come the group's committed offsets, which the coordinator tells only when no transaction is open on them. Then
+//! the end of the state partition is taken, including records of transactions that are not decided, and once all of
+//! those are decided the state is read up to there. So the state of a transaction that committed its offsets is never
+//! missed, even if the state partition learns of the commit later.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use idaas_state::{Deletion, Time};
+
+use super::session::{Active, Ended, Session};
+use super::store::{Checkpoint, Row, Update};
+use crate::kafka::state::{Partition, RestoreStep};
+
+/// How long partitions are restored before the group is polled again.
+const STEP: Duration = Duration::from_millis(500);
+
+/// How long to wait for a record.
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How many rows, and how many bytes of them, are written at once.
+const MAX_ROWS: usize = 10_000;
+const MAX_BYTES: usize = 8 << 20;
+
+/// A working state that is behind the committed offsets can be continued for this long. Tombstones are kept for seven
+/// days; a state that has missed one would keep the entity.
+const MAX_AGE: Duration = Duration::from_secs(3 * 86_400);
+
+/// What a restore waits for is logged again only after this long.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long to wait before something is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A partition that is to be restored.
+pub(super) struct Waiting {
+    partition: Partition,
+    /// The group's offset; `None` if it committed none.
+    committed: Option<i64>,
+    since: Instant,
+}
+
+/// A partition that is being restored.
+pub(super) struct Restoring {
+    partition: Partition,
+    committed: Option<i64>,
+    since: Instant,
+    checkpoint: Checkpoint,
+    rows: Vec<(Vec<u8>, Row)>,
+    bytes: usize,
+}
+
+impl Session<'_> {
+    /// Goes on restoring for a moment.
+    pub(super) fn restore_some(&mut self) -> Result<(), Ended> {
+        let begin = Instant::now();
+        while begin.elapsed() < STEP && self.membership.is_some() {
+            if !self.assigned.is_empty() {
+                if !self.ask_offsets() {
+                    return Ok(());
+                }
+            } else if let Some(restoring) = self.restoring.take() {
+                self.read_some(restoring, begin)?;
+            } else if let Some(waiting) = self.waiting.pop_front() {
+                if !self.begin(waiting)? {
+                    return Ok(());
+                }
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the committed offsets of what was assigned. Returns false if they are not known yet.
+    fn ask_offsets(&mut self) -> bool {
+        let partitions: Vec<_> = self.assigned.iter().map(|(partition, _)| *partition).collect();
+        match self.input.committed(&partitions) {
+            Ok(offsets) => {
+                let waiting = self.assigned.drain(..).map(|(partition, since)| {
+                    let committed = offsets.get(&partition).copied().flatten();
+                    Waiting { partition, committed, since }
+                });
+                self.waiting.extend(waiting);
+                true
+            }
+            Err(failed) => {
+                self.wait(&failed.to_string());
+                false
+            }
+        }
+    }
+
+    /// Waits before something is asked again.
+    fn wait(&mut self, why: &str) {
+        if self.wait_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            self.wait_logged = Some(Instant::now());
+            tracing::info!(code = "state_waiting", "a restore waits: {why}");
+        }
+        self.owner.stop.wait(RETRY_INTERVAL);
+    }
+
+    /// Begins to restore a partition. Returns false if it has to wait.
+    fn begin(&mut self, waiting: Waiting) -> Result<bool, Ended> {
+        let Waiting { partition, committed, since } = waiting;
+        let Some(pair) = self.owner.pair(partition.pair) else { return Ok(true) };
+        let end = self.restore.end(partition).and_then(|end| Ok((end, self.restore.is_decided(partition, end)?)));
+        let end = match end {
+            Ok((end, true)) => end,
+            undecided => {
+                let why =
+                    undecided.err().map_or_else(|| "a transaction is open".to_owned(), |failed| failed.to_string());
+                self.waiting.push_back(waiting);
+                self.wait(&why);
+                return Ok(false);
+            }
+        };
+        let stored = self.store.checkpoint(&pair.states, partition.number)?;
+        let usable = stored.filter(|stored| is_usable(stored, committed, end));
+        if usable.is_none() && stored.is_some() {
+            tracing::info!(
+                code = "state_store_discarded",
+                topic = pair.states,
+                partition = partition.number,
+                "the working state does not match the committed offsets and is restored from the topic"
+            );
+            self.store.discard(&pair.states, partition.number)?;
+        }
+        let checkpoint = usable.unwrap_or_default();
+        let restoring = Restoring { partition, committed, since, checkpoint, rows: Vec::new(), bytes: 0 };
+        if checkpoint.position >= end {
+            self.finish(restoring)?;
+            return Ok(true);
+        }
+        self.restore.begin(partition, checkpoint.position)?;
+        self.restoring = Some(restoring);
+        Ok(true)
+    }
+
+    /// Reads records of the partition until it ends or the step is over.
+    fn read_some(&mut self, mut restoring: Restoring, begin: Instant) -> Result<(), Ended> {
+        while begin.elapsed() < STEP {
+            match self.restore.next(POLL_TIMEOUT)? {
+                RestoreStep::Record { key, value, time, timestamp, offset } => {
+                    let recorded = Time::from_millis(timestamp);
+                    let deletion = Deletion { at: time.unwrap_or(recorded), recorded };
+                    restoring.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+                    restoring.rows.push((key, value.map_or(Row::Deleted(deletion), Row::Live)));
+                    restoring.checkpoint.position = offset + 1;
+                    if restoring.rows.len() >= MAX_ROWS || restoring.bytes >= MAX_BYTES {
+                        // Not yet what belongs to any offset.
+                        restoring.checkpoint.input = -1;
+                        self.store_rows(&mut restoring, false)?;
+                    }
+                }
+                RestoreStep::Nothing => {}
+                RestoreStep::End => {
+                    self.restore.stop();
+                    return self.finish(restoring);
+                }
+            }
+        }
+        self.restoring = Some(restoring);
+        Ok(())
+    }
+
+    fn finish(&mut self, mut restoring: Restoring) -> Result<(), Ended> {
+        restoring.checkpoint.input = restoring.committed.unwrap_or_default();
+        self.store_rows(&mut restoring, true)?;
+        let took = restoring.since.elapsed();
+        self.owner.health.metrics.restored(took);
+        tracing::debug!(
+            code = "state_restored",
+            partition = restoring.partition.number,
+            entities = restoring.checkpoint.live,
+            seconds = took.as_secs_f64(),
+            "the state of a partition is restored"
+        );
+        let active = Active { next: restoring.committed, checkpoint: restoring.checkpoint };
+        self.active.insert(restoring.partition, active);
+        self.unread_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    fn store_rows(&self, restoring: &mut Restoring, durable: bool) -> Result<(), Ended> {
+        let Some(pair) = self.owner.pair(restoring.partition.pair) else { return Ok(()) };
+        restoring.checkpoint.saved_at = now();
+        let update = Update {
+            topic: &pair.states,
+            number: restoring.partition.number,
+            rows: restoring.rows.iter().map(|(key, row)| (key.as_slice(), row)).collect(),
+            checkpoint: restoring.checkpoint,
+            forget_before: Time::from_millis(i64::MIN),
+        };
+        if let Some(checkpoint) = self.store.apply(&[update], durable)?.first() {
+            restoring.checkpoint = *checkpoint;
+        }
+        restoring.rows.clear();
+        restoring.bytes = 0;
+        Ok(())
+    }
+}
+
+/// Whether a working state is a beginning of what the state topic holds.
+fn is_usable(stored: &Checkpoint, committed: Option<i64>, end: i64) -> bool {
+    let committed = committed.unwrap_or_default();
+    let age = now().saturating_sub(stored.saved_at);
+    let recent = u128::try_from(age).is_ok_and(|age| age < MAX_AGE.as_millis());
+    stored.position <= end && (stored.input == committed || (stored.input < committed && recent))
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_beginning_of_the_topic_is_continued() {
+        let stored = Checkpoint { input: 10, position: 20, saved_at: now(), live: 1, deleted: 0 };
+        assert!(is_usable(&stored, Some(10), 20));
+        assert!(is_usable(&stored, Some(12), 25));
+        // Events that were not committed are in it.
+        assert!(!is_usable(&stored, Some(9), 25));
+        assert!(!is_usable(&stored, None, 25));
+        // Another topic has the same name now.
+        assert!(!is_usable(&stored, Some(10), 19));
+        let old = Checkpoint { saved_at: now() - 4 * 86_400_000, ..stored };
+        assert!(is_usable(&old, Some(10), 20));
+        assert!(!is_usable(&old, Some(11), 25));
+        // A restore that was interrupted.
+        assert!(is_usable(&Checkpoint { input: -1, ..stored }, None, 25));
+    }
+}

@@ -1,0 +1,268 @@
+//! One membership in the consumer group, with its clients, until something fails.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::restoring::{Restoring, Waiting};
+use super::store::{Checkpoint, Store, StoreError};
+use super::{Backoff, Materializer};
+use crate::kafka::state::{
+    Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
+};
+
+/// The most events in one transaction, and the most bytes of their values.
+const MAX_BATCH: usize = 2000;
+const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// How long to wait for the first event of a transaction, and for further ones.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const GATHER_TIMEOUT: Duration = Duration::from_millis(5);
+
+/// How long events are gathered for one transaction.
+const MAX_GATHERING: Duration = Duration::from_millis(50);
+
+/// How often partitions that were restored join those that are read, while others are still being restored.
+const START_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the gauges are updated.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a member without an assignment waits before it joins anew with new clients.
+const REJOIN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Why a session ended before it was told to.
+pub(super) enum Ended {
+    /// A client cannot go on.
+    Failed(String),
+    /// Another instance has the same transactional id.
+    Fenced(String),
+    /// The working state cannot be kept.
+    Store(StoreError),
+}
+
+impl From<Failed> for Ended {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed.to_string())
+    }
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A partition that is maintained.
+pub(super) struct Active {
+    /// The offset of the next event; `None` if the group committed none: the oldest one.
+    pub(super) next: Option<i64>,
+    /// How far the working state goes.
+    pub(super) checkpoint: Checkpoint,
+}
+
+/// The clients and what they are at.
+pub(super) struct Session<'m> {
+    pub(super) owner: &'m Materializer,
+    pub(super) store: &'m Store,
+    pub(super) input: Input,
+    pub(super) writer: Writer,
+    pub(super) restore: Restore,
+    pub(super) max_state_bytes: usize,
+    /// `None` while the instance is not a member with an assignment.
+    pub(super) membership: Option<Membership>,
+    /// Partitions whose committed offsets are not known yet, and since when they are assigned.
+    pub(super) assigned: Vec<(Partition, Instant)>,
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) restoring: Option<Restoring>,
+    pub(super) active: BTreeMap<Partition, Active>,
+    /// Since when there are active partitions that are not read yet.
+    pub(super) unread_since: Option<Instant>,
+    pub(super) batch: VecDeque<InputRecord>,
+    pub(super) backoff: Backoff,
+    pub(super) synced: Instant,
+    pub(super) progressed: bool,
+    /// When it was last logged what a restore waits for.
+    pub(super) wait_logged: Option<Instant>,
+    without_assignment_since: Instant,
+    gauges_shown: Instant,
+}
+
+impl<'m> Session<'m> {
+    /// Connects and joins the group.
+    pub(super) fn start(owner: &'m Materializer, store: &'m Store) -> Result<Self, Failed> {
+        check_topics(owner)?;
+        let id = format!("{}-{}", owner.group_id, store.instance());
+        // First the producer: it ends the transaction that an earlier run left behind.
+        let writer = Writer::start(&owner.cluster, &id, &owner.pairs, &owner.health.metrics.liveness)?;
+        let restore = Restore::new(&owner.cluster, &owner.pairs)?;
+        let input = Input::join(&owner.cluster, &owner.group_id, &owner.pairs)?;
+        let now = Instant::now();
+        Ok(Self {
+            owner,
+            store,
+            input,
+            writer,
+            restore,
+            max_state_bytes: owner.cluster.max_state_bytes().saturating_sub(1024),
+            membership: None,
+            assigned: Vec::new(),
+            waiting: VecDeque::new(),
+            restoring: None,
+            active: BTreeMap::new(),
+            unread_since: None,
+            batch: VecDeque::new(),
+            backoff: Backoff::default(),
+            synced: now,
+            progressed: false,
+            wait_logged: None,
+            without_assignment_since: now,
+            gauges_shown: now,
+        })
+    }
+
+    /// Works until the end is requested.
+    pub(super) fn run(&mut self) -> Result<(), Ended> {
+        while !self.owner.stop.is_requested() {
+            self.gather()?;
+            if self.membership.is_some() && self.input.has_lost_assignment() {
+                self.lose("the group has given the partitions to others");
+            }
+            if self.membership.is_none() && self.without_assignment_since.elapsed() >= REJOIN_TIMEOUT {
+                return Err(Ended::Failed("the group assigns nothing to this instance".to_owned()));
+            }
+            self.publish()?;
+            self.restore_some()?;
+            self.read_restored()?;
+            self.show();
+        }
+        Ok(())
+    }
+
+    /// Whether anything was committed.
+    pub(super) const fn has_progressed(&self) -> bool {
+        self.progressed
+    }
+
+    fn is_restored(&self) -> bool {
+        self.assigned.is_empty() && self.waiting.is_empty() && self.restoring.is_none()
+    }
+
+    /// Takes events until there are enough for a transaction, or none come.
+    fn gather(&mut self) -> Result<(), Ended> {
+        let begin = Instant::now();
+        let mut bytes: usize = self.batch.iter().map(|record| record.size).sum();
+        let mut limit = if self.is_restored() && self.batch.is_empty() { POLL_TIMEOUT } else { Duration::ZERO };
+        while self.batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES && begin.elapsed() < POLL_TIMEOUT + MAX_GATHERING
+        {
+            match self.input.poll(limit) {
+                Polled::Record(record) => {
+                    let active = self.active.get(&record.partition);
+                    if active.is_some_and(|active| active.next.is_none_or(|next| record.offset >= next)) {
+                        bytes += record.size;
+                        self.batch.push_back(*record);
+                    }
+                }
+                Polled::Assigned(partitions, membership) => {
+                    self.forget_assignment();
+                    let now = Instant::now();
+                    tracing::info!(
+                        code = "state_assigned",
+                        partitions = partitions.len(),
+                        "the group assigned partitions"
+                    );
+                    self.assigned = partitions.into_iter().map(|partition| (partition, now)).collect();
+                    self.membership = Some(membership);
+                    return Ok(());
+                }
+                Polled::Revoked => {
+                    self.lose("the group rebalances");
+                    return Ok(());
+                }
+                Polled::Nothing => return Ok(()),
+                Polled::Failed(failed) => return Err(failed.into()),
+            }
+            limit = GATHER_TIMEOUT;
+        }
+        Ok(())
+    }
+
+    /// Stops working on all partitions until the group assigns some again.
+    pub(super) fn lose(&mut self, why: &str) {
+        if self.membership.is_some() {
+            tracing::info!(code = "state_revoked", "{why}");
+        }
+        self.forget_assignment();
+    }
+
+    fn forget_assignment(&mut self) {
+        self.membership = None;
+        self.without_assignment_since = Instant::now();
+        self.assigned.clear();
+        self.waiting.clear();
+        if self.restoring.take().is_some() {
+            self.restore.stop();
+        }
+        self.active.clear();
+        self.batch.clear();
+        self.unread_since = None;
+    }
+
+    /// Adds the partitions that were restored to those that are read, if there are any.
+    fn read_restored(&mut self) -> Result<(), Ended> {
+        let due = |since: Instant| self.is_restored() || since.elapsed() >= START_INTERVAL;
+        if self.membership.is_some() && self.unread_since.is_some_and(due) { self.read_active() } else { Ok(()) }
+    }
+
+    /// Reads the active partitions, each from behind the last committed event.
+    pub(super) fn read_active(&mut self) -> Result<(), Ended> {
+        // What was gathered comes again.
+        self.batch.clear();
+        let offsets = self.active.iter().map(|(partition, active)| (*partition, active.next)).collect();
+        self.input.read_from(&offsets)?;
+        self.unread_since = None;
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        self.owner.show_ready(self.membership.is_some() && self.is_restored());
+        if self.gauges_shown.elapsed() < GAUGE_INTERVAL {
+            return;
+        }
+        self.gauges_shown = Instant::now();
+        let metrics = &self.owner.health.metrics;
+        let whole = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        metrics.partitions.set(whole(self.active.len()));
+        let ends = self.input.ends();
+        for entity in idaas_state::Entity::ALL {
+            metrics.entity(entity).entities.set(0);
+        }
+        for (index, pair) in self.owner.pairs.iter().enumerate() {
+            let active = || self.active.iter().filter(|(partition, _)| partition.pair == index);
+            let lag = active().map(|(partition, active)| {
+                let end = ends.get(partition).copied().unwrap_or_default();
+                end.saturating_sub(active.next.unwrap_or_default()).max(0)
+            });
+            metrics.show_lag(&pair.events, lag.sum());
+            let live = active().map(|(_, active)| i64::try_from(active.checkpoint.live).unwrap_or(i64::MAX));
+            metrics.entity(pair.entity).entities.add(live.sum());
+        }
+    }
+}
+
+/// Checks that each event topic exists and its state topic has as many partitions.
+fn check_topics(owner: &Materializer) -> Result<(), Failed> {
+    let names: Vec<_> = owner.pairs.iter().flat_map(|pair| [pair.events.as_str(), pair.states.as_str()]).collect();
+    let counts = partition_counts(&owner.cluster, &names)?;
+    for (pair, counts) in owner.pairs.iter().zip(counts.chunks(2)) {
+        let (events, states) =
+            (counts.first().copied().unwrap_or_default(), counts.get(1).copied().unwrap_or_default());
+        if events == 0 || states == 0 {
+            let missing = if events == 0 { &pair.events } else { &pair.states };
+            return Err(Failed::missing_topic(missing));
+        }
+        if events != states {
+            return Err(Failed::partitions_differ(&pair.events, events, &pair.states, states));
+        }
+    }
+    Ok(())
+}

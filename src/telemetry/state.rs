@@ -1,0 +1,168 @@
+//! The metrics of `materialize`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use idaas_state::Entity;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+
+use super::liveness::Liveness;
+use super::metrics::{NAMESPACE, counters, opts, register};
+use super::process::ProcessMetrics;
+
+/// Edges of how long a restore takes, in seconds.
+const RESTORE_EDGES: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
+/// What one entity's events became.
+pub struct EntityMetrics {
+    /// Events that changed the state.
+    pub applied: IntCounter,
+    /// Events that changed nothing.
+    pub unchanged: IntCounter,
+    /// Events that were older than the newest known.
+    pub late: IntCounter,
+    /// Deletions that were published.
+    pub tombstones: IntCounter,
+    /// Records that are not events of the entity.
+    pub unreadable: IntCounter,
+    /// Events whose state would be larger than the largest record.
+    pub too_large: IntCounter,
+    /// Entities that exist, in the partitions of this instance.
+    pub entities: IntGauge,
+}
+
+/// All metrics of `materialize`.
+pub struct StateMetrics {
+    registry: Registry,
+    /// The long-lived threads.
+    pub liveness: Arc<Liveness>,
+    /// Transactions that were committed.
+    pub committed: IntCounter,
+    /// Transactions that were aborted, or whose end is not known.
+    pub aborted: IntCounter,
+    /// How often the clients were replaced after a failure.
+    pub restarts: IntCounter,
+    /// Partitions that this instance maintains.
+    pub partitions: IntGauge,
+    /// 1 if all assigned partitions are maintained.
+    pub ready: IntGauge,
+    entities: [EntityMetrics; Entity::ALL.len()],
+    lag: IntGaugeVec,
+    restore: Histogram,
+    process: Option<ProcessMetrics>,
+}
+
+impl StateMetrics {
+    /// All metrics at zero.
+    ///
+    /// # Errors
+    /// The registry's, if a name is taken twice: a defect of this build.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        let count = |name, help| register(&registry, IntCounter::with_opts(opts(name, help))?);
+        let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help))?);
+        let families = EntityFamilies::new(&registry)?;
+        let build = IntGaugeVec::new(
+            opts("state_build_info", "The running build of materialize; always 1."),
+            &["version", "revision"],
+        )?;
+        let revision = option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown");
+        register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        let restore =
+            HistogramOpts::new("state_restore_seconds", "Seconds from a partition's assignment to its first event.");
+        let lag = opts(
+            "state_lag_records",
+            "Records of the event topic that are not applied yet, in the partitions of this instance.",
+        );
+        Ok(Arc::new(Self {
+            liveness: Arc::default(),
+            committed: count("state_transactions_committed_total", "Transactions that were committed.")?,
+            aborted: count(
+                "state_transactions_aborted_total",
+                "Transactions that were aborted, and are repeated by this instance or another.",
+            )?,
+            restarts: count("state_restarts_total", "How often the clients were replaced after a failure.")?,
+            partitions: gauge("state_partitions", "Partitions that this instance maintains.")?,
+            ready: gauge(
+                "state_ready",
+                "1 if all partitions assigned to this instance are restored (/readyz), else 0.",
+            )?,
+            entities: Entity::ALL.map(|entity| families.of(entity)),
+            lag: register(&registry, IntGaugeVec::new(lag, &["topic"])?)?,
+            restore: register(
+                &registry,
+                Histogram::with_opts(restore.namespace(NAMESPACE).buckets(RESTORE_EDGES.to_vec()))?,
+            )?,
+            process: ProcessMetrics::new(&registry)?,
+            registry,
+        }))
+    }
+
+    /// The metrics of an entity.
+    #[must_use]
+    pub fn entity(&self, entity: Entity) -> &EntityMetrics {
+        let [user, organizational_unit, group] = &self.entities;
+        match entity {
+            Entity::User => user,
+            Entity::OrganizationalUnit => organizational_unit,
+            Entity::Group => group,
+        }
+    }
+
+    /// Shows how many records of an event topic are not applied yet.
+    pub fn show_lag(&self, topic: &str, records: i64) {
+        self.lag.with_label_values(&[topic]).set(records);
+    }
+
+    /// Counts a restored partition.
+    pub fn restored(&self, took: Duration) {
+        self.restore.observe(took.as_secs_f64());
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.process.iter().for_each(ProcessMetrics::update);
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// The families that have a label `entity`.
+struct EntityFamilies {
+    applied: IntCounterVec,
+    unchanged: IntCounterVec,
+    late: IntCounterVec,
+    tombstones: IntCounterVec,
+    unreadable: IntCounterVec,
+    too_large: IntCounterVec,
+    entities: IntGaugeVec,
+}
+
+impl EntityFamilies {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let count = |name, help| counters(registry, name, help, &["entity"]);
+        let entities = opts("state_entities", "Entities that exist, in the partitions of this instance.");
+        Ok(Self {
+            applied: count("state_applied_total", "Events that changed the state.")?,
+            unchanged: count("state_unchanged_total", "Events that changed nothing, for example repeated ones.")?,
+            late: count("state_late_events_total", "Events that were older than the newest known of their entity.")?,
+            tombstones: count("state_tombstones_total", "Deletions that were published.")?,
+            unreadable: count("state_unreadable_total", "Records of the event topic that are not events.")?,
+            too_large: count("state_too_large_total", "Events left out because the state exceeds the largest record.")?,
+            entities: register(registry, IntGaugeVec::new(entities, &["entity"])?)?,
+        })
+    }
+
+    fn of(&self, entity: Entity) -> EntityMetrics {
+        let count = |family: &IntCounterVec| family.with_label_values(&[entity.name()]);
+        EntityMetrics {
+            applied: count(&self.applied),
+            unchanged: count(&self.unchanged),
+            late: count(&self.late),
+            tombstones: count(&self.tombstones),
+            unreadable: count(&self.unreadable),
+            too_large: count(&self.too_large),
+            entities: self.entities.with_label_values(&[entity.name()]),
+        }
+    }
+}
