@@ -5,6 +5,8 @@ pub mod commands;
 pub mod config;
 pub mod counts;
 pub mod demo;
+pub mod fetch;
+pub mod http_client;
 pub mod jose;
 pub mod journal;
 pub mod kafka;

@@ -1,5 +1,6 @@
 //! The command `simulate`: writes the keys of a simulated instance, and sends events as IDaaS does.
 
+mod directory;
 mod screen;
 
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
+use self::directory::DirectoryArguments;
 use self::screen::{FEW, Screen};
 use super::{Exit, output};
 use crate::simulate::events::{Event, Generator};
@@ -57,6 +59,7 @@ enum Command {
         staging --type user:update_info --count 30000 --rate 500\n\n\
         Exit code: 0 all verdicts as expected, 1 not so, 2 the arguments or the directory are wrong.")]
     Send(SendArguments),
+    Directory(DirectoryArguments),
 }
 
 /// Arguments of `simulate send`.
@@ -138,6 +141,7 @@ fn execute(command: &Command, colour: Colour, out: &mut dyn Write, err: &mut dyn
     match command {
         Command::Init { directory, applications } => init(directory, *applications, out),
         Command::Send(arguments) => send(arguments, colour, out, err),
+        Command::Directory(arguments) => directory::run(arguments, out),
     }
 }
 

@@ -9,6 +9,7 @@ mod decode;
 mod decrypt;
 mod event;
 pub mod event_type;
+pub mod fetched;
 mod field;
 pub(crate) mod json;
 mod kept;

@@ -140,7 +140,7 @@ fn each_foreign_library_is_met_in_one_place() {
     only_in(&["src/jose/jwe.rs", "src/jose/seal.rs"], &["aes_gcm"]);
     // The store and its parts.
     only_in(&["src/journal/store"], &["redb"]);
-    only_in(&["src/keys/fetch.rs", "src/simulate/", "src/commands/journal/source.rs"], &["reqwest"]);
+    only_in(&["src/http_client.rs", "src/simulate/", "src/commands/journal/source.rs"], &["reqwest"]);
     only_in(&["src/telemetry/"], &["prometheus"]);
 }
 
