@@ -330,7 +330,7 @@ struct PageRows {
 
 impl Walk {
     fn rows(&mut self, entity: Entity, body: &[u8], page: usize) -> Result<PageRows, Malformed> {
-        let Rows { total_count, data, .. } = parse(body)?;
+        let Rows { total_count, data, .. } = parse_rows(body)?;
         let objects = objects(entity, &data.unwrap_or_default())?;
         let next = self.pass.page(page, objects.iter().map(|row| row.id.as_str()), total_count);
         Ok(PageRows { objects, next })
@@ -373,8 +373,18 @@ impl Walk {
     }
 }
 
+/// Reads a JSON object. Serde would take an empty array for one without members.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Malformed);
+    }
     serde_json::from_slice(body).map_err(|_| Malformed)
+}
+
+/// Reads a page. One without rows has to say how many there are.
+fn parse_rows(body: &[u8]) -> Result<Rows, Malformed> {
+    let rows: Rows = parse(body)?;
+    if rows.data.is_none() && rows.total_count.is_none() { Err(Malformed) } else { Ok(rows) }
 }
 
 fn object(entity: Entity, json: &RawValue) -> Result<Object, Malformed> {
@@ -386,7 +396,7 @@ fn objects(entity: Entity, rows: &[Box<RawValue>]) -> Result<Vec<Object>, Malfor
 }
 
 fn after_token(entity: Entity, body: &[u8]) -> Result<(Vec<Object>, Option<String>), Malformed> {
-    let Rows { data, next_token, .. } = parse(body)?;
+    let Rows { data, next_token, .. } = parse_rows(body)?;
     Ok((objects(entity, &data.unwrap_or_default())?, next_token.filter(|token| !token.is_empty())))
 }
 

@@ -266,5 +266,7 @@ fn answer_of_another_form_is_malformed() {
     let mut walk = Walk::new(WalkOptions::default(), |_| false);
     assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"[]").is_err());
     assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, br#"{"data":[{"id":"x"}]}"#).is_err());
+    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"{}").is_err());
     assert!(walk.answered(Call::Scope, b"<html>").is_err());
+    assert!(walk.answered(Call::Scope, b"[]").is_err());
 }
