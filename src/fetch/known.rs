@@ -128,7 +128,7 @@ fn structured_id(value: &[u8]) -> Option<String> {
 }
 
 /// The state topic beside an entity's event topic: `<prefix>.<entity>.state.v1`.
-fn state_topic(topics: &Topics, entity: Entity) -> String {
+pub(super) fn state_topic(topics: &Topics, entity: Entity) -> String {
     let topic = topics.of(entity);
     format!("{}.state.v1", topic.strip_suffix(".v1").unwrap_or(topic))
 }

@@ -6,6 +6,7 @@
 //! | `answers` | what an answer means: pure |
 //! | `schedule` | when the next request may be sent and when the token is renewed: pure |
 //! | `client` | requests over HTTP: token, rate limit, retries |
+//! | `fault` | why a request failed, and the fix |
 //! | `entities` | the API's objects under the field names of callbacks: pure |
 //! | `walk` | which call is next, and what was found: pure |
 //! | `known` | what the state topics know, and what a run has already published |
@@ -19,6 +20,7 @@ mod answers;
 mod calls;
 mod client;
 mod entities;
+mod fault;
 mod known;
 pub mod run;
 mod schedule;
@@ -28,4 +30,5 @@ mod walk;
 
 pub use answers::Rejection;
 pub use calls::Call;
-pub use client::{ATTEMPTS, Answer, ApiFault, Cause, Client, ClientSettings, Notice, Notify};
+pub use client::{ATTEMPTS, Answer, Client, ClientSettings, Notice, Notify};
+pub use fault::{ApiFault, Cause};

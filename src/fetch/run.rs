@@ -5,34 +5,34 @@
 
 mod deletions;
 mod fault;
+mod ids;
+mod topics;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
-
 pub use self::deletions::MassDeletion;
 pub use self::fault::RunFault;
+use self::ids::RunIds;
+use self::topics::{missing_event_topics, missing_state_topics};
 use super::answers::Rejection;
 use super::calls::Call;
-use super::client::{Answer, ApiFault, Cause, Client, ClientSettings, Notice, Notify, milliseconds};
+use super::client::{Answer, Client, ClientSettings, Notice, Notify, milliseconds};
 use super::entities::Object;
-use super::known::{ID_PREFIX, Known, KnownFault, published};
+use super::fault::{ApiFault, Cause};
+use super::known::{Known, KnownFault, published};
 use super::summary::{ByEntity, Summary};
 use super::walk::{Found, Problem, Walk, WalkOptions};
-use crate::kafka::administrator::Administrator;
 use crate::kafka::publisher::{Published, Publisher};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Plan, State};
+use crate::kafka::topics::Plan;
 use crate::prepare::event_type::Entity;
 use crate::prepare::fetched::{FetchedEntity, prepare_fetched};
 use crate::prepare::policy::Policy;
 use crate::prepare::record::Record;
 use crate::prepare::{Item, Moment, Plan as Disposition, Reason};
 
-/// How long Kafka may take to answer at the beginning.
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a run can be resumed.
 const RESUMABLE: Duration = Duration::from_secs(7 * 86_400);
 
@@ -110,7 +110,10 @@ impl<'a> Run<'a> {
         let publisher = if settings.dry_run {
             None
         } else {
-            tokio::task::block_in_place(|| topics_exist(settings))?;
+            let missing = tokio::task::block_in_place(|| missing_event_topics(settings))?;
+            if !missing.is_empty() {
+                return Err(RunFault::MissingTopics(missing));
+            }
             Some(Publisher::start(&settings.cluster).map_err(|fault| RunFault::Kafka(fault.to_string()))?)
         };
         let published = if settings.resume {
@@ -121,16 +124,11 @@ impl<'a> Run<'a> {
         } else {
             HashSet::new()
         };
-        let ClientSettings { application_id, instance_id, .. } = &settings.client;
-        let known = tokio::task::block_in_place(|| {
-            Known::read(&settings.cluster, &settings.policy.topics, application_id, instance_id)
-        });
-        let known = match known {
+        let known = match tokio::task::block_in_place(|| read_known(settings)) {
             Ok(known) => Some(known),
             // Without them nothing is compared. Only deletions need them.
-            Err(KnownFault::Missing(_) | KnownFault::Incomplete) if !settings.verify_deletions => None,
-            Err(KnownFault::Kafka(_)) if !settings.verify_deletions && settings.dry_run => None,
-            Err(fault) => return Err(RunFault::State(fault)),
+            Err(_) if !settings.verify_deletions => None,
+            Err(fault) => return Err(fault),
         };
         summary.compared = known.is_some();
         let published = Arc::new(published);
@@ -267,67 +265,12 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The `ce_id`s of a run's records. They depend on nothing but the run and the entity, so that a repeated record can be
-/// told.
-struct RunIds {
-    run: String,
-    instance_id: String,
-    application_id: String,
-}
-
-impl RunIds {
-    fn of(settings: &RunSettings) -> Self {
-        let ClientSettings { instance_id, application_id, .. } = &settings.client;
-        Self { run: settings.run.clone(), instance_id: instance_id.clone(), application_id: application_id.clone() }
+/// Reads the state topics. Blocks.
+fn read_known(settings: &RunSettings) -> Result<Known, RunFault> {
+    let missing = missing_state_topics(settings)?;
+    if !missing.is_empty() {
+        return Err(RunFault::State(KnownFault::Missing(missing)));
     }
-
-    fn of_record(&self, entity: Entity, id: &str, deleted: bool) -> String {
-        let kind = [entity.name(), if deleted { ":deleted" } else { "" }].concat();
-        let mut hash = Sha256::new();
-        for part in [&self.run, &self.instance_id, &self.application_id, &kind, id] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let digits = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
-        [ID_PREFIX, &digits].concat()
-    }
-}
-
-/// The topics that a run publishes to have to exist before the first request is sent.
-fn topics_exist(settings: &RunSettings) -> Result<(), RunFault> {
-    let administrator = Administrator::new(&settings.cluster).map_err(|fault| RunFault::Kafka(fault.to_string()))?;
-    let entities = ByEntity::<()>::ENTITIES.into_iter().chain([Entity::DeadLetter]);
-    let names: Vec<_> = entities.map(|entity| settings.policy.topics.of(entity).to_string()).collect();
-    let topics = settings.topics.topics.iter().filter(|wanted| names.contains(&wanted.name)).cloned().collect();
-    let plan = Plan { topics };
-    let states = administrator.presence(&plan, KAFKA_TIMEOUT).map_err(RunFault::Away)?;
-    let missing = plan.topics.iter().zip(&states).filter(|(_, state)| **state == State::Missing);
-    let missing: Vec<_> = missing.map(|(wanted, _)| wanted.name.clone()).collect();
-    if missing.is_empty() { Ok(()) } else { Err(RunFault::MissingTopics(missing)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_depend_on_run_application_entity_and_action() {
-        let ids = |run: &str, application: &str| RunIds {
-            run: run.to_owned(),
-            instance_id: "idaas_i".to_owned(),
-            application_id: application.to_owned(),
-        };
-        let id = ids("a", "app_x").of_record(Entity::User, "u", false);
-        assert!(id.starts_with(ID_PREFIX) && id.len() == ID_PREFIX.len() + 32, "{id}");
-        assert_eq!(id, ids("a", "app_x").of_record(Entity::User, "u", false));
-        for other in [
-            ids("b", "app_x").of_record(Entity::User, "u", false),
-            ids("a", "app_y").of_record(Entity::User, "u", false),
-            ids("a", "app_x").of_record(Entity::User, "v", false),
-            ids("a", "app_x").of_record(Entity::Group, "u", false),
-            ids("a", "app_x").of_record(Entity::User, "u", true),
-        ] {
-            assert_ne!(id, other);
-        }
-    }
+    let ClientSettings { application_id, instance_id, .. } = &settings.client;
+    Known::read(&settings.cluster, &settings.policy.topics, application_id, instance_id).map_err(RunFault::State)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::deletions::MassDeletion;
-use crate::fetch::client::ApiFault;
+use crate::fetch::fault::ApiFault;
 use crate::fetch::known::KnownFault;
 use crate::fetch::walk::Problem;
 use crate::http_client::HttpFault;

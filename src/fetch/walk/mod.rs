@@ -6,22 +6,23 @@
 //! units is read a second time at the end, to find units that were moved from a part that was not read yet to one that
 //! was. An entity is found once, however often it is listed.
 
+mod answer;
 mod groups;
 mod pass;
+mod phase;
 
 use std::collections::{HashSet, VecDeque};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+pub(super) use self::answer::Malformed;
+use self::answer::{ParentIds, Rows, Scope, after_token, object, objects, parse, parse_rows};
 use self::groups::Groups;
 use self::pass::{Next, Pass};
+use self::phase::Phase;
 use super::calls::Call;
 use super::entities::Object;
 use crate::prepare::event_type::Entity;
-
-/// How often the tree of units is read again at most.
-const MAX_RECHECKS: u32 = 3;
 
 /// An entity that was found.
 #[derive(Debug)]
@@ -41,26 +42,11 @@ pub(super) enum Problem {
     Unstable(String),
 }
 
-/// An answer is not what the API documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
-
 /// Options of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct WalkOptions {
     /// Whether each user is asked for with all fields.
     pub(super) details: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Scope,
-    Roots,
-    Units,
-    Users,
-    Recheck(u32),
-    Groups,
-    Done,
 }
 
 /// The state of a walk.
@@ -81,34 +67,6 @@ pub(super) struct Walk {
     /// Entities that were listed and are gone, or have left the scope, when they are asked for.
     vanished: u64,
     problems: Vec<Problem>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Scope {
-    #[serde(default)]
-    organizational_unit_ids: Option<Vec<String>>,
-    #[serde(default)]
-    group_ids: Option<Vec<String>>,
-}
-
-/// A page of a list.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Rows {
-    #[serde(default)]
-    total_count: Option<u64>,
-    #[serde(default)]
-    data: Option<Vec<Box<RawValue>>>,
-    #[serde(default)]
-    next_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ParentIds {
-    #[serde(default)]
-    parent_ids: Option<Vec<String>>,
 }
 
 impl Walk {
@@ -169,55 +127,6 @@ impl Walk {
     pub(super) fn progress(&self) -> (usize, usize) {
         let open = self.queue.iter().filter(|call| matches!(call, Call::Users { page: 1, .. })).count();
         (self.users_read.saturating_sub(open), self.units.len())
-    }
-
-    /// Fills the queue with the calls of the next phase.
-    fn advance(&mut self) {
-        self.phase = match self.phase {
-            Phase::Scope if self.roots.len() > 1 => {
-                self.queue.extend(self.roots.iter().cloned().map(Call::ParentIds));
-                Phase::Roots
-            }
-            Phase::Scope => {
-                self.queue.extend(self.roots.iter().cloned().map(Call::Unit));
-                Phase::Units
-            }
-            Phase::Roots => {
-                // Those that are below another one are found on the way.
-                self.queue.extend(self.roots.iter().cloned().map(Call::Unit));
-                Phase::Units
-            }
-            Phase::Units => {
-                self.queue_users();
-                Phase::Users
-            }
-            Phase::Users => self.recheck(1),
-            Phase::Recheck(round) if self.users_read < self.units.len() => {
-                self.queue_users();
-                if round < MAX_RECHECKS { self.after_users(round) } else { Phase::Recheck(round) }
-            }
-            Phase::Recheck(_) => {
-                self.queue.extend((!self.groups.is_empty()).then_some(Call::Groups { token: None }));
-                Phase::Groups
-            }
-            Phase::Groups | Phase::Done => Phase::Done,
-        };
-    }
-
-    fn queue_users(&mut self) {
-        let units = self.units.iter().skip(self.users_read).cloned();
-        self.queue.extend(units.map(|unit| Call::Users { unit, page: 1 }));
-        self.users_read = self.units.len();
-    }
-
-    fn recheck(&mut self, round: u32) -> Phase {
-        self.queue.extend(self.units.iter().cloned().map(|parent| Call::Units { parent, page: 1 }));
-        Phase::Recheck(round)
-    }
-
-    /// The users of newly found units are queued; behind them the tree is read once more.
-    fn after_users(&mut self, round: u32) -> Phase {
-        self.recheck(round + 1)
     }
 
     /// Takes the answer to a call. Returns what was found by it.
@@ -371,33 +280,6 @@ impl Walk {
             groups::Step::None => None,
         }
     }
-}
-
-/// Reads a JSON object. Serde would take an empty array for one without members.
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(Malformed);
-    }
-    serde_json::from_slice(body).map_err(|_| Malformed)
-}
-
-/// Reads a page. One without rows has to say how many there are.
-fn parse_rows(body: &[u8]) -> Result<Rows, Malformed> {
-    let rows: Rows = parse(body)?;
-    if rows.data.is_none() && rows.total_count.is_none() { Err(Malformed) } else { Ok(rows) }
-}
-
-fn object(entity: Entity, json: &RawValue) -> Result<Object, Malformed> {
-    Object::parse(entity, json).ok_or(Malformed)
-}
-
-fn objects(entity: Entity, rows: &[Box<RawValue>]) -> Result<Vec<Object>, Malformed> {
-    rows.iter().map(|row| object(entity, row)).collect()
-}
-
-fn after_token(entity: Entity, body: &[u8]) -> Result<(Vec<Object>, Option<String>), Malformed> {
-    let Rows { data, next_token, .. } = parse_rows(body)?;
-    Ok((objects(entity, &data.unwrap_or_default())?, next_token.filter(|token| !token.is_empty())))
 }
 
 #[cfg(test)]
