@@ -24,7 +24,7 @@ assert token.token_type == "Bearer" and token.expires_in == 1200, token
 authorization = f"Bearer {token.access_token}"
 
 scope = client.get_application_provisioning_scope_with_options(
-    *ids, models.GetApplicationProvisioningScopeHeaders(authorization=authorization), runtime
+    *ids, models.GetApplicationProvisioningScopeRequest(), models.GetApplicationProvisioningScopeHeaders(authorization=authorization), runtime
 ).body
 assert scope.organizational_unit_ids == ["ou_root"], scope
 

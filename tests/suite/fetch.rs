@@ -2,6 +2,7 @@
 
 mod deletions;
 mod interruptions;
+mod large;
 mod world;
 
 use std::collections::BTreeSet;

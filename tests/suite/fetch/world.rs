@@ -34,7 +34,7 @@ pub(super) struct Shown {
 impl World {
     /// A directory with these options and empty event topics `<prefix>.…`.
     pub(super) fn new(kafka: &RealKafka, prefix: &str, options: Options, rate: u32) -> Self {
-        for entity in ENTITIES.into_iter().chain(["dead-letter"]) {
+        for entity in ENTITIES.into_iter().chain(["dead-letter", "connectivity", "unclassified"]) {
             kafka.create_topic(&format!("{prefix}.{entity}.v1"), 3, 1, &[]);
         }
         Self::without_topics(kafka.bootstrap_servers(), prefix, options, rate)
