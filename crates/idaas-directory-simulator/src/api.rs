@@ -115,7 +115,7 @@ impl Simulator {
         let answer = self.route(state, request, now);
         if let Some(drift) = self.options().drift
             && drift > 0
-            && state.requests % drift == 0
+            && state.requests.is_multiple_of(drift)
         {
             let now = i64::try_from(now).unwrap_or(i64::MAX);
             crate::control::change_something(&mut state.directory, &mut state.random, now);

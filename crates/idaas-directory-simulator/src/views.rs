@@ -11,9 +11,9 @@ pub(crate) fn user(directory: &Directory, user: &User) -> Map<String, Value> {
         "userId": user.id,
         "username": user.username,
         "displayName": user.display_name,
-        "passwordSet": user.number % 2 == 0,
+        "passwordSet": user.number.is_multiple_of(2),
         "email": format!("{}@example.com", user.username),
-        "emailVerified": user.number % 3 == 0,
+        "emailVerified": user.number.is_multiple_of(3),
         "userExternalId": user.id,
         "userSourceType": "build_in",
         "userSourceId": directory.instance_id,
@@ -23,9 +23,9 @@ pub(crate) fn user(directory: &Directory, user: &User) -> Map<String, Value> {
         "lockExpireTime": -1,
         "createTime": user.created,
         "updateTime": user.updated,
-        "description": if user.number % 4 == 0 { "" } else { "A simulated account" },
+        "description": if user.number.is_multiple_of(4) { "" } else { "A simulated account" },
     }));
-    if user.number % 5 != 0 {
+    if !user.number.is_multiple_of(5) {
         view.extend(object(json!({
             "phoneRegion": "1",
             "phoneNumber": format!("20255501{:02}", user.number % 100),

@@ -41,7 +41,7 @@ impl Pass {
     ) -> Next {
         let rows = ids.len();
         self.ids.extend(ids.map(str::to_owned));
-        let total = total.unwrap_or_else(|| self.ids.len() as u64);
+        let total = total.unwrap_or(self.ids.len() as u64);
         self.changed |= self.total.is_some_and(|before| before != total);
         self.total = Some(total);
         let complete = self.ids.len() as u64 >= total;

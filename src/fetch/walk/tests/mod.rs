@@ -39,10 +39,8 @@ impl World {
         let authorization = Some(self.authorization.as_str());
         let response = self.simulator.answer(&Request { method: "GET", path, query, authorization, body: b"" }, 1);
         let body = response.body.unwrap().to_string().into_bytes();
-        match meaning(response.status, &body, call.entity()) {
-            Meaning::Answered => Ok(body),
-            other => Err(other),
-        }
+        let meaning = meaning(response.status, &body, call.entity());
+        if meaning == Meaning::Answered { Ok(body) } else { Err(meaning) }
     }
 
     /// Walks to the end. `meanwhile` can change the directory before each call.
