@@ -20,6 +20,8 @@ use crate::kafka::topics::Plan;
 use crate::prepare::timestamp::rfc3339;
 use crate::service::assemble;
 
+/// So many problems are shown; more would only scroll.
+const MAX_PROBLEMS: usize = 10;
 /// The longest name of a run.
 const MAX_RUN: usize = 100;
 
@@ -107,8 +109,11 @@ pub fn run(arguments: &FetchArguments) -> Exit {
 }
 
 fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::io::Result<()>) -> Exit {
-    for problem in &summary.problems {
+    for problem in summary.problems.iter().take(MAX_PROBLEMS) {
         complain(problem);
+    }
+    if let Some(more) = summary.problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+        complain(format_args!("{more} more problems like these; --json shows them all"));
     }
     let exit = match result {
         Some(Ok(())) if summary.is_good() => Exit::Fine,

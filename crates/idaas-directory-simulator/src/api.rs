@@ -164,6 +164,7 @@ impl Simulator {
     /// Issues a token. The parameters may be in the query, as the vendor's SDK sends them, or in the body.
     fn token(&self, state: &mut State, request: &Request<'_>, now: u64) -> Result<Value, ApiError> {
         let (query, form) = (Parameters::parse(request.query.as_bytes()), Parameters::parse(request.body));
+        state.secrets_in_urls += u64::from(query.get("client_secret").is_some());
         let parameter = |name: &str| form.get(name).or_else(|| query.get(name)).unwrap_or_default();
         if parameter("grant_type") != "client_credentials" {
             return Err(ApiError::new(400, "invalid_grant", "Grant type is not supported"));

@@ -89,6 +89,7 @@ struct State {
     /// How often each call was answered, by its name.
     calls: std::collections::BTreeMap<&'static str, u64>,
     requests: u64,
+    secrets_in_urls: u64,
     random: fastrand::Rng,
 }
 
@@ -103,6 +104,7 @@ impl Simulator {
             faults: Faults::new(options.requests_per_second),
             calls: std::collections::BTreeMap::new(),
             requests: 0,
+            secrets_in_urls: 0,
             random: fastrand::Rng::with_seed(options.seed ^ 0xd1f7),
         };
         Self { options, state: Mutex::new(state) }
@@ -149,5 +151,10 @@ impl Simulator {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.state.lock().requests
+    }
+    /// How many requests had the client secret in the URL, where proxies log it.
+    #[must_use]
+    pub fn secrets_in_urls(&self) -> u64 {
+        self.state.lock().secrets_in_urls
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// `is_published` tells whether the run has published a user before, so that its details are not asked for again.
+    /// `is_published` returns true if the run has published the user before. Its details are then not asked for again.
     pub(super) fn new(options: WalkOptions, is_published: impl Fn(&str) -> bool + Send + 'static) -> Self {
         Self {
             options,

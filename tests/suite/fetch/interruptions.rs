@@ -29,7 +29,7 @@ fn killed_run_goes_on_without_publishing_twice() {
     wait_until("users are asked for", || world.simulator().calls("GetUser") > 60);
     running.kill();
     let before = world.keys("user", "snapshot").len();
-    assert!(before >= 50 && before < 600, "{before}");
+    assert!((50..600).contains(&before), "{before}");
     let asked = world.simulator().calls("GetUser");
     let text = std::fs::read_to_string(&world.config).unwrap();
     std::fs::write(&world.config, text.replace("requests_per_second = 40", "requests_per_second = 1000")).unwrap();

@@ -1,6 +1,7 @@
 //! A larger directory over a worse line: throttling, short-lived tokens, failures, and a run that is killed half-way.
 //! `BRIDGE_FETCH_USERS` sets the number of users.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use idaas_directory_simulator::{Failure, Options};
@@ -36,7 +37,9 @@ fn large_directory_is_published_once_over_faults_and_a_kill() {
     let before = world.keys("user", "snapshot").len();
     assert!(before > 0 && before < users, "{before}");
     let summary = world.summary(&arguments[..2]);
-    println!("{users} users: {before} before the kill, then {summary} in {:?} altogether", begin.elapsed());
+    let took = begin.elapsed();
+    let _ =
+        writeln!(std::io::stderr(), "{users} users: {before} before the kill, then {summary} in {took:?} altogether");
     assert_eq!(summary["entities"]["users"]["resumed"], json!(before));
     let [all_users, units, groups] = simulator.with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
     for (entity, ids) in ENTITIES.into_iter().zip([all_users, units, groups]) {

@@ -94,6 +94,7 @@ impl World {
             Shown { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
         let secret = &self.simulator().options().client_secret;
         assert!(!shown.out.contains(secret) && !shown.err.contains(secret), "the client secret was shown");
+        assert_eq!(self.simulator().secrets_in_urls(), 0);
         shown
     }
 
