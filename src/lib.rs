@@ -6,6 +6,8 @@ pub mod config;
 pub mod counts;
 pub mod delivery;
 pub mod demo;
+pub mod fetch;
+pub mod http_client;
 pub mod journal;
 pub mod kafka;
 pub mod keys;

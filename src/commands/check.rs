@@ -4,6 +4,7 @@
 
 mod brokers;
 mod code;
+mod directory;
 mod finding;
 mod keys;
 mod machine;
@@ -71,6 +72,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
     report.all(machine::examine(&config));
     if offline {
         report.all(keys::examine_files(&config));
+        report.all(directory::not_tested(&config));
         report.add(brokers::settings(&config));
         let remedy = Remedy::text("run check without --offline");
         let why = "whether brokers answer, topics exist and this user may write to them (--offline)";
@@ -78,7 +80,10 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
         return;
     }
     match runtime() {
-        Some(runtime) => report.all(keys::examine(&config, &runtime)),
+        Some(runtime) => {
+            report.all(keys::examine(&config, &runtime));
+            report.all(directory::examine(&config, &runtime));
+        }
         None => {
             let remedy = Remedy::text("raise the limits of threads and open files");
             report.add(Finding::undecided(Code::Runtime, "public keys", "threads cannot be started", remedy));

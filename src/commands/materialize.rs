@@ -15,7 +15,7 @@ use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::topics::{Plan, state_pairs};
 use crate::materialize::{Materializer, Stop};
 use crate::server::{Admin, StateHealth, serve_state};
-use crate::service::{self, Order, assemble};
+use crate::service::{self, ControlMessage, assemble};
 use crate::telemetry::state::StateMetrics;
 
 /// How long the cluster may take to create topics.
@@ -92,8 +92,8 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
             tokio::select! {
                 ended = &mut work => break ended,
                 order = orders.recv() => match order {
-                    Some(Order::Reload) => tracing::info!(code = "not_reloaded", "restart to change the configuration"),
-                    Some(Order::End) | None => {
+                    Some(ControlMessage::Reload) => tracing::info!(code = "not_reloaded", "restart to change the configuration"),
+                    Some(ControlMessage::End) | None => {
                         tracing::info!(code = "draining", "the current transaction is finished");
                         stop.request();
                         break (&mut work).await;

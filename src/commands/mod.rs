@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod dead_letter;
 pub mod demo;
+pub mod fetch;
 pub mod find;
 pub mod init;
 pub mod inspect;
@@ -85,6 +86,7 @@ enum Command {
     Journal(journal::JournalArguments),
     DeadLetter(dead_letter::DeadLetterArguments),
     Find(find::FindArguments),
+    Fetch(fetch::FetchArguments),
     Schema(schema::SchemaArguments),
     Init(init::InitArguments),
     Completions(completions::CompletionsArguments),
@@ -108,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Journal(arguments) => journal::run(&arguments).into(),
         Command::DeadLetter(arguments) => dead_letter::run(&arguments).into(),
         Command::Find(arguments) => find::run(&arguments).into(),
+        Command::Fetch(arguments) => fetch::run(&arguments).into(),
         Command::Schema(arguments) => schema::run(&arguments).into(),
         Command::Init(arguments) => init::run(&arguments).into(),
         Command::Completions(arguments) => completions::run(&arguments, &mut Program::command()).into(),

@@ -1,5 +1,6 @@
 //! The command `simulate`: writes the keys of a simulated instance, and sends events as IDaaS does.
 
+mod directory;
 mod screen;
 pub mod show;
 
@@ -20,6 +21,7 @@ use idaas_simulator::sender::Sender;
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
+use self::directory::DirectoryArguments;
 use self::screen::{MAX_LISTED, Screen};
 use self::show::Colour;
 use super::{Exit, output};
@@ -63,6 +65,7 @@ enum Command {
         | curl --data-binary @- http://127.0.0.1:8080/callbacks/workforce\n\n\
         Exit code: 0 all verdicts as expected, 1 not so, 2 the arguments or the directory are wrong.")]
     Send(SendArguments),
+    Directory(DirectoryArguments),
 }
 
 /// Arguments of `simulate send`.
@@ -147,6 +150,7 @@ fn execute(command: &Command, colour: Colour, out: &mut dyn Write, err: &mut dyn
     match command {
         Command::Init { directory, applications } => init(directory, *applications, out),
         Command::Send(arguments) => send(arguments, colour, out, err),
+        Command::Directory(arguments) => directory::run(arguments, out),
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::fault::Problem;
 use super::given::{Given, Raw};
 use super::section::{Reading, Section};
-use super::{Application, Journal, keyring, values};
+use super::{Application, Journal, fetch, keyring, values};
 
 /// What every event type of IDaaS starts with.
 const URN: &str = "urn:alibaba:idaas:app:event:";
@@ -86,6 +86,8 @@ fn read(
     let allowed_networks = allowed_networks(&mut section);
     let skip = skip(&mut section);
     let topic_prefix = section.optional("topic_prefix", values::topic_prefix);
+    let fetch = section.take("fetch");
+    let fetch = fetch.and_then(|given| fetch::read(section.reading, given, id.as_deref(), instance_id.as_deref()));
     section.close();
     let (name, id, jwks) = (name?, id?, jwks?);
     Some(Application {
@@ -99,6 +101,7 @@ fn read(
         passwords,
         skip,
         topic_prefix,
+        fetch,
     })
 }
 

@@ -8,6 +8,7 @@ mod application;
 mod dedupe;
 mod environment;
 mod fault;
+mod fetch;
 mod files;
 mod given;
 mod kafka;
@@ -244,6 +245,21 @@ pub struct Application {
     pub skip: Vec<String>,
     /// Takes the place of [`Topics::prefix`] for this application.
     pub topic_prefix: Option<String>,
+    /// How `fetch` reads the directory. `None` if it is not configured.
+    pub fetch: Option<Fetch>,
+}
+
+/// How `fetch` reads an application's directory through the Developer API of IDaaS. Has no `Debug`: it holds a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// An absolute URL without a slash at the end; `http` only on a loopback address.
+    pub endpoint: String,
+    /// The OAuth client id, `app_…`.
+    pub client_id: String,
+    /// The OAuth client secret.
+    pub client_secret: Secret<String>,
+    /// The most requests per second.
+    pub requests_per_second: u32,
 }
 
 /// Where an application's public keys (JSON Web Key Set) come from.

@@ -215,7 +215,7 @@ fn settings_differences(
 }
 
 /// What is kept, and for how long.
-fn cleanup_differences(wanted: &Wanted, settings: &Settings, differences: &mut Vec<Difference>) {
+fn cleanup_differences(wanted: &WantedTopic, settings: &Settings, differences: &mut Vec<Difference>) {
     let policy = settings.cleanup_policy.as_deref();
     match wanted.cleanup {
         Cleanup::Delete => {
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_state_topic_is_compacted_and_keeps_tombstones() {
-        let wanted = Wanted { cleanup: Cleanup::Compact, ..wanted() };
+        let wanted = WantedTopic { cleanup: Cleanup::Compact, ..wanted() };
         let codes = |policy: &str, delete_retention_ms| {
             let settings = Settings {
                 cleanup_policy: Some(policy.to_owned()),

@@ -23,6 +23,7 @@ mod partitioner;
 mod polled;
 pub mod probe;
 pub mod producer;
+pub mod publisher;
 pub mod reach;
 mod reader;
 pub mod remedy;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 
+use crate::http_client::HttpFault;
 use idaas_callback::jose::jws::{KeySetFault, SkippedKey};
 
 use super::fetch::MAX_DOCUMENT;
@@ -66,6 +67,24 @@ impl FetchFault {
             Self::NoUsableKey(_) => "no_usable_key",
             Self::Encoding => "encoding",
             Self::File(_) => "file",
+        }
+    }
+}
+
+impl From<HttpFault> for FetchFault {
+    fn from(fault: HttpFault) -> Self {
+        match fault {
+            HttpFault::InvalidUrl => Self::InvalidUrl,
+            HttpFault::CaCertificate => Self::CaCertificate,
+            HttpFault::Setup => Self::Client,
+            HttpFault::Dns => Self::Dns,
+            HttpFault::Connect => Self::Connect,
+            HttpFault::Tls(words) => Self::Tls(words),
+            HttpFault::Timeout => Self::Timeout,
+            HttpFault::Redirect => Self::Redirect,
+            HttpFault::Interrupted => Self::Interrupted,
+            HttpFault::TooLarge => Self::TooLarge,
+            HttpFault::Encoding => Self::Encoding,
         }
     }
 }

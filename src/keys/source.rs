@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::fetch::Url;
 
+pub use crate::http_client::Proxy;
+
 /// Where the JSON Web Key Set (RFC 7517) of an application is. Its `Display` leaves out user info and query.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Source {
@@ -22,17 +24,6 @@ pub enum Source {
     },
     /// A file, for tests and for networks without a way out.
     File(PathBuf),
-}
-
-/// How an endpoint is reached.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Proxy {
-    /// As `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
-    Environment,
-    /// Without a proxy, whatever the environment says.
-    Direct,
-    /// Through this proxy.
-    Url(String),
 }
 
 impl Source {

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::{AppState, Redriven};
-use crate::journal::desk::{Lookup, Retried};
+use crate::journal::desk::{Found, Retried};
 use crate::journal::summary::{Held, Waiting};
 use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
 
@@ -66,14 +66,14 @@ pub enum EntryKind {
     NotConfigured,
 }
 
-impl From<Lookup> for EntryKind {
-    fn from(found: Lookup) -> Self {
+impl From<Found> for EntryKind {
+    fn from(found: Found) -> Self {
         match found {
-            Lookup::Event(waiting) => Self::Entry(waiting),
-            Lookup::InFlight(waiting) => Self::InFlight(waiting),
-            Lookup::Callback(held) => Self::Callback(held),
-            Lookup::Several(ids) => Self::Ambiguous { ids },
-            Lookup::Nothing => Self::NotFound,
+            Found::Event(waiting) => Self::Entry(waiting),
+            Found::InFlight(waiting) => Self::InFlight(waiting),
+            Found::Callback(held) => Self::Callback(held),
+            Found::Several(ids) => Self::Ambiguous { ids },
+            Found::Nothing => Self::NotFound,
         }
     }
 }
@@ -212,10 +212,10 @@ async fn callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<Strin
     if !is_ours(&request) {
         return forbidden();
     }
-    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Found::Nothing)) };
     match desk.callback(id).await {
         Ok(Some(line)) => HttpResponse::Ok().json(line),
-        Ok(None) => answer(Ok(Lookup::Nothing)),
+        Ok(None) => answer(Ok(Found::Nothing)),
         Err(refusal) => unavailable(refusal),
     }
 }
@@ -233,7 +233,7 @@ async fn discard_callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Pa
     if !is_ours(&request) {
         return forbidden();
     }
-    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Found::Nothing)) };
     answer(desk.discard_callback(id, &peer(&request)).await)
 }
 
@@ -250,7 +250,7 @@ async fn redrive_callback(request: HttpRequest, bridge: Data<AppState>, id: Path
     if !is_ours(&request) {
         return forbidden();
     }
-    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Found::Nothing)) };
     let redriven = bridge.redrive(id).await;
     tracing::info!(code = "quarantine_redriven", %id, by = peer(&request), "a callback is tried again by order");
     answer(redriven)

@@ -9,7 +9,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpResponse, HttpServer, web};
 
 use super::connections::Connections;
-use super::{Admin, HEADER_PATIENCE, Running};
+use super::{Admin, HEADER_TIMEOUT, Running};
 use crate::telemetry::state::StateMetrics;
 
 /// What the admin listener shows.
@@ -34,7 +34,7 @@ pub fn serve_state(listener: TcpListener, health: Arc<StateHealth>) -> std::io::
             .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
     })
     .workers(1)
-    .client_request_timeout(HEADER_PATIENCE)
+    .client_request_timeout(HEADER_TIMEOUT)
     .shutdown_timeout(1)
     .on_connect(connections.counter())
     .disable_signals()

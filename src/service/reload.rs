@@ -13,7 +13,6 @@ use crate::counts::counted;
 use crate::journal::KeyChange;
 use crate::server::Certificate;
 use crate::telemetry::logs;
-use idaas_callback::jose::jwe::ContentKey;
 
 /// The files to be watched, as this configuration was read from them.
 pub(super) fn watched(config: &Config) -> Vec<NamedFile> {

@@ -164,7 +164,7 @@ fn each_foreign_library_is_met_in_one_place() {
     only_in(&["src/server/"], &["actix_web"]);
     // The store and its parts.
     only_in(&["src/journal/store", "src/materialize/store"], &["redb"]);
-    only_in(&["src/keys/fetch.rs", "src/commands/journal/source.rs"], &["reqwest"]);
+    only_in(&["src/http_client.rs", "src/commands/journal/source.rs"], &["reqwest"]);
     only_in(&["src/telemetry/"], &["prometheus"]);
 }
 

@@ -87,7 +87,7 @@ fn try_load(text: &str, variables: BTreeMap<String, String>) -> Result<Config, S
     let read = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(match name.as_str() {
-            "kafka.password" | "admin.token" => b"0123456789abcdef\n".to_vec(),
+            "kafka.password" | "admin.token" | "client.secret" => b"0123456789abcdef\n".to_vec(),
             "jwks.json" => SigningKey::generate("one").unwrap().to_jwks().to_string().into_bytes(),
             certificate if certificate.ends_with(".crt") || certificate.ends_with(".pem") => {
                 b"-----BEGIN CERTIFICATE-----\n".to_vec()

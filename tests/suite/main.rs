@@ -20,6 +20,7 @@ mod deploy;
 mod documents;
 mod examples;
 mod faults;
+mod fetch;
 mod foreign_fixtures;
 mod kafka_faults;
 mod kafka_partitions;

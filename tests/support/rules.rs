@@ -41,6 +41,15 @@ pub(crate) const EVENT_TYPES: [(&str, Schema, &str); 24] = [
 
 /// The entity and the action that an event of this type becomes. `None` where the type is not a known one.
 pub(crate) fn action_of(event_type: &str) -> Option<(Schema, &'static str)> {
+    if let Some(fetched) = event_type.strip_prefix("urn:idaas-bridge:fetch:") {
+        let (entity, action) = match fetched.strip_suffix(":deleted") {
+            Some(entity) => (entity, "deleted"),
+            None => (fetched, "snapshot"),
+        };
+        return ["user", "organizational-unit", "group"]
+            .contains(&entity)
+            .then(|| Some((Schema::find(entity)?, action)))?;
+    }
     let tail = event_type.strip_prefix(PREFIX)?;
     EVENT_TYPES.iter().find_map(|(own, entity, action)| (*own == tail).then_some((*entity, *action)))
 }

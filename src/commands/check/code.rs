@@ -6,6 +6,7 @@ pub(super) enum Section {
     Configuration,
     Machine,
     PublicKeys,
+    Directory,
     Kafka,
     Topics,
 }
@@ -16,6 +17,7 @@ impl Section {
             Self::Configuration => "Configuration",
             Self::Machine => "This machine",
             Self::PublicKeys => "Public keys",
+            Self::Directory => "Developer API",
             Self::Kafka => "Kafka",
             Self::Topics => "Topics",
         }
@@ -36,6 +38,10 @@ pub(super) enum Code {
     Runtime,
     Jwks,
     JwksClock,
+    /// Access to the Developer API, for `fetch`.
+    Directory,
+    DirectoryScope,
+    DirectoryPermission,
     KafkaProperties,
     Kafka,
     KafkaUnreachable,
@@ -69,6 +75,9 @@ impl Code {
             Self::Runtime => "runtime",
             Self::Jwks => "jwks",
             Self::JwksClock => "jwks_clock",
+            Self::Directory => "directory",
+            Self::DirectoryScope => "directory_scope",
+            Self::DirectoryPermission => "directory_permission",
             Self::KafkaProperties => "kafka_properties",
             Self::Kafka => "kafka",
             Self::KafkaUnreachable => "kafka_unreachable",
@@ -96,6 +105,7 @@ impl Code {
             | Self::Journal
             | Self::Runtime => Section::Machine,
             Self::Jwks | Self::JwksClock => Section::PublicKeys,
+            Self::Directory | Self::DirectoryScope | Self::DirectoryPermission => Section::Directory,
             Self::KafkaProperties
             | Self::Kafka
             | Self::KafkaUnreachable

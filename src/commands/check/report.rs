@@ -17,6 +17,8 @@ pub(super) struct Report<W> {
     out: W,
     section: Option<Section>,
     faults: usize,
+    /// Those of the faults that concern `fetch` only.
+    fetch_faults: usize,
     warnings: usize,
     not_tested: usize,
     undecided: bool,
@@ -25,7 +27,16 @@ pub(super) struct Report<W> {
 
 impl<W: Write> Report<W> {
     pub(super) const fn new(out: W) -> Self {
-        Self { out, section: None, faults: 0, warnings: 0, not_tested: 0, undecided: false, prevented: false }
+        Self {
+            out,
+            section: None,
+            faults: 0,
+            fetch_faults: 0,
+            warnings: 0,
+            not_tested: 0,
+            undecided: false,
+            prevented: false,
+        }
     }
 
     pub(super) fn all(&mut self, findings: impl IntoIterator<Item = Finding>) {
@@ -37,7 +48,10 @@ impl<W: Write> Report<W> {
         match finding.level {
             Level::Ok => {}
             Level::Warning => self.warnings += 1,
-            Level::Fault => self.faults += 1,
+            Level::Fault => {
+                self.faults += 1;
+                self.fetch_faults += usize::from(finding.code.section() == Section::Directory);
+            }
             Level::NotTested => {
                 self.not_tested += 1;
                 self.undecided |= finding.decisive;
@@ -108,7 +122,11 @@ impl<W: Write> Report<W> {
         let exit = self.exit();
         let (style, verdict) = match exit {
             Exit::Misconfigured => (BAD, "serve would not start"),
-            Exit::Failed if self.faults > 0 => (BAD, "serve would start, but not work"),
+            Exit::Failed if self.faults > self.fetch_faults => (BAD, "serve would start, but not work"),
+            Exit::Failed if self.faults > 0 && !self.undecided => {
+                (BAD, "serve will start and work, but fetch would not")
+            }
+            Exit::Failed if self.faults > 0 => (BAD, "fetch would not work, and it was not tested whether serve works"),
             Exit::Failed => (WARNING, "nothing wrong was found, but it was not tested whether serve works"),
             Exit::Fine if self.not_tested == 0 => (GOOD, "serve will start and work"),
             Exit::Fine => (GOOD, "everything that was tested is fine"),

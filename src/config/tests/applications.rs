@@ -151,3 +151,56 @@ fn open_doors_are_warned_of_unless_they_are_written_down() {
     assert!(!closed.iter().any(|key| key.starts_with("application")), "{closed:?}");
     assert!(World::new().bad(&with("allowed_networks = []")).contains("nobody could send"));
 }
+
+const FETCH: &str = "instance_id = 'idaas_two'\n[application.fetch]\nendpoint = 'https://eiam-developerapi.example.com/'\nclient_secret = { file = 'next.key' }";
+
+#[test]
+fn fetch_has_the_application_id_as_client_id() {
+    let application = World::new().good(&with(FETCH)).applications.remove(0);
+    let fetch = application.fetch.unwrap();
+    assert_eq!(
+        (fetch.endpoint.as_str(), fetch.client_id.as_str()),
+        ("https://eiam-developerapi.example.com", "app_one")
+    );
+    assert_eq!(
+        (fetch.client_secret.expose().as_str(), fetch.requests_per_second),
+        ("00112233445566778899aabbccddeeff", 5)
+    );
+    let text = with(&format!("{FETCH}\nclient_id = 'app_two'\nrequests_per_second = 20"));
+    let fetch = World::new().good(&text).applications.remove(0).fetch.unwrap();
+    assert_eq!((fetch.client_id.as_str(), fetch.requests_per_second), ("app_two", 20));
+    assert!(World::new().good(MINIMAL).applications[0].fetch.is_none());
+}
+
+#[test]
+fn all_faults_of_fetch_are_reported_together() {
+    let faults = World::new().bad(&with("[application.fetch]\nrequests_per_second = 0\nclient_sekret = 'x'"));
+    for key in
+        ["endpoint: is missing", "client_secret: is missing", "requests_per_second: is 0", "client_sekret: is no known"]
+    {
+        assert!(faults.contains(&format!("application[workforce].fetch.{key}")), "{key}: {faults}");
+    }
+    assert!(faults.contains("application[workforce].fetch: needs the application's instance_id"), "{faults}");
+}
+
+#[test]
+fn fetch_takes_http_only_from_a_loopback_address() {
+    let at = |url: &str| with(&FETCH.replace("https://eiam-developerapi.example.com/", url));
+    for good in ["http://localhost:81", "http://127.0.0.1:8", "http://[::1]:81", "https://10.0.0.1"] {
+        World::new().good(&at(good));
+    }
+    for bad in
+        ["http://eiam.example.com", "http://192.0.2.1", "ftp://localhost", "eiam", "https://u:p@x", "https://x/?a"]
+    {
+        let faults = World::new().bad(&at(bad));
+        assert!(faults.starts_with("application[workforce].fetch.endpoint: "), "{bad}: {faults}");
+        assert!(!faults.contains("u:p"), "{faults}");
+    }
+}
+
+#[test]
+fn inline_client_secret_is_warned_of() {
+    let config = World::new().good(&with(&FETCH.replace("{ file = 'next.key' }", "'s3cret'")));
+    let warning = config.warnings.iter().find(|warning| warning.key.ends_with("fetch.client_secret")).unwrap();
+    assert!(!warning.text.contains("s3cret"), "{warning}");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Plan, Wanted};
+use super::{Plan, WantedTopic};
 use crate::config::Config;
 use crate::kafka::settings::Cluster;
 use crate::kafka::state::TopicPair;
@@ -81,7 +81,7 @@ impl Plan {
             bootstrap_servers: config.kafka.bootstrap_servers.clone(),
             properties: config.kafka.properties.clone(),
         };
-        let wanted = |pair: TopicPair| Wanted {
+        let wanted = |pair: TopicPair| WantedTopic {
             name: pair.states,
             entity: event_entity(pair.entity),
             partitions: config.topics.partitions,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::decode::{Callback, Events};
+use super::decode::{Callback, Context, Events};
 use super::event::{DATA, Event, MAX_ID_LENGTH};
 use super::event_type::{Action, Entity, classify};
 use super::field::Drift;
@@ -99,16 +99,25 @@ const fn most_events(length: usize) -> usize {
 /// [`Refusal::Unreadable`] where there is no list of events. A list of so many elements that they cannot be events is
 /// none: an item takes a thousand times the room of a `0`, so a few megabytes of them would take all of the memory.
 pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<PreparedEvent>, Refusal> {
-    let text = callback.events.text();
+    normalize_with(&callback.context, &callback.events, policy, moment, classify)
+}
+
+/// As [`normalize`], with event types that are not IDaaS'.
+pub(super) fn normalize_with(
+    context: &Arc<Context>,
+    events: &Arc<Events>,
+    policy: &Policy,
+    moment: Moment<'_>,
+    classify: fn(&str) -> (Entity, Action),
+) -> Result<Vec<PreparedEvent>, Refusal> {
+    let text = events.text();
     let received_at = rfc3339(moment.received_at).unwrap_or_default();
-    let context = &callback.context;
     let common = Common { moment, context, received_at: &received_at, mode: policy.mode };
-    let maker = RecordBuilder { policy, common, events: &callback.events };
+    let maker = RecordBuilder { policy, common, events, classify };
     let mut positions = 0..;
     let item = |event| {
         let position = positions.next().unwrap_or_default();
-        let evidence =
-            DeadLetterSource::new(Arc::clone(context), Arc::clone(&callback.events), position, moment.received_at);
+        let evidence = DeadLetterSource::new(Arc::clone(context), Arc::clone(events), position, moment.received_at);
         maker.item(Event::of(event), evidence)
     };
     json::each(text, most_events, Some(DATA), item).ok_or(Refusal::Unreadable)
@@ -119,6 +128,7 @@ struct RecordBuilder<'a> {
     policy: &'a Policy,
     common: Common<'a>,
     events: &'a Events,
+    classify: fn(&str) -> (Entity, Action),
 }
 
 /// A record's parts, before it is built.
@@ -154,7 +164,7 @@ impl RecordBuilder<'_> {
     fn plan(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Plan), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
-        let (entity, action) = classify(kind);
+        let (entity, action) = (self.classify)(kind);
         if self.policy.skip.contains(kind) {
             return Ok((entity, action, Plan::Skip));
         }

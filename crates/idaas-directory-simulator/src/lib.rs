@@ -1,0 +1,160 @@
+//! Simulates the Developer API of Alibaba Cloud IDaaS (version 2022-02-25) for tests and staging.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `directory` | units, users and groups in memory, with the changes that can happen to them |
+//! | `generate` | a directory that follows from a seed |
+//! | `views` | the JSON of a unit, a user and a group |
+//! | `tokens` | access tokens that expire |
+//! | `faults` | throttling, failing answers and missing permissions |
+//! | `api` | one request in, one answer out, without a socket |
+//! | `calls` | the calls of the API |
+//! | `control` | the endpoints with which a test changes the directory and orders faults |
+//! | `server` | all of this over HTTP |
+//!
+//! Everybody in a generated directory is invented. Addresses use domains and number ranges that are reserved for
+//! examples.
+
+mod api;
+mod calls;
+mod control;
+mod directory;
+mod faults;
+mod generate;
+mod server;
+mod tokens;
+mod views;
+
+use parking_lot::Mutex;
+
+pub use api::{Request, Response};
+pub use directory::{Directory, Group, Unit, User};
+pub use faults::{Failure, Permission};
+pub use generate::Size;
+pub use server::Server;
+
+use faults::Faults;
+use tokens::Tokens;
+
+/// The settings of a simulator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The id of the IDaaS instance.
+    pub instance_id: String,
+    /// The id of the application, which is also its client id.
+    pub application_id: String,
+    /// The client secret that the token call expects.
+    pub client_secret: String,
+    /// The size of the directory.
+    pub size: Size,
+    /// Two simulators with the same seed and size have the same directory.
+    pub seed: u64,
+    /// Lifetime of an access token, in seconds.
+    pub token_lifetime: u64,
+    /// More requests per second than this are throttled. `None` is without limit.
+    pub requests_per_second: Option<u32>,
+    /// One random change of the directory after every so many requests. `None` keeps the directory as it is.
+    pub drift: Option<u64>,
+}
+
+impl Options {
+    /// An undisturbed directory of so many users, with invented ids and a random client secret.
+    #[must_use]
+    pub fn new(users: usize) -> Self {
+        let seed = 1;
+        let mut random = fastrand::Rng::with_seed(seed);
+        Self {
+            instance_id: generate::id("idaas_", &mut random),
+            application_id: generate::id("app_", &mut random),
+            client_secret: generate::id("CS", &mut fastrand::Rng::new()),
+            size: Size::of(users),
+            seed,
+            token_lifetime: 1200,
+            requests_per_second: None,
+            drift: None,
+        }
+    }
+}
+
+/// A simulated instance: a directory, its tokens and the faults that were ordered.
+pub struct Simulator {
+    options: Options,
+    state: Mutex<State>,
+}
+
+struct State {
+    directory: Directory,
+    tokens: Tokens,
+    faults: Faults,
+    /// How often each call was answered, by its name.
+    calls: std::collections::BTreeMap<&'static str, u64>,
+    requests: u64,
+    secrets_in_urls: u64,
+    random: fastrand::Rng,
+}
+
+impl Simulator {
+    /// Generates the directory.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let directory = generate::directory(&options.instance_id, &options.size, options.seed);
+        let state = State {
+            directory,
+            tokens: Tokens::new(options.token_lifetime * 1000),
+            faults: Faults::new(options.requests_per_second),
+            calls: std::collections::BTreeMap::new(),
+            requests: 0,
+            secrets_in_urls: 0,
+            random: fastrand::Rng::with_seed(options.seed ^ 0xd1f7),
+        };
+        Self { options, state: Mutex::new(state) }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Reads or changes the directory.
+    pub fn with_directory<T>(&self, change: impl FnOnce(&mut Directory) -> T) -> T {
+        change(&mut self.state.lock().directory)
+    }
+
+    /// Answers the next `count` requests to the API with this failure.
+    pub fn fail_next(&self, count: u64, failure: Failure) {
+        self.state.lock().faults.fail_next(count, failure);
+    }
+
+    /// Withdraws a permission from the application.
+    pub fn deny(&self, permission: Permission) {
+        self.state.lock().faults.deny(permission);
+    }
+
+    /// Sets the lifetime of the tokens that are issued from now on, in milliseconds.
+    pub fn set_token_lifetime(&self, milliseconds: u64) {
+        self.state.lock().tokens.set_lifetime(milliseconds);
+    }
+
+    /// Ends the lifetime of every token.
+    pub fn expire_tokens(&self) {
+        self.state.lock().tokens.expire_all();
+    }
+
+    /// How often a call of the API was answered, whatever the answer.
+    #[must_use]
+    pub fn calls(&self, name: &str) -> u64 {
+        self.state.lock().calls.get(name).copied().unwrap_or_default()
+    }
+
+    /// How many requests to the API were answered.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.state.lock().requests
+    }
+    /// How many requests had the client secret in the URL, where proxies log it.
+    #[must_use]
+    pub fn secrets_in_urls(&self) -> u64 {
+        self.state.lock().secrets_in_urls
+    }
+}

@@ -1,0 +1,120 @@
+//! The simulator over HTTP, on a thread of its own.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER};
+use actix_web::web::{Bytes, Data, to};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt};
+
+use crate::api::Request;
+use crate::{Simulator, control};
+
+/// A simulator that serves. Dropping it ends the server.
+pub struct Server {
+    address: SocketAddr,
+    simulator: Arc<Simulator>,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Server {
+    /// Starts to serve on a listener. The control endpoints ask for no token, so it should be on a loopback address.
+    ///
+    /// # Errors
+    /// The error of the operating system if the thread or the server cannot be started.
+    pub fn start(listener: TcpListener, simulator: Simulator) -> std::io::Result<Self> {
+        let address = listener.local_addr()?;
+        let simulator = Arc::new(simulator);
+        let served = Data::from(Arc::clone(&simulator));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("directory simulator".to_owned()).spawn(move || {
+            rt::System::new().block_on(async move {
+                let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(to(answer)))
+                    .workers(1)
+                    .disable_signals()
+                    .shutdown_timeout(1)
+                    .listen(listener)?
+                    .run();
+                // The receiver waits for it.
+                let _ = sender.send(server.handle());
+                server.await
+            })
+        })?;
+        match receiver.recv() {
+            Ok(handle) => Ok(Self { address, simulator, handle, thread: Some(thread) }),
+            Err(_) => {
+                Err(thread.join().ok().and_then(Result::err).unwrap_or_else(|| std::io::Error::other("no server")))
+            }
+        }
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL to configure as the endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The simulator, to change it while it serves.
+    #[must_use]
+    pub fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    /// Waits until the server ends, which it does not by itself.
+    ///
+    /// # Errors
+    /// The error with which it ended.
+    pub fn wait(mut self) -> std::io::Result<()> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) | None => Err(std::io::Error::other("the server's thread has panicked")),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The command is sent when `stop` is called. The future only waits for the end.
+        drop(self.handle.stop(false));
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn answer(simulator: Data<Simulator>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    let (method, path) = (request.method().as_str(), request.path());
+    if path.starts_with(control::PREFIX) {
+        let (status, answer) = simulator.control(method, path, &body, i64::try_from(now).unwrap_or(i64::MAX));
+        return HttpResponse::build(status_of(status)).json(answer);
+    }
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let request = Request { method, path, query: request.query_string(), authorization, body: &body };
+    let response = simulator.answer(&request, now);
+    let mut answer = HttpResponse::build(status_of(response.status));
+    if let Some(seconds) = response.retry_after {
+        answer.insert_header((RETRY_AFTER, seconds.to_string()));
+    }
+    match response.body {
+        Some(body) => answer.json(body),
+        None => answer.finish(),
+    }
+}
+
+fn status_of(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

@@ -1,0 +1,81 @@
+//! The table `[application.fetch]`: how an application's directory is read through the Developer API of IDaaS.
+
+use url::{Host, Url};
+
+use super::fault::Problem;
+use super::given::Given;
+use super::section::{Reading, Section};
+use super::{Fetch, secrets};
+
+const ENDPOINT: &str = "write the Developer API's address of your region, as \
+    \"https://eiam-developerapi.cn-hangzhou.aliyuncs.com\"";
+const SECRET: &str = "create a client secret for the application in the IDaaS console, put it into a file, and write \
+    { file = \"client.secret\" }";
+/// Requests per second if the operator does not say. The vendor publishes no limit.
+const DEFAULT_RATE: u32 = 5;
+const MAX_RATE: i64 = 1000;
+
+/// Reads the table. The client id is the application's id unless it is set. The instance's id is part of every request.
+pub(super) fn read(
+    reading: &mut Reading<'_>,
+    given: Given,
+    application_id: Option<&str>,
+    instance_id: Option<&str>,
+) -> Option<Fetch> {
+    let path = given.key.clone();
+    if instance_id.is_none() {
+        reading.fault(&path, "needs the application's instance_id", "set instance_id = \"idaas_…\" above this table");
+    }
+    let mut section = Section::open(reading, &path, Some(given));
+    let endpoint = section.required("endpoint", ENDPOINT, endpoint);
+    let client_id = section.optional("client_id", |given| given.text().map(str::to_owned));
+    let name = section.name("client_secret");
+    let client_secret = match section.take("client_secret") {
+        Some(given) => {
+            let secret = secrets::text(section.reading, &given);
+            section.reading.accept(&given.key, secret)
+        }
+        None => {
+            section.reading.fault(name, "is missing", SECRET);
+            None
+        }
+    };
+    let requests_per_second = section.value("requests_per_second", DEFAULT_RATE, rate);
+    section.close();
+    let client_id = client_id.or_else(|| application_id.map(str::to_owned))?;
+    Some(Fetch { endpoint: endpoint?, client_id, client_secret: client_secret?, requests_per_second })
+}
+
+/// An absolute URL without a slash at the end. The value is not quoted in a problem, because it can carry credentials.
+fn endpoint(given: &Given) -> Result<String, Problem> {
+    let text = given.text()?;
+    let url = Url::parse(text).map_err(|error| Problem::new(format!("is not an absolute URL ({error})"), ENDPOINT))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(Problem::new("is neither https nor http", ENDPOINT));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(Problem::new("has more than a host and a path", ENDPOINT));
+    }
+    if url.scheme() == "http" && !is_loopback(&url) {
+        let problem = "uses http, so that the client secret and the whole directory could be read on the way";
+        return Err(Problem::new(problem, "use https; http is accepted only for this machine's loopback addresses"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn rate(given: &Given) -> Result<u32, Problem> {
+    let rate = given.integer()?;
+    match u32::try_from(rate) {
+        Ok(small) if (1..=MAX_RATE).contains(&rate) => Ok(small),
+        Ok(_) | Err(_) => Err(Problem::new(format!("is {rate}"), format!("write a number from 1 to {MAX_RATE}"))),
+    }
+}

@@ -1,0 +1,212 @@
+//! What an answer of the API means.
+//!
+//! Errors come as `{error, error_description, request_id}` or as `{Code, Message, RequestId}`, and from whatever is
+//! between here and the API in any form.
+
+use serde::Deserialize;
+
+use idaas_callback::event_type::Entity;
+
+/// Longer codes and request ids are not shown: they are not the API's.
+const MAX_SHOWN: usize = 100;
+/// The start of the names of permissions.
+const SCOPE: &str = "urn:alibaba:idaas:scope:";
+
+/// What an answer means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The body is what was asked for.
+    Answered,
+    /// The token is not valid, or not any more.
+    InvalidToken,
+    /// Too many requests.
+    Throttled,
+    /// The server failed and may not the next time.
+    Failed,
+    /// The same request would be rejected again.
+    Rejected(Rejection),
+}
+
+/// Why the API rejects a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// The entity that was asked for does not exist.
+    NotFound,
+    /// The entity is outside of the application's synchronization scope, or does not exist.
+    NotInScope,
+    /// The application lacks permissions. Those that the answer names.
+    PermissionDenied(Vec<String>),
+    /// The client id and the client secret do not belong together.
+    InvalidClient,
+    /// The application may not use the grant type `client_credentials`.
+    GrantNotAllowed,
+    /// The token belongs to another application.
+    OtherApplication,
+    /// The application is disabled.
+    ApplicationDisabled,
+    /// The application's API is switched off.
+    ApiDisabled,
+    /// There is no such application in the instance.
+    ApplicationNotFound,
+    /// There is no such instance at this endpoint.
+    InstanceNotFound,
+    /// Anything else, with status and code.
+    Other(u16, String),
+}
+
+impl Rejection {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotInScope => "not_in_scope",
+            Self::PermissionDenied(_) => "permission_denied",
+            Self::InvalidClient => "invalid_client",
+            Self::GrantNotAllowed => "grant_not_allowed",
+            Self::OtherApplication => "other_application",
+            Self::ApplicationDisabled => "application_disabled",
+            Self::ApiDisabled => "api_disabled",
+            Self::ApplicationNotFound => "application_not_found",
+            Self::InstanceNotFound => "instance_not_found",
+            Self::Other(_, _) => "other",
+        }
+    }
+
+    /// Returns true if it concerns only the entity that was asked for, so that the run can go on.
+    pub(super) const fn is_about_the_entity(&self) -> bool {
+        match self {
+            Self::NotFound | Self::NotInScope => true,
+            Self::PermissionDenied(_)
+            | Self::InvalidClient
+            | Self::GrantNotAllowed
+            | Self::OtherApplication
+            | Self::ApplicationDisabled
+            | Self::ApiDisabled
+            | Self::ApplicationNotFound
+            | Self::InstanceNotFound
+            | Self::Other(_, _) => false,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct ErrorBody {
+    #[serde(default, alias = "Code", alias = "code")]
+    error: String,
+    #[serde(default, alias = "Message", alias = "message")]
+    error_description: String,
+}
+
+/// Reads status and body of an answer about an entity.
+pub(super) fn meaning(status: u16, body: &[u8], entity: Option<Entity>) -> Meaning {
+    if (200..300).contains(&status) {
+        return Meaning::Answered;
+    }
+    let ErrorBody { error: code, error_description } = serde_json::from_slice(body).unwrap_or_default();
+    if status == 429 || code.starts_with("Throttling") {
+        return Meaning::Throttled;
+    }
+    if status >= 500 || status == 408 {
+        return Meaning::Failed;
+    }
+    Meaning::Rejected(match (status, code.as_str()) {
+        (_, "invalid_token") => return Meaning::InvalidToken,
+        (_, "invalid_client" | "unauthorized_client") => Rejection::InvalidClient,
+        (_, "invalid_grant" | "unsupported_grant_type") => Rejection::GrantNotAllowed,
+        (_, "invalid_request") => Rejection::OtherApplication,
+        (_, "application_disabled") => Rejection::ApplicationDisabled,
+        (_, "application_api_disabled") => Rejection::ApiDisabled,
+        (_, "permission_denied") => Rejection::PermissionDenied(permissions(&error_description)),
+        (_, "application_not_found") => Rejection::ApplicationNotFound,
+        (_, "instance_not_found") => Rejection::InstanceNotFound,
+        (400 | 404, code) if entity.is_some_and(|entity| says_not_found(code, entity)) => Rejection::NotFound,
+        (_, code) if code.contains("NotInScope") => Rejection::NotInScope,
+        // The codes of OAuth 2.0 come first, because a wrong secret is answered with 401 as well.
+        (401, _) => return Meaning::InvalidToken,
+        (_, code) => Rejection::Other(status, shown(code)),
+    })
+}
+
+/// The code has to name the kind of entity that was asked for. A `404` alone can come from anywhere on the way.
+fn says_not_found(code: &str, entity: Entity) -> bool {
+    let Some(what) = code.strip_prefix("ResourceNotFound.") else { return false };
+    let names: &[&str] = match entity {
+        Entity::User => &["User", "UserId"],
+        Entity::OrganizationalUnit => {
+            &["OrganizationalUnit", "OrganizationalUnitId", "OrganizationUnit", "OrganizationUnitId"]
+        }
+        Entity::Group => &["Group", "GroupId"],
+        Entity::Connectivity | Entity::Unclassified | Entity::DeadLetter | Entity::Credential => &[],
+    };
+    names.contains(&what)
+}
+
+/// The permissions that a text names.
+fn permissions(text: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
+    let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with(SCOPE) && word.len() <= MAX_SHOWN);
+    words.map(str::to_owned).collect()
+}
+
+/// A code as it may be shown: only if it looks like one.
+fn shown(code: &str) -> String {
+    let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ._-:".contains(&byte));
+    if plain && code.len() <= MAX_SHOWN { code.to_owned() } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, body: &str) -> Meaning {
+        meaning(status, body.as_bytes(), Some(Entity::User))
+    }
+
+    #[test]
+    fn expired_token_is_400_or_401() {
+        assert_eq!(of(400, r#"{"error":"invalid_token","error_description":"x"}"#), Meaning::InvalidToken);
+        assert_eq!(of(401, ""), Meaning::InvalidToken);
+        assert_eq!(of(401, r#"{"error":"invalid_client"}"#), Meaning::Rejected(Rejection::InvalidClient));
+    }
+
+    #[test]
+    fn throttling_is_known_by_status_or_code() {
+        assert_eq!(of(429, "<html>"), Meaning::Throttled);
+        assert_eq!(of(400, r#"{"Code":"Throttling.User","Message":"x"}"#), Meaning::Throttled);
+        assert_eq!(of(503, ""), Meaning::Failed);
+    }
+
+    #[test]
+    fn missing_permissions_are_named() {
+        let body = r#"{"error":"permission_denied","error_description":"Require scopes: [urn:alibaba:idaas:scope:user:read_all, urn:alibaba:idaas:scope:x:y]"}"#;
+        let Meaning::Rejected(Rejection::PermissionDenied(named)) = of(403, body) else { panic!() };
+        assert_eq!(named, ["urn:alibaba:idaas:scope:user:read_all", "urn:alibaba:idaas:scope:x:y"]);
+    }
+
+    #[test]
+    fn only_the_code_of_the_asked_entity_means_not_found() {
+        for code in ["ResourceNotFound.User", "ResourceNotFound.UserId"] {
+            for status in [400, 404] {
+                let body = format!(r#"{{"Code":"{code}","Message":"x","RequestId":"y"}}"#);
+                assert_eq!(of(status, &body), Meaning::Rejected(Rejection::NotFound), "{status} {code}");
+            }
+        }
+        for (status, body) in [
+            (404, ""),
+            (404, "<html>not found</html>"),
+            (404, r#"{"Code":"ResourceNotFound.Group"}"#),
+            (404, r#"{"error":"application_not_found"}"#),
+            (404, r#"{"Code":"ResourceNotFound.UserPool"}"#),
+            (403, r#"{"Code":"ResourceNotFound.User"}"#),
+        ] {
+            assert_ne!(of(status, body), Meaning::Rejected(Rejection::NotFound), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn codes_that_look_odd_are_not_shown() {
+        let odd = r#"{"Code":"zhangsan@example.com","Message":"zhangsan"}"#;
+        assert_eq!(of(418, odd), Meaning::Rejected(Rejection::Other(418, String::new())));
+    }
+}

@@ -1,0 +1,169 @@
+//! The calls of the Developer API (version 2022-02-25) that `fetch` makes.
+
+use std::fmt::Write;
+
+use url::form_urlencoded;
+
+use idaas_callback::event_type::Entity;
+
+/// The most rows of a page.
+pub(super) const PAGE_SIZE: usize = 100;
+
+/// A call with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// The units and groups that the application may see.
+    Scope,
+    /// One unit.
+    Unit(String),
+    /// The ancestors of a unit that are in the scope.
+    ParentIds(String),
+    /// The units directly below a unit; pages count from 1.
+    Units {
+        /// The unit above.
+        parent: String,
+        /// The page.
+        page: usize,
+    },
+    /// The users directly in a unit; pages count from 1.
+    Users {
+        /// The unit.
+        unit: String,
+        /// The page.
+        page: usize,
+    },
+    /// One user with all fields.
+    User(String),
+    /// The groups that the application may see.
+    Groups {
+        /// Where the page begins. `None` is the first.
+        token: Option<String>,
+    },
+    /// One group without its members.
+    Group(String),
+    /// The members of a group.
+    Members {
+        /// The group.
+        group: String,
+        /// Where the page begins. `None` is the first.
+        token: Option<String>,
+    },
+}
+
+impl Call {
+    /// The vendor's name of the call.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Scope => "GetApplicationProvisioningScope",
+            Self::Unit(_) => "GetOrganizationalUnit",
+            Self::ParentIds(_) => "ListOrganizationalUnitParentIds",
+            Self::Units { .. } => "ListOrganizationalUnits",
+            Self::Users { .. } => "ListUsers",
+            Self::User(_) => "GetUser",
+            Self::Groups { .. } => "ListGroups",
+            Self::Group(_) => "GetGroup",
+            Self::Members { .. } => "ListUsersForGroup",
+        }
+    }
+
+    /// The permission that the call needs, as far as it is known.
+    #[must_use]
+    pub const fn permission(&self) -> &'static str {
+        match self {
+            Self::Scope => "the application's API permissions",
+            Self::Unit(_) | Self::ParentIds(_) | Self::Units { .. } => {
+                "urn:alibaba:idaas:scope:organizational_unit:read_all"
+            }
+            Self::Users { .. } | Self::User(_) => "urn:alibaba:idaas:scope:user:read_all",
+            Self::Groups { .. } | Self::Group(_) | Self::Members { .. } => "urn:alibaba:idaas:scope:group:read_all",
+        }
+    }
+
+    /// The entity whose absence the answer `ResourceNotFound` means.
+    #[must_use]
+    pub const fn entity(&self) -> Option<Entity> {
+        match self {
+            Self::Scope => None,
+            Self::Unit(_) | Self::ParentIds(_) | Self::Units { .. } | Self::Users { .. } => {
+                Some(Entity::OrganizationalUnit)
+            }
+            Self::User(_) => Some(Entity::User),
+            Self::Groups { .. } => None,
+            Self::Group(_) | Self::Members { .. } => Some(Entity::Group),
+        }
+    }
+
+    /// The call that asks for one entity by its id.
+    pub(super) fn by_id(entity: Entity, id: String) -> Option<Self> {
+        match entity {
+            Entity::User => Some(Self::User(id)),
+            Entity::OrganizationalUnit => Some(Self::Unit(id)),
+            Entity::Group => Some(Self::Group(id)),
+            Entity::Connectivity | Entity::Unclassified | Entity::DeadLetter | Entity::Credential => None,
+        }
+    }
+
+    /// Path and query below the application's path.
+    pub(super) fn path(&self) -> String {
+        let page = |number: &usize| ("pageNumber", number.to_string());
+        let size = || ("pageSize", PAGE_SIZE.to_string());
+        let most = || ("maxResults", PAGE_SIZE.to_string());
+        let next = |token: &Option<String>| token.iter().map(|token| ("nextToken", token.clone())).collect::<Vec<_>>();
+        match self {
+            Self::Scope => "/provisioningScope".to_owned(),
+            Self::Unit(id) => format!("/organizationalUnits/{}", segment(id)),
+            Self::ParentIds(id) => format!("/organizationalUnits/{}/parentIds", segment(id)),
+            Self::Units { parent, page: number } => {
+                with_query("/organizationalUnits", [("parentId", parent.clone()), page(number), size()])
+            }
+            Self::Users { unit, page: number } => {
+                with_query("/users", [("organizationalUnitId", unit.clone()), page(number), size()])
+            }
+            Self::User(id) => format!("/users/{}", segment(id)),
+            Self::Groups { token } => with_query("/groups", std::iter::once(most()).chain(next(token))),
+            Self::Group(id) => format!("/groups/{}", segment(id)),
+            Self::Members { group, token } => {
+                let path = format!("/groups/{}/actions/listUsersForGroup", segment(group));
+                with_query(&path, std::iter::once(most()).chain(next(token)))
+            }
+        }
+    }
+}
+
+/// A text as one segment of a path (RFC 3986 §3.3): everything but unreserved characters is percent-encoded.
+pub(super) fn segment(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+fn with_query(path: &str, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    format!("{path}?{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_cannot_leave_their_segment_or_parameter() {
+        assert_eq!(Call::User("a/../b?c=d&é".to_owned()).path(), "/users/a%2F..%2Fb%3Fc%3Dd%26%C3%A9");
+        let call = Call::Users { unit: "a&pageSize=1".to_owned(), page: 2 };
+        assert_eq!(call.path(), "/users?organizationalUnitId=a%26pageSize%3D1&pageNumber=2&pageSize=100");
+    }
+
+    #[test]
+    fn first_page_of_a_token_list_has_no_token() {
+        assert_eq!(Call::Groups { token: None }.path(), "/groups?maxResults=100");
+        let call = Call::Members { group: "g".to_owned(), token: Some("NT=".to_owned()) };
+        assert_eq!(call.path(), "/groups/g/actions/listUsersForGroup?maxResults=100&nextToken=NT%3D");
+    }
+}

@@ -1,0 +1,276 @@
+//! One run: reads the directory, publishes what it finds, and verifies deletions.
+//!
+//! The records of an answer are confirmed before the next request is sent. So a run never has more than a page in
+//! memory, and while Kafka is away nothing is read.
+
+mod deletions;
+mod fault;
+mod ids;
+mod topics;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub use self::deletions::MassDeletion;
+pub use self::fault::RunFault;
+use self::ids::RunIds;
+use self::topics::{missing_event_topics, missing_state_topics};
+use super::answers::Rejection;
+use super::calls::Call;
+use super::client::{Answer, Client, ClientSettings, Notice, Notify, milliseconds};
+use super::entities::Object;
+use super::fault::{ApiFault, Cause};
+use super::known::{Known, KnownFault, published};
+use super::summary::{ByEntity, Summary};
+use super::walk::{Found, Problem, Walk, WalkOptions};
+use crate::kafka::publisher::{Published, Publisher};
+use crate::kafka::settings::Cluster;
+use crate::kafka::topics::Plan;
+use idaas_callback::event_type::Entity;
+use idaas_callback::fetched::{FetchedEntity, prepare_fetched};
+use idaas_callback::policy::Policy;
+use idaas_callback::record::Record;
+use idaas_callback::{Moment, Plan as Disposition, PreparedEvent, Reason};
+
+/// How long a run can be resumed.
+const RESUMABLE: Duration = Duration::from_secs(7 * 86_400);
+
+/// What a run is to do. Has no `Debug`: it holds secrets.
+pub struct RunSettings {
+    /// The API.
+    pub client: ClientSettings,
+    /// The name of the application in the configuration.
+    pub application: String,
+    /// The rules for the application's records.
+    pub policy: Policy,
+    /// The Kafka cluster.
+    pub cluster: Cluster,
+    /// What the topics should be.
+    pub topics: Plan,
+    /// The name of the run, from which the ids of its records follow.
+    pub run: String,
+    /// Whether the run may have published records before.
+    pub resume: bool,
+    /// Whether each user is asked for with all fields.
+    pub details: bool,
+    /// Whether entities that were not seen are asked for, and deletions published.
+    pub verify_deletions: bool,
+    /// Whether any number of deletions is published.
+    pub allow_mass_deletion: bool,
+    /// Whether nothing is published.
+    pub dry_run: bool,
+}
+
+/// Takes the counts of a run and how far it is: units whose users were read, of how many.
+pub type Progress<'a> = &'a (dyn Fn(&Summary, (usize, usize)) + Send + Sync);
+
+/// A run that is going on.
+struct Run<'a> {
+    settings: &'a RunSettings,
+    client: Client,
+    /// `None` in a dry run.
+    publisher: Option<Publisher>,
+    known: Option<Known>,
+    /// `ce_id`s of the records that this run has published before.
+    published: Arc<HashSet<String>>,
+    summary: Summary,
+    notify: Notify,
+    progress: Progress<'a>,
+}
+
+/// Runs to the end. Returns the counts also if the run fails.
+///
+/// # Errors
+/// [`RunFault`] beside the counts.
+pub async fn run(settings: &RunSettings, notify: Notify, progress: Progress<'_>) -> (Summary, Result<(), RunFault>) {
+    let summary = Summary {
+        run: settings.run.clone(),
+        application: settings.application.clone(),
+        dry_run: settings.dry_run,
+        ..Summary::default()
+    };
+    let mut run = match Run::start(settings, notify, progress, summary.clone()).await {
+        Ok(run) => run,
+        Err(fault) => return (summary, Err(fault)),
+    };
+    let result = run.execute().await;
+    run.summary.requests = run.client.requests();
+    (run.summary, result)
+}
+
+impl<'a> Run<'a> {
+    async fn start(
+        settings: &'a RunSettings,
+        notify: Notify,
+        progress: Progress<'a>,
+        mut summary: Summary,
+    ) -> Result<Self, RunFault> {
+        let client = Client::new(settings.client.clone(), Arc::clone(&notify)).map_err(RunFault::Http)?;
+        let publisher = if settings.dry_run {
+            None
+        } else {
+            let missing = tokio::task::block_in_place(|| missing_event_topics(settings))?;
+            if !missing.is_empty() {
+                return Err(RunFault::MissingTopics(missing));
+            }
+            Some(Publisher::start(&settings.cluster).map_err(|fault| RunFault::Kafka(fault.to_string()))?)
+        };
+        let published = if settings.resume {
+            let resumable = i64::try_from(RESUMABLE.as_millis()).unwrap_or(i64::MAX);
+            let since = milliseconds(SystemTime::now()) - resumable;
+            tokio::task::block_in_place(|| published(&settings.cluster, &settings.policy.topics, since))
+                .map_err(RunFault::Topics)?
+        } else {
+            HashSet::new()
+        };
+        let known = match tokio::task::block_in_place(|| read_known(settings)) {
+            Ok(known) => Some(known),
+            // Without them nothing is compared. Only deletions need them.
+            Err(_) if !settings.verify_deletions => None,
+            Err(fault) => return Err(fault),
+        };
+        summary.compared = known.is_some();
+        let published = Arc::new(published);
+        Ok(Self { settings, client, publisher, known, published, summary, notify, progress })
+    }
+
+    async fn execute(&mut self) -> Result<(), RunFault> {
+        let ids = RunIds::of(self.settings);
+        let published = Arc::clone(&self.published);
+        let is_published = move |user: &str| published.contains(&ids.of_record(Entity::User, user, false));
+        let mut walk = Walk::new(WalkOptions { details: self.settings.details }, is_published);
+        while let Some(call) = walk.next() {
+            let found = match self.client.call(&call).await {
+                Ok(Answer { body, read_at }) => {
+                    let (name, permission) = (call.name(), call.permission());
+                    let found = walk.answered(call, &body);
+                    let malformed = |_| RunFault::Api(ApiFault { call: name, permission, cause: Cause::Malformed });
+                    Some((found.map_err(malformed)?, read_at))
+                }
+                Err(ApiFault { cause: Cause::Rejected(rejection), .. }) if rejection.is_about_the_entity() => {
+                    Some((walk.rejected(call), milliseconds(SystemTime::now())))
+                }
+                Err(fault) => return Err(RunFault::Api(fault)),
+            };
+            if let Some((found, read_at)) = found {
+                self.publish(found, read_at).await?;
+            }
+            self.summary.vanished = walk.vanished();
+            self.report(walk.progress());
+        }
+        self.summary.problems.extend(walk.problems().iter().map(Problem::to_string));
+        let empty = walk.problems().contains(&Problem::EmptyScope);
+        self.summary.complete = !empty;
+        if self.settings.verify_deletions && !empty {
+            self.verify_deletions(&walk).await?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, progress: (usize, usize)) {
+        self.summary.requests = self.client.requests();
+        (self.progress)(&self.summary, progress);
+    }
+
+    /// Publishes the snapshots of entities that were read by one request.
+    async fn publish(&mut self, found: Vec<Found>, read_at: i64) -> Result<(), RunFault> {
+        let mut items = Vec::with_capacity(found.len());
+        for Found { entity, object } in found {
+            self.summary.count(entity, |counts| counts.read += 1);
+            let Some(item) = self.item(entity, &object, false, read_at) else { continue };
+            if self.published.contains(item.id.text()) {
+                self.summary.count(entity, |counts| counts.resumed += 1);
+                continue;
+            }
+            if let (Disposition::Publish { record, .. }, Some(known)) = (&item.plan, &self.known)
+                && known.has(entity, &object.id, &record.value)
+            {
+                self.summary.count(entity, |counts| counts.unchanged += 1);
+            }
+            items.push((entity, item));
+        }
+        self.publish_items(items, |counts| counts.published += 1).await
+    }
+
+    /// Builds the record of an entity. An object that cannot be written as JSON counts as an error.
+    fn item(&mut self, entity: Entity, object: &Object, deleted: bool, read_at: i64) -> Option<PreparedEvent> {
+        let event_id = RunIds::of(self.settings).of_record(entity, &object.id, deleted);
+        let moment = Moment { received_at: milliseconds(SystemTime::now()), traceparent: None };
+        let item = object.json().and_then(|fields| {
+            let fetched = FetchedEntity {
+                entity,
+                deleted,
+                id: &object.id,
+                event_id: &event_id,
+                instance_id: &self.settings.client.instance_id,
+                read_at,
+                fields: &fields,
+            };
+            prepare_fetched(&fetched, &self.settings.policy, moment)
+        });
+        if item.is_none() {
+            self.summary.count(entity, |counts| counts.errors += 1);
+        }
+        item
+    }
+
+    /// Publishes and waits for the confirmations. `confirmed` counts each record.
+    async fn publish_items(
+        &mut self,
+        items: Vec<(Entity, PreparedEvent)>,
+        confirmed: fn(&mut super::summary::Counts),
+    ) -> Result<(), RunFault> {
+        let mut records = Vec::with_capacity(items.len());
+        let mut of = Vec::with_capacity(items.len());
+        for (entity, item) in items {
+            let (record, fits) = match item.plan {
+                Disposition::Publish { record, .. } => (record, true),
+                Disposition::DeadLetter { record, .. } => (record, false),
+                // Fetched entities have event types of their own, which nobody can skip.
+                Disposition::Skip => continue,
+            };
+            records.push(record);
+            of.push((entity, item.evidence, fits));
+        }
+        let results = self.confirm(&records).await?;
+        let mut dead_letters = Vec::new();
+        for ((entity, evidence, fits), result) in of.into_iter().zip(results) {
+            if result == Published::Confirmed && fits {
+                self.summary.count(entity, confirmed);
+                continue;
+            }
+            self.summary.count(entity, |counts| counts.errors += 1);
+            if fits {
+                let rules = self.settings.policy.dead_letters();
+                dead_letters.extend(evidence.dead_letter(Reason::RefusedByBroker, &rules, true));
+            }
+        }
+        // What becomes of these few bytes changes nothing of the counts.
+        self.confirm(&dead_letters).await.map(drop)
+    }
+
+    async fn confirm(&mut self, records: &[Record]) -> Result<Vec<Published>, RunFault> {
+        let Some(publisher) = &mut self.publisher else { return Ok(vec![Published::Confirmed; records.len()]) };
+        let waited = std::sync::atomic::AtomicBool::new(false);
+        let waiting = |words| {
+            waited.store(true, std::sync::atomic::Ordering::Relaxed);
+            (self.notify)(Notice::WaitingForKafka(words));
+        };
+        let results = publisher.publish(records, &waiting).await.map_err(|_| RunFault::NotAuthorized)?;
+        if waited.into_inner() {
+            (self.notify)(Notice::KafkaConfirms);
+        }
+        Ok(results)
+    }
+}
+
+/// Reads the state topics. Blocks.
+fn read_known(settings: &RunSettings) -> Result<Known, RunFault> {
+    let missing = missing_state_topics(settings)?;
+    if !missing.is_empty() {
+        return Err(RunFault::State(KnownFault::Missing(missing)));
+    }
+    let ClientSettings { application_id, instance_id, .. } = &settings.client;
+    Known::read(&settings.cluster, &settings.policy.topics, application_id, instance_id).map_err(RunFault::State)
+}

@@ -1,0 +1,166 @@
+//! Asks for the known entities that the walk did not see, and publishes the deletions that are proved.
+
+use std::time::Instant;
+
+use super::super::verify::{Suspect, is_mass_deletion, missing};
+use super::{
+    Answer, ApiFault, ByEntity, Call, Cause, Client, Entity, Found, Known, Object, Rejection, Run, RunFault, Walk,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What the API says about an entity.
+enum Existence {
+    Exists(Found, i64),
+    /// It does not exist. With the time at which the request was sent.
+    Gone(i64),
+    /// It does not say.
+    Unclear,
+}
+
+/// Entities of a kind that do not exist, of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MassDeletion {
+    /// The kind.
+    pub entity: Entity,
+    /// How many do not exist. The rest was not asked for.
+    pub gone: usize,
+    /// How many the state topics know.
+    pub known: usize,
+}
+
+impl Run<'_> {
+    pub(super) async fn verify_deletions(&mut self, walk: &Walk) -> Result<(), RunFault> {
+        let mut suspects = Vec::new();
+        let mut refused = Vec::new();
+        for entity in ByEntity::<()>::ENTITIES {
+            let ids = self.known.as_ref().map(|known| missing(known.ids(entity), walk.seen(entity)));
+            let ids = ids.unwrap_or_default();
+            self.summary.count(entity, |counts| counts.missing = ids.len() as u64);
+            let known = self.known.as_ref().map_or(0, |known: &Known| known.len(entity));
+            let before = suspects.len();
+            for id in ids {
+                match self.ask(entity, &id).await? {
+                    Existence::Exists(found, read_at) => self.publish(vec![found], read_at).await?,
+                    Existence::Gone(_) => suspects.push(Suspect { entity, id, answered_at: Instant::now() }),
+                    Existence::Unclear => self.summary.count(entity, |counts| counts.unclear += 1),
+                }
+                let gone = suspects.len() - before;
+                if is_mass_deletion(gone, known) && !self.settings.allow_mass_deletion {
+                    refused.push(MassDeletion { entity, gone, known });
+                    break;
+                }
+                self.report(walk.progress());
+            }
+        }
+        if !refused.is_empty() {
+            return Err(RunFault::MassDeletion(refused));
+        }
+        // What is in a unit goes before the unit.
+        suspects.reverse();
+        for suspect in suspects {
+            self.confirm_deletion(suspect).await?;
+            self.report(walk.progress());
+        }
+        Ok(())
+    }
+
+    /// Asks a second time. Publishes the deletion if the answer is the same.
+    async fn confirm_deletion(&mut self, suspect: Suspect) -> Result<(), RunFault> {
+        tokio::time::sleep(suspect.wait(Instant::now())).await;
+        let Suspect { entity, id, .. } = suspect;
+        match self.ask(entity, &id).await? {
+            Existence::Exists(found, read_at) => self.publish(vec![found], read_at).await,
+            Existence::Unclear => {
+                self.summary.count(entity, |counts| counts.unclear += 1);
+                Ok(())
+            }
+            Existence::Gone(read_at) => {
+                let Some(object) = Object::with_id(entity, &id) else { return Ok(()) };
+                let Some(item) = self.item(entity, &object, true, read_at) else { return Ok(()) };
+                if self.published.contains(item.id.text()) {
+                    self.summary.count(entity, |counts| counts.resumed += 1);
+                    return Ok(());
+                }
+                self.publish_items(vec![(entity, item)], |counts| counts.deleted += 1).await
+            }
+        }
+    }
+
+    async fn ask(&mut self, entity: Entity, id: &str) -> Result<Existence, RunFault> {
+        let Some(call) = Call::by_id(entity, id.to_owned()) else { return Ok(Existence::Unclear) };
+        let sent_at = super::milliseconds(std::time::SystemTime::now());
+        let answer = match self.client.call(&call).await {
+            Ok(answer) => answer,
+            Err(ApiFault { cause: Cause::Rejected(rejection), .. }) => match rejection {
+                Rejection::NotFound => return Ok(Existence::Gone(sent_at)),
+                Rejection::NotInScope | Rejection::Other(_, _) | Rejection::PermissionDenied(_) => {
+                    return Ok(Existence::Unclear);
+                }
+                rejection @ (Rejection::InvalidClient
+                | Rejection::GrantNotAllowed
+                | Rejection::OtherApplication
+                | Rejection::ApplicationDisabled
+                | Rejection::ApiDisabled
+                | Rejection::ApplicationNotFound
+                | Rejection::InstanceNotFound) => {
+                    return Err(RunFault::Api(fault(&call, Cause::Rejected(rejection))));
+                }
+            },
+            Err(fault) => return Err(RunFault::Api(fault)),
+        };
+        let malformed = || RunFault::Api(fault(&call, Cause::Malformed));
+        let json: Box<RawValue> = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
+        // An answer about somebody else says nothing.
+        let object = Object::parse(entity, &json).filter(|object| object.id == id).ok_or_else(malformed)?;
+        let object = if entity == Entity::Group {
+            match members(&mut self.client, id).await? {
+                Some(members) => object.with_members(&members),
+                None => return Ok(Existence::Unclear),
+            }
+        } else {
+            object
+        };
+        Ok(Existence::Exists(Found { entity, object }, answer.read_at))
+    }
+}
+
+/// The members of a group. `None` if it has vanished meanwhile.
+async fn members(client: &mut Client, group: &str) -> Result<Option<Vec<String>>, RunFault> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Row {
+        user_id: String,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Rows {
+        #[serde(default)]
+        data: Option<Vec<Row>>,
+        #[serde(default)]
+        next_token: Option<String>,
+    }
+    let (mut members, mut token) = (Vec::new(), None);
+    loop {
+        let call = Call::Members { group: group.to_owned(), token };
+        match client.call(&call).await {
+            Ok(Answer { body, .. }) => {
+                let rows: Rows =
+                    serde_json::from_slice(&body).map_err(|_| RunFault::Api(fault(&call, Cause::Malformed)))?;
+                members.extend(rows.data.unwrap_or_default().into_iter().map(|row| row.user_id));
+                token = rows.next_token.filter(|token| !token.is_empty());
+                if token.is_none() {
+                    return Ok(Some(members));
+                }
+            }
+            Err(ApiFault { cause: Cause::Rejected(rejection), .. }) if rejection.is_about_the_entity() => {
+                return Ok(None);
+            }
+            Err(fault) => return Err(RunFault::Api(fault)),
+        }
+    }
+}
+
+fn fault(call: &Call, cause: Cause) -> ApiFault {
+    ApiFault { call: call.name(), permission: call.permission(), cause }
+}

@@ -1,0 +1,105 @@
+//! The groups of a walk: which are in the scope, and the one whose members are being read.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::super::calls::Call;
+use super::super::entities::Object;
+
+/// What to do for the group whose members are complete.
+pub(super) enum Step {
+    /// Ask for this user, who was not found in any unit.
+    Ask(String),
+    /// The group with its members.
+    Complete(Object),
+    /// No group is being read.
+    None,
+}
+
+/// The groups of a walk.
+#[derive(Default)]
+pub(super) struct Groups {
+    scope: HashSet<String>,
+    /// Groups of the scope that were not in the list.
+    unlisted: VecDeque<String>,
+    waiting: VecDeque<Object>,
+    current: Option<Current>,
+}
+
+struct Current {
+    group: Object,
+    members: Vec<String>,
+    /// Members who were not found in any unit.
+    unknown: VecDeque<String>,
+}
+
+impl Groups {
+    pub(super) fn set_scope(&mut self, ids: Vec<String>) {
+        self.scope = ids.into_iter().collect();
+    }
+
+    /// Returns true if no group is in the scope.
+    pub(super) fn is_empty(&self) -> bool {
+        self.scope.is_empty()
+    }
+
+    /// Takes a page of the list of groups. Returns the next call.
+    pub(super) fn listed(&mut self, rows: Vec<Object>, token: Option<String>) -> Option<Call> {
+        self.waiting.extend(rows.into_iter().filter(|group| self.scope.contains(&group.id)));
+        if token.is_some() {
+            return Some(Call::Groups { token });
+        }
+        let listed: HashSet<_> = self.waiting.iter().map(|group| group.id.as_str()).collect();
+        let mut unlisted: Vec<_> = self.scope.iter().filter(|id| !listed.contains(id.as_str())).cloned().collect();
+        unlisted.sort_unstable();
+        self.unlisted = unlisted.into();
+        self.next_group()
+    }
+
+    /// Begins with the members of a group. Returns the call for them.
+    pub(super) fn add(&mut self, group: Object) -> Call {
+        let call = Call::Members { group: group.id.clone(), token: None };
+        self.current = Some(Current { group, members: Vec::new(), unknown: VecDeque::new() });
+        call
+    }
+
+    pub(super) fn add_members(&mut self, members: impl Iterator<Item = String>) {
+        if let Some(current) = &mut self.current {
+            current.members.extend(members);
+        }
+    }
+
+    /// Notes the members who were not found before, and counts them as found.
+    pub(super) fn members_complete(&mut self, found: &mut HashSet<String>) {
+        if let Some(current) = &mut self.current {
+            let mut once = HashSet::new();
+            current.members.retain(|member| once.insert(member.clone()));
+            current.unknown =
+                current.members.iter().filter(|member| found.insert((*member).clone())).cloned().collect();
+        }
+    }
+
+    pub(super) fn next_unknown_member(&mut self) -> Step {
+        let Some(current) = &mut self.current else { return Step::None };
+        if let Some(user) = current.unknown.pop_front() {
+            return Step::Ask(user);
+        }
+        match self.current.take() {
+            Some(Current { group, members, .. }) => Step::Complete(group.with_members(&members)),
+            None => Step::None,
+        }
+    }
+
+    /// The call with which the next group begins.
+    pub(super) fn next_group(&mut self) -> Option<Call> {
+        match self.waiting.pop_front() {
+            Some(group) => Some(self.add(group)),
+            None => self.unlisted.pop_front().map(Call::Group),
+        }
+    }
+
+    /// Gives up the group that is being read. Returns the call with which the next one begins.
+    pub(super) fn drop_current(&mut self) -> Option<Call> {
+        self.current = None;
+        self.next_group()
+    }
+}

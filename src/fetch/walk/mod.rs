@@ -1,0 +1,286 @@
+//! The order in which a directory is read. A state machine: it hands out the next call and takes its answer, and does
+//! no I/O.
+//!
+//! Units come before their children, users after all units, groups after the users. Pages by number lose or repeat rows
+//! when the directory changes between two requests, so a list whose total has changed is read again, and the tree of
+//! units is read a second time at the end, to find units that were moved from a part that was not read yet to one that
+//! was. An entity is found once, however often it is listed.
+
+mod answer;
+mod groups;
+mod pass;
+mod phase;
+
+use std::collections::{HashSet, VecDeque};
+
+use serde_json::value::RawValue;
+
+pub(super) use self::answer::Malformed;
+use self::answer::{ParentIds, Rows, Scope, after_token, object, objects, parse, parse_rows};
+use self::groups::Groups;
+use self::pass::{Next, Pass};
+use self::phase::Phase;
+use super::calls::Call;
+use super::entities::Object;
+use idaas_callback::event_type::Entity;
+
+/// An entity that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) entity: Entity,
+    pub(super) object: Object,
+}
+
+/// What went otherwise than planned without ending the walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// Neither units nor groups are in the application's scope.
+    EmptyScope,
+    /// A unit or group of the scope cannot be read.
+    ScopeUnreadable(String),
+    /// The list below a unit kept changing, or has another number of rows than it says.
+    Unstable(String),
+}
+
+/// Options of a walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct WalkOptions {
+    /// Whether each user is asked for with all fields.
+    pub(super) details: bool,
+}
+
+/// The state of a walk.
+pub(super) struct Walk {
+    options: WalkOptions,
+    is_published: Box<dyn Fn(&str) -> bool + Send>,
+    phase: Phase,
+    queue: VecDeque<Call>,
+    pass: Pass,
+    roots: Vec<String>,
+    /// Units in the order in which they were found, and how many of them have had their users read.
+    units: Vec<String>,
+    users_read: usize,
+    groups: Groups,
+    seen_units: HashSet<String>,
+    seen_users: HashSet<String>,
+    seen_groups: HashSet<String>,
+    /// Entities that were listed and are gone, or have left the scope, when they are asked for.
+    vanished: u64,
+    problems: Vec<Problem>,
+}
+
+impl Walk {
+    /// `is_published` returns true if the run has published the user before. Its details are then not asked for again.
+    pub(super) fn new(options: WalkOptions, is_published: impl Fn(&str) -> bool + Send + 'static) -> Self {
+        Self {
+            options,
+            is_published: Box::new(is_published),
+            phase: Phase::Scope,
+            queue: VecDeque::from([Call::Scope]),
+            pass: Pass::default(),
+            roots: Vec::new(),
+            units: Vec::new(),
+            users_read: 0,
+            groups: Groups::default(),
+            seen_units: HashSet::new(),
+            seen_users: HashSet::new(),
+            seen_groups: HashSet::new(),
+            vanished: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// The next call. `None` if everything is read.
+    pub(super) fn next(&mut self) -> Option<Call> {
+        loop {
+            if let Some(call) = self.queue.pop_front() {
+                return Some(call);
+            }
+            if self.phase == Phase::Done {
+                return None;
+            }
+            self.advance();
+        }
+    }
+
+    /// The entities of this kind that were found.
+    pub(super) const fn seen(&self, entity: Entity) -> Option<&HashSet<String>> {
+        match entity {
+            Entity::User => Some(&self.seen_users),
+            Entity::OrganizationalUnit => Some(&self.seen_units),
+            Entity::Group => Some(&self.seen_groups),
+            Entity::Connectivity | Entity::Unclassified | Entity::DeadLetter | Entity::Credential => None,
+        }
+    }
+
+    /// What went otherwise than planned.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// How many entities were gone when they were asked for.
+    pub(super) const fn vanished(&self) -> u64 {
+        self.vanished
+    }
+
+    /// How many units have had their users read, of how many that are known.
+    pub(super) fn progress(&self) -> (usize, usize) {
+        let open = self.queue.iter().filter(|call| matches!(call, Call::Users { page: 1, .. })).count();
+        (self.users_read.saturating_sub(open), self.units.len())
+    }
+
+    /// Takes the answer to a call. Returns what was found by it.
+    pub(super) fn answered(&mut self, call: Call, body: &[u8]) -> Result<Vec<Found>, Malformed> {
+        match call {
+            Call::Scope => {
+                let Scope { organizational_unit_ids, group_ids } = parse(body)?;
+                self.roots = organizational_unit_ids.unwrap_or_default();
+                self.groups.set_scope(group_ids.unwrap_or_default());
+                if self.roots.is_empty() && self.groups.is_empty() {
+                    self.problems.push(Problem::EmptyScope);
+                }
+                Ok(Vec::new())
+            }
+            Call::ParentIds(unit) => {
+                let ParentIds { parent_ids } = parse(body)?;
+                if parent_ids.unwrap_or_default().iter().any(|parent| *parent != unit) {
+                    self.roots.retain(|root| *root != unit);
+                }
+                Ok(Vec::new())
+            }
+            Call::Unit(_) => {
+                let unit = object(Entity::OrganizationalUnit, &parse::<Box<RawValue>>(body)?)?;
+                Ok(self.found_unit(unit).into_iter().collect())
+            }
+            Call::Units { parent, page } => {
+                let rows = self.rows(Entity::OrganizationalUnit, body, page)?;
+                let found = rows.objects.into_iter().filter_map(|unit| self.found_unit(unit)).collect();
+                self.turn(rows.next, parent, |parent, page| Call::Units { parent, page });
+                Ok(found)
+            }
+            Call::Users { unit, page } => {
+                let rows = self.rows(Entity::User, body, page)?;
+                self.turn(rows.next, unit, |unit, page| Call::Users { unit, page });
+                Ok(self.found_users(rows.objects))
+            }
+            Call::User(_) => {
+                let user = object(Entity::User, &parse::<Box<RawValue>>(body)?)?;
+                let mut found = vec![Found { entity: Entity::User, object: user }];
+                found.extend(self.go_on_with_group());
+                Ok(found)
+            }
+            Call::Groups { .. } => {
+                let (rows, token) = after_token(Entity::Group, body)?;
+                let next = self.groups.listed(rows, token);
+                self.queue.extend(next);
+                Ok(Vec::new())
+            }
+            Call::Group(_) => {
+                let group = object(Entity::Group, &parse::<Box<RawValue>>(body)?)?;
+                self.queue.push_front(self.groups.add(group));
+                Ok(Vec::new())
+            }
+            Call::Members { group, .. } => self.members(group, body),
+        }
+    }
+
+    /// Takes a rejection that concerns only the entity that was asked for.
+    pub(super) fn rejected(&mut self, call: Call) -> Vec<Found> {
+        self.pass = Pass::default();
+        match call {
+            Call::Unit(id) | Call::ParentIds(id) => {
+                self.roots.retain(|root| *root != id);
+                self.problems.push(Problem::ScopeUnreadable(id));
+            }
+            Call::Units { .. } | Call::Users { .. } => self.vanished += 1,
+            Call::User(id) => {
+                self.vanished += 1;
+                self.seen_users.remove(&id);
+                return self.go_on_with_group().into_iter().collect();
+            }
+            Call::Group(_) | Call::Members { .. } => {
+                self.vanished += 1;
+                self.queue.extend(self.groups.drop_current());
+            }
+            Call::Scope | Call::Groups { .. } => self.problems.push(Problem::EmptyScope),
+        }
+        Vec::new()
+    }
+
+    fn found_unit(&mut self, object: Object) -> Option<Found> {
+        if !self.seen_units.insert(object.id.clone()) {
+            return None;
+        }
+        self.units.push(object.id.clone());
+        self.queue.push_back(Call::Units { parent: object.id.clone(), page: 1 });
+        Some(Found { entity: Entity::OrganizationalUnit, object })
+    }
+
+    /// Users that are found by the list, or are asked for one by one before the next page.
+    fn found_users(&mut self, users: Vec<Object>) -> Vec<Found> {
+        let new = users.into_iter().filter(|user| self.seen_users.insert(user.id.clone()));
+        let new: Vec<_> = new.map(|object| Found { entity: Entity::User, object }).collect();
+        if !self.options.details {
+            return new;
+        }
+        let (known, unknown): (Vec<_>, Vec<_>) = new.into_iter().partition(|user| (self.is_published)(&user.object.id));
+        for user in unknown.into_iter().rev() {
+            self.queue.push_front(Call::User(user.object.id));
+        }
+        known
+    }
+}
+
+/// Rows of a page by number, and what follows it.
+struct PageRows {
+    objects: Vec<Object>,
+    next: Next,
+}
+
+impl Walk {
+    fn rows(&mut self, entity: Entity, body: &[u8], page: usize) -> Result<PageRows, Malformed> {
+        let Rows { total_count, data, .. } = parse_rows(body)?;
+        let objects = objects(entity, &data.unwrap_or_default())?;
+        let next = self.pass.page(page, objects.iter().map(|row| row.id.as_str()), total_count);
+        Ok(PageRows { objects, next })
+    }
+
+    /// Queues what follows a page.
+    fn turn(&mut self, next: Next, of: String, call: impl Fn(String, usize) -> Call) {
+        match next {
+            Next::Page(page) => self.queue.push_front(call(of, page)),
+            Next::Nothing => {}
+            Next::Unstable => self.problems.push(Problem::Unstable(of)),
+        }
+    }
+
+    fn members(&mut self, group: String, body: &[u8]) -> Result<Vec<Found>, Malformed> {
+        let (rows, token) = after_token(Entity::User, body)?;
+        self.groups.add_members(rows.into_iter().map(|row| row.id));
+        if let Some(token) = token {
+            self.queue.push_front(Call::Members { group, token: Some(token) });
+            return Ok(Vec::new());
+        }
+        // Members who are in the scope by the group only.
+        self.groups.members_complete(&mut self.seen_users);
+        Ok(self.go_on_with_group().into_iter().collect())
+    }
+
+    /// Asks for the next user who was found by the group alone. Returns the group if there is none left.
+    fn go_on_with_group(&mut self) -> Option<Found> {
+        match self.groups.next_unknown_member() {
+            groups::Step::Ask(user) => {
+                self.queue.push_front(Call::User(user));
+                None
+            }
+            groups::Step::Complete(object) => {
+                self.queue.extend(self.groups.next_group());
+                self.seen_groups.insert(object.id.clone()).then_some(Found { entity: Entity::Group, object })
+            }
+            groups::Step::None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! Walks through a simulated directory, without a socket.
+
+use std::collections::BTreeSet;
+
+use idaas_directory_simulator::{Directory, Options, Request, Simulator};
+use serde_json::Value;
+
+use super::*;
+use crate::fetch::answers::{Meaning, meaning};
+
+struct World {
+    simulator: Simulator,
+    authorization: String,
+}
+
+/// What a walk came to.
+struct Walked {
+    walk: Walk,
+    found: Vec<(Entity, String, Value)>,
+    calls: Vec<Call>,
+}
+
+impl World {
+    fn new(users: usize) -> Self {
+        let simulator = Simulator::new(Options::new(users));
+        let Options { instance_id, application_id, client_secret, .. } = simulator.options();
+        let path = format!("/v2/{instance_id}/{application_id}/oauth2/token");
+        let form = format!("grant_type=client_credentials&client_id={application_id}&client_secret={client_secret}");
+        let request = Request { method: "POST", path: &path, query: "", authorization: None, body: form.as_bytes() };
+        let body = simulator.answer(&request, 0).body.unwrap();
+        let authorization = format!("Bearer {}", body["access_token"].as_str().unwrap());
+        Self { simulator, authorization }
+    }
+
+    fn answer(&self, call: &Call) -> Result<Vec<u8>, Meaning> {
+        let options = self.simulator.options();
+        let path = format!("/v2/{}/{}{}", options.instance_id, options.application_id, call.path());
+        let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+        let authorization = Some(self.authorization.as_str());
+        let response = self.simulator.answer(&Request { method: "GET", path, query, authorization, body: b"" }, 1);
+        let body = response.body.unwrap().to_string().into_bytes();
+        let meaning = meaning(response.status, &body, call.entity());
+        if meaning == Meaning::Answered { Ok(body) } else { Err(meaning) }
+    }
+
+    /// Walks to the end. `meanwhile` can change the directory before each call.
+    fn walk(&self, options: WalkOptions, mut meanwhile: impl FnMut(&Call, &mut Directory)) -> Walked {
+        let mut walk = Walk::new(options, |_| false);
+        let (mut found, mut calls) = (Vec::new(), Vec::new());
+        while let Some(call) = walk.next() {
+            assert!(calls.len() < 10_000, "the walk does not end");
+            self.simulator.with_directory(|directory| meanwhile(&call, directory));
+            calls.push(call.clone());
+            let new = match self.answer(&call) {
+                Ok(body) => walk.answered(call, &body).unwrap(),
+                Err(_) => walk.rejected(call),
+            };
+            found.extend(new.into_iter().map(|Found { entity, object }| {
+                let json = serde_json::from_str(object.json().unwrap().get()).unwrap();
+                (entity, object.id, json)
+            }));
+        }
+        Walked { walk, found, calls }
+    }
+}
+
+impl Walked {
+    fn ids(&self, entity: Entity) -> Vec<&str> {
+        self.found.iter().filter(|(known, ..)| *known == entity).map(|(_, id, _)| id.as_str()).collect()
+    }
+
+    fn set(&self, entity: Entity) -> BTreeSet<&str> {
+        let ids = self.ids(entity);
+        let set: BTreeSet<_> = ids.iter().copied().collect();
+        assert_eq!(set.len(), ids.len(), "something was found twice");
+        set
+    }
+
+    fn entity(&self, id: &str) -> &Value {
+        &self.found.iter().find(|(_, known, _)| known == id).unwrap().2
+    }
+}
+
+fn set(ids: &[String]) -> BTreeSet<&str> {
+    ids.iter().map(String::as_str).collect()
+}
+
+fn nothing(_: &Call, _: &mut Directory) {}
+
+#[test]
+fn everything_is_found_once_and_parents_come_first() {
+    let world = World::new(1200);
+    let walked = world.walk(WalkOptions::default(), nothing);
+    assert_eq!(walked.walk.problems(), []);
+    let (units, users, groups) =
+        world.simulator.with_directory(|all| (all.unit_ids(), all.user_ids(), all.group_ids()));
+    assert_eq!(walked.set(Entity::OrganizationalUnit), set(&units));
+    assert_eq!(walked.set(Entity::User), set(&users));
+    assert_eq!(walked.set(Entity::Group), set(&groups));
+    let mut seen = BTreeSet::new();
+    for id in walked.ids(Entity::OrganizationalUnit) {
+        if let Some(parent) = walked.entity(id)["parentId"].as_str() {
+            assert!(seen.contains(parent), "{id} comes before its parent");
+        }
+        seen.insert(id);
+    }
+    let kinds: Vec<_> = walked.found.iter().map(|(entity, ..)| *entity).collect();
+    let mut once = kinds.clone();
+    once.dedup();
+    assert_eq!(once, [Entity::OrganizationalUnit, Entity::User, Entity::Group]);
+}
+
+#[test]
+fn groups_have_all_their_members() {
+    let world = World::new(1000);
+    let walked = world.walk(WalkOptions::default(), nothing);
+    for id in walked.ids(Entity::Group) {
+        let mut members = world.simulator.with_directory(|all| all.group(id).unwrap().members.clone());
+        members.sort_unstable();
+        let read: Vec<_> = walked.entity(id)["allMembers"].as_array().unwrap().iter().collect();
+        let read: Vec<_> = read.iter().map(|member| member["memberId"].as_str().unwrap()).collect();
+        assert_eq!(read, members);
+    }
+}
+
+#[test]
+fn details_are_asked_for_each_user_once() {
+    let world = World::new(150);
+    let walked = world.walk(WalkOptions { details: true }, nothing);
+    assert_eq!(walked.set(Entity::User).len(), 150);
+    assert_eq!(walked.calls.iter().filter(|call| matches!(call, Call::User(_))).count(), 150);
+    let user = walked.ids(Entity::User)[0];
+    assert!(walked.entity(user)["organizationalUnits"].is_array() && walked.entity(user)["groups"].is_null());
+}
+
+#[test]
+fn published_users_are_not_asked_for_again() {
+    let world = World::new(150);
+    let mut walk = Walk::new(WalkOptions { details: true }, |_| true);
+    let mut found = 0;
+    while let Some(call) = walk.next() {
+        assert!(!matches!(call, Call::User(_)));
+        let body = world.answer(&call).unwrap();
+        found += walk.answered(call, &body).unwrap().iter().filter(|found| found.entity == Entity::User).count();
+    }
+    assert_eq!(found, 150);
+}
+
+#[test]
+fn users_in_scope_by_a_group_only_are_found() {
+    let world = World::new(300);
+    world.simulator.with_directory(|all| all.scope_units = vec![all.children_of("ou_root")[1].clone()]);
+    let walked = world.walk(WalkOptions::default(), nothing);
+    let groups = world.simulator.with_directory(|all| {
+        all.group_ids().iter().flat_map(|id| all.group(id).unwrap().members.clone()).collect::<Vec<_>>()
+    });
+    assert!(set(&groups).is_subset(&walked.set(Entity::User)));
+    let position = |id: &str| walked.found.iter().position(|(_, known, _)| known == id).unwrap();
+    for group in walked.ids(Entity::Group) {
+        for member in walked.entity(group)["allMembers"].as_array().unwrap() {
+            assert!(position(member["memberId"].as_str().unwrap()) < position(group));
+        }
+    }
+}
+
+#[test]
+fn unit_of_the_scope_below_another_one_comes_after_its_parent() {
+    let world = World::new(1000);
+    world.simulator.with_directory(|all| {
+        let child = all.children_of("ou_root")[0].clone();
+        all.scope_units = vec![all.children_of(&child)[0].clone(), child];
+    });
+    let walked = world.walk(WalkOptions::default(), nothing);
+    let units = walked.ids(Entity::OrganizationalUnit);
+    let scope = world.simulator.with_directory(|all| all.scope_units.clone());
+    assert_eq!(units[0], scope[1]);
+    assert!(walked.set(Entity::OrganizationalUnit).contains(scope[0].as_str()));
+}
+
+#[test]
+fn unit_that_moves_to_a_part_that_was_read_is_found_with_its_users() {
+    let world = World::new(2000);
+    let (mut moved, mut users) = (String::new(), Vec::new());
+    let walked = world.walk(WalkOptions::default(), |call, all| {
+        // As soon as the second child of the root is read, a unit moves from the third to the first.
+        let children = all.children_of("ou_root").to_vec();
+        if moved.is_empty() && matches!(call, Call::Units { parent, .. } if *parent == children[1]) {
+            moved = all.children_of(&children[2])[0].clone();
+            users = all.users_in(&moved).to_vec();
+            assert!(all.move_unit(&moved, &children[0], 5));
+        }
+    });
+    assert!(!moved.is_empty() && !users.is_empty());
+    assert!(walked.set(Entity::OrganizationalUnit).contains(moved.as_str()));
+    assert!(set(&users).is_subset(&walked.set(Entity::User)));
+}
+
+#[test]
+fn users_deleted_and_created_between_pages_hide_nobody() {
+    let world = World::new(2000);
+    let before = world.simulator.with_directory(|all| all.user_ids());
+    let mut deleted = Vec::new();
+    let walked = world.walk(WalkOptions::default(), |call, all| {
+        if let Call::Users { unit, page: 2 } = call
+            && deleted.len() < 3
+        {
+            let first = all.users_in(unit)[0].clone();
+            all.delete_user(&first);
+            deleted.push(first);
+        }
+    });
+    assert!(!deleted.is_empty());
+    let remaining: Vec<_> = before.into_iter().filter(|id| !deleted.contains(id)).collect();
+    assert!(set(&remaining).is_subset(&walked.set(Entity::User)));
+    assert_eq!(walked.walk.problems(), []);
+}
+
+#[test]
+fn user_who_vanishes_before_the_details_is_not_found() {
+    let world = World::new(100);
+    let mut gone = String::new();
+    let walked = world.walk(WalkOptions { details: true }, |call, all| {
+        if let (Call::User(id), true) = (call, gone.is_empty()) {
+            gone.clone_from(id);
+            all.delete_user(id);
+        }
+    });
+    assert!(!walked.set(Entity::User).contains(gone.as_str()));
+    assert_eq!((walked.walk.vanished(), walked.set(Entity::User).len()), (1, 99));
+    assert!(!walked.walk.seen(Entity::User).unwrap().contains(&gone));
+}
+
+#[test]
+fn unit_that_leaves_the_scope_is_skipped() {
+    let world = World::new(1000);
+    let mut unit = String::new();
+    let walked = world.walk(WalkOptions::default(), |call, all| {
+        if let (Call::Users { unit: of, .. }, true) = (call, unit.is_empty())
+            && all.children_of(of).is_empty()
+        {
+            unit.clone_from(of);
+            for user in all.users_in(of).to_vec() {
+                all.delete_user(&user);
+            }
+            assert!(all.delete_unit(of));
+        }
+    });
+    assert!(walked.walk.vanished() > 0 && walked.walk.problems().is_empty());
+}
+
+#[test]
+fn empty_scope_is_a_problem() {
+    let world = World::new(10);
+    world.simulator.with_directory(|all| {
+        all.scope_units.clear();
+        all.scope_groups.clear();
+    });
+    let walked = world.walk(WalkOptions::default(), nothing);
+    assert_eq!((walked.walk.problems(), walked.found.len()), (&[Problem::EmptyScope][..], 0));
+}
+
+#[test]
+fn answer_of_another_form_is_malformed() {
+    let mut walk = Walk::new(WalkOptions::default(), |_| false);
+    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"[]").is_err());
+    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, br#"{"data":[{"id":"x"}]}"#).is_err());
+    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"{}").is_err());
+    assert!(walk.answered(Call::Scope, b"<html>").is_err());
+    assert!(walk.answered(Call::Scope, b"[]").is_err());
+}

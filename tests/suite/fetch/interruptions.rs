@@ -1,0 +1,98 @@
+//! A broker that goes away, and a run that is killed.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use idaas_directory_simulator::Options;
+use serde_json::json;
+
+use super::FAST;
+use super::world::{ENTITIES, World};
+use crate::support::real_kafka::{Nodes, Options as KafkaOptions, RealKafka, shared_one_node};
+
+/// No test should wait for as long.
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let end = Instant::now() + GIVE_UP;
+    while !is_true() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn killed_run_goes_on_without_publishing_twice() {
+    let Some(kafka) = shared_one_node() else { return };
+    let world = World::new(kafka, "fetch-killed", Options::new(600), 40);
+    let mut running = world.start(&["--run", "nightly", "--details"]);
+    wait_until("users are asked for", || world.simulator().calls("GetUser") > 60);
+    running.kill();
+    let before = world.keys("user", "snapshot").len();
+    assert!((50..600).contains(&before), "{before}");
+    let asked = world.simulator().calls("GetUser");
+    let text = std::fs::read_to_string(&world.config).unwrap();
+    std::fs::write(&world.config, text.replace("requests_per_second = 40", "requests_per_second = 1000")).unwrap();
+    let summary = world.summary(&["--run", "nightly", "--details"]);
+    let users = world.simulator().with_directory(|all| all.user_ids());
+    assert_eq!(world.keys("user", "snapshot"), users, "each user once");
+    assert_eq!(summary["entities"]["users"]["resumed"], json!(before));
+    assert_eq!(summary["entities"]["users"]["published"], json!(600 - before));
+    let asked_again = world.simulator().calls("GetUser") - asked;
+    assert_eq!(asked_again, (600 - before) as u64, "published users are not asked for again");
+    let again = world.summary(&["--run", "nightly"]);
+    assert_eq!(again["entities"]["users"]["published"], json!(0));
+    let other = world.summary(&["--run", "weekly"]);
+    assert_eq!(other["entities"]["users"]["published"], json!(600));
+    let ids: BTreeSet<_> =
+        world.records("user").iter().map(|record| record.header("ce_id").unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 1200);
+}
+
+#[test]
+fn nothing_is_read_while_kafka_is_away_and_nothing_is_lost() {
+    let Some(kafka) = RealKafka::start(Nodes::One, KafkaOptions::default()) else { return };
+    let world = World::new(&kafka, "fetch-away", Options::new(2000), 50);
+    let mut running = world.start(&["--json"]);
+    wait_until("users are listed", || world.simulator().calls("ListUsers") > 5);
+    kafka.kill_all();
+    running.wait_for_note("waiting for Kafka to confirm records");
+    let requests = world.simulator().requests();
+    running.wait_for_note("waiting for Kafka to confirm records");
+    assert_eq!(world.simulator().requests(), requests, "nothing is read meanwhile");
+    assert!(running.is_running());
+    kafka.restart_all();
+    let shown = running.end();
+    assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
+    let ids = world.simulator().with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
+    for (entity, ids) in ENTITIES.into_iter().zip(ids) {
+        // What was in flight can be there twice, with the same id.
+        let mut keys = world.keys(entity, "snapshot");
+        keys.dedup();
+        assert_eq!(keys, ids, "{entity}");
+    }
+    assert!(!world.directory.path().join("journal").exists(), "the journal is not used");
+}
+
+#[test]
+fn interrupted_run_says_how_to_go_on() {
+    let Some(kafka) = shared_one_node() else { return };
+    let world = World::new(kafka, "fetch-interrupted", Options::new(500), 20);
+    let running = world.start(&["--run", "my run"]);
+    wait_until("users are listed", || world.simulator().calls("ListUsers") > 2);
+    running.interrupt();
+    let shown = running.end();
+    assert_eq!(shown.code, 1);
+    assert!(
+        shown.err.contains("go on with --run 'my run'") && shown.out.contains("users"),
+        "{}{}",
+        shown.out,
+        shown.err
+    );
+    let text = std::fs::read_to_string(&world.config).unwrap();
+    std::fs::write(&world.config, text.replace("requests_per_second = 20", &format!("requests_per_second = {FAST}")))
+        .unwrap();
+    world.summary(&["--run", "my run"]);
+    let users = world.simulator().with_directory(|all| all.user_ids());
+    assert_eq!(world.keys("user", "snapshot"), users);
+}

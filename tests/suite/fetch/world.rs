@@ -1,0 +1,222 @@
+//! A simulated directory, topics on a real Kafka, and the program that reads the one and fills the other.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use idaas_directory_simulator::{Options, Server, Simulator};
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::{Value, json};
+
+use crate::support::conformance::assert_conforms;
+use crate::support::real_kafka::RealKafka;
+use crate::support::records::{Seen, Until, consume_all};
+
+/// The entities of a directory, as topics name them.
+pub(super) const ENTITIES: [&str; 3] = ["user", "organizational-unit", "group"];
+
+pub(super) struct World {
+    pub(super) server: Server,
+    pub(super) config: String,
+    pub(super) directory: tempfile::TempDir,
+    pub(super) prefix: String,
+    bootstrap_servers: String,
+}
+
+/// What the program printed, and how it ended.
+pub(super) struct Shown {
+    pub(super) code: i32,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl World {
+    /// A directory with these options and empty event topics `<prefix>.…`.
+    pub(super) fn new(kafka: &RealKafka, prefix: &str, options: Options, rate: u32) -> Self {
+        for entity in ENTITIES.into_iter().chain(["dead-letter", "connectivity", "unclassified"]) {
+            kafka.create_topic(&format!("{prefix}.{entity}.v1"), 3, 1, &[]);
+        }
+        Self::without_topics(kafka.bootstrap_servers(), prefix, options, rate)
+    }
+
+    pub(super) fn without_topics(bootstrap_servers: &str, prefix: &str, options: Options, rate: u32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::start(listener, Simulator::new(options)).unwrap();
+        let Options { instance_id, application_id, client_secret, .. } = server.simulator().options();
+        std::fs::write(directory.path().join("client.secret"), client_secret).unwrap();
+        std::fs::write(directory.path().join("journal.key"), "ab".repeat(32)).unwrap();
+        let fixture = |file: &str| format!("{}/tests/fixtures/foreign/jwcrypto/{file}", env!("CARGO_MANIFEST_DIR"));
+        let servers: Vec<_> = bootstrap_servers.split(',').collect();
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
+             [kafka]\nbootstrap_servers = {servers:?}\n[topics]\nprefix = {prefix:?}\npartitions = 3\n\
+             replication_factor = 1\n[journal]\ndirectory = \"journal\"\nkeys = [{{ file = \"journal.key\" }}]\n\
+             [[application]]\nname = \"workforce\"\nid = {application_id:?}\ninstance_id = {instance_id:?}\n\
+             jwks = {{ file = {jwks:?} }}\ndecryption_keys = [{{ file = {key:?} }}]\n\
+             [application.fetch]\nendpoint = {endpoint:?}\nclient_secret = {{ file = \"client.secret\" }}\n\
+             requests_per_second = {rate}\n",
+            jwks = fixture("jwks.json"),
+            key = fixture("encryption.key"),
+            endpoint = server.endpoint(),
+        );
+        let path = directory.path().join("bridge.toml");
+        std::fs::write(&path, text).unwrap();
+        let config = path.display().to_string();
+        Self { server, config, directory, prefix: prefix.to_owned(), bootstrap_servers: bootstrap_servers.to_owned() }
+    }
+
+    pub(super) fn simulator(&self) -> &Simulator {
+        self.server.simulator()
+    }
+
+    pub(super) fn topic(&self, entity: &str) -> String {
+        format!("{}.{entity}.v1", self.prefix)
+    }
+
+    fn command(&self, command: &str, arguments: &[&str]) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
+        program.args([command, "--config", &self.config]).args(arguments).stdin(Stdio::null());
+        program
+    }
+
+    /// Runs `fetch` to its end.
+    pub(super) fn fetch(&self, arguments: &[&str]) -> Shown {
+        self.run("fetch", arguments)
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn run(&self, command: &str, arguments: &[&str]) -> Shown {
+        let output = self.command(command, arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let shown =
+            Shown { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
+        let secret = &self.simulator().options().client_secret;
+        assert!(!shown.out.contains(secret) && !shown.err.contains(secret), "the client secret was shown");
+        assert_eq!(self.simulator().secrets_in_urls(), 0);
+        shown
+    }
+
+    /// Starts `fetch`.
+    pub(super) fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command("fetch", arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let notes = BufReader::new(child.stderr.take().unwrap());
+        Running { child, notes }
+    }
+
+    /// The summary of a run that succeeds.
+    pub(super) fn summary(&self, arguments: &[&str]) -> Value {
+        let shown = self.fetch(&[arguments, &["--json"]].concat());
+        assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
+        serde_json::from_str(&shown.out).unwrap()
+    }
+
+    /// The records on an entity's topic, each of which keeps to the contract.
+    pub(super) fn records(&self, entity: &str) -> Vec<Seen> {
+        let topic = self.topic(entity);
+        let records = consume_all(&self.bootstrap_servers, &[&topic], Until::HighWatermarks);
+        for record in &records {
+            assert_conforms(&record.headers, record.key.as_deref(), &record.value, &record.topic);
+        }
+        records
+    }
+
+    /// The keys on an entity's topic whose records have this action, sorted.
+    pub(super) fn keys(&self, entity: &str, action: &str) -> Vec<String> {
+        let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");
+        let records = self.records(entity);
+        let records = records.iter().filter(|record| record.header("ce_type") == Some(&kind));
+        let mut keys: Vec<_> = records.map(|record| String::from_utf8(record.key.clone().unwrap()).unwrap()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Creates the state topics and writes the states of these entities: kind, id and fields.
+    pub(super) fn write_states(&self, kafka: &RealKafka, states: &[(&str, String, Value)]) {
+        for entity in ENTITIES {
+            let name = format!("{}.{entity}.state.v1", self.prefix);
+            kafka.create_topic(&name, 3, 1, &[("cleanup.policy", "compact")]);
+        }
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.bootstrap_servers).create().unwrap();
+        for (entity, id, fields) in states {
+            let topic = format!("{}.{entity}.state.v1", self.prefix);
+            let headers = OwnedHeaders::new().insert(Header { key: "ce_subject", value: Some(id) });
+            let record = BaseRecord::<str, [u8]>::to(&topic).key(id).headers(headers);
+            let value = self.state(entity, id, fields).to_string();
+            let record = if fields.is_null() { record } else { record.payload(value.as_bytes()) };
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(std::time::Duration::from_secs(30)).unwrap();
+    }
+
+    fn state(&self, entity: &str, id: &str, fields: &Value) -> Value {
+        let Options { instance_id, application_id, .. } = self.simulator().options();
+        let member = if entity == "organizational-unit" { "organizationalUnit" } else { entity };
+        let mut fields = fields.clone();
+        let application = fields.get("applicationId").cloned().unwrap_or_else(|| json!(application_id));
+        if let Some(fields) = fields.as_object_mut() {
+            fields.remove("applicationId");
+            fields.insert("id".to_owned(), json!(id));
+        }
+        json!({
+            "schemaVersion": "1.0", member: fields,
+            "state": {
+                "lastEventId": "evnt_1", "lastEventType": "urn:alibaba:idaas:app:event:ud:user:push",
+                "lastEventTime": "2026-01-01T00:00:00.000Z", "lastAction": "snapshot",
+                "applicationId": application, "instanceId": instance_id,
+            },
+        })
+    }
+}
+
+/// A running `fetch`. Dropping it kills it.
+pub(super) struct Running {
+    child: Child,
+    notes: BufReader<ChildStderr>,
+}
+
+impl Running {
+    /// Waits until a line on stderr contains that text.
+    pub(super) fn wait_for_note(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(self.notes.read_line(&mut line).unwrap() > 0, "stderr ended without {text:?}");
+        }
+    }
+
+    /// Ends it as SIGKILL does.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Interrupts it as Ctrl-C does.
+    pub(super) fn interrupt(&self) {
+        let sent = Command::new("kill").args(["-s", "INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Returns true if it has not ended.
+    pub(super) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the end.
+    pub(super) fn end(mut self) -> Shown {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        self.notes.read_to_string(&mut err).unwrap();
+        Shown { code: self.child.wait().unwrap().code().unwrap_or(-1), out, err }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended if the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
