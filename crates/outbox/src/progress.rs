@@ -53,7 +53,11 @@ impl<P: Publication, W> Outbox<P, W> {
             (Report::Refused(code), None) => self.shrink(token.slot, code, now),
             (Report::Failed(code), None) => self.fail(token.slot, code, now),
             (Report::NoRoom, None) => self.fail(token.slot, FailureCode::QueueFull, now),
-            (Report::Closed(code), None) => self.fail_closed(token.slot, code, now),
+            (Report::Closed(code), None) if matches!(report, Report::Closed(_)) => {
+                self.fail_closed(token.slot, code, now)
+            }
+            // The partition can have recovered while the other record was on its way, so the news is not waited for.
+            (Report::Closed(code), None) => self.fail(token.slot, code, now),
         }
         self.replay();
     }
