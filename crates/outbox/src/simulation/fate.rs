@@ -166,8 +166,9 @@ impl World<'_> {
         if let Some(outage) = plan.faulty(Kind::Outage, 0, self.now) {
             self.notice(replica, outage.at + outage.length - self.now);
         }
+        let now = self.now;
         let closed = plan.faults.iter().filter(|fault| fault.kind == Kind::ClosedPartitions);
-        for fault in closed.filter(|fault| (fault.at..fault.at + fault.length).contains(&self.now)) {
+        for fault in closed.filter(|fault| (fault.at..fault.at + fault.length).contains(&now)) {
             let life = self.replicas[replica].life();
             self.at(fault.at + fault.length, SimEvent::PartitionsRecovered(replica, life));
         }
