@@ -2,8 +2,8 @@
 //! entity (`idaas-state`), and publishes the new state.
 //!
 //! The state records and the offsets of the events that they come from are committed in one Kafka transaction, so each
-//! event counts exactly once. The working state of a partition is a cache on disk ([`store`]); after an assignment it is
-//! brought up to date from the state topic ([`restoring`]). Everything runs on one thread, and every failure ends in a
+//! event counts exactly once. The working state of a partition is a cache on disk (`store`); after an assignment it is
+//! brought up to date from the state topic (`restoring`). Everything runs on one thread, and every failure ends in a
 //! new attempt: with the same clients, or with new ones.
 
 mod batch;

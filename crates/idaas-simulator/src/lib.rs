@@ -9,7 +9,7 @@
 //! it signs, and it holds private keys.
 //!
 //! ```
-//! use crate::{events::Generator, material::Material, token};
+//! use idaas_simulator::{events::Generator, material::Material, token};
 //!
 //! let instance = Material::generate()?; // a signing key, an encryption key, invented ids
 //! let events = Generator::new(1).one_of_each(1_790_000_000_000);
