@@ -99,14 +99,14 @@ impl Book {
         self.wait("recreations", |pages| pages.recreated >= count);
     }
 
-    /// Whether every record has exactly one report; and how many of each kind.
+    /// Whether every record has exactly one report; and how many of each kind. What was not accepted counts as failed.
     fn counts(&self) -> (usize, usize, usize) {
         let pages = self.pages.lock();
         assert!(pages.reports.values().all(|reports| reports.len() == 1), "{:?}", pages.reports.values());
         let count = |kind: fn(&Report) -> bool| pages.reports.values().flatten().filter(|report| kind(report)).count();
         (
             count(|report| matches!(report, Report::Confirmed)),
-            count(|report| matches!(report, Report::Failed(_))),
+            count(|report| matches!(report, Report::Failed(_) | Report::Closed(_))),
             count(|report| matches!(report, Report::Refused(_))),
         )
     }
