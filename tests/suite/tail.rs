@@ -167,14 +167,14 @@ impl Told {
 #[test]
 fn newest_timestamp_of_each_application_is_told() {
     let Some(kafka) = shared_one_node() else { return };
-    topics(kafka, "newest", 1);
-    let forger = Forger::new(kafka.bootstrap_servers(), "newest");
+    topics(kafka, "newest-times", 1);
+    let forger = Forger::new(kafka.bootstrap_servers(), "newest-times");
     let newest = minutes_ago(2);
     for (id, timestamp) in [("old", minutes_ago(5)), ("newest", newest), ("late", minutes_ago(3))] {
         forger.event("user", "updated", id, timestamp);
     }
     forger.flush();
-    let told = tail(kafka, &scope("newest", false)).tail.newest;
+    let told = tail(kafka, &scope("newest-times", false)).tail.newest;
     assert_eq!(told, BTreeMap::from([(APPLICATION.to_owned(), newest)]));
 }
 
