@@ -16,7 +16,7 @@ pub struct ContentKey {
     bytes: Zeroizing<Vec<u8>>,
 }
 
-/// Why there is no content encryption key. Says nothing about the key.
+/// Reason for a missing content encryption key. Contains nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFault {
     /// Something else than hexadecimal digits.

@@ -51,7 +51,7 @@ pub struct Material {
     stranger: OnceLock<Option<SigningKey>>,
 }
 
-/// Keys cannot be used. Says nothing about the keys.
+/// Keys cannot be used. Contains nothing of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TenantKeysError {
     /// The signing key.

@@ -11,7 +11,7 @@ pub struct SigningKey {
     key_id: String,
 }
 
-/// A signing key could not be made, read or used. Says nothing about the key.
+/// A signing key could not be made, read or used. Contains nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigningFault;
 

@@ -1,4 +1,4 @@
-//! Who belongs to a group or an organizational unit: per member, the last writer wins.
+//! Members of a group or an organizational unit. For each member, the last writer wins.
 
 use std::collections::BTreeMap;
 

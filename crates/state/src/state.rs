@@ -49,7 +49,7 @@ pub struct State {
     pub fields: BTreeMap<Vec<String>, Field>,
     /// The members of `additional`.
     pub additional: BTreeMap<String, Field>,
-    /// Who belongs to it; `None` if IDaaS never told.
+    /// Its members; `None` if IDaaS never sent them.
     pub members: Option<Members>,
     /// The newest event.
     pub last: Last,

@@ -99,7 +99,7 @@ impl<'e> Model<'e> {
         paths.into_iter().filter_map(|path| value_of(&path).map(|(time, value)| (path, (value, time)))).collect()
     }
 
-    /// Who is a member, with the time of the newest word about each; `None` if no event says anything.
+    /// The members, each with the time of its newest change; `None` if no event lists any.
     fn members(&self) -> Option<BTreeMap<String, Time>> {
         let ids = |event: &Event, name: &str| -> Option<Vec<String>> {
             let list = event.fields.get(name)?.as_array()?;

@@ -39,7 +39,7 @@ pub(super) struct World {
     log: Vec<(Millis, Record)>,
     /// The event topics: when, what, by whom.
     pub(super) published: Vec<(Millis, LaneKey, Event)>,
-    /// Who has accepted an event.
+    /// The replicas that have accepted an event.
     pub(super) accepted: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
     /// Deliveries of late events that are still to come: when, of what, and how many there were before.
     pub(super) late: Vec<(Millis, LaneKey, Event, usize)>,
