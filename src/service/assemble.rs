@@ -8,16 +8,16 @@ use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::level_filters::LevelFilter;
 
-use crate::bridge::{Application, Applications, Limits};
+use crate::app_state::{Application, Applications, Limits};
 use crate::config::{self, Config, Fault};
 use crate::delivery::dispatch::{Dispatcher, Source as EventSource};
+use crate::http::{Certificate, CertificateFault};
 use crate::journal::JournalAdmin;
 use crate::journal::store::{Opened, Store};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::Plan;
 use crate::kafka::watch::{News, Watch};
 use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
-use crate::server::{Certificate, CertificateFault};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::CertificateUse;
 

@@ -22,11 +22,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 pub use self::orders::{ControlMessage, ControlMessages, signals};
-use crate::bridge::AppState;
+use crate::app_state::AppState;
 use crate::config::{Config, Fault};
 use crate::delivery::dispatch::{self, Dispatcher};
+use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::kafka::watch::Watch;
-use crate::server::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::replicas::Gate;
 use super::tail_window::{log, show_last_events, since, window};
-use crate::bridge::AppState;
+use crate::app_state::AppState;
 use crate::config::Config;
 use crate::kafka::follow::Follower;
 use crate::kafka::scope::{LiveScope, Scope};

@@ -10,8 +10,8 @@ use super::orders::{ControlMessage, ControlMessages};
 use super::{Service, assemble, reopening};
 use crate::config::{Config, Fault, NamedFile, Server};
 use crate::counts::counted;
+use crate::http::Certificate;
 use crate::journal::KeyChange;
-use crate::server::Certificate;
 use crate::telemetry::logs;
 
 /// The files to be watched, as this configuration was read from them.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::bridge::AppState;
+use crate::app_state::AppState;
 use crate::journal::reopening::QuarantineReplay;
 
 /// How many callbacks are on their way at a time, with how many events and bytes; one alone may have more. Live events

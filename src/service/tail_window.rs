@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::bridge::AppState;
+use crate::app_state::AppState;
 use crate::kafka::tail::{Tail, Window};
 
 /// How much earlier than the oldest event of the journal the reading begins.

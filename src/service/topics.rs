@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::bridge::AppState;
+use crate::app_state::AppState;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::settings::Cluster;
