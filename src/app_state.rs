@@ -17,7 +17,7 @@ use idaas_callback::policy::Policy;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
-use crate::delivery::dispatch::{Dispatcher, Source};
+use crate::delivery::dispatcher::{Dispatcher, Source};
 use crate::kafka::settings::Cluster;
 use crate::keys::{KeyRing, KeyStore};
 use crate::telemetry::application::ApplicationMetrics;

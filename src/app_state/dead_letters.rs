@@ -18,7 +18,7 @@ use crate::kafka::consumer::FollowFault;
 use crate::kafka::scan::{Range, Scanned, scan};
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
-use idaas_callback::{Moment, Plan, QuarantinedCallback, QuarantinedContent, resume};
+use idaas_callback::{Disposition, QuarantinedCallback, QuarantinedContent, RequestContext, from_quarantine};
 use outbox::verdict::Verdict;
 
 /// How long the topics are read at most.
@@ -164,16 +164,18 @@ impl AppState {
         let Some(payload) = payload else { return DeadLetterOutcome::Unreadable };
         let kept =
             QuarantinedCallback { instance_id: instance_id.clone(), content: QuarantinedContent::Plain(payload) };
-        let moment = Moment { received_at: *received_at, traceparent: None };
-        let Ok(prepared) = resume(kept, &application.policy, moment) else { return DeadLetterOutcome::Unreadable };
+        let moment = RequestContext { received_at: *received_at, traceparent: None };
+        let Ok(prepared) = from_quarantine(kept, &application.policy, moment) else {
+            return DeadLetterOutcome::Unreadable;
+        };
         let Some(item) = prepared.items.into_iter().next() else { return DeadLetterOutcome::Unreadable };
         let published = match &item.plan {
             // A second dead letter would tell nothing new.
-            Plan::DeadLetter { reason, .. } => {
+            Disposition::DeadLetter { reason, .. } => {
                 return DeadLetterOutcome::StillRefused { reason: reason.code().to_owned() };
             }
-            Plan::Skip => return DeadLetterOutcome::Skipped,
-            Plan::Publish { record, .. } => DeadLetterOutcome::Published {
+            Disposition::Skip => return DeadLetterOutcome::Skipped,
+            Disposition::Publish { record, .. } => DeadLetterOutcome::Published {
                 topic: record.topic.to_string(),
                 event: format!("{}.{}", item.entity.name(), item.action.name()),
             },

@@ -7,7 +7,7 @@ use outbox::verdict::Verdict;
 use tokio::time::Instant;
 
 use super::AppState;
-use crate::journal::reopening::ReadableCallback;
+use crate::journal::quarantine_replay::ReadableCallback;
 use crate::journal::{JournalRejection, QuarantineId};
 
 /// What has become of an attempt to publish a callback from quarantine.

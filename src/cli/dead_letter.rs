@@ -22,8 +22,8 @@ use crate::config::Config;
 use crate::counts::grouped;
 use crate::kafka::consumer::Seen;
 use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::Plan;
-use crate::service::assemble;
+use crate::kafka::topics::TopicSettings;
+use crate::service::wiring;
 
 /// How long the topics are read at most.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -200,9 +200,9 @@ fn compact(seen: &Seen) -> Vec<(Style, String)> {
 }
 
 fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scanned, Exit> {
-    let topics = Plan::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
+    let topics = TopicSettings::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
     let topics: Vec<_> = topics.map(|topic| topic.name).collect();
-    let scanned = scan(&assemble::cluster(config), &topics, Range::Newest(newest), LIMIT, |seen| {
+    let scanned = scan(&wiring::cluster(config), &topics, Range::Newest(newest), LIMIT, |seen| {
         each(seen);
         true
     });

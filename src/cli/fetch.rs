@@ -16,8 +16,8 @@ use crate::config::{Application, Config, Fault};
 use crate::fetch::run::{RunFault, RunSettings, run as run_fetch};
 use crate::fetch::summary::Summary;
 use crate::fetch::{ATTEMPTS, ClientSettings};
-use crate::kafka::topics::Plan;
-use crate::service::assemble;
+use crate::kafka::topics::TopicSettings;
+use crate::service::wiring;
 use idaas_callback::timestamp::rfc3339;
 
 /// So many problems are shown; more would only scroll.
@@ -143,9 +143,9 @@ fn settings(config: &Config, arguments: &FetchArguments) -> Result<RunSettings, 
     Ok(RunSettings {
         client,
         application: application.name.clone(),
-        policy: assemble::policy(config, application),
-        cluster: assemble::cluster(config),
-        topics: Plan::of(config),
+        policy: wiring::policy(config, application),
+        cluster: wiring::cluster(config),
+        topics: TopicSettings::of(config),
         run,
         resume: arguments.run.is_some(),
         details: arguments.details,

@@ -18,8 +18,8 @@ use crate::config::Config;
 use crate::counts::counted;
 use crate::kafka::consumer::{FollowFault, Seen};
 use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::Plan;
-use crate::service::assemble;
+use crate::kafka::topics::TopicSettings;
+use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
 
 /// How long the topics are read at most.
@@ -98,12 +98,12 @@ pub fn run(arguments: &FindArguments) -> Exit {
         // The topics can still be read.
         complain(format_args!("the journal was not searched: {why}"));
     }
-    let topics: Vec<_> = Plan::of(&config).topics.into_iter().map(|topic| topic.name).collect();
+    let topics: Vec<_> = TopicSettings::of(&config).topics.into_iter().map(|topic| topic.name).collect();
     let since = SystemTime::now().checked_sub(arguments.since).unwrap_or(UNIX_EPOCH);
     let since =
         since.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
     let mut written = Ok(());
-    let scanned = scan(&assemble::cluster(&config), &topics, Range::Since(since), LIMIT, |seen| {
+    let scanned = scan(&wiring::cluster(&config), &topics, Range::Since(since), LIMIT, |seen| {
         if is_about(&seen, &arguments.id, &config.journal.keys) {
             places.records += 1;
             if is_dead_letter(&seen) {
@@ -150,7 +150,7 @@ pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
 /// Prints that the topics cannot be read, and what to do.
 pub(super) fn unreadable(fault: FollowFault) -> Exit {
     match fault {
-        FollowFault::Settings(words) => print_faults(&[assemble::kafka_fault(&words)]),
+        FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(&words)]),
         FollowFault::Away(away) => {
             let failed = complain(format_args!("the topics cannot be read: {away}"));
             away.troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use idaas_callback::jose::jwe::ContentKey;
-use idaas_simulator::keys_dir::{self, CONFIGURATION, DirectoryFault, ENCRYPTION_KEY, JOURNAL_KEY, NewFile};
+use idaas_simulator::key_files::{self, CONFIGURATION, DirectoryFault, ENCRYPTION_KEY, JOURNAL_KEY, NewFile};
 use zeroize::Zeroizing;
 
 use super::{Exit, output};
@@ -126,7 +126,7 @@ fn write(directory: &Path, answers: &Answers<'_>) -> Result<Vec<PathBuf>, Direct
     let configuration = Zeroizing::new(configuration(answers).into_bytes());
     let files: [NewFile; 3] =
         [(CONFIGURATION, 0o644, configuration), (JOURNAL_KEY, 0o600, secret()), (ADMIN_TOKEN, 0o600, secret())];
-    keys_dir::write_new(directory, &files)
+    key_files::write_new(directory, &files)
 }
 
 fn configuration(answers: &Answers<'_>) -> String {

@@ -22,7 +22,7 @@ use super::output::{complain, end, fix, program, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::keys::{Clients, Proxy, fetch};
-use crate::service::assemble;
+use crate::service::wiring;
 
 /// Take one captured callback body, or one in quarantine, apart: every step, and the records it would become
 ///
@@ -82,7 +82,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
             return Exit::Misconfigured;
         }
     };
-    let source = assemble::source(&application.jwks);
+    let source = wiring::source(&application.jwks);
     let keys = match runtime.block_on(fetch(&source, &Clients::new(Proxy::Environment))) {
         Ok(fetched) => fetched.set,
         Err(fault) => {
@@ -94,7 +94,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let policy = assemble::policy(&config, application);
+    let policy = wiring::policy(&config, application);
     let mut out = stdout();
     let at = arguments.at.unwrap_or(now);
     let mut screen = Screen { out: &mut out, application, policy: &policy, at, quarantined: None };

@@ -13,9 +13,9 @@ use super::{Exit, print_faults, runtime};
 use crate::config::{Config, Fault};
 use crate::http::{Admin, StateHealth, serve_state};
 use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::topics::{Plan, state_pairs};
+use crate::kafka::topics::{TopicSettings, state_pairs};
 use crate::materialize::{Materializer, Stop};
-use crate::service::{self, ControlMessage, assemble};
+use crate::service::{self, ControlMessage, wiring};
 use crate::telemetry::state::StateMetrics;
 
 /// How long the cluster may take to create topics.
@@ -54,7 +54,7 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
     let Ok(metrics) = StateMetrics::new() else { return complain("the metrics cannot be registered") };
     let health = Arc::new(StateHealth { metrics, ready: AtomicBool::new(false) });
     let materializer = Materializer {
-        cluster: assemble::cluster(&config),
+        cluster: wiring::cluster(&config),
         group_id: state.group_id,
         directory: state.directory,
         pairs: state_pairs(&config).into(),
@@ -65,10 +65,10 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
         create_topics(&config);
     }
     let Some(runtime) = runtime() else { return Exit::Failed };
-    let listener = match assemble::bind(state.admin_listen) {
+    let listener = match wiring::bind(state.admin_listen) {
         Ok(listener) => listener,
         Err(error) => {
-            return print_faults(&[assemble::listen_fault("state.admin_listen", state.admin_listen, &error)]);
+            return print_faults(&[wiring::listen_fault("state.admin_listen", state.admin_listen, &error)]);
         }
     };
     let exit = work(&runtime, materializer, || serve_state(listener, health));
@@ -112,8 +112,8 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
 
 /// Creates the state topics that are missing. Whatever fails is reported again when they are used.
 fn create_topics(config: &Config) {
-    let plan = Plan::of_states(config);
-    let created = Administrator::new(&assemble::cluster(config)).ok().and_then(|administrator| {
+    let plan = TopicSettings::of_states(config);
+    let created = Administrator::new(&wiring::cluster(config)).ok().and_then(|administrator| {
         let wanted: Vec<_> = plan.topics.iter().collect();
         administrator.create(&wanted, CREATION_TIMEOUT).ok()
     });

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::kafka::consumer::FollowFault;
 use crate::kafka::scan::{Range, Scanned, scan};
 use crate::kafka::topics::state_pairs;
-use crate::service::assemble;
+use crate::service::wiring;
 
 /// How long the topics are read at most.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -58,7 +58,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
         Err(faults) => return print_faults(&faults),
     };
     let pairs = state_pairs(&config);
-    let cluster = assemble::cluster(&config);
+    let cluster = wiring::cluster(&config);
     let events: Vec<_> = pairs.iter().map(|pair| pair.events.clone()).collect();
     let states: Vec<_> = pairs.iter().map(|pair| pair.states.clone()).collect();
     let mut folder = Folder::new(pairs);
@@ -75,7 +75,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     });
     let (events, states) = match read {
         Ok(read) => read,
-        Err(FollowFault::Settings(words)) => return print_faults(&[assemble::kafka_fault(&words)]),
+        Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
         Err(FollowFault::Away(away)) => return complain(format_args!("the topics cannot be read: {away}")),
     };
     let complete = warn(&events) & warn(&states);

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{Exit, print_faults, runtime};
 use crate::config::{Config, LogFormat};
-use crate::service::{self, Service, StartFault, assemble};
+use crate::service::{self, Service, StartFault, wiring};
 use crate::telemetry::logs::{self, Format};
 
 /// How long tasks that block may take at the end.
@@ -73,6 +73,6 @@ pub(super) fn start_logging(config: &Config) {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,
     };
-    logs::start(format, assemble::log_level(config.log.level));
+    logs::start(format, wiring::log_level(config.log.level));
     logs::set_events(config.log.events);
 }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::fault::Fault;
-use idaas_simulator::keys_dir;
+use idaas_simulator::key_files;
 use idaas_simulator::kind::{EventType, Kind};
-use idaas_simulator::material::Material;
 use idaas_simulator::payload::Form;
 use idaas_simulator::redelivery::Schedule;
-use idaas_simulator::run::{self, Plan, Source};
+use idaas_simulator::run::{self, RunSettings, Source};
 use idaas_simulator::sender::Sender;
+use idaas_simulator::tenant_keys::TenantKeys;
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -155,21 +155,21 @@ fn execute(command: &Command, colour: Colour, out: &mut dyn Write, err: &mut dyn
 }
 
 fn init(directory: &Path, applications: u16, out: &mut dyn Write) -> Result<bool, String> {
-    let material = Material::generate().map_err(|fault| fault.to_string())?;
-    let files = keys_dir::init(directory, &material, applications).map_err(|fault| fault.to_string())?;
+    let material = TenantKeys::generate().map_err(|fault| fault.to_string())?;
+    let files = key_files::init(directory, &material, applications).map_err(|fault| fault.to_string())?;
     let (program, directory) = (output::program(), output::shell_word(&directory.to_string_lossy()));
     let mut write = || -> io::Result<()> {
         for file in &files {
             writeln!(out, "{}", file.display())?;
         }
-        writeln!(out, "\nNext:\n  {program} serve --config {directory}/{}", keys_dir::CONFIGURATION)?;
+        writeln!(out, "\nNext:\n  {program} serve --config {directory}/{}", key_files::CONFIGURATION)?;
         writeln!(out, "  {program} simulate send --to http://127.0.0.1:8080 --keys {directory}")
     };
     Ok(write().is_ok())
 }
 
 fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
-    let material = keys_dir::load(&arguments.keys, arguments.application.as_deref()).map_err(|f| f.to_string())?;
+    let material = key_files::load(&arguments.keys, arguments.application.as_deref()).map_err(|f| f.to_string())?;
     let authorities = arguments.ca_file.as_ref().map(|path| read(path)).transpose()?;
     // Printing needs no address.
     let to = arguments.to.as_deref().unwrap_or("http://localhost");
@@ -193,7 +193,7 @@ fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mu
 }
 
 /// Prints the body of each callback on a line of its own.
-fn print(sender: &Sender, plan: &Plan, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
+fn print(sender: &Sender, plan: &RunSettings, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     let mut encoding = None;
     for number in 0..plan.callbacks() {
         let request = plan.request(sender, number).map_err(|fault| fault.to_string())?;
@@ -218,7 +218,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
-fn plan(arguments: &SendArguments) -> Result<Plan, String> {
+fn plan(arguments: &SendArguments) -> Result<RunSettings, String> {
     let source = source(arguments)?;
     let count = match &source {
         Source::Given(events) => events.len() as u64,
@@ -226,7 +226,7 @@ fn plan(arguments: &SendArguments) -> Result<Plan, String> {
     };
     let few = if count <= MAX_LISTED { 1 } else { 32 };
     let connections = arguments.connections.map(usize::from);
-    Ok(Plan {
+    Ok(RunSettings {
         source,
         count,
         events_per_callback: arguments.events_per_callback,
@@ -284,14 +284,15 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Line {
+    struct SimulateLine {
         #[command(flatten)]
         arguments: SimulateArguments,
     }
 
     /// Runs a command line; gives the result and what went to the standard output.
     fn simulate(line: &[&str]) -> (Result<bool, String>, String) {
-        let line = Line::try_parse_from([&["simulate"], line].concat()).unwrap_or_else(|error| panic!("{error}"));
+        let line =
+            SimulateLine::try_parse_from([&["simulate"], line].concat()).unwrap_or_else(|error| panic!("{error}"));
         let mut out = Vec::new();
         let result = execute(&line.arguments.command, Colour::Off, &mut out, &mut io::sink());
         (result, String::from_utf8(out).unwrap())
@@ -308,7 +309,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let bridge = runtime.block_on(TestBridge::start(|_, ids| (200, answer(ids, &[]))));
             let directory = tempfile::tempdir().unwrap();
-            keys_dir::init(directory.path(), bridge.sender.material(), 1).unwrap();
+            key_files::init(directory.path(), bridge.sender.material(), 1).unwrap();
             Self { bridge, directory, _runtime: runtime }
         }
 
@@ -373,14 +374,14 @@ mod tests {
         let (result, out) = simulate(&["init", path.to_str().unwrap()]);
         assert_eq!(result, Ok(true));
         assert!(out.contains("signing.pem") && out.contains("simulate send"), "{out}");
-        assert!(keys_dir::load(&path, None).is_ok());
+        assert!(key_files::load(&path, None).is_ok());
         assert!(simulate(&["init", path.to_str().unwrap()]).0.unwrap_err().contains("already"));
     }
 
     #[test]
     fn help_has_an_example_for_each_command() {
         use clap::CommandFactory;
-        for command in Line::command().get_subcommands() {
+        for command in SimulateLine::command().get_subcommands() {
             assert!(command.get_after_help().unwrap().to_string().contains("Example"), "{}", command.get_name());
         }
     }

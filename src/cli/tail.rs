@@ -13,11 +13,11 @@ use idaas_callback::event_type::Entity;
 use super::output::{complain, end, fix, note, stdout, terminal_width};
 use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::kafka::connection_error::ConnectionError;
 use crate::kafka::consumer::{Begin, FollowFault, Follower};
-use crate::kafka::topics::{Plan, state_pairs};
-use crate::kafka::trouble::Trouble;
+use crate::kafka::topics::{TopicSettings, state_pairs};
 use crate::schema::StateSchema;
-use crate::service::assemble;
+use crate::service::wiring;
 
 /// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -65,9 +65,9 @@ pub fn run(arguments: &TailArguments) -> Exit {
         return failed;
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
-    let follower = match Follower::start(&assemble::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
+    let follower = match Follower::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
-        Err(FollowFault::Settings(words)) => return print_faults(&[assemble::kafka_fault(&words)]),
+        Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
         Err(FollowFault::Away(away)) => {
             complain(&away);
             return remedies(&away.troubles);
@@ -89,7 +89,7 @@ fn names() -> Vec<&'static str> {
 /// The topics of these names; all event topics if there are none.
 fn topics(config: &Config, names: &[String]) -> Vec<String> {
     let is_wanted = |name: &str| names.iter().any(|wanted| wanted == name);
-    let events = Plan::of(config).topics.into_iter();
+    let events = TopicSettings::of(config).topics.into_iter();
     let events = events.filter(|topic| names.is_empty() || is_wanted(topic.entity.name())).map(|topic| topic.name);
     let states = state_pairs(config).into_iter();
     let states = states.filter(|pair| is_wanted(&format!("{}-state", pair.entity.name()))).map(|pair| pair.states);
@@ -120,7 +120,7 @@ fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write
     Ok(())
 }
 
-fn remedies(troubles: &[Trouble]) -> Exit {
+fn remedies(troubles: &[ConnectionError]) -> Exit {
     troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
     Exit::Failed
 }

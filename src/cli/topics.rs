@@ -12,10 +12,12 @@ use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, fix, stdo
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::difference::span;
-use crate::kafka::topics::{Cleanup, Difference, Plan, Present, Severity, State, WantedTopic, differences, grouped};
-use crate::kafka::trouble::Away;
-use crate::service::assemble;
+use crate::kafka::connection_error::Unreachable;
+use crate::kafka::topic_drift::span;
+use crate::kafka::topics::{
+    Cleanup, Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences, grouped,
+};
+use crate::service::wiring;
 
 /// How long the cluster may take to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,11 +44,11 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
         Ok(config) => config,
         Err(faults) => return print_faults(&faults),
     };
-    let administrator = match Administrator::new(&assemble::cluster(&config)) {
+    let administrator = match Administrator::new(&wiring::cluster(&config)) {
         Ok(administrator) => administrator,
-        Err(fault) => return print_faults(&[assemble::kafka_fault(&fault.to_string())]),
+        Err(fault) => return print_faults(&[wiring::kafka_fault(&fault.to_string())]),
     };
-    let plan = Plan::with_states(&config);
+    let plan = TopicSettings::with_states(&config);
     let mut out = stdout();
     match look(&administrator, &plan, arguments.create, &mut out) {
         Ok(states) => {
@@ -71,7 +73,12 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
     }
 }
 
-fn look(administrator: &Administrator, plan: &Plan, create: bool, out: &mut dyn Write) -> Result<Vec<State>, Away> {
+fn look(
+    administrator: &Administrator,
+    plan: &TopicSettings,
+    create: bool,
+    out: &mut dyn Write,
+) -> Result<Vec<State>, Unreachable> {
     let states = administrator.observe(plan, REQUEST_TIMEOUT)?;
     let pairs = plan.topics.iter().zip(&states);
     let missing: Vec<&WantedTopic> =
@@ -98,7 +105,7 @@ fn is_wrong(differences: &[Difference]) -> bool {
 }
 
 /// One row per topic, and below the table what is to be done.
-fn table(plan: &Plan, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
+fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
     let width = plan.topics.iter().map(|wanted| wanted.name.len()).max().unwrap_or_default().max("topic".len());
     let heading = format!(
         "{:width$}  {:>11}  {:>9}  {:>13}  {:<14}  {:>17}  {:>13}  ",
@@ -200,7 +207,7 @@ const fn kept(retention_ms: i64) -> i64 {
 fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
     let mut told = Vec::new();
     for state in states {
-        if let State::Present(Present { settings: Err(why), .. }) = state
+        if let State::Present(ExistingTopic { settings: Err(why), .. }) = state
             && !told.contains(&why)
         {
             writeln!(out, "\n{} {why}; see to them by hand", styled(WARNING, "? = the settings are not known:"))?;
@@ -217,8 +224,8 @@ mod tests {
     use super::*;
     use crate::kafka::topics::{Settings, Unknown};
 
-    fn present(settings: Result<Settings, Unknown>) -> Present {
-        Present { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }
+    fn present(settings: Result<Settings, Unknown>) -> ExistingTopic {
+        ExistingTopic { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }
     }
 
     fn shown(state: State) -> String {
@@ -232,7 +239,7 @@ mod tests {
             retention: None,
         };
         let mut out = anstream::StripStream::new(Vec::new());
-        table(&Plan { topics: vec![wanted] }, &[state], "bridge.toml", &mut out).unwrap();
+        table(&TopicSettings { topics: vec![wanted] }, &[state], "bridge.toml", &mut out).unwrap();
         String::from_utf8(out.into_inner()).unwrap()
     }
 
@@ -253,7 +260,7 @@ mod tests {
             retention_ms: Some(604_800_000),
             ..Settings::default()
         };
-        let shown = shown(State::Present(Present { partitions: 6, ..present(Ok(settings)) }));
+        let shown = shown(State::Present(ExistingTopic { partitions: 6, ..present(Ok(settings)) }));
         for part in ["6/12", "1/2", "compact/delete", "500/1000000", "7d/unlimited", "wrong\n"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }

@@ -4,7 +4,7 @@ use idaas_callback::Refusal;
 use outbox::verdict::List;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::delivery::dispatch::Answered;
+use crate::delivery::dispatcher::Answered;
 
 /// The verdicts on a callback's events, each eventId in exactly one list.
 pub(super) struct Answer(pub(super) Vec<Answered>);

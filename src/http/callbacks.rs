@@ -8,7 +8,7 @@ use actix_web::http::header::{self, ContentType, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use idaas_callback::{Moment, Prepared, Refusal, keep, prepare};
+use idaas_callback::{Prepared, Refusal, RequestContext, prepare, to_quarantine};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Answer};
@@ -155,7 +155,7 @@ async fn prepared(
     let application = Arc::clone(application);
     let large = body.len() > LARGE_BODY;
     let work = move || {
-        let moment = Moment { received_at: now(), traceparent: traceparent.as_deref() };
+        let moment = RequestContext { received_at: now(), traceparent: traceparent.as_deref() };
         let prepared = prepare(&body, &keys.set, &application.policy, moment);
         match prepared {
             Err(Refusal::UnknownKey) => application.keys.unknown_kid(),
@@ -163,7 +163,8 @@ async fn prepared(
             Ok(_) | Err(_) => {}
         }
         prepared.map_err(|refusal| {
-            let callback = (refusal.is_kept()).then(|| keep(&body, &keys.set, &application.policy, moment)).flatten();
+            let callback =
+                (refusal.is_kept()).then(|| to_quarantine(&body, &keys.set, &application.policy, moment)).flatten();
             let kept = callback.map(|callback| {
                 Box::new(Quarantined {
                     application: application.name.clone(),

@@ -12,8 +12,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use crate::app_state::{AppState, Redriven};
-use crate::journal::desk::{Found, Retried};
-use crate::journal::summary::{Held, Waiting};
+use crate::journal::admin::{Lookup, Retried};
+use crate::journal::summary::{EntrySummary, QuarantinedSummary};
 use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
 
 /// The header that a request has to carry, and its value.
@@ -34,11 +34,11 @@ const SHOWN: usize = 20;
 #[serde(tag = "result", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum EntryKind {
     /// An entry; after a removal, it is gone.
-    Entry(Waiting),
+    Entry(EntrySummary),
     /// An entry whose event is with the producer, so that nothing was removed.
-    InFlight(Waiting),
+    InFlight(EntrySummary),
     /// A callback in quarantine; after a removal, it is gone.
-    Callback(Held),
+    Callback(QuarantinedSummary),
     /// Entries of several applications have this id.
     Ambiguous {
         /// One of these is meant.
@@ -47,9 +47,9 @@ pub enum EntryKind {
     /// Nothing has this id.
     NotFound,
     /// The entry is tried again now.
-    Retried(Waiting),
+    Retried(EntrySummary),
     /// The entry is tried by itself; nothing needs to be done.
-    TriedByItself(Waiting),
+    TriedByItself(EntrySummary),
     /// The callback was opened, and its events are on the broker or in the journal.
     Published {
         /// How many events it had.
@@ -66,14 +66,14 @@ pub enum EntryKind {
     NotConfigured,
 }
 
-impl From<Found> for EntryKind {
-    fn from(found: Found) -> Self {
+impl From<Lookup> for EntryKind {
+    fn from(found: Lookup) -> Self {
         match found {
-            Found::Event(waiting) => Self::Entry(waiting),
-            Found::InFlight(waiting) => Self::InFlight(waiting),
-            Found::Callback(held) => Self::Callback(held),
-            Found::Several(ids) => Self::Ambiguous { ids },
-            Found::Nothing => Self::NotFound,
+            Lookup::Event(waiting) => Self::Entry(waiting),
+            Lookup::InFlight(waiting) => Self::InFlight(waiting),
+            Lookup::Callback(held) => Self::Callback(held),
+            Lookup::Several(ids) => Self::Ambiguous { ids },
+            Lookup::Nothing => Self::NotFound,
         }
     }
 }
@@ -212,10 +212,10 @@ async fn callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<Strin
     if !is_ours(&request) {
         return forbidden();
     }
-    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Found::Nothing)) };
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     match desk.callback(id).await {
         Ok(Some(line)) => HttpResponse::Ok().json(line),
-        Ok(None) => answer(Ok(Found::Nothing)),
+        Ok(None) => answer(Ok(Lookup::Nothing)),
         Err(refusal) => unavailable(refusal),
     }
 }
@@ -233,7 +233,7 @@ async fn discard_callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Pa
     if !is_ours(&request) {
         return forbidden();
     }
-    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Found::Nothing)) };
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     answer(desk.discard_callback(id, &peer(&request)).await)
 }
 
@@ -250,7 +250,7 @@ async fn redrive_callback(request: HttpRequest, bridge: Data<AppState>, id: Path
     if !is_ours(&request) {
         return forbidden();
     }
-    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Found::Nothing)) };
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     let redriven = bridge.redrive(id).await;
     tracing::info!(code = "quarantine_redriven", %id, by = peer(&request), "a callback is tried again by order");
     answer(redriven)

@@ -47,16 +47,16 @@ const SLOW_READER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The callback listener, serving.
 pub struct Callbacks {
-    server: Running,
+    server: RunningServer,
     refusals: (Arc<RefusalLog>, JoinHandle<()>),
     listener: TcpListener,
 }
 
 /// The admin listener, serving.
-pub struct Admin(Running);
+pub struct Admin(RunningServer);
 
 /// A server with its task and its connections.
-struct Running {
+struct RunningServer {
     handle: ServerHandle,
     task: JoinHandle<()>,
     connections: Connections,
@@ -96,7 +96,7 @@ impl Callbacks {
             None => server.listen(listener)?,
         };
         let summaries = tokio::spawn(Arc::clone(&log).summarize());
-        Ok(Self { server: Running::new(server.run(), connections), refusals: (log, summaries), listener: ours })
+        Ok(Self { server: RunningServer::new(server.run(), connections), refusals: (log, summaries), listener: ours })
     }
 
     /// Stops: takes the connections that wait, lets what is being answered finish, and closes.
@@ -156,7 +156,7 @@ pub fn serve_admin(
     .on_connect(connections.counter())
     .disable_signals()
     .listen(listener)?;
-    Ok(Admin(Running::new(server.run(), connections)))
+    Ok(Admin(RunningServer::new(server.run(), connections)))
 }
 
 impl Admin {
@@ -167,7 +167,7 @@ impl Admin {
     }
 }
 
-impl Running {
+impl RunningServer {
     fn new(server: Server, connections: Connections) -> Self {
         let handle = server.handle();
         let task = tokio::spawn(async move {

@@ -9,7 +9,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpResponse, HttpServer, web};
 
 use super::connections::Connections;
-use super::{Admin, HEADER_TIMEOUT, Running};
+use super::{Admin, HEADER_TIMEOUT, RunningServer};
 use crate::telemetry::state::StateMetrics;
 
 /// What the admin listener shows.
@@ -39,7 +39,7 @@ pub fn serve_state(listener: TcpListener, health: Arc<StateHealth>) -> std::io::
     .on_connect(connections.counter())
     .disable_signals()
     .listen(listener)?;
-    Ok(Admin(Running::new(server.run(), connections)))
+    Ok(Admin(RunningServer::new(server.run(), connections)))
 }
 
 async fn metrics(health: Data<StateHealth>) -> HttpResponse {

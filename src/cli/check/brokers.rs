@@ -10,13 +10,13 @@ use super::report::plural;
 use super::topics;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Brokers};
+use crate::kafka::connection_error::{Cause, ConnectionError, Unreachable};
 use crate::kafka::probe::{self, Idempotence};
 use crate::kafka::reach::{self, Broker};
 use crate::kafka::remedy::{Remedy, Right};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Plan, State, coordination_topic};
-use crate::kafka::trouble::{Away, Cause, Trouble};
-use crate::service::assemble;
+use crate::kafka::topics::{State, TopicSettings, coordination_topic};
+use crate::service::wiring;
 
 /// How long the cluster may take for each question.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,19 +28,19 @@ const USER: &str = "kafka.properties";
 
 /// Whether librdkafka accepts the properties; connects to nothing.
 pub(super) fn settings(config: &Config) -> Finding {
-    match probe::settings_fault(&assemble::cluster(config)) {
-        Some(problem) => Finding::prevents_start(Code::KafkaProperties, assemble::kafka_fault(&problem)),
+    match probe::settings_fault(&wiring::cluster(config)) {
+        Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(&problem)),
         None => Finding::ok(Code::KafkaProperties, "kafka.properties", "librdkafka accepts them"),
     }
 }
 
 /// Everything that needs the brokers; findings come as they are made.
 pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding)) {
-    let (cluster, plan) = (assemble::cluster(config), Plan::with_states(config));
+    let (cluster, plan) = (wiring::cluster(config), TopicSettings::with_states(config));
     let administrator = match Administrator::new(&cluster) {
         Ok(administrator) => administrator,
         Err(fault) => {
-            return tell(Finding::prevents_start(Code::KafkaProperties, assemble::kafka_fault(&fault.to_string())));
+            return tell(Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(&fault.to_string())));
         }
     };
     let brokers = match administrator.reach(REQUEST_TIMEOUT) {
@@ -80,7 +80,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
 }
 
 /// The cluster does not answer, so nothing is known of the topics.
-fn unanswered(config: &Config, away: &Away, tell: &mut dyn FnMut(Finding)) {
+fn unanswered(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)) {
     unreachable(config, away, tell);
     tell(topics_unknown());
 }
@@ -90,7 +90,7 @@ fn topics_unknown() -> Finding {
     Finding::undecided(Code::Topic, "topics", "whether they exist, and whether this user may write to them", remedy)
 }
 
-fn unreachable(config: &Config, away: &Away, tell: &mut dyn FnMut(Finding)) {
+fn unreachable(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)) {
     if away.troubles.is_empty() {
         let problem =
             format!("{} does not answer, and librdkafka does not say why", config.kafka.bootstrap_servers.join(", "));
@@ -140,7 +140,7 @@ fn coordination(administrator: &Administrator, config: &Config) -> Finding {
     Finding::ok(code, &key, text)
 }
 
-fn unreachable_broker(broker: &Broker, trouble: &Trouble, states: &[State]) -> Finding {
+fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[State]) -> Finding {
     let (id, address) = (broker.id, broker.address());
     let mut topics = 0;
     let mut partitions = 0;
@@ -162,9 +162,9 @@ fn unreachable_broker(broker: &Broker, trouble: &Trouble, states: &[State]) -> F
          or open the way there (DNS, routes, firewalls)"
     );
     let remedy = match trouble.cause {
-        Cause::Tls | Cause::Login => trouble.cause.remedy().to_owned(),
-        Cause::HungUp => format!("{advertised}; {}", trouble.cause.remedy()),
-        Cause::Name | Cause::Refused | Cause::Silence | Cause::Other => advertised,
+        Cause::Tls | Cause::Authentication => trouble.cause.remedy().to_owned(),
+        Cause::Disconnected => format!("{advertised}; {}", trouble.cause.remedy()),
+        Cause::Dns | Cause::Refused | Cause::Timeout | Cause::Other => advertised,
     };
     let (code, key) = (Code::BrokerUnreachable, "advertised.listeners");
     let exists = states.iter().any(|state| matches!(state, State::Present(_)));
@@ -177,7 +177,7 @@ fn unreachable_broker(broker: &Broker, trouble: &Trouble, states: &[State]) -> F
 }
 
 /// The producer is idempotent, and needs permission for that before its first record.
-fn idempotence(cluster: &Cluster, plan: &Plan, tell: &mut dyn FnMut(Finding)) {
+fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Finding)) {
     let code = Code::IdempotentWrite;
     let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
     tell(match probe::idempotence(cluster, REQUEST_TIMEOUT) {

@@ -11,7 +11,7 @@ use super::report::plural;
 use crate::config::{Application, Config};
 use crate::kafka::remedy::Remedy;
 use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
-use crate::service::assemble;
+use crate::service::wiring;
 
 /// How far the clocks may be apart before it is worth a word: tokens are judged by them.
 const WORTH_A_WORD: Duration = Duration::from_secs(5);
@@ -23,13 +23,13 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
         .applications
         .iter()
         .map(|application| {
-            let (source, clients) = (assemble::source(&application.jwks), clients.clone());
+            let (source, clients) = (wiring::source(&application.jwks), clients.clone());
             runtime.spawn(async move { fetch(&source, &clients).await })
         })
         .collect();
     let mut findings = Vec::new();
     for (application, fetching) in config.applications.iter().zip(fetches) {
-        let (key, source) = (key(application), assemble::source(&application.jwks));
+        let (key, source) = (key(application), wiring::source(&application.jwks));
         match runtime.block_on(fetching) {
             Ok(Ok(fetched)) => {
                 findings.push(Finding::ok(Code::Jwks, &key, &found(&source, &fetched)));
@@ -53,7 +53,7 @@ pub(super) fn examine_files(config: &Config) -> Vec<Finding> {
 }
 
 fn examine_file(application: &Application) -> Vec<Finding> {
-    let (key, source) = (key(application), assemble::source(&application.jwks));
+    let (key, source) = (key(application), wiring::source(&application.jwks));
     match &source {
         Source::File(path) => {
             let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} holds usable keys", path.display()))];

@@ -16,7 +16,7 @@ use crate::http::Certificate;
 use crate::journal::OpenFault;
 use crate::journal::store::Store;
 use crate::kafka::remedy::Remedy;
-use crate::service::assemble;
+use crate::service::wiring;
 
 /// A certificate that ends within so many days is worth a word.
 const DAYS: i32 = 14;
@@ -72,13 +72,13 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
 }
 
 fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
-    match assemble::bind(address) {
+    match wiring::bind(address) {
         Ok(_) => Finding::ok(Code::Listener, key, &format!("{address} is free")),
         // Whoever checks a machine where the service runs does not want to be told that it does.
         Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
             Finding::ok(Code::Listener, key, &format!("{address} is held by the idaas-bridge that is running"))
         }
-        Err(error) => Finding::prevents_start(Code::Listener, assemble::listen_fault(key, address, &error)),
+        Err(error) => Finding::prevents_start(Code::Listener, wiring::listen_fault(key, address, &error)),
     }
 }
 
@@ -103,7 +103,7 @@ fn bridge_runs(admin: SocketAddr) -> bool {
 fn certificate(tls: &Tls) -> Finding {
     let (code, key) = (Code::Certificate, "server.tls");
     if let Err(fault) = Certificate::load(&tls.certificate, &tls.key) {
-        return Finding::prevents_start(code, assemble::tls_fault(&fault));
+        return Finding::prevents_start(code, wiring::tls_fault(&fault));
     }
     let renew = || Remedy::text("put a new one in its place, then send SIGHUP");
     let days_left = |days: i32| plural(usize::try_from(days.abs()).unwrap_or_default(), "day");

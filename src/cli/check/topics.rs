@@ -11,14 +11,16 @@ use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::probe::{self, Reading, Writing, WritingQuestion};
 use crate::kafka::remedy::{Remedy, Right};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Difference, Plan, Present, Severity, State, Unknown, WantedTopic, differences, grouped};
+use crate::kafka::topics::{
+    Difference, ExistingTopic, Severity, State, TopicSettings, Unknown, WantedTopic, differences, grouped,
+};
 
 /// What the topics are examined with.
 pub(super) struct Examination<'a> {
     pub(super) config: &'a Config,
     pub(super) cluster: &'a Cluster,
     pub(super) administrator: &'a Administrator,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a TopicSettings,
     /// In the order of the plan.
     pub(super) states: &'a [State],
     /// The brokers that answer at their advertised address.
@@ -31,7 +33,7 @@ pub(super) struct Examination<'a> {
 #[derive(Clone, Copy)]
 struct Existing<'a> {
     name: &'a str,
-    present: &'a Present,
+    present: &'a ExistingTopic,
     /// A partition whose leader answers.
     partition: Option<i32>,
 }
@@ -67,7 +69,7 @@ impl<'a> Examination<'a> {
     }
 
     fn existing(&self) -> Vec<Existing<'a>> {
-        let leader = |present: &Present| {
+        let leader = |present: &ExistingTopic| {
             present.leaders.iter().find(|leader| self.reached.contains(&leader.broker)).map(|leader| leader.partition)
         };
         let existing = self.plan.topics.iter().zip(self.states).filter_map(|(wanted, state)| match state {
@@ -234,7 +236,7 @@ fn untestable(topic: &Existing<'_>) -> Option<String> {
     }
 }
 
-fn described(present: &Present) -> String {
+fn described(present: &ExistingTopic) -> String {
     let known = present.settings.clone().unwrap_or_default();
     let count = |count: i32, what: &str| plural(usize::try_from(count).unwrap_or_default(), what);
     let mut text =

@@ -12,7 +12,7 @@ use crate::cli::journal::source::Source;
 use crate::cli::output::{Call, complain, end, fix, stdout};
 use crate::config::Config;
 use crate::journal::QuarantineId;
-use crate::service::assemble;
+use crate::service::wiring;
 use idaas_callback::Refusal;
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::parsed;
@@ -61,7 +61,7 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
     let content =
         if is_encrypted { QuarantinedContent::Encrypted(content) } else { QuarantinedContent::Plain(content) };
     let at = parsed(text("receivedAt")).unwrap_or_default();
-    let policy = assemble::policy(config, application);
+    let policy = wiring::policy(config, application);
     let mut out = stdout();
     let mut screen = Screen { out: &mut out, application, policy: &policy, at, quarantined: Some(id) };
     let shown = screen

@@ -6,7 +6,7 @@ use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::Policy;
 use idaas_callback::record::Record;
 use idaas_callback::{
-    Moment, Plaintext, Plan, PreparedEvent, Refusal, Verified, authenticate, decode, decrypt, normalize,
+    Disposition, Plaintext, PreparedEvent, Refusal, RequestContext, Verified, authenticate, decode, decrypt, normalize,
 };
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -74,7 +74,7 @@ impl Screen<'_> {
         self.opened(&plaintext)?;
         let shown = pretty(plaintext.text(), Strings::Unfolded, MARGIN);
         let size = plaintext.text().len();
-        let moment = Moment { received_at: self.at, traceparent: None };
+        let moment = RequestContext { received_at: self.at, traceparent: None };
         let items = decode(plaintext, self.policy).and_then(|callback| normalize(&callback, self.policy, moment));
         match items {
             Ok(items) => {
@@ -176,7 +176,7 @@ impl Screen<'_> {
             let kind = format!("{}.{}", item.entity.name(), item.action.name());
             write!(self.out, "\n{} {} {}", styled(HEADING, format_args!("event {}", index + 1)), item.id.text(), kind)?;
             match &item.plan {
-                Plan::Publish { record, credential } => {
+                Disposition::Publish { record, credential } => {
                     records += 1;
                     writeln!(self.out, " {}", styled(GOOD, "would be published"))?;
                     self.record(record)?;
@@ -185,11 +185,11 @@ impl Screen<'_> {
                         self.record(credential)?;
                     }
                 }
-                Plan::Skip => {
+                Disposition::Skip => {
                     skipped += 1;
                     writeln!(self.out, " {}", styled(WARNING, "would be skipped: the configuration says so"))?;
                 }
-                Plan::DeadLetter { reason, record } => {
+                Disposition::DeadLetter { reason, record } => {
                     dead += 1;
                     let words = format!("would be a dead letter: {}", reason.code());
                     writeln!(self.out, " {}", styled(WARNING, words))?;

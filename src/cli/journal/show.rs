@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::output::{BAD, Call, GOOD, HEADING, QUIET, WARNING, fix_line, styled};
 use crate::counts::{counted, grouped};
 use crate::http::journal::EntryKind;
-use crate::journal::summary::{Group, Held, OldKey, QuarantinedGroup, Summary, Waiting};
+use crate::journal::summary::{EntrySummary, Group, OldKey, QuarantinedGroup, QuarantinedSummary, Summary};
 use crate::journal::waiting::LaneHead;
 
 /// Everything at a glance, as of `now` (milliseconds since 1970).
@@ -233,14 +233,14 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
     format!("{text}\n{}", fix_line(label, step))
 }
 
-fn entry(waiting: &Waiting, now: i64) -> String {
+fn entry(waiting: &EntrySummary, now: i64) -> String {
     let reason = waiting.reason.as_deref().map_or_else(String::new, |reason| format!("  {}", styled(BAD, reason)));
-    let Waiting { application, event_id, topic, accepted_at, .. } = waiting;
+    let EntrySummary { application, event_id, topic, accepted_at, .. } = waiting;
     format!("{:>6}  {application}/{event_id}  {}{reason}", age(*accepted_at, now), styled(QUIET, topic))
 }
 
-fn callback(held: &Held, now: i64) -> String {
-    let Held { id, application, reason, received_at, bytes, .. } = held;
+fn callback(held: &QuarantinedSummary, now: i64) -> String {
+    let QuarantinedSummary { id, application, reason, received_at, bytes, .. } = held;
     format!("{:>6}  {application}  {id}  {}  {}", age(*received_at, now), styled(BAD, reason), size(*bytes))
 }
 
@@ -292,7 +292,7 @@ mod tests {
                 bytes: 5 << 20,
                 oldest_accepted_at: 9_280_000,
             }],
-            oldest: vec![Waiting {
+            oldest: vec![EntrySummary {
                 seq: 7,
                 event_id: "evnt_7".to_owned(),
                 application: "workforce".to_owned(),
@@ -301,7 +301,7 @@ mod tests {
                 reason: Some("malformed_data".to_owned()),
                 accepted_at: 9_280_000,
             }],
-            quarantine: vec![Held {
+            quarantine: vec![QuarantinedSummary {
                 id: "ab".repeat(16),
                 application: "workforce".to_owned(),
                 instance_id: "idaas_x".to_owned(),

@@ -15,9 +15,9 @@ use self::address::{paths, reachable, segment};
 use crate::app_state::DeadLetterOutcome;
 use crate::config::Config;
 use crate::http::journal::{EntryKind, HEADER, NEXT};
-use crate::journal::desk::JournalAdmin;
+use crate::journal::admin::JournalAdmin;
 use crate::journal::store::Store;
-use crate::journal::summary::{Summary, Waiting};
+use crate::journal::summary::{EntrySummary, Summary};
 use crate::journal::{JournalRejection, OpenFault, QuarantineId};
 
 /// How long the service may take to be reached, and to answer: of a million entries a summary takes a while.
@@ -183,7 +183,7 @@ impl Source {
     }
 
     /// The entries about an id, of an event or of an entity; some hundreds at most.
-    pub(in crate::cli) async fn about(&self, id: &str) -> Result<Vec<Waiting>, String> {
+    pub(in crate::cli) async fn about(&self, id: &str) -> Result<Vec<EntrySummary>, String> {
         match self {
             Self::Service { .. } => {
                 parsed(self.ask(Method::GET, &format!("/journal/entries?about={}", segment(id))).await?).await

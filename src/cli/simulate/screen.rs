@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use idaas_simulator::redelivery::News;
-use idaas_simulator::tally::{Tally, words};
+use idaas_simulator::redelivery::DeliveryEvent;
+use idaas_simulator::stats::{Tally, words};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -45,11 +45,11 @@ impl<'a> Screen<'a> {
     }
 
     /// Shows the news until the run is over.
-    pub(super) async fn follow(&mut self, mut news: UnboundedReceiver<News>) -> io::Result<()> {
+    pub(super) async fn follow(&mut self, mut news: UnboundedReceiver<DeliveryEvent>) -> io::Result<()> {
         let mut shown = Instant::now();
         let mut first = true;
         while let Some(news) = news.recv().await {
-            if let (true, News::Delivered(latency)) = (first, &news) {
+            if let (true, DeliveryEvent::Delivered(latency)) = (first, &news) {
                 // The signing ahead is not part of the run.
                 self.started = Instant::now().checked_sub(*latency).unwrap_or_else(Instant::now);
                 self.bar.reset_elapsed();
@@ -67,9 +67,9 @@ impl<'a> Screen<'a> {
         Ok(())
     }
 
-    fn tell(&mut self, news: &News) -> io::Result<()> {
+    fn tell(&mut self, news: &DeliveryEvent) -> io::Result<()> {
         match news {
-            News::Settled(outcomes) => {
+            DeliveryEvent::Settled(outcomes) => {
                 for outcome in outcomes {
                     if self.json {
                         show::json_line(self.out, outcome)?;
@@ -78,7 +78,7 @@ impl<'a> Screen<'a> {
                     }
                 }
             }
-            News::Again { events, because, after } => {
+            DeliveryEvent::Again { events, because, after } => {
                 self.notices += 1;
                 if self.notices <= NOTICES {
                     let (because, after) = (words(because), after.as_secs_f64());
@@ -87,7 +87,7 @@ impl<'a> Screen<'a> {
                     self.bar.suspend(|| writeln!(self.err, "{text}"))?;
                 }
             }
-            News::Delivered(_) | News::Wrong(_) | News::Late(_) => {}
+            DeliveryEvent::Delivered(_) | DeliveryEvent::Wrong(_) | DeliveryEvent::Late(_) => {}
         }
         Ok(())
     }

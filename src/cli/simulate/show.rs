@@ -9,7 +9,7 @@ use idaas_simulator::fault::Expected;
 use idaas_simulator::kind::PREFIX;
 use idaas_simulator::redelivery::{FinalOutcome, Outcome};
 use idaas_simulator::sender::NoAnswer;
-use idaas_simulator::tally::{Quantiles, Tally, verdict, words};
+use idaas_simulator::stats::{Quantiles, Tally, verdict, words};
 use serde_json::json;
 
 use crate::counts::{counted, grouped, in_milliseconds, milliseconds};
