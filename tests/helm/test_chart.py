@@ -45,7 +45,7 @@ def render(case, *options):
 
 
 def problems(*options, case="minimal"):
-    """What Helm says if it refuses to render."""
+    """What Helm says if it does not render."""
     done = helm("template", "idaas-bridge", CHART, "--values", CASES[case], *options)
     return done.stderr if done.returncode else ""
 
@@ -297,7 +297,7 @@ class RestartTest(unittest.TestCase):
 
 
 class MistakeTest(unittest.TestCase):
-    def test_mistakes_are_refused_together_and_name_the_fix(self):
+    def test_mistakes_are_rejected_together_and_name_the_fix(self):
         self.assertIn("idaas-bridge init", problems("--set", "config="))
         self.assertIn("config: is not TOML", problems("--set", "config=a = = 1"))
         found = problems(
@@ -316,7 +316,7 @@ class MistakeTest(unittest.TestCase):
             self.assertIn(part, found)
         self.assertNotIn("hunter2", found)
 
-    def test_a_secret_in_the_configuration_is_refused_and_not_shown(self):
+    def test_a_secret_in_the_configuration_is_rejected_and_not_shown(self):
         secret = "5ec3e75ec3e75ec3e75ec3e75ec3e75e"
         for old, new, key in [
             ('keys = [{ file = "journal.key" }]', f'keys = ["{secret}"]', "journal.keys"),
@@ -337,7 +337,7 @@ class MistakeTest(unittest.TestCase):
                 self.assertIn(f"config: {key} has a secret in it", found)
                 self.assertNotIn(secret, found)
 
-    def test_unknown_values_and_secrets_in_values_are_refused(self):
+    def test_unknown_values_and_secrets_in_values_are_rejected(self):
         for options in (
             ["--set", "replica=3"],
             ["--set", "replicas=0"],
@@ -362,7 +362,7 @@ class BridgeTest(unittest.TestCase):
                     self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                     self.assertIn("0 faults, 0 warnings", done.stdout)
 
-    def test_the_bridge_refuses_an_unknown_key(self):
+    def test_the_bridge_rejects_an_unknown_key(self):
         with tempfile.TemporaryDirectory() as directory:
             directory = pathlib.Path(directory)
             write_files(directory, "[serve]\n" + configuration("minimal"))
