@@ -104,8 +104,9 @@ fn try_load(text: &str, variables: BTreeMap<String, String>) -> Result<Config, S
     Config::parse(text, &around).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-const EXAMPLES: [&str; 3] =
-    ["deploy/bridge.example.toml", "deploy/bridge.minimal.toml", "deploy/kubernetes/bridge.toml"];
+const EXAMPLES: [&str; 2] = ["deploy/bridge.example.toml", "deploy/bridge.minimal.toml"];
+
+const CHART: &str = "deploy/helm/idaas-bridge";
 
 #[test]
 fn every_example_configuration_loads_without_a_warning() {
@@ -179,15 +180,65 @@ fn commented_out_lines_of_the_example_are_valid() {
     assert_eq!(config.applications[0].topic_prefix.as_deref(), Some("idaas-workforce"));
 }
 
+/// The configuration that a values file of the chart contains as a block of text.
+fn configuration_of_values(path: &Path) -> String {
+    let values = std::fs::read_to_string(path).unwrap();
+    let (_, block) = values.split_once("\nconfig: |\n").unwrap();
+    let lines = block.lines().take_while(|line| line.is_empty() || line.starts_with("  "));
+    lines.map(|line| line.trim_start().to_owned() + "\n").collect()
+}
+
 #[test]
-fn the_kubernetes_configuration_matches_its_replicas() {
-    let config = load(&text("deploy/kubernetes/bridge.toml"), BTreeMap::new());
-    let replicas: u32 = text("deploy/kubernetes/statefulset.yaml")
-        .lines()
-        .find_map(|line| line.strip_prefix("  replicas: ")?.parse().ok())
-        .unwrap();
-    assert_eq!(config.dedupe.replicas, replicas);
-    assert!(config.dedupe.follow_replicas);
+fn chart_configurations_load_without_a_warning() {
+    let cases = files(&repository(CHART).join("ci"));
+    assert!(cases.len() > 3, "{cases:?}");
+    for path in cases {
+        let variables = BTreeMap::from([("KAFKA_PASSWORD".to_owned(), "0123456789abcdef".to_owned())]);
+        let config = load(&configuration_of_values(&path), variables);
+        let about: Vec<_> = config.warnings.iter().map(|warning| warning.key.as_str()).collect();
+        assert!(about.is_empty(), "{}: {about:?}", path.display());
+    }
+}
+
+#[test]
+fn the_chart_has_the_version_and_alerts_of_the_program() {
+    let chart = text(&format!("{CHART}/Chart.yaml"));
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(chart.contains(&format!("\nversion: {version}\n")), "{chart}");
+    assert!(chart.contains(&format!("\nappVersion: \"{version}\"\n")), "{chart}");
+    let alerts = repository(CHART).join("files/alerts.yml").canonicalize().unwrap();
+    assert_eq!(alerts, repository("deploy/prometheus/alerts.yml").canonicalize().unwrap());
+}
+
+/// Keys whose change does not restart the chart's pods, each with a configuration that has it changed.
+fn reloadable_changes(base: &str) -> BTreeMap<&'static str, String> {
+    let replaced = |old: &str, new: &str| {
+        assert!(base.contains(old), "{old}");
+        base.replace(old, new)
+    };
+    BTreeMap::from([
+        ("application", replaced("name = \"workforce\"", "name = \"partners\"")),
+        ("kafka.properties", replaced("kafka-ca.pem", "other.pem")),
+        ("journal.keys", replaced("journal.key", "other.key")),
+        ("server.admin_token", format!("[server]\nadmin_token = {{ file = \"admin.token\" }}\n{base}")),
+        ("log.level", format!("[log]\nlevel = \"debug\"\n{base}")),
+        ("log.events", format!("[log]\nevents = true\n{base}")),
+    ])
+}
+
+#[test]
+fn the_chart_leaves_to_a_reload_what_needs_no_restart() {
+    let helpers = text(&format!("{CHART}/templates/_config.tpl"));
+    let listed = helpers.split("range $key := list ").nth(1).unwrap().split(" -}}").next().unwrap();
+    let listed: BTreeSet<_> = listed.split(' ').map(|key| key.trim_matches('"')).collect();
+    let base = text("deploy/bridge.minimal.toml");
+    let changes = reloadable_changes(&base);
+    assert_eq!(listed, changes.keys().copied().collect());
+    let before = load(&base, BTreeMap::new());
+    for (key, changed) in changes {
+        let needed = before.needs_restart(&load(&changed, BTreeMap::new()));
+        assert!(needed.is_empty(), "{key}: {needed:?}");
+    }
 }
 
 #[test]
@@ -295,8 +346,6 @@ fn whoever_stops_the_bridge_waits_longer_than_its_drain() {
     let drain = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new()).server.drain_timeout;
     assert!(seconds("docker-compose.yml", "stop_grace_period:") > drain);
     assert!(seconds("deploy/systemd/idaas-bridge.service", "TimeoutStopSec=") > drain);
-    let pause = seconds("deploy/kubernetes/statefulset.yaml", "sleep: { seconds:");
-    assert!(seconds("deploy/kubernetes/statefulset.yaml", "terminationGracePeriodSeconds:") > drain + pause);
 }
 
 #[test]
@@ -339,38 +388,21 @@ fn every_alert_explains_itself_and_is_tested_both_ways() {
 
 #[test]
 fn one_port_is_the_admin_listener_s_everywhere() {
-    let config = load(&text("deploy/kubernetes/bridge.toml"), BTreeMap::new());
-    let port = config.server.admin_listen.port();
+    let port = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new()).server.admin_listen.port();
     for (path, line) in [
         ("docker-compose.yml", format!("IDAAS_BRIDGE_SERVER__ADMIN_LISTEN: 0.0.0.0:{port}")),
         ("docker-compose.yml", format!("127.0.0.1:${{ADMIN_PORT:-{port}}}:{port}")),
         ("deploy/Dockerfile", format!("EXPOSE 8080 {port}")),
         ("deploy/Dockerfile", format!("CMD [\"healthcheck\", \"{port}\"]")),
         ("deploy/healthcheck", format!("${{1:-{port}}}")),
-        ("deploy/kubernetes/statefulset.yaml", format!("containerPort: {port}")),
-        ("deploy/kubernetes/statefulset.yaml", format!("prometheus.io/port: \"{port}\"")),
-        ("deploy/kubernetes/services.yaml", format!("name: admin, port: {port}")),
+        ("deploy/helm/idaas-bridge/templates/statefulset.yaml", format!("name: admin, containerPort: {port}")),
+        ("deploy/helm/idaas-bridge/templates/state-deployment.yaml", format!("name: admin, containerPort: {port}")),
+        ("deploy/helm/idaas-bridge/templates/services.yaml", format!("name: admin, port: {port}")),
+        ("deploy/helm/idaas-bridge/templates/_pod.tpl", format!("prometheus.io/port: \"{port}\"")),
         ("deploy/prometheus/prometheus.yml", format!("bridge:{port}")),
     ] {
         assert!(text(path).contains(&line), "{path} has no {line}");
     }
-}
-
-#[test]
-fn manifests_apply_and_only_prometheus_reaches_admin() {
-    for directory in ["deploy/kubernetes", "deploy/kubernetes/monitoring"] {
-        let applied = text(&format!("{directory}/kustomization.yaml"));
-        for entry in std::fs::read_dir(repository(directory)).unwrap().map(|entry| entry.unwrap()) {
-            let name = entry.file_name().into_string().unwrap();
-            let is_manifest = name.ends_with(".yaml") && name != "kustomization.yaml";
-            assert!(!is_manifest || applied.contains(&format!("  - {name}\n")), "{directory}/{name}");
-        }
-    }
-    let policy = text("deploy/kubernetes/network-policy.yaml");
-    // Without it, the policy would be that of every pod of the namespace.
-    assert!(policy.contains("  podSelector:\n    matchLabels: { app.kubernetes.io/name: idaas-bridge }\n"));
-    let admin = policy.split("    - from:").find(|rule| rule.contains("port: admin")).unwrap();
-    assert!(admin.contains("values: [prometheus]") && !admin.contains("port: callbacks"), "{admin}");
 }
 
 #[test]
