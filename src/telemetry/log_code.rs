@@ -5,7 +5,7 @@
 
 /// The field `code` of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(serialize_all = "snake_case")]
 pub enum LogCode {
     // Start, reload and shutdown
     /// A setting works, but production should not use it.
@@ -190,7 +190,7 @@ impl LogCode {
 
     /// The code as it is logged.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.into_str()
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
