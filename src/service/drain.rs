@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Service;
-use super::orders::{ControlMessages, told_again};
-use crate::delivery::dispatch::Dispatcher;
+use super::control::{ControlMessages, second_shutdown};
+use crate::delivery::dispatcher::Dispatcher;
+use crate::telemetry::log_code::LogCode;
 
 /// How long the last answers may take once nothing is waited for any longer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -28,7 +29,7 @@ impl Service {
     pub(super) async fn drain(self, mut orders: ControlMessages) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
-        tracing::info!(code = "draining", "shutting down; what is being worked on is finished");
+        tracing::info!(code = LogCode::Draining.as_str(), "shutting down; what is being worked on is finished");
         self.bridge.drain();
         let bridge = Arc::clone(&self.bridge);
         let callbacks = self.callbacks;
@@ -36,7 +37,7 @@ impl Service {
             while bridge.metrics.callbacks_in_flight.get() > 0 {
                 if began.elapsed() > CONFIRMATIONS {
                     // Their events are written, and answered as soon as they are durable.
-                    bridge.dispatcher.hurry();
+                    bridge.dispatcher.expire_deadlines();
                     sleep(Duration::from_millis(100)).await;
                 } else {
                     sleep(Duration::from_millis(10)).await;
@@ -49,20 +50,20 @@ impl Service {
         tokio::select! {
             ended = timeout(limit, &mut orderly) => {
                 if ended.is_err() {
-                    tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
+                    tracing::warn!(code = LogCode::DrainTimeout.as_str(), "callbacks were still being worked on");
                 }
             }
-            () = told_again(&mut orders) => {
+            () = second_shutdown(&mut orders) => {
                 until = Instant::now();
                 // What waits for Kafka is written and answered at once.
-                self.bridge.dispatcher.hurry();
+                self.bridge.dispatcher.expire_deadlines();
                 let _ = timeout(LAST_ANSWERS, &mut orderly).await;
             }
         }
         let dispatcher = &self.bridge.dispatcher;
         tokio::select! {
             () = flushed(dispatcher, until) => {}
-            () = told_again(&mut orders) => {}
+            () = second_shutdown(&mut orders) => {}
         }
         let (recollection, replicas) = (self.recollection, self.replicas);
         let following = tokio::task::spawn_blocking(move || recollection.end());
@@ -75,7 +76,7 @@ impl Service {
         let _ = timeout(LAST_CONFIRMATIONS, leaving).await;
         if left > 0 {
             tracing::error!(
-                code = "not_kept",
+                code = LogCode::NotKept.as_str(),
                 events = left,
                 "events were neither confirmed nor journaled; IDaaS was told so"
             );
@@ -95,12 +96,12 @@ async fn flushed(dispatcher: &Arc<Dispatcher>, until: Instant) {
         let flush = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.is_connected();
         let flushed = tokio::task::spawn_blocking(flush).await.unwrap_or(true);
         let now = Instant::now();
-        if flushed || now >= until || (dispatcher.exposed() == 0 && now > began + LAST_CONFIRMATIONS) {
+        if flushed || now >= until || (dispatcher.not_durable() == 0 && now > began + LAST_CONFIRMATIONS) {
             return;
         }
         if now > began + CONFIRMATIONS {
             // What the broker has not confirmed by now is written.
-            dispatcher.hurry();
+            dispatcher.expire_deadlines();
         }
     }
 }

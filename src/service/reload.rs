@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use idaas_callback::jose::jwe::ContentKey;
 
-use super::orders::{ControlMessage, ControlMessages};
-use super::{Service, assemble, reopening};
+use super::control::{ControlMessage, ControlMessages};
+use super::{Service, quarantine_replay, wiring};
 use crate::config::{Config, Fault, NamedFile, Server};
 use crate::counts::counted;
+use crate::http::Certificate;
 use crate::journal::KeyChange;
-use crate::server::Certificate;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
 
 /// The files to be watched, as this configuration was read from them.
@@ -76,7 +77,10 @@ impl Service {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(faults) => {
                 for fault in faults {
-                    tracing::error!(code = "reload_refused", "the configuration stays as it was: {fault}");
+                    tracing::error!(
+                        code = LogCode::ReloadRefused.as_str(),
+                        "the configuration stays as it was: {fault}"
+                    );
                 }
             }
         }
@@ -89,7 +93,11 @@ impl Service {
         self.files.watch(if watches { files } else { Vec::new() });
         let mut config = loaded?;
         for key in self.config.needs_restart(&config) {
-            tracing::warn!(code = "restart_needed", key, "a change of this key takes effect only after a restart");
+            tracing::warn!(
+                code = LogCode::RestartNeeded.as_str(),
+                key,
+                "a change of this key takes effect only after a restart"
+            );
         }
         let old = self.bridge.applications();
         let metrics = Arc::clone(&self.bridge.metrics);
@@ -104,24 +112,24 @@ impl Service {
         let certificate = self.renewed_certificate(&config)?;
         if !properties.is_empty() {
             self.replace_clients(&config).await?;
-            assemble::show_kafka_certificate(&config, &metrics);
+            wiring::show_kafka_certificate(&config, &metrics);
         } else {
             config.kafka = self.config.kafka.clone();
         }
         config.journal.keys = self.replaced_journal_keys(journal_keys).await;
-        let applications = assemble::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
+        let applications = wiring::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
         applications.keys.first_attempts().await;
         if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
             current.replace(renewed);
         }
         self.admin_token.set(config.admin_token.as_ref());
-        logs::set_level(assemble::log_level(config.log.level));
+        logs::set_level(wiring::log_level(config.log.level));
         logs::set_events(config.log.events);
-        assemble::show_certificate(&config, &metrics);
+        wiring::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);
         self.recollection.rescope(&config);
-        self.watch.topics(assemble::topics(&config));
-        tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
+        self.watch.topics(wiring::topics(&config));
+        tokio::spawn(quarantine_replay::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         self.care.rescope(&config);
         self.config = config;
@@ -139,7 +147,10 @@ impl Service {
         let Some(journal) = self.bridge.dispatcher.journal() else { return old };
         let problem = match journal.replace_keys(new.clone()).await {
             Ok(Ok(KeyChange::Applied)) => {
-                tracing::info!(code = "journal_keys_replaced", "the journal seals with the first of journal.keys");
+                tracing::info!(
+                    code = LogCode::JournalKeysReplaced.as_str(),
+                    "the journal seals with the first of journal.keys"
+                );
                 return new;
             }
             Ok(Ok(KeyChange::StillNeeded(id, entries))) => {
@@ -150,7 +161,7 @@ impl Service {
             Ok(Err(_)) | Err(_) => "the journal cannot be read now".to_owned(),
         };
         tracing::error!(
-            code = "journal_keys_not_replaced",
+            code = LogCode::JournalKeysNotReplaced.as_str(),
             key = "journal.keys",
             "the old keys stay in use: {problem}"
         );
@@ -160,21 +171,21 @@ impl Service {
     /// The certificate of the callback listener as it is now on the disk, if the listener has one.
     fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Fault>> {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
-        Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![assemble::tls_fault(&fault)])
+        Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
     /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
     async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Fault>> {
-        let fault = |problem: &str| vec![assemble::kafka_fault(problem)];
-        let (bridge, cluster) = (Arc::clone(&self.bridge), assemble::cluster(config));
+        let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
+        let (bridge, cluster) = (Arc::clone(&self.bridge), wiring::cluster(config));
         let replace = move || bridge.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());
         let replaced = tokio::task::spawn_blocking(replace).await.map_err(|error| fault(&error.to_string()))?;
         replaced.map_err(|problem| fault(&problem))?;
-        let cluster = assemble::cluster(config);
+        let cluster = wiring::cluster(config);
         self.replicas.replace_clients(&cluster);
         self.bridge.set_cluster(cluster.clone());
-        self.watch = assemble::watch(&cluster, config, &self.bridge.metrics, &self.replicas)
-            .map_err(|problem| fault(&problem))?;
+        self.watch =
+            wiring::watch(&cluster, config, &self.bridge.metrics, &self.replicas).map_err(|problem| fault(&problem))?;
         Ok(())
     }
 }

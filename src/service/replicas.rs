@@ -14,11 +14,12 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use self::runner::{News, Runner};
-use super::recollection::DedupRebuild;
+use self::runner::{ReplicaEvent, Runner};
+use super::dedup_rebuild::DedupRebuild;
 use crate::config::Config;
-use crate::delivery::dispatch::Dispatcher;
+use crate::delivery::dispatcher::Dispatcher;
 use crate::kafka::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
 /// Begins to look for other replicas. Returns also what learns from the topics, because both decide together when the
@@ -53,7 +54,7 @@ impl Gate {
     pub(super) fn history_read(&self, dispatcher: &Dispatcher) {
         self.is_history_read.store(true, Ordering::SeqCst);
         if self.is_open.load(Ordering::SeqCst) {
-            dispatcher.release();
+            dispatcher.enable_replay();
         }
     }
 
@@ -67,7 +68,7 @@ impl Gate {
         dispatcher.connected(true);
         self.is_open.store(true, Ordering::SeqCst);
         if self.is_history_read.load(Ordering::SeqCst) {
-            dispatcher.release();
+            dispatcher.enable_replay();
         }
     }
 
@@ -81,7 +82,7 @@ impl Gate {
 pub(super) struct Replicas {
     gate: Arc<Gate>,
     dispatcher: Weak<Dispatcher>,
-    news: Sender<News>,
+    news: Sender<ReplicaEvent>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -100,7 +101,7 @@ impl Replicas {
         let thread = match thread {
             Ok(thread) => Some(thread),
             Err(error) => {
-                tracing::error!(code = "replicas_not_coordinated", %error, "no thread for the coordination of replicas");
+                tracing::error!(code = LogCode::ReplicasNotCoordinated.as_str(), %error, "no thread for the coordination of replicas");
                 gate.is_alone.store(true, Ordering::SeqCst);
                 gate.is_open.store(true, Ordering::SeqCst);
                 None
@@ -113,7 +114,7 @@ impl Replicas {
     /// Reads and writes the topic with other settings from now on.
     pub(super) fn replace_clients(&self, cluster: &Cluster) {
         // The thread ends with the service.
-        let _ = self.news.send(News::Clients(cluster.clone()));
+        let _ = self.news.send(ReplicaEvent::Clients(cluster.clone()));
     }
 
     /// Takes the id of the cluster that answers.
@@ -133,12 +134,12 @@ impl Replicas {
             dispatcher.connected(available);
         }
         // The thread ends with the service.
-        let _ = self.news.send(News::Available(available));
+        let _ = self.news.send(ReplicaEvent::Available(available));
     }
 
     /// Tells the other replicas that this one shuts down. Blocks for a moment.
     pub(super) fn end(&self) {
-        let _ = self.news.send(News::End);
+        let _ = self.news.send(ReplicaEvent::End);
         if let Some(thread) = self.thread.lock().take() {
             // A panic in it has been told by its own message.
             let _ = thread.join();

@@ -11,64 +11,12 @@ use std::time::Duration;
 use idaas_bridge::config::{Application, Config, PREFIX, Passwords, Sources};
 use idaas_simulator::signing::SigningKey;
 
-/// The metrics of idaas-bridge, without their prefix.
-const METRICS: &[&str] = &[
-    "build_info",
-    "callback_duration_seconds",
-    "callbacks_in_flight",
-    "callbacks_refused_log_lines_suppressed_total",
-    "callbacks_total",
-    "clock_offset_seconds",
-    "config_last_reload_success_timestamp_seconds",
-    "config_last_reload_successful",
-    "config_reloads_total",
-    "conflicting_fields_total",
-    "dead_letters_total",
-    "decryptions_total",
-    "draining",
-    "event_age_seconds",
-    "events_answered_total",
-    "events_duplicate_total",
-    "events_in_flight",
-    "events_in_flight_limit",
-    "events_published_total",
-    "events_received_total",
-    "journal_bytes",
-    "journal_events",
-    "journal_limit_bytes",
-    "journal_old_key_entries",
-    "journal_oldest_seconds",
-    "journal_refused_total",
-    "journal_replayed_total",
-    "journal_waiting_events",
-    "jwks_age_seconds",
-    "jwks_keys",
-    "jwks_refreshes_total",
-    "kafka_available",
-    "kafka_broker_rtt_seconds",
-    "kafka_cluster_replaced_total",
-    "kafka_partitions_unavailable",
-    "kafka_producer_recreated_total",
-    "kafka_queue_bytes",
-    "kafka_queue_bytes_limit",
-    "kafka_queue_events",
-    "kafka_queue_events_limit",
-    "kafka_request_timeouts_total",
-    "kafka_retries_total",
-    "last_event_timestamp_seconds",
-    "malformed_fields_total",
-    "publish_duration_seconds",
-    "quarantine_bytes",
-    "quarantine_callbacks",
-    "quarantine_limit_bytes",
-    "ready",
-    "state_lag_records",
-    "state_ready",
-    "state_restarts_total",
-    "state_too_large_total",
-    "tls_certificate_expiry_timestamp_seconds",
-    "unknown_fields_total",
-];
+/// The texts in the sources of the telemetry. Every metric is named there, without its prefix, and nowhere else.
+fn telemetry_texts() -> BTreeSet<String> {
+    let files = std::fs::read_dir(repository("src/telemetry")).unwrap().map(|entry| entry.unwrap().path());
+    let all: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    all.split('"').map(str::to_owned).collect()
+}
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -349,18 +297,53 @@ fn whoever_stops_the_bridge_waits_longer_than_its_drain() {
 }
 
 #[test]
-fn alerts_ask_only_for_metrics_that_there_are() {
-    for path in ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml"] {
+fn alerts_dashboard_and_pages_name_only_existing_metrics() {
+    let exported = telemetry_texts();
+    let pages = ["docs/alerts.md", "docs/operations.md"];
+    let files =
+        ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml", "deploy/grafana/idaas-bridge.json"];
+    for path in files.into_iter().chain(pages) {
         let rules = text(path);
         let mut asked = 0;
         for rest in rules.split("idaas_bridge_").skip(1) {
             let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            // A pattern of several names: idaas_bridge_(state_)?build_info.
+            if name.is_empty() {
+                continue;
+            }
             let metric = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(&name);
-            assert!(METRICS.contains(&metric), "{path}: idaas_bridge_{name} is no metric");
+            assert!(exported.contains(metric), "{path}: there is no metric idaas_bridge_{name}");
             asked += 1;
         }
-        assert!(asked > 10, "{path}");
+        assert!(asked > 10 || pages.contains(&path), "{path}");
     }
+}
+
+/// The panels of the dashboard, rows included.
+fn panels() -> Vec<serde_json::Value> {
+    let dashboard: serde_json::Value = serde_json::from_str(&text("deploy/grafana/idaas-bridge.json")).unwrap();
+    dashboard["panels"].as_array().unwrap().clone()
+}
+
+#[test]
+fn every_panel_of_the_dashboard_has_its_place_and_its_source() {
+    let (mut ids, mut bottom) = (BTreeSet::new(), 0);
+    for panel in panels() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is used twice");
+        let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        assert!(place("x") + place("w") <= 24, "{title} is wider than the dashboard");
+        if panel["type"] == "row" {
+            assert!(place("y") >= bottom, "{title} covers panels");
+        } else {
+            assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
+            assert!(panel["targets"].as_array().is_some_and(|queries| !queries.is_empty()), "{title}");
+        }
+        bottom = bottom.max(place("y") + place("h"));
+    }
+    let rows: Vec<_> = panels().into_iter().filter(|panel| panel["type"] == "row").collect();
+    assert_eq!(rows[0]["title"], "Is anything wrong");
+    assert_eq!(rows.len(), 7);
 }
 
 #[test]
