@@ -290,7 +290,7 @@ impl DedupRebuild {
                 *follower = Some(Arc::new(started));
             }
             Err(fault) => {
-                tracing::error!(code = LogCode::NotFollowing.as_str(), "other replicas cannot be followed: {fault}")
+                tracing::error!(code = LogCode::NotFollowing.as_str(), "cannot follow other replicas: {fault}")
             }
         }
     }
