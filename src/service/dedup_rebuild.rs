@@ -1,8 +1,7 @@
 //! The memory of verdicts over restarts and replicas: what our own topics say is learned before anything is replayed.
 //!
-//! It only avoids duplicates, so it is never a reason not to accept callbacks, and never holds back what the journal has
-//! for long. While Kafka is away, callbacks go to the journal, and the topics are read when it is back. Partitions that
-//! do not answer are read later.
+//! It only avoids duplicates, so callbacks never wait for it, and the journal's events never for long. While Kafka is
+//! away, callbacks go to the journal. The topics are read when it is back; partitions that do not answer, later.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -290,7 +289,7 @@ impl DedupRebuild {
                 *follower = Some(Arc::new(started));
             }
             Err(fault) => {
-                tracing::error!(code = LogCode::NotFollowing.as_str(), "other replicas cannot be followed: {fault}")
+                tracing::error!(code = LogCode::NotFollowing.as_str(), "cannot follow other replicas: {fault}")
             }
         }
     }
