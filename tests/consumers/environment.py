@@ -19,13 +19,13 @@ import psycopg
 TIMEOUT = 180  # seconds until a condition counts as never met
 
 
-def wait_until(what, condition):
+def wait_until(what, condition, interval=0.05):
     """Waits until the condition returns something true. Returns that."""
     end = time.monotonic() + TIMEOUT
     while not (result := condition()):
         if time.monotonic() > end:
             raise TimeoutError(f"not reached in {TIMEOUT} s: {what}")
-        time.sleep(0.05)
+        time.sleep(interval)
     return result
 
 
@@ -110,7 +110,6 @@ class PostgreSQL:
         self.process = Process(directory / "postgresql.log", *user, programs / "postgres", "-D", data, *options, cwd="/")
         atexit.register(lambda: (self.process.stop(signal.SIGQUIT), shutil.rmtree(data, ignore_errors=True)))
         wait_until("PostgreSQL answers", self.answers)
-        self.postgres = self.connect("postgres")
 
     def url(self, database):
         return f"postgresql://127.0.0.1:{self.port}/{database}?user=test"
@@ -125,7 +124,8 @@ class PostgreSQL:
 
     def create(self, database, schema):
         """Creates a database with the tables of the file. Returns a connection."""
-        self.postgres.execute(f"CREATE DATABASE {database}")
+        with self.connect("postgres") as postgres:
+            postgres.execute(f"CREATE DATABASE {database}")
         connection = self.connect(database)
         connection.execute(schema.read_text())
         return connection

@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -25,7 +26,7 @@ COMMANDS = {
     "python": [PLACE / "python/bin/python", EXAMPLES / "python/consumer.py"],
     "typescript": ["node", EXAMPLES / "typescript/dist/consumer.js"],
     "go": [EXAMPLES / "go/consumer"],
-    "java": ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{EXAMPLES}/java/target/classes:{EXAMPLES}/java/target/lib/*", "Consumer"],
+    "java": ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{EXAMPLES}/java/target/classes:{EXAMPLES}/java/target/lib/*", "example.UsersConsumer"],
     "rust": [PLACE / "rust/release/users-consumer"],
 }
 # The columns and the fields that they hold.
@@ -46,8 +47,7 @@ class ExampleConsumer:
     def __init__(self, language, server, servers, name):
         self.language, self.name = language, f"{language}_{name}"
         self.database = server.create(self.name, EXAMPLES / "schema.sql")
-        self.activity = server.postgres
-        self.arguments = [servers, PREFIX, server.url(self.name)]
+        self.arguments = [servers, PREFIX, server.url(self.name), *([self.name] if language == "typescript" else [])]
         self.start()
 
     def start(self):
@@ -56,13 +56,13 @@ class ExampleConsumer:
     def in_transaction(self):
         """Whether the consumer has written something that it has not committed."""
         self.process.check()
-        return self.activity.execute(
+        return self.database.execute(
             "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL", (self.name,)
         ).fetchall()
 
     def kill(self):
-        """Kills the process in the middle of a transaction, and starts it again."""
-        wait_until(f"{self.name} writes", self.in_transaction)
+        """Kills the process in the middle of its next transaction, and starts it again."""
+        wait_until(f"{self.name} writes", self.in_transaction, interval=0.002)
         self.process.stop(signal.SIGKILL)
         self.start()
 
@@ -77,6 +77,15 @@ class ExampleConsumer:
         for row in rows:
             row["field_times"] = {name: datetime.fromisoformat(time) for name, time in row["field_times"].items()}
         return {row.pop("id"): row for row in rows}
+
+
+def kill(consumers, write=lambda: None):
+    """Kills each consumer in the middle of the transaction in which it applies what this writes."""
+    with ThreadPoolExecutor(len(consumers)) as threads:
+        kills = [threads.submit(consumer.kill) for consumer in consumers]
+        write()
+        for kill in kills:
+            kill.result()
 
 
 class Topics:
@@ -199,8 +208,7 @@ def main(languages):
     bridge("fetch --details --config", config)
     wait_until("all events are materialized", topics.is_materialized)
     consumers = [ExampleConsumer(language, server, servers, "first") for language in languages]
-    for consumer in consumers:
-        consumer.kill()
+    kill(consumers)
     assert set(compare(topics, consumers)) == set(directory.users())
 
     step("2. Changes are lost in an outage of the bridge; a fetch repairs the state topic and the tables")
@@ -220,10 +228,8 @@ def main(languages):
     bridge("simulate send --count 200 --fault duplicate", *send)
     producer = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 5})
     events = Events(2, producer, EVENTS)
-    for kill in range(3):
-        events.write(700)
-        for consumer in consumers:
-            consumer.kill()
+    for _ in range(3):
+        kill(consumers, lambda: events.write(700))
     compare(topics, consumers)
 
     step("4. New consumers bootstrap from a state topic with a history, and all follow")
