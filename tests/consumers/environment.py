@@ -96,8 +96,8 @@ class PostgreSQL:
     """A server in a temporary directory. It refuses to run as root, and runs as the user `postgres` then."""
 
     def __init__(self, directory):
-        found = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-        programs = pathlib.Path(found).resolve().parent
+        found = glob.glob("/usr/lib/postgresql/*/bin/initdb") or [shutil.which("initdb")]
+        programs = pathlib.Path(max(found)).resolve().parent
         user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         data = pathlib.Path(tempfile.mkdtemp(prefix="idaas-bridge-postgresql-"))
         if user:

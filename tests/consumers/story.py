@@ -153,7 +153,7 @@ def compare(topics, consumers):
         for id, (row, right) in list(differing.items())[:5]:
             print(f"{consumer.name}, {id}:\n  {row}\nexpected:\n  {right}", file=sys.stderr)
         assert not differing, f"{consumer.name}: {len(differing)} of {len(table)} rows differ from the state topic"
-    step(f"    {len(consumers)} tables are equal to the state topic: {len(table)} users")
+    step(f"    tables equal to the state topic, of {len(table)} users: {len(consumers)}")
     return table
 
 
@@ -217,8 +217,7 @@ def main(languages):
     serve = Process(run / "serve.log", PROGRAM, "serve", "--config", config)
     table = compare(topics, consumers)
     assert table.keys() >= set(deleted) and not table.keys() & set(created), "the changes were not lost"
-    summary = json.loads(bridge("fetch --details --verify-deletions --json --config", config))
-    step(f"    {json.dumps(summary['users'])}" if "users" in summary else f"    {json.dumps(summary)}")
+    step(bridge("fetch --details --verify-deletions --config", config))
     table = compare(topics, consumers)
     assert table.keys() == set(directory.users()) and table.keys() >= set(created) and not table.keys() & set(deleted)
     assert {table[id]["display_name"] for id in renamed} == {"Renamed In The Outage"}
@@ -240,7 +239,7 @@ def main(languages):
 
     for process in [serve, materialize]:
         assert process.check().stop() == 0, process.log
-    step(f"five tables of one directory: {', '.join(languages)}" if len(languages) == 5 else f"equal tables: {', '.join(languages)}")
+    step(f"equal tables: {', '.join(languages)}")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 //!
 //! Usage: `users-consumer BOOTSTRAP_SERVERS PREFIX DATABASE_URL`
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::error::Error;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use cloudevents::AttributesReader;
-use cloudevents::binding::rdkafka::MessageExt;
+use cloudevents::{AttributesReader, Event};
 use postgres::types::ToSql;
 use postgres::{Client, NoTls, Transaction};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,7 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use user::{User, UserEvent};
 use user_state::StateMetadata;
 
@@ -132,9 +131,7 @@ impl Table<'_> {
     /// Applies a record of the state topic. A record without a value is a deletion.
     fn apply_state(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
         let Some(value) = message.payload() else {
-            let headers: HashMap<_, _> =
-                message.headers().ok_or("no headers")?.iter().map(|header| (header.key, header.value)).collect();
-            let time = std::str::from_utf8(headers["ce_time"].unwrap_or_default())?.parse()?;
+            let time = headers(message)?["ce_time"].as_str().ok_or("no time")?.parse()?;
             return self.delete(std::str::from_utf8(message.key().unwrap_or_default())?, time);
         };
         let State { user, state } = serde_json::from_slice(value)?;
@@ -151,7 +148,7 @@ impl Table<'_> {
 
     /// Applies a record of the event topic.
     fn apply_event(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
-        let mut event = message.to_event()?;
+        let mut event = to_event(message)?;
         let data: Value = event.take_data().2.ok_or("no data")?.try_into()?;
         let UserEvent { action, mut user, cleared, .. } = serde_json::from_value(data)?;
         let timestamp = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis);
@@ -170,6 +167,25 @@ impl Table<'_> {
         }
         Ok(())
     }
+}
+
+fn headers(message: &BorrowedMessage<'_>) -> Result<Map<String, Value>> {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    headers.map(|header| Ok((header.key.to_owned(), std::str::from_utf8(header.value.unwrap_or_default())?.into()))).collect()
+}
+
+/// Reads a record in either content mode. The SDK's own binding needs an older rdkafka, and CMake.
+fn to_event(message: &BorrowedMessage<'_>) -> Result<Event> {
+    let (headers, payload) = (headers(message)?, message.payload().unwrap_or_default());
+    let content_type = headers.get("content-type").cloned().unwrap_or_default();
+    if content_type.as_str().is_some_and(|text| text.starts_with("application/cloudevents+json")) {
+        return Ok(serde_json::from_slice(payload)?);
+    }
+    let attributes = headers.iter().filter_map(|(name, value)| Some((name.strip_prefix("ce_")?.to_owned(), value.clone())));
+    let mut event: Map<_, _> = attributes.collect();
+    event.insert("datacontenttype".to_owned(), content_type);
+    event.insert("data".to_owned(), serde_json::from_slice(payload)?);
+    Ok(serde_json::from_value(event.into())?)
 }
 
 /// The paths of the members that are null. Events have this list: `cleared`.
