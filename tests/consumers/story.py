@@ -221,6 +221,9 @@ def main(languages):
     table = compare(topics, consumers)
     assert table.keys() == set(directory.users()) and table.keys() >= set(created) and not table.keys() & set(deleted)
     assert {table[id]["display_name"] for id in renamed} == {"Renamed In The Outage"}
+    summary = json.loads(bridge("fetch --details --verify-deletions --dry-run --json --config", config))
+    for kind, counts in summary["entities"].items():
+        assert (counts["unchanged"], counts["missing"]) == (counts["read"], 0), f"{kind}: {counts}"
 
     step("3. Callbacks, late and repeated events, deletions; consumers are killed in the middle of transactions")
     send = ["--to", f"http://127.0.0.1:{ports[0]}", "--keys", config.parent, "--connections", "4", "--seed", "1"]

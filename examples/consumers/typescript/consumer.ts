@@ -12,6 +12,8 @@ import pg from "pg";
 import type { User, UserEvent } from "./generated/user.js";
 import type { CurrentUser, UserState } from "./generated/user-state.js";
 
+// How soon the group gives the partitions of a killed process to the next one.
+const SESSION = { sessionTimeout: 6000, heartbeatInterval: 2000 };
 const SEVEN_DAYS = 7 * 24 * 60 * 60 * 1000;
 
 // Column, path and value of the fields in the table. undefined: absent; null: cleared.
@@ -158,7 +160,7 @@ async function bootstrap(kafka: Kafka, table: Table, states: string, events: str
       await table.storeOffset(partition, start < end ? start : end);
     }
     if (unread.size === 0) return;
-    const consumer = kafka.consumer({ groupId, sessionTimeout: 6000 });
+    const consumer = kafka.consumer({ groupId, ...SESSION });
     await new Promise<void>((resolve, reject) => {
       // Also tells the ends of transactions and aborted records, which are not in a batch's messages.
       consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { partition, lastOffset } }) => {
@@ -167,8 +169,11 @@ async function bootstrap(kafka: Kafka, table: Table, states: string, events: str
         if (unread.size === 0) resolve();
       });
       const begin = new Map([...unread.keys()].map((partition) => [partition, 0n]));
-      run(consumer, states, begin, async ({ batch }) => {
-        for (const message of batch.messages) await applyState(table, message);
+      run(consumer, states, begin, async ({ batch, heartbeat }) => {
+        for (const message of batch.messages) {
+          await applyState(table, message);
+          await heartbeat();
+        }
       }).catch(reject);
     });
     await consumer.disconnect();
@@ -184,11 +189,15 @@ async function follow(kafka: Kafka, table: Table, events: string, groupId: strin
     if ((offsets.get(partition) ?? 0n) < BigInt(low)) throw new Error("events are lost: bootstrap again");
   }
   await admin.disconnect();
-  const consumer = kafka.consumer({ groupId, sessionTimeout: 6000 });
-  await run(consumer, events, offsets, async ({ batch }) => {
+  const consumer = kafka.consumer({ groupId, ...SESSION });
+  await run(consumer, events, offsets, async ({ batch, heartbeat }) => {
     const next = BigInt(batch.lastOffset()) + 1n;
     await table.transaction(async () => {
-      for (const message of batch.messages) await applyEvent(table, message);
+      for (const message of batch.messages) {
+        await applyEvent(table, message);
+        // Without it, a batch that takes longer than the session timeout is given to another member, again and again.
+        await heartbeat();
+      }
       await table.storeOffset(batch.partition, next);
       await table.forget();
     });
