@@ -231,13 +231,13 @@ def main(languages):
     producer = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 5})
     events = Events(2, producer, EVENTS)
     for _ in range(3):
-        kill(consumers, lambda: events.write(700))
+        kill(consumers, lambda: events.write(500))
     compare(topics, consumers)
 
     step("4. New consumers bootstrap from a state topic with a history, and all follow")
     consumers += [ExampleConsumer(language, server, servers, "second") for language in languages]
     compare(topics, consumers)
-    events.write(700)
+    events.write(500)
     compare(topics, consumers)
 
     for process in [serve, materialize]:
