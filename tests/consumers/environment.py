@@ -48,8 +48,12 @@ class Process:
         self.log = pathlib.Path(log)
         with open(self.log, "ab") as output:
             self.child = subprocess.Popen(
-                [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                start_new_session=True, **options,
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **options,
             )
         atexit.register(self.stop, signal.SIGKILL)
 
@@ -69,15 +73,21 @@ def start_kafka(directory, libraries, log4j):
     """Starts one broker. Returns its address."""
     port, controller = free_ports(2)
     properties = {
-        "process.roles": "broker,controller", "node.id": 1,
+        "process.roles": "broker,controller",
+        "node.id": 1,
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "controller.listener.names": "CONTROLLER", "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": 0,
-        "offsets.topic.num.partitions": 1, "offsets.topic.replication.factor": 1,
-        "transaction.state.log.num.partitions": 1, "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1, "log.dirs": directory / "kafka",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": 0,
+        "offsets.topic.num.partitions": 1,
+        "offsets.topic.replication.factor": 1,
+        "transaction.state.log.num.partitions": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "log.dirs": directory / "kafka",
     }
     config = directory / "kafka.properties"
     config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
@@ -103,11 +113,21 @@ class PostgreSQL:
         if user:
             shutil.chown(data, "postgres", "postgres")
         (self.port,) = free_ports(1)
-        initdb = [programs / "initdb", "--pgdata", data, "--auth=trust", "--username=test", "--encoding=UTF8", "--no-sync"]
+        initdb = [
+            programs / "initdb",
+            "--pgdata",
+            data,
+            "--auth=trust",
+            "--username=test",
+            "--encoding=UTF8",
+            "--no-sync",
+        ]
         subprocess.run([*user, *initdb], check=True, stdout=subprocess.DEVNULL, cwd="/")
         options = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
         options = [f"--{name}={value}" for name, value in options.items()]
-        self.process = Process(directory / "postgresql.log", *user, programs / "postgres", "-D", data, *options, cwd="/")
+        self.process = Process(
+            directory / "postgresql.log", *user, programs / "postgres", "-D", data, *options, cwd="/"
+        )
         atexit.register(lambda: (self.process.stop(signal.SIGQUIT), shutil.rmtree(data, ignore_errors=True)))
         wait_until("PostgreSQL answers", self.answers)
 
@@ -140,8 +160,17 @@ class Directory:
         self.secret = directory / "client.secret"
         ids = ["--application-id", application, "--instance-id", instance]
         Process(
-            directory / "directory.log", program, "simulate", "directory", "--listen", f"127.0.0.1:{port}", "--users", users,
-            "--secret-file", self.secret, *ids,
+            directory / "directory.log",
+            program,
+            "simulate",
+            "directory",
+            "--listen",
+            f"127.0.0.1:{port}",
+            "--users",
+            users,
+            "--secret-file",
+            self.secret,
+            *ids,
         )
         wait_until("the simulated directory listens", lambda: accepts(port) and self.secret.exists())
 

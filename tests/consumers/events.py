@@ -4,7 +4,19 @@ import json
 import random
 from datetime import datetime, timedelta, timezone
 
-ACTIONS = ["created", "updated", "updated", "updated", "moved", "enabled", "disabled", "locked", "snapshot", "deleted", "later"]
+ACTIONS = [
+    "created",
+    "updated",
+    "updated",
+    "updated",
+    "moved",
+    "enabled",
+    "disabled",
+    "locked",
+    "snapshot",
+    "deleted",
+    "later",
+]
 
 
 def text(time):
@@ -45,23 +57,38 @@ class Events:
         cleared = [path for path, value in leaves(user) if value is None]
         event_id, source = f"evnt_{number:06}", "/idaas/idaas_random/app_random"
         data = {
-            "schemaVersion": "1.0", "action": action, "user": user, **({"cleared": cleared} if cleared else {}),
+            "schemaVersion": "1.0",
+            "action": action,
+            "user": user,
+            **({"cleared": cleared} if cleared else {}),
             "additional": {"later": number},
             "origin": {
-                "eventId": event_id, "eventType": f"urn:alibaba:idaas:app:event:ud:user:{action}", "eventTime": text(time),
-                "instanceId": "idaas_random", "applicationId": "app_random", "receivedAt": text(datetime.now(timezone.utc)),
+                "eventId": event_id,
+                "eventType": f"urn:alibaba:idaas:app:event:ud:user:{action}",
+                "eventTime": text(time),
+                "instanceId": "idaas_random",
+                "applicationId": "app_random",
+                "receivedAt": text(datetime.now(timezone.utc)),
             },
         }
         attributes = {
-            "specversion": "1.0", "id": event_id, "source": source, "subject": id, "time": text(time), "partitionkey": id,
-            "type": f"com.alibabacloud.idaas.user.{action}.v1", "dataschema": "urn:idaas-bridge:schema:user:v1",
+            "specversion": "1.0",
+            "id": event_id,
+            "source": source,
+            "subject": id,
+            "time": text(time),
+            "partitionkey": id,
+            "type": f"com.alibabacloud.idaas.user.{action}.v1",
+            "dataschema": "urn:idaas-bridge:schema:user:v1",
         }
         if pick.random() < 0.05:  # The operator can choose structured mode.
             value = {**attributes, "datacontenttype": "application/json", "data": data}
             headers = [("content-type", "application/cloudevents+json; charset=UTF-8")]
         else:
             value = data
-            headers = [(f"ce_{name}", text) for name, text in attributes.items()] + [("content-type", "application/json")]
+            headers = [(f"ce_{name}", text) for name, text in attributes.items()] + [
+                ("content-type", "application/json")
+            ]
         return {"key": id, "value": json.dumps(value, ensure_ascii=False), "headers": headers}
 
     def fields(self, number, time):
@@ -69,9 +96,13 @@ class Events:
         pick = self.random
         some = lambda *values: pick.choice([None, *values])
         user = {
-            "username": some(f"name{number}", f"女{number}"), "displayName": some(f"Name {number}"),
-            "status": some("enabled", "disabled", "pending"), "description": some("not in the table"),
-            "organizationalUnits": some([], [{"id": "ou_1", "primary": True}], [{"id": "ou_1"}, {"id": f"ou_{number}"}]),
+            "username": some(f"name{number}", f"女{number}"),
+            "displayName": some(f"Name {number}"),
+            "status": some("enabled", "disabled", "pending"),
+            "description": some("not in the table"),
+            "organizationalUnits": some(
+                [], [{"id": "ou_1", "primary": True}], [{"id": "ou_1"}, {"id": f"ou_{number}"}]
+            ),
             "accountExpiresAt": some(text(time + timedelta(days=90)), "9999-12-31T23:59:59.999Z"),
         }
         user = {name: value for name, value in user.items() if pick.random() < 0.4}

@@ -6,7 +6,6 @@ Usage: story.py LANGUAGE...; the other arguments are in the environment, see tes
 import json
 import os
 import pathlib
-import random
 import signal
 import subprocess
 import sys
@@ -26,14 +25,27 @@ COMMANDS = {
     "python": [PLACE / "python/bin/python", EXAMPLES / "python/consumer.py"],
     "typescript": ["node", EXAMPLES / "typescript/dist/consumer.js"],
     "go": [EXAMPLES / "go/consumer"],
-    "java": ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{EXAMPLES}/java/target/classes:{EXAMPLES}/java/target/lib/*", "example.UsersConsumer"],
+    "java": [
+        "java",
+        "-Xmx256m",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        f"{EXAMPLES}/java/target/classes:{EXAMPLES}/java/target/lib/*",
+        "example.UsersConsumer",
+    ],
     "rust": [PLACE / "rust/release/users-consumer"],
 }
 # The columns and the fields that they hold.
 COLUMNS = {
-    "username": "username", "display_name": "displayName", "status": "status", "email": "email.address",
-    "email_verified": "email.verified", "phone_region": "phone.region", "phone_number": "phone.number",
-    "organizational_units": "organizationalUnits", "account_expires_at": "accountExpiresAt",
+    "username": "username",
+    "display_name": "displayName",
+    "status": "status",
+    "email": "email.address",
+    "email_verified": "email.verified",
+    "phone_region": "phone.region",
+    "phone_number": "phone.number",
+    "organizational_units": "organizationalUnits",
+    "account_expires_at": "accountExpiresAt",
 }
 
 
@@ -51,13 +63,16 @@ class ExampleConsumer:
         self.start()
 
     def start(self):
-        self.process = Process(PLACE / f"run/{self.name}.log", *COMMANDS[self.language], *self.arguments, cwd=EXAMPLES / self.language)
+        self.process = Process(
+            PLACE / f"run/{self.name}.log", *COMMANDS[self.language], *self.arguments, cwd=EXAMPLES / self.language
+        )
 
     def in_transaction(self):
         """Whether the consumer has written something that it has not committed."""
         self.process.check()
         return self.database.execute(
-            "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL", (self.name,)
+            "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL",
+            (self.name,),
         ).fetchall()
 
     def kill(self):
@@ -149,7 +164,9 @@ def compare(topics, consumers):
     table = expected(topics.states())
     for consumer in consumers:
         found = consumer.table()
-        differing = {id: (found.get(id), table.get(id)) for id in found.keys() | table.keys() if found.get(id) != table.get(id)}
+        differing = {
+            id: (found.get(id), table.get(id)) for id in found.keys() | table.keys() if found.get(id) != table.get(id)
+        }
         for id, (row, right) in list(differing.items())[:5]:
             print(f"{consumer.name}, {id}:\n  {row}\nexpected:\n  {right}", file=sys.stderr)
         assert not differing, f"{consumer.name}: {len(differing)} of {len(table)} rows differ from the state topic"
@@ -172,7 +189,9 @@ def configure(servers, ports):
     ids = dict(line.split(" = ") for line in text.splitlines() if line.startswith(("id =", "instance_id =")))
     directory = Directory(PLACE / "run", PROGRAM, 120, ids["id"].strip('"'), ids["instance_id"].strip('"'))
     for old, new in {
-        "127.0.0.1:8080": f"127.0.0.1:{ports[0]}", "127.0.0.1:9464": f"127.0.0.1:{ports[1]}", "localhost:9092": servers,
+        "127.0.0.1:8080": f"127.0.0.1:{ports[0]}",
+        "127.0.0.1:9464": f"127.0.0.1:{ports[1]}",
+        "localhost:9092": servers,
         "partitions = 12": f"partitions = {PARTITIONS}",
         "[log]": f'[state]\ngroup_id = "idaas-bridge-state"\ndirectory = "state"\nadmin_listen = "127.0.0.1:{ports[2]}"\n\n[log]',
     }.items():

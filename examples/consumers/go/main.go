@@ -68,11 +68,13 @@ func unitIDs(u user.User) any {
 // table has the merge rules, in SQL.
 type table struct{ pgx.Tx }
 
-// upsert notes an event of a user. It returns false if the user was deleted at that time or later.
+// upsert records the time of an event, and creates the user if it is new. It returns false if the user was deleted at
+// that time or later.
 func (t table) upsert(ctx context.Context, id string, at time.Time) (bool, error) {
 	tag, err := t.Exec(ctx, `INSERT INTO users (id, last_event_time) SELECT $1, $2::timestamptz
 		WHERE NOT EXISTS (SELECT FROM deleted_users WHERE id = $1 AND deleted_at >= $2)
-		ON CONFLICT (id) DO UPDATE SET last_event_time = greatest(users.last_event_time, EXCLUDED.last_event_time)`, id, at)
+		ON CONFLICT (id) DO UPDATE SET last_event_time = greatest(users.last_event_time, EXCLUDED.last_event_time)`,
+		id, at)
 	return tag.RowsAffected() == 1, err
 }
 
@@ -111,12 +113,13 @@ func (t table) delete(ctx context.Context, id string, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.Exec(ctx, `INSERT INTO deleted_users SELECT $1, $2::timestamptz WHERE NOT EXISTS (SELECT FROM users WHERE id = $1)
+	_, err = t.Exec(ctx, `INSERT INTO deleted_users SELECT $1, $2::timestamptz
+		WHERE NOT EXISTS (SELECT FROM users WHERE id = $1)
 		ON CONFLICT (id) DO UPDATE SET deleted_at = greatest(deleted_users.deleted_at, EXCLUDED.deleted_at)`, id, at)
 	return err
 }
 
-// isNew notes the identity of an event. It returns false if the event was applied before.
+// isNew records the identity of an event. It returns false if the event was applied before.
 func (t table) isNew(ctx context.Context, source, id string) (bool, error) {
 	tag, err := t.Exec(ctx, "INSERT INTO applied_events (source, id) VALUES ($1, $2) ON CONFLICT DO NOTHING", source, id)
 	return tag.RowsAffected() == 1, err
@@ -212,7 +215,8 @@ func (t table) applyEvent(ctx context.Context, record *kgo.Record) error {
 	if data.Action == "deleted" {
 		return t.delete(ctx, data.User.Id, at)
 	}
-	if (data.Action == "enabled" || data.Action == "disabled") && data.User.Status == nil && !slices.Contains(data.Cleared, "status") {
+	setsStatus := data.Action == "enabled" || data.Action == "disabled"
+	if setsStatus && data.User.Status == nil && !slices.Contains(data.Cleared, "status") {
 		data.User.Status = &data.Action
 	}
 	if exists, err := t.upsert(ctx, data.User.Id, at); err != nil || !exists {
@@ -308,7 +312,7 @@ func bootstrap(ctx context.Context, database *pgx.Conn, servers, states, events 
 	})
 }
 
-// follow applies events for ever. A transaction has the events and their offsets.
+// follow applies events without end. A transaction has the events and their offsets.
 func follow(ctx context.Context, database *pgx.Conn, servers, events string, offsets map[int32]kgo.Offset) error {
 	client, err := connect(servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{events: offsets}))
 	if err != nil {

@@ -30,7 +30,7 @@ COLUMNS = {
 
 
 def fields(user):
-    """Yields column, path and value of each field that the record carries. `None` clears it; absent ones are left out."""
+    """Yields column, path and value of each field that the record carries. None clears it; absent ones are left out."""
     for column, path in COLUMNS.items():
         *objects, name = path.split(".")
         owner = reduce(getattr, objects, user)
@@ -46,13 +46,18 @@ class Table:
         self.database = database
 
     def upsert(self, id, time):
-        """Notes an event of a user. Returns False if the user was deleted at that time or later."""
-        return self.database.execute(
+        """Records the time of an event, and creates the user if it is new.
+
+        Returns False if the user was deleted at that time or later.
+        """
+        upserted = self.database.execute(
             """INSERT INTO users (id, last_event_time) SELECT %(id)s, %(time)s
                WHERE NOT EXISTS (SELECT FROM deleted_users WHERE id = %(id)s AND deleted_at >= %(time)s)
-               ON CONFLICT (id) DO UPDATE SET last_event_time = greatest(users.last_event_time, EXCLUDED.last_event_time)""",
+               ON CONFLICT (id) DO UPDATE
+               SET last_event_time = greatest(users.last_event_time, EXCLUDED.last_event_time)""",
             {"id": id, "time": time},
-        ).rowcount == 1
+        )
+        return upserted.rowcount == 1
 
     def set(self, id, column, value, time):
         """Sets a field, unless a newer event has set it: the last writer wins, by the time of the event."""
@@ -73,10 +78,11 @@ class Table:
         )
 
     def is_new(self, source, id):
-        """Notes the identity of an event. Returns False if the event was applied before."""
-        return self.database.execute(
+        """Records the identity of an event. Returns False if the event was applied before."""
+        inserted = self.database.execute(
             "INSERT INTO applied_events (source, id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (source, id)
-        ).rowcount == 1
+        )
+        return inserted.rowcount == 1
 
     def forget(self):
         """Forgets deletions and identities after seven days."""
@@ -157,7 +163,7 @@ def bootstrap(database, table, consumer, states, events):
 
 
 def follow(database, table, consumer, events):
-    """Applies events for ever. A transaction has the events and their offsets."""
+    """Applies events without end. A transaction has the events and their offsets."""
     offsets = database.execute("SELECT partition_id, next_offset FROM event_offsets").fetchall()
     consumer.assign([TopicPartition(events, *row) for row in offsets])
     while True:
@@ -173,16 +179,18 @@ def follow(database, table, consumer, events):
 
 
 def main(servers, prefix, url):
-    consumer = Consumer({
-        "bootstrap.servers": servers,
-        "group.id": f"{prefix}-users",  # Required by the client; the offsets are in the database.
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "enable.partition.eof": True,
-        "isolation.level": "read_committed",
-        # Events between the stored offset and the oldest one in the topic are lost: bootstrap again.
-        "auto.offset.reset": "error",
-    })
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": f"{prefix}-users",  # Required by the client; the offsets are in the database.
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            # Events between the stored offset and the oldest one in the topic are lost: bootstrap again.
+            "auto.offset.reset": "error",
+        }
+    )
     with psycopg.connect(url, autocommit=True) as database:
         # One process at a time; others wait. The lock ends with the connection that writes.
         database.execute("SELECT pg_advisory_lock(hashtext('users'))")

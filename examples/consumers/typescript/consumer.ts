@@ -25,9 +25,13 @@ const COLUMNS: [string, string, (user: User | CurrentUser) => unknown][] = [
   ["email_verified", "email.verified", (user) => user.email?.verified],
   ["phone_region", "phone.region", (user) => user.phone?.region],
   ["phone_number", "phone.number", (user) => user.phone?.number],
-  ["organizational_units", "organizationalUnits", ({ organizationalUnits: units }) => units && units.map(({ id }) => id)],
+  ["organizational_units", "organizationalUnits", unitIds],
   ["account_expires_at", "accountExpiresAt", (user) => user.accountExpiresAt],
 ];
+
+function unitIds({ organizationalUnits: units }: User | CurrentUser) {
+  return units && units.map(({ id }) => id);
+}
 
 // The merge rules, in SQL.
 class Table {
@@ -44,7 +48,8 @@ class Table {
     }
   }
 
-  // Notes an event of a user. Returns false if the user was deleted at that time or later.
+  // Records the time of an event, and creates the user if it is new. Returns false if the user was deleted at that time
+  // or later.
   async upsert(id: string, time: string) {
     const { rowCount } = await this.database.query(
       `INSERT INTO users (id, last_event_time) SELECT $1, $2::timestamptz
@@ -79,7 +84,7 @@ class Table {
     );
   }
 
-  // Notes the identity of an event. Returns false if the event was applied before.
+  // Records the identity of an event. Returns false if the event was applied before.
   async isNew({ source, id }: CloudEvent<unknown>) {
     const insert = "INSERT INTO applied_events (source, id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     return (await this.database.query(insert, [source, id])).rowCount === 1;
@@ -128,7 +133,12 @@ async function applyEvent(table: Table, { key, value, headers, timestamp }: Kafk
 }
 
 // Runs a consumer from these offsets on. Resolves when it has joined its group; a failure ends the process.
-async function run(consumer: Consumer, topic: string, offsets: Map<number, bigint>, eachBatch: (payload: EachBatchPayload) => Promise<void>) {
+async function run(
+  consumer: Consumer,
+  topic: string,
+  offsets: Map<number, bigint>,
+  eachBatch: (payload: EachBatchPayload) => Promise<void>,
+) {
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
   // Seek each time that the group gives partitions to this consumer.
@@ -149,9 +159,9 @@ async function bootstrap(kafka: Kafka, table: Table, states: string, events: str
   // Events of the last seven days. Those that the state includes change nothing.
   const ends = new Map((await admin.fetchTopicOffsets(events)).map(({ partition, high }) => [partition, BigInt(high)]));
   const starts = await admin.fetchTopicOffsetsByTimestamp(events, Date.now() - SEVEN_DAYS);
-  const unread = new Map(
-    (await admin.fetchTopicOffsets(states)).filter(({ low, high }) => low !== high).map(({ partition, high }) => [partition, BigInt(high)]),
-  );
+  const stateOffsets = await admin.fetchTopicOffsets(states);
+  const filled = stateOffsets.filter(({ low, high }) => low !== high);
+  const unread = new Map(filled.map(({ partition, high }) => [partition, BigInt(high)]));
   await admin.disconnect();
   await table.transaction(async () => {
     await table.database.query("TRUNCATE users, deleted_users, applied_events");
@@ -180,7 +190,7 @@ async function bootstrap(kafka: Kafka, table: Table, states: string, events: str
   });
 }
 
-// Applies events for ever. A transaction has the events and their offsets.
+// Applies events without end. A transaction has the events and their offsets.
 async function follow(kafka: Kafka, table: Table, events: string, groupId: string) {
   const offsets = await table.offsets();
   const admin = kafka.admin();

@@ -40,26 +40,22 @@ struct State {
     state: StateMetadata,
 }
 
-/// A column, and the field that it holds.
-struct Column {
-    name: &'static str,
-    path: &'static str,
-    value: fn(&User) -> Field,
-}
+/// A column, the path of the field that it holds, and how to get it.
+type Column = (&'static str, &'static str, fn(&User) -> Field);
 
 /// A value for the database, and whether the record has one.
 type Field = (Box<dyn ToSql + Sync>, bool);
 
 const COLUMNS: [Column; 9] = [
-    Column { name: "username", path: "username", value: |user| field(user.username.as_ref()) },
-    Column { name: "display_name", path: "displayName", value: |user| field(user.display_name.as_ref()) },
-    Column { name: "status", path: "status", value: |user| field(user.status.as_ref()) },
-    Column { name: "email", path: "email.address", value: |user| field(user.email.as_ref().and_then(|email| email.address.as_ref())) },
-    Column { name: "email_verified", path: "email.verified", value: |user| field(user.email.as_ref().and_then(|email| email.verified.as_ref())) },
-    Column { name: "phone_region", path: "phone.region", value: |user| field(user.phone.as_ref().and_then(|phone| phone.region.as_ref())) },
-    Column { name: "phone_number", path: "phone.number", value: |user| field(user.phone.as_ref().and_then(|phone| phone.number.as_ref())) },
-    Column { name: "organizational_units", path: "organizationalUnits", value: unit_ids },
-    Column { name: "account_expires_at", path: "accountExpiresAt", value: |user| field(user.account_expires_at.as_ref()) },
+    ("username", "username", |user| field(user.username.as_ref())),
+    ("display_name", "displayName", |user| field(user.display_name.as_ref())),
+    ("status", "status", |user| field(user.status.as_ref())),
+    ("email", "email.address", |user| field(user.email.as_ref().and_then(|email| email.address.as_ref()))),
+    ("email_verified", "email.verified", |user| field(user.email.as_ref().and_then(|email| email.verified.as_ref()))),
+    ("phone_region", "phone.region", |user| field(user.phone.as_ref().and_then(|phone| phone.region.as_ref()))),
+    ("phone_number", "phone.number", |user| field(user.phone.as_ref().and_then(|phone| phone.number.as_ref()))),
+    ("organizational_units", "organizationalUnits", unit_ids),
+    ("account_expires_at", "accountExpiresAt", |user| field(user.account_expires_at.as_ref())),
 ];
 
 fn field<T: ToSql + Sync + Clone + 'static>(value: Option<&T>) -> Field {
@@ -75,7 +71,8 @@ fn unit_ids(user: &User) -> Field {
 struct Table<'a>(Transaction<'a>);
 
 impl Table<'_> {
-    /// Notes an event of a user. Returns false if the user was deleted at that time or later.
+    /// Records the time of an event, and creates the user if it is new. Returns false if the user was deleted at that
+    /// time or later.
     fn upsert(&mut self, id: &str, time: DateTime<Utc>) -> Result<bool> {
         let insert = "INSERT INTO users (id, last_event_time) SELECT $1, $2::timestamptz
             WHERE NOT EXISTS (SELECT FROM deleted_users WHERE id = $1 AND deleted_at >= $2)
@@ -83,14 +80,15 @@ impl Table<'_> {
         Ok(self.0.execute(insert, &[&id, &time])? == 1)
     }
 
-    /// Sets the fields that the record carries, and clears those that are null in it, unless a newer event has set them:
-    /// the last writer wins, by the time of the event.
+    /// Sets the fields that the record carries, and clears those that are null in it, unless a newer event has set
+    /// them: the last writer wins, by the time of the event.
     fn set(&mut self, user: &User, cleared: &[String], time: impl Fn(&str) -> Result<DateTime<Utc>>) -> Result<()> {
-        for Column { name, path, value } in &COLUMNS {
+        for (name, path, value) in &COLUMNS {
             let (value, present) = value(user);
             if present || cleared.iter().any(|cleared| cleared == path) {
                 let update = format!(
-                    "UPDATE users SET {name} = $2, field_times = field_times || jsonb_build_object('{name}', $3::timestamptz)
+                    "UPDATE users
+                    SET {name} = $2, field_times = field_times || jsonb_build_object('{name}', $3::timestamptz)
                     WHERE id = $1 AND coalesce((field_times ->> '{name}')::timestamptz, '-infinity') <= $3"
                 );
                 self.0.execute(&update, &[&user.id, &*value, &time(path)?])?;
@@ -102,13 +100,14 @@ impl Table<'_> {
     /// Deletes a user and remembers it, unless something newer is known.
     fn delete(&mut self, id: &str, time: DateTime<Utc>) -> Result<()> {
         self.0.execute("DELETE FROM users WHERE id = $1 AND last_event_time <= $2", &[&id, &time])?;
-        let insert = "INSERT INTO deleted_users SELECT $1, $2::timestamptz WHERE NOT EXISTS (SELECT FROM users WHERE id = $1)
+        let insert =
+            "INSERT INTO deleted_users SELECT $1, $2::timestamptz WHERE NOT EXISTS (SELECT FROM users WHERE id = $1)
             ON CONFLICT (id) DO UPDATE SET deleted_at = greatest(deleted_users.deleted_at, EXCLUDED.deleted_at)";
         self.0.execute(insert, &[&id, &time])?;
         Ok(())
     }
 
-    /// Notes the identity of an event. Returns false if the event was applied before.
+    /// Records the identity of an event. Returns false if the event was applied before.
     fn is_new(&mut self, source: &str, id: &str) -> Result<bool> {
         let insert = "INSERT INTO applied_events (source, id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         Ok(self.0.execute(insert, &[&source, &id])? == 1)
@@ -171,7 +170,9 @@ impl Table<'_> {
 
 fn headers(message: &BorrowedMessage<'_>) -> Result<Map<String, Value>> {
     let headers = message.headers().into_iter().flat_map(Headers::iter);
-    headers.map(|header| Ok((header.key.to_owned(), std::str::from_utf8(header.value.unwrap_or_default())?.into()))).collect()
+    headers
+        .map(|header| Ok((header.key.to_owned(), std::str::from_utf8(header.value.unwrap_or_default())?.into())))
+        .collect()
 }
 
 /// Reads a record in either content mode. The SDK's own binding needs an older rdkafka, and CMake.
@@ -181,7 +182,8 @@ fn to_event(message: &BorrowedMessage<'_>) -> Result<Event> {
     if content_type.as_str().is_some_and(|text| text.starts_with("application/cloudevents+json")) {
         return Ok(serde_json::from_slice(payload)?);
     }
-    let attributes = headers.iter().filter_map(|(name, value)| Some((name.strip_prefix("ce_")?.to_owned(), value.clone())));
+    let attributes =
+        headers.iter().filter_map(|(name, value)| Some((name.strip_prefix("ce_")?.to_owned(), value.clone())));
     let mut event: Map<_, _> = attributes.collect();
     event.insert("datacontenttype".to_owned(), content_type);
     event.insert("data".to_owned(), serde_json::from_slice(payload)?);
@@ -235,7 +237,7 @@ fn bootstrap(database: &mut Client, consumer: &BaseConsumer, states: &str, event
     Ok(table.0.commit()?)
 }
 
-/// Applies events for ever. A transaction has the events and their offsets.
+/// Applies events without end. A transaction has the events and their offsets.
 fn follow(database: &mut Client, consumer: &BaseConsumer, events: &str) -> Result<()> {
     let mut assignment = TopicPartitionList::new();
     for row in database.query("SELECT partition_id, next_offset FROM event_offsets", &[])? {

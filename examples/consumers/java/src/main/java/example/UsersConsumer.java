@@ -28,12 +28,17 @@ import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.StringDeserializer;
+import records.user.Email;
 import records.user.OrganizationalUnitMembership;
+import records.user.Phone;
 import records.user.User;
 import records.user.UserEvent;
 import records.userstate.StateMetadata;
 
-/** Keeps the table {@code users} in step with the directory: bootstraps from the state topic, then follows the event topic. */
+/**
+ * Keeps the table {@code users} in step with the directory: bootstraps from the state topic, then follows the event
+ * topic.
+ */
 public final class UsersConsumer {
     /** A column, and the field that it holds. */
     private record Column(String name, String path, Function<User, Object> value) {}
@@ -45,10 +50,10 @@ public final class UsersConsumer {
             new Column("username", "username", User::getUsername),
             new Column("display_name", "displayName", User::getDisplayName),
             new Column("status", "status", User::getStatus),
-            new Column("email", "email.address", user -> user.getEmail() == null ? null : user.getEmail().getAddress()),
-            new Column("email_verified", "email.verified", user -> user.getEmail() == null ? null : user.getEmail().getVerified()),
-            new Column("phone_region", "phone.region", user -> user.getPhone() == null ? null : user.getPhone().getRegion()),
-            new Column("phone_number", "phone.number", user -> user.getPhone() == null ? null : user.getPhone().getNumber()),
+            new Column("email", "email.address", email(Email::getAddress)),
+            new Column("email_verified", "email.verified", email(Email::getVerified)),
+            new Column("phone_region", "phone.region", phone(Phone::getRegion)),
+            new Column("phone_number", "phone.number", phone(Phone::getNumber)),
             new Column("organizational_units", "organizationalUnits", UsersConsumer::unitIds),
             new Column("account_expires_at", "accountExpiresAt", User::getAccountExpiresAt));
 
@@ -60,6 +65,14 @@ public final class UsersConsumer {
 
     private UsersConsumer(Connection database) {
         this.database = database;
+    }
+
+    private static Function<User, Object> email(Function<Email, Object> value) {
+        return user -> user.getEmail() == null ? null : value.apply(user.getEmail());
+    }
+
+    private static Function<User, Object> phone(Function<Phone, Object> value) {
+        return user -> user.getPhone() == null ? null : value.apply(user.getPhone());
     }
 
     private static Object unitIds(User user) {
@@ -76,7 +89,10 @@ public final class UsersConsumer {
         }
     }
 
-    /** Notes an event of a user. Returns false if the user was deleted at that time or later. */
+    /**
+     * Records the time of an event, and creates the user if it is new. Returns false if the user was deleted at that time
+     * or later.
+     */
     private boolean upsert(String id, OffsetDateTime time) throws SQLException {
         return execute("""
                 INSERT INTO users (id, last_event_time) SELECT ?, ?
@@ -112,7 +128,7 @@ public final class UsersConsumer {
                 """, id, time, id);
     }
 
-    /** Notes the identity of an event. Returns false if the event was applied before. */
+    /** Records the identity of an event. Returns false if the event was applied before. */
     private boolean isNew(CloudEvent event) throws SQLException {
         return execute("INSERT INTO applied_events (source, id) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 event.getSource().toString(), event.getId()) == 1;
@@ -191,8 +207,8 @@ public final class UsersConsumer {
             delete(user.getId(), time);
             return;
         }
-        boolean saysStatus = data.getAction().equals("enabled") || data.getAction().equals("disabled");
-        if (saysStatus && user.getStatus() == null && !cleared.contains("status")) {
+        boolean setsStatus = data.getAction().equals("enabled") || data.getAction().equals("disabled");
+        if (setsStatus && user.getStatus() == null && !cleared.contains("status")) {
             user.setStatus(data.getAction());
         }
         if (upsert(user.getId(), time)) {
@@ -239,7 +255,7 @@ public final class UsersConsumer {
         }
     }
 
-    /** Applies events for ever. A transaction has the events and their offsets. */
+    /** Applies events without end. A transaction has the events and their offsets. */
     private void follow(String servers, Map<TopicPartition, Long> offsets) throws SQLException, IOException {
         try (KafkaConsumer<String, CloudEvent> consumer = consumer(servers, new CloudEventDeserializer())) {
             consumer.assign(offsets.keySet());
