@@ -93,9 +93,8 @@ def start_kafka(directory, libraries, log4j):
     config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     java = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={log4j}"]
     java += ["-cp", f"{libraries}/*"]
-    cluster = "idaas-bridge-tests-0001"[:22]
     subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", config], check=True, stdout=subprocess.DEVNULL
+        [*java, "kafka.tools.StorageTool", "format", "-t", "idaas-bridge-consumers", "-c", config], check=True, stdout=subprocess.DEVNULL
     )
     kafka = Process(directory / "kafka.log", *java, "kafka.Kafka", config)
     wait_until("Kafka listens", lambda: kafka.check() and accepts(port))
