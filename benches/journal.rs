@@ -12,7 +12,7 @@ use idaas_bridge::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
-use idaas_callback::{DeadLetterSource, Kept};
+use idaas_callback::{DeadLetterSource, StoredOriginal};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
 
@@ -31,7 +31,7 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
 /// An entry whose record and event have half of `size` bytes each.
 fn entry(seq: u64, size: usize) -> Entry {
     let (id, user) = (format!("evnt_{seq:030}"), format!("user_{:026}", seq % 1000));
-    let kept = Kept {
+    let kept = StoredOriginal {
         instance_id: "idaas_ue2jvisn35ea5lmthk267xxxx".to_owned(),
         application_id: "app_mkv7rgt4d7i4u7zqtzev2mxxxx".to_owned(),
         ali_uid: None,
@@ -156,7 +156,7 @@ impl JournalEvents for Waiting {
         }
     }
 
-    fn refused(&self, _: Vec<Seq>, refusal: JournalRejection) {
+    fn rejected(&self, _: Vec<Seq>, refusal: JournalRejection) {
         panic!("{}", refusal.code());
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use outbox::machine::{Command, Deadlines, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{Arrival, EventHandle, EventKey, LaneKey, Publication, Recovered, Report, Seq};
+use outbox::{DeliveryReport, EventHandle, EventKey, LaneKey, NewEvent, Publication, Recovered, Seq};
 
 /// As in the program.
 #[global_allocator]
@@ -42,7 +42,7 @@ impl Publication for Record {
         Verdict::Confirmed
     }
 
-    fn smaller(&self) -> Option<Self> {
+    fn fallback(&self) -> Option<Self> {
         None
     }
 }
@@ -58,7 +58,7 @@ struct Work {
 impl Work {
     fn new() -> Self {
         let mut work = Self { outbox: Outbox::new(LIMITS), produced: VecDeque::new(), now: 0, answered: 0 };
-        work.outbox.release();
+        work.outbox.enable_replay();
         work.pass(&arrivals(0, REMEMBERED), 1);
         work
     }
@@ -68,18 +68,18 @@ impl Work {
         for delivery in arrivals.chunks(size) {
             self.now += 1;
             let deadlines = Deadlines { write: self.now + 7_500, answer: self.now + 8_500 };
-            let arrivals = delivery.iter().map(|(key, lane)| Arrival {
+            let arrivals = delivery.iter().map(|(key, lane)| NewEvent {
                 key: *key,
                 lane: *lane,
                 event_time: 0,
                 prompt: false,
-                parcel: Record([0; 32]),
+                publication: Record([0; 32]),
             });
             black_box(self.outbox.admit(arrivals, self.now, deadlines));
             self.execute();
             while self.produced.len() > UNDER_WAY {
                 let Some(token) = self.produced.pop_front() else { return };
-                self.outbox.report(token, 0, Report::Confirmed, self.now);
+                self.outbox.report(token, 0, DeliveryReport::Confirmed, self.now);
                 self.execute();
             }
             if self.now.is_multiple_of(10) {

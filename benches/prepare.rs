@@ -19,10 +19,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{Moment, prepare};
+use idaas_callback::{RequestContext, prepare};
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::EventType;
-use idaas_simulator::material::Material;
+use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::token;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
@@ -35,7 +35,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const NOW: i64 = 1_790_000_000;
 
-fn policy(material: &Material) -> Policy {
+fn policy(material: &TenantKeys) -> Policy {
     let key = |hex: &str| Arc::new(ContentKey::from_hex(hex).expect("a key"));
     Policy {
         application_id: material.identity.application_id.clone(),
@@ -76,10 +76,10 @@ fn rsa(criterion: &mut Criterion) {
 }
 
 fn prepared(criterion: &mut Criterion) {
-    let material = Material::generate().expect("keys");
+    let material = TenantKeys::generate().expect("keys");
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).expect("a key set");
     let policy = policy(&material);
-    let moment = Moment { received_at: NOW * 1000, traceparent: None };
+    let moment = RequestContext { received_at: NOW * 1000, traceparent: None };
     let mut group = criterion.benchmark_group("prepare");
     for count in [1, 100, 1000] {
         let body = token::body(&material, &events(count), NOW).expect("a callback");

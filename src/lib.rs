@@ -1,12 +1,13 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
-pub mod bridge;
-pub mod commands;
+pub mod app_state;
+pub mod cli;
 pub mod config;
 pub mod counts;
 pub mod delivery;
 pub mod demo;
 pub mod fetch;
+pub mod http;
 pub mod http_client;
 pub mod journal;
 pub mod kafka;
@@ -14,7 +15,6 @@ pub mod keys;
 pub mod materialize;
 pub mod schema;
 pub mod secret;
-pub mod server;
 pub mod service;
 pub mod telemetry;
 pub mod text;

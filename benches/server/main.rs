@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::EventType;
-use idaas_simulator::material::Material;
+use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::{sender, token};
 use load::Expected;
 use support::real_kafka::{Nodes, Options, RealKafka};
@@ -33,7 +33,7 @@ fn main() {
         return;
     }
     let kafka = RealKafka::start(Nodes::One, Options::default()).expect("Java and Maven, for a real Kafka");
-    let material = Material::generate().expect("keys");
+    let material = TenantKeys::generate().expect("keys");
     let rsa = bare_rsa();
     println!("bare RSA-2048 verification: {:.1} us", rsa * 1e6);
     let mut server = process::Server::start(kafka.bootstrap_servers(), &material);
@@ -69,7 +69,7 @@ fn main() {
 
 /// Callbacks with ever new events, signed beforehand.
 struct Batches<'a> {
-    material: &'a Material,
+    material: &'a TenantKeys,
     next: u64,
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use idaas_simulator::keys_dir;
-use idaas_simulator::material::Material;
+use idaas_simulator::key_files;
+use idaas_simulator::tenant_keys::TenantKeys;
 
 /// A running server; killed when dropped.
 pub(crate) struct Server {
@@ -23,11 +23,11 @@ pub(crate) struct Target {
 }
 
 impl Server {
-    pub(crate) fn start(bootstrap_servers: &str, material: &Material) -> Self {
+    pub(crate) fn start(bootstrap_servers: &str, material: &TenantKeys) -> Self {
         let directory = std::env::temp_dir().join(format!("idaas-bridge-bench-{}", std::process::id()));
-        keys_dir::init(&directory, material, 1).expect("a directory of keys");
+        key_files::init(&directory, material, 1).expect("a directory of keys");
         let (callbacks, admin) = (free(), free());
-        let file = directory.join(keys_dir::CONFIGURATION);
+        let file = directory.join(key_files::CONFIGURATION);
         let text = std::fs::read_to_string(&file).expect("the configuration");
         let text = text
             .replace("127.0.0.1:8080", &callbacks.to_string())
@@ -48,7 +48,7 @@ impl Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let began = Instant::now();
-        self.child = spawn(&self.directory.join(keys_dir::CONFIGURATION));
+        self.child = spawn(&self.directory.join(key_files::CONFIGURATION));
         while !ready(self.admin) {
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::fault::Problem;
-use super::given::{Given, Raw};
-use super::section::{Reading, Section};
-use super::{Application, Journal, fetch, keyring, values};
+use super::raw_value::{Raw, RawValue};
+use super::table_reader::{Diagnostics, TableReader};
+use super::{Application, Journal, application_keys, fetch, values};
 
 /// What every event type of IDaaS starts with.
 const URN: &str = "urn:alibaba:idaas:app:event:";
@@ -21,11 +21,15 @@ struct NamesInUse {
     ids: BTreeSet<String>,
 }
 
-pub(super) fn read_all(reading: &mut Reading<'_>, given: Option<Given>, journal: Option<&Journal>) -> Vec<Application> {
+pub(super) fn read_all(
+    reading: &mut Diagnostics<'_>,
+    given: Option<RawValue>,
+    journal: Option<&Journal>,
+) -> Vec<Application> {
     let remedy = "add [[application]] with name, id, jwks and decryption_keys, all from the provisioning settings of the application in the IDaaS console";
     let items = match given {
-        Some(Given { raw: Raw::List(items), .. }) if !items.is_empty() => items,
-        Some(Given { raw: Raw::Table(_), .. }) => {
+        Some(RawValue { raw: Raw::List(items), .. }) if !items.is_empty() => items,
+        Some(RawValue { raw: Raw::Table(_), .. }) => {
             reading.fault("application", "is a single table", "write [[application]], with two brackets");
             return Vec::new();
         }
@@ -45,7 +49,7 @@ pub(super) fn read_all(reading: &mut Reading<'_>, given: Option<Given>, journal:
 }
 
 /// `application[workforce]` says more than a position, which stays for those without a name.
-fn path(index: usize, given: &Given) -> String {
+fn path(index: usize, given: &RawValue) -> String {
     let name = match &given.raw {
         Raw::Table(entries) => entries.get("name").and_then(|name| name.text().ok()).filter(|name| is_name(name)),
         Raw::Plain(_) | Raw::List(_) | Raw::Variable(_) => None,
@@ -53,7 +57,7 @@ fn path(index: usize, given: &Given) -> String {
     name.map_or_else(|| format!("application[{index}]"), |name| format!("application[{name}]"))
 }
 
-fn rename(given: &mut Given, path: &str) {
+fn rename(given: &mut RawValue, path: &str) {
     let rest = given.key.find(']').and_then(|end| given.key.get(end + 1..)).unwrap_or_default();
     given.key = format!("{path}{rest}");
     match &mut given.raw {
@@ -64,13 +68,13 @@ fn rename(given: &mut Given, path: &str) {
 }
 
 fn read(
-    reading: &mut Reading<'_>,
+    reading: &mut Diagnostics<'_>,
     path: &str,
-    given: Given,
+    given: RawValue,
     journal: Option<&Journal>,
     taken: &mut NamesInUse,
 ) -> Option<Application> {
-    let mut section = Section::open(reading, path, Some(given));
+    let mut section = TableReader::open(reading, path, Some(given));
     let name =
         section.required("name", "give it a short one, as \"workforce\": callbacks go to /callbacks/<name>", |given| {
             unique(name(given)?, &mut taken.names, "name")
@@ -79,10 +83,10 @@ fn read(
         unique(application_id(given)?, &mut taken.ids, "id")
     });
     let instance_id = instance_id(&mut section);
-    let jwks = keyring::jwks(&mut section);
-    let require_encryption = section.value("require_encryption", true, Given::boolean);
-    let decryption_keys = keyring::decryption_keys(&mut section, require_encryption);
-    let passwords = keyring::passwords(&mut section, journal);
+    let jwks = application_keys::jwks(&mut section);
+    let require_encryption = section.value("require_encryption", true, RawValue::boolean);
+    let decryption_keys = application_keys::decryption_keys(&mut section, require_encryption);
+    let passwords = application_keys::passwords(&mut section, journal);
     let allowed_networks = allowed_networks(&mut section);
     let skip = skip(&mut section);
     let topic_prefix = section.optional("topic_prefix", values::topic_prefix);
@@ -109,7 +113,7 @@ fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }
 
-fn name(given: &Given) -> Result<String, Problem> {
+fn name(given: &RawValue) -> Result<String, Problem> {
     let text = given.text()?;
     if text == RESERVED {
         let problem = "\"unknown\" is what metrics call callbacks to no application";
@@ -132,7 +136,7 @@ fn unique(text: String, taken: &mut BTreeSet<String>, what: &str) -> Result<Stri
 }
 
 /// An identifier as IDaaS makes them; it becomes part of a URI reference (`ce_source`).
-fn identifier(given: &Given) -> Result<&str, Problem> {
+fn identifier(given: &RawValue) -> Result<&str, Problem> {
     let text = given.text()?;
     let plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
     if plain && text.len() <= 128 {
@@ -145,7 +149,7 @@ fn identifier(given: &Given) -> Result<&str, Problem> {
     }
 }
 
-fn application_id(given: &Given) -> Result<String, Problem> {
+fn application_id(given: &RawValue) -> Result<String, Problem> {
     let text = identifier(given)?;
     if text.starts_with("idaas_") {
         let problem = format!("{text:?} is the id of an instance");
@@ -154,7 +158,7 @@ fn application_id(given: &Given) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-fn instance_id(section: &mut Section<'_, '_>) -> Option<String> {
+fn instance_id(section: &mut TableReader<'_, '_>) -> Option<String> {
     let name = section.name("instance_id");
     let Some(given) = section.take("instance_id") else {
         let text = "is not set, so callbacks of any instance pass; set the instance's id (idaas_…, the token's sub)";
@@ -171,7 +175,7 @@ fn instance_id(section: &mut Section<'_, '_>) -> Option<String> {
     section.reading.accept(&given.key, id)
 }
 
-fn allowed_networks(section: &mut Section<'_, '_>) -> Vec<IpNet> {
+fn allowed_networks(section: &mut TableReader<'_, '_>) -> Vec<IpNet> {
     let name = section.name("allowed_networks");
     let before = section.reading.faults.len();
     let networks = section.list("allowed_networks", |_, item| values::network(item));
@@ -191,7 +195,7 @@ fn allowed_networks(section: &mut Section<'_, '_>) -> Vec<IpNet> {
     }
 }
 
-fn skip(section: &mut Section<'_, '_>) -> Vec<String> {
+fn skip(section: &mut TableReader<'_, '_>) -> Vec<String> {
     let types = section.list("skip", |reading, item| {
         let text = item.text()?;
         let rest = text.strip_prefix(URN).unwrap_or_default();

@@ -1,15 +1,15 @@
 //! The section `[dedupe]`: how many replicas there are, and whether each learns what the others have confirmed.
 
 use super::Dedupe;
-use super::given::Given;
-use super::section::{Reading, Section};
+use super::raw_value::RawValue;
+use super::table_reader::{Diagnostics, TableReader};
 use super::values;
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Dedupe {
-    let mut section = Section::open(reading, "dedupe", given);
+pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Dedupe {
+    let mut section = TableReader::open(reading, "dedupe", given);
     let replicas = section.value("replicas", 1, |given| values::between(given, 1..=1000));
     // Alone there is nobody to learn from, and reading everything that one has just written costs for nothing.
-    let follow_replicas = section.value("follow_replicas", replicas > 1, Given::boolean);
+    let follow_replicas = section.value("follow_replicas", replicas > 1, RawValue::boolean);
     section.close();
     Dedupe { replicas, follow_replicas }
 }

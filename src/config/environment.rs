@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use toml::Value;
 
-use super::given::{Entries, Given, Raw};
-use super::section::{Reading, nearest};
+use super::raw_value::{Entries, Raw, RawValue};
+use super::table_reader::{Diagnostics, nearest};
 
 /// What the name of every variable that sets a key starts with.
 pub const PREFIX: &str = "IDAAS_BRIDGE_";
@@ -27,7 +27,7 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 
 /// Puts the variables in the place of the file's keys. A variable that has our prefix and sets nothing is a fault,
 /// unless the file names it as a secret's source, or Kubernetes made it.
-pub(super) fn overlay(reading: &mut Reading<'_>, root: &mut Entries) {
+pub(super) fn overlay(reading: &mut Diagnostics<'_>, root: &mut Entries) {
     let mut sources = BTreeSet::new();
     root.values().for_each(|given| collect_sources(given, &mut sources));
     for (variable, value) in &reading.around.variables {
@@ -36,7 +36,7 @@ pub(super) fn overlay(reading: &mut Reading<'_>, root: &mut Entries) {
             continue;
         }
         let path: Vec<_> = rest.split("__").map(str::to_ascii_lowercase).collect();
-        let given = Given { key: variable.clone(), raw: Raw::Variable(value.clone()) };
+        let given = RawValue { key: variable.clone(), raw: Raw::Variable(value.clone()) };
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         match path.as_slice() {
             [section, key] if SECTIONS.contains(section) => put(root, &[section], key, given),
@@ -73,12 +73,12 @@ fn remedy_for(path: &[&str]) -> String {
     }
 }
 
-fn put(root: &mut Entries, path: &[&str], key: &str, given: Given) {
+fn put(root: &mut Entries, path: &[&str], key: &str, given: RawValue) {
     let mut entries = root;
     for name in path {
         let table = entries
             .entry((*name).to_owned())
-            .or_insert_with(|| Given { key: (*name).to_owned(), raw: Raw::Table(Entries::new()) });
+            .or_insert_with(|| RawValue { key: (*name).to_owned(), raw: Raw::Table(Entries::new()) });
         // Where the file has no table here, that is a fault of its own, reported when the section is read.
         let Raw::Table(below) = &mut table.raw else { return };
         entries = below;
@@ -87,10 +87,10 @@ fn put(root: &mut Entries, path: &[&str], key: &str, given: Given) {
 }
 
 /// The variables that the file takes secrets from: they may have our prefix without setting a key.
-fn collect_sources(given: &Given, sources: &mut BTreeSet<String>) {
+fn collect_sources(given: &RawValue, sources: &mut BTreeSet<String>) {
     match &given.raw {
         Raw::Table(entries) => {
-            if let Some(Given { raw: Raw::Plain(Value::String(name)), .. }) = entries.get("env") {
+            if let Some(RawValue { raw: Raw::Plain(Value::String(name)), .. }) = entries.get("env") {
                 sources.insert(name.clone());
             }
             entries.values().for_each(|given| collect_sources(given, sources));

@@ -3,8 +3,8 @@
 use url::{Host, Url};
 
 use super::fault::Problem;
-use super::given::Given;
-use super::section::{Reading, Section};
+use super::raw_value::RawValue;
+use super::table_reader::{Diagnostics, TableReader};
 use super::{Fetch, secrets};
 
 const ENDPOINT: &str = "write the Developer API's address of your region, as \
@@ -17,8 +17,8 @@ const MAX_RATE: i64 = 1000;
 
 /// Reads the table. The client id is the application's id unless it is set. The instance's id is part of every request.
 pub(super) fn read(
-    reading: &mut Reading<'_>,
-    given: Given,
+    reading: &mut Diagnostics<'_>,
+    given: RawValue,
     application_id: Option<&str>,
     instance_id: Option<&str>,
 ) -> Option<Fetch> {
@@ -26,7 +26,7 @@ pub(super) fn read(
     if instance_id.is_none() {
         reading.fault(&path, "needs the application's instance_id", "set instance_id = \"idaas_…\" above this table");
     }
-    let mut section = Section::open(reading, &path, Some(given));
+    let mut section = TableReader::open(reading, &path, Some(given));
     let endpoint = section.required("endpoint", ENDPOINT, endpoint);
     let client_id = section.optional("client_id", |given| given.text().map(str::to_owned));
     let name = section.name("client_secret");
@@ -47,7 +47,7 @@ pub(super) fn read(
 }
 
 /// An absolute URL without a slash at the end. The value is not quoted in a problem, because it can carry credentials.
-fn endpoint(given: &Given) -> Result<String, Problem> {
+fn endpoint(given: &RawValue) -> Result<String, Problem> {
     let text = given.text()?;
     let url = Url::parse(text).map_err(|error| Problem::new(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
@@ -72,7 +72,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn rate(given: &Given) -> Result<u32, Problem> {
+fn rate(given: &RawValue) -> Result<u32, Problem> {
     let rate = given.integer()?;
     match u32::try_from(rate) {
         Ok(small) if (1..=MAX_RATE).contains(&rate) => Ok(small),

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::fault::Problem;
-use super::given::Given;
 use super::parse::Sources;
+use super::raw_value::RawValue;
 use crate::text;
 
 /// A file that the configuration names, as it was when the configuration was read.
@@ -84,7 +84,7 @@ pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Z
 }
 
 /// The path of a PEM file that can be read and holds a block whose label ends in `label`.
-pub(super) fn pem(around: &ConfigFiles<'_>, given: &Given, label: &str) -> Result<PathBuf, Problem> {
+pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Result<PathBuf, Problem> {
     let path = resolve(around, given.text()?);
     let content = read(around, &given.key, &path)?;
     let content = text::plain(&content);
@@ -101,7 +101,7 @@ pub(super) fn pem(around: &ConfigFiles<'_>, given: &Given, label: &str) -> Resul
 }
 
 /// The path of a PEM file that holds a private key which no passphrase protects: a service has nobody to ask.
-pub(super) fn private_key(around: &ConfigFiles<'_>, given: &Given) -> Result<PathBuf, Problem> {
+pub(super) fn private_key(around: &ConfigFiles<'_>, given: &RawValue) -> Result<PathBuf, Problem> {
     let path = pem(around, given, "PRIVATE KEY")?;
     if (around.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
         let shown = path.display();

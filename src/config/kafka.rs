@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::fault::Problem;
-use super::given::{Entries, Given, Raw};
-use super::section::{Reading, Section};
+use super::raw_value::{Entries, Raw, RawValue};
+use super::table_reader::{Diagnostics, TableReader};
 use super::{Kafka, SecretFile, files, properties, secrets};
 use crate::secret::Secret;
 use crate::text;
@@ -19,8 +19,8 @@ use crate::text;
 type Properties = BTreeMap<String, Secret<String>>;
 type Digests = BTreeMap<String, Option<[u8; 32]>>;
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, deadline: Duration) -> Option<Kafka> {
-    let mut section = Section::open(reading, "kafka", given);
+pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>, deadline: Duration) -> Option<Kafka> {
+    let mut section = TableReader::open(reading, "kafka", given);
     let name = section.name("bootstrap_servers");
     let before = section.reading.faults.len();
     let servers = section.list("bootstrap_servers", |_, item| server(item));
@@ -40,7 +40,7 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, deadline: Du
     (!kafka.bootstrap_servers.is_empty()).then_some(kafka)
 }
 
-fn server(given: &Given) -> Result<String, Problem> {
+fn server(given: &RawValue) -> Result<String, Problem> {
     let text = given.text()?;
     if text.contains("://") {
         let remedy = "write host:port, and set \"security.protocol\" in [kafka.properties]";
@@ -59,7 +59,7 @@ fn server(given: &Given) -> Result<String, Problem> {
     }
 }
 
-fn read_properties(section: &mut Section<'_, '_>) -> (Properties, Digests) {
+fn read_properties(section: &mut TableReader<'_, '_>) -> (Properties, Digests) {
     let (mut properties, mut named) = (Properties::new(), Digests::new());
     let Some(given) = section.take("properties") else { return (properties, named) };
     let key = given.key.clone();
@@ -86,14 +86,14 @@ fn read_properties(section: &mut Section<'_, '_>) -> (Properties, Digests) {
 }
 
 /// `"sasl.password" = …` and the unquoted `sasl.password = …`, which TOML reads as a table in a table, mean the same.
-fn flatten(path: &str, entries: Entries, flat: &mut BTreeMap<String, Given>) {
+fn flatten(path: &str, entries: Entries, flat: &mut BTreeMap<String, RawValue>) {
     for (name, given) in entries {
         let name = if path.is_empty() { name } else { format!("{path}.{name}") };
         match given.raw {
             Raw::Table(below) if !secrets::is_reference(&below) => flatten(&name, below, flat),
             raw @ (Raw::Table(_) | Raw::Plain(_) | Raw::Variable(_) | Raw::List(_)) => {
                 let variable = matches!(raw, Raw::Variable(_));
-                let given = Given { key: given.key, raw };
+                let given = RawValue { key: given.key, raw };
                 if variable {
                     flat.insert(name, given);
                 } else {
@@ -104,7 +104,7 @@ fn flatten(path: &str, entries: Entries, flat: &mut BTreeMap<String, Given>) {
     }
 }
 
-fn property(reading: &mut Reading<'_>, name: &str, given: &Given) -> Result<Secret<String>, Problem> {
+fn property(reading: &mut Diagnostics<'_>, name: &str, given: &RawValue) -> Result<Secret<String>, Problem> {
     let plain = match &given.raw {
         Raw::Table(_) => return secrets::text(reading, given),
         Raw::Plain(toml::Value::Integer(number)) => number.to_string(),
@@ -130,7 +130,7 @@ fn property(reading: &mut Reading<'_>, name: &str, given: &Given) -> Result<Secr
 
 /// Has librdkafka read PEM texts that it cannot read from their files: with a byte-order mark, or the line endings of old
 /// systems. Refuses a private key whose passphrase is not given.
-fn read_pem_files(reading: &mut Reading<'_>, properties: &mut Properties) {
+fn read_pem_files(reading: &mut Diagnostics<'_>, properties: &mut Properties) {
     for (location, inline) in [
         ("ssl.ca.location", "ssl.ca.pem"),
         ("ssl.certificate.location", "ssl.certificate.pem"),
@@ -171,7 +171,7 @@ fn is_secret(name: &str) -> bool {
         || matches!(name, "ssl.key.pem" | "sasl.oauthbearer.config")
 }
 
-fn check_linger(reading: &mut Reading<'_>, properties: &Properties, deadline: Duration) {
+fn check_linger(reading: &mut Diagnostics<'_>, properties: &Properties, deadline: Duration) {
     for name in ["linger.ms", "queue.buffering.max.ms"] {
         let linger = properties.get(name).and_then(|value| value.expose().parse::<f64>().ok());
         if linger.is_some_and(|milliseconds| milliseconds >= deadline.as_secs_f64() * 1000.0) {
@@ -184,7 +184,7 @@ fn check_linger(reading: &mut Reading<'_>, properties: &Properties, deadline: Du
     }
 }
 
-fn warn_about_transport(reading: &mut Reading<'_>, kafka: &Kafka) {
+fn warn_about_transport(reading: &mut Diagnostics<'_>, kafka: &Kafka) {
     let value = |name| kafka.properties.get(name).map(|value| value.expose().to_ascii_lowercase());
     let local = |server: &String| ["localhost:", "127.", "[::1]:"].iter().any(|start| server.starts_with(start));
     if value("security.protocol").is_none() && !kafka.bootstrap_servers.iter().all(local) {

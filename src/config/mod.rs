@@ -5,23 +5,23 @@
 //! the environment. Nothing here may show a secret: neither a fault nor a warning ever contains a value that can be one.
 
 mod application;
+mod application_keys;
 mod dedupe;
 mod environment;
 mod fault;
 mod fetch;
 mod files;
-mod given;
 mod kafka;
-mod keyring;
 mod load;
 mod parse;
 mod properties;
+mod raw_value;
 mod reload;
 mod secrets;
-mod section;
 mod server;
 mod state;
 mod storage;
+mod table_reader;
 #[cfg(test)]
 #[allow(clippy::string_slice, reason = "the texts are ASCII")]
 mod tests;

@@ -8,8 +8,8 @@ use toml::de::DeTable;
 
 use super::environment::{self, SECTIONS};
 use super::files::ConfigFiles;
-use super::given::{Entries, Given};
-use super::section::{Reading, nearest};
+use super::raw_value::{Entries, RawValue};
+use super::table_reader::{Diagnostics, nearest};
 use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, state, storage, topics};
 use crate::text;
 
@@ -48,7 +48,7 @@ impl Config {
         // Only ASCII characters have gone.
         let text = String::from_utf8_lossy(&text);
         let mut root = document(&text)?;
-        let mut reading = Reading::new(around);
+        let mut reading = Diagnostics::new(around);
         environment::overlay(&mut reading, &mut root);
         unknown_sections(&mut reading, &mut root);
         let (server, admin_token) = server::read(&mut reading, root.remove("server"));
@@ -59,7 +59,7 @@ impl Config {
         let state = state::read(&mut reading, root.remove("state"), &server);
         let log = storage::log(&mut reading, root.remove("log"));
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
-        let Reading { faults, warnings, secret_files, .. } = reading;
+        let Diagnostics { faults, warnings, secret_files, .. } = reading;
         match (kafka, journal) {
             (Some(kafka), Some(journal)) if faults.is_empty() => {
                 let files = Vec::new();
@@ -91,7 +91,7 @@ fn document(text: &str) -> Result<Entries, Vec<Fault>> {
         return Err(errors.iter().map(|error| syntax_fault(text, error)).collect());
     }
     let table: toml::Table = toml::from_str(text).map_err(|error| vec![syntax_fault(text, &error)])?;
-    Ok(table.into_iter().map(|(name, value)| (name.clone(), Given::from_file(name, value))).collect())
+    Ok(table.into_iter().map(|(name, value)| (name.clone(), RawValue::from_file(name, value))).collect())
 }
 
 fn syntax_fault(text: &str, error: &toml::de::Error) -> Fault {
@@ -105,7 +105,7 @@ fn syntax_fault(text: &str, error: &toml::de::Error) -> Fault {
     }
 }
 
-fn unknown_sections(reading: &mut Reading<'_>, root: &mut Entries) {
+fn unknown_sections(reading: &mut Diagnostics<'_>, root: &mut Entries) {
     let known: Vec<_> = SECTIONS.into_iter().chain(["application"]).collect();
     for (name, given) in root.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
         let remedy = nearest(name, &known).map_or_else(

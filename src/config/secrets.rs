@@ -8,15 +8,15 @@ use zeroize::Zeroizing;
 use super::SecretFile;
 use super::fault::Problem;
 use super::files::{self, shown};
-use super::given::{Entries, Given, Raw};
-use super::section::Reading;
+use super::raw_value::{Entries, Raw, RawValue};
+use super::table_reader::Diagnostics;
 use crate::secret::Secret;
 use crate::text::{without_byte_order_mark, without_line_ending};
 
 const FORMS: &str = "write { file = \"…\" } or { env = \"…\" }";
 
 /// A secret text. A byte-order mark and the last line ending, which editors and `echo` leave in files, are not part of it.
-pub(super) fn text(reading: &mut Reading<'_>, given: &Given) -> Result<Secret<String>, Problem> {
+pub(super) fn text(reading: &mut Diagnostics<'_>, given: &RawValue) -> Result<Secret<String>, Problem> {
     let secret = match &given.raw {
         Raw::Table(entries) => referred(reading, entries)?,
         Raw::Variable(text) => Zeroizing::new(text.clone()),
@@ -39,7 +39,7 @@ pub(super) fn is_reference(entries: &Entries) -> bool {
     entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
 }
 
-fn referred(reading: &mut Reading<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
+fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
     let mut entries = entries.iter();
     match (entries.next(), entries.next()) {
         (Some((form, given)), None) if form == "file" => {
@@ -72,7 +72,11 @@ pub(super) enum KeyLength {
 }
 
 /// A key in hexadecimal.
-pub(super) fn key(reading: &mut Reading<'_>, given: &Given, length: KeyLength) -> Result<Arc<ContentKey>, Problem> {
+pub(super) fn key(
+    reading: &mut Diagnostics<'_>,
+    given: &RawValue,
+    length: KeyLength,
+) -> Result<Arc<ContentKey>, Problem> {
     let text = text(reading, given)?;
     let digits = text.expose().trim();
     let remedy = match length {

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::fault::Problem;
-use super::given::Given;
-use super::section::{Reading, Section};
+use super::raw_value::RawValue;
+use super::table_reader::{Diagnostics, TableReader};
 use super::{SecretFile, Server, Tls, files, secrets, values};
 use crate::secret::Secret;
 
@@ -19,8 +19,8 @@ const MIN_TOKEN_LENGTH: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
 const MEMORY: std::ops::RangeInclusive<u64> = (64 << 20)..=(64 << 30);
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> (Server, Option<Secret<String>>) {
-    let mut section = Section::open(reading, "server", given);
+pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> (Server, Option<Secret<String>>) {
+    let mut section = TableReader::open(reading, "server", given);
     let (listen, admin_listen) = listeners(&mut section);
     let (response_deadline, drain_timeout) = nested_times(&mut section);
     let server = Server {
@@ -36,14 +36,14 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> (Server, 
         }),
         trusted_proxies: section.list("trusted_proxies", |_, item| values::network(item)).unwrap_or_default(),
         tls: tls(&mut section),
-        watch_files: section.value("watch_files", true, Given::boolean),
+        watch_files: section.value("watch_files", true, RawValue::boolean),
     };
     let admin_token = admin_token(&mut section);
     section.close();
     (server, admin_token)
 }
 
-fn listeners(section: &mut Section<'_, '_>) -> (SocketAddr, SocketAddr) {
+fn listeners(section: &mut TableReader<'_, '_>) -> (SocketAddr, SocketAddr) {
     let name = section.name("admin_listen");
     let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
     let listen = section.value("listen", listen, values::socket);
@@ -58,7 +58,7 @@ fn listeners(section: &mut Section<'_, '_>) -> (SocketAddr, SocketAddr) {
     (listen, admin)
 }
 
-fn nested_times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
+fn nested_times(section: &mut TableReader<'_, '_>) -> (Duration, Duration) {
     let (deadline_name, drain_name) = (section.name("response_deadline"), section.name("drain_timeout"));
     let default_deadline = Duration::from_millis(8500);
     let deadline = section.value("response_deadline", default_deadline, |given| {
@@ -97,7 +97,7 @@ fn nested_times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     (deadline, drain)
 }
 
-fn clock_skew(section: &mut Section<'_, '_>) -> Duration {
+fn clock_skew(section: &mut TableReader<'_, '_>) -> Duration {
     let name = section.name("clock_skew");
     let skew = section.value("clock_skew", Duration::from_secs(60), |given| {
         let skew = values::duration(given)?;
@@ -115,7 +115,7 @@ fn clock_skew(section: &mut Section<'_, '_>) -> Duration {
     skew
 }
 
-fn max_body(given: &Given) -> Result<usize, Problem> {
+fn max_body(given: &RawValue) -> Result<usize, Problem> {
     let size = values::bytes(given)?;
     if !BODY.contains(&size) {
         return Err(Problem::new(format!("{size} bytes are out of range"), "set it between \"64KiB\" and \"256MiB\""));
@@ -123,7 +123,7 @@ fn max_body(given: &Given) -> Result<usize, Problem> {
     usize::try_from(size).map_err(|_| Problem::new("is too large for this machine", "set a smaller size"))
 }
 
-fn max_memory(given: &Given) -> Result<usize, Problem> {
+fn max_memory(given: &RawValue) -> Result<usize, Problem> {
     let size = values::bytes(given)?;
     if !MEMORY.contains(&size) {
         return Err(Problem::new(format!("{size} bytes are out of range"), "set it between \"64MiB\" and \"64GiB\""));
@@ -131,10 +131,10 @@ fn max_memory(given: &Given) -> Result<usize, Problem> {
     usize::try_from(size).map_err(|_| Problem::new("is too large for this machine", "set a smaller size"))
 }
 
-fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
+fn tls(section: &mut TableReader<'_, '_>) -> Option<Tls> {
     let given = section.take("tls")?;
     let around = section.reading.around;
-    let mut tls = Section::open(section.reading, "server.tls", Some(given));
+    let mut tls = TableReader::open(section.reading, "server.tls", Some(given));
     let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
     let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
     let name = tls.name("key");
@@ -144,7 +144,7 @@ fn tls(section: &mut Section<'_, '_>) -> Option<Tls> {
     Some(Tls { certificate: certificate?, key: key? })
 }
 
-fn admin_token(section: &mut Section<'_, '_>) -> Option<Secret<String>> {
+fn admin_token(section: &mut TableReader<'_, '_>) -> Option<Secret<String>> {
     let given = section.take("admin_token")?;
     let token = secrets::text(section.reading, &given).and_then(|token| {
         let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());

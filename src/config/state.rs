@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use super::fault::Problem;
-use super::given::Given;
-use super::section::{Reading, Section};
+use super::raw_value::RawValue;
+use super::table_reader::{Diagnostics, TableReader};
 use super::{Server, State, files, values};
 
 /// The longest group id: coordinators keep it in each of their records.
 const MAX_GROUP_ID: usize = 200;
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, server: &Server) -> Option<State> {
+pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>, server: &Server) -> Option<State> {
     let given = given?;
-    let mut section = Section::open(reading, "state", Some(given));
+    let mut section = TableReader::open(reading, "state", Some(given));
     let around = section.reading.around;
     let state = State {
         group_id: section.value("group_id", "idaas-bridge-state".to_owned(), group_id),
@@ -25,7 +25,7 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>, server: &Ser
     Some(state)
 }
 
-fn group_id(given: &Given) -> Result<String, Problem> {
+fn group_id(given: &RawValue) -> Result<String, Problem> {
     let text = given.text()?;
     if text.len() > MAX_GROUP_ID || !text.chars().all(|c| c.is_ascii_graphic()) {
         let remedy = "use at most 200 letters, digits and signs without blanks";

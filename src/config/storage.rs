@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use super::fault::Problem;
-use super::given::Given;
+use super::raw_value::RawValue;
 use super::secrets::{self, KeyLength};
-use super::section::{Reading, Section};
+use super::table_reader::{Diagnostics, TableReader};
 use super::{Journal, Log, LogFormat, LogLevel, files, values};
 
 const MIN_JOURNAL_SIZE: u64 = 16 << 20;
 
-pub(super) fn journal(reading: &mut Reading<'_>, given: Option<Given>) -> Option<Journal> {
-    let mut section = Section::open(reading, "journal", given);
+pub(super) fn journal(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Option<Journal> {
+    let mut section = TableReader::open(reading, "journal", given);
     let around = section.reading.around;
     let directory = section.value("directory", PathBuf::from("/var/lib/idaas-bridge"), |given| {
         given.text().map(|text| files::resolve(around, text))
@@ -39,8 +39,8 @@ pub(super) fn journal(reading: &mut Reading<'_>, given: Option<Given>) -> Option
     keys.filter(|keys| !keys.is_empty()).map(|keys| Journal { directory, max_size, keys })
 }
 
-pub(super) fn log(reading: &mut Reading<'_>, given: Option<Given>) -> Log {
-    let mut section = Section::open(reading, "log", given);
+pub(super) fn log(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Log {
+    let mut section = TableReader::open(reading, "log", given);
     let log = Log {
         format: section.value("format", LogFormat::Json, |given| {
             values::choice(given, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
@@ -55,7 +55,7 @@ pub(super) fn log(reading: &mut Reading<'_>, given: Option<Given>) -> Log {
             ];
             values::choice(given, &levels)
         }),
-        events: section.value("events", false, Given::boolean),
+        events: section.value("events", false, RawValue::boolean),
     };
     section.close();
     log

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::fault::Problem;
-use super::given::{Given, Raw};
-use super::section::{Reading, Section};
+use super::raw_value::{Raw, RawValue};
+use super::table_reader::{Diagnostics, TableReader};
 use super::{EventMode, Topics, values};
 
 /// How long records are kept by default.
@@ -14,11 +14,11 @@ const MIN_RETENTION: Duration = Duration::from_secs(3_600);
 /// The longest retention: Kafka counts milliseconds in 63 bits, and nobody means more than a century.
 const MAX_RETENTION: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Topics {
-    let mut section = Section::open(reading, "topics", given);
+pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Topics {
+    let mut section = TableReader::open(reading, "topics", given);
     let topics = Topics {
         prefix: section.value("prefix", "idaas".to_owned(), values::topic_prefix),
-        create: section.value("create", false, Given::boolean),
+        create: section.value("create", false, RawValue::boolean),
         partitions: section.value("partitions", 12, |given| values::between(given, 1..=10_000)),
         replication_factor: section.value("replication_factor", 3, |given| values::between(given, 1..=100)),
         retention: section.value("retention", Some(RETENTION), retention),
@@ -31,7 +31,7 @@ pub(super) fn read(reading: &mut Reading<'_>, given: Option<Given>) -> Topics {
 }
 
 /// A duration, or `"unlimited"`.
-fn retention(given: &Given) -> Result<Option<Duration>, Problem> {
+fn retention(given: &RawValue) -> Result<Option<Duration>, Problem> {
     let example = "write a number and a unit, as \"30d\" or \"1y\", or \"unlimited\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
         return Err(Problem::new("has no unit", example));

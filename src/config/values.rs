@@ -9,10 +9,10 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::fault::Problem;
-use super::given::{Given, Raw};
+use super::raw_value::{Raw, RawValue};
 
 /// A duration with its unit: `8500ms`, `12s`, `10m`.
-pub(super) fn duration(given: &Given) -> Result<Duration, Problem> {
+pub(super) fn duration(given: &RawValue) -> Result<Duration, Problem> {
     let example = "write a number and a unit in quotes, as \"8500ms\", \"12s\" or \"10m\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
         return Err(Problem::new("has no unit", example));
@@ -25,7 +25,7 @@ pub(super) fn duration(given: &Given) -> Result<Duration, Problem> {
 }
 
 /// A number of bytes: `8MiB`, `1GiB`, `500kB`, or just digits.
-pub(super) fn bytes(given: &Given) -> Result<u64, Problem> {
+pub(super) fn bytes(given: &RawValue) -> Result<u64, Problem> {
     let example = "write a number and a unit in quotes, as \"8MiB\", \"1GiB\" or \"500kB\"";
     if let Raw::Plain(toml::Value::Integer(value)) = given.raw {
         return u64::try_from(value).map_err(|_| Problem::new("is negative", example));
@@ -54,7 +54,7 @@ pub(super) fn bytes(given: &Given) -> Result<u64, Problem> {
 }
 
 /// A whole number in a range.
-pub(super) fn between<T>(given: &Given, range: RangeInclusive<T>) -> Result<T, Problem>
+pub(super) fn between<T>(given: &RawValue, range: RangeInclusive<T>) -> Result<T, Problem>
 where
     T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
 {
@@ -66,7 +66,7 @@ where
 }
 
 /// An address to listen on.
-pub(super) fn socket(given: &Given) -> Result<SocketAddr, Problem> {
+pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Problem> {
     let text = given.text()?;
     text.parse().map_err(|_| {
         Problem::new(
@@ -78,7 +78,7 @@ pub(super) fn socket(given: &Given) -> Result<SocketAddr, Problem> {
 
 /// A network in CIDR notation, or a bare address for itself alone. An IPv4-mapped IPv6 network (RFC 4291 §2.5.5.2)
 /// becomes the IPv4 network that it stands for, because peers are compared in that form.
-pub(super) fn network(given: &Given) -> Result<IpNet, Problem> {
+pub(super) fn network(given: &RawValue) -> Result<IpNet, Problem> {
     let text = given.text()?;
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         Problem::new(
@@ -108,7 +108,7 @@ const MAX_SUFFIX_LENGTH: &str = ".organizational-unit.v1";
 const MAX_TOPIC_LENGTH: usize = 249;
 
 /// The start of topic names: legal for Kafka with every ending.
-pub(super) fn topic_prefix(given: &Given) -> Result<String, Problem> {
+pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Problem> {
     let text = given.text()?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let longest = MAX_TOPIC_LENGTH - MAX_SUFFIX_LENGTH.len();
@@ -126,7 +126,7 @@ pub(super) fn topic_prefix(given: &Given) -> Result<String, Problem> {
 }
 
 /// One of some names.
-pub(super) fn choice<T: Copy>(given: &Given, choices: &[(&'static str, T)]) -> Result<T, Problem> {
+pub(super) fn choice<T: Copy>(given: &RawValue, choices: &[(&'static str, T)]) -> Result<T, Problem> {
     let text = given.text()?;
     choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use idaas_callback::record::Record;
-use idaas_callback::{EventId, Plan, PreparedEvent, Reason};
+use idaas_callback::{Disposition, EventId, PreparedEvent, Reason};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
-use outbox::{Arrival, EventKey, Hashed};
+use outbox::{EventKey, Hashed, NewEvent};
 
-use super::package::{EventPublication, Source};
+use super::publication::{EventPublication, Source};
 
 /// One event and its verdict, for the answer.
 pub struct Answered {
@@ -25,7 +25,7 @@ pub struct Answered {
 pub struct Unanswerable;
 
 pub(super) struct Batch {
-    pub(super) arrivals: Vec<Arrival<EventPublication>>,
+    pub(super) arrivals: Vec<NewEvent<EventPublication>>,
     /// What was there of each arrival before it went.
     events: Vec<(EventId, Option<Reason>)>,
     /// The verdicts that need no broker.
@@ -42,33 +42,33 @@ impl Batch {
             let key = EventKey::of(source.application_id(), item.id.text());
             // A twin inside one callback has its sibling's verdict.
             if seen.insert(key) {
-                batch.take(key, item, source);
+                batch.insert(key, item, source);
             }
         }
         batch
     }
 
-    fn take(&mut self, key: EventKey, item: PreparedEvent, source: &Arc<Source>) {
+    fn insert(&mut self, key: EventKey, item: PreparedEvent, source: &Arc<Source>) {
         let PreparedEvent { id, entity, action, event_time, drift, plan, evidence } = item;
-        if let EventId::Sent(_) = id {
+        if let EventId::Provided(_) = id {
             source.metrics.received(entity, action);
         }
         source.metrics.drifted(entity, drift);
         let (reason, records) = match plan {
-            Plan::Skip => return self.skipped.push(id.text().to_owned()),
-            Plan::Publish { record, credential } => (None, (record, credential)),
-            Plan::DeadLetter { reason, record } => (Some(reason), (record, None)),
+            Disposition::Skip => return self.skipped.push(id.text().to_owned()),
+            Disposition::Publish { record, credential } => (None, (record, credential)),
+            Disposition::DeadLetter { reason, record } => (Some(reason), (record, None)),
         };
         let package = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
         let event_time = event_time.unwrap_or(package.record.timestamp);
-        self.arrivals.push(Arrival { key, lane: package.lane, event_time, prompt: false, parcel: package });
+        self.arrivals.push(NewEvent { key, lane: package.lane, event_time, prompt: false, publication: package });
         self.events.push((id, reason));
     }
 
     /// Marks the events whose records are known not to be taken at the moment.
     pub(super) fn mark_prompt(&mut self, in_vain: impl Fn(&Record) -> bool) {
         for arrival in &mut self.arrivals {
-            let EventPublication { record, credential, .. } = &arrival.parcel;
+            let EventPublication { record, credential, .. } = &arrival.publication;
             arrival.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
         }
     }
@@ -93,11 +93,11 @@ impl Batch {
         for (position, (id, _)) in self.events.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
             match (id, verdict) {
-                (EventId::Sent(event_id), verdict) => answered.push(Answered { event_id, verdict }),
-                (EventId::Made(_), Verdict::Overloaded) => unanswerable = true,
+                (EventId::Provided(event_id), verdict) => answered.push(Answered { event_id, verdict }),
+                (EventId::Generated(_), Verdict::Overloaded) => unanswerable = true,
                 // On the broker, or in the journal.
                 (
-                    EventId::Made(_),
+                    EventId::Generated(_),
                     Verdict::Confirmed | Verdict::DeadLettered(_) | Verdict::NotSubscribed | Verdict::NotConfirmed,
                 ) => {}
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::dispatch::Dispatcher;
+use super::dispatcher::Dispatcher;
 use crate::kafka::producer::ProducerFault;
 use crate::kafka::settings::Cluster;
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use outbox::{LaneKey, Seq};
 
-use super::dispatch::Dispatcher;
+use super::dispatcher::Dispatcher;
 
 impl Dispatcher {
     /// The number that the next event gets.

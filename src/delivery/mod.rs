@@ -5,13 +5,13 @@
 mod batch;
 mod clients;
 mod coordination;
-pub mod dispatch;
-mod drive;
+pub mod dispatcher;
 mod episodes;
-mod event_line;
-mod package;
+mod event_log;
+mod executor;
+mod publication;
 mod republish;
 mod ticker;
 
-pub use event_line::EventLine;
+pub use event_log::EventLine;
 pub use republish::Republished;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::dispatch::{Dispatcher, Source};
-use super::package::EventPublication;
-use idaas_callback::{Plan, PreparedEvent};
+use super::dispatcher::{Dispatcher, Source};
+use super::publication::EventPublication;
+use idaas_callback::{Disposition, PreparedEvent};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
-use outbox::{Arrival, EventKey};
+use outbox::{EventKey, NewEvent};
 
 /// What became of an event that was published again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,8 @@ impl Dispatcher {
     ) -> Republished {
         let PreparedEvent { id, event_time, plan, evidence, entity: _, action: _, drift: _ } = item;
         let records = match plan {
-            Plan::Publish { record, credential } => (record, credential),
-            Plan::Skip | Plan::DeadLetter { .. } => {
+            Disposition::Publish { record, credential } => (record, credential),
+            Disposition::Skip | Disposition::DeadLetter { .. } => {
                 return Republished { verdict: Verdict::NotSubscribed, known: false };
             }
         };
@@ -46,10 +46,10 @@ impl Dispatcher {
         let package = EventPublication::new((key, id), source, event_time, None, records, evidence);
         let event_time = event_time.unwrap_or(package.record.timestamp);
         let prompt = match &*self.shared.producer.load() {
-            Some(producer) => package.parts().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
+            Some(producer) => package.record_list().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
             None => false,
         };
-        let arrival = Arrival { key, lane: package.lane, event_time, prompt, parcel: package };
+        let arrival = NewEvent { key, lane: package.lane, event_time, prompt, publication: package };
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
         let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([arrival], waiter, deadlines));

@@ -3,15 +3,15 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use super::drive::Shared;
 use super::episodes::Episodes;
+use super::executor::Executor;
 use crate::telemetry::liveness::Alive;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Runs until the outbox is dropped.
-pub(super) async fn tick(shared: Weak<Shared>, alive: Alive) {
+pub(super) async fn tick(shared: Weak<Executor>, alive: Alive) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut episodes = Episodes::default();

@@ -126,7 +126,7 @@ fn whole(value: &Ordered) -> Word {
 /// Adds a value to the last of `words`; behind each comma a new one begins.
 fn split(value: &Ordered, words: &mut Vec<Word>) {
     match value {
-        Ordered::Text(text) => return add(words, TEXT, &quoted(&glance(text))),
+        Ordered::Text(text) => return add(words, TEXT, &quoted(&compact(text))),
         Ordered::Literal(text) => return add(words, LITERAL, text),
         Ordered::Object(_) | Ordered::Array(_) => {}
     }
@@ -156,7 +156,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn glance(text: &str) -> String {
+fn compact(text: &str) -> String {
     if text.chars().count() <= COMPACT {
         return text.to_owned();
     }

@@ -14,20 +14,20 @@
 //!
 //! Nothing here may be used by the service, and nothing here may make it behave in another way.
 
+mod environment;
+mod event_script;
+mod expectations;
 mod json;
-mod ledger;
 mod ordered;
-mod page;
-mod scenes;
-mod stage;
-mod story;
+mod renderer;
+mod scenario;
 mod summary;
 
 use std::io::{self, Write};
 
-use self::page::Renderer;
-use self::scenes::Scenario;
-use self::stage::Stage;
+use self::environment::Environment;
+use self::renderer::Renderer;
+use self::scenario::Scenario;
 use crate::service::{ControlMessage, ControlMessages};
 
 /// What to show, and where.
@@ -86,7 +86,7 @@ pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFau
     let mut page = Renderer::new(out, options.width);
     page.title()?;
     let stage = tokio::select! {
-        stage = Stage::start(options) => stage?,
+        stage = Environment::start(options) => stage?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     };
     page.places(&stage.places(options))?;

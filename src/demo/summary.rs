@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Instant;
 
-use super::ledger::Ledger;
-use super::page::{BAD, BOLD, DIM, GOOD, PLACE, Renderer};
-use super::scenes::Scenario;
-use super::stage::Places;
+use super::environment::Endpoints;
+use super::expectations::Expectations;
+use super::renderer::{BAD, BOLD, DIM, GOOD, PLACE, Renderer};
+use super::scenario::Scenario;
 use super::{DemoFault, Options};
 use crate::counts::counted;
 use crate::counts::milliseconds;
@@ -37,7 +37,7 @@ impl Scenario<'_> {
     }
 }
 
-fn counts(page: &mut Renderer<'_>, ledger: &Ledger) -> io::Result<()> {
+fn counts(page: &mut Renderer<'_>, ledger: &Expectations) -> io::Result<()> {
     let row = |page: &mut Renderer<'_>, name: &str, count: usize, text: &str| {
         page.line(&format!("  {BOLD}{count:>5}{BOLD:#}  {name:<20} {DIM}{text}{DIM:#}"))
     };
@@ -79,8 +79,8 @@ fn how_to_go_on(page: &mut Renderer<'_>, options: &Options) -> io::Result<()> {
 
 impl Renderer<'_> {
     /// Tells what can be done while everything stays up.
-    pub(super) fn staying(&mut self, places: &Places, program: &str) -> io::Result<()> {
-        let Places { callback_url, listen, admin_listen, directory, .. } = places;
+    pub(super) fn staying(&mut self, places: &Endpoints, program: &str) -> io::Result<()> {
+        let Endpoints { callback_url, listen, admin_listen, directory, .. } = places;
         let directory = directory.display();
         self.line(&format!("  {BOLD}Staying up until Ctrl-C{BOLD:#}\n"))?;
         self.entry("callbacks", &format!("{PLACE}{callback_url}{PLACE:#}"))?;

@@ -26,12 +26,12 @@ use super::summary::{ByEntity, Summary};
 use super::walk::{Found, Problem, Walk, WalkOptions};
 use crate::kafka::publisher::{Published, Publisher};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::Plan;
+use crate::kafka::topics::TopicSettings;
 use idaas_callback::event_type::Entity;
 use idaas_callback::fetched::{FetchedEntity, prepare_fetched};
 use idaas_callback::policy::Policy;
 use idaas_callback::record::Record;
-use idaas_callback::{Moment, Plan as Disposition, PreparedEvent, Reason};
+use idaas_callback::{Disposition, PreparedEvent, Reason, RequestContext};
 
 /// How long a run can be resumed.
 const RESUMABLE: Duration = Duration::from_secs(7 * 86_400);
@@ -47,7 +47,7 @@ pub struct RunSettings {
     /// The Kafka cluster.
     pub cluster: Cluster,
     /// What the topics should be.
-    pub topics: Plan,
+    pub topics: TopicSettings,
     /// The name of the run, from which the ids of its records follow.
     pub run: String,
     /// Whether the run may have published records before.
@@ -196,7 +196,7 @@ impl<'a> Run<'a> {
     /// Builds the record of an entity. An object that cannot be written as JSON counts as an error.
     fn item(&mut self, entity: Entity, object: &Object, deleted: bool, read_at: i64) -> Option<PreparedEvent> {
         let event_id = RunIds::of(self.settings).of_record(entity, &object.id, deleted);
-        let moment = Moment { received_at: milliseconds(SystemTime::now()), traceparent: None };
+        let moment = RequestContext { received_at: milliseconds(SystemTime::now()), traceparent: None };
         let item = object.json().and_then(|fields| {
             let fetched = FetchedEntity {
                 entity,

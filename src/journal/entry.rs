@@ -9,7 +9,7 @@ use std::sync::Arc;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::seal::SealFault;
 use idaas_callback::record::{Record, header_name};
-use idaas_callback::{DeadLetterSource, Kept, Reason};
+use idaas_callback::{DeadLetterSource, Reason, StoredOriginal};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
 use serde::{Deserialize, Serialize};
@@ -115,7 +115,7 @@ impl Entry {
     /// Appends the entry's form to `output`. Its [`Seq`] is no part of it, but the place where it is kept.
     pub fn encode(&self, output: &mut Vec<u8>) {
         output.reserve(self.weight());
-        let kept = self.evidence.kept();
+        let kept = self.evidence.stored_original();
         let wire = WireEntry {
             key: self.key.0,
             lane: self.lane.0,
@@ -203,7 +203,7 @@ impl<'a> WireRecord<'a> {
 }
 
 impl<'a> WireEvidence<'a> {
-    fn of(kept: &'a Kept) -> Self {
+    fn of(kept: &'a StoredOriginal) -> Self {
         Self {
             instance_id: &kept.instance_id,
             application_id: &kept.application_id,
@@ -215,8 +215,8 @@ impl<'a> WireEvidence<'a> {
         }
     }
 
-    fn restored(self) -> Kept {
-        Kept {
+    fn restored(self) -> StoredOriginal {
+        StoredOriginal {
             instance_id: self.instance_id.to_owned(),
             application_id: self.application_id.to_owned(),
             ali_uid: self.ali_uid.map(str::to_owned),

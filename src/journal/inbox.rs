@@ -9,11 +9,11 @@ use outbox::Seq;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::alarm::QuarantineRejectionLog;
 use super::entry::Entry;
 use super::fault::JournalRejection;
-use super::handle::Usage;
+use super::journal::Usage;
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
+use super::rejection_log::QuarantineRejectionLog;
 use super::row::EntryRow;
 use super::store::KeyChange;
 
@@ -48,7 +48,7 @@ pub(super) struct Queue {
     /// What the callbacks take that are to be quarantined, those of the present commit as well.
     pub(super) keep_bytes: usize,
     pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
-    pub(super) questions: VecDeque<Question>,
+    pub(super) questions: VecDeque<Query>,
     /// How many entries the present commit writes.
     pub(super) writing: usize,
     pub(super) closing: bool,
@@ -57,7 +57,7 @@ pub(super) struct Queue {
 }
 
 /// What can be asked without changing what is kept.
-pub(super) enum Question {
+pub(super) enum Query {
     List(Seq, usize, Reply<Vec<EntryRow>>),
     Entries(Seq, usize, Reply<Vec<(Seq, Option<Entry>)>>),
     Quarantined(QuarantineId, usize, Reply<Vec<QuarantineRow>>),
@@ -115,7 +115,7 @@ impl Inbox {
     /// Counts a callback that the quarantine refuses.
     pub(super) fn quarantine_refused(&self, refusal: JournalRejection) {
         let (alarm, counts) = &mut *self.quarantine.lock();
-        alarm.hear(Some(refusal));
+        alarm.record(Some(refusal));
         for (known, count) in JournalRejection::ALL.iter().zip(counts) {
             *count += u64::from(*known == refusal);
         }
@@ -123,7 +123,7 @@ impl Inbox {
 
     /// A callback was put in quarantine.
     pub(super) fn quarantine_accepted(&self) {
-        self.quarantine.lock().0.hear(None);
+        self.quarantine.lock().0.record(None);
     }
 
     /// Says that the entries and callbacks of a commit have been told about.

@@ -3,14 +3,14 @@
 //! Nothing of it is on the disk in the clear, nothing is thrown away that nobody asked to be thrown away, and what is
 //! reported as written outlives a crash of the process and of the machine.
 
-mod alarm;
-pub mod desk;
+pub mod admin;
 pub mod entry;
 pub mod fault;
-pub mod handle;
 mod inbox;
+pub mod journal;
 pub mod quarantine;
-pub mod reopening;
+pub mod quarantine_replay;
+mod rejection_log;
 pub mod row;
 pub mod store;
 pub mod summary;
@@ -20,11 +20,11 @@ pub mod waiting;
 mod work;
 mod writer;
 
-pub use desk::{DiscardHook, JournalAdmin};
+pub use admin::{DiscardHook, JournalAdmin};
 pub use entry::Entry;
 pub use fault::{JournalRejection, OpenFault};
-pub use handle::{Answer, Journal, JournalEvents, Usage};
+pub use journal::{Journal, JournalEvents, Response, Usage};
 pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
-pub use reopening::{QuarantineReplay, ReadableCallback};
-pub use row::{EntryRow, Listed};
+pub use quarantine_replay::{QuarantineReplay, ReadableCallback};
+pub use row::{EntryRef, EntryRow};
 pub use store::KeyChange;

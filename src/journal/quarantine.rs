@@ -25,7 +25,7 @@ pub const fn limit(max_size: u64) -> u64 {
 
 /// A callback in quarantine, as far as its turn is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Turn {
+pub struct DeliveryOrder {
     /// The time of acceptance, in milliseconds since 1970.
     pub received_at: i64,
     /// Its name.

@@ -115,7 +115,7 @@ impl EntryRow {
 
 /// What the outbox has to know of every entry at the start, and no more: there can be a million.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listed {
+pub struct EntryRef {
     /// Its place in the order of acceptance.
     pub seq: Seq,
     /// Its identity.
@@ -132,7 +132,7 @@ pub struct Listed {
     pub memory: usize,
 }
 
-impl Listed {
+impl EntryRef {
     /// Reads of a line's form what is in it, and leaves its texts aside.
     pub(super) fn decode(seq: Seq, bytes: &[u8]) -> Result<Self, DecodeFault> {
         let WireRowWithTime { row, event_time, memory } = parse_row(bytes)?;

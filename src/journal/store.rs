@@ -3,31 +3,31 @@
 //! What [`Store::commit`] reports as written is synced. Nothing is removed that nobody named. After a failure nothing that
 //! is in memory is trusted: the file is opened anew, read back from the disk and verified, before it is used again.
 
-mod base;
-mod file;
-mod opening;
+mod codec;
+mod database;
+mod open;
+mod preallocation;
 mod reading;
+mod recovery;
 mod rekeying;
 mod rows;
-mod sealing;
-mod suspicion;
 mod tables;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use base::JournalFile;
-use opening::Lock;
+use codec::SealedCodec;
+use database::JournalFile;
+use open::Lock;
 use outbox::{LaneKey, Seq};
+use recovery::Recovery;
 use rekeying::Place;
-use sealing::SealedCodec;
-use suspicion::Recovery;
 use tables::{Changes, KeyCounts, State};
 
 use super::entry::Entry;
 use super::fault::JournalRejection;
 use super::quarantine::{self, QuarantineId, Quarantined};
-use super::row::Listed;
+use super::row::EntryRef;
 
 pub use rekeying::KeyChange;
 
@@ -56,7 +56,7 @@ pub struct Opened {
     /// The store.
     pub store: Store,
     /// Every entry, in the order of acceptance. Their bodies stay on the disk.
-    pub inventory: Vec<Listed>,
+    pub inventory: Vec<EntryRef>,
     /// The place of the next entry. Places are never given twice, as long as the journal is the same.
     pub next: Seq,
     /// How many callbacks are in quarantine.
@@ -120,8 +120,8 @@ impl Store {
             ..Changes::default()
         };
         let mut bytes = self.admit(batch, &mut changes, &mut committed);
-        if bytes > 0 && self.room_for(bytes).is_err() {
-            committed.refuse(batch, JournalRejection::DiskFull);
+        if bytes > 0 && self.space_for(bytes).is_err() {
+            committed.reject(batch, JournalRejection::DiskFull);
             (changes.puts, changes.keeps, bytes) = (Vec::new(), Vec::new(), 0);
         }
         if changes.is_empty() {
@@ -176,7 +176,7 @@ impl Store {
     }
 
     /// Takes room on the disk for so much more.
-    fn room_for(&self, bytes: u64) -> Result<(), JournalRejection> {
+    fn space_for(&self, bytes: u64) -> Result<(), JournalRejection> {
         let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
         let taken = base.room().take(bytes + COMMIT_HEADROOM);
         // Where enough of the file is free inside, no more of the disk is needed. It is scattered, so not all of it counts.
@@ -193,7 +193,7 @@ impl Store {
                 self.keys.apply(&keys);
                 Ok(())
             }
-            Err(broken) => Err(self.suspect(&broken, ghosts)),
+            Err(broken) => Err(self.require_verification(&broken, ghosts)),
         }
     }
 
@@ -235,7 +235,7 @@ impl Store {
         }
         let compacted = self.base.as_mut().map_or(Ok(()), JournalFile::compact);
         if let Err(broken) = compacted {
-            self.suspect(&broken, std::iter::empty());
+            self.require_verification(&broken, std::iter::empty());
         }
     }
 }
@@ -257,12 +257,12 @@ impl Committed {
     /// Nothing was done of it.
     fn refused(batch: &Batch<'_>, refusal: JournalRejection) -> Self {
         let mut committed = Self::default();
-        committed.refuse(batch, refusal);
+        committed.reject(batch, refusal);
         committed
     }
 
     /// Nothing of it was written; removals are left out of this.
-    fn refuse(&mut self, batch: &Batch<'_>, refusal: JournalRejection) {
+    fn reject(&mut self, batch: &Batch<'_>, refusal: JournalRejection) {
         self.written.clear();
         self.refused = batch.puts.iter().map(|entry| (entry.seq, refusal)).collect();
         self.kept = batch.keeps.iter().map(|_| Err(refusal)).collect();
@@ -270,4 +270,4 @@ impl Committed {
 }
 
 #[cfg(test)]
-pub(super) mod trouble;
+pub(super) mod fault_injection;

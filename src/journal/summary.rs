@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::handle::Usage;
-use super::quarantine::{QuarantineRow, Turn};
+use super::journal::Usage;
+use super::quarantine::{DeliveryOrder, QuarantineRow};
 use super::row::EntryRow;
 use super::waiting::LaneHead;
 
@@ -26,7 +26,7 @@ pub struct Summary {
     /// Entries by where they belong.
     pub groups: Vec<Group>,
     /// The oldest entries.
-    pub oldest: Vec<Waiting>,
+    pub oldest: Vec<EntrySummary>,
     /// The first events of lanes that wait, and why.
     #[serde(default)]
     pub waiting: Vec<LaneHead>,
@@ -41,7 +41,7 @@ pub struct Summary {
     /// Callbacks in quarantine by where they belong.
     pub quarantine_groups: Vec<QuarantinedGroup>,
     /// The oldest callbacks in quarantine.
-    pub quarantine: Vec<Held>,
+    pub quarantine: Vec<QuarantinedSummary>,
 }
 
 /// A key that is not the first of `journal.keys`, and is needed all the same.
@@ -93,7 +93,7 @@ pub struct Group {
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Waiting {
+pub struct EntrySummary {
     /// Its place in the order of acceptance.
     pub seq: u64,
     /// The event's id.
@@ -114,7 +114,7 @@ pub struct Waiting {
 /// One callback in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Held {
+pub struct QuarantinedSummary {
     /// Its name.
     pub id: String,
     /// The application's configured name.
@@ -133,9 +133,9 @@ pub struct Held {
 /// A summary in the making: rows come in portions, because there can be a million.
 pub(super) struct SummaryBuilder {
     groups: BTreeMap<(String, &'static str, String), Group>,
-    oldest: Vec<Waiting>,
+    oldest: Vec<EntrySummary>,
     held_groups: BTreeMap<(String, &'static str), QuarantinedGroup>,
-    held: BTreeMap<Turn, Held>,
+    held: BTreeMap<DeliveryOrder, QuarantinedSummary>,
     longest: usize,
 }
 
@@ -149,7 +149,7 @@ impl SummaryBuilder {
     /// Adds the next entry, in order.
     pub(super) fn add(&mut self, row: &EntryRow) {
         if self.oldest.len() < self.longest {
-            self.oldest.push(Waiting::from(row));
+            self.oldest.push(EntrySummary::from(row));
         }
         let key = (row.application.clone(), row.entity.name(), row.topic.to_string());
         let group = self.groups.entry(key).or_insert_with(|| Group {
@@ -178,9 +178,9 @@ impl SummaryBuilder {
         group.callbacks += 1;
         group.bytes += row.bytes;
         group.oldest_received_at = group.oldest_received_at.min(row.received_at);
-        let turn = Turn { received_at: row.received_at, id: row.id };
+        let turn = DeliveryOrder { received_at: row.received_at, id: row.id };
         if self.held.len() < self.longest || self.held.last_key_value().is_some_and(|(last, _)| turn < *last) {
-            self.held.insert(turn, Held::from(row));
+            self.held.insert(turn, QuarantinedSummary::from(row));
             if self.held.len() > self.longest {
                 self.held.pop_last();
             }
@@ -206,7 +206,7 @@ impl SummaryBuilder {
     }
 }
 
-impl From<&EntryRow> for Waiting {
+impl From<&EntryRow> for EntrySummary {
     fn from(row: &EntryRow) -> Self {
         Self {
             seq: row.seq.0,
@@ -220,7 +220,7 @@ impl From<&EntryRow> for Waiting {
     }
 }
 
-impl From<&QuarantineRow> for Held {
+impl From<&QuarantineRow> for QuarantinedSummary {
     fn from(row: &QuarantineRow) -> Self {
         Self {
             id: row.id.to_string(),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use outbox::Seq;
 
 use super::entry::Entry;
-use super::inbox::{QuarantineRequest, Question, Queue, Reply};
+use super::inbox::{QuarantineRequest, Query, Queue, Reply};
 use super::quarantine::QuarantineId;
 
 /// How much one commit takes of what waits, in bytes of entries, in bytes of callbacks, and in removals, so that nobody
@@ -23,7 +23,7 @@ pub(super) struct Work {
     pub(super) keeps: Vec<QuarantineRequest>,
     pub(super) keep_bytes: usize,
     pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
-    pub(super) questions: Vec<Question>,
+    pub(super) questions: Vec<Query>,
     /// Whether this is all there will ever be.
     pub(super) last: bool,
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::alarm::Alarm;
 use super::fault::JournalRejection;
-use super::handle::{JournalEvents, Usage};
-use super::inbox::{Inbox, QuarantineRequest, Question, Reply};
+use super::inbox::{Inbox, QuarantineRequest, Query, Reply};
+use super::journal::{JournalEvents, Usage};
 use super::quarantine::{self, QuarantineId, Quarantined};
+use super::rejection_log::RejectionLog;
 use super::store::{Batch, Committed, Store};
 use super::work::Work;
 
@@ -28,7 +28,7 @@ pub(super) struct Writer {
     store: Store,
     events: Arc<dyn JournalEvents>,
     inbox: Arc<Inbox>,
-    alarm: Alarm,
+    alarm: RejectionLog,
     /// Whether anything was removed since the file was tidied.
     untidy: bool,
     /// Nothing is sealed again before.
@@ -46,7 +46,7 @@ impl Writer {
                  journal_old_key_entries is 0: they are sealed again with the first one in the background"
             );
         }
-        let (alarm, reseal_from) = (Alarm::default(), Instant::now());
+        let (alarm, reseal_from) = (RejectionLog::default(), Instant::now());
         let mut writer = Self { store, events, inbox, alarm, untidy: false, reseal_from };
         writer.show();
         writer
@@ -138,7 +138,7 @@ impl Writer {
 
     /// Tells everybody what a commit has done.
     fn tell(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
-        self.alarm.hear(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
+        self.alarm.record(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
         if !committed.written.is_empty() {
             self.events.written(committed.written);
         }
@@ -146,7 +146,7 @@ impl Writer {
             let refused: Vec<_> =
                 committed.refused.iter().filter(|(_, why)| *why == refusal).map(|(seq, _)| *seq).collect();
             if !refused.is_empty() {
-                self.events.refused(refused, refusal);
+                self.events.rejected(refused, refusal);
             }
         }
         for ((callback, reply), kept) in callbacks.iter().zip(replies).zip(committed.kept) {
@@ -186,32 +186,32 @@ impl Writer {
         new
     }
 
-    fn answer(&mut self, question: Question) {
+    fn answer(&mut self, question: Query) {
         // Whoever asked may have gone.
         match question {
-            Question::List(from, limit, reply) => {
+            Query::List(from, limit, reply) => {
                 let _ = reply.send(self.store.list(from, limit));
             }
-            Question::Entries(from, limit, reply) => {
+            Query::Entries(from, limit, reply) => {
                 let _ = reply.send(self.store.read_from(from, limit));
             }
-            Question::Quarantined(from, limit, reply) => {
+            Query::Quarantined(from, limit, reply) => {
                 let _ = reply.send(self.store.quarantined(from, limit));
             }
-            Question::CallbackRow(id, reply) => {
+            Query::CallbackRow(id, reply) => {
                 let _ = reply.send(self.store.quarantined_row(id));
             }
-            Question::Keys(keys, reply) => {
+            Query::Keys(keys, reply) => {
                 let change = self.store.replace_keys(&keys);
                 *self.inbox.sealing_key.lock() = self.store.sealing_key();
                 self.reseal_from = Instant::now();
                 self.show();
                 let _ = reply.send(Ok(change));
             }
-            Question::OldKeys(reply) => {
+            Query::OldKeys(reply) => {
                 let _ = reply.send(Ok(self.store.old_keys()));
             }
-            Question::Callback(id, reply) => {
+            Query::Callback(id, reply) => {
                 let _ = reply.send(self.store.quarantined_callback(id));
             }
         }

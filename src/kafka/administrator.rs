@@ -13,11 +13,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Runtime;
 
 use self::answers::{code, creation, settings, state, unknown};
+use super::connection_error::{ErrorCollector, Unreachable};
 use super::producer::describe;
 use super::reach::{Broker, Observer, POLL_TIMEOUT};
 use super::settings::Cluster;
-use super::topics::{Plan, State, Unknown, WantedTopic};
-use super::trouble::{Away, Listener};
+use super::topics::{State, TopicSettings, Unknown, WantedTopic};
 
 /// How long the topics' settings may take. A cluster that does not know the question leaves it unanswered.
 const SETTINGS: Duration = Duration::from_secs(3);
@@ -66,7 +66,7 @@ pub enum Creation {
 /// A connection to a cluster, for questions about topics. Must be used and dropped on a thread that may block.
 pub struct Administrator {
     observer: Observer,
-    admin: AdminClient<Listener>,
+    admin: AdminClient<ErrorCollector>,
     runtime: Runtime,
 }
 
@@ -89,7 +89,7 @@ impl Administrator {
     ///
     /// # Errors
     /// [`Away`] where it does not within `limit`, or says no.
-    pub fn reach(&self, limit: Duration) -> Result<Brokers, Away> {
+    pub fn reach(&self, limit: Duration) -> Result<Brokers, Unreachable> {
         let metadata = self.observer.answer(limit)?;
         let broker = |broker: &rdkafka::metadata::MetadataBroker| Broker {
             id: broker.id(),
@@ -105,7 +105,7 @@ impl Administrator {
     ///
     /// # Errors
     /// [`Away`] where the cluster does not answer within `limit`.
-    pub fn observe(&self, plan: &Plan, limit: Duration) -> Result<Vec<State>, Away> {
+    pub fn observe(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
         let mut states = self.presence(plan, limit)?;
         self.add_settings(plan, &mut states);
         Ok(states)
@@ -115,7 +115,7 @@ impl Administrator {
     ///
     /// # Errors
     /// As [`Administrator::observe`].
-    pub fn presence(&self, plan: &Plan, limit: Duration) -> Result<Vec<State>, Away> {
+    pub fn presence(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
         let end = Instant::now() + limit;
         self.reach(limit)?;
         let mut states = Vec::with_capacity(plan.topics.len());
@@ -126,14 +126,14 @@ impl Administrator {
         Ok(states)
     }
 
-    fn state(&self, wanted: &WantedTopic, limit: Duration) -> Result<State, Away> {
+    fn state(&self, wanted: &WantedTopic, limit: Duration) -> Result<State, Unreachable> {
         let metadata = self.observer.metadata(&wanted.name, limit)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == wanted.name);
         Ok(topic.map_or(State::Missing, state))
     }
 
     /// Asks for the settings of the topics that are there.
-    fn add_settings(&self, plan: &Plan, states: &mut [State]) {
+    fn add_settings(&self, plan: &TopicSettings, states: &mut [State]) {
         let present: Vec<_> = plan
             .topics
             .iter()
@@ -168,7 +168,7 @@ impl Administrator {
     ///
     /// # Errors
     /// [`Away`] where the cluster does not answer within `limit`.
-    pub fn create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Away> {
+    pub fn create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Unreachable> {
         let creations = self.request(wanted, limit, false)?;
         self.wait_for(wanted, &creations);
         Ok(creations)
@@ -178,11 +178,11 @@ impl Administrator {
     ///
     /// # Errors
     /// As [`Administrator::create`].
-    pub fn try_create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Away> {
+    pub fn try_create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Unreachable> {
         self.request(wanted, limit, true)
     }
 
-    fn request(&self, wanted: &[&WantedTopic], limit: Duration, only_try: bool) -> Result<Vec<Creation>, Away> {
+    fn request(&self, wanted: &[&WantedTopic], limit: Duration, only_try: bool) -> Result<Vec<Creation>, Unreachable> {
         self.reach(limit)?;
         let settings: Vec<_> = wanted.iter().map(|wanted| wanted.settings()).collect();
         let topics: Vec<_> = wanted

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::locate::Spans;
-use super::reader::{Places, Reader, Seen, TailFault};
-use super::scope::Scope;
+use super::locate::OffsetRanges;
+use super::our_topics::Scope;
+use super::reader::{Offsets, Reader, Seen, TailFault};
 
 /// How long one poll waits before the clock and the consumer's positions are read.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -59,7 +59,7 @@ pub(super) struct Backfill {
 }
 
 impl Backfill {
-    pub(super) fn new(Spans { begins, ends }: &Spans) -> Self {
+    pub(super) fn new(OffsetRanges { begins, ends }: &OffsetRanges) -> Self {
         let mut open = BTreeMap::<Arc<str>, BTreeMap<i32, Slice>>::new();
         for (topic, begins) in begins {
             for (partition, begin) in begins {
@@ -128,7 +128,7 @@ impl Backfill {
     }
 
     /// Notes how far partitions were read, also past what is not a record, such as the marks of transactions.
-    fn pass(&mut self, positions: &Places) {
+    fn pass(&mut self, positions: &Offsets) {
         for (topic, partitions) in positions {
             for (partition, position) in partitions {
                 self.reach(topic, *partition, *position);
@@ -148,7 +148,7 @@ impl Backfill {
 
     /// Moves partitions whose slice is read to the slice before it.
     fn go_back(&mut self, reader: &Reader) -> Result<(), TailFault> {
-        let (mut back, mut done) = (Places::new(), Places::new());
+        let (mut back, mut done) = (Offsets::new(), Offsets::new());
         for (topic, partition) in std::mem::take(&mut self.finished) {
             let Some(slice) = self.open.get_mut(&topic).and_then(|slices| slices.get_mut(&partition)) else { continue };
             if let Some(previous) = slice.previous() {
@@ -172,7 +172,7 @@ impl Backfill {
         Ok(())
     }
 
-    fn close(&mut self, done: &Places) {
+    fn close(&mut self, done: &Offsets) {
         for (topic, partitions) in done {
             if let Some(slices) = self.open.get_mut(topic) {
                 slices.retain(|partition, _| !partitions.contains_key(partition));
@@ -181,7 +181,7 @@ impl Backfill {
         self.open.retain(|_, slices| !slices.is_empty());
     }
 
-    fn places(&self, of: impl Fn(&Slice) -> i64) -> Places {
+    fn places(&self, of: impl Fn(&Slice) -> i64) -> Offsets {
         let places = |slices: &BTreeMap<i32, Slice>| slices.iter().map(|(at, slice)| (*at, of(slice))).collect();
         self.open.iter().map(|(topic, slices)| (Arc::clone(topic), places(slices))).collect()
     }
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn backfill(spans: &[(&str, i32, i64, i64)]) -> Backfill {
-        let mut of = Spans::default();
+        let mut of = OffsetRanges::default();
         for (topic, partition, begin, end) in spans {
             of.begins.entry((*topic).into()).or_default().insert(*partition, *begin);
             of.ends.entry((*topic).into()).or_default().insert(*partition, *end);
@@ -237,7 +237,7 @@ mod tests {
     fn a_slice_that_ends_without_a_record_is_read_to_its_end() {
         let mut backfill = backfill(&[("a", 0, 5, 7)]);
         let position = |at| {
-            Places::from([(Arc::from("a"), BTreeMap::from([(0, at)])), (Arc::from("b"), BTreeMap::from([(0, 9)]))])
+            Offsets::from([(Arc::from("a"), BTreeMap::from([(0, at)])), (Arc::from("b"), BTreeMap::from([(0, 9)]))])
         };
         backfill.pass(&position(6));
         assert_eq!(backfill.unfinished, 1);

@@ -19,7 +19,7 @@ const INTERVAL_UNAVAILABLE: Duration = Duration::from_millis(250);
 
 /// One question, and how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct Probe {
     /// When it was asked, by a clock that only goes forward.
     pub(super) asked: Duration,
     /// When it ended, by the same clock.
@@ -45,7 +45,7 @@ struct Failing {
 
 impl Breaker {
     /// Takes a question's end in; says whether Kafka is available, where that is news.
-    pub(super) fn take(&mut self, question: Question) -> Option<bool> {
+    pub(super) fn record(&mut self, question: Probe) -> Option<bool> {
         let available = if question.takes {
             self.failing = None;
             true
@@ -63,7 +63,7 @@ impl Breaker {
     }
 
     /// How long to rest before the next question.
-    pub(super) const fn rest(&self) -> Duration {
+    pub(super) const fn interval(&self) -> Duration {
         match (self.available, &self.failing) {
             (Some(true), None) => INTERVAL_AVAILABLE,
             (Some(false), _) => INTERVAL_UNAVAILABLE,
@@ -87,9 +87,9 @@ mod tests {
             now = answered.min(asked + 500);
             let [asked, ended] = [asked, now].map(Duration::from_millis);
             news.extend(
-                breaker.take(Question { asked, ended, takes, all_down: all_down && !takes }).map(|is| (now, is)),
+                breaker.record(Probe { asked, ended, takes, all_down: all_down && !takes }).map(|is| (now, is)),
             );
-            now += breaker.rest().as_millis() as u64;
+            now += breaker.interval().as_millis() as u64;
         }
         news
     }
@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn the_loss_of_all_connections_alone_opens_nothing() {
         let mut breaker = Breaker::default();
-        let question = Question { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
-        assert_eq!(breaker.take(question), Some(true));
-        assert_eq!(breaker.take(question), None);
+        let question = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
+        assert_eq!(breaker.record(question), Some(true));
+        assert_eq!(breaker.record(question), None);
     }
 
     #[test]
@@ -133,8 +133,8 @@ mod tests {
         let mut news = Vec::new();
         for now in (0..3000).step_by(100) {
             let now = Duration::from_millis(now);
-            let question = Question { asked: now, ended: now, takes: now.is_zero(), all_down: false };
-            news.extend(breaker.take(question).map(|is| (now.as_millis(), is)));
+            let question = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false };
+            news.extend(breaker.record(question).map(|is| (now.as_millis(), is)));
         }
         assert_eq!(news, [(0, true), (1600, false)]);
     }

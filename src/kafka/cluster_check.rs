@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::health::Word;
-use super::line::Parts;
+use super::connection::Parts;
+use super::connection_error::ErrorCollector;
+use super::health::SupervisorEvent;
 use super::settings::Cluster;
-use super::trouble::Listener;
 
 /// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub(super) struct Checker {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
     /// The producer in use.
     pub(super) current: Arc<dyn Fn() -> Option<Arc<Parts>> + Send + Sync>,
-    pub(super) words: Sender<Word>,
+    pub(super) words: Sender<SupervisorEvent>,
     /// The id of the cluster that was published to last.
     pub(super) identity: Arc<Mutex<Option<String>>>,
 }
@@ -79,7 +79,7 @@ impl Checker {
 
     /// Verifies each new connection of a producer. Returns true if some could not be.
     fn verify(&self, parts: &Arc<Parts>) -> bool {
-        let (mut suspects, held) = parts.gate.suspects();
+        let (mut suspects, held) = parts.gate.unverified();
         if suspects.is_empty() && held {
             // No connection was announced: whatever answers at the bootstrap addresses has to do.
             suspects.push((self.cluster.load().bootstrap_servers.join(","), 0));
@@ -103,7 +103,7 @@ impl Checker {
                 }
             }
         }
-        let (suspects, held) = parts.gate.suspects();
+        let (suspects, held) = parts.gate.unverified();
         !parts.gate.is_foreign() && (held || !suspects.is_empty())
     }
 
@@ -114,7 +114,7 @@ impl Checker {
             self.found(id);
         }
         parts.release(parts.gate.foreign(), Some(FailureCode::ClusterReplaced));
-        let _ = self.words.send(Word::Foreign(parts.health.number()));
+        let _ = self.words.send(SupervisorEvent::Foreign(parts.health.number()));
     }
 
     /// Remembers the cluster id, and tells if it is another one than before.
@@ -148,14 +148,14 @@ impl Checker {
 }
 
 /// A client that has just been made, so that what it is told is not remembered from an older connection.
-pub(super) struct FreshClient(BaseConsumer<Listener>);
+pub(super) struct FreshClient(BaseConsumer<ErrorCollector>);
 
 impl FreshClient {
     /// A client that asks these addresses first.
     pub(super) fn new(cluster: &Cluster, servers: &str) -> Option<Self> {
         let mut settings = cluster.observer();
         settings.set("bootstrap.servers", servers);
-        BaseConsumer::from_config_and_context(&settings, Listener::default()).ok().map(Self)
+        BaseConsumer::from_config_and_context(&settings, ErrorCollector::default()).ok().map(Self)
     }
 
     /// The id of the cluster that answers there. `None` if none does in time.
@@ -174,7 +174,7 @@ impl FreshClient {
         None
     }
 
-    pub(super) const fn consumer(&self) -> &BaseConsumer<Listener> {
+    pub(super) const fn consumer(&self) -> &BaseConsumer<ErrorCollector> {
         &self.0
     }
 }

@@ -13,11 +13,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::connection_error::{ConnectionError, ErrorCollector, Unreachable};
 use super::headers;
 use super::producer::describe;
+use super::published_record::{Attributes, attributes};
 use super::settings::Cluster;
-use super::sighting::{Attributes, attributes};
-use super::trouble::{Away, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ pub enum FollowFault {
     /// librdkafka refuses a property, in words that show no value.
     Settings(String),
     /// The cluster does not answer.
-    Away(Away),
+    Away(Unreachable),
 }
 
 impl std::fmt::Display for FollowFault {
@@ -92,8 +92,8 @@ impl std::error::Error for FollowFault {}
 
 /// Follows topics. Blocks while it waits.
 pub struct Follower {
-    consumer: BaseConsumer<Listener>,
-    listener: Listener,
+    consumer: BaseConsumer<ErrorCollector>,
+    listener: ErrorCollector,
     /// How many partitions of each topic are followed.
     followed: BTreeMap<String, usize>,
     scanned: Instant,
@@ -115,7 +115,7 @@ impl Follower {
             .set("auto.offset.reset", "earliest")
             // Some brokers answer a fetch only when its time is over, whatever arrives meanwhile.
             .set("fetch.wait.max.ms", "25");
-        let listener = Listener::default();
+        let listener = ErrorCollector::default();
         let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
             .map_err(|error| FollowFault::Settings(describe(&error)))?;
         let followed = topics.iter().map(|topic| (topic.clone(), 0)).collect();
@@ -125,7 +125,7 @@ impl Follower {
             // Serves the error callback.
             let _ = follower.consumer.poll(Duration::ZERO);
             if Instant::now() >= end || follower.listener.is_decided() {
-                return Err(FollowFault::Away(follower.listener.away()));
+                return Err(FollowFault::Away(follower.listener.unreachable()));
             }
         }
         Ok(follower)
@@ -169,13 +169,13 @@ impl Follower {
 
     /// What librdkafka has complained of so far, each complaint once.
     #[must_use]
-    pub fn troubles(&self) -> Vec<Trouble> {
-        self.listener.away().troubles
+    pub fn troubles(&self) -> Vec<ConnectionError> {
+        self.listener.unreachable().troubles
     }
 
     fn note(&self, error: &KafkaError) {
         if let Some(code) = error.rdkafka_error_code() {
-            self.listener.hear(code, &error.to_string());
+            self.listener.record(code, &error.to_string());
         }
     }
 

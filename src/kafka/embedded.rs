@@ -51,7 +51,7 @@ impl EmbeddedBroker {
         let (tell, told) = channel();
         let topics = topics.to_owned();
         // The library's handle cannot leave its thread, so it has one of its own, and this one can go anywhere.
-        let run = move || keep(&topics, &tell, &stopped);
+        let run = move || retain(&topics, &tell, &stopped);
         let thread = std::thread::Builder::new().name("embedded broker".to_owned()).spawn(run);
         let thread = thread.map_err(|error| error.to_string())?;
         let bootstrap_servers = told.recv().map_err(|_| "the embedded broker did not start".to_owned())??;
@@ -76,7 +76,7 @@ impl Drop for EmbeddedBroker {
 }
 
 /// Keeps a broker until `stopped` says so; tells its address, or why there is none.
-fn keep(topics: &[(String, i32)], tell: &Sender<Result<String, String>>, stopped: &Receiver<Infallible>) {
+fn retain(topics: &[(String, i32)], tell: &Sender<Result<String, String>>, stopped: &Receiver<Infallible>) {
     let cluster = mock_cluster(1).and_then(|cluster| {
         topics.iter().try_for_each(|(topic, partitions)| cluster.create_topic(topic, *partitions, 1))?;
         Ok(cluster)

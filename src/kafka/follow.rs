@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::backfill::Backfill;
-use super::pairing::{Correlator, Known};
-use super::reader::{FetchProfile, Places, Reader, TailFault};
-use super::scope::{LiveScope, Scope};
+use super::correlate::{Correlator, Known};
+use super::our_topics::{LiveScope, Scope};
+use super::reader::{FetchProfile, Offsets, Reader, TailFault};
+use super::recent_records::{BatchObserver, Checkpoint, Window, ago, unread};
 use super::settings::Cluster;
-use super::tail::{BatchObserver, Checkpoint, Window, ago, unread};
 
 /// How long the thread waits for records before it looks whether it is to end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ struct Shared {
     stop: AtomicBool,
     is_fast: AtomicBool,
     /// The next offset of each partition that is followed; what is before it has been told.
-    followed: Mutex<Places>,
+    followed: Mutex<Offsets>,
     pairing: Mutex<Correlator>,
     tell: Box<Observer>,
     /// For questions, and for catching up, over connections of its own: behind a request for records that waits for
@@ -89,7 +89,7 @@ impl Follower {
     }
 
     /// Fetches at another pace from now on.
-    pub fn set_pace(&self, pace: FetchProfile) {
+    pub fn set_fetch_profile(&self, pace: FetchProfile) {
         self.shared.is_fast.store(pace == FetchProfile::Fast, Ordering::Relaxed);
     }
 
@@ -136,7 +136,7 @@ impl Shared {
         let scope = self.scope.load();
         self.with_asking(|reader| {
             let located = reader.locate(&scope.topic_names(), end)?;
-            let mut spans = reader.spans(&located.led, ago(Window::default().since), end);
+            let mut spans = reader.offset_ranges(&located.led, ago(Window::default().since), end);
             let is_answered = unread(&located, &spans).is_empty() && located.denied.is_empty();
             let followed = self.followed.lock().clone();
             for (topic, begins) in &mut spans.begins {
@@ -156,7 +156,7 @@ impl Shared {
             teller.flush();
             if !is_read? {
                 // The client still reads what it has not finished.
-                return Err(TailFault::Away(super::trouble::Away { troubles: Vec::new() }));
+                return Err(TailFault::Away(super::connection_error::Unreachable { troubles: Vec::new() }));
             }
             Ok(is_answered)
         })
@@ -218,14 +218,14 @@ impl Following {
 
     /// Waits for records, takes what is there, and tells it.
     fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), TailFault> {
-        let (mut limit, mut read, mut result) = (POLL_TIMEOUT, Places::new(), Ok(()));
+        let (mut limit, mut read, mut result) = (POLL_TIMEOUT, Offsets::new(), Ok(()));
         while batch.len() < BATCH {
             match self.reader.next(scope, limit) {
                 Ok(Some(seen)) => {
                     limit = Duration::ZERO;
                     let sighting = seen.sighting;
                     batch.extend(
-                        sighting.and_then(|sighting| self.shared.pairing.lock().take(sighting, seen.timestamp)),
+                        sighting.and_then(|sighting| self.shared.pairing.lock().insert(sighting, seen.timestamp)),
                     );
                     read.entry(seen.topic).or_default().insert(seen.partition, seen.offset + 1);
                 }
@@ -269,11 +269,11 @@ impl Following {
     }
 
     /// The partitions that are not followed yet, with where to begin, and whether that is all there will be.
-    fn ask(&self, asking: &Reader, scope: &Scope, end: Instant) -> Result<(Places, bool), TailFault> {
+    fn ask(&self, asking: &Reader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), TailFault> {
         let mut located = asking.locate(&scope.topic_names(), end)?;
         let followed = self.shared.followed.lock().clone();
         located.led.retain(|led| followed.get(&led.topic).is_none_or(|places| !places.contains_key(&led.partition)));
-        let spans = asking.spans(&located.led, ago(Window::default().since), end);
+        let spans = asking.offset_ranges(&located.led, ago(Window::default().since), end);
         let is_all = located.missing.is_empty() && unread(&located, &spans).is_empty();
         Ok((spans.begins, is_all))
     }

@@ -137,7 +137,7 @@ impl<T> Gate<T> {
     }
 
     /// The addresses to be verified, each with the number of its connection; and whether confirmations wait.
-    pub(super) fn suspects(&self) -> (Vec<(String, u64)>, bool) {
+    pub(super) fn unverified(&self) -> (Vec<(String, u64)>, bool) {
         let state = self.state.lock();
         let suspects = state.suspects.iter().map(|(address, suspect)| (address.clone(), suspect.connection));
         (suspects.collect(), !state.held.is_empty())

@@ -41,7 +41,7 @@ impl ReplaceReason {
 
 /// What whoever replaces producers is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum SupervisorEvent {
     /// Something went wrong in the producer of that number: see whether it can go on.
     Look(u64),
     /// The producer of that number is worn out.
@@ -58,7 +58,7 @@ pub(super) enum Word {
 pub(super) struct Health {
     number: u64,
     current: Arc<AtomicU64>,
-    words: Sender<Word>,
+    words: Sender<SupervisorEvent>,
     last_epoch: i64,
     suspected: AtomicBool,
     worn: AtomicBool,
@@ -66,7 +66,12 @@ pub(super) struct Health {
 
 impl Health {
     /// That of the producer of this number; `current` is the number of the one that is in use.
-    pub(super) const fn new(number: u64, current: Arc<AtomicU64>, words: Sender<Word>, last_epoch: i64) -> Self {
+    pub(super) const fn new(
+        number: u64,
+        current: Arc<AtomicU64>,
+        words: Sender<SupervisorEvent>,
+        last_epoch: i64,
+    ) -> Self {
         let [suspected, worn] = [AtomicBool::new(false), AtomicBool::new(false)];
         Self { number, current, words, last_epoch, suspected, worn }
     }
@@ -84,7 +89,7 @@ impl Health {
     /// Something failed, which can mean that the producer was given up: the error that librdkafka tells does not say,
     /// only the client itself does. Asks for a look at it, once until somebody has looked.
     pub(super) fn suspect(&self) {
-        self.tell(&self.suspected, Word::Look(self.number));
+        self.notify(&self.suspected, SupervisorEvent::Look(self.number));
     }
 
     /// Whoever looks says so before.
@@ -92,11 +97,11 @@ impl Health {
         self.suspected.store(false, Ordering::Relaxed);
     }
 
-    fn wear_out(&self) {
-        self.tell(&self.worn, Word::Worn(self.number));
+    fn epoch_exhausted(&self) {
+        self.notify(&self.worn, SupervisorEvent::Worn(self.number));
     }
 
-    fn tell(&self, told: &AtomicBool, word: Word) {
+    fn notify(&self, told: &AtomicBool, word: SupervisorEvent) {
         if !told.swap(true, Ordering::Relaxed) {
             // Whoever has stopped listening is about to end this producer anyway.
             let _ = self.words.send(word);
@@ -106,7 +111,7 @@ impl Health {
     /// The producer's epoch, as its statistics tell it.
     pub(super) fn epoch(&self, epoch: i64) {
         if epoch > self.last_epoch {
-            self.wear_out();
+            self.epoch_exhausted();
         }
     }
 }
@@ -131,6 +136,9 @@ mod tests {
         }
         health.looking();
         health.suspect();
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [Word::Worn(3), Word::Look(3), Word::Look(3)]);
+        assert_eq!(
+            told.try_iter().collect::<Vec<_>>(),
+            [SupervisorEvent::Worn(3), SupervisorEvent::Look(3), SupervisorEvent::Look(3)]
+        );
     }
 }

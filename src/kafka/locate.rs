@@ -15,7 +15,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::reader::{Places, Reader, TailFault};
+use super::reader::{Offsets, Reader, TailFault};
 
 /// Up to that many topics are asked for one by one. For more of them a single request asks for all topics of the
 /// cluster: its answer also describes topics that are not ours, but it costs one round trip.
@@ -52,11 +52,11 @@ pub(super) struct Located {
 
 /// What is to be read of each partition whose broker answers.
 #[derive(Default)]
-pub(super) struct Spans {
+pub(super) struct OffsetRanges {
     /// The first offset of each.
-    pub(super) begins: Places,
+    pub(super) begins: Offsets,
     /// The next offset of each: the end of the log when it was asked for.
-    pub(super) ends: Places,
+    pub(super) ends: Offsets,
 }
 
 impl Located {
@@ -137,14 +137,14 @@ impl Reader {
 
     /// Where reading begins and ends in each of these partitions: records from `since` (milliseconds since 1970) up to
     /// now. Brokers are asked at the same time; the partitions of one that does not answer are left out.
-    pub(super) fn spans(&self, led: &[Led], since: i64, end: Instant) -> Spans {
+    pub(super) fn offset_ranges(&self, led: &[Led], since: i64, end: Instant) -> OffsetRanges {
         let end = end.min(Instant::now() + OFFSETS_TIMEOUT);
         let leaders: BTreeSet<i32> = led.iter().map(|led| led.leader).collect();
-        let spans = Mutex::new(Spans::default());
+        let spans = Mutex::new(OffsetRanges::default());
         std::thread::scope(|scope| {
             for leader in leaders {
                 let (partitions, spans) = (list(led.iter().filter(|led| led.leader == leader)), &spans);
-                let ask = move || self.spans_of(partitions, since, end, spans);
+                let ask = move || self.offset_ranges_of(partitions, since, end, spans);
                 // Without a thread its partitions are left out, and asked for later.
                 let _ = Builder::new().name("kafka offsets".to_owned()).spawn_scoped(scope, ask);
             }
@@ -153,7 +153,7 @@ impl Reader {
     }
 
     /// Asks one broker.
-    fn spans_of(&self, partitions: TopicPartitionList, since: i64, end: Instant, spans: &Mutex<Spans>) {
+    fn offset_ranges_of(&self, partitions: TopicPartitionList, since: i64, end: Instant, spans: &Mutex<OffsetRanges>) {
         // The ends first: what is published between the questions is behind them, and is read later.
         let ends = self.offsets(partitions.clone(), Offset::End, end);
         let young = self.offsets(partitions, Offset::Offset(since), end);

@@ -10,9 +10,9 @@ use rdkafka::consumer::Consumer;
 
 use super::availability::Silent;
 use super::cluster_check::FreshClient;
-use super::health::Word;
-use super::life::Life;
+use super::health::SupervisorEvent;
 use super::producer::Undeliverable;
+use super::producer_state::ProducerState;
 use super::settings::Cluster;
 
 /// How often partitions are looked at.
@@ -26,8 +26,8 @@ const STUCK: Duration = Duration::from_secs(20);
 const MAX_STUCK_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(super) struct Monitor {
-    life: Weak<Life>,
-    words: Sender<Word>,
+    life: Weak<ProducerState>,
+    words: Sender<SupervisorEvent>,
 }
 
 /// What a probe has found.
@@ -52,7 +52,7 @@ struct State {
 }
 
 impl Monitor {
-    pub(super) const fn new(life: Weak<Life>, words: Sender<Word>) -> Self {
+    pub(super) const fn new(life: Weak<ProducerState>, words: Sender<SupervisorEvent>) -> Self {
         Self { life, words }
     }
 
@@ -65,11 +65,11 @@ impl Monitor {
             if life.has_ended() {
                 return;
             }
-            self.look(&life, &mut state);
+            self.check(&life, &mut state);
         }
     }
 
-    fn look(&self, life: &Life, state: &mut State) {
+    fn check(&self, life: &ProducerState, state: &mut State) {
         let (tally, reports) = (&life.tally, &life.tally.reports);
         let changes = tally.tick();
         if !changes.waiting.is_empty() {
@@ -105,7 +105,7 @@ impl Monitor {
         }
     }
 
-    fn replace_stuck(&self, life: &Life, state: &mut State) {
+    fn replace_stuck(&self, life: &ProducerState, state: &mut State) {
         let Some(leaders) = &state.leaders else { return };
         if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.patience) {
             return;
@@ -123,13 +123,13 @@ impl Monitor {
         if state.replaced.replace(Instant::now()).is_some() {
             state.patience = (state.patience * 2).min(MAX_STUCK_INTERVAL);
         }
-        let _ = self.words.send(Word::Stuck(life.line.load().health().number()));
+        let _ = self.words.send(SupervisorEvent::Stuck(life.line.load().health().number()));
     }
 }
 
 impl State {
     /// Has the leaders probed now and then, on a thread that may wait for them.
-    fn probe(&mut self, life: &Life) {
+    fn probe(&mut self, life: &ProducerState) {
         if let Some(probing) = &self.probing {
             match probing.try_recv() {
                 Ok(leaders) => {

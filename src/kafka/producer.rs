@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use idaas_callback::event_type::Entity;
-use outbox::{EventHandle, Report};
+use outbox::{DeliveryReport, EventHandle};
 use rdkafka::error::KafkaError;
 
-pub use super::life::Producer;
+pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
 use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
@@ -71,7 +71,7 @@ impl Undeliverable {
 /// Who takes the producer's reports. Called on threads of the producer: must be quick, and never panic.
 pub trait DeliveryObserver: Send + Sync {
     /// What the broker said of one record.
-    fn report(&self, ticket: DeliveryOpaque, topic: &str, report: Report, position: Option<Position>);
+    fn report(&self, ticket: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
     /// The producer's state, about once a second.
     fn state(&self, state: ProducerState);
     /// The producer was replaced by a new one.

@@ -12,10 +12,10 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use tokio::time::{sleep, timeout};
 
-use super::errors::RecordError;
+use super::connection_error::ErrorCollector;
 use super::producer::{ProducerFault, describe};
+use super::record_error::RecordError;
 use super::settings::Cluster;
-use super::trouble::Listener;
 use idaas_callback::record::Record;
 use outbox::FailureCode;
 
@@ -40,8 +40,8 @@ pub struct NotAuthorized;
 /// Publishes and waits.
 pub struct Publisher {
     cluster: Cluster,
-    producer: FutureProducer<Listener>,
-    listener: Listener,
+    producer: FutureProducer<ErrorCollector>,
+    listener: ErrorCollector,
 }
 
 impl Publisher {
@@ -50,7 +50,7 @@ impl Publisher {
     /// # Errors
     /// [`ProducerFault`] if librdkafka rejects a property.
     pub fn start(cluster: &Cluster) -> Result<Self, ProducerFault> {
-        let listener = Listener::default();
+        let listener = ErrorCollector::default();
         let producer = producer(cluster, &listener)?;
         Ok(Self { cluster: cluster.clone(), producer, listener })
     }
@@ -141,7 +141,7 @@ impl Publisher {
                 Ok(Ok(Err((error, _)))) => return Some(RecordError::of(error.rdkafka_error_code())),
                 // The producer is gone.
                 Ok(Err(_)) => return Some(RecordError::Retry(FailureCode::ProducerFailed)),
-                Err(_) => waiting(self.listener.away().to_string()),
+                Err(_) => waiting(self.listener.unreachable().to_string()),
             }
         }
     }
@@ -157,7 +157,7 @@ impl Publisher {
     }
 }
 
-fn producer(cluster: &Cluster, listener: &Listener) -> Result<FutureProducer<Listener>, ProducerFault> {
+fn producer(cluster: &Cluster, listener: &ErrorCollector) -> Result<FutureProducer<ErrorCollector>, ProducerFault> {
     let mut settings = cluster.producer();
     // The service needs it to verify the cluster.
     settings.remove("debug");

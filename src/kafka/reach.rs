@@ -10,8 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::metadata::Metadata;
 
+use super::connection_error::{Cause, ConnectionError, ErrorCollector, Unreachable};
 use super::settings::Cluster;
-use super::trouble::{Away, Cause, Listener, Trouble};
 
 /// How long one question may take before what librdkafka complains of is looked at.
 pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -44,9 +44,9 @@ impl Broker {
 
 /// A client that only asks for metadata, and remembers why it gets none.
 pub(super) struct Observer {
-    pub(super) listener: Listener,
+    pub(super) listener: ErrorCollector,
     settings: ClientConfig,
-    consumer: Mutex<BaseConsumer<Listener>>,
+    consumer: Mutex<BaseConsumer<ErrorCollector>>,
     /// Whether the cluster has answered a client, at least with its id.
     has_answered: AtomicBool,
     /// Whether a question failed after that.
@@ -56,7 +56,7 @@ pub(super) struct Observer {
 impl Observer {
     /// Prepares the connection; nothing is sent yet.
     pub(super) fn new(cluster: &Cluster) -> KafkaResult<Self> {
-        let listener = Listener::default();
+        let listener = ErrorCollector::default();
         let mut settings = cluster.observer();
         // A broker that hangs up is what a wrong "security.protocol" looks like, and must be heard.
         settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
@@ -72,13 +72,13 @@ impl Observer {
     }
 
     /// Waits until a broker answers.
-    pub(super) fn answer(&self, limit: Duration) -> Result<Metadata, Away> {
+    pub(super) fn answer(&self, limit: Duration) -> Result<Metadata, Unreachable> {
         // The answer names the brokers whether or not the topic is there; one without a topic would list them all.
         self.metadata("idaas", limit)
     }
 
     /// Puts a new client in the place of the one that has left the bootstrap servers.
-    fn renew(&self, consumer: &mut BaseConsumer<Listener>) {
+    fn renew(&self, consumer: &mut BaseConsumer<ErrorCollector>) {
         if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {
             let old = std::mem::replace(consumer, other);
             // Its end waits for connections that do not answer. If there is no thread, it ends here.
@@ -92,7 +92,7 @@ impl Observer {
     /// advertise. If those do not answer, only another client asks the bootstrap servers soon. The first answer can be one
     /// to librdkafka itself, which asks as soon as it is connected; then the question here comes too late. So a question
     /// fails for good only if no client was ever told the cluster's id, or at the end of `limit`.
-    pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Away> {
+    pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Unreachable> {
         let end = Instant::now() + limit;
         let mut patience = POLL_TIMEOUT;
         let mut consumer = self.consumer.lock();
@@ -110,7 +110,7 @@ impl Observer {
             }
             match answer {
                 Ok(metadata) => return Ok(metadata),
-                Err(_) if Instant::now() >= end => return Err(self.listener.away()),
+                Err(_) if Instant::now() >= end => return Err(self.listener.unreachable()),
                 Err(_) if knows_brokers => {
                     self.needs_new_client.store(true, Ordering::Relaxed);
                     std::thread::sleep(PAUSE);
@@ -119,7 +119,7 @@ impl Observer {
                 }
                 // What was heard can be about the addresses that brokers advertise.
                 Err(_) if self.has_answered.load(Ordering::Relaxed) => std::thread::sleep(PAUSE),
-                Err(_) if self.listener.is_decided() => return Err(self.listener.away()),
+                Err(_) if self.listener.is_decided() => return Err(self.listener.unreachable()),
                 Err(_) => {}
             }
         }
@@ -130,7 +130,11 @@ impl Observer {
 ///
 /// A client uses the bootstrap servers for its first question only. Records go to the addresses that the answer names.
 #[must_use]
-pub fn unreachable<'a>(cluster: &Cluster, brokers: &[&'a Broker], limit: Duration) -> Vec<(&'a Broker, Trouble)> {
+pub fn unreachable<'a>(
+    cluster: &Cluster,
+    brokers: &[&'a Broker],
+    limit: Duration,
+) -> Vec<(&'a Broker, ConnectionError)> {
     let mut unreachable = Vec::new();
     for some in brokers.chunks(MAX_CONCURRENT) {
         std::thread::scope(|scope| {
@@ -147,20 +151,21 @@ pub fn unreachable<'a>(cluster: &Cluster, brokers: &[&'a Broker], limit: Duratio
 }
 
 /// What stands between here and one broker.
-fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<Trouble> {
+fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<ConnectionError> {
     let cluster = Cluster { bootstrap_servers: vec![broker.address()], ..cluster.clone() };
     let observer = match Observer::new(&cluster) {
         Ok(observer) => observer,
         Err(error) => return Some(unknown(&super::producer::describe(&error))),
     };
     let away = observer.answer(limit).err()?;
-    let silence = || Trouble { cause: Cause::Silence, words: format!("no answer within {} s", limit.as_secs()) };
+    let silence =
+        || ConnectionError { cause: Cause::Timeout, words: format!("no answer within {} s", limit.as_secs()) };
     // The last one is of the latest attempt.
     Some(away.troubles.into_iter().next_back().unwrap_or_else(silence))
 }
 
-fn unknown(words: &str) -> Trouble {
-    Trouble { cause: Cause::Other, words: words.to_owned() }
+fn unknown(words: &str) -> ConnectionError {
+    ConnectionError { cause: Cause::Other, words: words.to_owned() }
 }
 
 #[cfg(test)]
@@ -184,6 +189,6 @@ mod tests {
         let brokers: Vec<_> = brokers.iter().collect();
         let found = unreachable(&Cluster::plain("127.0.0.1:1"), &brokers, Duration::from_secs(20));
         let causes: Vec<_> = found.iter().map(|(broker, trouble)| (broker.id, trouble.cause)).collect();
-        assert_eq!(causes, [(1, Cause::Refused), (2, Cause::Name), (3, Cause::HungUp)], "{found:?}");
+        assert_eq!(causes, [(1, Cause::Refused), (2, Cause::Dns), (3, Cause::Disconnected)], "{found:?}");
     }
 }

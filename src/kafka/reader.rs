@@ -13,12 +13,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::connection_error::{ErrorCollector, Unreachable};
 use super::headers;
+use super::our_topics::Scope;
 use super::producer::describe;
-use super::scope::Scope;
+use super::published_record::{PublishedRecord, decode};
 use super::settings::Cluster;
-use super::sighting::{PublishedRecord, sight};
-use super::trouble::{Away, Listener};
 
 /// How long the first attempt at a question may take before librdkafka's complaints are read.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The partitions of topics, each with an offset.
-pub(super) type Places = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
+pub(super) type Offsets = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
 
 /// How a reader fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub enum TailFault {
     /// librdkafka refuses a property, in words that show no value.
     Settings(String),
     /// The cluster does not answer.
-    Away(Away),
+    Away(Unreachable),
     /// This user may not read the topics: it needs READ and DESCRIBE on them.
     NotAllowed,
 }
@@ -104,8 +104,8 @@ pub(super) struct Seen {
 
 /// A consumer that reads where it is told to.
 pub(super) struct Reader {
-    pub(super) consumer: BaseConsumer<Listener>,
-    listener: Listener,
+    pub(super) consumer: BaseConsumer<ErrorCollector>,
+    listener: ErrorCollector,
 }
 
 impl Reader {
@@ -121,7 +121,7 @@ impl Reader {
         for (name, value) in pace.settings() {
             settings.set(name, value);
         }
-        let listener = Listener::default();
+        let listener = ErrorCollector::default();
         let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
             .map_err(|error| TailFault::Settings(describe(&error)))?;
         Ok(Self { consumer, listener })
@@ -150,18 +150,18 @@ impl Reader {
     }
 
     pub(super) fn away(&self, error: &KafkaError) -> TailFault {
-        let away = self.listener.away();
+        let away = self.listener.unreachable();
         if away.troubles.is_empty()
             && let Some(code) = error.rdkafka_error_code()
         {
-            self.listener.hear(code, &error.to_string());
-            return TailFault::Away(self.listener.away());
+            self.listener.record(code, &error.to_string());
+            return TailFault::Away(self.listener.unreachable());
         }
         TailFault::Away(away)
     }
 
     /// Reads these partitions as well from now on, from there.
-    pub(super) fn read(&self, places: &Places) -> Result<(), TailFault> {
+    pub(super) fn read(&self, places: &Offsets) -> Result<(), TailFault> {
         if places.values().all(BTreeMap::is_empty) {
             return Ok(());
         }
@@ -169,7 +169,7 @@ impl Reader {
     }
 
     /// Stops reading these partitions, whatever their offsets.
-    pub(super) fn stop(&self, places: &Places) -> Result<(), TailFault> {
+    pub(super) fn stop(&self, places: &Offsets) -> Result<(), TailFault> {
         if places.values().all(BTreeMap::is_empty) {
             return Ok(());
         }
@@ -178,13 +178,13 @@ impl Reader {
 
     /// Goes on reading these partitions at other offsets. Records of the old ones no longer come after this, because
     /// librdkafka drops what it has fetched before. Returns the partitions that are read there now.
-    pub(super) fn seek(&self, places: &Places) -> Result<Places, TailFault> {
+    pub(super) fn seek(&self, places: &Offsets) -> Result<Offsets, TailFault> {
         if places.values().all(BTreeMap::is_empty) {
-            return Ok(Places::new());
+            return Ok(Offsets::new());
         }
         let moved =
             self.consumer.seek_partitions(self.list(places)?, SEEK_TIMEOUT).map_err(|error| self.away(&error))?;
-        let mut done = Places::new();
+        let mut done = Offsets::new();
         for element in moved.elements() {
             if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
                 done.entry(Arc::from(element.topic())).or_default().insert(element.partition(), offset);
@@ -193,7 +193,7 @@ impl Reader {
         Ok(done)
     }
 
-    fn list(&self, places: &Places) -> Result<TopicPartitionList, TailFault> {
+    fn list(&self, places: &Offsets) -> Result<TopicPartitionList, TailFault> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in places {
             for (partition, offset) in partitions {
@@ -223,8 +223,8 @@ impl Reader {
     }
 
     /// How far it has read, also past what is no record (marks of others' transactions).
-    pub(super) fn positions(&self) -> Places {
-        let mut places = Places::new();
+    pub(super) fn positions(&self) -> Offsets {
+        let mut places = Offsets::new();
         for element in self.consumer.position().iter().flat_map(TopicPartitionList::elements) {
             if let Offset::Offset(offset) = element.offset() {
                 places.entry(Arc::from(element.topic())).or_default().insert(element.partition(), offset);
@@ -246,7 +246,7 @@ fn seen(scope: &Scope, message: &BorrowedMessage<'_>) -> Option<Seen> {
         offset: message.offset(),
         timestamp: message.timestamp().to_millis().unwrap_or_default(),
         sighting: headers::read(message, |headers| {
-            sight(scope, entity, headers, message.payload().unwrap_or_default())
+            decode(scope, entity, headers, message.payload().unwrap_or_default())
         }),
     })
 }

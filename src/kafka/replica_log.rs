@@ -14,8 +14,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::producer::describe;
+use super::recent_records::ago;
 use super::settings::Cluster;
-use super::tail::ago;
 
 /// From how long ago on the topic is read.
 const HISTORY: Duration = Duration::from_secs(600);

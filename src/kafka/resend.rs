@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use outbox::{FailureCode, Report};
+use outbox::{DeliveryReport, FailureCode};
 use rdkafka::config::ClientConfig;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
-use super::errors::RecordError;
-use super::line::{Context, Parts, now};
+use super::connection::{Context, Parts, now};
+use super::in_flight::HandedOver;
 use super::polled::Polled;
 use super::producer::ProducerFault;
-use super::tally::Handed;
+use super::record_error::RecordError;
 use crate::telemetry::liveness::Liveness;
 
 /// After so many records the producer is replaced: each refusal raises its epoch, which is a 16-bit number.
@@ -24,7 +24,7 @@ const MAX_RECORDS: u32 = 10_000;
 /// What the thread is told.
 pub(super) enum Resend {
     /// Send this record alone, with the current time as its timestamp or as it is.
-    Record(Box<OwnedMessage>, Box<Handed>, bool),
+    Record(Box<OwnedMessage>, Box<HandedOver>, bool),
     /// Fail everything that has no report.
     Purge,
 }
@@ -98,13 +98,13 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, message: &OwnedMessage, handed: Box<Handed>, with_current_time: bool) {
+    fn send(&mut self, message: &OwnedMessage, handed: Box<HandedOver>, with_current_time: bool) {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
             // It was never tried alone, so it is not refused.
-            return self.parts.finish(*handed, topic, Report::Failed(FailureCode::ProducerFailed), None);
+            return self.parts.finish(*handed, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
         };
-        let mut record: BaseRecord<'_, [u8], [u8], Box<Handed>> =
+        let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =
             BaseRecord::with_opaque_to(topic, handed).payload(message.payload().unwrap_or_default());
         record.key = message.key();
         record.timestamp = if with_current_time { Some(now()) } else { message.timestamp().to_millis() };

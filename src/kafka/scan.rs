@@ -10,10 +10,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::connection_error::ErrorCollector;
 use super::consumer::{FollowFault, Seen, seen};
 use super::producer::describe;
 use super::settings::Cluster;
-use super::trouble::Listener;
 
 /// How long one poll waits.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -63,13 +63,13 @@ pub fn scan(
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "25");
-    let listener = Listener::default();
+    let listener = ErrorCollector::default();
     let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
         .map_err(|error| FollowFault::Settings(describe(&error)))?;
     let mut scanned = Scanned { complete: true, ..Scanned::default() };
     let (begins, mut ends) = places(&consumer, &listener, topics, range, (end, &mut scanned))?;
     if consumer.assign(&begins).is_err() {
-        return Err(FollowFault::Away(listener.away()));
+        return Err(FollowFault::Away(listener.unreachable()));
     }
     while !ends.is_empty() {
         if Instant::now() >= end {
@@ -99,7 +99,7 @@ pub fn scan(
 }
 
 /// Removes the partitions that are read to their end.
-fn past_the_end(consumer: &BaseConsumer<Listener>, ends: &mut Ends) {
+fn past_the_end(consumer: &BaseConsumer<ErrorCollector>, ends: &mut Ends) {
     for element in consumer.position().iter().flat_map(TopicPartitionList::elements) {
         if let Offset::Offset(next) = element.offset() {
             let place = (element.topic().to_owned(), element.partition());
@@ -112,8 +112,8 @@ fn past_the_end(consumer: &BaseConsumer<Listener>, ends: &mut Ends) {
 
 /// Where a topic is. Without a broker there is nothing to wait for, so it ends as soon as that is known.
 fn metadata(
-    consumer: &BaseConsumer<Listener>,
-    listener: &Listener,
+    consumer: &BaseConsumer<ErrorCollector>,
+    listener: &ErrorCollector,
     topic: &str,
     end: Instant,
 ) -> Result<Metadata, FollowFault> {
@@ -125,7 +125,7 @@ fn metadata(
         // Serves the error callback.
         let _ = consumer.poll(Duration::ZERO);
         if Instant::now() >= end || listener.is_decided() {
-            return Err(FollowFault::Away(listener.away()));
+            return Err(FollowFault::Away(listener.unreachable()));
         }
     }
 }
@@ -134,14 +134,14 @@ type Ends = BTreeMap<(String, i32), i64>;
 
 /// Where to begin in each partition that has anything in the range, and its next offset.
 fn places(
-    consumer: &BaseConsumer<Listener>,
-    listener: &Listener,
+    consumer: &BaseConsumer<ErrorCollector>,
+    listener: &ErrorCollector,
     topics: &[String],
     range: Range,
     (end, scanned): (Instant, &mut Scanned),
 ) -> Result<(TopicPartitionList, Ends), FollowFault> {
     let rest = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let away = |_| FollowFault::Away(listener.away());
+    let away = |_| FollowFault::Away(listener.unreachable());
     let mut times = TopicPartitionList::new();
     for topic in topics {
         let metadata = metadata(consumer, listener, topic, end)?;

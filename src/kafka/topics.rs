@@ -10,8 +10,8 @@ use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
 pub use self::states::{Cleanup, state_pairs};
-pub use super::difference::{Difference, Severity, differences, grouped};
 use super::settings::Cluster;
+pub use super::topic_drift::{Difference, Severity, differences, grouped};
 use crate::config::{Config, Passwords};
 
 /// `max.message.bytes` where a broker is not told otherwise (Apache Kafka's documentation of topic settings).
@@ -25,7 +25,7 @@ pub fn coordination_topic(prefix: &str) -> String {
 
 /// What the topics should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct TopicSettings {
     /// One per prefix and entity, in the order in which they are shown.
     pub topics: Vec<WantedTopic>,
 }
@@ -49,7 +49,7 @@ pub struct WantedTopic {
     pub retention: Option<Duration>,
 }
 
-impl Plan {
+impl TopicSettings {
     /// The topics that this configuration publishes to: those of each prefix that an application has, with the
     /// credential topic only where one of its applications seals passwords.
     #[must_use]
@@ -127,7 +127,7 @@ impl WantedTopic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// It is there.
-    Present(Present),
+    Present(ExistingTopic),
     /// It is not there.
     Missing,
     /// The broker does not let this user see it (`DESCRIBE`).
@@ -138,7 +138,7 @@ pub enum State {
 
 /// A topic that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Present {
+pub struct ExistingTopic {
     /// Its partitions.
     pub partitions: i32,
     /// The replicas of the partition that has the fewest.

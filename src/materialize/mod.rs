@@ -21,9 +21,9 @@ use parking_lot::{Condvar, Mutex};
 
 use self::session::{Ended, Session};
 use self::store::Store;
+use crate::http::StateHealth;
 use crate::kafka::settings::Cluster;
 use crate::kafka::state::TopicPair;
-use crate::server::StateHealth;
 
 /// The first and the longest pause before another attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);

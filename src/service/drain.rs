@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Service;
-use super::orders::{ControlMessages, told_again};
-use crate::delivery::dispatch::Dispatcher;
+use super::control::{ControlMessages, second_shutdown};
+use crate::delivery::dispatcher::Dispatcher;
 
 /// How long the last answers may take once nothing is waited for any longer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ impl Service {
             while bridge.metrics.callbacks_in_flight.get() > 0 {
                 if began.elapsed() > CONFIRMATIONS {
                     // Their events are written, and answered as soon as they are durable.
-                    bridge.dispatcher.hurry();
+                    bridge.dispatcher.expire_deadlines();
                     sleep(Duration::from_millis(100)).await;
                 } else {
                     sleep(Duration::from_millis(10)).await;
@@ -52,17 +52,17 @@ impl Service {
                     tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
                 }
             }
-            () = told_again(&mut orders) => {
+            () = second_shutdown(&mut orders) => {
                 until = Instant::now();
                 // What waits for Kafka is written and answered at once.
-                self.bridge.dispatcher.hurry();
+                self.bridge.dispatcher.expire_deadlines();
                 let _ = timeout(LAST_ANSWERS, &mut orderly).await;
             }
         }
         let dispatcher = &self.bridge.dispatcher;
         tokio::select! {
             () = flushed(dispatcher, until) => {}
-            () = told_again(&mut orders) => {}
+            () = second_shutdown(&mut orders) => {}
         }
         let (recollection, replicas) = (self.recollection, self.replicas);
         let following = tokio::task::spawn_blocking(move || recollection.end());
@@ -95,12 +95,12 @@ async fn flushed(dispatcher: &Arc<Dispatcher>, until: Instant) {
         let flush = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.is_connected();
         let flushed = tokio::task::spawn_blocking(flush).await.unwrap_or(true);
         let now = Instant::now();
-        if flushed || now >= until || (dispatcher.exposed() == 0 && now > began + LAST_CONFIRMATIONS) {
+        if flushed || now >= until || (dispatcher.not_durable() == 0 && now > began + LAST_CONFIRMATIONS) {
             return;
         }
         if now > began + CONFIRMATIONS {
             // What the broker has not confirmed by now is written.
-            dispatcher.hurry();
+            dispatcher.expire_deadlines();
         }
     }
 }

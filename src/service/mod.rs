@@ -2,17 +2,17 @@
 //!
 //! What it is told to do comes from outside, so that signals are one way of telling and not the only one.
 
-pub(crate) mod assemble;
+mod control;
+mod dedup_rebuild;
 mod drain;
 mod file_watch;
 mod key_observer;
-mod orders;
-mod recollection;
+mod quarantine_replay;
 mod reload;
-mod reopening;
 mod replicas;
 mod tail_window;
 mod topics;
+pub(crate) mod wiring;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -21,12 +21,12 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-pub use self::orders::{ControlMessage, ControlMessages, signals};
-use crate::bridge::AppState;
+pub use self::control::{ControlMessage, ControlMessages, signals};
+use crate::app_state::AppState;
 use crate::config::{Config, Fault};
-use crate::delivery::dispatch::{self, Dispatcher};
-use crate::kafka::watch::Watch;
-use crate::server::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
+use crate::delivery::dispatcher::{self, Dispatcher};
+use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
+use crate::kafka::cluster_watch::Watch;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
@@ -52,7 +52,7 @@ pub struct Service {
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
-    recollection: Arc<recollection::DedupRebuild>,
+    recollection: Arc<dedup_rebuild::DedupRebuild>,
     replicas: Arc<replicas::Replicas>,
     files: file_watch::FileWatch,
     care: Arc<topics::TopicReconciler>,
@@ -66,38 +66,38 @@ impl Service {
     /// # Errors
     /// [`StartFault`], with everything undone.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
-        let certificate = assemble::certificate(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let certificate = wiring::certificate(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
-        assemble::journal_directory(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        wiring::journal_directory(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let failed = |error: std::io::Error| StartFault::Failed(error.to_string());
         let listen = callbacks.local_addr().map_err(failed)?;
         let admin_listen = admin.local_addr().map_err(failed)?;
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
-        let cluster = assemble::cluster(&config);
-        let opened = assemble::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
-        let dispatcher = Dispatcher::start(&cluster, assemble::events_in_memory(&config), opened, Arc::clone(&metrics))
+        let cluster = wiring::cluster(&config);
+        let opened = wiring::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let dispatcher = Dispatcher::start(&cluster, wiring::events_in_memory(&config), opened, Arc::clone(&metrics))
             .map_err(|fault| match fault {
-                dispatch::StartFault::Journal(error) => failed(error),
-                dispatch::StartFault::Producer(fault) => {
-                    StartFault::Configuration(vec![assemble::kafka_fault(&fault.to_string())])
-                }
-            })?;
-        let key_settings = assemble::key_settings(&config, &metrics);
-        let applications = assemble::applications(&config, None, &key_settings, &metrics);
-        let bridge = Arc::new(AppState::new(assemble::limits(&config), Arc::clone(&metrics), dispatcher, applications));
+            dispatcher::StartFault::Journal(error) => failed(error),
+            dispatcher::StartFault::Producer(fault) => {
+                StartFault::Configuration(vec![wiring::kafka_fault(&fault.to_string())])
+            }
+        })?;
+        let key_settings = wiring::key_settings(&config, &metrics);
+        let applications = wiring::applications(&config, None, &key_settings, &metrics);
+        let bridge = Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         bridge.set_cluster(cluster.clone());
         let (recollection, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
-        let watch = assemble::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
+        let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let desk = assemble::desk(&bridge.dispatcher).map_err(StartFault::Failed)?;
+        let desk = wiring::desk(&bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
         let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;
-        assemble::show_certificate(&config, &metrics);
-        assemble::show_kafka_certificate(&config, &metrics);
+        wiring::show_certificate(&config, &metrics);
+        wiring::show_kafka_certificate(&config, &metrics);
         let care = topics::TopicReconciler::new(&config, path.to_owned());
         warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
         log_start(listen, admin_listen, config.applications.len());
@@ -151,12 +151,11 @@ fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) 
 }
 
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
-    assemble::bind(address)
-        .map_err(|error| StartFault::Configuration(vec![assemble::listen_fault(key, address, &error)]))
+    wiring::bind(address).map_err(|error| StartFault::Configuration(vec![wiring::listen_fault(key, address, &error)]))
 }
 
 /// Warms the producer up in the background, learns what was published last, and sees to the topics.
-fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollection: Arc<recollection::DedupRebuild>) {
+fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollection: Arc<dedup_rebuild::DedupRebuild>) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
@@ -168,13 +167,13 @@ fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollecti
             Arc::clone(&care).create().await;
         }
         if answers {
-            Arc::clone(&recollection).learn(&bridge).await;
+            Arc::clone(&recollection).mark_published(&bridge).await;
         }
         bridge.warmed_up();
-        tokio::spawn(Arc::clone(&recollection).persist(Arc::clone(&bridge)));
+        tokio::spawn(Arc::clone(&recollection).run_until_done(Arc::clone(&bridge)));
         tokio::spawn(learn_again(Arc::clone(&bridge), recollection, Arc::clone(&care)));
-        tokio::spawn(reopening::reopen(Arc::clone(&bridge)));
-        care.persist(bridge).await;
+        tokio::spawn(quarantine_replay::reopen(Arc::clone(&bridge)));
+        care.run_until_done(bridge).await;
     });
 }
 
@@ -182,7 +181,7 @@ fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollecti
 /// one before: nothing is replayed before.
 async fn learn_again(
     bridge: Arc<AppState>,
-    recollection: Arc<recollection::DedupRebuild>,
+    recollection: Arc<dedup_rebuild::DedupRebuild>,
     care: Arc<topics::TopicReconciler>,
 ) {
     loop {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use idaas_callback::jose::jwe::ContentKey;
 
-use super::orders::{ControlMessage, ControlMessages};
-use super::{Service, assemble, reopening};
+use super::control::{ControlMessage, ControlMessages};
+use super::{Service, quarantine_replay, wiring};
 use crate::config::{Config, Fault, NamedFile, Server};
 use crate::counts::counted;
+use crate::http::Certificate;
 use crate::journal::KeyChange;
-use crate::server::Certificate;
 use crate::telemetry::logs;
 
 /// The files to be watched, as this configuration was read from them.
@@ -104,24 +104,24 @@ impl Service {
         let certificate = self.renewed_certificate(&config)?;
         if !properties.is_empty() {
             self.replace_clients(&config).await?;
-            assemble::show_kafka_certificate(&config, &metrics);
+            wiring::show_kafka_certificate(&config, &metrics);
         } else {
             config.kafka = self.config.kafka.clone();
         }
         config.journal.keys = self.replaced_journal_keys(journal_keys).await;
-        let applications = assemble::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
+        let applications = wiring::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
         applications.keys.first_attempts().await;
         if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
             current.replace(renewed);
         }
         self.admin_token.set(config.admin_token.as_ref());
-        logs::set_level(assemble::log_level(config.log.level));
+        logs::set_level(wiring::log_level(config.log.level));
         logs::set_events(config.log.events);
-        assemble::show_certificate(&config, &metrics);
+        wiring::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);
         self.recollection.rescope(&config);
-        self.watch.topics(assemble::topics(&config));
-        tokio::spawn(reopening::reopen(Arc::clone(&self.bridge)));
+        self.watch.topics(wiring::topics(&config));
+        tokio::spawn(quarantine_replay::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         self.care.rescope(&config);
         self.config = config;
@@ -160,21 +160,21 @@ impl Service {
     /// The certificate of the callback listener as it is now on the disk, if the listener has one.
     fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Fault>> {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
-        Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![assemble::tls_fault(&fault)])
+        Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
     /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
     async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Fault>> {
-        let fault = |problem: &str| vec![assemble::kafka_fault(problem)];
-        let (bridge, cluster) = (Arc::clone(&self.bridge), assemble::cluster(config));
+        let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
+        let (bridge, cluster) = (Arc::clone(&self.bridge), wiring::cluster(config));
         let replace = move || bridge.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());
         let replaced = tokio::task::spawn_blocking(replace).await.map_err(|error| fault(&error.to_string()))?;
         replaced.map_err(|problem| fault(&problem))?;
-        let cluster = assemble::cluster(config);
+        let cluster = wiring::cluster(config);
         self.replicas.replace_clients(&cluster);
         self.bridge.set_cluster(cluster.clone());
-        self.watch = assemble::watch(&cluster, config, &self.bridge.metrics, &self.replicas)
-            .map_err(|problem| fault(&problem))?;
+        self.watch =
+            wiring::watch(&cluster, config, &self.bridge.metrics, &self.replicas).map_err(|problem| fault(&problem))?;
         Ok(())
     }
 }

@@ -14,10 +14,10 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use self::runner::{News, Runner};
-use super::recollection::DedupRebuild;
+use self::runner::{ReplicaEvent, Runner};
+use super::dedup_rebuild::DedupRebuild;
 use crate::config::Config;
-use crate::delivery::dispatch::Dispatcher;
+use crate::delivery::dispatcher::Dispatcher;
 use crate::kafka::settings::Cluster;
 use crate::telemetry::metrics::Metrics;
 
@@ -53,7 +53,7 @@ impl Gate {
     pub(super) fn history_read(&self, dispatcher: &Dispatcher) {
         self.is_history_read.store(true, Ordering::SeqCst);
         if self.is_open.load(Ordering::SeqCst) {
-            dispatcher.release();
+            dispatcher.enable_replay();
         }
     }
 
@@ -67,7 +67,7 @@ impl Gate {
         dispatcher.connected(true);
         self.is_open.store(true, Ordering::SeqCst);
         if self.is_history_read.load(Ordering::SeqCst) {
-            dispatcher.release();
+            dispatcher.enable_replay();
         }
     }
 
@@ -81,7 +81,7 @@ impl Gate {
 pub(super) struct Replicas {
     gate: Arc<Gate>,
     dispatcher: Weak<Dispatcher>,
-    news: Sender<News>,
+    news: Sender<ReplicaEvent>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -113,7 +113,7 @@ impl Replicas {
     /// Reads and writes the topic with other settings from now on.
     pub(super) fn replace_clients(&self, cluster: &Cluster) {
         // The thread ends with the service.
-        let _ = self.news.send(News::Clients(cluster.clone()));
+        let _ = self.news.send(ReplicaEvent::Clients(cluster.clone()));
     }
 
     /// Takes the id of the cluster that answers.
@@ -133,12 +133,12 @@ impl Replicas {
             dispatcher.connected(available);
         }
         // The thread ends with the service.
-        let _ = self.news.send(News::Available(available));
+        let _ = self.news.send(ReplicaEvent::Available(available));
     }
 
     /// Tells the other replicas that this one shuts down. Blocks for a moment.
     pub(super) fn end(&self) {
-        let _ = self.news.send(News::End);
+        let _ = self.news.send(ReplicaEvent::End);
         if let Some(thread) = self.thread.lock().take() {
             // A panic in it has been told by its own message.
             let _ = thread.join();

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::bridge::AppState;
-use crate::kafka::tail::{Tail, Window};
+use crate::app_state::AppState;
+use crate::kafka::recent_records::{Backlog, Window};
 
 /// How much earlier than the oldest event of the journal the reading begins.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -12,7 +12,7 @@ const MARGIN: Duration = Duration::from_secs(60);
 const MAX_NAMED_TOPICS: usize = 10;
 
 /// Logs what was read.
-pub(super) fn log(tail: &Tail) {
+pub(super) fn log(tail: &Backlog) {
     let (events, records) = (tail.events, tail.records);
     if tail.is_complete() {
         tracing::info!(code = "memory_rebuilt", events, records, "read what was published last");
@@ -32,7 +32,7 @@ pub(super) fn log(tail: &Tail) {
 }
 
 /// Shows when the last event of each application was accepted, as far as the topics tell.
-pub(super) fn show_last_events(tail: &Tail, bridge: &AppState) {
+pub(super) fn show_last_events(tail: &Backlog, bridge: &AppState) {
     for application in bridge.applications().by_name.values() {
         if let Some(newest) = tail.newest.get(&application.policy.application_id) {
             application.metrics.accepted_before(newest / 1000);

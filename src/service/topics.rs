@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::bridge::AppState;
+use crate::app_state::AppState;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Difference, Plan, Present, Severity, State, WantedTopic, differences};
+use crate::kafka::topics::{Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences};
 
 /// How long the cluster may take for one attempt, and how long to wait before the next.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// What has to be seen to.
 pub(super) struct TopicReconciler {
-    plan: Mutex<Arc<Plan>>,
+    plan: Mutex<Arc<TopicSettings>>,
     cluster: Cluster,
     create: bool,
     configuration: PathBuf,
@@ -49,7 +49,7 @@ struct Seen {
 
 /// What is new.
 #[derive(Debug, PartialEq, Eq)]
-struct News {
+struct TopicReport {
     /// The topics, each with a difference that it did not have before.
     differences: Vec<(String, Difference)>,
     /// The topics that have more partitions than before: name, before, now.
@@ -57,8 +57,8 @@ struct News {
 }
 
 impl Seen {
-    fn update(&mut self, plan: &Plan, states: &[State]) -> News {
-        let mut news = News { differences: Vec::new(), grown: Vec::new() };
+    fn update(&mut self, plan: &TopicSettings, states: &[State]) -> TopicReport {
+        let mut news = TopicReport { differences: Vec::new(), grown: Vec::new() };
         let mut reported = BTreeSet::new();
         for (wanted, state) in plan.topics.iter().zip(states) {
             for difference in differences(wanted, state) {
@@ -68,7 +68,7 @@ impl Seen {
                 }
                 reported.insert(episode);
             }
-            if let State::Present(Present { partitions, .. }) = state {
+            if let State::Present(ExistingTopic { partitions, .. }) = state {
                 let before = self.partitions.insert(wanted.name.clone(), *partitions);
                 let grown = before.filter(|before| before < partitions);
                 news.grown.extend(grown.map(|before| (wanted.name.clone(), before, *partitions)));
@@ -82,8 +82,8 @@ impl Seen {
 impl TopicReconciler {
     pub(super) fn new(config: &Config, configuration: PathBuf) -> Arc<Self> {
         Arc::new(Self {
-            plan: Mutex::new(Arc::new(Plan::of(config))),
-            cluster: super::assemble::cluster(config),
+            plan: Mutex::new(Arc::new(TopicSettings::of(config))),
+            cluster: super::wiring::cluster(config),
             create: config.topics.create,
             configuration,
             creating: AtomicBool::new(config.topics.create),
@@ -94,7 +94,7 @@ impl TopicReconciler {
 
     /// Sees to the topics of another configuration from now on: an application may have come with a prefix of its own.
     pub(super) fn rescope(&self, config: &Config) {
-        *self.plan.lock() = Arc::new(Plan::of(config));
+        *self.plan.lock() = Arc::new(TopicSettings::of(config));
         self.creating.store(self.create, Ordering::Relaxed);
         self.changed.notify_one();
     }
@@ -108,7 +108,7 @@ impl TopicReconciler {
     }
 
     /// Creates and reports, until the service ends.
-    pub(super) async fn persist(self: Arc<Self>, bridge: Arc<AppState>) {
+    pub(super) async fn run_until_done(self: Arc<Self>, bridge: Arc<AppState>) {
         while !bridge.is_draining() {
             let care = Arc::clone(&self);
             let look = move || {
@@ -146,7 +146,7 @@ impl TopicReconciler {
         true
     }
 
-    fn make(plan: &Plan, administrator: &Administrator, states: &[State]) {
+    fn make(plan: &TopicSettings, administrator: &Administrator, states: &[State]) {
         let pairs = plan.topics.iter().zip(states);
         let missing: Vec<&WantedTopic> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use crate::kafka::topics::{Cleanup, Unknown};
 
-    fn plan() -> Plan {
+    fn plan() -> TopicSettings {
         let topic = |name: &str| WantedTopic {
             name: name.to_owned(),
             entity: Entity::User,
@@ -217,11 +217,11 @@ mod tests {
             max_message_bytes: 1,
             retention: None,
         };
-        Plan { topics: vec![topic("a"), topic("b")] }
+        TopicSettings { topics: vec![topic("a"), topic("b")] }
     }
 
     fn present(partitions: i32) -> State {
-        State::Present(Present {
+        State::Present(ExistingTopic {
             partitions,
             replication: 2,
             in_sync: Some(2),

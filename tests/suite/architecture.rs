@@ -161,16 +161,16 @@ fn pure_crates_depend_on_nothing_that_does_io() {
 #[test]
 fn each_foreign_library_is_met_in_one_place() {
     only_in(&["src/kafka/"], &["rdkafka"]);
-    only_in(&["src/server/"], &["actix_web"]);
+    only_in(&["src/http/"], &["actix_web"]);
     // The store and its parts.
     only_in(&["src/journal/store", "src/materialize/store"], &["redb"]);
-    only_in(&["src/http_client.rs", "src/commands/journal/source.rs"], &["reqwest"]);
+    only_in(&["src/http_client.rs", "src/cli/journal/source.rs"], &["reqwest"]);
     only_in(&["src/telemetry/"], &["prometheus"]);
 }
 
 #[test]
 fn the_service_does_not_use_what_only_plays_idaas() {
-    only_in(&["src/demo/", "src/commands/"], &["idaas_simulator"]);
+    only_in(&["src/demo/", "src/cli/"], &["idaas_simulator"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use idaas_callback::jose::jws::{KeySet, Verification};
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{Moment, Plan, Prepared, Refusal, prepare};
+use idaas_callback::{Disposition, Prepared, Refusal, RequestContext, prepare};
 use serde_json::Value;
 
 use crate::support::bridge::JOURNAL_KEY;
@@ -97,7 +97,7 @@ fn prepared(folder: &Path, file: &str) -> Result<Prepared, Refusal> {
         max_record_bytes: 1_000_000,
     };
     let keys = KeySet::parse(&std::fs::read(folder.join("jwks.json")).unwrap()).unwrap();
-    let moment = Moment { received_at: expected["at"].as_i64().unwrap() * 1000, traceparent: None };
+    let moment = RequestContext { received_at: expected["at"].as_i64().unwrap() * 1000, traceparent: None };
     prepare(&std::fs::read(folder.join(file)).unwrap(), &keys, &policy, moment)
 }
 
@@ -111,7 +111,7 @@ fn callbacks_of_other_libraries_become_valid_records() {
         assert_eq!(prepared.items.len(), events.as_array().unwrap().len(), "{library}");
         for (item, event) in prepared.items.iter().zip(events.as_array().unwrap()) {
             assert_eq!(item.id.text(), event["eventId"], "{library}");
-            let Plan::Publish { record, credential: None } = &item.plan else { panic!("{library}: {event}") };
+            let Disposition::Publish { record, credential: None } = &item.plan else { panic!("{library}: {event}") };
             let headers: Vec<_> =
                 record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
             assert_conforms(&headers, record.key.as_deref().map(str::as_bytes), &record.value, &record.topic);

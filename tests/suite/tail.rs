@@ -8,9 +8,9 @@ use idaas_bridge::config::Config;
 use idaas_bridge::kafka::consumer;
 use idaas_bridge::kafka::embedded::mock_cluster;
 use idaas_bridge::kafka::follow::Follower;
-use idaas_bridge::kafka::scope::{LiveScope, Scope};
+use idaas_bridge::kafka::our_topics::{LiveScope, Scope};
+use idaas_bridge::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, Window, read_tail};
 use idaas_bridge::kafka::settings::Cluster;
-use idaas_bridge::kafka::tail::{Checkpoint, FetchProfile, Known, Tail, TailFault, Window, read_tail};
 use idaas_callback::Reason;
 use idaas_callback::event_type::Entity;
 use idaas_simulator::events::{Event, Generator};
@@ -126,7 +126,7 @@ fn expected(of: &[(&str, Verdict)]) -> BTreeMap<EventKey, Verdict> {
 
 /// What was read.
 struct Read {
-    tail: Tail,
+    tail: Backlog,
     events: Vec<Known>,
     resume: Checkpoint,
 }
@@ -513,7 +513,7 @@ fn catching_up_knows_everything_published_before_it() {
     let follower = told.follow(&Cluster::plain(kafka.bootstrap_servers()), scope("catch", false), read.resume);
     let forger = Forger::new(kafka.bootstrap_servers(), "catch");
     for (round, pace) in [(0, FetchProfile::Easy), (1, FetchProfile::Fast)] {
-        follower.set_pace(pace);
+        follower.set_fetch_profile(pace);
         for number in 0..5_000 {
             forger.event("user", "updated", &format!("user_{round}_{number}"), now());
         }

@@ -23,8 +23,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use idaas_simulator::events::Event;
-use idaas_simulator::material::Material;
 use idaas_simulator::sender::now_ms;
+use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::token;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -70,7 +70,7 @@ struct Shared {
     plan: Plan,
     to: SocketAddr,
     path: String,
-    material: Mutex<Arc<Material>>,
+    material: Mutex<Arc<TenantKeys>>,
     ledger: Ledger,
     ends: AtomicBool,
     abandoned: AtomicBool,
@@ -79,7 +79,7 @@ struct Shared {
 
 impl Load {
     /// Begins to send.
-    pub(crate) fn start(plan: Plan, to: SocketAddr, material: Arc<Material>) -> Self {
+    pub(crate) fn start(plan: Plan, to: SocketAddr, material: Arc<TenantKeys>) -> Self {
         let path = format!("/callbacks/{}", material.identity.application);
         let shared = Arc::new(Shared {
             plan,
@@ -105,7 +105,7 @@ impl Load {
     }
 
     /// Encrypts by other keys from now on, as after an administrator's change.
-    pub(crate) fn encrypt_with(&self, material: Arc<Material>) {
+    pub(crate) fn encrypt_with(&self, material: Arc<TenantKeys>) {
         *self.shared.material.lock() = material;
     }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use idaas_callback::jose::jwe::ContentKey;
-use idaas_simulator::material::{Identity, Material};
 use idaas_simulator::signing::SigningKey;
+use idaas_simulator::tenant_keys::{Identity, TenantKeys};
 
 use super::bridge::ENTITIES;
 use super::fault_load::ledger::Books;
@@ -35,7 +35,7 @@ pub(crate) struct Stage {
     pub(crate) service: Service,
     pub(crate) endpoint: KeyEndpoint,
     /// By the key that the bridge has from the beginning, and by the one that it gets late.
-    pub(crate) material: [Arc<Material>; 2],
+    pub(crate) material: [Arc<TenantKeys>; 2],
     follower: Follower,
     pub(crate) kafka: RealKafka,
     topics: Vec<String>,
@@ -169,12 +169,12 @@ impl Stage {
 }
 
 /// One instance, before and after its encryption key was changed.
-fn materials() -> [Arc<Material>; 2] {
+fn materials() -> [Arc<TenantKeys>; 2] {
     let identity = Identity::generate();
     let signing = SigningKey::generate("KEYfaults").expect("a key");
     let pem = signing.to_pem();
     [(); 2].map(|()| {
         let signing = SigningKey::from_pem(&pem, "KEYfaults").expect("a key");
-        Arc::new(Material::new(identity.clone(), signing, &ContentKey::generate_hex()).expect("keys"))
+        Arc::new(TenantKeys::new(identity.clone(), signing, &ContentKey::generate_hex()).expect("keys"))
     })
 }

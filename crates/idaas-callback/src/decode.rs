@@ -64,7 +64,7 @@ pub(super) struct Context {
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
     let bulk = LargeMember { name: "eventData", room: plaintext.text.len() };
     let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;
-    let events = payload.take_bulk().ok_or(Refusal::Unreadable)?;
+    let events = payload.take_large().ok_or(Refusal::Unreadable)?;
     // One that is longer than any real one would keep every record from fitting.
     let scalar = |name| {
         let text = payload.get(name).and_then(json::identifier).filter(|text| text.len() <= MAX_ID_LENGTH);

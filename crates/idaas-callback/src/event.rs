@@ -37,7 +37,7 @@ pub(super) struct Time {
 impl<'a> Event<'a> {
     /// Reads an event's frame. Nothing is in it where it is no object.
     pub(super) fn of(Element(mut members): Element<'a>) -> Self {
-        let data_text = members.as_mut().and_then(Members::take_bulk);
+        let data_text = members.as_mut().and_then(Members::take_large);
         let mut read = Self { data_text, ..Self::default() };
         for (name, value) in members.into_iter().flat_map(Members::into_iter) {
             match &*name {

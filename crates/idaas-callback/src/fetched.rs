@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::decode::{Context, Events};
 use super::event_type::{Action, Entity};
-use super::normalize::{Moment, PreparedEvent, normalize_with};
+use super::normalize::{PreparedEvent, RequestContext, normalize_with};
 use super::policy::Policy;
 
 /// The start of the event types of fetched entities. It is never that of an IDaaS event type.
@@ -49,7 +49,11 @@ struct Event<'a> {
 
 /// Makes the record of a fetched entity. `None` only if the fields are not a JSON object.
 #[must_use]
-pub fn prepare_fetched(fetched: &FetchedEntity<'_>, policy: &Policy, moment: Moment<'_>) -> Option<PreparedEvent> {
+pub fn prepare_fetched(
+    fetched: &FetchedEntity<'_>,
+    policy: &Policy,
+    moment: RequestContext<'_>,
+) -> Option<PreparedEvent> {
     let FetchedEntity { entity, deleted, id, event_id, instance_id, read_at, fields } = *fetched;
     let event =
         Event { event_id, event_type: event_type(entity, deleted), event_time: read_at, biz_id: id, biz_data: fields };

@@ -10,9 +10,9 @@ pub mod fetched;
 mod field;
 pub mod jose;
 pub mod json;
-mod kept;
 mod normalize;
 pub mod policy;
+mod quarantined;
 pub mod record;
 mod redact;
 mod refusal;
@@ -24,8 +24,10 @@ pub use decode::{Callback, decode};
 pub use decrypt::{Plaintext, decrypt};
 pub use fetched::{FetchedEntity, prepare_fetched};
 pub use field::Drift;
-pub use kept::{QuarantinedCallback, QuarantinedContent, keep, resume};
-pub use normalize::{DeadLetterSource, EventId, Kept, Moment, Plan, PreparedEvent, Reason, normalize};
+pub use normalize::{
+    DeadLetterSource, Disposition, EventId, PreparedEvent, Reason, RequestContext, StoredOriginal, normalize,
+};
+pub use quarantined::{QuarantinedCallback, QuarantinedContent, from_quarantine, to_quarantine};
 
 pub use refusal::Refusal;
 
@@ -44,7 +46,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// The one [`Refusal`] that applies first, and then nothing of the callback may be used.
-pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, moment: Moment<'_>) -> Result<Prepared, Refusal> {
+pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, moment: RequestContext<'_>) -> Result<Prepared, Refusal> {
     let verified = authenticate(body, keys, policy, moment.received_at.div_euclid(1000))?;
     let plaintext = decrypt(verified, policy)?;
     let callback = decode(plaintext, policy)?;

@@ -45,7 +45,7 @@ pub struct DeadLetterRules {
 impl DeadLetterRules {
     /// The same rules for the dead letter of a record, which goes to the topic beside the record's.
     #[must_use]
-    pub fn beside(self, record: &Record) -> Self {
+    pub fn dead_letters_without_policy(self, record: &Record) -> Self {
         let prefix = record.topic.strip_suffix(&*format!(".{}.v1", record.entity.name()));
         let topic = prefix.map(|prefix| Arc::clone(Topics::with_prefix(prefix).of(Entity::DeadLetter)));
         Self { topic: topic.unwrap_or(self.topic), ..self }

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
+use super::directory::{self, Directory};
 use super::kind::{EventType, Kind, Subject};
-use super::people::{self, Directory};
 
 /// One event, not yet in the form of the wire.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,8 +68,8 @@ impl Generator {
     #[must_use]
     pub fn event(&self, event_type: &EventType, index: u64, event_time: i64) -> Event {
         let kind = event_type.kind;
-        let mut random = people::random(self.seed, "event", index);
-        let event_id = format!("evnt_{}", people::identifier(&mut random, 30));
+        let mut random = directory::random(self.seed, "event", index);
+        let event_id = format!("evnt_{}", directory::identifier(&mut random, 30));
         let directory = Directory { seed: self.seed, now: event_time };
         // A creation brings somebody new; everything else happens to somebody who may have been there before.
         let creations = [Kind::UserCreate, Kind::UnitCreate, Kind::GroupCreate];

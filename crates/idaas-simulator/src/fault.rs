@@ -7,11 +7,11 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::answer::List;
+use super::attacks;
 use super::events::Event;
-use super::forge;
 use super::kind::{Kind, Subject};
-use super::material::Material;
 use super::payload::{self, Form};
+use super::tenant_keys::TenantKeys;
 use super::token::Callback;
 use crate::signing::SigningFault;
 
@@ -200,7 +200,7 @@ impl Fault {
     /// [`SigningFault`] where the crypto library fails.
     pub fn request(
         self,
-        material: &Material,
+        material: &TenantKeys,
         events: &[Event],
         form: Form,
         plain: bool,
@@ -210,7 +210,7 @@ impl Fault {
         let callback = if plain { callback.plain() } else { callback };
         let body = self.apply(callback).body()?;
         if self == Self::Compressed {
-            return Ok(Request { body: forge::gzip(body.as_bytes()), encoding: Some("gzip") });
+            return Ok(Request { body: attacks::gzip(body.as_bytes()), encoding: Some("gzip") });
         }
         if self == Self::NotJson {
             return Ok(body.replace('{', "<").replace('}', "/>").into());

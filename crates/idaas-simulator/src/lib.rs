@@ -19,22 +19,22 @@
 //! ```
 
 pub mod answer;
+mod attacks;
+mod directory;
 pub mod encryption;
 pub mod events;
 pub mod fault;
-mod forge;
-pub mod keys_dir;
+pub mod key_files;
 pub mod kind;
-pub mod material;
 pub mod payload;
-mod people;
+mod presigner;
 pub mod redelivery;
 pub mod run;
 pub mod sender;
 pub mod signing;
-pub mod tally;
+pub mod stats;
+pub mod tenant_keys;
 pub mod token;
-mod workshop;
 
 #[cfg(any(test, feature = "test-bridge"))]
 pub mod test_bridge;

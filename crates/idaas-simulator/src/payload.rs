@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value, json};
 
 use super::events::Event;
-use super::material::Identity;
+use super::tenant_keys::Identity;
 
 /// In which form events are written. IDaaS sends one and documents the other; a receiver takes both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

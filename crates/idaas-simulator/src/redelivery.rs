@@ -95,7 +95,7 @@ pub struct Outcome {
 
 /// What happens on the way, for whoever shows or counts it.
 #[derive(Debug, Clone)]
-pub enum News {
+pub enum DeliveryEvent {
     /// A callback was posted and replied to, or not.
     Delivered(Duration),
     /// Events will be sent again.
@@ -126,7 +126,7 @@ pub async fn deliver(
     first: Request,
     started: Instant,
     schedule: &Schedule,
-    news: &UnboundedSender<News>,
+    news: &UnboundedSender<DeliveryEvent>,
 ) -> Result<(), SigningFault> {
     let mut round = Round { sender, batch, schedule, news };
     let mut outcomes = round.settle(first, started).await?;
@@ -145,7 +145,7 @@ pub async fn deliver(
         }
     }
     // Whoever listens may have left; the events are delivered all the same.
-    let _ = news.send(News::Settled(outcomes));
+    let _ = news.send(DeliveryEvent::Settled(outcomes));
     Ok(())
 }
 
@@ -153,7 +153,7 @@ struct Round<'a> {
     sender: &'a Sender,
     batch: &'a Batch,
     schedule: &'a Schedule,
-    news: &'a UnboundedSender<News>,
+    news: &'a UnboundedSender<DeliveryEvent>,
 }
 
 impl Round<'_> {
@@ -181,12 +181,12 @@ impl Round<'_> {
         after: Option<Duration>,
         outcomes: &mut Vec<Outcome>,
     ) -> Vec<Event> {
-        self.tell(News::Delivered(delivery.latency));
+        self.tell(DeliveryEvent::Delivered(delivery.latency));
         let skip = &self.sender.material().skip;
         let expected: Vec<_> = pending.iter().map(|event| Expected::of(event, self.batch.fault, skip)).collect();
         let answered = pending.iter().zip(&expected).filter(|(_, expected)| **expected != Expected::NoVerdict);
         let faults = delivery.faults(answered.map(|(event, _)| event.event_id.as_str()));
-        let words = last_words(delivery);
+        let words = final_outcomes(delivery);
         let (mut again, mut because) = (Vec::new(), None);
         for (event, expected) in pending.into_iter().zip(expected) {
             let last_word = words(&event.event_id);
@@ -201,15 +201,15 @@ impl Round<'_> {
             outcomes.push(Outcome { event_id, event_type, last_word, expected, good, deliveries, latency });
         }
         if let (Some(because), Some(after)) = (because, after) {
-            self.tell(News::Again { events: again.len(), because, after });
+            self.tell(DeliveryEvent::Again { events: again.len(), because, after });
         }
         for fault in faults {
-            self.tell(News::Wrong(fault));
+            self.tell(DeliveryEvent::Wrong(fault));
         }
         again
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: DeliveryEvent) {
         // Whoever listens may have left; that is no reason to stop sending.
         let _ = self.news.send(news);
     }
@@ -231,7 +231,7 @@ fn concerns(fault: &AnswerFault, event_id: &str) -> bool {
     }
 }
 
-fn last_words(delivery: &Delivery) -> impl Fn(&str) -> FinalOutcome + '_ {
+fn final_outcomes(delivery: &Delivery) -> impl Fn(&str) -> FinalOutcome + '_ {
     let verdicts: std::collections::HashMap<_, _> =
         delivery.verdicts().iter().map(|verdict| (verdict.event_id.as_str(), verdict)).collect();
     move |event_id| match &delivery.reply {
@@ -250,7 +250,7 @@ mod tests {
     use crate::test_bridge::{TestBridge, answer, refusal};
 
     /// Sends one event of each type to `bridge`; gives what became of them.
-    async fn settled(bridge: &TestBridge, fault: Option<Fault>, again: u64) -> (Vec<Outcome>, Vec<News>) {
+    async fn settled(bridge: &TestBridge, fault: Option<Fault>, again: u64) -> (Vec<Outcome>, Vec<DeliveryEvent>) {
         let batch = Batch { events: Generator::new(1).one_of_each(1_753_000_000_000), fault };
         let (sending, mut receiving) = tokio::sync::mpsc::unbounded_channel();
         let request = bridge.sender.request(&batch.events, fault).unwrap();
@@ -259,7 +259,7 @@ mod tests {
         drop(sending);
         let (mut outcomes, mut news) = (Vec::new(), Vec::new());
         while let Some(next) = receiving.recv().await {
-            if let News::Settled(settled) = next {
+            if let DeliveryEvent::Settled(settled) = next {
                 outcomes.extend(settled);
             } else {
                 news.push(next);
@@ -325,7 +325,7 @@ mod tests {
         let bridge = TestBridge::start(|_, ids| (200, answer(&ids[1..], &[]))).await;
         let (outcomes, news) = settled(&bridge, None, 5).await;
         assert_eq!(outcomes.iter().filter(|outcome| !outcome.good).count(), 1);
-        assert!(news.iter().any(|news| matches!(news, News::Wrong(AnswerFault::Missing(_)))));
+        assert!(news.iter().any(|news| matches!(news, DeliveryEvent::Wrong(AnswerFault::Missing(_)))));
     }
 
     #[tokio::test]
@@ -333,7 +333,7 @@ mod tests {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
         let (outcomes, news) = settled(&bridge, Some(Fault::MissingEventId), 0).await;
         assert!(outcomes.iter().all(|outcome| outcome.good && outcome.last_word == FinalOutcome::NoVerdict));
-        assert!(!news.iter().any(|news| matches!(news, News::Wrong(_))));
+        assert!(!news.iter().any(|news| matches!(news, DeliveryEvent::Wrong(_))));
     }
 
     #[tokio::test]

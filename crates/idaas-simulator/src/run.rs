@@ -13,17 +13,17 @@ use tokio::task::JoinSet;
 use super::events::{Event, Generator};
 use super::fault::{Fault, Request};
 use super::kind::EventType;
-use super::redelivery::{Batch, News, Schedule, deliver};
+use super::presigner::{self, Prepared, PresignedQueue};
+use super::redelivery::{Batch, DeliveryEvent, Schedule, deliver};
 use super::sender::{Sender, now_ms};
 use super::signing::SigningFault;
-use super::workshop::{self, Prepared, PresignedQueue};
 
 /// A callback that leaves this much too late is told as [`News::Late`].
 const LATE: Duration = Duration::from_millis(5);
 
 /// What to send.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct RunSettings {
     /// Where the events come from.
     pub source: Source,
     /// How many events.
@@ -56,7 +56,7 @@ pub enum Source {
     Given(Vec<Event>),
 }
 
-impl Plan {
+impl RunSettings {
     /// How many callbacks the events fill.
     #[must_use]
     pub const fn callbacks(&self) -> u64 {
@@ -106,8 +106,8 @@ impl Plan {
 
 /// Sends everything and tells the news; returns when all events are settled. Starts threads of its own for signing,
 /// and tasks on the runtime that it is called in.
-pub async fn send(sender: Arc<Sender>, plan: Arc<Plan>, news: mpsc::UnboundedSender<News>) {
-    let stock = workshop::open(&sender, &plan);
+pub async fn send(sender: Arc<Sender>, plan: Arc<RunSettings>, news: mpsc::UnboundedSender<DeliveryEvent>) {
+    let stock = presigner::open(&sender, &plan);
     stock.filled().await;
     match plan.rate {
         None => send_in_turn(stock, &sender, &plan, &news).await,
@@ -121,8 +121,8 @@ pub async fn send(sender: Arc<Sender>, plan: Arc<Plan>, news: mpsc::UnboundedSen
 async fn send_in_turn(
     stock: PresignedQueue,
     sender: &Arc<Sender>,
-    plan: &Arc<Plan>,
-    news: &mpsc::UnboundedSender<News>,
+    plan: &Arc<RunSettings>,
+    news: &mpsc::UnboundedSender<DeliveryEvent>,
 ) {
     let callbacks = Arc::new(Mutex::new(stock.callbacks));
     let mut connections = JoinSet::new();
@@ -145,8 +145,8 @@ async fn send_at_pace(
     mut stock: PresignedQueue,
     interval: Duration,
     sender: &Arc<Sender>,
-    plan: &Arc<Plan>,
-    news: &mpsc::UnboundedSender<News>,
+    plan: &Arc<RunSettings>,
+    news: &mpsc::UnboundedSender<DeliveryEvent>,
 ) {
     let (due, mut dues) = mpsc::unbounded_channel();
     // The runtime's timer has steps of a millisecond, which would be seen in the latencies; a thread's has not.
@@ -165,7 +165,7 @@ async fn send_at_pace(
     let mut callbacks = JoinSet::new();
     while let Some((Prepared { batch, request }, moment)) = dues.recv().await {
         if moment.elapsed() > LATE {
-            let _ = news.send(News::Late(moment.elapsed()));
+            let _ = news.send(DeliveryEvent::Late(moment.elapsed()));
         }
         let (sender, plan, news) = (Arc::clone(sender), Arc::clone(plan), news.clone());
         let connections = Arc::clone(&connections);
@@ -185,16 +185,24 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
-    use crate::tally::Tally;
+    use crate::stats::Tally;
     use crate::test_bridge::{TestBridge, answer};
 
-    fn plan(count: u64, events_per_callback: u64, rate: Option<f64>) -> Plan {
+    fn plan(count: u64, events_per_callback: u64, rate: Option<f64>) -> RunSettings {
         let types = Kind::ALL.map(EventType::from).to_vec();
         let source = Source::Generated { types, generator: Generator::new(3), biz_data: None };
-        Plan { source, count, events_per_callback, rate, connections: 4, fault: None, schedule: Schedule::once() }
+        RunSettings {
+            source,
+            count,
+            events_per_callback,
+            rate,
+            connections: 4,
+            fault: None,
+            schedule: Schedule::once(),
+        }
     }
 
-    async fn sent(plan: Plan) -> (TestBridge, Tally) {
+    async fn sent(plan: RunSettings) -> (TestBridge, Tally) {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
         let (sending, mut receiving) = mpsc::unbounded_channel();
         send(Arc::clone(&bridge.sender), Arc::new(plan), sending).await;

@@ -10,8 +10,8 @@ use reqwest::{Certificate, Client, Url};
 use super::answer::{Answer, AnswerFault, Verdict, refusal_code};
 use super::events::Event;
 use super::fault::{Fault, Request};
-use super::material::Material;
 use super::payload::Form;
+use super::tenant_keys::TenantKeys;
 use super::token::Callback;
 use crate::signing::SigningFault;
 
@@ -22,7 +22,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Sender {
     client: Client,
     target: Url,
-    material: Arc<Material>,
+    material: Arc<TenantKeys>,
     form: Form,
     plain: bool,
 }
@@ -145,7 +145,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`SenderFault`] where `target` is no such URL, or the HTTP client cannot be made.
-    pub fn new(material: Arc<Material>, target: &str) -> Result<Self, SenderFault> {
+    pub fn new(material: Arc<TenantKeys>, target: &str) -> Result<Self, SenderFault> {
         Self::trusting(material, target, None)
     }
 
@@ -153,7 +153,7 @@ impl Sender {
     ///
     /// # Errors
     /// As [`Sender::new`], and where `authorities` holds no certificates.
-    pub fn trusting(material: Arc<Material>, target: &str, authorities: Option<&[u8]>) -> Result<Self, SenderFault> {
+    pub fn trusting(material: Arc<TenantKeys>, target: &str, authorities: Option<&[u8]>) -> Result<Self, SenderFault> {
         let no_target = || SenderFault::Target(target.to_owned());
         let mut url = Url::parse(target).map_err(|_| no_target())?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -196,7 +196,7 @@ impl Sender {
 
     /// The instance that sends.
     #[must_use]
-    pub fn material(&self) -> &Material {
+    pub fn material(&self) -> &TenantKeys {
         &self.material
     }
 

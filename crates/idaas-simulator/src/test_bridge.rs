@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::material::Material;
 use super::sender::Sender;
+use super::tenant_keys::TenantKeys;
 
 /// What arrived.
 #[derive(Debug, Clone, Default)]
@@ -27,9 +27,9 @@ pub struct Arrival {
 }
 
 /// One instance for all tests of a process, because a key takes long to make.
-pub fn material() -> Arc<Material> {
-    static MATERIAL: OnceLock<Arc<Material>> = OnceLock::new();
-    Arc::clone(MATERIAL.get_or_init(|| Arc::new(Material::generate().unwrap())))
+pub fn material() -> Arc<TenantKeys> {
+    static MATERIAL: OnceLock<Arc<TenantKeys>> = OnceLock::new();
+    Arc::clone(MATERIAL.get_or_init(|| Arc::new(TenantKeys::generate().unwrap())))
 }
 
 type Script = dyn Fn(usize, &[String]) -> (u16, String) + Send + Sync;
@@ -78,7 +78,7 @@ impl TestBridge {
 /// Serves one request and closes.
 async fn serve(
     mut stream: TcpStream,
-    material: Arc<Material>,
+    material: Arc<TenantKeys>,
     script: Arc<Script>,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
 ) {
@@ -106,7 +106,7 @@ async fn serve(
     stream.write_all((head + &body).as_bytes()).await.unwrap();
 }
 
-fn open(material: &Material, body: &str) -> Arrival {
+fn open(material: &TenantKeys, body: &str) -> Arrival {
     let body: Value = serde_json::from_str(body).unwrap();
     let claims = URL_SAFE_NO_PAD.decode(body["event"].as_str().unwrap().split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();

@@ -10,10 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use super::attacks;
 use super::events::Event;
-use super::forge;
-use super::material::Material;
 use super::payload::{self, Form};
+use super::tenant_keys::TenantKeys;
 use crate::encryption::ContentKey;
 use crate::signing::SigningFault;
 
@@ -27,7 +27,7 @@ pub const LIFETIME: i64 = 1800;
 #[derive(Clone)]
 #[must_use]
 pub struct Callback<'a> {
-    material: &'a Material,
+    material: &'a TenantKeys,
     issued_at: i64,
     form: Form,
     content: Content,
@@ -67,7 +67,7 @@ enum Signature {
 ///
 /// # Errors
 /// [`SigningFault`] where the crypto library fails.
-pub fn body(material: &Material, events: &[Event], now: i64) -> Result<String, SigningFault> {
+pub fn body(material: &TenantKeys, events: &[Event], now: i64) -> Result<String, SigningFault> {
     Callback::new(material, now).events(events).body()
 }
 
@@ -75,7 +75,7 @@ pub fn body(material: &Material, events: &[Event], now: i64) -> Result<String, S
 ///
 /// # Errors
 /// [`SigningFault`] where the crypto library fails.
-pub fn bodies(material: &Material, batches: &[Vec<Event>], now: i64) -> Result<Vec<String>, SigningFault> {
+pub fn bodies(material: &TenantKeys, batches: &[Vec<Event>], now: i64) -> Result<Vec<String>, SigningFault> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = batches.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
@@ -93,7 +93,7 @@ pub fn bodies(material: &Material, batches: &[Vec<Event>], now: i64) -> Result<V
 
 impl<'a> Callback<'a> {
     /// An honest callback without events, issued `now` (seconds since 1970).
-    pub const fn new(material: &'a Material, now: i64) -> Self {
+    pub const fn new(material: &'a TenantKeys, now: i64) -> Self {
         Self {
             material,
             issued_at: now,
@@ -210,8 +210,8 @@ impl<'a> Callback<'a> {
         let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
         let signature = match self.signature {
             Signature::Good => self.material.signing.sign(input.as_bytes())?,
-            Signature::ByAnotherKey => self.material.stranger()?.sign(input.as_bytes())?,
-            Signature::Hmac => forge::hmac_with_public_key(&self.material.signing, input.as_bytes())?,
+            Signature::ByAnotherKey => self.material.unrelated_key()?.sign(input.as_bytes())?,
+            Signature::Hmac => attacks::hmac_with_public_key(&self.material.signing, input.as_bytes())?,
             Signature::Missing => Vec::new(),
             Signature::OfOtherClaims => {
                 let signature = self.material.signing.sign(input.as_bytes())?;
@@ -235,7 +235,7 @@ impl<'a> Callback<'a> {
             Encryption::SealedByAnother => ContentKey::generate_hex()
                 .and_then(|key| ContentKey::from_hex(&key))
                 .map_or_else(|_| String::new(), |key| key.seal(&plaintext())),
-            Encryption::Deflated => forge::deflated_jwe(&plaintext(), &self.material.content).unwrap_or_default(),
+            Encryption::Deflated => attacks::deflated_jwe(&plaintext(), &self.material.content).unwrap_or_default(),
             Encryption::Plain => String::new(),
             Encryption::Given(cipher_data) => cipher_data.clone(),
         };
@@ -285,7 +285,7 @@ mod tests {
         verification: Verification,
     }
 
-    fn opened(material: &Material, token: &str) -> Opened {
+    fn opened(material: &TenantKeys, token: &str) -> Opened {
         let parts: Vec<_> = token.split('.').collect();
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
         let header: Value = serde_json::from_slice(&decode(parts[0])).unwrap();
@@ -295,8 +295,8 @@ mod tests {
         Opened { header, claims: serde_json::from_slice(&decode(parts[1])).unwrap(), verification }
     }
 
-    fn material() -> &'static Material {
-        static MATERIAL: std::sync::OnceLock<std::sync::Arc<Material>> = std::sync::OnceLock::new();
+    fn material() -> &'static TenantKeys {
+        static MATERIAL: std::sync::OnceLock<std::sync::Arc<TenantKeys>> = std::sync::OnceLock::new();
         MATERIAL.get_or_init(crate::test_bridge::material)
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::delivery::RequestId;
+use super::requests::RequestId;
 use super::verdict::Verdict;
-use super::{EventKey, FailureCode, LaneKey, Millis, Report, Seq};
+use super::{DeliveryReport, EventKey, FailureCode, LaneKey, Millis, Seq};
 
 /// What is published for an event. The machine never looks inside.
 pub trait Publication: Sized {
@@ -16,11 +16,11 @@ pub trait Publication: Sized {
     fn verdict(&self) -> Verdict;
     /// What takes its place where the broker will never take it: its dead letter, or a smaller one. `None` where there
     /// is nothing smaller.
-    fn smaller(&self) -> Option<Self>;
+    fn fallback(&self) -> Option<Self>;
 }
 
 /// An event of a delivery that is to be published.
-pub struct Arrival<P> {
+pub struct NewEvent<P> {
     /// Who it is.
     pub key: EventKey,
     /// Whose order it keeps.
@@ -32,7 +32,7 @@ pub struct Arrival<P> {
     /// as soon as it is durable.
     pub prompt: bool,
     /// What is published for it.
-    pub parcel: P,
+    pub publication: P,
 }
 
 /// An entry that the journal held at the start.
@@ -89,30 +89,30 @@ pub(super) enum Stage {
     Loading,
     /// The producer has it: so many reports are missing, the worst of those that came, and what is said of the event
     /// where all of them are good.
-    InFlight { missing: u8, worst: Report, verdict: Verdict },
+    InFlight { missing: u8, worst: DeliveryReport, verdict: Verdict },
 }
 
 /// What the journal has of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Disk {
+pub(super) enum Durability {
     /// Nothing.
-    Absent,
+    None,
     /// It is being written.
-    Writing,
+    Pending,
     /// All of it, synced.
-    Durable,
+    Synced,
     /// The last attempt to write it failed.
-    Refused,
+    Rejected,
 }
 
 /// Whether the event is on its way from the journal back to the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReplaySlot {
-    Not,
+    None,
     /// It is, and counts among the few that may be at a time.
-    Counted,
+    Held,
     /// It is, and takes so long that others no longer wait for it.
-    Slow,
+    Released,
 }
 
 pub(super) struct Event<P> {
@@ -127,13 +127,13 @@ pub(super) struct Event<P> {
     /// How much memory its parcel takes, in bytes: counts while it is replayed.
     pub(super) bytes: u32,
     pub(super) stage: Stage,
-    pub(super) disk: Disk,
+    pub(super) durability: Durability,
     pub(super) replay: ReplaySlot,
     pub(super) attempts: u8,
     /// How many times in a row the producer had no room for it.
-    pub(super) crowded: u8,
+    pub(super) queue_full_retries: u8,
     /// How many times something smaller has taken the place of what the journal has of it.
-    pub(super) refused: u8,
+    pub(super) fallback_level: u8,
     /// Whether something smaller has taken the place of its first form.
     pub(super) fell_back: bool,
     /// Which of its records the broker has confirmed, one bit for each; counts only for a form of several records.
@@ -147,7 +147,7 @@ pub(super) struct Event<P> {
     /// What the topics told while the producer had it.
     pub(super) learned: Option<Verdict>,
     /// `None` while the journal has it, and perhaps the producer.
-    pub(super) parcel: Option<Arc<P>>,
+    pub(super) publication: Option<Arc<P>>,
     /// The deliveries that want its verdict, each with the event's position in it.
     pub(super) waiters: Vec<(RequestId, u32)>,
 }
@@ -164,18 +164,18 @@ impl<P> Event<P> {
             previous: None,
             bytes: 0,
             stage: Stage::Queued,
-            disk: Disk::Absent,
-            replay: ReplaySlot::Not,
+            durability: Durability::None,
+            replay: ReplaySlot::None,
             attempts: 0,
-            crowded: 0,
-            refused: 0,
+            queue_full_retries: 0,
+            fallback_level: 0,
             fell_back: false,
             confirmed: 0,
             prompt: false,
             failure: None,
             failing_since: 0,
             learned: None,
-            parcel: None,
+            publication: None,
             waiters: Vec::new(),
         }
     }
@@ -186,7 +186,7 @@ impl<P> Event<P> {
 
     /// Its place among heads of lanes that wait to be replayed: oldest first, and behind them those that have failed, so
     /// that a partition without a leader does not keep the others waiting.
-    pub(super) const fn turn(&self, slot: u32) -> (bool, EventHandle) {
+    pub(super) const fn replay_order(&self, slot: u32) -> (bool, EventHandle) {
         (self.attempts > 0, self.token(slot))
     }
 

@@ -10,16 +10,16 @@ impl<P: Publication, W> Outbox<P, W> {
         let connected = self.connected;
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let held = self.held_lanes.contains(&event.lane);
-        if event.parcel.is_some() && connected && !held {
+        if event.publication.is_some() && connected && !held {
             return self.produce(slot);
         }
         event.stage = Stage::Ready;
         if held {
             self.held_heads.insert(event.token(slot));
-        } else if event.parcel.is_some() {
+        } else if event.publication.is_some() {
             self.ready.insert(event.token(slot));
         } else {
-            self.parked.insert(event.turn(slot));
+            self.parked.insert(event.replay_order(slot));
         }
     }
 
@@ -29,7 +29,7 @@ impl<P: Publication, W> Outbox<P, W> {
             return;
         };
         event.stage = Stage::Queued;
-        let (token, turn) = (event.token(slot), event.turn(slot));
+        let (token, turn) = (event.token(slot), event.replay_order(slot));
         let _ = self.ready.remove(&token) || self.parked.remove(&turn) || self.held_heads.remove(&token);
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::LaneKey;
 use super::event::Event;
-use super::hash::Hashed;
+use super::no_hash::Hashed;
 use slab::Slab;
 
 #[derive(Clone, Copy)]

@@ -11,29 +11,29 @@
 //! 5. A journal entry goes only after its event's confirmation, and nothing waits for ever.
 
 mod coordination;
-mod delivery;
+mod dedup_cache;
 mod event;
 mod failure;
-mod figures;
-mod hash;
 mod identity;
 mod lane_heads;
 mod lanes;
 pub mod machine;
-mod memory;
+mod no_hash;
+mod persistence;
 mod placement;
-mod progress;
 mod replay;
 pub mod replicas;
-mod storage;
+mod requests;
+mod schedule;
+mod stats;
 pub mod verdict;
 
-pub use delivery::RequestId;
-pub use event::{Arrival, EventHandle, Loaded, Publication, Recovered};
+pub use event::{EventHandle, Loaded, NewEvent, Publication, Recovered};
 pub use failure::{FailureCode, WaitReason, WaitingHead};
-pub use hash::{Hashed, NoHash};
 pub use identity::{EventKey, LaneKey, Seq};
-pub use progress::bit;
+pub use no_hash::{Hashed, NoHash};
+pub use requests::RequestId;
+pub use schedule::bit;
 use verdict::Verdict;
 
 /// Milliseconds of a monotonic clock, counted from the start of the process.
@@ -41,15 +41,15 @@ pub type Millis = u64;
 
 /// What the broker said of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
+pub enum DeliveryReport {
     /// Persisted on all in-sync replicas.
     Confirmed,
     /// The broker rejects this record for good, alone or not.
-    Refused(FailureCode),
+    Rejected(FailureCode),
     /// Not persisted, as far as is known; another attempt can succeed.
     Failed(FailureCode),
     /// The producer has no room for it.
-    NoRoom,
+    QueueFull,
     /// Not given to the producer, because nothing is accepted where it goes, for this reason. Trying again is of use only
     /// after [`machine::Outbox::partitions_recovered`].
     Closed(FailureCode),
@@ -65,7 +65,7 @@ pub enum Published {
 }
 
 /// A delivery all of whose verdicts are known.
-pub struct Finished<W> {
+pub struct CompletedRequest<W> {
     /// Who waits.
     pub waiter: W,
     /// The verdicts, in the order of the arrivals.

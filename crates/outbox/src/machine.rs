@@ -12,14 +12,14 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::delivery::{Alarm, PendingRequests, RequestId, Resolution};
-use super::event::{Arrival, Disk, Event, EventHandle, Publication};
-use super::hash::Hashed;
+use super::dedup_cache::DedupCache;
+use super::event::{Durability, Event, EventHandle, NewEvent, Publication};
 use super::lanes::Lanes;
-use super::memory::DedupCache;
-use super::progress::bit;
+use super::no_hash::Hashed;
+use super::requests::{DueAction, PendingRequests, RequestId, Resolution};
+use super::schedule::bit;
 use super::verdict::Verdict;
-use super::{EventKey, Finished, LaneKey, Millis, Seq};
+use super::{CompletedRequest, EventKey, LaneKey, Millis, Seq};
 
 /// What is to be done, in this order.
 pub enum Command<P, W> {
@@ -33,7 +33,7 @@ pub enum Command<P, W> {
     /// The entry's parcel is to be read back; brings "loaded".
     Load(EventHandle),
     /// A delivery's verdicts are complete.
-    Answer(Finished<W>),
+    Answer(CompletedRequest<W>),
 }
 
 /// What becomes of one event of a delivery at its admission.
@@ -146,7 +146,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Takes a delivery in: `arrivals` are its events to be published, each id once. Says of each what becomes of it.
     pub fn admit(
         &mut self,
-        arrivals: impl IntoIterator<Item = Arrival<P>>,
+        arrivals: impl IntoIterator<Item = NewEvent<P>>,
         waiter: W,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
@@ -165,31 +165,31 @@ impl<P: Publication, W> Outbox<P, W> {
         (id, admitted)
     }
 
-    fn admit_one(&mut self, arrival: Arrival<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
+    fn admit_one(&mut self, arrival: NewEvent<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
         if let Some(verdict) = self.memory.get(arrival.key) {
-            return (Resolution::Known(verdict), Admitted::Known(verdict));
+            return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
         if let Some(slot) = self.slot(arrival.key) {
             return (self.join(slot, waiter, arrival.prompt), Admitted::Joined);
         }
         let confirmed = self.published_records(&arrival);
-        if (0..arrival.parcel.records().max(1)).all(|record| confirmed & bit(record) != 0) {
-            let verdict = arrival.parcel.verdict();
+        if (0..arrival.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
+            let verdict = arrival.publication.verdict();
             self.memory.insert(arrival.key, verdict, self.clock);
-            return (Resolution::Known(verdict), Admitted::Known(verdict));
+            return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
-        let bytes = arrival.parcel.bytes();
+        let bytes = arrival.publication.bytes();
         if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
-            return (Resolution::Known(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
+            return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, Arrival { key, lane, event_time, prompt, parcel }) = (self.next, arrival);
+        let (seq, NewEvent { key, lane, event_time, prompt, publication: parcel }) = (self.next, arrival);
         self.next = Seq(seq.0 + 1);
         self.held += 1;
         self.held_bytes += bytes;
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             prompt,
-            parcel: Some(Arc::new(parcel)),
+            publication: Some(Arc::new(parcel)),
             waiters: vec![waiter],
             confirmed,
             ..Event::new(seq, key, lane, event_time)
@@ -204,20 +204,20 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Which records of a new event the topics have already: they are not published again. That an event has a single one
     /// cannot be seen in the topics if it could have two.
-    fn published_records(&self, arrival: &Arrival<P>) -> u8 {
+    fn published_records(&self, arrival: &NewEvent<P>) -> u8 {
         // The topics tell of the records of events, and not of dead letters.
-        if arrival.parcel.verdict() == Verdict::Confirmed { self.memory.records(arrival.key) } else { 0 }
+        if arrival.publication.verdict() == Verdict::Confirmed { self.memory.records(arrival.key) } else { 0 }
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
     fn join(&mut self, slot: u32, waiter: (RequestId, u32), prompt: bool) -> Resolution {
-        let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Known(Verdict::Overloaded) };
+        let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
         event.prompt = prompt;
         let in_vain = self.waits_in_vain(slot);
-        let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Known(Verdict::Overloaded) };
-        if event.disk == Disk::Durable && in_vain {
+        let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
+        if event.durability == Durability::Synced && in_vain {
             self.answer_if_durable(slot);
-            return Resolution::Known(Verdict::NotConfirmed);
+            return Resolution::Resolved(Verdict::NotConfirmed);
         }
         // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.
         event.waiters.retain(|(delivery, _)| self.deliveries.contains(*delivery) || *delivery == waiter.0);
@@ -237,7 +237,7 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Forgets a delivery whose sender has hung up. Its events go on.
-    pub fn abandon(&mut self, delivery: RequestId) {
+    pub fn cancel(&mut self, delivery: RequestId) {
         self.deliveries.remove(delivery);
     }
 
@@ -246,11 +246,11 @@ impl<P: Publication, W> Outbox<P, W> {
         self.clock = self.clock.max(now);
         while let Some(alarm) = self.deliveries.due(now) {
             match alarm {
-                Alarm::Write(tokens) => tokens.into_iter().for_each(|token| self.write_token(token)),
-                Alarm::Answer(delivery, open) => {
+                DueAction::Write(tokens) => tokens.into_iter().for_each(|token| self.write_token(token)),
+                DueAction::Answer(delivery, open) => {
                     for (position, token) in open {
                         let verdict = self.verdict_at_the_deadline(token);
-                        self.tell(delivery, position, verdict);
+                        self.resolve_waiters(delivery, position, verdict);
                     }
                 }
             }
@@ -260,8 +260,8 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// The shutdown: everything is written at once, and answered at `deadline` at the latest.
-    pub fn hurry(&mut self, deadline: Millis) {
-        self.deliveries.hurry(deadline);
+    pub fn expire_deadlines(&mut self, deadline: Millis) {
+        self.deliveries.expire_deadlines(deadline);
         self.write_all();
     }
 
@@ -271,15 +271,15 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn verdict_at_the_deadline(&self, token: EventHandle) -> Verdict {
-        match self.at(token).map(|event| event.disk) {
-            Some(Disk::Durable) => Verdict::NotConfirmed,
+        match self.at(token).map(|event| event.durability) {
+            Some(Durability::Synced) => Verdict::NotConfirmed,
             // Nothing holds it safely, so nothing is promised.
-            Some(Disk::Absent | Disk::Writing | Disk::Refused) | None => Verdict::Overloaded,
+            Some(Durability::None | Durability::Pending | Durability::Rejected) | None => Verdict::Overloaded,
         }
     }
 
-    pub(super) fn tell(&mut self, delivery: RequestId, position: u32, verdict: Verdict) {
-        let finished = self.deliveries.tell(delivery, position, verdict);
+    pub(super) fn resolve_waiters(&mut self, delivery: RequestId, position: u32, verdict: Verdict) {
+        let finished = self.deliveries.resolve(delivery, position, verdict);
         self.commands.extend(finished.map(Command::Answer));
     }
 

@@ -15,7 +15,7 @@ const SLOW_AT_A_TIME: usize = 8;
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Lets replays begin: what stands in the topics is known, or cannot be known.
-    pub fn release(&mut self) {
+    pub fn enable_replay(&mut self) {
         self.released = true;
         self.replay();
     }
@@ -45,7 +45,7 @@ impl<P: Publication, W> Outbox<P, W> {
             self.parked.remove(&(turn, token));
             let Some(event) = self.events.get_mut(token.slot as usize) else { continue };
             event.stage = Stage::Loading;
-            event.replay = ReplaySlot::Counted;
+            event.replay = ReplaySlot::Held;
             self.replaying += 1;
             self.replaying_bytes += bytes;
             self.commands.push(Command::Load(token));
@@ -65,10 +65,10 @@ impl<P: Publication, W> Outbox<P, W> {
         let held = self.held_lanes.contains(&event.lane);
         match loaded {
             Loaded::Found(mut parcel) if connected && !held => {
-                for refused in 0..event.refused {
-                    let Some(smaller) = parcel.smaller() else {
+                for refused in 0..event.fallback_level {
+                    let Some(smaller) = parcel.fallback() else {
                         // The smallest was refused as well.
-                        event.refused = refused;
+                        event.fallback_level = refused;
                         let code = event.failure.unwrap_or(FailureCode::Other);
                         self.fail(token.slot, code, now);
                         return self.replay();
@@ -96,13 +96,13 @@ impl<P: Publication, W> Outbox<P, W> {
 
     pub(super) fn stop_replaying(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        match std::mem::replace(&mut event.replay, ReplaySlot::Not) {
-            ReplaySlot::Not => {}
-            ReplaySlot::Counted => {
+        match std::mem::replace(&mut event.replay, ReplaySlot::None) {
+            ReplaySlot::None => {}
+            ReplaySlot::Held => {
                 self.replaying -= 1;
                 self.replaying_bytes -= event.bytes as usize;
             }
-            ReplaySlot::Slow => self.slow -= 1,
+            ReplaySlot::Released => self.slow -= 1,
         }
     }
 
@@ -112,11 +112,11 @@ impl<P: Publication, W> Outbox<P, W> {
         while let Some((since, token)) = self.replayed.front().copied() {
             let event = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq);
             // One that was refused since, and is being read anew, is not the broker's fault.
-            if let Some(event) = event.filter(|event| event.replay == ReplaySlot::Counted && event.in_flight()) {
+            if let Some(event) = event.filter(|event| event.replay == ReplaySlot::Held && event.in_flight()) {
                 if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {
                     return;
                 }
-                event.replay = ReplaySlot::Slow;
+                event.replay = ReplaySlot::Released;
                 self.replaying -= 1;
                 self.replaying_bytes -= event.bytes as usize;
                 self.slow += 1;

@@ -7,7 +7,7 @@ use crate::fetch::fault::ApiFault;
 use crate::fetch::known::KnownFault;
 use crate::fetch::walk::Problem;
 use crate::http_client::HttpFault;
-use crate::kafka::trouble::Away;
+use crate::kafka::connection_error::Unreachable;
 
 /// Why a run ends early.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub enum RunFault {
     /// The API rejects a request or does not answer.
     Api(ApiFault),
     /// Kafka does not answer at the beginning.
-    Away(Away),
+    Away(Unreachable),
     /// A Kafka client cannot be made, in words that show no value.
     Kafka(String),
     /// These topics do not exist.

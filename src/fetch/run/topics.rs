@@ -6,7 +6,7 @@ use super::{RunFault, RunSettings};
 use crate::fetch::known::state_topic;
 use crate::fetch::summary::ByEntity;
 use crate::kafka::administrator::Administrator;
-use crate::kafka::topics::{Plan, State, WantedTopic};
+use crate::kafka::topics::{State, TopicSettings, WantedTopic};
 use idaas_callback::event_type::Entity;
 
 /// How long Kafka may take to answer.
@@ -29,7 +29,7 @@ fn missing(settings: &RunSettings, names: impl Iterator<Item = (Entity, String)>
         let wanted = settings.topics.topics.iter().find(|wanted| wanted.entity == entity)?;
         Some(WantedTopic { name, ..wanted.clone() })
     };
-    let plan = Plan { topics: names.filter_map(|(entity, name)| like(entity, name)).collect() };
+    let plan = TopicSettings { topics: names.filter_map(|(entity, name)| like(entity, name)).collect() };
     let administrator = Administrator::new(&settings.cluster).map_err(|fault| RunFault::Kafka(fault.to_string()))?;
     let states = administrator.presence(&plan, KAFKA_TIMEOUT).map_err(RunFault::Away)?;
     let missing = plan.topics.into_iter().zip(&states).filter(|(_, state)| **state == State::Missing);

@@ -7,7 +7,7 @@ use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::seal::KeyId;
 
 use super::Store;
-use super::sealing::{SealedCodec, Table};
+use super::codec::{SealedCodec, Table};
 use super::tables::{Changes, Put};
 use crate::journal::fault::JournalRejection;
 
@@ -81,7 +81,7 @@ impl Store {
         };
         if !changes.is_empty() {
             let bytes = changes.puts.iter().map(Put::cost).chain(changes.keeps.iter().map(Put::cost)).sum();
-            self.room_for(bytes)?;
+            self.space_for(bytes)?;
             // These rows are never ghosts: whether the commit has succeeded or not, the entries are to stay.
             self.apply(&changes, std::iter::empty())?;
         }
@@ -111,8 +111,8 @@ impl Store {
                 break;
             }
             let Some(body) = self.reading(|base| base.bodies(&[seq]))?.pop().flatten() else { continue };
-            let index = self.seals.again(Table::Index, seq.into(), &row);
-            let body = self.seals.again(Table::Bodies, seq.into(), &body);
+            let index = self.seals.reseal(Table::Index, seq.into(), &row);
+            let body = self.seals.reseal(Table::Bodies, seq.into(), &body);
             if let (Some(index), Some(body)) = (index, body) {
                 let put = Put { key: seq, index, body };
                 bytes += put.cost();
@@ -144,8 +144,8 @@ impl Store {
                 break;
             }
             let Some((row, body)) = self.reading(|base| base.kept(id))? else { continue };
-            let index = self.seals.again(Table::KeptIndex, id, &row);
-            let body = self.seals.again(Table::KeptBodies, id, &body);
+            let index = self.seals.reseal(Table::KeptIndex, id, &row);
+            let body = self.seals.reseal(Table::KeptBodies, id, &body);
             if let (Some(index), Some(body)) = (index, body) {
                 let put = Put { key: id, index, body };
                 bytes += put.cost();

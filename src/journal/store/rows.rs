@@ -2,7 +2,7 @@
 
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
-use super::base::{Broken, JournalFile, guarded};
+use super::database::{JournalFile, StoreError, catch_panic};
 use super::tables::{BODIES, INDEX, KEPT_BODIES, KEPT_INDEX, KeyCounts};
 
 /// A row of an index and its body.
@@ -10,8 +10,8 @@ type SealedRow = (Vec<u8>, Vec<u8>);
 
 impl JournalFile {
     /// Hands each row of the index to `each`, in order, from a place on, until it returns false.
-    pub(super) fn rows(&self, from: u64, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), Broken> {
-        guarded(|| {
+    pub(super) fn rows(&self, from: u64, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), StoreError> {
+        catch_panic(|| {
             let transaction = self.database.begin_read()?;
             for row in transaction.open_table(INDEX)?.range(from..)? {
                 let (key, value) = row?;
@@ -25,8 +25,8 @@ impl JournalFile {
 
     /// Hands each row of the quarantine's index to `each`, in the order of their names, from a name on, until it returns
     /// false.
-    pub(super) fn kept_rows(&self, from: u128, mut each: impl FnMut(u128, &[u8]) -> bool) -> Result<(), Broken> {
-        guarded(|| {
+    pub(super) fn kept_rows(&self, from: u128, mut each: impl FnMut(u128, &[u8]) -> bool) -> Result<(), StoreError> {
+        catch_panic(|| {
             let transaction = self.database.begin_read()?;
             for row in transaction.open_table(KEPT_INDEX)?.range(from..)? {
                 let (key, value) = row?;
@@ -39,8 +39,8 @@ impl JournalFile {
     }
 
     /// For each of these names, whether it is in the quarantine.
-    pub(super) fn has_kept(&self, ids: &[u128]) -> Result<Vec<bool>, Broken> {
-        guarded(|| {
+    pub(super) fn has_kept(&self, ids: &[u128]) -> Result<Vec<bool>, StoreError> {
+        catch_panic(|| {
             let table = self.database.begin_read()?.open_table(KEPT_INDEX)?;
             let mut known = Vec::with_capacity(ids.len());
             for id in ids {
@@ -51,8 +51,8 @@ impl JournalFile {
     }
 
     /// A sealed row of the quarantine's index, and its body.
-    pub(super) fn kept(&self, id: u128) -> Result<Option<SealedRow>, Broken> {
-        guarded(|| {
+    pub(super) fn kept(&self, id: u128) -> Result<Option<SealedRow>, StoreError> {
+        catch_panic(|| {
             let transaction = self.database.begin_read()?;
             let index = transaction.open_table(KEPT_INDEX)?.get(id)?.map(|row| row.value().to_vec());
             let body = transaction.open_table(KEPT_BODIES)?.get(id)?.map(|body| body.value().to_vec());
@@ -61,7 +61,7 @@ impl JournalFile {
     }
 
     /// How many rows each key seals, by what is written on each row.
-    pub(super) fn key_counts(&self) -> Result<KeyCounts, Broken> {
+    pub(super) fn key_counts(&self) -> Result<KeyCounts, StoreError> {
         let mut keys = KeyCounts::default();
         self.rows(0, |_, row| {
             keys.add(row, 1);
@@ -75,8 +75,8 @@ impl JournalFile {
     }
 
     /// The sealed bodies of entries: none where an entry is not there.
-    pub(super) fn bodies(&self, seqs: &[u64]) -> Result<Vec<Option<Vec<u8>>>, Broken> {
-        guarded(|| {
+    pub(super) fn bodies(&self, seqs: &[u64]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        catch_panic(|| {
             let table = self.database.begin_read()?.open_table(BODIES)?;
             let mut bodies = Vec::with_capacity(seqs.len());
             for seq in seqs {
@@ -87,8 +87,8 @@ impl JournalFile {
     }
 
     /// Up to `limit` sealed bodies from a place on.
-    pub(super) fn bodies_from(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, Broken> {
-        guarded(|| {
+    pub(super) fn bodies_from(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        catch_panic(|| {
             let table = self.database.begin_read()?.open_table(BODIES)?;
             let mut bodies = Vec::new();
             for row in table.range(from..)?.take(limit) {
@@ -100,16 +100,16 @@ impl JournalFile {
     }
 
     /// The sealed body of something in quarantine.
-    pub(super) fn kept_body(&self, id: u128) -> Result<Option<Vec<u8>>, Broken> {
-        guarded(|| {
+    pub(super) fn kept_body(&self, id: u128) -> Result<Option<Vec<u8>>, StoreError> {
+        catch_panic(|| {
             let table = self.database.begin_read()?.open_table(KEPT_BODIES)?;
             Ok(table.get(id)?.map(|body| body.value().to_vec()))
         })
     }
 
     /// How many rows the tables have: index, bodies, index of the quarantine, its bodies.
-    pub(super) fn counts(&self) -> Result<[u64; 4], Broken> {
-        guarded(|| {
+    pub(super) fn counts(&self) -> Result<[u64; 4], StoreError> {
+        catch_panic(|| {
             let transaction = self.database.begin_read()?;
             Ok([
                 transaction.open_table(INDEX)?.len()?,

@@ -106,21 +106,21 @@ impl KeyCounts {
 
 /// What a transaction counts while it changes rows.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct TableCounts {
     pub(super) count: u64,
     pub(super) bytes: u64,
     pub(super) keys: KeyCounts,
 }
 
 /// An index and the bodies that belong to it.
-pub(super) struct Pair<'t, K: redb::Key + 'static> {
+pub(super) struct IndexedTable<'t, K: redb::Key + 'static> {
     pub(super) index: redb::Table<'t, K, &'static [u8]>,
     pub(super) bodies: redb::Table<'t, K, &'static [u8]>,
 }
 
-impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Pair<'_, K> {
+impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> IndexedTable<'_, K> {
     /// Puts a row and its body in, and counts what that changes.
-    pub(super) fn put(&mut self, put: &Put<K>, tally: &mut Tally) -> Result<(), redb::Error> {
+    pub(super) fn put(&mut self, put: &Put<K>, tally: &mut TableCounts) -> Result<(), redb::Error> {
         let mut replaced = 0;
         match self.index.insert(put.key, put.index.as_slice())? {
             Some(old) => {
@@ -136,7 +136,7 @@ impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Pair
     }
 
     /// Takes a row and its body out, and counts what that changes.
-    pub(super) fn remove(&mut self, key: K, tally: &mut Tally) -> Result<(), redb::Error> {
+    pub(super) fn remove(&mut self, key: K, tally: &mut TableCounts) -> Result<(), redb::Error> {
         let mut removed = 0;
         if let Some(old) = self.index.remove(key)? {
             tally.keys.add(old.value(), -1);
@@ -159,9 +159,9 @@ fn cost(value: usize) -> u64 {
     share as u64
 }
 
-impl Pair<'_, u64> {
+impl IndexedTable<'_, u64> {
     /// Puts rows in. New ones come in order behind all that are there, and then the way to each is that to the one before.
-    pub(super) fn put_all(&mut self, puts: &[Put<u64>], tally: &mut Tally) -> Result<(), redb::Error> {
+    pub(super) fn put_all(&mut self, puts: &[Put<u64>], tally: &mut TableCounts) -> Result<(), redb::Error> {
         let last = self.index.last()?.map(|(key, _)| key.value());
         let new = puts.first().is_some_and(|first| last.is_none_or(|last| last < first.key));
         if !new || !puts.is_sorted_by(|one, next| one.key < next.key) {

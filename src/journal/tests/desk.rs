@@ -3,7 +3,7 @@
 use idaas_callback::jose::jwe::Sealed;
 
 use super::*;
-use crate::journal::desk::{Found, Retried};
+use crate::journal::admin::{Lookup, Retried};
 use crate::journal::waiting::WaitingHead;
 
 #[tokio::test]
@@ -70,12 +70,12 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     all.push(Entry { seq: Seq(3), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
     let desk = crate::journal::JournalAdmin::alone(store).unwrap();
-    assert!(matches!(desk.find("evnt_1").await.unwrap(), Found::Event(found) if found.seq == 1));
-    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Found::Event(_)));
-    let several = Found::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
+    assert!(matches!(desk.find("evnt_1").await.unwrap(), Lookup::Event(found) if found.seq == 1));
+    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Lookup::Event(_)));
+    let several = Lookup::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
     assert_eq!(desk.discard("evnt_0", "test").await.unwrap(), several);
-    assert!(matches!(desk.discard("partners/evnt_0", "test").await.unwrap(), Found::Event(found) if found.seq == 3));
-    assert_eq!(desk.discard("evnt_9", "test").await.unwrap(), Found::Nothing);
+    assert!(matches!(desk.discard("partners/evnt_0", "test").await.unwrap(), Lookup::Event(found) if found.seq == 3));
+    assert_eq!(desk.discard("evnt_9", "test").await.unwrap(), Lookup::Nothing);
     drop(desk);
     assert_eq!(held(directory.path()), [0, 2]);
 }
@@ -107,7 +107,7 @@ fn desk_with_lanes(directory: &Path) -> (crate::journal::JournalAdmin, Arc<Lanes
     struct Deaf;
     impl crate::journal::JournalEvents for Deaf {
         fn written(&self, _: Vec<Seq>) {}
-        fn refused(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
+        fn rejected(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
         fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
         fn unread(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
     }
@@ -132,9 +132,9 @@ async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
     let (desk, lanes) = desk_with_lanes(directory.path());
     assert!(matches!(desk.redrive("evnt_1", "test").await.unwrap(), Retried::Now(found) if found.seq == 1));
     assert!(matches!(desk.redrive("evnt_2", "test").await.unwrap(), Retried::BySelf(found) if found.seq == 2));
-    assert_eq!(desk.redrive("evnt_9", "test").await.unwrap(), Retried::Not(Found::Nothing));
+    assert_eq!(desk.redrive("evnt_9", "test").await.unwrap(), Retried::Not(Lookup::Nothing));
     assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 2);
-    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Found::InFlight(_)));
+    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
 }
 
 #[tokio::test]

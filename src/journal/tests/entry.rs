@@ -3,9 +3,9 @@
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{EventId, Moment, Plan, PreparedEvent, Reason, prepare};
+use idaas_callback::{Disposition, EventId, PreparedEvent, Reason, RequestContext, prepare};
 use idaas_simulator::events::{Event, Generator};
-use idaas_simulator::material::Material;
+use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::token::Callback;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::journal::entry::DecodeFault;
 
 const NOW: i64 = 1_790_000_000;
 
-fn policy(material: &Material, mode: EventMode) -> Policy {
+fn policy(material: &TenantKeys, mode: EventMode) -> Policy {
     Policy {
         application_id: material.identity.application_id.clone(),
         instance_id: None,
@@ -31,7 +31,7 @@ fn policy(material: &Material, mode: EventMode) -> Policy {
 }
 
 /// One of each type, and some that fit nothing.
-fn items(material: &Material, policy: &Policy) -> Vec<PreparedEvent> {
+fn items(material: &TenantKeys, policy: &Policy) -> Vec<PreparedEvent> {
     let mut events = Generator::new(3).one_of_each(NOW * 1000);
     events.push(Event::given(json!({"eventType": "urn:x", "bizData": {"password": "pass-word-1", "a": "\u{e9}"}})));
     events.push(Event::given(json!({"eventId": 17, "eventType": "urn:alibaba:idaas:app:event:ud:user:create"})));
@@ -40,22 +40,22 @@ fn items(material: &Material, policy: &Policy) -> Vec<PreparedEvent> {
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
     let body = Callback::new(material, NOW).events(&events).body().unwrap();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let moment = Moment { received_at: NOW * 1000, traceparent: Some(trace) };
+    let moment = RequestContext { received_at: NOW * 1000, traceparent: Some(trace) };
     prepare(body.as_bytes(), &keys, policy, moment).unwrap_or_else(|refusal| panic!("{}", refusal.code())).items
 }
 
 fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
     let (verdict, record, credential) = match item.plan {
-        Plan::Publish { record, credential } => (Verdict::Confirmed, record, credential),
-        Plan::DeadLetter { reason, record } => (Verdict::DeadLettered(reason), record, None),
-        Plan::Skip => panic!("nothing is skipped"),
+        Disposition::Publish { record, credential } => (Verdict::Confirmed, record, credential),
+        Disposition::DeadLetter { reason, record } => (Verdict::DeadLettered(reason), record, None),
+        Disposition::Skip => panic!("nothing is skipped"),
     };
     Entry {
         seq: Seq(seq),
         key: EventKey::of("app", item.id.text()),
         lane: LaneKey::of(&record.topic, record.key.as_deref().unwrap_or_default()),
         event_id: item.id.text().to_owned(),
-        sent_id: matches!(item.id, EventId::Sent(_)),
+        sent_id: matches!(item.id, EventId::Provided(_)),
         application: "workforce".to_owned(),
         accepted_at: NOW * 1000,
         event_time: item.event_time,
@@ -67,7 +67,7 @@ fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
 }
 
 fn all() -> (Policy, Vec<Entry>) {
-    let material = Material::generate().unwrap();
+    let material = TenantKeys::generate().unwrap();
     let mut all = Vec::new();
     let policies = [EventMode::Binary, EventMode::Structured].map(|mode| policy(&material, mode));
     for policy in &policies {
@@ -121,7 +121,7 @@ fn a_restored_source_makes_the_same_dead_letter() {
             assert_eq!(letter(&back), letter(&entry));
         }
         // As well after another restart.
-        assert!(back.evidence.kept() == entry.evidence.kept());
+        assert!(back.evidence.stored_original() == entry.evidence.stored_original());
     }
 }
 
@@ -131,7 +131,7 @@ fn a_dead_letter_needs_no_rules_of_its_application() {
     // Another application's, with the prefix that all have which have none of their own.
     let other = Policy { application_id: "app_other".to_owned(), topics: Topics::with_prefix("other"), ..policy };
     for entry in all.into_iter().filter(|entry| entry.record.entity != Entity::DeadLetter) {
-        let rules = other.dead_letters().beside(&entry.record);
+        let rules = other.dead_letters().dead_letters_without_policy(&entry.record);
         let letter = entry.evidence.dead_letter(Reason::RefusedByBroker, &rules, false).unwrap();
         assert_eq!(&*letter.topic, "idaas.dead-letter.v1");
         let (_, source) = letter.headers.iter().find(|(name, _)| *name == "ce_source").unwrap();

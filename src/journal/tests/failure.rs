@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::journal::JournalRejection;
-use crate::journal::store::trouble::Trouble;
+use crate::journal::store::fault_injection::FaultInjection;
 
-fn with_trouble(directory: &Path) -> (Store, Trouble) {
-    let trouble = Trouble::default();
+fn with_trouble(directory: &Path) -> (Store, FaultInjection) {
+    let trouble = FaultInjection::default();
     trouble.on_this_thread();
     (open(directory).store, trouble)
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
-use idaas_callback::{DeadLetterSource, Kept};
+use idaas_callback::{DeadLetterSource, StoredOriginal};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
 
@@ -59,7 +59,7 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
 /// An entry of an event `seq` about a user who is one of seven, with a value of that size.
 pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
     let (id, user) = (format!("evnt_{seq}"), format!("user_{}", seq % 7));
-    let kept = Kept {
+    let kept = StoredOriginal {
         instance_id: "idaas_x".to_owned(),
         application_id: "app_x".to_owned(),
         ali_uid: None,

@@ -2,14 +2,14 @@
 
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{Moment, Refusal, keep, prepare};
+use idaas_callback::{Refusal, RequestContext, prepare, to_quarantine};
 use idaas_simulator::events::Generator;
-use idaas_simulator::material::Material;
+use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::token::{Callback, body};
 
 use super::*;
 use crate::journal::store::Batch;
-use crate::journal::store::trouble::Trouble;
+use crate::journal::store::fault_injection::FaultInjection;
 use crate::journal::{Journal, JournalEvents, JournalRejection, QuarantineId, QuarantineReplay, Quarantined};
 
 const NOW: i64 = 1_790_000_000;
@@ -18,12 +18,12 @@ struct Deaf;
 
 impl JournalEvents for Deaf {
     fn written(&self, _: Vec<Seq>) {}
-    fn refused(&self, _: Vec<Seq>, _: JournalRejection) {}
+    fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
     fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
 
-fn policy(material: &Material, decryption_keys: Vec<Arc<ContentKey>>) -> Policy {
+fn policy(material: &TenantKeys, decryption_keys: Vec<Arc<ContentKey>>) -> Policy {
     Policy {
         application_id: material.identity.application_id.clone(),
         instance_id: None,
@@ -39,20 +39,23 @@ fn policy(material: &Material, decryption_keys: Vec<Arc<ContentKey>>) -> Policy 
     }
 }
 
-fn right_key(material: &Material) -> Arc<ContentKey> {
+fn right_key(material: &TenantKeys) -> Arc<ContentKey> {
     Arc::new(ContentKey::from_hex(&material.encryption_key()).unwrap())
 }
 
-fn moment() -> Moment<'static> {
-    Moment { received_at: NOW * 1000, traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01") }
+fn moment() -> RequestContext<'static> {
+    RequestContext {
+        received_at: NOW * 1000,
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    }
 }
 
 /// A callback that is refused under `policy`, as it is kept.
-fn refused(material: &Material, body: &str, policy: &Policy) -> Quarantined {
+fn refused(material: &TenantKeys, body: &str, policy: &Policy) -> Quarantined {
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
     let reason = prepare(body.as_bytes(), &keys, policy, moment()).err().expect("a refusal");
-    let callback = keep(body.as_bytes(), &keys, policy, moment()).expect("it is authentic");
-    let Moment { received_at, traceparent } = moment();
+    let callback = to_quarantine(body.as_bytes(), &keys, policy, moment()).expect("it is authentic");
+    let RequestContext { received_at, traceparent } = moment();
     Quarantined {
         application: "workforce".to_owned(),
         reason,
@@ -62,14 +65,14 @@ fn refused(material: &Material, body: &str, policy: &Policy) -> Quarantined {
     }
 }
 
-fn undecryptable(material: &Material, seed: u64) -> Quarantined {
+fn undecryptable(material: &TenantKeys, seed: u64) -> Quarantined {
     let events = Generator::new(seed).one_of_each(NOW * 1000);
     refused(material, &body(material, &events, NOW).unwrap(), &policy(material, vec![key('d')]))
 }
 
 #[tokio::test]
 async fn a_quarantined_callback_is_read_with_the_right_key() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let callback = undecryptable(&material, 1);
     assert_eq!(callback.reason, Refusal::Undecryptable);
     let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap());
@@ -105,7 +108,7 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
 
 #[tokio::test]
 async fn an_unreadable_callback_is_kept_decrypted() {
-    let material = Material::generate().unwrap();
+    let material = TenantKeys::generate().unwrap();
     let body = Callback::new(&material, NOW).raw_payload("no list of events: zhangsan").body().unwrap();
     let callback = refused(&material, &body, &policy(&material, vec![right_key(&material)]));
     assert_eq!(callback.reason, Refusal::Unreadable);
@@ -124,7 +127,7 @@ async fn an_unreadable_callback_is_kept_decrypted() {
 }
 
 /// As many callbacks of distinct names as `number`, the later ones accepted later.
-fn many(material: &Material, number: usize) -> Vec<Quarantined> {
+fn many(material: &TenantKeys, number: usize) -> Vec<Quarantined> {
     let one = undecryptable(material, 1);
     // The application is part of the name, so these are distinct.
     (0..number)
@@ -138,7 +141,7 @@ fn many(material: &Material, number: usize) -> Vec<Quarantined> {
 
 #[test]
 fn the_quarantine_is_bounded_by_size_and_not_by_number() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let mut store = open(directory.path()).store;
     let kept = store.commit(&Batch { keeps: &many(&material, 1500), ..Batch::default() }).kept;
     assert!(kept.iter().all(Result::is_ok));
@@ -147,7 +150,7 @@ fn the_quarantine_is_bounded_by_size_and_not_by_number() {
 
 #[test]
 fn a_full_quarantine_accepts_again_after_a_removal() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let mut store = opened(directory.path(), &[key('a')], 4 << 20).ok().unwrap().store;
     let many = many(&material, 200);
     let kept = store.commit(&Batch { keeps: &many, ..Batch::default() }).kept;
@@ -164,7 +167,7 @@ fn a_full_quarantine_accepts_again_after_a_removal() {
 
 #[tokio::test]
 async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let store = opened(directory.path(), &[key('a')], 400_000).ok().unwrap().store;
     let journal = Journal::start(store, Arc::new(Deaf)).unwrap();
     let (mut kept, mut refused) = (0, 0);
@@ -196,8 +199,8 @@ async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
 
 #[tokio::test]
 async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
-    let trouble = Trouble::default();
+    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let trouble = FaultInjection::default();
     trouble.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
     let gate = trouble.hold_sync();
@@ -211,8 +214,8 @@ async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
 
 #[tokio::test]
 async fn a_hanging_disk_bounds_what_waits_in_memory() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
-    let trouble = Trouble::default();
+    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let trouble = FaultInjection::default();
     trouble.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
     let mut large = undecryptable(&material, 1);
@@ -237,7 +240,7 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
 
 #[tokio::test]
 async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), Material::generate().unwrap());
+    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let mut store = open(directory.path()).store;
     let many = many(&material, 300);
     store.commit(&Batch { keeps: &many, ..Batch::default() });
@@ -254,7 +257,7 @@ async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
 
 #[test]
 fn an_id_reads_as_it_is_displayed() {
-    let material = Material::generate().unwrap();
+    let material = TenantKeys::generate().unwrap();
     let id = undecryptable(&material, 1).id();
     assert_eq!(QuarantineId::parse(&id.to_string()), Some(id));
     for none in ["", "evnt_1", &"ab".repeat(15), &"+".repeat(32)] {

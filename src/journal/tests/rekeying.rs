@@ -10,7 +10,7 @@ struct Deaf;
 
 impl JournalEvents for Deaf {
     fn written(&self, _: Vec<Seq>) {}
-    fn refused(&self, _: Vec<Seq>, _: JournalRejection) {}
+    fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
     fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
@@ -73,7 +73,7 @@ async fn new_keys_are_applied_while_the_journal_runs() {
 fn a_failed_commit_of_old_entries_loses_none_of_them() {
     let directory = tempfile::tempdir().unwrap();
     put(&mut open(directory.path()).store, &entries(0..20));
-    let trouble = crate::journal::store::trouble::Trouble::default();
+    let trouble = crate::journal::store::fault_injection::FaultInjection::default();
     trouble.on_this_thread();
     let mut store = opened(directory.path(), &[key('b'), key('a')], ROOM).ok().unwrap().store;
     trouble.set_sync_fails(true);

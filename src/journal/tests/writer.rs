@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::*;
-use crate::journal::store::trouble::Trouble;
+use crate::journal::store::fault_injection::FaultInjection;
 use crate::journal::{Journal, JournalEvents, JournalRejection};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl JournalEvents for Ear {
         self.hear(Heard::Written(seqs(&written)));
     }
 
-    fn refused(&self, refused: Vec<Seq>, refusal: JournalRejection) {
+    fn rejected(&self, refused: Vec<Seq>, refusal: JournalRejection) {
         self.hear(Heard::Refused(seqs(&refused), refusal));
     }
 
@@ -133,7 +133,7 @@ fn a_full_journal_accepts_again_after_a_removal() {
 #[test]
 fn a_failing_disk_loses_nothing_and_removes_entries_later() {
     let directory = tempfile::tempdir().unwrap();
-    let trouble = Trouble::default();
+    let trouble = FaultInjection::default();
     trouble.on_this_thread();
     let store = open(directory.path()).store;
     // The store is opened anew on the journal's thread, which has no trouble of its own then.
@@ -155,7 +155,7 @@ fn a_failing_disk_loses_nothing_and_removes_entries_later() {
 #[test]
 fn closing_in_time_counts_what_is_not_known_to_be_written() {
     let directory = tempfile::tempdir().unwrap();
-    let trouble = Trouble::default();
+    let trouble = FaultInjection::default();
     trouble.on_this_thread();
     let (journal, heard) = started(open(directory.path()).store);
     let gate = trouble.hold_sync();

@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::Creation;
-use crate::kafka::topics::{Leader, Present, Settings, State, Unknown};
+use crate::kafka::topics::{ExistingTopic, Leader, Settings, State, Unknown};
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
 pub(super) fn state(topic: &MetadataTopic) -> State {
@@ -18,7 +18,7 @@ pub(super) fn state(topic: &MetadataTopic) -> State {
         Some(code) => return State::Unreadable(code.to_string()),
     }
     let partitions = topic.partitions();
-    State::Present(Present {
+    State::Present(ExistingTopic {
         partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
         replication: partitions
             .iter()

@@ -6,8 +6,8 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Administrator, Creation, POLL_TIMEOUT, PROPAGATION, creation, state};
+use crate::kafka::connection_error::Unreachable;
 use crate::kafka::topics::State;
-use crate::kafka::trouble::Away;
 
 /// The topic's settings. Segments are small, because only whole ones are deleted.
 const SETTINGS: [(&str, &str); 3] =
@@ -26,7 +26,12 @@ impl Administrator {
     ///
     /// # Errors
     /// [`Away`] if the cluster does not answer within `limit`.
-    pub fn create_coordination_topic(&self, topic: &str, replication: i32, limit: Duration) -> Result<Creation, Away> {
+    pub fn create_coordination_topic(
+        &self,
+        topic: &str,
+        replication: i32,
+        limit: Duration,
+    ) -> Result<Creation, Unreachable> {
         self.reach(limit)?;
         let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replication));
         let new = SETTINGS.iter().fold(new, |new, (name, value)| new.set(name, value));

@@ -35,7 +35,7 @@ struct Book {
 
 #[derive(Default)]
 struct Pages {
-    reports: HashMap<EventHandle, Vec<Report>>,
+    reports: HashMap<EventHandle, Vec<DeliveryReport>>,
     recreated: usize,
     problems: Vec<Option<Undeliverable>>,
     clusters: usize,
@@ -44,7 +44,7 @@ struct Pages {
 }
 
 impl DeliveryObserver for Book {
-    fn report(&self, ticket: DeliveryOpaque, _: &str, report: Report, _: Option<Position>) {
+    fn report(&self, ticket: DeliveryOpaque, _: &str, report: DeliveryReport, _: Option<Position>) {
         self.pages.lock().reports.entry(ticket.token).or_default().push(report);
         self.turned.notify_all();
     }
@@ -103,11 +103,12 @@ impl Book {
     fn counts(&self) -> (usize, usize, usize) {
         let pages = self.pages.lock();
         assert!(pages.reports.values().all(|reports| reports.len() == 1), "{:?}", pages.reports.values());
-        let count = |kind: fn(&Report) -> bool| pages.reports.values().flatten().filter(|report| kind(report)).count();
+        let count =
+            |kind: fn(&DeliveryReport) -> bool| pages.reports.values().flatten().filter(|report| kind(report)).count();
         (
-            count(|report| matches!(report, Report::Confirmed)),
-            count(|report| matches!(report, Report::Failed(_) | Report::Closed(_))),
-            count(|report| matches!(report, Report::Refused(_))),
+            count(|report| matches!(report, DeliveryReport::Confirmed)),
+            count(|report| matches!(report, DeliveryReport::Failed(_) | DeliveryReport::Closed(_))),
+            count(|report| matches!(report, DeliveryReport::Rejected(_))),
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Plan, WantedTopic};
+use super::{TopicSettings, WantedTopic};
 use crate::config::Config;
 use crate::kafka::settings::Cluster;
 use crate::kafka::state::TopicPair;
@@ -63,7 +63,7 @@ const fn event_entity(entity: idaas_state::Entity) -> Entity {
     }
 }
 
-impl Plan {
+impl TopicSettings {
     /// The topics that `serve` publishes to and, if `[state]` is configured, the state topics.
     #[must_use]
     pub fn with_states(config: &Config) -> Self {

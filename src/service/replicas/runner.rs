@@ -14,9 +14,9 @@ use super::identity::identity;
 use super::topic::Topic;
 use super::{DedupRebuild, Gate};
 use crate::config::Config;
-use crate::delivery::dispatch::Dispatcher;
+use crate::delivery::dispatcher::Dispatcher;
+use crate::kafka::recent_records::FetchProfile;
 use crate::kafka::settings::Cluster;
-use crate::kafka::tail::FetchProfile;
 use crate::telemetry::metrics::Metrics;
 
 /// How long one wait for records takes: while there is something to do, and otherwise.
@@ -27,7 +27,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 const CATCH_UP: Duration = Duration::from_secs(3);
 
 /// What the thread is told.
-pub(super) enum News {
+pub(super) enum ReplicaEvent {
     /// Kafka is available, or not.
     Available(bool),
     /// The topic is to be read and written with other settings.
@@ -110,20 +110,20 @@ impl Runner {
         }
     }
 
-    pub(super) fn run(mut self, news: &Receiver<News>) {
+    pub(super) fn run(mut self, news: &Receiver<ReplicaEvent>) {
         loop {
             loop {
                 match news.try_recv() {
-                    Ok(News::Available(available)) => {
+                    Ok(ReplicaEvent::Available(available)) => {
                         self.is_available = available;
                         self.topic.expect_more();
                         self.coordinator.available(available, self.now());
                     }
-                    Ok(News::Clients(cluster)) => {
+                    Ok(ReplicaEvent::Clients(cluster)) => {
                         self.topic.replace_clients(cluster);
                         self.coordinator.uncoordinated();
                     }
-                    Ok(News::End) => return self.leave(),
+                    Ok(ReplicaEvent::End) => return self.leave(),
                     Err(TryRecvError::Disconnected) => return,
                     Err(TryRecvError::Empty) => break,
                 }

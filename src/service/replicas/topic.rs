@@ -54,7 +54,7 @@ impl Topic {
     pub(super) fn new(config: &Config) -> Self {
         let configured = config.topics.create.then_some(config.topics.replication_factor);
         Self {
-            cluster: crate::service::assemble::cluster(config),
+            cluster: crate::service::wiring::cluster(config),
             name: coordination_topic(&config.topics.prefix),
             configured,
             creates: configured,

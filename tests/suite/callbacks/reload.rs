@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use idaas_simulator::kind::Kind;
-use idaas_simulator::material::Identity;
+use idaas_simulator::tenant_keys::Identity;
 use serde_json::json;
 
 use super::{assert_success, event, users};

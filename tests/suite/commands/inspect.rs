@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idaas_callback::jose::jwe::ContentKey;
-use idaas_simulator::keys_dir;
+use idaas_simulator::key_files;
 use idaas_simulator::kind::Kind;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn a_bare_token_is_inspected_as_the_body_around_it() {
 fn a_printed_callback_can_be_inspected_and_sent() {
     let bridge = Setup::new().start();
     let keys = tempfile::tempdir().unwrap();
-    keys_dir::init(keys.path(), &bridge.applications[0].material, 1).unwrap();
+    key_files::init(keys.path(), &bridge.applications[0].material, 1).unwrap();
     let directory = keys.path().to_str().unwrap();
     let printed = run(&["simulate", "send", "--print", "--keys", directory, "--type", "user:create", "--count", "2"]);
     assert_eq!((printed.code, printed.out.lines().count()), (0, 2), "{}{}", printed.out, printed.err);

@@ -9,7 +9,7 @@ use idaas_bridge::journal::store::{Batch, Store};
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
-use idaas_callback::{DeadLetterSource, Kept};
+use idaas_callback::{DeadLetterSource, StoredOriginal};
 use idaas_simulator::kind::Kind;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
@@ -38,7 +38,7 @@ fn fill(setting: &Setting, digits: &str) {
 
 fn entry(seq: u64) -> Entry {
     let event_id = format!("evnt_{seq}");
-    let kept = Kept {
+    let kept = StoredOriginal {
         instance_id: "idaas_x".to_owned(),
         application_id: "app_x".to_owned(),
         ali_uid: None,

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use idaas_simulator::material::{Identity, Material};
 use idaas_simulator::signing::SigningKey;
+use idaas_simulator::tenant_keys::{Identity, TenantKeys};
 
 /// The key that seals what must not be read by everybody, so that tests can open it.
 pub(crate) const JOURNAL_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -12,7 +12,7 @@ pub(crate) const JOURNAL_KEY: &str = "00112233445566778899aabbccddeeff0011223344
 /// One table `[[application]]` and the instance behind it.
 #[derive(Clone)]
 pub(crate) struct TestApplication {
-    pub(crate) material: Arc<Material>,
+    pub(crate) material: Arc<TenantKeys>,
     /// Lines of its table beyond name, ids, keys and prefix.
     pub(crate) lines: Vec<String>,
     /// The start of its topics' names.
@@ -26,7 +26,7 @@ pub(crate) struct TestApplication {
 impl TestApplication {
     /// `workforce`, with keys that all tests share: making them costs a tenth of a second each time.
     pub(crate) fn workforce() -> Self {
-        static MATERIAL: LazyLock<Arc<Material>> = LazyLock::new(|| Arc::new(Material::generate().unwrap()));
+        static MATERIAL: LazyLock<Arc<TenantKeys>> = LazyLock::new(|| Arc::new(TenantKeys::generate().unwrap()));
         Self::of(Arc::clone(&MATERIAL))
     }
 
@@ -36,7 +36,7 @@ impl TestApplication {
     }
 
     /// The application of this instance.
-    pub(crate) fn of(material: Arc<Material>) -> Self {
+    pub(crate) fn of(material: Arc<TenantKeys>) -> Self {
         Self { material, lines: Vec::new(), prefix: "idaas".to_owned(), jwks: None, decryption_keys: Vec::new() }
     }
 
@@ -45,7 +45,7 @@ impl TestApplication {
         let jwks = self.material.jwks();
         let signing = SigningKey::generate(jwks["keys"][0]["kid"].as_str().unwrap()).unwrap();
         let (identity, key) = (self.material.identity.clone(), self.material.encryption_key());
-        self.material = Arc::new(Material::new(identity, signing, &key).unwrap());
+        self.material = Arc::new(TenantKeys::new(identity, signing, &key).unwrap());
         self
     }
 
@@ -84,8 +84,8 @@ impl TestApplication {
 }
 
 /// Keys for an identity; the key id tells them apart.
-pub(crate) fn material(identity: Identity) -> Material {
+pub(crate) fn material(identity: Identity) -> TenantKeys {
     let key_id = format!("KEY{}", identity.application_id);
     let signing = SigningKey::generate(&key_id).unwrap();
-    Material::new(identity, signing, &idaas_callback::jose::jwe::ContentKey::generate_hex()).unwrap()
+    TenantKeys::new(identity, signing, &idaas_callback::jose::jwe::ContentKey::generate_hex()).unwrap()
 }

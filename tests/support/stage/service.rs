@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use idaas_simulator::material::Material;
+use idaas_simulator::tenant_keys::TenantKeys;
 
 use super::watch::Watch;
 use crate::support::real_kafka::free_ports;
@@ -37,14 +37,14 @@ pub(crate) struct Service {
     pub(crate) watch: Watch,
     bootstrap_servers: String,
     jwks: String,
-    material: [Arc<Material>; 2],
+    material: [Arc<TenantKeys>; 2],
     directory: tempfile::TempDir,
     process: Option<Child>,
 }
 
 impl Service {
     /// Writes the files of a bridge whose second key is not yet configured; starts nothing.
-    pub(crate) fn new(bootstrap_servers: &str, jwks: &str, material: [Arc<Material>; 2]) -> Self {
+    pub(crate) fn new(bootstrap_servers: &str, jwks: &str, material: [Arc<TenantKeys>; 2]) -> Self {
         // Not the system's directory for temporary files, which may be kept in memory: a journal belongs on a disk.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let ports = free_ports(2);

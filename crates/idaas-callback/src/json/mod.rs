@@ -51,7 +51,7 @@ impl<'a> Members<'a> {
     }
 
     /// The text of the member that holds the most: of a string its content, of any other value the value as written.
-    pub(crate) const fn take_bulk(&mut self) -> Option<Cow<'a, str>> {
+    pub(crate) const fn take_large(&mut self) -> Option<Cow<'a, str>> {
         self.bulk.take()
     }
 

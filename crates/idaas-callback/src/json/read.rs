@@ -275,7 +275,7 @@ mod tests {
             let mut members = Members::parse_with(&text, BULK).unwrap();
             let written = members.get("a").map(Raw::get);
             let bulk = object.get("a").map(|value| value.as_str().or(written).unwrap().to_owned());
-            prop_assert_eq!(members.take_bulk().map(Cow::into_owned), bulk);
+            prop_assert_eq!(members.take_large().map(Cow::into_owned), bulk);
             for (name, value) in object {
                 let read = members.get(&name).unwrap();
                 prop_assert_eq!(serde_json::from_str::<serde_json::Value>(read.get()).unwrap(), value.clone());

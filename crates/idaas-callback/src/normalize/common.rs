@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Moment;
+use super::RequestContext;
 use crate::decode::Context;
 use crate::event::Event;
 use crate::event_type::{Action, Entity};
@@ -12,7 +12,7 @@ use crate::value::{Origin, Value};
 
 /// What the records of a callback have in common, whoever's they are.
 pub(super) struct Common<'a> {
-    pub(super) moment: Moment<'a>,
+    pub(super) moment: RequestContext<'a>,
     pub(super) context: &'a Context,
     pub(super) received_at: &'a str,
     pub(super) mode: EventMode,

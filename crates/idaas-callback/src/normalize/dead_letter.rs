@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Common, DeadLetterSource, Moment, RecordBuilder};
+use super::{Common, DeadLetterSource, RecordBuilder, RequestContext};
 use crate::event::Event;
 use crate::event_type::{Action, Entity};
 use crate::jose::jwe::ContentKey;
@@ -66,7 +66,7 @@ impl DeadLetterSource {
         let event = Event::of(Element(Members::parse(raw.get())));
         let received_at = rfc3339(self.received_at).unwrap_or_default();
         let common = Common {
-            moment: Moment { received_at: self.received_at, traceparent: None },
+            moment: RequestContext { received_at: self.received_at, traceparent: None },
             context: &self.context,
             received_at: &received_at,
             mode: rules.mode(),

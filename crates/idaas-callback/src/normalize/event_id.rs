@@ -10,9 +10,9 @@ use crate::redact::redacted;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventId {
     /// The `eventId` that IDaaS sent, and waits to hear of.
-    Sent(String),
+    Provided(String),
     /// IDaaS sent none; this one is made up, and answered nowhere.
-    Made(String),
+    Generated(String),
 }
 
 impl EventId {
@@ -20,7 +20,7 @@ impl EventId {
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
-            Self::Sent(id) | Self::Made(id) => id,
+            Self::Provided(id) | Self::Generated(id) => id,
         }
     }
 }

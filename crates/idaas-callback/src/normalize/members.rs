@@ -12,7 +12,7 @@ use crate::redact::SECRET_MEMBER;
 use crate::value::Member;
 
 /// A member of an object, unread.
-type Sent<'a> = Option<(Cow<'a, str>, Raw<'a>)>;
+type UserIds<'a> = Option<(Cow<'a, str>, Raw<'a>)>;
 
 /// Returns true if, in an event of this action, the field names users that were added or removed.
 pub(super) fn names_users(field: &str, action: Action) -> bool {
@@ -93,7 +93,7 @@ fn read_one<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Member<'a>> {
 }
 
 fn read_object<'a>(members: Members<'a>, drift: &mut Drift) -> Member<'a> {
-    let (mut ids, mut names): ([Sent<'a>; 3], [Sent<'a>; 3]) = Default::default();
+    let (mut ids, mut names): ([UserIds<'a>; 3], [UserIds<'a>; 3]) = Default::default();
     let mut additional = Additional::default();
     for (name, value) in members.into_iter() {
         let ([user_id, member_id, id], [user_name, member_name, other_name]) = (&mut ids, &mut names);
@@ -120,7 +120,7 @@ fn read_object<'a>(members: Members<'a>, drift: &mut Drift) -> Member<'a> {
 
 /// The first that can be read. The others are kept if they differ.
 fn first<'a>(
-    sent: [Sent<'a>; 3],
+    sent: [UserIds<'a>; 3],
     read: fn(Raw<'a>) -> Option<Field<Cow<'a, str>>>,
     additional: &mut Additional<'a>,
 ) -> Field<Cow<'a, str>> {

@@ -4,8 +4,8 @@
 
 mod common;
 mod dead_letter;
+mod dead_letter_source;
 mod event_id;
-mod evidence;
 mod group;
 mod members;
 mod organizational_unit;
@@ -30,12 +30,12 @@ use crate::refusal::Refusal;
 
 use common::Common;
 pub use dead_letter::Reason;
+pub use dead_letter_source::{DeadLetterSource, StoredOriginal};
 pub use event_id::EventId;
-pub use evidence::{DeadLetterSource, Kept};
 
 /// What `prepare` is told about the moment and the request.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment<'a> {
+pub struct RequestContext<'a> {
     /// The time of acceptance, in milliseconds since 1970.
     pub received_at: i64,
     /// The W3C trace context that the callback carried.
@@ -55,13 +55,13 @@ pub struct PreparedEvent {
     /// How far the event was from what is documented.
     pub drift: Drift,
     /// What is to be done.
-    pub plan: Plan,
+    pub plan: Disposition,
     /// What a dead letter would be made of, should the broker refuse the record.
     pub evidence: DeadLetterSource,
 }
 
 /// What is to be done with an event.
-pub enum Plan {
+pub enum Disposition {
     /// To be published; a credential as well, where passwords are sealed and one came.
     Publish {
         /// The event's record.
@@ -88,7 +88,7 @@ const MIN_EVENT_BYTES: usize = 64;
 const MAX_UNCHECKED_EVENTS: usize = 1000;
 
 /// How many elements so many bytes can hold that are events.
-const fn most_events(length: usize) -> usize {
+const fn max_events(length: usize) -> usize {
     let most = length / MIN_EVENT_BYTES;
     if most < MAX_UNCHECKED_EVENTS { MAX_UNCHECKED_EVENTS } else { most }
 }
@@ -98,7 +98,11 @@ const fn most_events(length: usize) -> usize {
 /// # Errors
 /// [`Refusal::Unreadable`] where there is no list of events. A list of so many elements that they cannot be events is
 /// none: an item takes a thousand times the room of a `0`, so a few megabytes of them would take all of the memory.
-pub fn normalize(callback: &Callback, policy: &Policy, moment: Moment<'_>) -> Result<Vec<PreparedEvent>, Refusal> {
+pub fn normalize(
+    callback: &Callback,
+    policy: &Policy,
+    moment: RequestContext<'_>,
+) -> Result<Vec<PreparedEvent>, Refusal> {
     normalize_with(&callback.context, &callback.events, policy, moment, classify)
 }
 
@@ -107,7 +111,7 @@ pub(super) fn normalize_with(
     context: &Arc<Context>,
     events: &Arc<Events>,
     policy: &Policy,
-    moment: Moment<'_>,
+    moment: RequestContext<'_>,
     classify: fn(&str) -> (Entity, Action),
 ) -> Result<Vec<PreparedEvent>, Refusal> {
     let text = events.text();
@@ -120,7 +124,7 @@ pub(super) fn normalize_with(
         let evidence = DeadLetterSource::new(Arc::clone(context), Arc::clone(events), position, moment.received_at);
         maker.item(Event::of(event), evidence)
     };
-    json::each(text, most_events, Some(DATA), item).ok_or(Refusal::Unreadable)
+    json::each(text, max_events, Some(DATA), item).ok_or(Refusal::Unreadable)
 }
 
 /// What the making of every record of a callback needs.
@@ -146,27 +150,27 @@ impl RecordBuilder<'_> {
             evidence.generate_id();
         }
         let id = match event.id.as_deref() {
-            Some(id) => EventId::Sent(id.to_owned()),
-            None => EventId::Made(evidence.generated_id().unwrap_or_default().to_owned()),
+            Some(id) => EventId::Provided(id.to_owned()),
+            None => EventId::Generated(evidence.generated_id().unwrap_or_default().to_owned()),
         };
         let mut drift = Drift::default();
         let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
             Ok(planned) => planned,
             Err(reason) => {
                 let record = self.dead_letter(reason, &event, &evidence, id.text());
-                (Entity::DeadLetter, Action::Refused, Plan::DeadLetter { reason, record })
+                (Entity::DeadLetter, Action::Refused, Disposition::DeadLetter { reason, record })
             }
         };
         PreparedEvent { id, entity, action, event_time, drift, plan, evidence }
     }
 
     /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
-    fn plan(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Plan), Reason> {
+    fn plan(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
         let (entity, action) = (self.classify)(kind);
         if self.policy.skip.contains(kind) {
-            return Ok((entity, action, Plan::Skip));
+            return Ok((entity, action, Disposition::Skip));
         }
         let biz_id = event.biz_id.as_deref();
         let data = event.data_text.take();
@@ -213,7 +217,7 @@ impl RecordBuilder<'_> {
         if record.size() > self.policy.max_record_bytes {
             return Err(Reason::RecordTooLarge);
         }
-        Ok((entity, action, Plan::Publish { record, credential }))
+        Ok((entity, action, Disposition::Publish { record, credential }))
     }
 
     /// The sealed password of a create or a password change, where the operator wants it.
@@ -292,7 +296,7 @@ mod tests {
         let event = r#"{"eventId":"e","eventTime":"1","bizId":"u","bizData":"{}","eventType":"urn:alibaba:idaas:app:event:ud:user:lock"}"#;
         for count in [1, 1000, 100_000] {
             let length = 2 + count * (event.len() + 1) - 1;
-            assert!(count <= most_events(length), "{count}");
+            assert!(count <= max_events(length), "{count}");
         }
     }
 }

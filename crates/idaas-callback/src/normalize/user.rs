@@ -10,7 +10,7 @@ use crate::redact::{SECRET_MEMBER, redacted};
 use crate::value::{CustomField, Email, Phone, Source, Unit, User};
 
 /// A user as read: the record's part, what fitted nowhere, and the password if one was sent.
-pub(super) struct Reading<'a> {
+pub(super) struct UserFields<'a> {
     pub(super) user: User<'a>,
     pub(super) additional: Additional<'a>,
     pub(super) password: Option<Cow<'a, str>>,
@@ -28,7 +28,7 @@ struct OldNames<'a> {
 }
 
 /// Reads a user's fields. The id is empty where none was sent.
-pub(super) fn read<'a>(members: Members<'a>) -> Reading<'a> {
+pub(super) fn read<'a>(members: Members<'a>) -> UserFields<'a> {
     let mut user = User::default();
     let mut former = OldNames::default();
     let mut additional = Additional::default();
@@ -74,7 +74,7 @@ pub(super) fn read<'a>(members: Members<'a>) -> Reading<'a> {
             _ => kept.unknown(name, value),
         }
     }
-    Reading { user: settle(user, former, &mut additional), additional, password }
+    UserFields { user: settle(user, former, &mut additional), additional, password }
 }
 
 /// One value out of each field's two names.

@@ -1,37 +1,39 @@
 //! Whether a machine's books agree with one another.
 
 use crate::Seq;
-use crate::delivery::Resolution;
-use crate::event::{Disk, Event, Publication, ReplaySlot, Stage};
+use crate::event::{Durability, Event, Publication, ReplaySlot, Stage};
 use crate::machine::Outbox;
+use crate::requests::Resolution;
 
-type Found = Result<(), String>;
+type Finding = Result<(), String>;
 
-fn hold(holds: bool, what: impl FnOnce() -> String) -> Found {
+fn hold(holds: bool, what: impl FnOnce() -> String) -> Finding {
     if holds { Ok(()) } else { Err(what()) }
 }
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Looks through everything.
-    pub(super) fn audit(&self) -> Found {
+    pub(super) fn audit(&self) -> Finding {
         self.audit_events()?;
         self.audit_sums()?;
         self.audit_lanes()?;
         self.audit_deliveries()
     }
 
-    fn audit_events(&self) -> Found {
+    fn audit_events(&self) -> Finding {
         hold(self.index.len() == self.events.len(), || "the index has other events".to_owned())?;
         for (slot, event) in &self.events {
             let (slot, seq) = (slot as u32, event.seq);
             hold(self.slot(event.key) == Some(slot), || format!("{seq:?} is not found by its key"))?;
             hold(self.memory.get(event.key).is_none(), || format!("{seq:?} has its verdict, and is still there"))?;
             self.audit_stage(slot, event)?;
-            let safe = event.disk == Disk::Durable;
-            hold(event.parcel.is_some() || safe, || format!("nothing holds {seq:?}"))?;
-            hold(event.parcel.is_none() || !safe, || format!("{seq:?} fills the memory for nothing"))?;
+            let safe = event.durability == Durability::Synced;
+            hold(event.publication.is_some() || safe, || format!("nothing holds {seq:?}"))?;
+            hold(event.publication.is_none() || !safe, || format!("{seq:?} fills the memory for nothing"))?;
             let written = self.writing.get(&seq) == Some(&Some(slot));
-            hold(written == (event.disk == Disk::Writing), || format!("{seq:?} is {:?}", event.disk))?;
+            hold(written == (event.durability == Durability::Pending), || {
+                format!("{seq:?} is {:?}", event.durability)
+            })?;
             hold(seq < self.next, || format!("{seq:?} is not given out yet"))?;
         }
         let gone = |seq: &Seq, slot: &u32| self.events.get(*slot as usize).is_none_or(|event| event.seq != *seq);
@@ -39,37 +41,39 @@ impl<P: Publication, W> Outbox<P, W> {
         hold(lost.is_none(), || format!("{lost:?} is written for nobody"))
     }
 
-    fn audit_stage(&self, slot: u32, event: &Event<P>) -> Found {
-        let (token, here) = (event.token(slot), event.parcel.is_some());
+    fn audit_stage(&self, slot: u32, event: &Event<P>) -> Finding {
+        let (token, here) = (event.token(slot), event.publication.is_some());
         let fits = match event.stage {
-            Stage::Queued => event.replay == ReplaySlot::Not,
+            Stage::Queued => event.replay == ReplaySlot::None,
             Stage::Ready if self.held_lanes.contains(&event.lane) => {
-                self.held_heads.contains(&token) && event.replay == ReplaySlot::Not
+                self.held_heads.contains(&token) && event.replay == ReplaySlot::None
             }
-            Stage::Ready if here => self.ready.contains(&token) && event.replay == ReplaySlot::Not,
-            Stage::Ready => self.parked.contains(&event.turn(slot)) && event.replay == ReplaySlot::Not,
+            Stage::Ready if here => self.ready.contains(&token) && event.replay == ReplaySlot::None,
+            Stage::Ready => self.parked.contains(&event.replay_order(slot)) && event.replay == ReplaySlot::None,
             Stage::BackingOff(until) => {
-                self.backing_off.contains(&(until, token)) && event.replay == ReplaySlot::Not && event.failure.is_some()
+                self.backing_off.contains(&(until, token))
+                    && event.replay == ReplaySlot::None
+                    && event.failure.is_some()
             }
-            Stage::Loading => event.replay == ReplaySlot::Counted && !here,
+            Stage::Loading => event.replay == ReplaySlot::Held && !here,
             Stage::InFlight { missing, .. } => missing > 0,
         };
         hold(fits, || format!("{token:?} is {:?}, and is not", event.stage))
     }
 
-    fn audit_sums(&self) -> Found {
+    fn audit_sums(&self) -> Finding {
         let count = |what: fn(&Event<P>) -> bool| self.events.iter().filter(|(_, event)| what(event)).count();
         let ready = count(|event| event.stage == Stage::Ready);
         let backing_off = count(|event| matches!(event.stage, Stage::BackingOff(_)));
         let there = (self.ready.len() + self.parked.len() + self.held_heads.len(), self.backing_off.len());
         hold((ready, backing_off) == there, || "somebody waits who is gone".to_owned())?;
         hold(self.ready.is_empty() || !self.connected, || "heads wait, and the broker is there".to_owned())?;
-        let slow = count(|event| event.replay == ReplaySlot::Slow);
+        let slow = count(|event| event.replay == ReplaySlot::Released);
         hold(slow == self.slow, || format!("{slow} replays are slow, not {}", self.slow))?;
-        let replaying = count(|event| event.replay == ReplaySlot::Counted);
+        let replaying = count(|event| event.replay == ReplaySlot::Held);
         hold(replaying == self.replaying, || format!("{replaying} are replayed, not {}", self.replaying))?;
         hold(replaying <= self.limits.replay, || format!("{replaying} are replayed at a time"))?;
-        let counted = self.events.iter().filter(|(_, event)| event.replay == ReplaySlot::Counted);
+        let counted = self.events.iter().filter(|(_, event)| event.replay == ReplaySlot::Held);
         let bytes: usize = counted.map(|(_, event)| event.bytes as usize).sum();
         hold(bytes == self.replaying_bytes, || format!("{bytes} bytes are replayed, not {}", self.replaying_bytes))?;
         let fits = bytes <= self.limits.replay_bytes || replaying == 1;
@@ -79,15 +83,16 @@ impl<P: Publication, W> Outbox<P, W> {
         let room = replaying == 0 || bytes + first <= self.limits.replay_bytes;
         let idle = self.connected && self.released && few && room;
         hold(self.parked.is_empty() || !idle, || "nobody replays what is parked".to_owned())?;
-        let held = count(|event| event.parcel.is_some());
+        let held = count(|event| event.publication.is_some());
         hold(held == self.held, || format!("{held} are held, not {}", self.held))?;
-        let bytes: usize = self.events.iter().filter_map(|(_, event)| event.parcel.as_ref()).map(|p| p.bytes()).sum();
+        let bytes: usize =
+            self.events.iter().filter_map(|(_, event)| event.publication.as_ref()).map(|p| p.bytes()).sum();
         hold(bytes == self.held_bytes, || format!("{bytes} bytes are held, not {}", self.held_bytes))?;
         let fits = held <= self.limits.events && bytes <= self.limits.bytes;
         hold(fits, || format!("{held} events and {bytes} bytes are too many"))
     }
 
-    fn audit_lanes(&self) -> Found {
+    fn audit_lanes(&self) -> Finding {
         let mut seen = 0;
         for (lane, head, tail) in self.lanes.all() {
             let (mut slot, mut before, mut previous) = (Some(head), None, None);
@@ -106,8 +111,8 @@ impl<P: Publication, W> Outbox<P, W> {
         hold(seen == self.events.len(), || format!("{seen} of {} events are in lanes", self.events.len()))
     }
 
-    fn audit_deliveries(&self) -> Found {
-        let (waiting, alarms) = (&self.deliveries.waiting, &self.deliveries.alarms);
+    fn audit_deliveries(&self) -> Finding {
+        let (waiting, alarms) = (&self.deliveries.waiting, &self.deliveries.due_times);
         hold(alarms.len() == waiting.len(), || "alarms are missing".to_owned())?;
         for (id, delivery) in waiting {
             hold(alarms.contains(&(delivery.alarm(), *id)), || format!("{id:?} has no alarm"))?;
@@ -124,7 +129,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 let open = matches!(delivery.wants.get(*position as usize), Some(Resolution::Open(token)) if token.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
                 let in_vain = self.slot(event.key).is_some_and(|slot| self.waits_in_vain(slot));
-                let soon = !in_vain || event.disk == Disk::Writing;
+                let soon = !in_vain || event.durability == Durability::Pending;
                 hold(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;
             }
         }

@@ -1,12 +1,12 @@
 //! The broker, and the way to it: records land late or never, their reports are lost or come from the dead.
 
-use super::cargo::Payload;
-use super::dice::{About, RngExt};
+use super::payload::Payload;
 use super::plan::Kind;
-use super::world::{SimEvent, World};
+use super::rng::{About, RngExt};
+use super::scheduler::{Scheduler, SimEvent};
 use crate::event::Publication;
-use crate::progress::bit;
-use crate::{EventHandle, FailureCode, Millis, Report};
+use crate::schedule::bit;
+use crate::{DeliveryReport, EventHandle, FailureCode, Millis};
 
 /// How long a producer keeps a record at most.
 const TIMEOUT: Millis = 120_000;
@@ -25,11 +25,11 @@ pub(super) struct Flight {
     lands: bool,
     landed: bool,
     /// What the producer is going to say of it, and whether it has.
-    report: Option<Report>,
+    report: Option<DeliveryReport>,
     pub(super) reported: bool,
 }
 
-impl World<'_> {
+impl Scheduler<'_> {
     /// A producer is given an event. Says what it says of each record at once.
     pub(super) fn produce(
         &mut self,
@@ -37,13 +37,13 @@ impl World<'_> {
         token: EventHandle,
         cargo: &Payload,
         confirmed: u8,
-    ) -> Vec<(u8, Report)> {
+    ) -> Vec<(u8, DeliveryReport)> {
         let lane = cargo.nature.lane;
         let event = cargo.nature.event;
         let busy = self.replicas[replica].current().in_flight[lane];
         self.hold(busy == 0, || format!("event {event} goes to the producer, which has another of its lane"));
         let there = &self.replicas[replica];
-        let gone = |one: usize| there.machine.as_ref().is_none_or(|machine| !machine.has(super::cargo::key(one)));
+        let gone = |one: usize| there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(one)));
         let settled = |one: usize| self.ledger.is_complete(one) || (self.ledger.formerly[one] && gone(one));
         let missing = there.lives.last().and_then(|life| life.before(event, lane).find(|one| !settled(*one)));
         let life = self.replicas[replica].current();
@@ -63,14 +63,14 @@ impl World<'_> {
                 at_once.extend(self.hand_over(replica, token, *cargo, part).map(|report| (part, report)));
             }
         }
-        let closed = at_once.iter().filter(|(_, report)| matches!(report, Report::Closed(_))).count();
+        let closed = at_once.iter().filter(|(_, report)| matches!(report, DeliveryReport::Closed(_))).count();
         if closed > 0 && closed == sent {
             self.replicas[replica].current().closed.push(token);
         }
         at_once
     }
 
-    fn hand_over(&mut self, replica: usize, token: EventHandle, cargo: Payload, part: u8) -> Option<Report> {
+    fn hand_over(&mut self, replica: usize, token: EventHandle, cargo: Payload, part: u8) -> Option<DeliveryReport> {
         let (flight, now) = (self.flights.len(), self.now);
         let life = self.replicas[replica].current();
         let again = cargo.form == 0 && cargo.records() > 1 && life.confirmed[cargo.nature.event][usize::from(part)];
@@ -80,13 +80,13 @@ impl World<'_> {
         });
         let mut throws = self.plan.dice.on(About::Record, [cargo.nature.event as u64, flight as u64]);
         if self.plan.faulty(Kind::NoRoom, replica, now).is_some() && throws.permille(600) {
-            return Some(Report::NoRoom);
+            return Some(DeliveryReport::QueueFull);
         }
         if self.plan.faulty(Kind::ClosedPartitions, 0, now).is_some() && throws.permille(700) {
-            return Some(Report::Closed(FailureCode::PartitionUnavailable));
+            return Some(DeliveryReport::Closed(FailureCode::PartitionUnavailable));
         }
         let refused = cargo.refused(now < self.plan.calm());
-        let rejected = Report::Refused(FailureCode::RecordTooLarge);
+        let rejected = DeliveryReport::Rejected(FailureCode::RecordTooLarge);
         if refused && throws.bool() {
             return Some(rejected);
         }
@@ -110,7 +110,7 @@ impl World<'_> {
         let unknown = part == 1 && self.plan.faulty(Kind::SecondRecordFails, 0, now).is_some();
         if refused || unknown {
             record.lands = false;
-            record.report = Some(if refused { rejected } else { Report::Failed(FailureCode::UnknownTopic) });
+            record.report = Some(if refused { rejected } else { DeliveryReport::Failed(FailureCode::UnknownTopic) });
             self.at(arrival, SimEvent::Report(flight));
         } else {
             self.at(arrival, SimEvent::Land(flight));
@@ -137,7 +137,7 @@ impl World<'_> {
             if throws.bool() {
                 self.at(again, SimEvent::Land(flight));
             }
-            return self.will_report(flight, Report::Failed(FailureCode::TimedOut), over);
+            return self.will_report(flight, DeliveryReport::Failed(FailureCode::TimedOut), over);
         }
         self.note(|| format!("  event {} of r{replica} stands in its topic", cargo.nature.event));
         self.flights[flight].landed = true;
@@ -149,9 +149,9 @@ impl World<'_> {
         }
         let lost = plan.faulty(Kind::LostReports, 0, now).is_some() && throws.permille(700);
         let (report, at) = match (lost, throws.u8(0..3)) {
-            (false, _) => (Report::Confirmed, now + throws.time(plan.latency, 1_500)),
-            (true, 0) => (Report::Failed(FailureCode::TimedOut), now + throws.u64(0..=TIMEOUT)),
-            (true, _) => (Report::Failed(FailureCode::Other), now + throws.time(100, 5_000)),
+            (false, _) => (DeliveryReport::Confirmed, now + throws.time(plan.latency, 1_500)),
+            (true, 0) => (DeliveryReport::Failed(FailureCode::TimedOut), now + throws.u64(0..=TIMEOUT)),
+            (true, _) => (DeliveryReport::Failed(FailureCode::Other), now + throws.time(100, 5_000)),
         };
         self.will_report(flight, report, at);
         // Rarely a record stands there twice.
@@ -160,7 +160,7 @@ impl World<'_> {
         }
     }
 
-    fn will_report(&mut self, flight: usize, report: Report, at: Millis) {
+    fn will_report(&mut self, flight: usize, report: DeliveryReport, at: Millis) {
         let record = &mut self.flights[flight];
         if record.report.is_none() {
             record.report = Some(report);
@@ -175,13 +175,13 @@ impl World<'_> {
         let Flight { cargo, part, cluster, replica, life, token, report, reported, .. } = self.flights[flight];
         let Some(mut report) = report.filter(|_| !reported && self.replicas[replica].is_alive(life)) else { return };
         // The producer verifies which cluster it is that has confirmed a record.
-        if report == Report::Confirmed && cluster != self.ledger.cluster {
-            report = Report::Failed(FailureCode::ClusterReplaced);
+        if report == DeliveryReport::Confirmed && cluster != self.ledger.cluster {
+            report = DeliveryReport::Failed(FailureCode::ClusterReplaced);
         }
-        if report == Report::Confirmed && cargo.form == 0 {
+        if report == DeliveryReport::Confirmed && cargo.form == 0 {
             self.replicas[replica].current().confirmed[cargo.nature.event][usize::from(part)] = true;
         }
-        if report == Report::Failed(FailureCode::ClusterReplaced) {
+        if report == DeliveryReport::Failed(FailureCode::ClusterReplaced) {
             let life = self.replicas[replica].current();
             life.confirmed[cargo.nature.event] = [false; 2];
             life.learned[cargo.nature.event] = false;
@@ -207,7 +207,7 @@ impl World<'_> {
             return;
         }
         if let Some(machine) = self.replicas[replica].machine.as_mut().filter(|machine| machine.is_gone(token)) {
-            machine.report(token, 0, Report::Confirmed, now);
+            machine.report(token, 0, DeliveryReport::Confirmed, now);
         }
         self.execute(replica);
     }
@@ -223,7 +223,7 @@ impl World<'_> {
             let mut throws = self.plan.dice.on(About::Purge, [flight as u64]);
             self.flights[flight].lands &= throws.permille(600);
             if self.flights[flight].report.is_none() {
-                self.flights[flight].report = Some(Report::Failed(FailureCode::ProducerReplaced));
+                self.flights[flight].report = Some(DeliveryReport::Failed(FailureCode::ProducerReplaced));
                 self.at(self.now + throws.time(0, 50), SimEvent::Report(flight));
             }
         }
@@ -234,7 +234,7 @@ impl World<'_> {
         let replicas = &self.replicas;
         let is_kept = |event: usize| {
             replicas.iter().any(|there| match &there.machine {
-                Some(machine) => machine.has(super::cargo::key(event)),
+                Some(machine) => machine.has(super::payload::key(event)),
                 None => there.disk.has(event),
             })
         };
@@ -243,7 +243,7 @@ impl World<'_> {
             let record = &mut self.flights[flight];
             record.lands = false;
             if !record.reported {
-                record.report = Some(Report::Failed(FailureCode::ClusterReplaced));
+                record.report = Some(DeliveryReport::Failed(FailureCode::ClusterReplaced));
                 let mut throws = self.plan.dice.on(About::Notice, [flight as u64]);
                 self.at(self.now + throws.time(50, 2_000), SimEvent::Report(flight));
             }
@@ -256,7 +256,7 @@ impl World<'_> {
     }
 
     /// A process is gone. What it had sent may land.
-    pub(super) fn bereave(&mut self, replica: usize, life: usize) {
+    pub(super) fn lose_report(&mut self, replica: usize, life: usize) {
         for flight in 0..self.flights.len() {
             let record = &mut self.flights[flight];
             if (record.replica, record.life) == (replica, life) && !record.landed {

@@ -1,12 +1,12 @@
 //! The mutation list: machines with one defect each. A simulation that lets one of them pass proves nothing.
 
-use super::cargo::Payload;
 use super::machine::Machine;
-use crate::event::{Arrival, Disk, Event, Loaded, Publication, Recovered, Stage};
+use super::payload::Payload;
+use crate::dedup_cache::DedupCache;
+use crate::event::{Durability, Event, Loaded, NewEvent, Publication, Recovered, Stage};
 use crate::machine::{Admitted, Command, Deadlines};
-use crate::memory::DedupCache;
 use crate::verdict::Verdict;
-use crate::{EventHandle, EventKey, Millis, Published, Report, RequestId, Seq};
+use crate::{DeliveryReport, EventHandle, EventKey, Millis, Published, RequestId, Seq};
 
 /// A defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Machine {
     pub(super) fn admit_with(
         &mut self,
         defect: Defect,
-        mut arrivals: Vec<Arrival<Payload>>,
+        mut arrivals: Vec<NewEvent<Payload>>,
         delivery: usize,
         mut deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
@@ -129,7 +129,7 @@ impl Machine {
         if defect == Defect::DeadlinePassed {
             deadlines.answer += 1_000;
         }
-        let cargos: Vec<Payload> = arrivals.iter().map(|arrival| arrival.parcel).collect();
+        let cargos: Vec<Payload> = arrivals.iter().map(|arrival| arrival.publication).collect();
         let (id, mut admitted) = self.outbox.admit(arrivals, delivery, deadlines);
         for (cargo, what) in cargos.iter().zip(&mut admitted) {
             let slot = self.outbox.slot(cargo.nature.key());
@@ -139,7 +139,7 @@ impl Machine {
                 (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
                     let nature = cargo.nature;
                     let (key, lane, event_time) = (nature.key(), nature.lane_key(), nature.time);
-                    let again = Arrival { key, lane, event_time, prompt: false, parcel: nature.first() };
+                    let again = NewEvent { key, lane, event_time, prompt: false, publication: nature.first() };
                     *what = self.outbox.admit([again], NOBODY, deadlines).1[0];
                 }
                 _ => {}
@@ -148,22 +148,29 @@ impl Machine {
         (id, admitted)
     }
 
-    pub(super) fn report_with(&mut self, defect: Defect, token: EventHandle, record: u8, report: Report, now: Millis) {
+    pub(super) fn report_with(
+        &mut self,
+        defect: Defect,
+        token: EventHandle,
+        record: u8,
+        report: DeliveryReport,
+        now: Millis,
+    ) {
         let token = self.taken(defect, token);
         let event = self.outbox.at(token);
-        let writing = event.is_some_and(|event| event.disk == Disk::Writing);
-        let smaller = event.and_then(|event| event.parcel.as_ref()?.smaller());
+        let writing = event.is_some_and(|event| event.durability == Durability::Pending);
+        let smaller = event.and_then(|event| event.publication.as_ref()?.fallback());
         match (defect, report, smaller) {
-            (Defect::FirstReportCounts, Report::Confirmed, _) => {
+            (Defect::FirstReportCounts, DeliveryReport::Confirmed, _) => {
                 if let Some(Stage::InFlight { verdict, .. }) = event.map(|event| event.stage) {
                     self.outbox.resolve(token.slot, verdict, now);
                 }
             }
-            (Defect::SmallerFormSkipped, Report::Refused(_), Some(smaller)) => {
+            (Defect::SmallerFormSkipped, DeliveryReport::Rejected(_), Some(smaller)) => {
                 self.outbox.resolve(token.slot, smaller.verdict(), now);
             }
-            (Defect::ClosedPartitionTried, Report::Closed(code), _) => {
-                self.outbox.report(token, record, Report::Failed(code), now);
+            (Defect::ClosedPartitionTried, DeliveryReport::Closed(code), _) => {
+                self.outbox.report(token, record, DeliveryReport::Failed(code), now);
             }
             _ => self.outbox.report(token, record, report, now),
         }
@@ -203,7 +210,7 @@ impl Machine {
                 self.outbox.resolve(slot, verdict, now);
             }
             (slot, _) => {
-                self.outbox.learn(key, learned, now);
+                self.outbox.mark_published(key, learned, now);
                 if let Some(slot) = slot.filter(|_| defect == Defect::LearntForgotten)
                     && let Some(event) = self.outbox.events.get_mut(slot as usize)
                 {
@@ -238,10 +245,10 @@ impl Machine {
         for command in &mut commands {
             match (defect, command) {
                 (Defect::AcknowledgedUnreported, Command::Produce(token, cargo, _)) => {
-                    self.tell_early(*token, cargo.verdict());
+                    self.answer_early(*token, cargo.verdict());
                 }
                 (Defect::ConfirmedRecordRepeated, Command::Produce(_, _, confirmed)) => *confirmed = 0,
-                (Defect::KeptUnwritten, Command::Write(token, _)) => self.tell_early(*token, Verdict::NotConfirmed),
+                (Defect::KeptUnwritten, Command::Write(token, _)) => self.answer_early(*token, Verdict::NotConfirmed),
                 (Defect::WrittenUnsynced, Command::Write(token, _)) => self.outbox.written([token.seq]),
                 _ => {}
             }
@@ -249,9 +256,9 @@ impl Machine {
         commands
     }
 
-    fn tell_early(&mut self, token: EventHandle, verdict: Verdict) {
+    fn answer_early(&mut self, token: EventHandle, verdict: Verdict) {
         for (delivery, position) in std::mem::take(&mut self.event(token.slot).waiters) {
-            self.outbox.tell(delivery, position, verdict);
+            self.outbox.resolve_waiters(delivery, position, verdict);
         }
     }
 

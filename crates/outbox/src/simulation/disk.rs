@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cargo::Payload;
+use super::payload::Payload;
 use crate::event::Publication;
 use crate::{LaneKey, Millis, Seq};
 
@@ -123,12 +123,12 @@ impl Disk {
                 self.removes.splice(0..0, removes);
             }
             Outcome::Full => {
-                self.lay_ghosts();
+                self.write_partially();
                 told.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 self.take_out(&removes);
             }
             Outcome::Done => {
-                self.lay_ghosts();
+                self.write_partially();
                 let (fitting, refused) = self.fitting(puts, most);
                 told.written.extend(fitting.iter().map(|(seq, _)| *seq));
                 told.refused = refused;
@@ -152,7 +152,7 @@ impl Disk {
         self.ghosts.clear();
     }
 
-    fn lay_ghosts(&mut self) {
+    fn write_partially(&mut self) {
         let ghosts = std::mem::take(&mut self.ghosts);
         self.take_out(&ghosts);
     }

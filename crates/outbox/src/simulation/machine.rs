@@ -1,11 +1,11 @@
 //! The machine under test, with a defect planted where one is asked for.
 
-use super::cargo::Payload;
 use super::defects::Defect;
-use crate::event::{Arrival, Event, Loaded, Publication, Recovered, Stage};
+use super::payload::Payload;
+use crate::dedup_cache::DedupCache;
+use crate::event::{Event, Loaded, NewEvent, Publication, Recovered, Stage};
 use crate::machine::{Admitted, Command, Deadlines, Limits, Outbox};
-use crate::memory::DedupCache;
-use crate::{EventHandle, EventKey, LaneKey, Millis, Published, Report, RequestId, Seq};
+use crate::{DeliveryReport, EventHandle, EventKey, LaneKey, Millis, Published, RequestId, Seq};
 
 /// The machine; a delivery's waiter is its number.
 pub(super) struct Machine {
@@ -19,15 +19,15 @@ impl Machine {
     }
 
     /// Whether the arrivals fit, all of them.
-    pub(super) fn has_room(&self, arrivals: &[Arrival<Payload>]) -> bool {
-        let bytes: usize = arrivals.iter().map(|arrival| arrival.parcel.bytes()).sum();
+    pub(super) fn has_room(&self, arrivals: &[NewEvent<Payload>]) -> bool {
+        let bytes: usize = arrivals.iter().map(|arrival| arrival.publication.bytes()).sum();
         let Limits { events, bytes: most, .. } = self.outbox.limits;
         self.outbox.held + arrivals.len() <= events && self.outbox.held_bytes + bytes <= most
     }
 
     pub(super) fn admit(
         &mut self,
-        arrivals: Vec<Arrival<Payload>>,
+        arrivals: Vec<NewEvent<Payload>>,
         delivery: usize,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
@@ -37,7 +37,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn report(&mut self, token: EventHandle, record: u8, report: Report, now: Millis) {
+    pub(super) fn report(&mut self, token: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
         match self.defect {
             Some(defect) => self.report_with(defect, token, record, report, now),
             None => self.outbox.report(token, record, report, now),
@@ -51,10 +51,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn learn(&mut self, key: EventKey, learned: Published, now: Millis) {
+    pub(super) fn mark_published(&mut self, key: EventKey, learned: Published, now: Millis) {
         match self.defect {
             Some(defect) => self.learn_with(defect, key, learned, now),
-            None => self.outbox.learn(key, learned, now),
+            None => self.outbox.mark_published(key, learned, now),
         }
     }
 
@@ -113,10 +113,10 @@ impl Machine {
         self.outbox.at(token).map_or(0, |event: &Event<Payload>| event.bytes as usize)
     }
 
-    pub(super) fn refused(&mut self, seqs: Vec<Seq>) {
+    pub(super) fn fallback_level(&mut self, seqs: Vec<Seq>) {
         match self.defect {
             Some(Defect::RefusedWriteCounts) => self.outbox.written(seqs),
-            _ => self.outbox.refused(seqs),
+            _ => self.outbox.rejected(seqs),
         }
     }
 
@@ -142,12 +142,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn abandon(&mut self, delivery: RequestId) {
-        self.outbox.abandon(delivery);
+    pub(super) fn cancel(&mut self, delivery: RequestId) {
+        self.outbox.cancel(delivery);
     }
 
-    pub(super) fn release(&mut self) {
-        self.outbox.release();
+    pub(super) fn enable_replay(&mut self) {
+        self.outbox.enable_replay();
     }
 
     pub(super) fn discard(&mut self, key: EventKey) -> bool {
@@ -158,13 +158,13 @@ impl Machine {
         self.outbox.written(seqs);
     }
 
-    pub(super) fn hurry(&mut self, deadline: Millis) {
-        self.outbox.hurry(deadline);
+    pub(super) fn expire_deadlines(&mut self, deadline: Millis) {
+        self.outbox.expire_deadlines(deadline);
     }
 
     /// How many events the end would take along, and how many of them are being written.
-    pub(super) fn exposed(&self) -> (usize, usize) {
-        self.outbox.exposed()
+    pub(super) fn not_durable(&self) -> (usize, usize) {
+        self.outbox.not_durable()
     }
 
     pub(super) fn forget_verdicts(&mut self) {
@@ -186,7 +186,7 @@ impl Machine {
 
     /// When the machine has to be told the time.
     pub(super) fn due(&self) -> Option<Millis> {
-        let alarm = self.outbox.deliveries.alarms.first().map(|(at, _)| *at);
+        let alarm = self.outbox.deliveries.due_times.first().map(|(at, _)| *at);
         let retry = self.outbox.backing_off.first().map(|(at, _)| *at);
         alarm.into_iter().chain(retry).min()
     }

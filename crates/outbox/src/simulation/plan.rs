@@ -1,8 +1,8 @@
 //! What a schedule is made of: all of it is drawn from the seed, and each part can be taken out to see whether it
 //! mattered.
 
-use super::cargo::Number;
-use super::dice::{About, RngExt, SimRng};
+use super::payload::Number;
+use super::rng::{About, RngExt, SimRng};
 use crate::Millis;
 use crate::machine::Limits;
 

@@ -1,22 +1,22 @@
 //! One process: does what its machine says, and tells it what has come of it.
 
-use super::cargo::Payload;
-use super::dice::{About, RngExt};
 use super::disk::Disk;
-use super::life::Life;
+use super::incarnation::Incarnation;
 use super::machine::Machine;
-use super::world::{SimEvent, World};
+use super::payload::Payload;
+use super::rng::{About, RngExt};
+use super::scheduler::{Scheduler, SimEvent};
 use crate::machine::Command;
 use crate::verdict::Verdict;
-use crate::{Finished, Millis};
+use crate::{CompletedRequest, Millis};
 
 /// How much later than it was said a command may be done, in milliseconds.
 pub(super) const LATE: Millis = 5;
 
 /// Commands in another thread's hands.
-pub(super) struct Handed(Vec<Command<Payload, usize>>);
+pub(super) struct HandedOver(Vec<Command<Payload, usize>>);
 
-impl std::fmt::Debug for Handed {
+impl std::fmt::Debug for HandedOver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} commands", self.0.len())
     }
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Handed {
 pub(super) struct Replica {
     /// `None` while there is no process.
     pub(super) machine: Option<Machine>,
-    pub(super) lives: Vec<Life>,
+    pub(super) lives: Vec<Incarnation>,
     pub(super) disk: Disk,
     /// When the machine's time is told next.
     pub(super) tick_at: Option<Millis>,
@@ -50,13 +50,13 @@ impl Replica {
         self.machine.is_some() && self.lives.last().is_some_and(|life| life.hurried.is_none())
     }
 
-    pub(super) fn current(&mut self) -> &mut Life {
+    pub(super) fn current(&mut self) -> &mut Incarnation {
         let life = self.life();
         &mut self.lives[life]
     }
 }
 
-impl World<'_> {
+impl Scheduler<'_> {
     /// Does what a machine says, until it says nothing more. Now and then another thread does it, a little later.
     pub(super) fn execute(&mut self, replica: usize) {
         self.touched.push(replica);
@@ -68,7 +68,7 @@ impl World<'_> {
             let mut throws = self.plan.dice.on(About::Thread, [replica as u64, self.now, commands.len() as u64]);
             if throws.permille(self.plan.threads) {
                 let (life, later) = (self.replicas[replica].life(), self.now + throws.u64(0..=LATE));
-                self.at(later, SimEvent::Execute(replica, life, Handed(commands)));
+                self.at(later, SimEvent::Execute(replica, life, HandedOver(commands)));
                 break;
             }
             self.carry_out(replica, commands);
@@ -78,7 +78,7 @@ impl World<'_> {
     }
 
     /// Another thread comes to what it was handed.
-    pub(super) fn execute_late(&mut self, replica: usize, Handed(commands): Handed) {
+    pub(super) fn execute_late(&mut self, replica: usize, HandedOver(commands): HandedOver) {
         self.carry_out(replica, commands);
         self.execute(replica);
     }
@@ -123,8 +123,8 @@ impl World<'_> {
         }
     }
 
-    fn answer(&mut self, replica: usize, finished: &Finished<usize>) {
-        let Finished { waiter: delivery, verdicts } = finished;
+    fn answer(&mut self, replica: usize, finished: &CompletedRequest<usize>) {
+        let CompletedRequest { waiter: delivery, verdicts } = finished;
         self.note(|| format!("  r{replica} answer d{delivery} {verdicts:?}"));
         let there = &self.ledger.deliveries[*delivery];
         let (events, known, answered, abandoned) =
@@ -170,7 +170,7 @@ impl World<'_> {
                 let given_up = there.current().meddled[event];
                 let kept = there.disk.has(event) || self.ledger.is_complete(event) || self.ledger.formerly[event];
                 // Confirmed by a cluster that is gone, after the verdict and before the answer.
-                let gone = there.machine.as_ref().is_none_or(|machine| !machine.has(super::cargo::key(event)));
+                let gone = there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(event)));
                 let before = admitted_at <= there.current().noticed_at;
                 let settled = self.ledger.formerly[event] && (gone || before);
                 let life = there.current();

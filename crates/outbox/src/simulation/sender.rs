@@ -1,13 +1,13 @@
 //! IDaaS: sends a callback, waits for its answer, and sends again what it is asked to, or all of it where no answer
 //! came.
 
-use super::cargo::{EventSpec, Number, lane_key, number};
-use super::dice::{About, RngExt};
-use super::ledger::Delivery;
+use super::oracle::Delivery;
+use super::payload::{EventSpec, Number, lane_key, number};
 use super::plan::Kind;
-use super::world::{SimEvent, World};
+use super::rng::{About, RngExt};
+use super::scheduler::{Scheduler, SimEvent};
 use crate::Millis;
-use crate::event::Arrival;
+use crate::event::NewEvent;
 use crate::machine::{Admitted, Deadlines};
 use crate::verdict::Verdict;
 
@@ -32,7 +32,7 @@ impl Sender {
     }
 }
 
-impl World<'_> {
+impl Scheduler<'_> {
     /// A callback goes to one of the replicas.
     pub(super) fn send(&mut self, callback: usize) {
         let attempt = self.senders[callback].attempt;
@@ -58,12 +58,12 @@ impl World<'_> {
         let deadline = now + plan.answer;
         let natures = events.iter().map(|event| self.ledger.natures[*event]);
         let prompt = plan.faulty(Kind::ClosedPartitions, 0, now).is_some();
-        let arrival = |nature: EventSpec| Arrival {
+        let arrival = |nature: EventSpec| NewEvent {
             key: nature.key(),
             lane: nature.lane_key(),
             event_time: nature.time,
             prompt,
-            parcel: nature.first(),
+            publication: nature.first(),
         };
         let arrivals: Vec<_> = natures.map(arrival).collect();
         let deadlines = Deadlines { write: deadline - plan.allowance, answer: deadline };
@@ -166,7 +166,7 @@ impl World<'_> {
         if seen && !answered && self.replicas[replica].is_alive(life) {
             self.ledger.deliveries[delivery].abandoned = true;
             if let (Some(machine), Some(id)) = (self.replicas[replica].machine.as_mut(), id) {
-                machine.abandon(id);
+                machine.cancel(id);
             }
             self.execute(replica);
         }

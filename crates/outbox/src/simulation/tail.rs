@@ -1,7 +1,7 @@
 //! What a replica learns from the topics: at its start, while it runs, and after another cluster answers.
 
-use super::dice::{About, RngExt};
-use super::world::{SimEvent, World};
+use super::rng::{About, RngExt};
+use super::scheduler::{Scheduler, SimEvent};
 use crate::Published;
 use crate::event::Publication;
 use crate::verdict::Verdict;
@@ -9,7 +9,7 @@ use crate::verdict::Verdict;
 /// How many of the newest events are found, where the tail of the topics does not reach far back.
 const SHORT_TAIL: usize = 2;
 
-impl World<'_> {
+impl Scheduler<'_> {
     /// What stands in the topics is learnt, as far as it can be, and replays begin.
     pub(super) fn read_the_tail(&mut self, replica: usize) {
         let life = self.replicas[replica].life();
@@ -34,7 +34,7 @@ impl World<'_> {
 
     /// A replica finds an event in a topic.
     pub(super) fn learn(&mut self, replica: usize, event: usize) {
-        let (now, key) = (self.now, super::cargo::key(event));
+        let (now, key) = (self.now, super::payload::key(event));
         let Some(verdict) = self.ledger.complete[event] else { return };
         let there = &mut self.replicas[replica];
         // One that does not know of another cluster yet reads no topics of it.
@@ -46,20 +46,20 @@ impl World<'_> {
         let is_single = nature.is_told_by_record() && nature.first().records() == 1 && verdict == Verdict::Confirmed;
         let learned = if is_single { Published::Record(0) } else { Published::Whole(verdict) };
         if let Some(machine) = &mut there.machine {
-            machine.learn(key, learned, now);
+            machine.mark_published(key, learned, now);
         }
         self.execute(replica);
     }
 
     /// A replica finds one of two records of an event in a topic.
     pub(super) fn learn_record(&mut self, replica: usize, event: usize, record: u8) {
-        let (now, key) = (self.now, super::cargo::key(event));
+        let (now, key) = (self.now, super::payload::key(event));
         let known = self.replicas[replica].current().cluster == self.ledger.cluster;
         if let Some(machine) = &mut self.replicas[replica].machine
             && known
             && self.ledger.has_record(event, record)
         {
-            machine.learn(key, Published::Record(record), now);
+            machine.mark_published(key, Published::Record(record), now);
         }
         self.execute(replica);
     }
@@ -68,7 +68,7 @@ impl World<'_> {
         let there = &mut self.replicas[replica];
         there.current().released = true;
         if let Some(machine) = &mut there.machine {
-            machine.release();
+            machine.enable_replay();
         }
         self.execute(replica);
     }

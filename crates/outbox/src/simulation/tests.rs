@@ -1,10 +1,10 @@
 //! The trials.
 
+use super::coverage::Coverage;
 use super::defects::Defect;
-use super::passed::Coverage;
 use super::plan::Plan;
+use super::scheduler::{Scheduler, Violation};
 use super::shrink::shrink;
-use super::world::{Violation, World};
 
 /// How many schedules every landing has to stand.
 const SCHEDULES: u64 = 40_000;
@@ -17,7 +17,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 fn play(plan: &Plan, defect: Option<Defect>, tell: bool) -> Result<Coverage, Violation> {
-    World::new(plan, defect, tell).run()
+    Scheduler::new(plan, defect, tell).run()
 }
 
 /// What is to be read where a schedule fails.

@@ -34,7 +34,7 @@ fn a_report_between_the_write_and_the_answer_makes_it_a_success() {
     bench.said();
     bench.outbox.tick(7_500);
     assert_eq!(bench.said(), [Said::Write(0)]);
-    bench.outbox.report(bench.last(), 0, Report::Confirmed, 7_501);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 7_501);
     assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::Confirmed])]);
     bench.outbox.written([Seq(0)]);
     assert_eq!(bench.said(), [Said::Forget(0)], "only now is there an entry");
@@ -46,8 +46,8 @@ fn entries_that_failed_to_sync_are_removed_later() {
     bench.admit("waits", 0..1);
     bench.outbox.tick(7_500);
     bench.said();
-    bench.outbox.refused([Seq(0)]);
-    bench.outbox.report(bench.last(), 0, Report::Confirmed, 8_000);
+    bench.outbox.rejected([Seq(0)]);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 8_000);
     assert_eq!(bench.said(), [Said::Forget(0), Said::Answer("waits", vec![Verdict::Confirmed])]);
 }
 
@@ -64,7 +64,7 @@ fn the_memory_half_full_has_new_events_written_at_once() {
 fn prompt_event_is_answered_as_soon_as_it_is_durable() {
     let mut bench = Bench::new(100);
     let key = EventKey::of("app", "0");
-    let arrival = Arrival { key, lane: LaneKey(0), event_time: 0, prompt: true, parcel: Form::Whole };
+    let arrival = NewEvent { key, lane: LaneKey(0), event_time: 0, prompt: true, publication: Form::Whole };
     bench.outbox.admit([arrival], "prompt", SOON);
     assert_eq!(bench.said(), [Said::Produce(0, Form::Whole), Said::Write(0)]);
     bench.outbox.written([Seq(0)]);

@@ -7,12 +7,12 @@ fn confirmed_record_is_not_sent_again_with_its_sibling() {
     let mut bench = Bench::new(100);
     bench.admit_one(1, 1, 0, Form::Pair);
     bench.said();
-    bench.outbox.report(bench.last(), 0, Report::Confirmed, 0);
-    bench.outbox.report(bench.last(), 1, Report::Failed(FailureCode::UnknownTopic), 0);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Failed(FailureCode::UnknownTopic), 0);
     bench.outbox.tick(250);
     bench.said();
     assert_eq!(bench.confirmed, 0b01);
-    bench.outbox.report(bench.last(), 1, Report::Confirmed, 260);
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Confirmed, 260);
     assert!(bench.said().contains(&Said::Answer("one", vec![Verdict::Confirmed])));
 }
 
@@ -32,7 +32,7 @@ fn events_of_an_outage_go_out_in_order_of_their_time() {
             Said::Write(_) | Said::Forget(_) | Said::Load(_) | Said::Answer(..) => None,
         });
         order.extend(produced);
-        bench.outbox.report(bench.last(), 0, Report::Confirmed, 0);
+        bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
     }
     assert_eq!(order, [2, 0, 3, 1]);
 }
@@ -57,9 +57,9 @@ fn failure_after_another_replica_published_is_a_success() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..1);
     bench.said();
-    bench.outbox.learn(EventKey::of("app", "0"), Published::Whole(Verdict::Confirmed), 0);
+    bench.outbox.mark_published(EventKey::of("app", "0"), Published::Whole(Verdict::Confirmed), 0);
     assert_eq!(bench.said(), [], "the producer still has it");
-    bench.outbox.report(bench.last(), 0, Report::Failed(FailureCode::TimedOut), 1);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Failed(FailureCode::TimedOut), 1);
     assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::Confirmed])]);
 }
 
@@ -70,10 +70,10 @@ fn event_leaves_the_middle_of_its_lane() {
         bench.admit_one(event, 7, 0, Form::Whole);
     }
     for event in [2, 3, 1] {
-        bench.outbox.learn(EventKey::of("app", &event.to_string()), Published::Whole(Verdict::Confirmed), 0);
+        bench.outbox.mark_published(EventKey::of("app", &event.to_string()), Published::Whole(Verdict::Confirmed), 0);
     }
     bench.admit_one(4, 7, 0, Form::Whole);
     bench.said();
-    bench.outbox.report(bench.last(), 0, Report::Confirmed, 0);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
     assert!(bench.said().contains(&Said::Produce(4, Form::Whole)));
 }

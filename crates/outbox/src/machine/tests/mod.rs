@@ -8,7 +8,7 @@ use idaas_callback::Reason;
 
 use super::*;
 use crate::event::{Loaded, Recovered};
-use crate::{FailureCode, LaneKey, Published, Report, WaitReason};
+use crate::{DeliveryReport, FailureCode, LaneKey, Published, WaitReason};
 
 /// An event in its first form, or as a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Publication for Form {
         }
     }
 
-    fn smaller(&self) -> Option<Self> {
+    fn fallback(&self) -> Option<Self> {
         (*self != Self::Letter).then_some(Self::Letter)
     }
 }
@@ -67,25 +67,25 @@ struct Bench {
 impl Bench {
     fn new(events: usize) -> Self {
         let mut outbox = Outbox::new(Limits { events, bytes: 1 << 20, replay: 8, replay_bytes: 1 << 20 });
-        outbox.release();
+        outbox.enable_replay();
         Self { outbox, tokens: Vec::new(), confirmed: 0 }
     }
 
     /// Events by number, each in a lane of its own.
     fn admit(&mut self, who: &'static str, events: std::ops::Range<u64>) -> Vec<Admitted> {
-        let arrivals = events.map(|event| Arrival {
+        let arrivals = events.map(|event| NewEvent {
             key: EventKey::of("app", &event.to_string()),
             lane: LaneKey(event),
             event_time: 0,
             prompt: false,
-            parcel: Form::Whole,
+            publication: Form::Whole,
         });
         self.outbox.admit(arrivals, who, SOON).1
     }
 
     fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, parcel: Form) {
         let key = EventKey::of("app", &event.to_string());
-        let arrival = Arrival { key, lane: LaneKey(lane), event_time, prompt: false, parcel };
+        let arrival = NewEvent { key, lane: LaneKey(lane), event_time, prompt: false, publication: parcel };
         self.outbox.admit([arrival], "one", SOON);
     }
 

@@ -9,16 +9,16 @@ fn a_journaled_rejected_record_becomes_a_dead_letter_in_place() {
     bench.outbox.tick(7_500);
     bench.outbox.written([Seq(0)]);
     bench.said();
-    bench.outbox.report(bench.last(), 0, Report::Refused(FailureCode::RecordTooLarge), 8_000);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Rejected(FailureCode::RecordTooLarge), 8_000);
     assert_eq!(bench.said(), [Said::Load(0)]);
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 8_001);
     assert_eq!(bench.said(), [Said::Produce(0, Form::Letter)]);
-    bench.outbox.report(bench.last(), 0, Report::Failed(FailureCode::TimedOut), 8_002);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Failed(FailureCode::TimedOut), 8_002);
     bench.outbox.tick(8_499);
     assert_eq!(bench.said(), [Said::Load(0)]);
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 8_499);
     assert_eq!(bench.said(), [Said::Produce(0, Form::Letter)], "the whole one was refused once, that is enough");
-    bench.outbox.report(bench.last(), 0, Report::Confirmed, 8_499);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 8_499);
     let verdict = Verdict::DeadLettered(Reason::RefusedByBroker);
     assert_eq!(bench.said(), [Said::Forget(0), Said::Answer("waits", vec![verdict])]);
 }
@@ -38,12 +38,14 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
     bench.outbox.tick(2_000);
     assert_eq!(bench.said(), (8..16).map(Said::Load).collect::<Vec<_>>(), "those after them have waited long enough");
     // The two minutes of the first are over. They come after those that nobody has tried yet.
-    stuck.iter().for_each(|token| bench.outbox.report(*token, 0, Report::Failed(FailureCode::TimedOut), 120_000));
+    stuck
+        .iter()
+        .for_each(|token| bench.outbox.report(*token, 0, DeliveryReport::Failed(FailureCode::TimedOut), 120_000));
     bench.outbox.tick(121_000);
     assert_eq!(bench.said(), []);
     let others = std::mem::take(&mut bench.tokens).split_off(8);
     others.iter().for_each(|token| bench.outbox.loaded(*token, Loaded::Found(Form::Whole), 121_000));
-    others.iter().for_each(|token| bench.outbox.report(*token, 0, Report::Confirmed, 121_001));
+    others.iter().for_each(|token| bench.outbox.report(*token, 0, DeliveryReport::Confirmed, 121_001));
     let loads: Vec<_> = bench.said().into_iter().filter(|said| matches!(said, Said::Load(_))).collect();
     assert_eq!(loads[..4], [16, 17, 18, 19].map(Said::Load));
 }
@@ -52,13 +54,13 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
 fn record_found_in_its_topic_is_not_sent_after_a_restart() {
     let mut bench = Bench::new(100);
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
-    bench.outbox.learn(EventKey::of("app", "0"), Published::Record(0), 0);
+    bench.outbox.mark_published(EventKey::of("app", "0"), Published::Record(0), 0);
     bench.outbox.replay();
     bench.said();
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Pair), 0);
     assert_eq!(bench.said(), [Said::Produce(0, Form::Pair)]);
     assert_eq!(bench.confirmed, 0b01);
-    bench.outbox.report(bench.last(), 1, Report::Confirmed, 0);
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Confirmed, 0);
     assert_eq!(bench.said(), [Said::Forget(0)]);
 }
 
@@ -80,7 +82,7 @@ fn replay_holds_no_more_bytes_than_its_budget() {
         assert_eq!(bench.said(), [Said::Load(seq)], "the next does not fit beside it");
         bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 0);
         bench.said();
-        bench.outbox.report(bench.last(), 0, Report::Confirmed, 0);
+        bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
         let forgotten = bench.outbox.commands.remove(0);
         assert!(matches!(forgotten, Command::Forget(Seq(gone)) if gone == seq));
     }
@@ -107,7 +109,7 @@ fn single_record_found_in_its_topic_is_not_published_again() {
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
     for event in ["0", "1", "2"] {
         // The topics cannot tell that the event has no second record.
-        bench.outbox.learn(EventKey::of("app", event), Published::Record(0), 0);
+        bench.outbox.mark_published(EventKey::of("app", event), Published::Record(0), 0);
     }
     bench.outbox.replay();
     bench.said();
@@ -129,7 +131,7 @@ fn event_of_a_closed_partition_is_read_only_when_it_is_open() {
     let close = |bench: &mut Bench, now| {
         bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), now);
         assert_eq!(bench.said(), [Said::Produce(0, Form::Whole)]);
-        bench.outbox.report(bench.last(), 0, Report::Closed(FailureCode::PartitionUnavailable), now);
+        bench.outbox.report(bench.last(), 0, DeliveryReport::Closed(FailureCode::PartitionUnavailable), now);
     };
     close(&mut bench, 0);
     for now in (0..500_000).step_by(1_000) {

@@ -1,6 +1,6 @@
 //! What IDaaS sends in the simulation: events of the outage, and events after it.
 
-use super::world::{LATE_EVENTS, LATE_LANES, OUTAGE, World};
+use super::scheduler::{LATE_EVENTS, LATE_LANES, OUTAGE, Scheduler};
 use crate::{LaneKey, Millis};
 
 /// When events of entities that wait already come after the outage.
@@ -9,7 +9,7 @@ const LATE: std::ops::Range<Millis> = OUTAGE.end..OUTAGE.end + 8000;
 /// After how long an event is delivered again that was not confirmed.
 const AGAIN: [Millis; 5] = [1000, 5000, 10_000, 10_000, 10_000];
 
-impl World {
+impl Scheduler {
     /// Each event of the outage comes to one of the replicas at least, mostly to several.
     pub(super) fn arrivals(&mut self) {
         if self.now == OUTAGE.start || self.now == OUTAGE.end {

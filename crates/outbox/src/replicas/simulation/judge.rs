@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::node::Event;
-use super::world::{LATE_LANES, OUTAGE, World};
+use super::scheduler::{LATE_LANES, OUTAGE, Scheduler};
 use crate::LaneKey;
 
-impl World {
+impl Scheduler {
     /// What must hold at the end. Returns how many events that came after the outage were published twice.
     pub(super) fn finally(&self) -> Result<usize, String> {
         for node in &self.nodes {

@@ -5,5 +5,5 @@ mod arrivals;
 mod judge;
 mod node;
 mod plan;
+mod scheduler;
 mod tests;
-mod world;

@@ -1,7 +1,7 @@
 //! The schedules that are tried, and the defects that must be found.
 
 use super::plan::{Defect, Plan};
-use super::world::{LATE_EVENTS, World};
+use super::scheduler::{LATE_EVENTS, Scheduler};
 
 /// How many schedules are tried of each kind; `IDAAS_BRIDGE_SCHEDULES` and `IDAAS_BRIDGE_SEED` as for the outbox.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
@@ -16,7 +16,7 @@ fn try_all(faults: bool, replicas: &[u64]) -> usize {
     for seed in seeds(40) {
         for replicas in replicas {
             let plan = Plan { seed, replicas: *replicas, faults, defect: None };
-            match World::new(plan).run() {
+            match Scheduler::new(plan).run() {
                 Ok(late) => (events, twice) = (events + LATE_EVENTS, twice + late),
                 Err(problem) => panic!("{plan:?}: {problem}"),
             }
@@ -44,7 +44,7 @@ fn kills_pauses_and_disconnects_hold_nothing_for_ever() {
 fn finds(defect: Defect, faults: bool, message: &str) {
     let found = (0..200).find_map(|seed| {
         let plan = Plan { seed, replicas: 2, faults, defect: Some(defect) };
-        World::new(plan).run().err().filter(|problem| problem.contains(message))
+        Scheduler::new(plan).run().err().filter(|problem| problem.contains(message))
     });
     assert!(found.is_some(), "{defect:?} is not found");
 }

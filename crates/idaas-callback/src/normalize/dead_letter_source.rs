@@ -1,0 +1,86 @@
+//! What a dead letter would be made of, should the broker refuse a record: kept until the record is confirmed, in memory
+//! by reference to the callback, on disk as [`Kept`].
+
+use std::sync::Arc;
+
+use super::event_id;
+use crate::decode::{Context, Events};
+use crate::redact::redacted;
+
+/// An event as sent, kept by reference until its record is confirmed.
+#[derive(Clone)]
+pub struct DeadLetterSource {
+    pub(super) context: Arc<Context>,
+    pub(super) events: Arc<Events>,
+    pub(super) position: usize,
+    pub(super) received_at: i64,
+    /// The id of an event that came without one, or with one too long for a dead letter.
+    made: Option<Box<str>>,
+}
+
+/// What has to outlive the process of an [`DeadLetterSource`]: this one event, without any member named `password`. Has no
+/// `Debug`: it holds personal data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredOriginal {
+    /// The IDaaS instance that sent it.
+    pub instance_id: String,
+    /// The application that it was sent to.
+    pub application_id: String,
+    /// The payload's `aliUid`.
+    pub ali_uid: Option<String>,
+    /// The payload's `eventVersion`.
+    pub event_version: Option<String>,
+    /// The event's JSON.
+    pub event: String,
+    /// The time of acceptance, in milliseconds since 1970.
+    pub received_at: i64,
+    /// The generated id of an event without an id, or with one too long for a dead letter; else empty.
+    pub made_id: String,
+}
+
+impl DeadLetterSource {
+    pub(super) const fn new(context: Arc<Context>, events: Arc<Events>, position: usize, received_at: i64) -> Self {
+        Self { context, events, position, received_at, made: None }
+    }
+
+    /// What has to be kept for a later start. Costs a copy of the event.
+    #[must_use]
+    pub fn stored_original(&self) -> StoredOriginal {
+        let Context { instance_id, application_id, ali_uid, event_version } = &*self.context;
+        StoredOriginal {
+            instance_id: instance_id.clone(),
+            application_id: application_id.clone(),
+            ali_uid: ali_uid.clone(),
+            event_version: event_version.clone(),
+            event: redacted(self.events.get(self.position)).get().to_owned(),
+            received_at: self.received_at,
+            made_id: self.generated_id().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The evidence of which this was kept. A dead letter made of it is the one that the original would have made.
+    #[must_use]
+    pub fn of(kept: StoredOriginal) -> Self {
+        let StoredOriginal { instance_id, application_id, ali_uid, event_version, event, received_at, made_id } = kept;
+        let context = Context { instance_id, application_id, ali_uid, event_version };
+        let events = Events::of(format!("[{event}]"));
+        Self {
+            context: Arc::new(context),
+            events: Arc::new(events),
+            position: 0,
+            received_at,
+            made: (!made_id.is_empty()).then(|| made_id.into()),
+        }
+    }
+
+    /// Generates an id for an event that came without one, or with one too long for a dead letter.
+    pub(super) fn generate_id(&mut self) {
+        let event = self.events.get(self.position);
+        self.made = Some(event_id::generated(&self.context, event, self.position).into());
+    }
+
+    /// The id that [`Self::generate_id`] made.
+    pub(super) fn generated_id(&self) -> Option<&str> {
+        self.made.as_deref()
+    }
+}

@@ -1,0 +1,325 @@
+//! The directory that `simulate init` writes and `simulate send` reads: keys of a simulated instance, and a
+//! configuration of the bridge that trusts it.
+//!
+//! Never overwrites: a key that somebody still uses is not to be lost to a command that was given twice.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::tenant_keys::{ALI_UID, Identity, TenantKeys, TenantKeysError};
+use crate::encryption::ContentKey;
+use crate::signing::SigningKey;
+
+/// The private key that signs callbacks, PEM.
+pub const SIGNING_KEY: &str = "signing.pem";
+/// The public key, a JSON Web Key Set as IDaaS serves it.
+pub const KEY_SET: &str = "jwks.json";
+/// The key that encrypts callbacks, 64 hex digits.
+pub const ENCRYPTION_KEY: &str = "encryption.key";
+/// The key that the bridge seals its journal with, 64 hex digits.
+pub const JOURNAL_KEY: &str = "journal.key";
+/// The bridge's configuration.
+pub const CONFIGURATION: &str = "bridge.toml";
+
+/// What is wrong with a directory, and what to do.
+#[derive(Debug)]
+pub enum DirectoryFault {
+    /// These files are there already; nothing was written.
+    InTheWay(Vec<PathBuf>),
+    /// A file or the directory cannot be written.
+    Write(PathBuf, std::io::Error),
+    /// A file cannot be read.
+    Read(PathBuf, std::io::Error),
+    /// A file is not what it should be; the text says what it should be.
+    Content(PathBuf, &'static str),
+    /// The configuration has no application of that name; these it has.
+    NoApplication(String, Vec<String>),
+    /// A key cannot be used.
+    Material(TenantKeysError),
+}
+
+impl std::fmt::Display for DirectoryFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InTheWay(files) => {
+                let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+                let files = files.join(", ");
+                write!(f, "nothing was written, because this is there already: {files}; give another directory")
+            }
+            Self::Write(path, error) => write!(f, "{} cannot be written: {error}", path.display()),
+            Self::Read(path, error) => write!(
+                f,
+                "{} cannot be read: {error}; --keys takes a directory that `simulate init` wrote",
+                path.display()
+            ),
+            Self::Content(path, problem) => write!(f, "{} {problem}", path.display()),
+            Self::NoApplication(name, known) => {
+                write!(f, "{CONFIGURATION} has no application {name:?}; it has: {}", known.join(", "))
+            }
+            Self::Material(fault) => write!(f, "the keys cannot be used: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for DirectoryFault {}
+
+/// Writes the files of `material`, a fresh journal key and a configuration of so many applications, which share the keys,
+/// into `directory`, which is made where it is missing. Private keys get the permissions 0600. Returns the paths of the files.
+///
+/// # Errors
+/// [`DirectoryFault`] where one of the files is there already, and then none is written; or one cannot be written.
+pub fn init(directory: &Path, material: &TenantKeys, applications: u16) -> Result<Vec<PathBuf>, DirectoryFault> {
+    let line = |text: &str| Zeroizing::new(format!("{text}\n").into_bytes());
+    let journal_key =
+        ContentKey::generate_hex().map_err(TenantKeysError::Encryption).map_err(DirectoryFault::Material)?;
+    let configuration = configuration(&identities(&material.identity, applications));
+    let jwks = serde_json::to_string_pretty(&material.jwks()).unwrap_or_default();
+    let files = [
+        (SIGNING_KEY, 0o600, material.signing.to_pem()),
+        (KEY_SET, 0o644, line(&jwks)),
+        (ENCRYPTION_KEY, 0o600, line(&material.encryption_key())),
+        (JOURNAL_KEY, 0o600, line(&journal_key)),
+        (CONFIGURATION, 0o644, Zeroizing::new(configuration.into_bytes())),
+    ];
+    write_new(directory, &files)
+}
+
+/// The first application, and others of the same instance.
+fn identities(first: &Identity, applications: u16) -> Vec<Identity> {
+    let more = (2..=applications).map(|number| Identity {
+        application: format!("application-{number}"),
+        instance_id: first.instance_id.clone(),
+        ..Identity::generate()
+    });
+    std::iter::once(first.clone()).chain(more).collect()
+}
+
+/// A file to write: name, permissions, content.
+pub type NewFile = (&'static str, u32, Zeroizing<Vec<u8>>);
+
+/// Writes files into `directory`, which is made where it is missing. Returns their paths.
+///
+/// # Errors
+/// [`DirectoryFault`] where one of the files is there already, and then none is written; or one cannot be written.
+pub fn write_new(directory: &Path, files: &[NewFile]) -> Result<Vec<PathBuf>, DirectoryFault> {
+    let in_the_way: Vec<_> =
+        files.iter().map(|(name, ..)| directory.join(name)).filter(|path| path.symlink_metadata().is_ok()).collect();
+    if !in_the_way.is_empty() {
+        return Err(DirectoryFault::InTheWay(in_the_way));
+    }
+    std::fs::create_dir_all(directory).map_err(|error| DirectoryFault::Write(directory.to_owned(), error))?;
+    files.iter().map(|(name, mode, content)| write(directory.join(name), *mode, content)).collect()
+}
+
+fn write(path: PathBuf, mode: u32, content: &[u8]) -> Result<PathBuf, DirectoryFault> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    match options.open(&path).and_then(|mut file| file.write_all(content)) {
+        Ok(()) => Ok(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(DirectoryFault::InTheWay(vec![path])),
+        Err(error) => Err(DirectoryFault::Write(path, error)),
+    }
+}
+
+/// The configuration of a bridge on this machine that accepts callbacks of these applications, and publishes to a broker
+/// beside it.
+#[must_use]
+pub fn configuration(identities: &[Identity]) -> String {
+    let mut text = format!(
+        r#"# A bridge for a simulated IDaaS instance: for tests and staging. Its keys lie beside this file.
+# Start:  idaas-bridge serve --config bridge.toml
+# Send:   idaas-bridge simulate send --to http://127.0.0.1:8080 --keys .
+
+[server]
+listen = "127.0.0.1:8080"          # callbacks
+admin_listen = "127.0.0.1:9464"    # metrics, health
+
+[kafka]
+bootstrap_servers = ["localhost:9092"]
+
+[topics]
+create = true
+partitions = 12
+replication_factor = 1             # one broker; three in production
+
+[journal]
+directory = "journal"
+keys = [{{ file = "{JOURNAL_KEY}" }}]
+
+[log]
+format = "text"
+"#
+    );
+    for Identity { application, application_id, instance_id, .. } in identities {
+        text += &format!(
+            r#"
+[[application]]
+name = "{application}"
+id = "{application_id}"
+instance_id = "{instance_id}"
+jwks = {{ file = "{KEY_SET}" }}
+decryption_keys = [{{ file = "{ENCRYPTION_KEY}" }}]
+"#
+        );
+    }
+    text
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    application: Vec<Application>,
+}
+
+/// The part of an application's configuration that its sender has to know.
+#[derive(Deserialize)]
+struct Application {
+    name: String,
+    id: String,
+    instance_id: Option<String>,
+    #[serde(default)]
+    skip: Vec<String>,
+}
+
+/// Reads the keys in `directory`, and the ids of the application `name`, or of the first one, from its configuration.
+///
+/// # Errors
+/// [`DirectoryFault`] where a file is missing or is not what it should be, or there is no such application.
+pub fn load(directory: &Path, name: Option<&str>) -> Result<TenantKeys, DirectoryFault> {
+    let read = |name: &str| {
+        let path = directory.join(name);
+        match std::fs::read(&path) {
+            Ok(content) => Ok((path, Zeroizing::new(content))),
+            Err(error) => Err(DirectoryFault::Read(path, error)),
+        }
+    };
+    let (path, content) = read(CONFIGURATION)?;
+    let application = application(&path, &content, name)?;
+    let (path, content) = read(KEY_SET)?;
+    let key_id = key_id(&content).ok_or(DirectoryFault::Content(path, "is no JSON Web Key Set with a \"kid\""))?;
+    let (_, pem) = read(SIGNING_KEY)?;
+    let signing = SigningKey::from_pem(&pem, &key_id)
+        .map_err(|fault| DirectoryFault::Material(TenantKeysError::Signing(fault)))?;
+    let (path, content) = read(ENCRYPTION_KEY)?;
+    let hex = std::str::from_utf8(&content).map_err(|_| DirectoryFault::Content(path, "is no text"))?;
+    let identity = Identity {
+        application: application.name,
+        application_id: application.id,
+        // Without one in the configuration the bridge takes any.
+        instance_id: application.instance_id.unwrap_or_else(|| Identity::generate().instance_id),
+        ali_uid: ALI_UID,
+    };
+    let mut material = TenantKeys::new(identity, signing, hex.trim()).map_err(DirectoryFault::Material)?;
+    material.skip = application.skip;
+    Ok(material)
+}
+
+fn application(path: &Path, content: &[u8], name: Option<&str>) -> Result<Application, DirectoryFault> {
+    let text = std::str::from_utf8(content).ok();
+    let configuration: Option<Configuration> = text.and_then(|text| toml::from_str(text).ok());
+    let fault = || DirectoryFault::Content(path.to_owned(), "names no [[application]] with name and id");
+    let mut applications = configuration.ok_or_else(fault)?.application.into_iter();
+    let Some(wanted) = name else { return applications.next().ok_or_else(fault) };
+    let mut others = Vec::new();
+    applications
+        .find(|application| {
+            application.name == wanted || {
+                others.push(application.name.clone());
+                false
+            }
+        })
+        .ok_or_else(|| DirectoryFault::NoApplication(wanted.to_owned(), others))
+}
+
+fn key_id(document: &[u8]) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_slice(document).ok()?;
+    Some(document.get("keys")?.get(0)?.get("kid")?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_bridge::material;
+
+    fn written() -> (tempfile::TempDir, std::sync::Arc<TenantKeys>) {
+        let directory = tempfile::tempdir().unwrap();
+        let material = material();
+        init(directory.path(), &material, 1).unwrap();
+        (directory, material)
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let (directory, material) = written();
+        let read = load(directory.path(), Some("workforce")).unwrap();
+        assert_eq!(read.identity, material.identity);
+        assert_eq!(read.jwks(), material.jwks());
+        assert_eq!(read.encryption_key(), material.encryption_key());
+    }
+
+    #[test]
+    fn nothing_is_overwritten_and_the_file_in_the_way_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(KEY_SET), "mine").unwrap();
+        let fault = init(directory.path(), &material(), 1).unwrap_err();
+        assert!(fault.to_string().contains(KEY_SET), "{fault}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_to_string(directory.path().join(KEY_SET)).unwrap(), "mine");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn private_keys_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let (directory, _) = written();
+        for name in [SIGNING_KEY, ENCRYPTION_KEY, JOURNAL_KEY] {
+            let mode = directory.path().join(name).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_names_the_instance_and_the_files_beside_it() {
+        let identity = Identity::generate();
+        let document: toml::Table = toml::from_str(&configuration(std::slice::from_ref(&identity))).unwrap();
+        let application = &document["application"][0];
+        assert_eq!(application["id"].as_str(), Some(identity.application_id.as_str()));
+        assert_eq!(application["instance_id"].as_str(), Some(identity.instance_id.as_str()));
+        assert_eq!(application["jwks"]["file"].as_str(), Some(KEY_SET));
+        assert_eq!(application["decryption_keys"][0]["file"].as_str(), Some(ENCRYPTION_KEY));
+        assert_eq!(document["journal"]["keys"][0]["file"].as_str(), Some(JOURNAL_KEY));
+    }
+
+    #[test]
+    fn a_missing_application_lists_the_configured_ones() {
+        let (directory, _) = written();
+        let path = directory.path().join(CONFIGURATION);
+        let more = "[[application]]\nname = \"b\"\nid = \"app_b\"\nskip = [\"urn:x\"]\n";
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + more).unwrap();
+        let read = load(directory.path(), Some("b")).unwrap();
+        assert_eq!((read.identity.application_id.as_str(), read.skip.as_slice()), ("app_b", &["urn:x".to_owned()][..]));
+        let fault = load(directory.path(), Some("c")).err().unwrap().to_string();
+        assert!(fault.contains("workforce, b"), "{fault}");
+    }
+
+    #[test]
+    fn several_applications_of_one_instance_share_its_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        init(directory.path(), &material(), 3).unwrap();
+        let [first, third] = [None, Some("application-3")].map(|name| load(directory.path(), name).unwrap().identity);
+        assert_eq!(first.instance_id, third.instance_id);
+        assert_ne!(first.application_id, third.application_id);
+    }
+
+    #[test]
+    fn a_directory_without_keys_says_which_command_writes_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let fault = load(directory.path(), None).err().unwrap().to_string();
+        assert!(fault.contains(CONFIGURATION) && fault.contains("simulate init"), "{fault}");
+    }
+}

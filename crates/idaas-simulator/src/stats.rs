@@ -1,0 +1,140 @@
+//! Counts what became of a run's events, and how long the bridge took.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::answer::List;
+use super::redelivery::{DeliveryEvent, FinalOutcome, Outcome};
+
+/// How many of the surprises are kept to be shown.
+const KEPT: usize = 20;
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// How many events are settled, by the bridge's last word on them.
+    pub words: BTreeMap<String, u64>,
+    /// How many events are settled.
+    pub settled: u64,
+    /// How many of them were not as expected.
+    pub unexpected: u64,
+    /// The first of these.
+    pub surprises: Vec<Outcome>,
+    /// The first things that were wrong with answers, in words.
+    pub wrong: Vec<String>,
+    /// How many callbacks left later than they should have.
+    pub late: u64,
+    latencies: Vec<Duration>,
+}
+
+/// Latencies of callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quantiles {
+    /// Half of the callbacks took at most this.
+    pub p50: Duration,
+    /// Nine of ten.
+    pub p90: Duration,
+    /// Ninety-nine of a hundred.
+    pub p99: Duration,
+    /// All.
+    pub max: Duration,
+}
+
+impl Tally {
+    /// Counts a piece of news.
+    pub fn count(&mut self, news: &DeliveryEvent) {
+        match news {
+            DeliveryEvent::Delivered(latency) => self.latencies.push(*latency),
+            DeliveryEvent::Again { .. } => {}
+            DeliveryEvent::Late(_) => self.late += 1,
+            DeliveryEvent::Wrong(fault) => {
+                if self.wrong.len() < KEPT {
+                    self.wrong.push(fault.to_string());
+                }
+            }
+            DeliveryEvent::Settled(outcomes) => outcomes.iter().for_each(|outcome| self.settle(outcome)),
+        }
+    }
+
+    fn settle(&mut self, outcome: &Outcome) {
+        *self.words.entry(words(&outcome.last_word)).or_default() += 1;
+        self.settled += 1;
+        if !outcome.good {
+            self.unexpected += 1;
+            if self.surprises.len() < KEPT {
+                self.surprises.push(outcome.clone());
+            }
+        }
+    }
+
+    /// How many callbacks were posted, re-deliveries included.
+    #[must_use]
+    pub const fn deliveries(&self) -> usize {
+        self.latencies.len()
+    }
+
+    /// Whether all of `count` events were settled as expected, by sound answers.
+    #[must_use]
+    pub const fn all_good(&self, count: u64) -> bool {
+        self.settled == count && self.unexpected == 0 && self.wrong.is_empty()
+    }
+
+    /// The latencies so far, re-deliveries included, each counted from its own start.
+    #[must_use]
+    pub fn quantiles(&self) -> Quantiles {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_unstable();
+        // The nearest rank: the smallest latency that so many per cent do not exceed.
+        let at = |percent: usize| {
+            let rank = (sorted.len() * percent).div_ceil(100);
+            sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+        };
+        Quantiles { p50: at(50), p90: at(90), p99: at(99), max: at(100) }
+    }
+}
+
+/// A verdict in words: the list, and the code unless it says the same.
+#[must_use]
+pub fn verdict(list: List, code: &str) -> String {
+    if code.eq_ignore_ascii_case(list.code()) { list.code().to_owned() } else { format!("{} {code}", list.code()) }
+}
+
+/// A last word in two words: the list or the status, and the code.
+#[must_use]
+pub fn words(last_word: &FinalOutcome) -> String {
+    match last_word {
+        FinalOutcome::Verdict(list, code) => verdict(*list, code),
+        FinalOutcome::NoVerdict => "no verdict".to_owned(),
+        FinalOutcome::Refusal(status, code) => format!("{status} {}", code.as_deref().unwrap_or("without a code")),
+        FinalOutcome::NoAnswer(reason) => format!("no answer {}", reason.code()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_latencies_that_occurred() {
+        let mut tally = Tally::default();
+        for milliseconds in 1..=200 {
+            tally.count(&DeliveryEvent::Delivered(Duration::from_millis(milliseconds)));
+        }
+        let [p50, p90, p99, max] = [100, 180, 198, 200].map(Duration::from_millis);
+        assert_eq!(tally.quantiles(), Quantiles { p50, p90, p99, max });
+        assert_eq!(Tally::default().quantiles(), Quantiles::default());
+    }
+
+    #[test]
+    fn a_code_that_repeats_its_list_is_left_out() {
+        assert_eq!(verdict(List::Success, "SUCCESS"), "success");
+        assert_eq!(verdict(List::Failed, "malformed_data"), "failed malformed_data");
+        assert_eq!(verdict(List::Success, "done"), "success done");
+    }
+
+    #[test]
+    fn a_run_whose_events_are_not_all_settled_is_not_good() {
+        assert!(!Tally::default().all_good(1));
+        assert!(Tally::default().all_good(0));
+    }
+}

@@ -1,0 +1,149 @@
+//! The requests that wait for verdicts, each with its deadline.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::event::EventHandle;
+use super::verdict::Verdict;
+use super::{CompletedRequest, Millis};
+
+/// One HTTP request whose events are on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(u64);
+
+/// One event of a delivery.
+#[derive(Clone, Copy)]
+pub(super) enum Resolution {
+    /// Its verdict.
+    Resolved(Verdict),
+    /// Where the event is found.
+    Open(EventHandle),
+}
+
+pub(super) struct PendingRequest<W> {
+    waiter: W,
+    pub(super) wants: Vec<Resolution>,
+    pub(super) open: usize,
+    /// What of it is not durable yet is written then.
+    write_at: Millis,
+    deadline: Millis,
+    written: bool,
+}
+
+/// All requests that wait.
+pub(super) struct PendingRequests<W> {
+    pub(super) waiting: HashMap<RequestId, PendingRequest<W>>,
+    /// The next moment at which something is to be done for each.
+    pub(super) due_times: BTreeSet<(Millis, RequestId)>,
+    next: u64,
+}
+
+/// What a moment asks for.
+pub(super) enum DueAction {
+    /// These events are to be written.
+    Write(Vec<EventHandle>),
+    /// The delivery is to be answered now; these of its events, by position, have no verdict yet.
+    Answer(RequestId, Vec<(u32, EventHandle)>),
+}
+
+impl<W> PendingRequests<W> {
+    pub(super) fn new() -> Self {
+        Self { waiting: HashMap::new(), due_times: BTreeSet::new(), next: 0 }
+    }
+
+    /// The id of the next delivery.
+    pub(super) const fn upcoming(&self) -> RequestId {
+        RequestId(self.next)
+    }
+
+    /// Takes a delivery in; returns it at once where nothing of it is open.
+    pub(super) fn insert(
+        &mut self,
+        waiter: W,
+        wants: Vec<Resolution>,
+        (write_at, deadline): (Millis, Millis),
+    ) -> Option<CompletedRequest<W>> {
+        let id = self.upcoming();
+        self.next += 1;
+        let open = wants.iter().filter(|want| matches!(want, Resolution::Open(_))).count();
+        let delivery = PendingRequest { waiter, wants, open, write_at, deadline, written: false };
+        if open == 0 {
+            return Some(delivery.finish());
+        }
+        self.due_times.insert((write_at, id));
+        self.waiting.insert(id, delivery);
+        None
+    }
+
+    pub(super) fn contains(&self, id: RequestId) -> bool {
+        self.waiting.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Tells a delivery the verdict on its event at `position`. Returns it when that was the last.
+    pub(super) fn resolve(&mut self, id: RequestId, position: u32, verdict: Verdict) -> Option<CompletedRequest<W>> {
+        let delivery = self.waiting.get_mut(&id)?;
+        let want = delivery.wants.get_mut(position as usize)?;
+        if matches!(want, Resolution::Resolved(_)) {
+            return None;
+        }
+        *want = Resolution::Resolved(verdict);
+        delivery.open -= 1;
+        if delivery.open == 0 { self.remove(id) } else { None }
+    }
+
+    /// Forgets a delivery; returns it as far as it is known.
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<CompletedRequest<W>> {
+        let delivery = self.waiting.remove(&id)?;
+        self.due_times.remove(&(delivery.alarm(), id));
+        Some(delivery.finish())
+    }
+
+    /// What is due at `now`, one thing at a time.
+    pub(super) fn due(&mut self, now: Millis) -> Option<DueAction> {
+        let (at, id) = *self.due_times.first().filter(|(at, _)| *at <= now)?;
+        self.due_times.remove(&(at, id));
+        let delivery = self.waiting.get_mut(&id)?;
+        if delivery.written {
+            return Some(DueAction::Answer(id, delivery.open()));
+        }
+        delivery.written = true;
+        self.due_times.insert((delivery.deadline, id));
+        Some(DueAction::Write(delivery.open().into_iter().map(|(_, token)| token).collect()))
+    }
+
+    /// Brings all deadlines forward: to be written now, to be answered at `deadline` at the latest.
+    pub(super) fn expire_deadlines(&mut self, deadline: Millis) {
+        self.due_times.clear();
+        for (id, delivery) in &mut self.waiting {
+            delivery.deadline = delivery.deadline.min(deadline);
+            delivery.write_at = 0;
+            self.due_times.insert((delivery.alarm(), *id));
+        }
+    }
+}
+
+impl<W> PendingRequest<W> {
+    pub(super) const fn alarm(&self) -> Millis {
+        if self.written { self.deadline } else { self.write_at }
+    }
+
+    pub(super) fn open(&self) -> Vec<(u32, EventHandle)> {
+        let open = (0..).zip(&self.wants).filter_map(|(position, want)| match want {
+            Resolution::Open(token) => Some((position, *token)),
+            Resolution::Resolved(_) => None,
+        });
+        open.collect()
+    }
+
+    fn finish(self) -> CompletedRequest<W> {
+        let verdict = |want| match want {
+            Resolution::Resolved(verdict) => verdict,
+            // Nobody has promised anything of it.
+            Resolution::Open(_) => Verdict::Overloaded,
+        };
+        CompletedRequest { waiter: self.waiter, verdicts: self.wants.into_iter().map(verdict).collect() }
+    }
+}

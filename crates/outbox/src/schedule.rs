@@ -1,0 +1,264 @@
+//! The way of events to the producer, back on a failure, and out when they are resolved.
+
+use super::event::{Durability, EventHandle, Publication, ReplaySlot, Stage};
+use super::machine::{Command, Outbox};
+use super::verdict::Verdict;
+use super::{DeliveryReport, FailureCode, Millis};
+
+/// How long a lane waits after its first failure, in milliseconds; twice as long after each further one.
+const FIRST_BACK_OFF: Millis = 250;
+
+/// How often the back-off doubles: to 16 seconds.
+const DOUBLINGS: u8 = 6;
+
+/// How long an event waits for room in the producer, in milliseconds; twice as long each time, so that thousands that
+/// wait do not keep a processor busy.
+const ROOM: Millis = 50;
+
+/// How often that doubles: to 1.6 seconds.
+const ROOM_DOUBLINGS: u8 = 5;
+
+/// How long an event waits at most for the news that its partition accepts records again, in milliseconds: so long that
+/// the journal is not read in vain, and only in case that the news does not come.
+const CLOSED: Millis = 600_000;
+
+impl<P: Publication, W> Outbox<P, W> {
+    /// Takes the broker's report on the record of an event with that index.
+    pub fn report(&mut self, token: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
+        self.clock = self.clock.max(now);
+        let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
+            return;
+        };
+        let Stage::InFlight { missing, worst, verdict } = &mut event.stage else { return };
+        *worst = worse(*worst, report);
+        *missing = missing.saturating_sub(1);
+        match report {
+            DeliveryReport::Confirmed => event.confirmed |= bit(record),
+            DeliveryReport::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
+            DeliveryReport::Rejected(_)
+            | DeliveryReport::Failed(_)
+            | DeliveryReport::QueueFull
+            | DeliveryReport::Closed(_) => {}
+        }
+        if *missing > 0 {
+            return;
+        }
+        let (worst, verdict, learned) = (*worst, *verdict, event.learned);
+        if worst == DeliveryReport::Confirmed && event.replay != ReplaySlot::None {
+            self.replayed_total += 1;
+        }
+        match (worst, learned) {
+            (DeliveryReport::Confirmed, _) => self.resolve(token.slot, verdict, now),
+            // Another replica has published it meanwhile.
+            (
+                DeliveryReport::Rejected(_)
+                | DeliveryReport::Failed(_)
+                | DeliveryReport::QueueFull
+                | DeliveryReport::Closed(_),
+                Some(learned),
+            ) => {
+                self.resolve(token.slot, learned, now);
+            }
+            (DeliveryReport::Rejected(code), None) => self.fall_back(token.slot, code, now),
+            (DeliveryReport::Failed(code), None) => self.fail(token.slot, code, now),
+            (DeliveryReport::QueueFull, None) => self.fail(token.slot, FailureCode::QueueFull, now),
+            (DeliveryReport::Closed(code), None) if matches!(report, DeliveryReport::Closed(_)) => {
+                self.fail_closed(token.slot, code, now)
+            }
+            // The partition can have recovered while the other record was on its way, so the news is not waited for.
+            (DeliveryReport::Closed(code), None) => self.fail(token.slot, code, now),
+        }
+        self.replay();
+    }
+
+    /// Takes the news that the broker is there, or away.
+    pub fn connected(&mut self, connected: bool) {
+        let news = std::mem::replace(&mut self.connected, connected) != connected;
+        if connected {
+            for token in std::mem::take(&mut self.ready) {
+                self.produce(token.slot);
+            }
+            if news {
+                // What was closed in the outage may not be any longer, and nobody may try.
+                self.partitions_recovered();
+            }
+            self.replay();
+        } else if news {
+            // Nobody waits for the end of an outage, and what the producer has takes no room meanwhile.
+            self.answer_durable();
+            self.write_all();
+        }
+    }
+
+    pub(super) fn produce(&mut self, slot: u32) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        let Some(parcel) = &event.publication else { return };
+        let (records, verdict) = (parcel.records().max(1), parcel.verdict());
+        // What the bits tell is about the first form.
+        let confirmed = if event.fell_back { 0 } else { event.confirmed };
+        let missing = (0..records).filter(|record| confirmed & bit(*record) == 0).count();
+        let missing = u8::try_from(missing).unwrap_or(u8::MAX);
+        if missing == 0 {
+            return self.resolve(slot, verdict, self.clock);
+        }
+        event.stage = Stage::InFlight { missing, worst: DeliveryReport::Confirmed, verdict };
+        self.commands.push(Command::Produce(event.token(slot), std::sync::Arc::clone(parcel), confirmed));
+        self.evict_payload(slot);
+    }
+
+    /// Puts what is smaller in the place of what the broker refuses; reads it back where only the journal has it.
+    fn fall_back(&mut self, slot: u32, code: FailureCode, now: Millis) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        event.confirmed = 0;
+        let smaller = event.publication.as_ref().map(|parcel| parcel.fallback());
+        event.fell_back |= matches!(smaller, Some(Some(_)));
+        if !matches!(smaller, Some(None)) && matches!(event.durability, Durability::Pending | Durability::Synced) {
+            event.fallback_level = event.fallback_level.saturating_add(1);
+        }
+        match smaller {
+            Some(Some(smaller)) => {
+                self.replace(slot, smaller);
+                self.activate(slot);
+            }
+            Some(None) => self.fail(slot, code, now),
+            None => {
+                self.stop_replaying(slot);
+                self.activate(slot);
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, slot: u32, code: FailureCode, now: Millis) {
+        self.stop_replaying(slot);
+        self.note_failure(slot, code, now);
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        let wait = if code == FailureCode::QueueFull {
+            event.queue_full_retries = event.queue_full_retries.saturating_add(1);
+            ROOM << (event.queue_full_retries - 1).min(ROOM_DOUBLINGS)
+        } else {
+            event.queue_full_retries = 0;
+            event.attempts = event.attempts.saturating_add(1);
+            FIRST_BACK_OFF << (event.attempts - 1).min(DOUBLINGS)
+        };
+        self.back_off(slot, now + wait);
+        if code != FailureCode::QueueFull {
+            self.write(slot);
+        }
+        self.evict_payload(slot);
+    }
+
+    /// Lets an event wait until its partition accepts records again. The journal has it meanwhile.
+    fn fail_closed(&mut self, slot: u32, code: FailureCode, now: Millis) {
+        self.stop_replaying(slot);
+        self.note_failure(slot, code, now);
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        event.queue_full_retries = 0;
+        event.attempts = event.attempts.max(1);
+        self.back_off(slot, now + CLOSED);
+        self.write(slot);
+        self.evict_payload(slot);
+    }
+
+    /// Whether a head waits for its partition, or for longer than after any failed attempt.
+    pub(super) fn waits_long(&self, event: &super::event::Event<P>) -> bool {
+        matches!(event.stage, Stage::BackingOff(until) if until > self.clock + (FIRST_BACK_OFF << DOUBLINGS))
+    }
+
+    pub(super) fn note_failure(&mut self, slot: u32, code: FailureCode, now: Millis) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        if event.failure.replace(code).is_none() {
+            event.failing_since = u32::try_from(now / 1000).unwrap_or(u32::MAX);
+        }
+    }
+
+    pub(super) fn back_off(&mut self, slot: u32, until: Millis) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        event.stage = Stage::BackingOff(until);
+        self.backing_off.insert((until, event.token(slot)));
+    }
+
+    /// Gives those another chance whose back-off is over.
+    pub(super) fn retry(&mut self, now: Millis) {
+        while let Some((_, token)) = self.backing_off.first().filter(|(at, _)| *at <= now).copied() {
+            self.backing_off.pop_first();
+            self.activate(token.slot);
+        }
+        self.replay();
+    }
+
+    /// Ends an event's way with a verdict.
+    pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
+        let Some(event) = self.events.get(slot as usize) else { return };
+        if verdict.is_final() {
+            self.memory.insert(event.key, verdict, now);
+        }
+        let waiters = self.remove(slot);
+        for (delivery, position) in waiters {
+            self.resolve_waiters(delivery, position, verdict);
+        }
+    }
+
+    /// Takes an event out; the next of its lane takes its place.
+    pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::RequestId, u32)> {
+        self.stop_replaying(slot);
+        self.drop_parcel(slot);
+        self.deactivate(slot);
+        let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
+        let token = event.token(slot);
+        match event.stage {
+            Stage::BackingOff(until) => drop(self.backing_off.remove(&(until, token))),
+            Stage::Queued | Stage::Ready | Stage::Loading | Stage::InFlight { .. } => {}
+        }
+        if let Ok(entry) = self.index.find_entry(event.key.hash(), |there| *there == slot) {
+            entry.remove();
+        }
+        match event.durability {
+            // A write that is said to have failed can be on the disk all the same.
+            Durability::Synced | Durability::Rejected => self.commands.push(Command::Forget(event.seq)),
+            Durability::Pending => drop(self.writing.insert(event.seq, None)),
+            Durability::None => {}
+        }
+        if let Some(next) = self.lanes.remove(&mut self.events, event.lane, (event.previous, event.next)) {
+            self.activate(next);
+        }
+        event.waiters
+    }
+
+    /// Gives an event what is to be published for it.
+    pub(super) fn replace(&mut self, slot: u32, parcel: P) {
+        self.drop_parcel(slot);
+        if let Some(event) = self.events.get_mut(slot as usize) {
+            self.held += 1;
+            self.held_bytes += parcel.bytes();
+            event.publication = Some(std::sync::Arc::new(parcel));
+        }
+    }
+
+    pub(super) fn drop_parcel(&mut self, slot: u32) {
+        if let Some(parcel) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
+            self.held -= 1;
+            self.held_bytes -= parcel.bytes();
+        }
+    }
+}
+
+/// Of two reports on records of one event, the one that decides. A failure outweighs a refusal: what can succeed
+/// later must not be given up. What can succeed soon outweighs what waits for a partition.
+const fn worse(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
+    const fn rank(report: DeliveryReport) -> u8 {
+        match report {
+            DeliveryReport::Confirmed => 0,
+            DeliveryReport::Rejected(_) => 1,
+            DeliveryReport::Closed(_) => 2,
+            DeliveryReport::Failed(_) => 3,
+            DeliveryReport::QueueFull => 4,
+        }
+    }
+    if rank(one) < rank(other) { other } else { one }
+}
+
+/// The bit of a record in a mask of records.
+#[must_use]
+pub const fn bit(record: u8) -> u8 {
+    if record < 8 { 1 << record } else { 0 }
+}

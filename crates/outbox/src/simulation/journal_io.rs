@@ -1,0 +1,148 @@
+//! A process and its journal: what it hands over to be written, removed and read, and what it is told.
+
+use super::disk::{Outcome, Told};
+use super::payload::Payload;
+use super::plan::Kind;
+use super::rng::{About, RngExt};
+use super::scheduler::{Scheduler, SimEvent};
+use crate::event::Loaded;
+use crate::{EventHandle, Seq};
+
+impl Scheduler<'_> {
+    /// An event is to be written.
+    pub(super) fn write(&mut self, replica: usize, token: EventHandle, cargo: &Payload) {
+        let event = cargo.nature.event;
+        self.note(|| format!("  r{replica} write {token:?} event {event}"));
+        let twice = self.replicas[replica].disk.is_writing(token.seq);
+        self.hold(!twice, || format!("event {event} is written while it is being written"));
+        let there = &mut self.replicas[replica];
+        let whose = there.current().event_at(token.seq);
+        let gone = there.machine.as_ref().is_some_and(|machine| machine.is_gone(token));
+        let life = there.current();
+        life.requested[event] = true;
+        if gone && life.meddled[event] {
+            life.freed.push(token.seq);
+        }
+        if whose.is_none() {
+            there.current().seqs.push((token.seq, event));
+        }
+        there.disk.put(token.seq, *cargo);
+        self.hold(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", token.seq));
+    }
+
+    /// An entry is to go.
+    pub(super) fn forget(&mut self, replica: usize, seq: Seq) {
+        self.note(|| format!("  r{replica} forget {seq:?}"));
+        let there = &mut self.replicas[replica];
+        let writing = there.disk.is_writing(seq);
+        let event = there.disk.entries.get(&seq).map(|cargo| cargo.nature.event);
+        // A second copy is of no use where the first one stays.
+        let copies = |event| there.disk.entries.values().filter(|cargo| cargo.nature.event == event).count();
+        let copy = event.is_some_and(|event| copies(event) > 1);
+        there.disk.remove(seq);
+        there.current().durable.retain(|durable| *durable != seq);
+        let given_up = there.current().freed.contains(&seq);
+        self.hold(!writing, || format!("{seq:?} is forgotten while it is being written"));
+        let Some(event) = event else { return };
+        let machine = self.replicas[replica].machine.as_ref();
+        let resolved = machine.is_none_or(|machine| !machine.has_entry(super::payload::key(event), seq));
+        let former = self.ledger.formerly[event] && resolved;
+        let safe = self.ledger.is_complete(event) || copy || given_up || former;
+        self.hold(safe, || format!("event {event} is forgotten and stands in no topic"));
+    }
+
+    /// An entry is to be read back.
+    pub(super) fn load(&mut self, replica: usize, token: EventHandle) {
+        self.note(|| format!("  r{replica} load {token:?}"));
+        let (plan, now) = (self.plan, self.now);
+        let life = self.replicas[replica].current();
+        // What another thread was handed can have been decided before another cluster was noticed.
+        let released = life.released || (plan.threads > 0 && life.noticed_at > 0);
+        let connected = life.connected;
+        self.hold(released, || format!("{token:?} is replayed before it is known what stands in the topics"));
+        // It can have been said before the broker went away.
+        self.hold(connected || plan.threads > 0, || format!("{token:?} is replayed while the broker is away"));
+        let closed = self.replicas[replica].current().closed.contains(&token);
+        self.hold(!closed || plan.threads > 0, || format!("{token:?} is read back, and its partition is closed"));
+        let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(token));
+        let there = &mut self.replicas[replica];
+        // Nobody waits for an entry whose event was found in its topic meanwhile.
+        let gone = |token| there.machine.as_ref().is_none_or(|machine| machine.is_gone(token));
+        let mut loading: Vec<_> = there.lives.last().map(|life| life.loading.clone()).unwrap_or_default();
+        loading.retain(|(other, _)| !gone(*other));
+        loading.push((token, bytes));
+        let sum: usize = loading.iter().map(|(_, bytes)| bytes).sum();
+        let fits = loading.len() == 1 || sum <= plan.limits.replay_bytes;
+        there.current().loading = loading;
+        self.hold(fits, || format!("{sum} bytes are read back at a time"));
+        let mut throws = plan.dice.on(About::Reading, [replica as u64, token.seq.0, now]);
+        let life = self.replicas[replica].life();
+        self.at(now + throws.time(10, 300), SimEvent::Read(replica, life, token));
+    }
+
+    /// An entry has been read back, or could not be.
+    pub(super) fn read(&mut self, replica: usize, token: EventHandle) {
+        let now = self.now;
+        let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
+        let there = &mut self.replicas[replica];
+        there.current().loading.retain(|(other, _)| *other != token);
+        let cargo = match there.disk.entries.get(&token.seq) {
+            Some(cargo) if !unreadable => Loaded::Found(*cargo),
+            Some(_) if token.seq.0.is_multiple_of(2) => Loaded::Unavailable,
+            Some(_) | None => Loaded::Damaged,
+        };
+        if let Some(machine) = &mut there.machine {
+            machine.loaded(token, cargo, now);
+        }
+        self.execute(replica);
+    }
+
+    /// Lets the disk take what waits for it.
+    pub(super) fn begin_commit(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        if !there.disk.begin(self.now) {
+            return;
+        }
+        let life = there.life();
+        let mut throws = self.plan.dice.on(About::Commit, [replica as u64, there.disk.commits]);
+        let slow = if self.plan.faulty(Kind::DiskSlow, replica, self.now).is_some() { 3_000 } else { 20 };
+        self.at(self.now + 1 + throws.time(slow, slow), SimEvent::Commit(replica, life));
+    }
+
+    /// A commit ends.
+    pub(super) fn commit(&mut self, replica: usize) {
+        let (plan, now) = (self.plan, self.now);
+        let there = &mut self.replicas[replica];
+        let mut throws = plan.dice.on(About::CommitOutcome, [replica as u64, there.disk.commits]);
+        let outcome = if plan.faulty(Kind::DiskFails, replica, now).is_some() {
+            if throws.bool() { Outcome::Failed } else { Outcome::Doubtful }
+        } else if plan.faulty(Kind::DiskFull, replica, now).is_some() {
+            Outcome::Full
+        } else {
+            Outcome::Done
+        };
+        let told = there.disk.end(outcome, plan.journal);
+        let life = there.life();
+        self.note(|| format!("  r{replica} {outcome:?} {told:?}"));
+        self.at(now + throws.time(1, 30), SimEvent::Told(replica, life, told));
+        if let Some(retry) = self.replicas[replica].disk.retry_at(outcome, now) {
+            self.at(retry, SimEvent::Told(replica, life, Told::default()));
+        }
+        self.begin_commit(replica);
+    }
+
+    /// The machine hears of a commit.
+    pub(super) fn told(&mut self, replica: usize, told: Told) {
+        let Told { written, refused } = told;
+        let there = &mut self.replicas[replica];
+        let life = there.current();
+        life.durable.extend(&written);
+        let refused_events: Vec<_> = refused.iter().filter_map(|seq| life.event_at(*seq)).collect();
+        life.refused.extend(refused_events);
+        if let Some(machine) = &mut there.machine {
+            machine.written(written);
+            machine.fallback_level(refused);
+        }
+        self.execute(replica);
+    }
+}

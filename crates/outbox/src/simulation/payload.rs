@@ -1,0 +1,124 @@
+//! The events of a schedule, and what is published for them.
+
+use idaas_callback::Reason;
+
+use super::rng::{About, RngExt, SimRng, mix};
+use crate::event::Publication;
+use crate::verdict::Verdict;
+use crate::{EventKey, LaneKey};
+
+/// An event's number in the schedule.
+pub(super) type Number = usize;
+
+/// What an event is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EventSpec {
+    pub(super) event: Number,
+    pub(super) lane: usize,
+    /// How many records its first form has.
+    parts: u8,
+    bytes: usize,
+    /// When it happened. Many happen at the same time.
+    pub(super) time: i64,
+    /// Whether it is a dead letter from the start.
+    dead: bool,
+    /// Whether it has a single record, and the topics cannot tell that it has no second one.
+    alone: bool,
+    /// How many forms it has, each smaller than the one before.
+    forms: u8,
+    /// How many of them, from the first on, the broker refuses. All of them only as long as there are faults.
+    refused: u8,
+}
+
+impl EventSpec {
+    pub(super) fn of(dice: SimRng, event: Number, lanes: usize) -> Self {
+        let mut throws = dice.on(About::Event, [event as u64]);
+        let forms = throws.u8(1..=3);
+        let refused = if throws.permille(120) { throws.u8(1..=forms) } else { 0 };
+        let alone = dice.on(About::Alone, [event as u64]).permille(300);
+        Self {
+            event,
+            lane: throws.usize(0..lanes),
+            parts: if throws.permille(250) { 2 } else { 1 },
+            bytes: if throws.permille(100) { throws.usize(1_000..=8_000) } else { throws.usize(100..=1_000) },
+            time: if throws.permille(600) { event as i64 / 2 } else { throws.i64(0..=6) },
+            dead: throws.permille(100),
+            alone,
+            forms,
+            refused,
+        }
+    }
+
+    /// Whether the topics tell of its records one by one.
+    pub(super) const fn is_told_by_record(&self) -> bool {
+        !self.dead && (self.parts == 2 || self.alone)
+    }
+
+    pub(super) fn key(&self) -> EventKey {
+        key(self.event)
+    }
+
+    pub(super) const fn lane_key(&self) -> LaneKey {
+        lane_key(self.lane)
+    }
+
+    pub(super) const fn first(self) -> Payload {
+        Payload { nature: self, form: 0 }
+    }
+}
+
+/// Which lane a number is, to the machine.
+pub(super) const fn lane_key(lane: usize) -> LaneKey {
+    LaneKey(mix(lane as u64))
+}
+
+/// Which event a key is.
+pub(super) fn number(key: EventKey) -> Number {
+    let [.., a, b, c, d, e, f, g, h] = key.0;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize
+}
+
+/// Who an event is to the machine.
+pub(super) fn key(event: Number) -> EventKey {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&mix(event as u64).to_le_bytes());
+    key[8..].copy_from_slice(&(event as u64).to_le_bytes());
+    EventKey(key)
+}
+
+/// An event in one of its forms.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Payload {
+    pub(super) nature: EventSpec,
+    pub(super) form: u8,
+}
+
+impl Payload {
+    /// Whether the broker refuses it for good; `faulty` as long as there are faults.
+    pub(super) const fn refused(&self, faulty: bool) -> bool {
+        let last = self.form + 1 == self.nature.forms;
+        self.form < self.nature.refused && (faulty || !last)
+    }
+}
+
+impl Publication for Payload {
+    fn records(&self) -> u8 {
+        if self.form == 0 { self.nature.parts } else { 1 }
+    }
+
+    fn bytes(&self) -> usize {
+        self.nature.bytes >> self.form
+    }
+
+    fn verdict(&self) -> Verdict {
+        match (self.nature.dead, self.form) {
+            (true, _) => Verdict::DeadLettered(Reason::MalformedData),
+            (false, 0) => Verdict::Confirmed,
+            (false, _) => Verdict::DeadLettered(Reason::RefusedByBroker),
+        }
+    }
+
+    fn fallback(&self) -> Option<Self> {
+        (self.form + 1 < self.nature.forms).then_some(Self { nature: self.nature, form: self.form + 1 })
+    }
+}

@@ -1,0 +1,237 @@
+//! What befalls processes: breakers, crashes, ends in order, starts from what the journal holds.
+
+use super::incarnation::Incarnation;
+use super::machine::Machine;
+use super::payload::{Payload, number};
+use super::plan::{Fault, Kind};
+use super::rng::{About, RngExt};
+use super::scheduler::{Scheduler, SimEvent};
+use crate::Seq;
+use crate::event::{Publication, Recovered};
+
+impl Scheduler<'_> {
+    /// A fault begins.
+    pub(super) fn begin(&mut self, index: usize) {
+        let Fault { kind, replica, length, detail, .. } = self.plan.faults[index];
+        self.note(|| format!("  {:?}", self.plan.faults[index]));
+        match kind {
+            Kind::Outage => (0..self.plan.replicas).for_each(|replica| self.notice(replica, length)),
+            Kind::Flap => {
+                let life = self.replicas[replica].life();
+                self.at(self.now, SimEvent::Connected(replica, life, false));
+                self.at(self.now + length, SimEvent::Connected(replica, life, true));
+            }
+            Kind::Purge => self.purge(replica),
+            Kind::Crash if detail == 0 => self.crash(replica, length),
+            Kind::Crash => self.replicas[replica].doomed = Some((detail, length)),
+            Kind::Drain => self.drain(replica, length),
+            Kind::Discard => self.discard(replica, detail),
+            Kind::Amnesia => self.forget_verdicts(replica),
+            Kind::OtherCluster => self.replace_cluster(),
+            Kind::HeldLanes => self.hold_some_lanes(index),
+            Kind::ClosedPartitions => {
+                for replica in 0..self.plan.replicas {
+                    let life = self.replicas[replica].life();
+                    self.at(self.now + length, SimEvent::PartitionsRecovered(replica, life));
+                }
+            }
+            Kind::SecondRecordFails => {}
+            // These are looked at where they matter.
+            Kind::LostReports | Kind::SlowBroker | Kind::NoRoom | Kind::DiskFails | Kind::DiskSlow => {}
+            Kind::DiskFull | Kind::Unreadable | Kind::HangUps | Kind::LostAnswers => {}
+        }
+    }
+
+    /// An outage that lasts so long from now on comes to a replica's notice, and so does its end.
+    fn notice(&mut self, replica: usize, length: u64) {
+        let life = self.replicas[replica].life();
+        let mut throws = self.plan.dice.on(About::Breaker, [replica as u64, self.now]);
+        let (opened, closed) = (throws.time(2_200, 5_000), throws.time(300, 3_000));
+        if opened < length + closed {
+            self.at(self.now + opened, SimEvent::Connected(replica, life, false));
+        }
+        // Said also where it never was away: the machine must not care.
+        self.at(self.now + length + closed, SimEvent::Connected(replica, life, true));
+    }
+
+    /// A breaker opens or closes.
+    pub(super) fn connected(&mut self, replica: usize, is: bool) {
+        let there = &mut self.replicas[replica];
+        there.current().connected = is;
+        if is {
+            there.current().closed.clear();
+        }
+        if let Some(machine) = &mut there.machine {
+            machine.connected(is);
+        }
+        self.execute(replica);
+    }
+
+    /// The process is gone, and there is another after so long.
+    pub(super) fn crash(&mut self, replica: usize, pause: u64) {
+        if self.replicas[replica].machine.take().is_none() {
+            return;
+        }
+        self.passed.crashes += 1;
+        let life = self.replicas[replica].life();
+        let lucky = self.plan.dice.on(About::Death, [replica as u64, life as u64, 1]).bool();
+        self.end(replica, life, lucky, pause);
+    }
+
+    fn end(&mut self, replica: usize, life: usize, lucky: bool, pause: u64) {
+        self.note(|| format!("  r{replica} is gone"));
+        let most = self.plan.journal;
+        let there = &mut self.replicas[replica];
+        there.machine = None;
+        (there.doomed, there.tick_at) = (None, None);
+        there.disk.crash(lucky, most);
+        self.lose_report(replica, life);
+        self.disconnect(replica);
+        self.at(self.now + pause, SimEvent::Start(replica));
+    }
+
+    /// The process is asked to end.
+    fn drain(&mut self, replica: usize, pause: u64) {
+        let now = self.now;
+        if !self.replicas[replica].accepts() {
+            return;
+        }
+        let there = &mut self.replicas[replica];
+        let deadline = now + self.plan.allowance;
+        there.current().hurried = Some((now, pause));
+        let life = there.life();
+        if let Some(machine) = &mut there.machine {
+            machine.expire_deadlines(deadline);
+        }
+        for delivery in &mut self.ledger.deliveries {
+            if (delivery.replica, delivery.life) == (replica, life) {
+                delivery.deadline = delivery.deadline.min(deadline);
+            }
+        }
+        self.execute(replica);
+        self.at(deadline + self.plan.lateness(), SimEvent::Leave(replica, life));
+    }
+
+    /// A process that was asked to end does so, once the journal has what is left, or will not take it.
+    pub(super) fn leave(&mut self, replica: usize) {
+        let (now, plan) = (self.now, self.plan);
+        let there = &mut self.replicas[replica];
+        let life = there.life();
+        let (began, pause) = there.current().hurried.unwrap_or_default();
+        let Some(machine) = &mut there.machine else { return };
+        let (waiting, (exposed, writing)) = (machine.waiting(), machine.not_durable());
+        let tired = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
+        let tired = tired.iter().any(|kind| (began..=now).any(|at| plan.faulty(*kind, replica, at).is_some()));
+        if writing > 0 && !tired {
+            return self.at(now + 20, SimEvent::Leave(replica, life));
+        }
+        let narrow = plan.journal != usize::MAX;
+        self.hold(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
+        self.hold(exposed == 0 || tired || narrow, || format!("r{replica} ends and takes {exposed} events along"));
+        self.end(replica, life, true, pause);
+    }
+
+    /// A process begins with what its journal holds.
+    pub(super) fn start(&mut self, replica: usize) {
+        let plan = self.plan;
+        if self.replicas[replica].machine.is_some() {
+            return;
+        }
+        let mut life = Incarnation::new(plan.events, plan.lanes);
+        let there = &mut self.replicas[replica];
+        let mut machine = Machine::new(plan.limits, self.defect);
+        let entries: Vec<_> = there.disk.entries.iter().map(|(seq, cargo)| (*seq, *cargo)).collect();
+        life.cluster = self.ledger.cluster;
+        for (seq, cargo) in &entries {
+            let event = cargo.nature.event;
+            life.seqs.push((*seq, event));
+            if life.has_accepted(event) {
+                continue;
+            }
+            life.durable.push(*seq);
+            life.accept(event);
+        }
+        let recovered = |(seq, cargo): &(Seq, Payload)| Recovered {
+            seq: *seq,
+            key: cargo.nature.key(),
+            lane: cargo.nature.lane_key(),
+            event_time: cargo.nature.time,
+            bytes: cargo.bytes(),
+        };
+        machine.recover(entries.iter().map(recovered).collect(), Seq(there.disk.next));
+        there.lives.push(life);
+        there.machine = Some(machine);
+        self.look_at_the_recovered(replica);
+        self.read_the_tail(replica);
+        if let Some(outage) = plan.faulty(Kind::Outage, 0, self.now) {
+            self.notice(replica, outage.at + outage.length - self.now);
+        }
+        let now = self.now;
+        let closed = plan.faults.iter().filter(|fault| fault.kind == Kind::ClosedPartitions);
+        for fault in closed.filter(|fault| (fault.at..fault.at + fault.length).contains(&now)) {
+            let life = self.replicas[replica].life();
+            self.at(fault.at + fault.length, SimEvent::PartitionsRecovered(replica, life));
+        }
+        self.execute(replica);
+    }
+
+    /// Whether what the journal held is in order of time, and of what happened at the same time in order of acceptance.
+    fn look_at_the_recovered(&mut self, replica: usize) {
+        for lane in 0..self.plan.lanes {
+            let Some(machine) = &self.replicas[replica].machine else { return };
+            let found = machine.lane(super::payload::lane_key(lane));
+            let order = found.iter().map(|(key, seq, _)| (self.ledger.natures[number(*key)].time, *seq));
+            let sorted = order.is_sorted();
+            self.replicas[replica].current().order[lane] = found.iter().map(|(key, ..)| number(*key)).collect();
+            self.hold(sorted, || format!("lane {lane} of the journal is out of order"));
+        }
+    }
+
+    fn hold_some_lanes(&mut self, index: usize) {
+        let Fault { replica, length, .. } = self.plan.faults[index];
+        let mut throws = self.plan.dice.on(About::Held, [self.plan.faults[index].at, replica as u64]);
+        let lanes = (0..self.plan.lanes).filter(|_| throws.bool()).collect();
+        self.hold_lanes(replica, lanes);
+        let life = self.replicas[replica].life();
+        self.at(self.now + length, SimEvent::LanesReleased(replica, life));
+    }
+
+    /// Another replica publishes these lanes first.
+    pub(super) fn hold_lanes(&mut self, replica: usize, lanes: Vec<usize>) {
+        let there = &mut self.replicas[replica];
+        let Some(machine) = &mut there.machine else { return };
+        machine.hold_lanes(lanes.iter().map(|lane| super::payload::lane_key(*lane)).collect());
+        let held = &mut there.current().held;
+        held.fill(false);
+        lanes.into_iter().for_each(|lane| held[lane] = true);
+        self.execute(replica);
+    }
+
+    pub(super) fn partitions_recovered(&mut self, replica: usize) {
+        self.replicas[replica].current().closed.clear();
+        if let Some(machine) = &mut self.replicas[replica].machine {
+            machine.partitions_recovered();
+        }
+        self.execute(replica);
+    }
+
+    /// Time has passed, and other events; what was decided long ago is not known any more.
+    fn forget_verdicts(&mut self, replica: usize) {
+        let there = &mut self.replicas[replica];
+        let Some(machine) = &mut there.machine else { return };
+        machine.forget_verdicts();
+        there.current().forgetful = true;
+    }
+
+    /// The operator discards an event.
+    fn discard(&mut self, replica: usize, event: u64) {
+        let event = usize::try_from(event).unwrap_or_default();
+        let there = &mut self.replicas[replica];
+        let Some(machine) = &mut there.machine else { return };
+        if machine.discard(super::payload::key(event)) {
+            there.current().discard(event);
+            self.ledger.release(event, replica);
+        }
+        self.execute(replica);
+    }
+}

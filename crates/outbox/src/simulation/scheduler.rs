@@ -1,0 +1,250 @@
+//! Time and chance: what happens next, and that everything is looked at after it.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use super::broker::Flight;
+use super::coverage::Coverage;
+use super::defects::Defect;
+use super::disk::Told;
+use super::oracle::Oracle;
+use super::payload::EventSpec;
+use super::plan::Plan;
+use super::replica::{HandedOver, Replica};
+use super::rng::About;
+use super::sender::Sender;
+use crate::{EventHandle, Millis};
+
+/// How long after the last fault and the last delivery everything must be over, in milliseconds: a record's two minutes,
+/// a minute for an entry that could not be read, the longest back-off, and something for the rest.
+const PATIENCE: Millis = 240_000;
+
+/// How much longer for each event: those of a lane go one after the other.
+const PATIENCE_EACH: Millis = 10_000;
+
+/// How many steps no schedule takes.
+const MOST_STEPS: u64 = 1_000_000;
+
+/// Something that is going to happen. A replica's number stands beside the number of its life: what was meant for a
+/// process that is gone does not happen.
+#[derive(Debug)]
+pub(super) enum SimEvent {
+    Send(usize),
+    /// A sender has waited long enough.
+    HangUp(usize),
+    Land(usize),
+    Report(usize),
+    /// A producer repeats a report on an event that is resolved.
+    Repeat(usize),
+    Commit(usize, usize),
+    Told(usize, usize, Told),
+    Read(usize, usize, EventHandle),
+    Tick(usize, usize),
+    /// Another thread comes to what it has to do.
+    Execute(usize, usize, HandedOver),
+    Learn(usize, usize, usize),
+    LearnRecord(usize, usize, usize, u8),
+    ClusterNoticed(usize, usize),
+    LanesReleased(usize, usize),
+    PartitionsRecovered(usize, usize),
+    Release(usize, usize),
+    Connected(usize, usize, bool),
+    Begin(usize),
+    /// A process that ends in order looks whether it can.
+    Leave(usize, usize),
+    Start(usize),
+}
+
+struct Due {
+    at: Millis,
+    tie: u64,
+    what: SimEvent,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    /// The earliest is the greatest, as the heap gives the greatest out.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.tie).cmp(&(self.at, self.tie))
+    }
+}
+
+/// Everything there is.
+pub(super) struct Scheduler<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) defect: Option<Defect>,
+    pub(super) now: Millis,
+    due: BinaryHeap<Due>,
+    scheduled: u64,
+    pub(super) replicas: Vec<Replica>,
+    pub(super) ledger: Oracle,
+    pub(super) flights: Vec<Flight>,
+    pub(super) senders: Vec<Sender>,
+    /// The replicas that something has happened to in this step.
+    pub(super) touched: Vec<usize>,
+    pub(super) passed: Coverage,
+    pub(super) violation: Option<String>,
+    /// What has happened, where somebody wants to read it.
+    pub(super) story: Option<Vec<String>>,
+}
+
+impl<'a> Scheduler<'a> {
+    pub(super) fn new(plan: &'a Plan, defect: Option<Defect>, tell: bool) -> Self {
+        let natures = (0..plan.events).map(|event| EventSpec::of(plan.dice, event, plan.lanes)).collect();
+        let mut world = Self {
+            plan,
+            defect,
+            now: 0,
+            due: BinaryHeap::new(),
+            scheduled: 0,
+            replicas: (0..plan.replicas).map(|_| Replica::default()).collect(),
+            ledger: Oracle::new(natures),
+            flights: Vec::new(),
+            senders: plan.callbacks.iter().map(|callback| Sender::new(callback.events.clone())).collect(),
+            touched: Vec::new(),
+            passed: Coverage::default(),
+            violation: None,
+            story: tell.then(Vec::new),
+        };
+        for replica in 0..plan.replicas {
+            world.start(replica);
+        }
+        for (index, callback) in plan.callbacks.iter().enumerate() {
+            world.at(callback.at, SimEvent::Send(index));
+        }
+        for (index, fault) in plan.faults.iter().enumerate() {
+            world.at(fault.at, SimEvent::Begin(index));
+        }
+        world
+    }
+
+    /// Lets the schedule happen.
+    ///
+    /// # Errors
+    /// What does not hold, and after how many steps.
+    pub(super) fn run(mut self) -> Result<Coverage, Violation> {
+        let mut steps = 0;
+        let mut last = 0;
+        let patience = PATIENCE + PATIENCE_EACH * self.plan.events as Millis;
+        while self.violation.is_none()
+            && let Some(Due { at, what, .. }) = self.due.pop()
+        {
+            self.now = at;
+            if matches!(what, SimEvent::Send(_) | SimEvent::Begin(_) | SimEvent::Start(_)) {
+                last = at.max(self.plan.calm());
+            }
+            // Whatever waits by now waits for ever. The clock of a machine can be due much later, and for nothing.
+            if at > last + patience {
+                break;
+            }
+            steps += 1;
+            self.hold(steps < MOST_STEPS, || "it goes round in circles".to_owned());
+            self.note(|| format!("{what:?}"));
+            self.handle(what);
+            self.check_invariants();
+        }
+        if self.violation.is_none() {
+            self.check_final_state();
+        }
+        match self.violation {
+            Some(what) => Err(Violation { what, steps, story: self.story.unwrap_or_default() }),
+            None => {
+                self.passed.steps = steps;
+                self.passed.deliveries = self.ledger.deliveries.len() as u64;
+                self.passed.records = self.flights.len() as u64;
+                self.passed.duplicates = self.ledger.duplicates;
+                Ok(self.passed)
+            }
+        }
+    }
+
+    fn handle(&mut self, what: SimEvent) {
+        match what {
+            SimEvent::Send(callback) => self.send(callback),
+            SimEvent::HangUp(delivery) => self.hang_up(delivery),
+            SimEvent::Land(flight) => self.land(flight),
+            SimEvent::Report(flight) => self.report(flight),
+            SimEvent::Repeat(flight) => self.repeat(flight),
+            SimEvent::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
+            SimEvent::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
+            SimEvent::Read(replica, life, token) => self.if_alive(replica, life, |world| world.read(replica, token)),
+            SimEvent::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
+            SimEvent::Execute(replica, life, handed) => {
+                self.if_alive(replica, life, |world| world.execute_late(replica, handed));
+            }
+            SimEvent::Learn(replica, life, event) => self.if_alive(replica, life, |world| world.learn(replica, event)),
+            SimEvent::LearnRecord(replica, life, event, record) => {
+                self.if_alive(replica, life, |world| world.learn_record(replica, event, record));
+            }
+            SimEvent::ClusterNoticed(replica, life) => {
+                self.if_alive(replica, life, |world| world.notice_cluster(replica));
+            }
+            SimEvent::LanesReleased(replica, life) => {
+                self.if_alive(replica, life, |world| world.hold_lanes(replica, Vec::new()));
+            }
+            SimEvent::PartitionsRecovered(replica, life) => {
+                self.if_alive(replica, life, |world| world.partitions_recovered(replica));
+            }
+            SimEvent::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
+            SimEvent::Connected(replica, life, is) => {
+                self.if_alive(replica, life, |world| world.connected(replica, is));
+            }
+            SimEvent::Begin(fault) => self.begin(fault),
+            SimEvent::Leave(replica, life) => self.if_alive(replica, life, |world| world.leave(replica)),
+            SimEvent::Start(replica) => self.start(replica),
+        }
+    }
+
+    fn if_alive(&mut self, replica: usize, life: usize, what: impl FnOnce(&mut Self)) {
+        if self.replicas[replica].is_alive(life) {
+            what(self);
+        }
+    }
+
+    /// Plans something. What happens at the same time happens in any order.
+    pub(super) fn at(&mut self, at: Millis, what: SimEvent) {
+        let at = at.max(self.now);
+        self.scheduled += 1;
+        let tie = self.plan.dice.number(About::Tie, self.scheduled);
+        self.due.push(Due { at, tie, what });
+    }
+
+    pub(super) fn violate(&mut self, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(format!("at {} ms: {}", self.now, what()));
+        }
+    }
+
+    pub(super) fn hold(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.violate(what);
+        }
+    }
+
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>8} {}", self.now, what()));
+        }
+    }
+}
+
+/// What did not hold.
+#[derive(Debug, Clone)]
+pub(super) struct Violation {
+    pub(super) what: String,
+    pub(super) steps: u64,
+    pub(super) story: Vec<String>,
+}

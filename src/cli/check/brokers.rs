@@ -1,0 +1,200 @@
+//! The doctor's look at Kafka: settings, brokers and the addresses that they advertise. Publishes nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::code::Code;
+use super::finding::Finding;
+use super::report::plural;
+use super::topics;
+use crate::config::Config;
+use crate::kafka::administrator::{Administrator, Brokers};
+use crate::kafka::connection_error::{Cause, ConnectionError, Unreachable};
+use crate::kafka::probe::{self, Idempotence};
+use crate::kafka::reach::{self, Broker};
+use crate::kafka::remedy::{Remedy, Right};
+use crate::kafka::settings::Cluster;
+use crate::kafka::topics::{State, TopicSettings, coordination_topic};
+use crate::service::wiring;
+
+/// How long the cluster may take for each question.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one broker may take to answer at the address that it advertises.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(6);
+
+const SERVERS: &str = "kafka.bootstrap_servers";
+const USER: &str = "kafka.properties";
+
+/// Whether librdkafka accepts the properties; connects to nothing.
+pub(super) fn settings(config: &Config) -> Finding {
+    match probe::settings_fault(&wiring::cluster(config)) {
+        Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(&problem)),
+        None => Finding::ok(Code::KafkaProperties, "kafka.properties", "librdkafka accepts them"),
+    }
+}
+
+/// Everything that needs the brokers; findings come as they are made.
+pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding)) {
+    let (cluster, plan) = (wiring::cluster(config), TopicSettings::with_states(config));
+    let administrator = match Administrator::new(&cluster) {
+        Ok(administrator) => administrator,
+        Err(fault) => {
+            return tell(Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(&fault.to_string())));
+        }
+    };
+    let brokers = match administrator.reach(REQUEST_TIMEOUT) {
+        Ok(brokers) => brokers,
+        Err(away) => return unanswered(config, &away, tell),
+    };
+    let count = brokers.list.len();
+    let servers = config.kafka.bootstrap_servers.join(", ");
+    let brokers_shown = plural(count, "broker");
+    tell(Finding::ok(Code::Kafka, SERVERS, &format!("{servers} answers; the cluster has {brokers_shown}")));
+    let replicas = config.topics.replication_factor;
+    if usize::try_from(replicas).is_ok_and(|replicas| replicas > count) {
+        let problem = format!("is {replicas}, and the cluster has {brokers_shown}: no topic could be created");
+        let remedy = Remedy::text("start the other brokers, or lower it");
+        tell(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
+    }
+    let states = administrator.observe(&plan, REQUEST_TIMEOUT);
+    let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), tell);
+    let states = match states {
+        Ok(states) => states,
+        Err(away) if reached.len() == count => return unanswered(config, &away, tell),
+        // The brokers that do not answer at their addresses are the reason.
+        Err(_) => return tell(topics_unknown()),
+    };
+    idempotence(&cluster, &plan, tell);
+    tell(coordination(&administrator, config));
+    topics::Examination {
+        config,
+        cluster: &cluster,
+        administrator: &administrator,
+        plan: &plan,
+        states: &states,
+        reached: &reached,
+        path: &path.display().to_string(),
+    }
+    .run(tell);
+}
+
+/// The cluster does not answer, so nothing is known of the topics.
+fn unanswered(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)) {
+    unreachable(config, away, tell);
+    tell(topics_unknown());
+}
+
+fn topics_unknown() -> Finding {
+    let remedy = Remedy::text("run check again once Kafka answers");
+    Finding::undecided(Code::Topic, "topics", "whether they exist, and whether this user may write to them", remedy)
+}
+
+fn unreachable(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)) {
+    if away.troubles.is_empty() {
+        let problem =
+            format!("{} does not answer, and librdkafka does not say why", config.kafka.bootstrap_servers.join(", "));
+        let remedy = Remedy::text("correct address and port, and let the connection through firewalls");
+        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, remedy));
+    }
+    for trouble in &away.troubles {
+        let problem = format!("Kafka does not answer ({}): {}", trouble.cause.code(), trouble.words);
+        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, Remedy::text(trouble.cause.remedy())));
+    }
+}
+
+/// Asks every broker at the address that it advertises. Returns the ids of those that answer.
+fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
+    let list: Vec<&Broker> = brokers.list.iter().collect();
+    let unreachable = reach::unreachable(cluster, &list, BROKER_TIMEOUT);
+    let mut reached: BTreeSet<i32> = list.iter().map(|broker| broker.id).collect();
+    for (broker, trouble) in &unreachable {
+        reached.remove(&broker.id);
+        tell(unreachable_broker(broker, trouble, states));
+    }
+    if unreachable.is_empty() {
+        let text = match list.as_slice() {
+            [broker] => format!("the broker answers at the address that it advertises: {}", broker.address()),
+            _ => format!("all {} answer at the addresses that they advertise", plural(list.len(), "broker")),
+        };
+        tell(Finding::ok(Code::BrokerUnreachable, "advertised.listeners", &text));
+    }
+    reached
+}
+
+/// Whether several replicas could coordinate. A single one does not need to, so this is never a fault.
+fn coordination(administrator: &Administrator, config: &Config) -> Finding {
+    let (code, topic) = (Code::ReplicasTopic, coordination_topic(&config.topics.prefix));
+    let key = format!("topic {topic}");
+    let text = match administrator.coordination_topic(&topic, REQUEST_TIMEOUT) {
+        Some(State::Present(_)) => "several replicas can coordinate",
+        Some(State::Missing) if config.topics.create => "does not exist; `serve` creates it",
+        Some(State::Missing) => {
+            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`"
+        }
+        Some(State::Hidden) => {
+            "cannot be seen by this user; a single replica does not need it, several do: allow Describe, Read and Write"
+        }
+        Some(State::Unreadable(_)) | None => "whether several replicas can coordinate is not known: no answer in time",
+    };
+    Finding::ok(code, &key, text)
+}
+
+fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[State]) -> Finding {
+    let (id, address) = (broker.id, broker.address());
+    let mut topics = 0;
+    let mut partitions = 0;
+    for state in states {
+        let State::Present(present) = state else { continue };
+        let led = present.leaders.iter().find(|leader| leader.broker == id).map_or(0, |leader| leader.partitions);
+        partitions += led;
+        topics += usize::from(led > 0);
+    }
+    let words = trouble.words.strip_prefix(&format!("{address}: ")).unwrap_or(&trouble.words);
+    let mut problem =
+        format!("broker {id} advertises {address}, and does not answer there ({}): {words}", trouble.cause.code());
+    if !states.is_empty() {
+        let (partitions, topics) = (plural(partitions, "partition"), plural(topics, "topic"));
+        problem = format!("{problem}; it leads {partitions} of {topics}");
+    }
+    let advertised = format!(
+        "correct advertised.listeners of broker {id} so that it names an address that leads from here to the broker, \
+         or open the way there (DNS, routes, firewalls)"
+    );
+    let remedy = match trouble.cause {
+        Cause::Tls | Cause::Authentication => trouble.cause.remedy().to_owned(),
+        Cause::Disconnected => format!("{advertised}; {}", trouble.cause.remedy()),
+        Cause::Dns | Cause::Refused | Cause::Timeout | Cause::Other => advertised,
+    };
+    let (code, key) = (Code::BrokerUnreachable, "advertised.listeners");
+    let exists = states.iter().any(|state| matches!(state, State::Present(_)));
+    // A broker that leads nothing today may lead something tomorrow.
+    if partitions == 0 && exists {
+        Finding::warning(code, key, &problem, Remedy::text(remedy))
+    } else {
+        Finding::fault(code, key, &problem, Remedy::text(remedy))
+    }
+}
+
+/// The producer is idempotent, and needs permission for that before its first record.
+fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Finding)) {
+    let code = Code::IdempotentWrite;
+    let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
+    tell(match probe::idempotence(cluster, REQUEST_TIMEOUT) {
+        Ok(Idempotence::Allowed) => Finding::ok(code, USER, "the user may produce idempotently"),
+        Ok(Idempotence::NotAllowed(words)) => {
+            let problem = format!(
+                "the user may not produce idempotently, because it has the right to WRITE on no topic (before Kafka 3.0: \
+                 because it does not have IDEMPOTENT_WRITE on the cluster): {words}"
+            );
+            Finding::fault(code, USER, &problem, Remedy::grant(&[Right::Write], &topics))
+        }
+        Ok(Idempotence::Unknown) => Finding::undecided(
+            code,
+            USER,
+            "whether the user may produce idempotently: no answer in time",
+            Remedy::text("see the findings about brokers, and run check again"),
+        ),
+        Err(words) => Finding::undecided(code, USER, &words, Remedy::text("correct [kafka.properties]")),
+    });
+}

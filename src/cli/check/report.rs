@@ -1,0 +1,231 @@
+//! Shows findings as they come, in 80 columns, and remembers how bad they were.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::code::Section;
+use super::finding::{Finding, Level};
+use crate::cli::Exit;
+use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, styled, wrapped};
+use crate::counts::counted;
+
+/// Where the text of a finding begins.
+const INDENT: usize = 14;
+
+/// The report in the making.
+pub(super) struct Report<W> {
+    out: W,
+    section: Option<Section>,
+    faults: usize,
+    /// Those of the faults that concern `fetch` only.
+    fetch_faults: usize,
+    warnings: usize,
+    not_tested: usize,
+    undecided: bool,
+    prevented: bool,
+}
+
+impl<W: Write> Report<W> {
+    pub(super) const fn new(out: W) -> Self {
+        Self {
+            out,
+            section: None,
+            faults: 0,
+            fetch_faults: 0,
+            warnings: 0,
+            not_tested: 0,
+            undecided: false,
+            prevented: false,
+        }
+    }
+
+    pub(super) fn all(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        findings.into_iter().for_each(|finding| self.add(finding));
+    }
+
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.prevented |= finding.prevents_start;
+        match finding.level {
+            Level::Ok => {}
+            Level::Warning => self.warnings += 1,
+            Level::Fault => {
+                self.faults += 1;
+                self.fetch_faults += usize::from(finding.code.section() == Section::Directory);
+            }
+            Level::NotTested => {
+                self.not_tested += 1;
+                self.undecided |= finding.decisive;
+            }
+        }
+        // A pipe that was closed early changes nothing of what is found, which the exit code says.
+        let _ = self.write(&finding);
+    }
+
+    fn write(&mut self, finding: &Finding) -> io::Result<()> {
+        let section = finding.code.section();
+        if self.section != Some(section) {
+            let gap = if self.section.is_some() { "\n" } else { "" };
+            writeln!(self.out, "{gap}{}", styled(HEADING, section.title()))?;
+            self.section = Some(section);
+        }
+        let style = match finding.level {
+            Level::Ok => GOOD,
+            Level::Warning => WARNING,
+            Level::Fault => BAD,
+            Level::NotTested => QUIET,
+        };
+        let code = match finding.level {
+            Level::Ok => String::new(),
+            Level::Warning | Level::Fault | Level::NotTested => format!(" [{}]", finding.code.name()),
+        };
+        let text = format!("{}: {}{code}", finding.key, finding.text);
+        let mut lines = wrapped(&text, WIDTH - INDENT).into_iter();
+        let first = lines.next().unwrap_or_default();
+        let first = match first.strip_prefix(&finding.key) {
+            Some(rest) => format!("{}{rest}", styled(HEADING, &finding.key)),
+            None => first,
+        };
+        writeln!(self.out, "  {}  {first}", styled(style, format!("{:<10}", finding.level.name())))?;
+        for line in lines {
+            writeln!(self.out, "{:INDENT$}{line}", "")?;
+        }
+        self.write_remedy(finding)?;
+        self.out.flush()
+    }
+
+    fn write_remedy(&mut self, finding: &Finding) -> io::Result<()> {
+        let Some(remedy) = &finding.remedy else { return Ok(()) };
+        let colon = if remedy.command.is_empty() { "" } else { ":" };
+        for line in wrapped(&format!("fix: {}{colon}", remedy.text), WIDTH - INDENT) {
+            writeln!(self.out, "{:INDENT$}{line}", "")?;
+        }
+        for line in remedy.command_lines(WIDTH - INDENT - 2) {
+            writeln!(self.out, "{:INDENT$}  {line}", "")?;
+        }
+        Ok(())
+    }
+
+    /// The rule of the exit code. Warnings alone never change it, nor does what was left out on purpose (--offline): what is
+    /// not tested counts only if it is decisive.
+    const fn exit(&self) -> Exit {
+        if self.prevented {
+            Exit::Misconfigured
+        } else if self.faults > 0 || self.undecided {
+            Exit::Failed
+        } else {
+            Exit::Fine
+        }
+    }
+
+    /// Writes the verdict.
+    pub(super) fn end(mut self, path: &Path) -> Exit {
+        let exit = self.exit();
+        let (style, verdict) = match exit {
+            Exit::Misconfigured => (BAD, "serve would not start"),
+            Exit::Failed if self.faults > self.fetch_faults => (BAD, "serve would start, but not work"),
+            Exit::Failed if self.faults > 0 && !self.undecided => {
+                (BAD, "serve will start and work, but fetch would not")
+            }
+            Exit::Failed if self.faults > 0 => (BAD, "fetch would not work, and it was not tested whether serve works"),
+            Exit::Failed => (WARNING, "nothing wrong was found, but it was not tested whether serve works"),
+            Exit::Fine if self.not_tested == 0 => (GOOD, "serve will start and work"),
+            Exit::Fine => (GOOD, "everything that was tested is fine"),
+        };
+        let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
+        let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
+        let _ = writeln!(self.out, "\n{}: {verdict} ({counts})", styled(style, path.display()));
+        let _ = self.out.flush();
+        exit
+    }
+}
+
+/// A count with its noun.
+pub(super) fn plural(count: usize, what: &str) -> String {
+    counted(count as u64, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::code::Code;
+    use super::*;
+    use crate::kafka::remedy::{Remedy, Right};
+
+    fn report(findings: Vec<Finding>) -> (Exit, String) {
+        let mut bytes = Vec::new();
+        let mut report = Report::new(anstream::StripStream::new(&mut bytes));
+        report.all(findings);
+        let exit = report.end(Path::new("bridge.toml"));
+        (exit, String::from_utf8(bytes).unwrap())
+    }
+
+    fn ok() -> Finding {
+        Finding::ok(Code::Kafka, "kafka", "answers")
+    }
+
+    fn fault() -> Finding {
+        Finding::fault(Code::TopicWrite, "topic a", "is wrong", Remedy::text("correct it"))
+    }
+
+    fn warning() -> Finding {
+        Finding::warning(Code::TopicRead, "topic a", "is odd", Remedy::text("look at it"))
+    }
+
+    #[test]
+    fn the_exit_code_is_that_of_the_worst_finding() {
+        assert_eq!(report(vec![ok(), warning()]).0, Exit::Fine);
+        assert_eq!(report(vec![fault(), warning()]).0, Exit::Failed);
+        let config = crate::config::Fault {
+            key: "server.listen".to_owned(),
+            problem: "is wrong".to_owned(),
+            remedy: "correct it".to_owned(),
+        };
+        let (exit, shown) = report(vec![fault(), Finding::prevents_start(Code::Configuration, config)]);
+        assert_eq!(exit, Exit::Misconfigured);
+        assert!(shown.ends_with("bridge.toml: serve would not start (2 faults, 0 warnings)\n"), "{shown}");
+    }
+
+    #[test]
+    fn what_decides_and_was_not_tested_exits_with_1() {
+        let remedy = || Remedy::text("test it");
+        let (exit, shown) = report(vec![ok(), Finding::not_tested(Code::Topic, "topic a", "no answer", remedy())]);
+        assert_eq!(exit, Exit::Fine);
+        assert!(
+            shown.ends_with("everything that was tested is fine (0 faults, 0 warnings, 1 not tested)\n"),
+            "{shown}"
+        );
+        let (exit, shown) = report(vec![ok(), Finding::undecided(Code::Topic, "topic a", "no answer", remedy())]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(!shown.contains("will start and work"), "{shown}");
+    }
+
+    #[test]
+    fn the_report_fits_80_columns_and_has_sections() {
+        let remedy =
+            Remedy::grant(&[Right::Write], &["idaas.user.v1", "idaas.organizational-unit.v1", "idaas.group.v1"]);
+        let problem =
+            "may not be written to by the user of [kafka.properties], so that no event can be published at all";
+        let (_, shown) = report(vec![ok(), Finding::fault(Code::TopicWrite, "6 topics", problem, remedy), warning()]);
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        let expected = "\
+Kafka
+  ok          kafka: answers
+
+Topics
+  fault       6 topics: may not be written to by the user of [kafka.properties],
+              so that no event can be published at all [topic_write]
+              fix: grant the user Write on the topics:
+                kafka-acls.sh --bootstrap-server HOST:PORT --add \\
+                  --allow-principal User:NAME --operation Write \\
+                  --topic idaas.user.v1 --topic idaas.organizational-unit.v1 \\
+                  --topic idaas.group.v1
+  warning     topic a: is odd [topic_read]
+              fix: look at it
+";
+        assert!(shown.starts_with(expected), "{shown}");
+    }
+
+    #[test]
+    fn counts_have_the_right_form() {
+        assert_eq!([plural(1, "broker"), plural(2, "broker")], ["1 broker", "2 brokers"]);
+    }
+}

@@ -1,0 +1,263 @@
+//! The doctor's look at the topics: what they are, and what this user may do with them. Publishes nothing.
+
+use std::collections::BTreeSet;
+
+use super::brokers::REQUEST_TIMEOUT;
+use super::code::Code;
+use super::finding::Finding;
+use super::report::plural;
+use crate::config::Config;
+use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::probe::{self, Reading, Writing, WritingQuestion};
+use crate::kafka::remedy::{Remedy, Right};
+use crate::kafka::settings::Cluster;
+use crate::kafka::topics::{
+    Difference, ExistingTopic, Severity, State, TopicSettings, Unknown, WantedTopic, differences, grouped,
+};
+
+/// What the topics are examined with.
+pub(super) struct Examination<'a> {
+    pub(super) config: &'a Config,
+    pub(super) cluster: &'a Cluster,
+    pub(super) administrator: &'a Administrator,
+    pub(super) plan: &'a TopicSettings,
+    /// In the order of the plan.
+    pub(super) states: &'a [State],
+    /// The brokers that answer at their advertised address.
+    pub(super) reached: &'a BTreeSet<i32>,
+    /// Of the configuration file.
+    pub(super) path: &'a str,
+}
+
+/// A topic that exists.
+#[derive(Clone, Copy)]
+struct Existing<'a> {
+    name: &'a str,
+    present: &'a ExistingTopic,
+    /// A partition whose leader answers.
+    partition: Option<i32>,
+}
+
+impl<'a> Examination<'a> {
+    pub(super) fn run(&self, tell: &mut dyn FnMut(Finding)) {
+        for group in grouped(self.plan, self.states) {
+            if group.difference == Difference::Missing && self.config.topics.create {
+                self.creation(tell);
+                continue;
+            }
+            let problem = self.sentence(&group.topics, &group.difference.to_string());
+            let remedy = group.difference.remedy(&group.topics, self.path);
+            let (code, key) = (Code::Difference(group.difference.code()), self.key(&group.topics));
+            tell(match group.difference.severity() {
+                Severity::Wrong => Finding::fault(code, &key, &problem, remedy),
+                Severity::Notable => Finding::warning(code, &key, &problem, remedy),
+            });
+        }
+        let fine = self.plan.topics.iter().zip(self.states).filter_map(|(wanted, state)| match state {
+            State::Present(present) if differences(wanted, state).is_empty() => {
+                Some((wanted.name.as_str(), described(present)))
+            }
+            State::Present(_) | State::Missing | State::Hidden | State::Unreadable(_) => None,
+        });
+        for (description, topics) in by_value(fine) {
+            tell(Finding::ok(Code::Topic, &self.key(&topics), &self.sentence(&topics, &description)));
+        }
+        let existing = self.existing();
+        self.settings(&existing, tell);
+        self.writing(&existing, tell);
+        self.reading(&existing, tell);
+    }
+
+    fn existing(&self) -> Vec<Existing<'a>> {
+        let leader = |present: &ExistingTopic| {
+            present.leaders.iter().find(|leader| self.reached.contains(&leader.broker)).map(|leader| leader.partition)
+        };
+        let existing = self.plan.topics.iter().zip(self.states).filter_map(|(wanted, state)| match state {
+            State::Present(present) => Some(Existing { name: &wanted.name, present, partition: leader(present) }),
+            State::Missing | State::Hidden | State::Unreadable(_) => None,
+        });
+        existing.collect()
+    }
+
+    /// Missing topics that `serve` creates at its start: asks the cluster whether it would.
+    fn creation(&self, tell: &mut dyn FnMut(Finding)) {
+        let pairs = self.plan.topics.iter().zip(self.states);
+        let missing: Vec<&WantedTopic> =
+            pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
+        let names: Vec<&str> = missing.iter().map(|wanted| wanted.name.as_str()).collect();
+        let code = Code::TopicCreate;
+        let creations = match self.administrator.try_create(&missing, REQUEST_TIMEOUT) {
+            Ok(creations) => creations,
+            Err(away) => {
+                let why = format!("whether the user may create them: {away}");
+                let remedy = Remedy::text("run check again once Kafka answers");
+                return tell(Finding::undecided(code, &self.key(&names), &why, remedy));
+            }
+        };
+        for (creation, topics) in by_value(names.into_iter().zip(creations)) {
+            let key = self.key(&topics);
+            match creation {
+                Creation::Created | Creation::WasThere => {
+                    let text = "is missing, will be created by serve, and this user may create it";
+                    tell(Finding::ok(code, &key, &self.sentence(&topics, text)));
+                    let why = "whether this user may write and read: the topic has to exist first";
+                    let remedy = Remedy::text("start serve or run topics --create, then run check again");
+                    tell(Finding::not_tested(Code::TopicWrite, &key, why, remedy));
+                }
+                Creation::Refused { problem, remedy, forbidden } => {
+                    let problem = format!("is missing, and cannot be created by serve: {problem}");
+                    let remedy =
+                        if forbidden { Remedy::grant(&[Right::Create], &topics) } else { Remedy::text(remedy) };
+                    tell(Finding::fault(code, &key, &self.sentence(&topics, &problem), remedy));
+                }
+            }
+        }
+    }
+
+    fn settings(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
+        let unknown = existing.iter().filter_map(|topic| Some((topic.name, topic.present.settings.as_ref().err()?)));
+        for (why, topics) in by_value(unknown) {
+            let text = format!(
+                "min.insync.replicas, cleanup.policy, max.message.bytes, retention and limits of timestamps: {why}"
+            );
+            let remedy = match why {
+                Unknown::NotAllowed => Remedy::grant(&[Right::DescribeConfigs], &topics),
+                Unknown::NotAsked | Unknown::NotSupported | Unknown::NoAnswer | Unknown::Other(_) => {
+                    Remedy::text("compare them with the table of `idaas-bridge topics` by hand")
+                }
+            };
+            tell(Finding::not_tested(Code::TopicSettings, &self.key(&topics), &text, remedy));
+        }
+    }
+
+    fn writing(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
+        let code = Code::TopicWrite;
+        let questions: Vec<_> = existing.iter().filter_map(question).collect();
+        let answers = match probe::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
+            Ok(answers) => answers,
+            Err(words) => questions.iter().map(|_| Writing::Unknown(words.clone())).collect(),
+        };
+        for (writing, topics) in by_value(questions.iter().map(|question| question.topic).zip(answers)) {
+            let key = self.key(&topics);
+            tell(match writing {
+                Writing::Allowed => Finding::ok(code, &key, "the user may write"),
+                Writing::NotAllowed => {
+                    let problem = "the user of [kafka.properties] does not have the right to WRITE";
+                    Finding::fault(code, &key, problem, Remedy::grant(&[Right::Write], &topics))
+                }
+                Writing::Published => Finding::fault(
+                    code,
+                    &key,
+                    "the user may write, but the cluster published the empty record of an invalid request, so it is \
+                     not Apache Kafka",
+                    Remedy::text("tell the consumers to skip a record without a key, and do not run check again"),
+                ),
+                Writing::Unknown(why) => Finding::undecided(
+                    code,
+                    &key,
+                    &format!("whether the user may write: {why}"),
+                    Remedy::text("see the other findings, and run check again"),
+                ),
+            });
+        }
+        let untested = existing.iter().filter_map(|topic| Some((topic.name, untestable(topic)?)));
+        for (why, topics) in by_value(untested) {
+            let remedy = Remedy::text("see the other findings; or publish a record to another topic as this user");
+            let why = format!("whether the user may write: {why}");
+            tell(Finding::undecided(code, &self.key(&topics), &why, remedy));
+        }
+    }
+
+    /// Whether the service can find out at its start what was published before it.
+    fn reading(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
+        let code = Code::TopicRead;
+        let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
+        let answers = probe::reading(self.cluster, &asked, REQUEST_TIMEOUT);
+        for (reading, topics) in by_value(asked.iter().map(|(name, _)| *name).zip(answers)) {
+            let key = self.key(&topics);
+            tell(match reading {
+                Reading::Allowed => Finding::ok(code, &key, "the user may read"),
+                Reading::NotAllowed => Finding::warning(
+                    code,
+                    &key,
+                    "the user of [kafka.properties] does not have the right to READ, so after a restart the service \
+                     does not know what it has published, and publishes again what IDaaS sends again",
+                    Remedy::grant(&[Right::Read], &topics),
+                ),
+                Reading::Unknown(why) => Finding::not_tested(
+                    code,
+                    &key,
+                    &format!("whether the user may read: {why}"),
+                    Remedy::text("see the other findings, and run check again"),
+                ),
+            });
+        }
+    }
+
+    /// What a finding about these topics is headed with.
+    fn key(&self, topics: &[&str]) -> String {
+        match topics {
+            [topic] => format!("topic {topic}"),
+            _ if topics.len() == self.plan.topics.len() => format!("all {}", plural(topics.len(), "topic")),
+            _ => plural(topics.len(), "topic"),
+        }
+    }
+
+    /// A predicate about one topic, said of these.
+    fn sentence(&self, topics: &[&str], predicate: &str) -> String {
+        match topics {
+            [_] => predicate.to_owned(),
+            _ if topics.len() == self.plan.topics.len() => format!("each {predicate}"),
+            _ => format!("each {predicate} ({})", topics.join(", ")),
+        }
+    }
+}
+
+/// Only a cluster that knows the settings of topics, or refuses to tell them, is known to be Apache Kafka: others might
+/// publish an invalid request's record.
+fn question<'a>(topic: &Existing<'a>) -> Option<WritingQuestion<'a>> {
+    if untestable(topic).is_some() {
+        return None;
+    }
+    let limit = topic.present.settings.as_ref().ok().and_then(|settings| settings.max_message_bytes);
+    Some(WritingQuestion { topic: topic.name, partition: topic.partition?, limit })
+}
+
+/// Why the permission to write cannot be tested.
+fn untestable(topic: &Existing<'_>) -> Option<String> {
+    if topic.partition.is_none() {
+        return Some("no leader of its partitions answers".to_owned());
+    }
+    match &topic.present.settings {
+        Ok(_) | Err(Unknown::NotAllowed) => None,
+        Err(why @ (Unknown::NotAsked | Unknown::NotSupported | Unknown::NoAnswer | Unknown::Other(_))) => {
+            Some(format!("without the topic's settings, the test could publish a record ({why})"))
+        }
+    }
+}
+
+fn described(present: &ExistingTopic) -> String {
+    let known = present.settings.clone().unwrap_or_default();
+    let count = |count: i32, what: &str| plural(usize::try_from(count).unwrap_or_default(), what);
+    let mut text =
+        format!("has {} and {}", count(present.partitions, "partition"), count(present.replication, "replica"));
+    if let Some(in_sync) = known.min_insync_replicas {
+        text.push_str(&format!(", min.insync.replicas {in_sync}"));
+    }
+    if let Some(policy) = known.cleanup_policy {
+        text.push_str(&format!(", cleanup.policy {policy}"));
+    }
+    text
+}
+
+/// The topics, by what is to be said of them.
+fn by_value<'a, T: PartialEq>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(T, Vec<&'a str>)> {
+    let mut groups: Vec<(T, Vec<&'a str>)> = Vec::new();
+    for (topic, value) in items {
+        match groups.iter_mut().find(|(other, _)| *other == value) {
+            Some((_, topics)) => topics.push(topic),
+            None => groups.push((value, vec![topic])),
+        }
+    }
+    groups
+}

@@ -1,0 +1,216 @@
+//! `dead-letter`: the newest events that fit no record, one of them with its original, and their publication.
+
+mod redrive;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anstyle::Style;
+use clap::{Args, Subcommand};
+use idaas_callback::event_type::Entity;
+use idaas_callback::timestamp::rfc3339;
+use serde_json::Value;
+
+use super::find::{unread, unreadable};
+use super::journal::content;
+use super::journal::{age, now};
+use super::output::{BAD, Call, HEADING, QUIET, complain, end, fix, next, shell_word, stdout, styled, terminal_width};
+use super::tail::line;
+use super::{Exit, print_faults};
+use crate::config::Config;
+use crate::counts::grouped;
+use crate::kafka::consumer::Seen;
+use crate::kafka::scan::{Range, Scanned, scan};
+use crate::kafka::topics::TopicSettings;
+use crate::service::wiring;
+
+/// How long the topics are read at most.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many records of each partition are searched for an id.
+const SEARCHED: u32 = 100_000;
+
+/// Show events that became dead letters, and publish them again
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge dead-letter --config bridge.toml list\n  \
+    idaas-bridge dead-letter --config bridge.toml list --json | jq .value.reason\n  \
+    idaas-bridge dead-letter --config bridge.toml show evnt_x --reveal\n  \
+    idaas-bridge dead-letter --config bridge.toml redrive evnt_x")]
+pub struct DeadLetterArguments {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: Option<PathBuf>,
+    /// Print JSON, one object per record, with the whole value (personal data included)
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List the newest dead letters: time, reason, event id, topic/partition@offset
+    List {
+        /// How many to list
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        count: u32,
+    },
+    /// Show one dead letter with its original
+    ///
+    /// An original that is sealed is opened with journal.keys. Personal data is replaced by "•••" unless --reveal is
+    /// given. Passwords are never shown.
+    Show {
+        /// Event id
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Show personal data
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Publish the events of dead letters again, now that they can be read or are not too large any more
+    ///
+    /// The running service at server.admin_listen does it. The event goes through decoding, lanes and journal as when it
+    /// arrived, and keeps its ids and times; consumers may see it after newer events of the same entity, and its ce_time
+    /// tells its age. A password is not in it: dead letters have none. An event that still fits no record is not
+    /// published, and no second dead letter is made.
+    Redrive {
+        /// Event ids, or application/id
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &DeadLetterArguments) -> Exit {
+    let Some(path) = &arguments.config else {
+        complain("--config FILE is missing: the configuration names the brokers and the topics");
+        return Exit::Misconfigured;
+    };
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    match &arguments.action {
+        Action::List { count } => list(&config, *count, arguments.json, &Call::new(path)),
+        Action::Show { id, reveal } => show(&config, id, (*reveal, arguments.json), &Call::new(path)),
+        Action::Redrive { ids } => redrive::redrive(&config, path, ids, arguments.json),
+    }
+}
+
+fn list(config: &Config, count: u32, json: bool, call: &Call<'_>) -> Exit {
+    let mut letters = Vec::new();
+    let scanned = match read(config, count, |seen| letters.push(seen)) {
+        Ok(scanned) => scanned,
+        Err(exit) => return exit,
+    };
+    letters.sort_by_key(|seen| std::cmp::Reverse((seen.timestamp, seen.partition, seen.offset)));
+    letters.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    let (mut out, width) = (stdout(), terminal_width());
+    for seen in &letters {
+        let line = match width {
+            _ if json => line::json(seen).to_string(),
+            Some(width) => line::cut(&compact(seen), width),
+            None => summary(seen),
+        };
+        if let Err(error) = writeln!(out, "{line}") {
+            return end(Err(error));
+        }
+    }
+    if letters.is_empty() && !json && scanned.complete && scanned.missing.is_empty() {
+        let _ = writeln!(out, "There are no dead letters.");
+    }
+    if !letters.is_empty() && !json {
+        next(format_args!("one of them: {} show ID", call.of("dead-letter")));
+    }
+    finished(&scanned, call)
+}
+
+fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>) -> Exit {
+    let mut newest: Option<Seen> = None;
+    let scanned = read(config, SEARCHED, |seen| {
+        let is_newer = newest.as_ref().is_none_or(|known| known.timestamp <= seen.timestamp);
+        if is_newer && line::event_id(&seen).as_deref() == Some(id) {
+            newest = Some(seen);
+        }
+    });
+    let scanned = match scanned {
+        Ok(scanned) => scanned,
+        Err(exit) => return exit,
+    };
+    let Some(seen) = newest else {
+        let most = grouped(u64::from(SEARCHED));
+        let failed = complain(format_args!("{id} is not among the newest {most} dead letters of each partition"));
+        unread(&scanned, call);
+        fix(format_args!("look for it elsewhere: {} {}", call.of("find"), shell_word(id)));
+        return failed;
+    };
+    let mut out = stdout();
+    let written = if json {
+        writeln!(out, "{}", line::json(&seen))
+    } else {
+        writeln!(out, "{}", summary(&seen)).and_then(|()| {
+            let data = line::data(&seen).unwrap_or_default();
+            for (name, value) in data.as_object().into_iter().flatten() {
+                let shown = content::member(value, &config.journal.keys, reveal);
+                writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<16}")))?;
+            }
+            if reveal {
+                return Ok(());
+            }
+            writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))
+        })
+    };
+    if !json {
+        next(format_args!("publish it again: {} redrive {}", call.of("dead-letter"), shell_word(id)));
+    }
+    end(written.map(|()| finished(&scanned, call)))
+}
+
+/// One dead letter as a line.
+fn summary(seen: &Seen) -> String {
+    let data = line::data(seen).unwrap_or_default();
+    let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let kind = data.pointer("/origin/eventType").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
+    let place = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
+    let id = line::event_id(seen).unwrap_or_else(|| "-".to_owned());
+    let (time, place, reason) = (styled(QUIET, time), styled(QUIET, place), styled(BAD, format!("{reason:<18}")));
+    format!("{time}  {reason}  {}  {}  {place}", content::printable(&id), content::printable(&kind))
+}
+
+/// The parts of a line that fits a terminal, the most useful first.
+fn compact(seen: &Seen) -> Vec<(Style, String)> {
+    /// What every type of IDaaS begins with.
+    const TYPE: &str = "urn:alibaba:idaas:app:event:";
+    let data = line::data(seen).unwrap_or_default();
+    let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let kind = data.pointer("/origin/eventType").and_then(Value::as_str).unwrap_or("-").to_owned();
+    let kind = kind.strip_prefix(TYPE).unwrap_or(&kind);
+    let age = seen.timestamp.map_or_else(|| "-".to_owned(), |at| age(at, now()));
+    let id = line::event_id(seen).unwrap_or_else(|| "-".to_owned());
+    vec![
+        (QUIET, format!("{age:>6}")),
+        (BAD, format!("{:<17}", content::printable(&reason))),
+        (Style::new(), content::printable(&id)),
+        (Style::new(), content::printable(kind)),
+        (QUIET, format!("{}@{}", seen.partition, seen.offset)),
+    ]
+}
+
+fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scanned, Exit> {
+    let topics = TopicSettings::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
+    let topics: Vec<_> = topics.map(|topic| topic.name).collect();
+    let scanned = scan(&wiring::cluster(config), &topics, Range::Newest(newest), LIMIT, |seen| {
+        each(seen);
+        true
+    });
+    scanned.map_err(unreadable)
+}
+
+/// Prints what could not be read.
+fn finished(scanned: &Scanned, call: &Call<'_>) -> Exit {
+    unread(scanned, call);
+    if scanned.complete && scanned.missing.is_empty() { Exit::Fine } else { Exit::Failed }
+}

@@ -1,0 +1,136 @@
+//! `dead-letter redrive`: has the running service publish the events of dead letters again, and shows what became of each.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::app_state::DeadLetterOutcome;
+use crate::cli::journal::source::{Source, Unanswered};
+use crate::cli::output::{BAD, Call, GOOD, WARNING, complain, end, fix, fix_line, shell_word, stdout, styled};
+use crate::cli::{Exit, runtime};
+use crate::config::Config;
+
+/// Redrives each id in turn. Stops only if the service cannot be asked.
+pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) -> Exit {
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    let (call, mut exit) = (Call::new(path), Exit::Fine);
+    for id in ids {
+        let outcome = match runtime.block_on(Source::redrive_dead_letter(config, id)) {
+            Ok(outcome) => outcome,
+            Err(why) => {
+                let failed = complain(format_args!("{id} was not published again: {}", why.problem(config)));
+                fix(remedy(&why, &call));
+                return failed;
+            }
+        };
+        if !outcome.is_safe() {
+            exit = Exit::Failed;
+        }
+        let shown = if json {
+            json!({"id": id, "outcome": outcome, "nextStep": next_step(&outcome, id, &call)}).to_string()
+        } else {
+            for_people(&outcome, id, &call)
+        };
+        if let Err(error) = writeln!(stdout(), "{shown}") {
+            return end(Err(error));
+        }
+    }
+    exit
+}
+
+fn remedy(why: &Unanswered, call: &Call<'_>) -> String {
+    match why {
+        Unanswered::NoService => format!(
+            "start the service ({}), or run this command where it runs (in its pod or container), then repeat it; a dead \
+             letter stays on its topic until topics.retention is over",
+            call.of("serve")
+        ),
+        Unanswered::Refused(_) => format!("repair what {} names, then repeat this", call.of("check")),
+    }
+}
+
+fn for_people(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
+    let (style, what) = match outcome {
+        DeadLetterOutcome::Published { topic, event } => (GOOD, format!("published to {topic} as {event}")),
+        DeadLetterOutcome::AlreadyPublished => (GOOD, "was published a short time ago; no second record".to_owned()),
+        DeadLetterOutcome::Journaled => (WARNING, "in the journal; Kafka has not confirmed it yet".to_owned()),
+        DeadLetterOutcome::NoRoom => (BAD, "not published: the service has no room for it at the moment".to_owned()),
+        DeadLetterOutcome::StillRefused { reason } => {
+            (BAD, format!("not published: it still fits no record ({reason})"))
+        }
+        DeadLetterOutcome::RefusedAgain { reason } => (BAD, format!("became a dead letter again ({reason})")),
+        DeadLetterOutcome::Skipped => (BAD, "not published: the configuration skips its type".to_owned()),
+        DeadLetterOutcome::NoOriginal { reason } => {
+            (BAD, format!("cannot be published: the dead letter has only a fingerprint of it ({reason})"))
+        }
+        DeadLetterOutcome::Unreadable => (BAD, "not published: its original cannot be opened".to_owned()),
+        DeadLetterOutcome::NotConfigured { application_id } => {
+            (BAD, format!("not published: its application {application_id} is not configured"))
+        }
+        DeadLetterOutcome::Ambiguous { .. } => (BAD, "is the id of dead letters of several applications".to_owned()),
+        DeadLetterOutcome::NotFound => (BAD, "is not among the dead letters that the topics keep".to_owned()),
+    };
+    let label = if outcome.is_safe() { "next" } else { "fix" };
+    format!("{id}: {}\n{}", styled(style, what), fix_line(label, next_step(outcome, id, call)))
+}
+
+/// What to do after each outcome.
+fn next_step(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
+    match outcome {
+        DeadLetterOutcome::Published { .. } | DeadLetterOutcome::AlreadyPublished => {
+            format!("see where it is: {} {}", call.of("find"), shell_word(id))
+        }
+        DeadLetterOutcome::Journaled => {
+            format!("it is published without further action; see what it waits for: {}", call.of("journal"))
+        }
+        DeadLetterOutcome::NoRoom => {
+            format!("repeat this in a minute; see what fills the service: {}", call.of("journal"))
+        }
+        DeadLetterOutcome::StillRefused { reason } => of_reason(reason).to_owned(),
+        DeadLetterOutcome::RefusedAgain { .. } => {
+            "raise max.message.bytes of its topic, then repeat this; the service's log has the broker's error"
+                .to_owned()
+        }
+        DeadLetterOutcome::Skipped => {
+            "remove its type from `skip` of the application, reload (SIGHUP), then repeat this".to_owned()
+        }
+        DeadLetterOutcome::NoOriginal { .. } => format!(
+            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, then press Synchronize in the \
+             IDaaS console: a full push sends every entity as it is now. What was too large: {} show {}",
+            call.of("dead-letter"),
+            shell_word(id)
+        ),
+        DeadLetterOutcome::Unreadable => {
+            "add the journal key of its time to journal.keys, behind those that are there; \
+             reload (SIGHUP), then repeat this. Without that key, press Synchronize in the IDaaS console"
+                .to_owned()
+        }
+        DeadLetterOutcome::NotConfigured { .. } => {
+            "add an [[application]] with this id and its instance_id, reload (SIGHUP), then repeat this".to_owned()
+        }
+        DeadLetterOutcome::Ambiguous { ids } => format!("name one of them: {}", ids.join(", ")),
+        DeadLetterOutcome::NotFound => {
+            format!(
+                "look elsewhere: {} {}; list the dead letters: {} list",
+                call.of("find"),
+                shell_word(id),
+                call.of("dead-letter")
+            )
+        }
+    }
+}
+
+/// What helps against a reason that still applies.
+fn of_reason(reason: &str) -> &'static str {
+    match reason {
+        "record_too_large" => {
+            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, restart, then repeat this"
+        }
+        // Made by the sender; only another version can read it.
+        _ => {
+            "install a version that can read it, then repeat this; or press Synchronize in the IDaaS console: a full push \
+             sends every entity as it is now"
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The command `fetch`: reads the directory from IDaaS and publishes it.
+
+mod screen;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use parking_lot::Mutex;
+use time::OffsetDateTime;
+
+use self::screen::Screen;
+use super::output::{complain, fix};
+use super::{Exit, print_faults, runtime};
+use crate::config::{Application, Config, Fault};
+use crate::fetch::run::{RunFault, RunSettings, run as run_fetch};
+use crate::fetch::summary::Summary;
+use crate::fetch::{ATTEMPTS, ClientSettings};
+use crate::kafka::topics::TopicSettings;
+use crate::service::wiring;
+use idaas_callback::timestamp::rfc3339;
+
+/// So many problems are shown; more would only scroll.
+const MAX_PROBLEMS: usize = 10;
+/// The longest name of a run.
+const MAX_RUN: usize = 100;
+
+/// Read the directory from IDaaS and publish it as snapshot records
+///
+/// Reads the units, users and groups in the application's synchronization scope through the Developer API and publishes
+/// each as a `snapshot` record. Repairs what was lost on the way, and fills new topics.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  Show what would be published:\n    idaas-bridge fetch --config bridge.toml --dry-run\n  \
+    Publish it, with all fields of users (one request for each user):\n    \
+    idaas-bridge fetch --config bridge.toml --details\n  \
+    Find deletions that were lost:\n    idaas-bridge fetch --config bridge.toml --verify-deletions\n\n\
+    Exit code: 0 everything was read and published; 1 something was not; 2 the configuration or\n\
+    the arguments are wrong."
+)]
+pub struct FetchArguments {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// The application [default: the only one with [application.fetch]]
+    #[arg(long, value_name = "NAME")]
+    application: Option<String>,
+    /// Ask for each user with all fields: units, custom fields
+    #[arg(long)]
+    details: bool,
+    /// Ask for entities that the state topics have and IDaaS did not list, and publish the deletion of those that do not
+    /// exist
+    #[arg(long)]
+    verify_deletions: bool,
+    /// Publish deletions also if more than 10 % of a kind of entity (and more than 20) are gone
+    #[arg(long, requires = "verify_deletions")]
+    allow_mass_deletion: bool,
+    /// Read everything and publish nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The name of the run. A run that was interrupted goes on under its name, for 7 days, and publishes nothing twice
+    /// [default: the time of the start]
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    run: Option<String>,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn run_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_RUN || text.chars().any(char::is_control) {
+        return Err(format!("must have 1 to {MAX_RUN} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &FetchArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let settings = match settings(&config, arguments) {
+        Ok(settings) => settings,
+        Err(fault) => return print_faults(&[fault]),
+    };
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    let screen = Arc::new(Screen::new(&settings));
+    let last = Arc::new(Mutex::new(Summary::default()));
+    let (summary, result) = runtime.block_on(async {
+        let notices = Arc::clone(&screen);
+        let notify = Arc::new(move |notice| notices.notice(&notice));
+        let progress = |summary: &Summary, done| {
+            summary.clone_into(&mut last.lock());
+            screen.progress(summary, done);
+        };
+        tokio::select! {
+            (summary, result) = run_fetch(&settings, notify, &progress) => (summary, Some(result)),
+            // An error means that signals cannot be waited for; then the run is ended as a process is.
+            Ok(()) = tokio::signal::ctrl_c() => (last.lock().clone(), None),
+        }
+    });
+    screen.clear();
+    // What was never reported has no name yet.
+    let summary = Summary { run: settings.run.clone(), application: settings.application.clone(), ..summary };
+    let shown = screen::show(&summary, arguments.json);
+    finish(&summary, result, shown)
+}
+
+fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::io::Result<()>) -> Exit {
+    for problem in summary.problems.iter().take(MAX_PROBLEMS) {
+        complain(problem);
+    }
+    if let Some(more) = summary.problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+        complain(format_args!("{more} more problems like these; --json shows them all"));
+    }
+    let exit = match result {
+        Some(Ok(())) if summary.is_good() => Exit::Fine,
+        Some(Ok(())) => Exit::Failed,
+        Some(Err(fault)) => {
+            complain(&fault);
+            fix(fault.remedy());
+            Exit::Failed
+        }
+        None => {
+            complain("interrupted");
+            fix(format_args!("go on with --run {}", super::output::shell_word(&summary.run)));
+            Exit::Failed
+        }
+    };
+    match super::output::end(shown.map(|()| exit)) {
+        Exit::Fine => exit,
+        failed @ (Exit::Failed | Exit::Misconfigured) => failed,
+    }
+}
+
+fn settings(config: &Config, arguments: &FetchArguments) -> Result<RunSettings, Fault> {
+    let application = application(config, arguments.application.as_deref())?;
+    let client = client_settings(application, ATTEMPTS).ok_or_else(|| without_fetch(&application.name))?;
+    let now = OffsetDateTime::now_utc().unix_timestamp() * 1000;
+    let run = arguments.run.clone().or_else(|| rfc3339(now)).unwrap_or_default();
+    Ok(RunSettings {
+        client,
+        application: application.name.clone(),
+        policy: wiring::policy(config, application),
+        cluster: wiring::cluster(config),
+        topics: TopicSettings::of(config),
+        run,
+        resume: arguments.run.is_some(),
+        details: arguments.details,
+        verify_deletions: arguments.verify_deletions,
+        allow_mass_deletion: arguments.allow_mass_deletion,
+        dry_run: arguments.dry_run,
+    })
+}
+
+/// How an application's directory is read. `None` if that is not configured.
+pub(super) fn client_settings(application: &Application, attempts: u32) -> Option<ClientSettings> {
+    Some(ClientSettings {
+        fetch: application.fetch.clone()?,
+        instance_id: application.instance_id.clone()?,
+        application_id: application.id.clone(),
+        attempts,
+    })
+}
+
+fn application<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Application, Fault> {
+    if let Some(name) = name {
+        let found = config.applications.iter().find(|application| application.name == name);
+        return found.ok_or_else(|| {
+            let names: Vec<_> = config.applications.iter().map(|application| application.name.as_str()).collect();
+            Fault {
+                key: "--application".to_owned(),
+                problem: format!("the configuration has no application {name:?}"),
+                remedy: format!("name one of: {}", names.join(", ")),
+            }
+        });
+    }
+    let mut configured = config.applications.iter().filter(|application| application.fetch.is_some());
+    match (configured.next(), configured.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(without_fetch("…")),
+        (Some(one), Some(other)) => Err(Fault {
+            key: "--application".to_owned(),
+            problem: "several applications have [application.fetch]".to_owned(),
+            remedy: format!("name one of them, as --application {} or --application {}", one.name, other.name),
+        }),
+    }
+}
+
+fn without_fetch(name: &str) -> Fault {
+    Fault {
+        key: format!("application[{name}].fetch"),
+        problem: "is missing".to_owned(),
+        remedy: "write [application.fetch] with endpoint and client_secret below the application".to_owned(),
+    }
+}

@@ -1,0 +1,238 @@
+//! `find`: where an event is, by its id or that of its entity: on a topic, in the journal, in quarantine, or nowhere.
+
+mod waiting;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::journal::content;
+use super::output::{Call, complain, end, fix, next, shell_word, stdout};
+use super::tail::line;
+use super::{Exit, print_faults, runtime};
+use crate::config::Config;
+use crate::counts::counted;
+use crate::kafka::consumer::{FollowFault, Seen};
+use crate::kafka::scan::{Range, Scanned, scan};
+use crate::kafka::topics::TopicSettings;
+use crate::service::wiring;
+use idaas_callback::jose::jwe::ContentKey;
+
+/// How long the topics are read at most.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Find an event, or the events of an entity
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge find --config bridge.toml evnt_x\n  \
+    idaas-bridge find --config bridge.toml user_x --since 30d\n\n\
+    Looks in the journal, in quarantine and on all topics, and prints one line per record:\n\
+    time of acceptance, entity.action, the entity's id, eventId, topic/partition@offset,\n\
+    and the names of the fields. An entity's id is also looked for in what dead\n\
+    letters and callbacks in quarantine hold, if a configured key opens it.\n\n\
+    Exit code: 0 found, 1 unknown (not found where it could be looked for),\n\
+    2 the configuration is wrong.")]
+pub struct FindArguments {
+    /// Event id, or id of a user, organizational unit or group
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// How far back to read the topics
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
+    since: Duration,
+    /// Print one JSON object per record, with the whole value (personal data included)
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where something was found.
+#[derive(Default)]
+struct Places {
+    /// The id of an entry.
+    journal: Option<String>,
+    /// The id of a callback.
+    quarantine: Option<String>,
+    /// The event id of a dead letter.
+    dead_letter: Option<String>,
+    records: u64,
+}
+
+impl Places {
+    const fn is_empty(&self) -> bool {
+        self.journal.is_none() && self.quarantine.is_none() && self.records == 0
+    }
+
+    /// What to look at next.
+    fn steps(&self, call: &Call<'_>) -> Vec<String> {
+        let journal = self
+            .journal
+            .as_ref()
+            .map(|id| format!("what is in the journal: {} show {}", call.of("journal"), shell_word(id)));
+        let quarantine = self
+            .quarantine
+            .as_ref()
+            .map(|id| format!("why it is in quarantine: {} --quarantine {id}", call.of("inspect")));
+        let letter = self.dead_letter.as_ref().map(|id| {
+            let (command, id) = (call.of("dead-letter"), shell_word(id));
+            format!("why it is a dead letter: {command} show {id}; to publish it again: {command} redrive {id}")
+        });
+        [journal, quarantine, letter].into_iter().flatten().collect()
+    }
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &FindArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    let mut places = Places::default();
+    if let Err(why) = runtime.block_on(waiting::search(&config, arguments, &mut places)) {
+        // The topics can still be read.
+        complain(format_args!("the journal was not searched: {why}"));
+    }
+    let topics: Vec<_> = TopicSettings::of(&config).topics.into_iter().map(|topic| topic.name).collect();
+    let since = SystemTime::now().checked_sub(arguments.since).unwrap_or(UNIX_EPOCH);
+    let since =
+        since.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    let mut written = Ok(());
+    let scanned = scan(&wiring::cluster(&config), &topics, Range::Since(since), LIMIT, |seen| {
+        if is_about(&seen, &arguments.id, &config.journal.keys) {
+            places.records += 1;
+            if is_dead_letter(&seen) {
+                places.dead_letter = line::event_id(&seen).map(|id| content::printable(&id));
+            }
+            let line = if arguments.json { line::json(&seen).to_string() } else { line::line(&seen, None) };
+            written = writeln!(stdout(), "{line}");
+        }
+        written.is_ok()
+    });
+    if let Err(error) = written {
+        return end(Err(error));
+    }
+    if !arguments.json {
+        places.steps(&Call::new(&arguments.config)).iter().for_each(next);
+    }
+    match scanned {
+        Ok(scanned) => ended(&scanned, &places, arguments),
+        Err(fault @ FollowFault::Settings(_)) => unreadable(fault),
+        Err(fault @ FollowFault::Away(_)) => {
+            let failed = unreadable(fault);
+            if places.is_empty() { failed } else { Exit::Fine }
+        }
+    }
+}
+
+/// Prints which topics or partitions were not read, and what to do.
+pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
+    if !scanned.missing.is_empty() {
+        let topics = scanned.missing.join(", ");
+        complain(format_args!("these topics do not exist, or cannot be seen by this user: {topics}"));
+        fix(format_args!(
+            "create them, or grant DESCRIBE and READ: {} --create; {}",
+            call.of("topics"),
+            call.of("check")
+        ));
+    }
+    if !scanned.complete {
+        complain("not all partitions could be read");
+        fix(format_args!("repeat this when all brokers answer; {} names those that do not", call.of("check")));
+    }
+}
+
+/// Prints that the topics cannot be read, and what to do.
+pub(super) fn unreadable(fault: FollowFault) -> Exit {
+    match fault {
+        FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(&words)]),
+        FollowFault::Away(away) => {
+            let failed = complain(format_args!("the topics cannot be read: {away}"));
+            away.troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
+            failed
+        }
+    }
+}
+
+/// Prints what could not be read, and that the event was not found.
+fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit {
+    unread(scanned, &Call::new(&arguments.config));
+    if !places.is_empty() {
+        return Exit::Fine;
+    }
+    let failed = complain(format_args!(
+        "{} is not in the journal, not in quarantine, and not among the {} of the last {}",
+        arguments.id,
+        counted(scanned.records, "record"),
+        in_words(arguments.since)
+    ));
+    fix("search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
+         delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console");
+    failed
+}
+
+/// A time as a sentence has it.
+fn in_words(time: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let seconds = time.as_secs();
+    let unit = UNITS.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
+    unit.map_or_else(|| humantime::format_duration(time).to_string(), |(length, name)| counted(seconds / length, name))
+}
+
+/// Whether a record is about an event or an entity of this id. Of a dead letter, whatever it has of the event is searched,
+/// because its key is the event's id.
+fn is_about(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+    let event = line::event_id(seen);
+    let event = event.as_deref().map(|event| event.strip_suffix(":credential").unwrap_or(event));
+    event == Some(id) || seen.key.as_deref() == Some(id.as_bytes()) || (is_dead_letter(seen) && holds(seen, id, keys))
+}
+
+fn is_dead_letter(seen: &Seen) -> bool {
+    seen.topic.ends_with(".dead-letter.v1")
+}
+
+fn holds(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+    let Some(data) = line::data(seen) else { return false };
+    let original = match data.get("original") {
+        Some(Value::String(sealed)) => content::unsealed(sealed, keys).unwrap_or_default(),
+        Some(original) => original.to_string(),
+        None => String::new(),
+    };
+    names(&original, id) || data.pointer("/origin/bizId").and_then(Value::as_str) == Some(id)
+}
+
+/// Whether an id occurs in a text, and not as a part of a longer one.
+fn names(text: &str, id: &str) -> bool {
+    let is_part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    let is_whole = |(start, found): (usize, &str)| {
+        let (before, after) = (text.get(..start), text.get(start + found.len()..));
+        let (before, after) =
+            (before.unwrap_or_default().chars().next_back(), after.unwrap_or_default().chars().next());
+        !is_part(before) && !is_part(after)
+    };
+    !id.is_empty() && text.match_indices(id).any(is_whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_found_only_as_a_whole() {
+        let text = r#"{"bizData":"{\"userId\":\"user_a\"}"}"#;
+        assert!(names(text, "user_a") && names("user_a", "user_a"));
+        assert!(!names(text, "user_") && !names(text, "ser_a") && !names(text, ""));
+    }
+
+    #[test]
+    fn a_time_is_in_words() {
+        let words = |seconds| in_words(Duration::from_secs(seconds));
+        assert_eq!(words(7 * 86_400), "7 days");
+        assert_eq!([words(86_400), words(5_400), words(0)], ["1 day", "90 minutes", "0s"]);
+    }
+}

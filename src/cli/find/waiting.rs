@@ -1,0 +1,89 @@
+//! What `find` looks for beside the topics: events in the journal, and callbacks in quarantine.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::{FindArguments, Places, names};
+use crate::cli::journal::content;
+use crate::cli::journal::source::Source;
+use crate::cli::output::{QUIET, WARNING, note, stdout, styled};
+use crate::config::Config;
+use crate::counts::counted;
+use crate::journal::QuarantineId;
+use idaas_callback::jose::jwe::Sealed;
+use idaas_callback::timestamp::rfc3339;
+
+/// Shows what is found, and notes where.
+pub(super) async fn search(config: &Config, arguments: &FindArguments, places: &mut Places) -> Result<(), String> {
+    let source = Source::find(config).await?;
+    for waiting in source.about(&arguments.id).await? {
+        let id = content::printable(&waiting.event_id);
+        let shown = if arguments.json {
+            json!({"place": "journal", "found": waiting}).to_string()
+        } else {
+            let time = rfc3339(waiting.accepted_at).unwrap_or_else(|| "-".to_owned());
+            let (time, place) = (styled(QUIET, time), styled(WARNING, "in the journal"));
+            format!("{time}  {place}  {}  {id}  {}", waiting.application, waiting.topic)
+        };
+        places.journal = Some(format!("{}/{id}", waiting.application));
+        write(&shown)?;
+    }
+    quarantine(config, &source, arguments, places).await
+}
+
+/// Goes through the quarantine. What no configured key opens cannot be searched, which is told.
+async fn quarantine(
+    config: &Config,
+    source: &Source,
+    arguments: &FindArguments,
+    places: &mut Places,
+) -> Result<(), String> {
+    let mut from = Some(QuarantineId::FIRST);
+    let mut closed = 0;
+    while let Some(name) = from {
+        let (lines, next) = source.export_quarantine(name).await?;
+        for line in lines.lines() {
+            let Ok(mut line) = serde_json::from_str::<Value>(line) else { continue };
+            let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (id, application, received) = (text("id"), text("application"), text("receivedAt"));
+            let opened = opened(config, &application, &text("content"));
+            closed += u64::from(opened.is_none());
+            if id != arguments.id && !opened.is_some_and(|text| names(&text, &arguments.id)) {
+                continue;
+            }
+            if let Some(members) = line.as_object_mut() {
+                members.remove("content");
+            }
+            let shown = if arguments.json {
+                json!({"place": "quarantine", "found": line}).to_string()
+            } else {
+                let (time, place) = (styled(QUIET, received), styled(WARNING, "in the quarantine"));
+                format!("{time}  {place}  {application}  {id}")
+            };
+            places.quarantine = Some(id);
+            write(&shown)?;
+        }
+        from = next;
+    }
+    if closed > 0 && places.quarantine.is_none() {
+        let them = if closed == 1 { "it" } else { "them" };
+        let closed = counted(closed, "callback");
+        note(format_args!("{closed} in quarantine cannot be searched, because no configured key opens {them}"));
+    }
+    Ok(())
+}
+
+/// What a callback in quarantine says. `None` if no configured key opens it.
+fn opened(config: &Config, application: &str, sealed: &str) -> Option<String> {
+    let content = content::unsealed(sealed, &config.journal.keys)?;
+    if Sealed::parse(content.clone()).is_none() {
+        return Some(content);
+    }
+    let application = config.applications.iter().find(|known| known.name == application)?;
+    content::unsealed(&content, &application.decryption_keys)
+}
+
+fn write(line: &str) -> Result<(), String> {
+    writeln!(stdout(), "{line}").map_err(|error| error.kind().to_string())
+}

@@ -1,0 +1,79 @@
+//! A callback in quarantine, opened with the configured keys: the same steps as of a capture, from the decryption on.
+//!
+//! Its signature and claims were verified when it arrived, and are not kept.
+
+use serde_json::Value;
+
+use super::captured::encryption;
+use super::steps::{Screen, readable};
+use super::{InspectArguments, choose};
+use crate::cli::Exit;
+use crate::cli::journal::source::Source;
+use crate::cli::output::{Call, complain, end, fix, stdout};
+use crate::config::Config;
+use crate::journal::QuarantineId;
+use crate::service::wiring;
+use idaas_callback::Refusal;
+use idaas_callback::jose::jwe::Sealed;
+use idaas_callback::timestamp::parsed;
+use idaas_callback::{QuarantinedCallback, QuarantinedContent};
+
+/// Shows the callback of this id.
+pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments) -> Exit {
+    let journal = Call::new(&arguments.config).of("journal");
+    if QuarantineId::parse(id).is_none() {
+        complain(format_args!("{id} is not the id of a callback in quarantine: those have 32 hex digits"));
+        fix(format_args!("list the callbacks in quarantine: {journal}"));
+        return Exit::Misconfigured;
+    }
+    let found = match Source::find(config).await {
+        Ok(source) => source.line(id).await,
+        Err(why) => Err(why),
+    };
+    let line = match found {
+        Ok(Ok(line)) if line.get("content").is_some() => line,
+        Ok(Ok(_) | Err(_)) => {
+            let failed = complain(format_args!("{id} is not in quarantine"));
+            fix(format_args!("list the callbacks in quarantine: {journal}"));
+            return failed;
+        }
+        Err(why) => return complain(why),
+    };
+    let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
+    let Some(content) = opened(text("content"), config) else {
+        let failed = complain(format_args!("{id} is sealed with a key that is not in journal.keys"));
+        fix("name the key of that time in journal.keys, behind those that are there");
+        return failed;
+    };
+    let name = arguments.application.as_deref().unwrap_or(text("application"));
+    let application = match choose(config, Some(name), None) {
+        Ok(application) => application,
+        Err(problem) => {
+            let failed = complain(problem);
+            fix("configure it again, or judge by another one: --application NAME");
+            return failed;
+        }
+    };
+    let (reason, instance_id) = (text("reason"), text("instanceId").to_owned());
+    // What was opened once is kept as it was inside.
+    let is_encrypted = reason == Refusal::Undecryptable.code() || Sealed::parse(content.clone()).is_some();
+    let header = if is_encrypted { encryption(&content) } else { None };
+    let content =
+        if is_encrypted { QuarantinedContent::Encrypted(content) } else { QuarantinedContent::Plain(content) };
+    let at = parsed(text("receivedAt")).unwrap_or_default();
+    let policy = wiring::policy(config, application);
+    let mut out = stdout();
+    let mut screen = Screen { out: &mut out, application, policy: &policy, at, quarantined: Some(id) };
+    let shown = screen
+        .value("quarantine", &format!("{id}, received {}, {reason}", readable(at.div_euclid(1000))))
+        .and_then(|()| screen.value("application", &format!("{name} ({})", application.id)))
+        .and_then(|()| screen.value("instance", &instance_id))
+        .and_then(|()| screen.value("signature", "and claims were verified when it arrived, and are not kept"))
+        .and_then(|()| screen.content(QuarantinedCallback { instance_id, content }.verified(), header));
+    end(shown)
+}
+
+fn opened(sealed: &str, config: &Config) -> Option<String> {
+    let keys = &config.journal.keys;
+    keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
+}

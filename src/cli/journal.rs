@@ -1,0 +1,226 @@
+//! `journal`: what waits for Kafka and what is in quarantine; its export; and what can be done with one entry or callback.
+//!
+//! Asks the running service, which alone may have the files open; opens them itself where none runs.
+
+pub(in crate::cli) mod content;
+mod show;
+pub(in crate::cli) mod source;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+
+use super::output::{Call, complain, end, fix_line, stdout};
+use super::{Exit, print_faults, runtime};
+use crate::config::Config;
+use crate::http::journal::EntryKind;
+use crate::journal::QuarantineId;
+pub(in crate::cli) use show::age;
+use source::Source;
+
+/// How many entries are shown by themselves.
+const SHOWN: usize = 20;
+
+/// Show what waits in the journal and in quarantine
+#[derive(Args)]
+#[command(
+    override_usage = "idaas-bridge journal --config <FILE> [--json] [COMMAND]",
+    after_help = "Examples:\n  idaas-bridge journal --config bridge.toml\n  \
+    idaas-bridge journal --config bridge.toml --json | jq .waiting\n  \
+    idaas-bridge journal --config bridge.toml show evnt_x\n  \
+    idaas-bridge journal --config bridge.toml redrive evnt_x\n  \
+    idaas-bridge journal --config bridge.toml export > journal.jsonl\n  \
+    idaas-bridge journal --config bridge.toml discard evnt_x --yes\n\n\
+    The journal holds the events that Kafka has not confirmed. They are published\n\
+    automatically when Kafka accepts them. The quarantine holds callbacks that no\n\
+    decryption key opens, or that cannot be read. They are published once a fitting\n\
+    key is configured and the service is reloaded (SIGHUP) or restarted.\n\n\
+    The command asks the service at server.admin_listen. If no service runs, it opens\n\
+    journal.directory."
+)]
+pub struct JournalArguments {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", global = true, env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: Option<PathBuf>,
+    /// Print JSON, with times in RFC 3339
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Show one entry, or one callback in quarantine
+    ///
+    /// Opens what the bridge has sealed, with journal.keys. Personal data is replaced by "•••" unless --reveal is given.
+    /// Passwords are never shown.
+    Show {
+        /// Event id (or application/id), or id of a callback in quarantine
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Show personal data
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Print one JSON line per entry and per callback in quarantine: ids, topic, times, and the sealed content
+    ///
+    /// Nothing personal is printed in the clear: the content is a compact JWE (dir, A256GCM) under the first of
+    /// journal.keys. Nothing is removed.
+    Export,
+    /// Try to publish entries, or to open callbacks in quarantine, now
+    ///
+    /// Both happen automatically: entries are tried again within seconds, the quarantine after each reload and start.
+    Redrive {
+        /// Event ids (or application/id), or ids of callbacks in quarantine
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+    /// Remove one entry, or one callback in quarantine, without publishing it
+    ///
+    /// Consumers never see the event; later events of the same entity are published. Without --yes, shows what would be
+    /// removed, and removes nothing.
+    Discard {
+        /// Event id (or application/id), or id of a callback in quarantine
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Remove it
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &JournalArguments) -> Exit {
+    let Some(path) = &arguments.config else {
+        complain("--config FILE is missing: the configuration says where the journal is");
+        return Exit::Misconfigured;
+    };
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    runtime.block_on(async {
+        let source = match Source::find(&config).await {
+            Ok(source) => source,
+            Err(why) => return complain(why),
+        };
+        let (json, call) = (arguments.json, Call::new(path));
+        let done = match &arguments.action {
+            None => overview(&source, json, &call).await,
+            Some(Action::Export) => export(&source).await,
+            Some(Action::Show { id, reveal }) => show(&source, &config, (id, *reveal, json), &call).await,
+            Some(Action::Redrive { ids }) => redrive(&source, ids, json, &call).await,
+            Some(Action::Discard { id, yes }) => discard(&source, (id, *yes, json), &call).await,
+        };
+        done.unwrap_or_else(complain)
+    })
+}
+
+async fn overview(source: &Source, json: bool, call: &Call<'_>) -> Result<Exit, String> {
+    let summary = source.summary(SHOWN).await?;
+    let mut out = stdout();
+    let written = if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&summary).unwrap_or_default())
+    } else {
+        show::summary(&summary, &source.name(), now(), call, &mut out)
+    };
+    Ok(end(written.map(|()| Exit::Fine)))
+}
+
+async fn export(source: &Source) -> Result<Exit, String> {
+    let mut from = Some(0);
+    while let Some(place) = from {
+        let (lines, next) = source.export(place).await?;
+        if let Err(error) = print(&lines) {
+            return Ok(end(Err(error)));
+        }
+        from = next;
+    }
+    let mut from = Some(QuarantineId::FIRST);
+    while let Some(name) = from {
+        let (lines, next) = source.export_quarantine(name).await?;
+        if let Err(error) = print(&lines) {
+            return Ok(end(Err(error)));
+        }
+        from = next;
+    }
+    Ok(Exit::Fine)
+}
+
+fn print(lines: &str) -> io::Result<()> {
+    let mut out = stdout();
+    out.write_all(lines.as_bytes())?;
+    out.flush()
+}
+
+async fn show(
+    source: &Source,
+    config: &Config,
+    (id, reveal, json): (&str, bool, bool),
+    call: &Call<'_>,
+) -> Result<Exit, String> {
+    let mut out = stdout();
+    let written = match source.line(id).await? {
+        Ok(line) if json => {
+            let line = if reveal { content::opened(line, &config.journal.keys) } else { line };
+            writeln!(out, "{}", serde_json::to_string_pretty(&line).unwrap_or_default()).map(|()| Exit::Fine)
+        }
+        Ok(line) => {
+            let in_quarantine = line.get("content").is_some();
+            let step = if in_quarantine {
+                format!("each step of its reading: {} --quarantine {id}", call.of("inspect"))
+            } else {
+                format!("why it waits: {0}; to try it now: {0} redrive {id}", call.of("journal"))
+            };
+            content::show(&line, &config.journal.keys, reveal, &mut out)
+                .and_then(|()| writeln!(out, "{}", fix_line("next", step)))
+                .map(|()| Exit::Fine)
+        }
+        Err(meant) => writeln!(out, "{}", show::meant(&meant, id, false, now(), call)).map(|()| Exit::Failed),
+    };
+    Ok(end(written))
+}
+
+async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
+    let mut exit = Exit::Fine;
+    for id in ids {
+        let meant = source.redrive(id).await?;
+        if !matches!(meant, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
+            exit = Exit::Failed;
+        }
+        let line = if json {
+            serde_json::json!({"id": id, "outcome": meant}).to_string()
+        } else {
+            show::redriven(&meant, id, now(), call)
+        };
+        if let Err(error) = print(&format!("{line}\n")) {
+            return Ok(end(Err(error)));
+        }
+    }
+    Ok(exit)
+}
+
+async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Call<'_>) -> Result<Exit, String> {
+    let meant = if yes { source.discard(id).await? } else { source.find_thing(id).await? };
+    let exit = if matches!(meant, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Fine } else { Exit::Failed };
+    let mut out = stdout();
+    let written: io::Result<()> = if json {
+        let done = yes && exit == Exit::Fine;
+        let found = serde_json::json!({"discarded": done, "found": meant});
+        writeln!(out, "{found}")
+    } else {
+        writeln!(out, "{}", show::meant(&meant, id, yes, now(), call))
+    };
+    Ok(end(written.map(|()| exit)))
+}
+
+/// Milliseconds since 1970.
+pub(in crate::cli) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,175 @@
+//! One entry or one callback with its content opened: personal data veiled unless it is asked for, passwords never shown.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use idaas_callback::jose::jwe::{ContentKey, Sealed};
+use serde_json::{Map, Value};
+
+use crate::cli::inspect::pretty::{Strings, pretty};
+use crate::cli::output::{BAD, HEADING, QUIET, styled};
+use crate::counts::counted;
+
+/// Where values begin.
+const MARGIN: usize = 12;
+
+/// What stands for personal data.
+const VEIL: &str = "•••";
+
+/// The members of a line that are sealed.
+const SEALED: [&str; 3] = ["value", "credential", "content"];
+
+/// Members that are never personal, with everything in them: what happened, when, and which ids it is about.
+const CLEAR: [&str; 20] = [
+    "schemaVersion",
+    "action",
+    "reason",
+    "origin",
+    "cleared",
+    "originalSize",
+    "originalSha256",
+    "id",
+    "parentId",
+    "primaryOrganizationalUnitId",
+    "status",
+    "type",
+    "specversion",
+    "time",
+    "dataschema",
+    "datacontenttype",
+    "subject",
+    "partitionkey",
+    "eventType",
+    "eventId",
+];
+
+/// Shows a line of the journal for people.
+pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &mut dyn Write) -> io::Result<()> {
+    for (name, value) in line.as_object().into_iter().flatten() {
+        let shown = match value {
+            Value::Null => continue,
+            Value::String(sealed) if SEALED.contains(&name.as_str()) => content(sealed, keys, reveal),
+            Value::String(text) => printable(text),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default()
+            }
+        };
+        writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<MARGIN$}")))?;
+    }
+    if !reveal {
+        writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))?;
+    }
+    out.flush()
+}
+
+/// The same line with its contents opened. What cannot be opened stays sealed.
+pub(super) fn opened(mut line: Value, keys: &[Arc<ContentKey>]) -> Value {
+    for name in SEALED {
+        if let Some(sealed) = line.get_mut(name)
+            && let Some(text) = sealed.as_str().and_then(|text| unsealed(text, keys))
+        {
+            *sealed = pretty(&text, Strings::Folded, 0)
+                .and_then(|masked| serde_json::from_str(&masked).ok())
+                .unwrap_or_else(|| text.into());
+        }
+    }
+    line
+}
+
+fn content(sealed: &str, keys: &[Arc<ContentKey>], reveal: bool) -> String {
+    let Some(text) = unsealed(sealed, keys) else {
+        return styled(BAD, "sealed with a key that is not in journal.keys");
+    };
+    match serde_json::from_str::<Value>(&text) {
+        Ok(value) if !reveal => pretty(&veiled(value).to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
+        Ok(_) => pretty(&text, Strings::Folded, MARGIN).unwrap_or_default(),
+        // A callback that no key opens, as IDaaS has encrypted it.
+        Err(_) if Sealed::parse(text.clone()).is_some() => format!("{}, encrypted by IDaaS", characters(&text)),
+        Err(_) if reveal => printable(&text),
+        Err(_) => format!("{} of text that is not JSON", characters(&text)),
+    }
+}
+
+fn characters(text: &str) -> String {
+    counted(text.chars().count() as u64, "character")
+}
+
+/// A member of a record's data: opened if it is sealed with one of the keys.
+pub(in crate::cli) fn member(value: &Value, keys: &[Arc<ContentKey>], reveal: bool) -> String {
+    if let Value::String(text) = value {
+        return if Sealed::parse(text.clone()).is_some() { content(text, keys, reveal) } else { printable(text) };
+    }
+    let shown = if reveal { value.clone() } else { veiled(value.clone()) };
+    pretty(&shown.to_string(), Strings::Unfolded, MARGIN).unwrap_or_default()
+}
+
+/// A text that one of the keys has sealed.
+pub(in crate::cli) fn unsealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
+    keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
+}
+
+/// Everything that can be personal is replaced.
+fn veiled(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let veil = |(name, value): (String, Value)| {
+                let value = if CLEAR.contains(&name.as_str()) { value } else { veiled(value) };
+                (name, value)
+            };
+            Value::Object(members.into_iter().map(veil).collect::<Map<_, _>>())
+        }
+        Value::Array(elements) => Value::Array(elements.into_iter().map(veiled).collect()),
+        Value::String(_) | Value::Number(_) => VEIL.into(),
+        Value::Null | Value::Bool(_) => value,
+    }
+}
+
+/// A text without control characters, so that nothing can play with the terminal.
+pub(in crate::cli) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Arc<ContentKey> {
+        Arc::new(ContentKey::from_hex(&"ab".repeat(32)).unwrap())
+    }
+
+    fn line() -> Value {
+        let value = r#"{"action":"created","user":{"id":"user_1","username":"zhangsan","password":"hunter2"},"origin":{"eventId":"evnt_1"}}"#;
+        serde_json::json!({"eventId": "evnt_1", "topic": "idaas.user.v1", "value": key().seal_named(value.as_bytes())})
+    }
+
+    fn shown(reveal: bool) -> String {
+        let mut out = Vec::new();
+        show(&line(), &[key()], reveal, &mut out).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+    }
+
+    #[test]
+    fn personal_data_is_veiled_unless_it_is_asked_for() {
+        let veiled = shown(false);
+        for part in ["idaas.user.v1", "created", "user_1", "evnt_1", VEIL] {
+            assert!(veiled.contains(part), "{part}: {veiled}");
+        }
+        assert!(!veiled.contains("zhangsan"), "{veiled}");
+        assert!(shown(true).contains("zhangsan"));
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        for shown in [shown(false), shown(true), opened(line(), &[key()]).to_string()] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        assert!(opened(line(), &[key()])["value"]["user"]["username"] == "zhangsan");
+    }
+
+    #[test]
+    fn a_line_that_no_key_opens_says_so() {
+        let mut out = Vec::new();
+        show(&line(), &[], true, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("not in journal.keys"));
+    }
+}

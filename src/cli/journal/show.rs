@@ -1,0 +1,384 @@
+//! The journal for people: how much waits, since when, where it belongs, and what to do.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::cli::output::{BAD, Call, GOOD, HEADING, QUIET, WARNING, fix_line, styled};
+use crate::counts::{counted, grouped};
+use crate::http::journal::EntryKind;
+use crate::journal::summary::{EntrySummary, Group, OldKey, QuarantinedGroup, QuarantinedSummary, Summary};
+use crate::journal::waiting::LaneHead;
+
+/// Everything at a glance, as of `now` (milliseconds since 1970).
+pub(super) fn summary(
+    summary: &Summary,
+    source: &str,
+    now: i64,
+    call: &Call<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let share = |bytes: u64, limit: u64| if limit == 0 { 0.0 } else { bytes as f64 / limit as f64 * 100.0 };
+    let style = if summary.events == 0 { GOOD } else { WARNING };
+    let oldest = summary.oldest_accepted_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
+    writeln!(
+        out,
+        "{}  {}{oldest}; {} of {} ({:.1} %)",
+        styled(HEADING, "journal   "),
+        styled(style, counted(summary.events, "event")),
+        size(summary.bytes),
+        size(summary.limit_bytes),
+        share(summary.bytes, summary.limit_bytes),
+    )?;
+    let (bytes, limit) = (summary.quarantine_bytes, summary.quarantine_limit_bytes);
+    let style = if summary.quarantine_callbacks == 0 { GOOD } else { BAD };
+    writeln!(
+        out,
+        "{}  {}; {} of {} ({:.1} %)",
+        styled(HEADING, "quarantine"),
+        styled(style, counted(summary.quarantine_callbacks, "callback")),
+        size(bytes),
+        size(limit),
+        share(bytes, limit),
+    )?;
+    writeln!(out, "{}", styled(QUIET, format!("asked       {source}")))?;
+    for OldKey { key, entries } in &summary.old_keys {
+        let (what, verb) = (counted(*entries, "entry"), if *entries == 1 { "is" } else { "are" });
+        let text = format!("{what} {verb} sealed with the older key {key}");
+        writeln!(out, "{}  {}", styled(HEADING, "old key   "), styled(WARNING, text))?;
+        writeln!(out, "{}", fix_line("next", "keep this key in journal.keys until there are none"))?;
+    }
+    waiting(summary, now, out)?;
+    groups(summary, now, out)?;
+    oldest_entries(summary, now, call, out)?;
+    quarantine(summary, now, call, out)?;
+    out.flush()
+}
+
+/// Why the first events of lanes wait; each reason's next step once.
+fn waiting(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    if summary.waiting.is_empty() {
+        return Ok(());
+    }
+    let width = column("why events wait", summary.waiting.iter().map(|head| head.reason.as_str()));
+    let titles = format!("{:<width$}  {:>5}  {:>6}  first event of its entity", "why events wait", "tries", "since");
+    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    for head in &summary.waiting {
+        let LaneHead { event_id, application, reason, attempts, since, .. } = head;
+        let (reason, since) = (styled(BAD, format!("{reason:<width$}")), age(*since, now));
+        writeln!(out, "{reason}  {attempts:>5}  {since:>6}  {application}/{event_id}")?;
+    }
+    writeln!(out, "Later events of the same entities wait behind these.")?;
+    let mut steps: Vec<_> = summary.waiting.iter().map(|head| (&head.reason, &head.next_step)).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    for (reason, step) in steps {
+        writeln!(out, "{}", fix_line("fix", format_args!("{reason}: {step}")))?;
+    }
+    Ok(())
+}
+
+fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
+    if summary.groups.is_empty() {
+        return Ok(());
+    }
+    let applications = column("application", summary.groups.iter().map(|group| group.application.as_str()));
+    let topics = column("topic", summary.groups.iter().map(|group| group.topic.as_str()));
+    let titles = format!(
+        "{:<applications$}  {:<topics$}  {:>9}  {:>10}  {:>6}",
+        "application", "topic", "events", "size", "oldest"
+    );
+    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    for group in &summary.groups {
+        let Group { application, topic, events, bytes, oldest_accepted_at, .. } = group;
+        let (events, bytes, oldest) = (grouped(*events), size(*bytes), age(*oldest_accepted_at, now));
+        writeln!(out, "{application:<applications$}  {topic:<topics$}  {events:>9}  {bytes:>10}  {oldest:>6}")?;
+    }
+    writeln!(out, "They are published automatically, in order, when Kafka confirms records again.")
+}
+
+fn oldest_entries(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write) -> io::Result<()> {
+    if summary.oldest.is_empty() {
+        return Ok(());
+    }
+    let of = if (summary.oldest.len() as u64) < summary.events { "the oldest events" } else { "event" };
+    writeln!(out, "\n{}", styled(HEADING, format!("{:>6}  {of}", "age")))?;
+    for waiting in &summary.oldest {
+        writeln!(out, "{}", entry(waiting, now))?;
+    }
+    writeln!(out, "{}", fix_line("next", format_args!("one of them: {} show ID", call.of("journal"))))
+}
+
+fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write) -> io::Result<()> {
+    if summary.quarantine_groups.is_empty() {
+        return Ok(());
+    }
+    let groups = &summary.quarantine_groups;
+    let width = column("application", groups.iter().map(|group| group.application.as_str()));
+    let titles =
+        format!("{:<width$}  {:<13}  {:>9}  {:>10}  {:>6}", "application", "reason", "callbacks", "size", "oldest");
+    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    for group in groups {
+        let QuarantinedGroup { application, reason, callbacks, bytes, oldest_received_at } = group;
+        let (callbacks, bytes, oldest) = (grouped(*callbacks), size(*bytes), age(*oldest_received_at, now));
+        writeln!(out, "{application:<width$}  {reason:<13}  {callbacks:>9}  {bytes:>10}  {oldest:>6}")?;
+    }
+    let of = if (summary.quarantine.len() as u64) < summary.quarantine_callbacks { "the oldest in" } else { "in" };
+    writeln!(out, "\n{}", styled(HEADING, format!("{:>6}  {of} quarantine", "age")))?;
+    for held in &summary.quarantine {
+        writeln!(out, "{}", callback(held, now))?;
+    }
+    writeln!(out, "{}", fix_line("next", format_args!("one of them: {} --quarantine ID", call.of("inspect"))))?;
+    if groups.iter().any(|group| group.reason == "undecryptable") {
+        let step = "undecryptable: no key opens them. Add the Encryption Key of their time to the application's \
+                    decryption_keys and reload (SIGHUP). A callback that IDaaS delivers again is there once for each \
+                    delivery, and its events are published once";
+        writeln!(out, "{}", fix_line("fix", step))?;
+    }
+    if groups.iter().any(|group| group.reason != "undecryptable") {
+        let step = "unreadable: opened, and not a list of events. Keep them for a version that can read them, and report \
+                    their form";
+        writeln!(out, "{}", fix_line("fix", step))?;
+    }
+    Ok(())
+}
+
+/// The width of a column: that of its title or of its widest cell.
+fn column<'a>(title: &str, cells: impl Iterator<Item = &'a str>) -> usize {
+    cells.map(|cell| cell.chars().count()).max().unwrap_or_default().max(title.len())
+}
+
+/// What an id means, and what was or would be removed.
+pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
+    let (line, what) = match meant {
+        EntryKind::Entry(waiting) => (entry(waiting, now), "event"),
+        EntryKind::Callback(held) => (callback(held, now), "callback"),
+        EntryKind::InFlight(waiting) => {
+            let step = "repeat this in two minutes; what is published by then is not in the journal any more";
+            let entry = entry(waiting, now);
+            return format!(
+                "{entry}\nis with the producer at this moment; nothing was removed.\n{}",
+                fix_line("next", step)
+            );
+        }
+        EntryKind::Ambiguous { ids } => {
+            let step = format!("name one of them: {}", ids.join(", "));
+            return format!("{id} is the id of several events\n{}", fix_line("fix", step));
+        }
+        EntryKind::NotFound
+        | EntryKind::Retried(_)
+        | EntryKind::TriedByItself(_)
+        | EntryKind::Published { .. }
+        | EntryKind::NoRoom
+        | EntryKind::StillUnreadable { .. }
+        | EntryKind::NotConfigured => {
+            let step = format!("look for it on the topics as well: {} {id}", call.of("find"));
+            return format!("{id} is neither in the journal nor in quarantine\n{}", fix_line("next", step));
+        }
+    };
+    if done {
+        let step = "the entity is as consumers know it; press Synchronize in the IDaaS console to send it as it is now";
+        let removed = styled(BAD, format!("removed; this {what} is not published"));
+        return format!("{line}\n{removed}\n{}", fix_line("next", step));
+    }
+    format!(
+        "{line}\nWould remove this {what} for good, unpublished. Nothing was done.\n{}",
+        fix_line("next", format_args!("remove it: {} discard {id} --yes", call.of("journal")))
+    )
+}
+
+/// What has become of something that was to be tried again.
+pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>) -> String {
+    let (text, label, step) = match outcome {
+        EntryKind::Published { events } => (
+            styled(GOOD, format!("{id}: opened; {} on the broker or in the journal", counted(*events as u64, "event"))),
+            "next",
+            format!("what waits: {}", call.of("journal")),
+        ),
+        EntryKind::Retried(waiting) => (
+            format!("{}\nis tried again now.", entry(waiting, now)),
+            "next",
+            format!("where it is: {} {id}", call.of("find")),
+        ),
+        EntryKind::TriedByItself(waiting) => (
+            format!("{}\nis tried automatically, within 16 s once Kafka accepts records.", entry(waiting, now)),
+            "next",
+            format!("why it waits: {}", call.of("journal")),
+        ),
+        EntryKind::NoRoom => (
+            format!("{id}: opened, but there was no room for its events. It stays in quarantine."),
+            "fix",
+            format!("repeat this in a minute; what fills the service: {}", call.of("journal")),
+        ),
+        EntryKind::StillUnreadable { reason } => (
+            format!("{id}: {}. It stays in quarantine.", styled(BAD, reason)),
+            "fix",
+            format!(
+                "add the missing key to the application's decryption_keys and reload (SIGHUP); each step: {} --quarantine {id}",
+                call.of("inspect")
+            ),
+        ),
+        EntryKind::NotConfigured => (
+            format!("{id}: its application is not configured. It stays in quarantine."),
+            "fix",
+            "configure the application again and reload (SIGHUP)".to_owned(),
+        ),
+        EntryKind::Entry(_)
+        | EntryKind::InFlight(_)
+        | EntryKind::Callback(_)
+        | EntryKind::Ambiguous { .. }
+        | EntryKind::NotFound => {
+            return meant(outcome, id, false, now, call);
+        }
+    };
+    format!("{text}\n{}", fix_line(label, step))
+}
+
+fn entry(waiting: &EntrySummary, now: i64) -> String {
+    let reason = waiting.reason.as_deref().map_or_else(String::new, |reason| format!("  {}", styled(BAD, reason)));
+    let EntrySummary { application, event_id, topic, accepted_at, .. } = waiting;
+    format!("{:>6}  {application}/{event_id}  {}{reason}", age(*accepted_at, now), styled(QUIET, topic))
+}
+
+fn callback(held: &QuarantinedSummary, now: i64) -> String {
+    let QuarantinedSummary { id, application, reason, received_at, bytes, .. } = held;
+    format!("{:>6}  {application}  {id}  {}  {}", age(*received_at, now), styled(BAD, reason), size(*bytes))
+}
+
+/// How long ago, in the largest unit that leaves something of it.
+pub(in crate::cli) fn age(at: i64, now: i64) -> String {
+    let seconds = u64::try_from(now.saturating_sub(at)).unwrap_or_default() / 1000;
+    let whole = match seconds {
+        0..600 => seconds,
+        600..36_000 => seconds / 60 * 60,
+        _ => seconds / 3600 * 3600,
+    };
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+fn size(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", value / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", value / 1_048_576.0),
+        _ => format!("{:.2} GiB", value / 1_073_741_824.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::summary::Group;
+
+    const CALL: Call<'_> = Call { config: None };
+
+    fn shown(summary: &Summary) -> String {
+        let mut bytes = Vec::new();
+        super::summary(summary, "the service at 127.0.0.1:9090", 10_000_000, &CALL, &mut bytes).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+    }
+
+    fn full() -> Summary {
+        Summary {
+            events: 1204,
+            bytes: 5 << 20,
+            limit_bytes: 1 << 30,
+            oldest_accepted_at: Some(9_280_000),
+            groups: vec![Group {
+                application: "workforce".to_owned(),
+                entity: "user".to_owned(),
+                topic: "idaas.user.v1".to_owned(),
+                events: 1204,
+                bytes: 5 << 20,
+                oldest_accepted_at: 9_280_000,
+            }],
+            oldest: vec![EntrySummary {
+                seq: 7,
+                event_id: "evnt_7".to_owned(),
+                application: "workforce".to_owned(),
+                entity: "user".to_owned(),
+                topic: "idaas.user.v1".to_owned(),
+                reason: Some("malformed_data".to_owned()),
+                accepted_at: 9_280_000,
+            }],
+            quarantine: vec![QuarantinedSummary {
+                id: "ab".repeat(16),
+                application: "workforce".to_owned(),
+                instance_id: "idaas_x".to_owned(),
+                reason: "undecryptable".to_owned(),
+                received_at: 2_800_000,
+                bytes: 2048,
+            }],
+            waiting: vec![LaneHead {
+                event_id: "evnt_7".to_owned(),
+                application: "workforce".to_owned(),
+                topic: "idaas.user.v1".to_owned(),
+                reason: "not_authorized".to_owned(),
+                attempts: 4,
+                since: 9_400_000,
+                next_step: crate::journal::waiting::next_step("not_authorized", "idaas.user.v1"),
+            }],
+            old_keys: vec![OldKey { key: "0123456789abcdef".to_owned(), entries: 12 }],
+            quarantine_callbacks: 1,
+            quarantine_bytes: 4096,
+            quarantine_limit_bytes: 256 << 20,
+            quarantine_groups: vec![QuarantinedGroup {
+                application: "workforce".to_owned(),
+                reason: "undecryptable".to_owned(),
+                callbacks: 1,
+                bytes: 2048,
+                oldest_received_at: 2_800_000,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_summary_tells_how_much_waits_since_when_and_what_to_do() {
+        let shown = shown(&full());
+        for part in [
+            "1,204 events, the oldest 12m old; 5.0 MiB of 1.00 GiB (0.5 %)",
+            "1 callback; 4.0 KiB of 256.0 MiB",
+            "evnt_7",
+            "SIGHUP",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        for part in
+            ["not_authorized", "10m", "denies WRITE on idaas.user.v1", "0123456789abcdef", "12 entries are sealed"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(shown.contains("malformed_data") && shown.contains(&"ab".repeat(16)), "{shown}");
+    }
+
+    #[test]
+    fn every_line_fits_100_columns() {
+        let mut full = full();
+        let id = format!("evnt_{}", "x".repeat(34));
+        full.oldest[0].event_id.clone_from(&id);
+        full.waiting[0].event_id = id;
+        full.waiting[0].reason = "partition_unavailable".to_owned();
+        let shown = shown(&full);
+        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+    }
+
+    #[test]
+    fn an_empty_journal_is_said_to_be_one_in_a_few_lines() {
+        let shown = shown(&Summary { limit_bytes: 1 << 30, ..Summary::default() });
+        assert!(shown.contains("0 events; 0 B of 1.00 GiB (0.0 %)"), "{shown}");
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+    }
+
+    #[test]
+    fn a_removal_without_consent_says_that_nothing_was_done() {
+        let waiting = full().oldest.remove(0);
+        assert!(
+            meant(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL).contains("Nothing was done")
+        );
+        assert!(meant(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
+        assert!(
+            meant(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
+                .contains("a/x, b/x")
+        );
+    }
+}

@@ -1,0 +1,281 @@
+//! Where the answers come from: the running service, or the directory.
+
+mod address;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(in crate::cli) use self::address::Unanswered;
+use self::address::{paths, reachable, segment};
+use crate::app_state::DeadLetterOutcome;
+use crate::config::Config;
+use crate::http::journal::{EntryKind, HEADER, NEXT};
+use crate::journal::admin::JournalAdmin;
+use crate::journal::store::Store;
+use crate::journal::summary::{EntrySummary, Summary};
+use crate::journal::{JournalRejection, OpenFault, QuarantineId};
+
+/// How long the service may take to be reached, and to answer: of a million entries a summary takes a while.
+const REACH: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// How many entries of a directory are exported at a time, and how many callbacks.
+const PAGE: usize = 500;
+const CALLBACKS: usize = 20;
+
+/// Who discards, for the log, where no service runs.
+const BY: &str = "command line";
+
+/// Who is asked.
+pub(in crate::cli) enum Source {
+    Service {
+        client: Client,
+        address: SocketAddr,
+    },
+    Directory {
+        desk: Box<JournalAdmin>,
+        path: String,
+    },
+    /// There is no journal yet.
+    Empty {
+        path: String,
+        limit: u64,
+    },
+}
+
+impl Source {
+    /// The service, where it runs; else the directory.
+    pub(in crate::cli) async fn find(config: &Config) -> Result<Self, String> {
+        match Self::service(config).await? {
+            (service, true) => Ok(service),
+            (_, false) => Self::directory(config),
+        }
+    }
+
+    /// The service, and whether it answers.
+    async fn service(config: &Config) -> Result<(Self, bool), String> {
+        let address = reachable(config.server.admin_listen);
+        let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
+        let client = client.default_headers(authorization(config)).build();
+        let client = client.map_err(|_| "no HTTP client".to_owned())?;
+        let alive = client.get(format!("http://{address}/livez")).send().await;
+        let alive = alive.is_ok_and(|answer| answer.status().is_success());
+        Ok((Self::Service { client, address }, alive))
+    }
+
+    fn directory(config: &Config) -> Result<Self, String> {
+        let journal = &config.journal;
+        let path = journal.directory.display().to_string();
+        if !Store::is_in(&journal.directory) {
+            return Ok(Self::Empty { path, limit: journal.max_size });
+        }
+        let opened = Store::open(&journal.directory, &journal.keys, journal.max_size).map_err(|fault| {
+            let listen = config.server.admin_listen;
+            match fault {
+                OpenFault::Locked(..) => format!(
+                    "{fault}, and the service does not answer at {listen} (server.admin_listen); ask where it listens"
+                ),
+                OpenFault::NoPermission(_)
+                | OpenFault::Foreign(_)
+                | OpenFault::Damaged(..)
+                | OpenFault::UnknownKey(..)
+                | OpenFault::Newer(_)
+                | OpenFault::DiskFull(_)
+                | OpenFault::Unusable(..) => format!("{fault}; {}", fault.remedy()),
+            }
+        })?;
+        let desk = JournalAdmin::alone(opened.store).map_err(|error| error.to_string())?;
+        Ok(Self::Directory { desk: Box::new(desk), path })
+    }
+
+    /// Who is asked, for people.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Service { address, .. } => format!("the service at {address}"),
+            Self::Directory { path, .. } => format!("{path} (no service runs)"),
+            Self::Empty { path, .. } => format!("{path} (no service runs, and there is no journal yet)"),
+        }
+    }
+
+    pub(super) async fn summary(&self, shown: usize) -> Result<Summary, String> {
+        match self {
+            Self::Service { .. } => {
+                let answer = self.ask(Method::GET, &format!("/journal?entries={shown}")).await?;
+                parsed(answer).await
+            }
+            Self::Directory { desk, .. } => desk.summary(shown).await.map_err(why),
+            Self::Empty { limit, .. } => Ok(Summary { limit_bytes: *limit, ..Summary::default() }),
+        }
+    }
+
+    /// A page of entries from a place on, and the place after it.
+    pub(super) async fn export(&self, from: u64) -> Result<(String, Option<u64>), String> {
+        match self {
+            Self::Service { .. } => self.page(&format!("from={from}"), |next| next.parse().ok()).await,
+            Self::Directory { desk, .. } => desk.export(from, PAGE).await.map_err(why),
+            Self::Empty { .. } => Ok((String::new(), None)),
+        }
+    }
+
+    /// A page of callbacks in quarantine from a name on, and the name after it.
+    pub(in crate::cli) async fn export_quarantine(
+        &self,
+        from: QuarantineId,
+    ) -> Result<(String, Option<QuarantineId>), String> {
+        match self {
+            Self::Service { .. } => self.page(&format!("quarantine={from}"), QuarantineId::parse).await,
+            Self::Directory { desk, .. } => desk.export_quarantine(from, CALLBACKS).await.map_err(why),
+            Self::Empty { .. } => Ok((String::new(), None)),
+        }
+    }
+
+    async fn page<T>(&self, from: &str, parse: impl Fn(&str) -> Option<T>) -> Result<(String, Option<T>), String> {
+        let answer = self.ask(Method::GET, &format!("/journal/export?{from}")).await?;
+        let next = answer.headers().get(NEXT).and_then(|next| parse(next.to_str().ok()?));
+        Ok((answer.text().await.map_err(|_| unexpected())?, next))
+    }
+
+    /// What an id means.
+    pub(super) async fn find_thing(&self, id: &str) -> Result<EntryKind, String> {
+        match self {
+            Self::Service { .. } => match self.line(id).await? {
+                Ok(line) if line.get("eventId").is_some() => {
+                    serde_json::from_value(line).map(EntryKind::Entry).map_err(|_| unexpected())
+                }
+                Ok(line) => serde_json::from_value(line).map(EntryKind::Callback).map_err(|_| unexpected()),
+                Err(meant) => Ok(meant),
+            },
+            Self::Directory { desk, .. } => desk.find(id).await.map(EntryKind::from).map_err(why),
+            Self::Empty { .. } => Ok(EntryKind::NotFound),
+        }
+    }
+
+    /// One entry or one callback with its contents, sealed; or why there is not exactly one.
+    pub(in crate::cli) async fn line(&self, id: &str) -> Result<Result<Value, EntryKind>, String> {
+        match self {
+            Self::Service { .. } => {
+                let mut found = Err(EntryKind::NotFound);
+                for path in paths(id) {
+                    let answer = self.ask(Method::GET, &path).await?;
+                    if answer.status().is_success() {
+                        return Ok(Ok(parsed(answer).await?));
+                    }
+                    found = Err(parsed(answer).await?);
+                }
+                Ok(found)
+            }
+            Self::Directory { desk, .. } => {
+                if let Some(id) = QuarantineId::parse(id)
+                    && let Some(line) = desk.callback(id).await.map_err(why)?
+                {
+                    return Ok(Ok(line));
+                }
+                let (found, line) = desk.entry(id).await.map_err(why)?;
+                Ok(line.ok_or_else(|| found.into()))
+            }
+            Self::Empty { .. } => Ok(Err(EntryKind::NotFound)),
+        }
+    }
+
+    /// The entries about an id, of an event or of an entity; some hundreds at most.
+    pub(in crate::cli) async fn about(&self, id: &str) -> Result<Vec<EntrySummary>, String> {
+        match self {
+            Self::Service { .. } => {
+                parsed(self.ask(Method::GET, &format!("/journal/entries?about={}", segment(id))).await?).await
+            }
+            Self::Directory { desk, .. } => desk.about(id, PAGE).await.map_err(why),
+            Self::Empty { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes what an id means.
+    pub(super) async fn discard(&self, id: &str) -> Result<EntryKind, String> {
+        match self {
+            Self::Service { .. } => self.act(Method::DELETE, id, "").await,
+            Self::Directory { desk, .. } => desk.discard(id, BY).await.map(EntryKind::from).map_err(why),
+            Self::Empty { .. } => Ok(EntryKind::NotFound),
+        }
+    }
+
+    /// Has what an id means tried again now.
+    pub(super) async fn redrive(&self, id: &str) -> Result<EntryKind, String> {
+        match self {
+            Self::Service { .. } => self.act(Method::POST, id, "/redrive").await,
+            Self::Directory { .. } | Self::Empty { .. } => {
+                Err("no service runs; start it, and everything that can be published is published".to_owned())
+            }
+        }
+    }
+
+    /// Has the event of a dead letter published again. Only a running service publishes.
+    pub(in crate::cli) async fn redrive_dead_letter(
+        config: &Config,
+        id: &str,
+    ) -> Result<DeadLetterOutcome, Unanswered> {
+        let (service, alive) = Self::service(config).await.map_err(Unanswered::Refused)?;
+        if !alive {
+            return Err(Unanswered::NoService);
+        }
+        let asked = service.ask(Method::POST, &format!("/dead-letters/{}/redrive", segment(id))).await;
+        parsed(asked.map_err(Unanswered::Refused)?).await.map_err(Unanswered::Refused)
+    }
+
+    async fn act(&self, method: Method, id: &str, action: &str) -> Result<EntryKind, String> {
+        let mut meant = EntryKind::NotFound;
+        for path in paths(id) {
+            meant = parsed(self.ask(method.clone(), &format!("{path}{action}")).await?).await?;
+            if meant != EntryKind::NotFound {
+                break;
+            }
+        }
+        Ok(meant)
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<Response, String> {
+        let Self::Service { client, address } = self else { return Err(unexpected()) };
+        let request = client.request(method, format!("http://{address}{path}")).header(HEADER.0, HEADER.1);
+        let answer = request.send().await.map_err(|_| format!("the service at {address} does not answer"))?;
+        let known =
+            answer.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
+        match answer.status() {
+            StatusCode::OK => Ok(answer),
+            _ if known => Ok(answer),
+            StatusCode::SERVICE_UNAVAILABLE => Err(answer.text().await.unwrap_or_default().trim().to_owned()),
+            StatusCode::UNAUTHORIZED => Err(format!(
+                "the service at {address} does not accept server.admin_token of this configuration, or has one that is \
+                 missing here"
+            )),
+            status => Err(format!("the service at {address} does not answer this question (status {status})")),
+        }
+    }
+}
+
+async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
+    let body = answer.bytes().await.map_err(|_| unexpected())?;
+    serde_json::from_slice(&body).map_err(|_| unexpected())
+}
+
+/// What the service asks of those who see ids.
+fn authorization(config: &Config) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let token = config.admin_token.as_ref();
+    // The configuration takes a token only if it can be sent.
+    if let Some(mut value) = token.and_then(|token| format!("Bearer {}", token.expose()).parse::<HeaderValue>().ok()) {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    headers
+}
+
+fn why(refusal: JournalRejection) -> String {
+    refusal.message().to_owned()
+}
+
+fn unexpected() -> String {
+    "the service answers in a way that this build does not know".to_owned()
+}

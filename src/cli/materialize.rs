@@ -1,0 +1,129 @@
+//! `materialize`: maintains the state topics until it is told to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use super::output::complain;
+use super::{Exit, print_faults, runtime};
+use crate::config::{Config, Fault};
+use crate::http::{Admin, StateHealth, serve_state};
+use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::topics::{TopicSettings, state_pairs};
+use crate::materialize::{Materializer, Stop};
+use crate::service::{self, ControlMessage, wiring};
+use crate::telemetry::state::StateMetrics;
+
+/// How long the cluster may take to create topics.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long tasks that block may take at the end.
+const LAST_TASKS: Duration = Duration::from_millis(200);
+
+/// Maintain the state topics: the current state of each user, organizational unit and group
+#[derive(Args)]
+#[command(after_help = "Example:\n  idaas-bridge materialize --config /etc/idaas-bridge/bridge.toml\n\n\
+    Reads the event topics as the consumer group of [state], and publishes to <prefix>.<entity>.state.v1 in Kafka\n\
+    transactions. Several instances share the partitions. `topics --create` creates the state topics.\n\
+    Runs until SIGTERM or SIGINT.")]
+pub struct MaterializeArguments {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &MaterializeArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let Some(state) = config.state.clone() else {
+        return print_faults(&[Fault {
+            key: "state".to_owned(),
+            problem: "is missing, so there are no state topics to maintain".to_owned(),
+            remedy: "add the section [state]; its keys have defaults".to_owned(),
+        }]);
+    };
+    super::serve::start_logging(&config);
+    let Ok(metrics) = StateMetrics::new() else { return complain("the metrics cannot be registered") };
+    let health = Arc::new(StateHealth { metrics, ready: AtomicBool::new(false) });
+    let materializer = Materializer {
+        cluster: wiring::cluster(&config),
+        group_id: state.group_id,
+        directory: state.directory,
+        pairs: state_pairs(&config).into(),
+        health: Arc::clone(&health),
+        stop: Arc::new(Stop::default()),
+    };
+    if config.topics.create {
+        create_topics(&config);
+    }
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    let listener = match wiring::bind(state.admin_listen) {
+        Ok(listener) => listener,
+        Err(error) => {
+            return print_faults(&[wiring::listen_fault("state.admin_listen", state.admin_listen, &error)]);
+        }
+    };
+    let exit = work(&runtime, materializer, || serve_state(listener, health));
+    runtime.shutdown_timeout(LAST_TASKS);
+    exit
+}
+
+/// Works on a thread of its own, until a signal comes or the thread ends.
+fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> std::io::Result<Admin>) -> Exit {
+    runtime.block_on(async {
+        let (admin, mut orders) = match serve().and_then(|admin| Ok((admin, service::signals()?))) {
+            Ok(started) => started,
+            Err(error) => return complain(format_args!("the admin listener cannot be started: {error}")),
+        };
+        let (stop, alive) = (Arc::clone(&materializer.stop), materializer.health.metrics.liveness.watch("materialize"));
+        let mut work = tokio::task::spawn_blocking(move || {
+            let _alive = alive;
+            materializer.run()
+        });
+        let ended = loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                order = orders.recv() => match order {
+                    Some(ControlMessage::Reload) => tracing::info!(code = "not_reloaded", "restart to change the configuration"),
+                    Some(ControlMessage::End) | None => {
+                        tracing::info!(code = "draining", "the current transaction is finished");
+                        stop.request();
+                        break (&mut work).await;
+                    }
+                },
+            }
+        };
+        admin.stop().await;
+        match ended {
+            Ok(Ok(())) => Exit::Fine,
+            Ok(Err(error)) => complain(error),
+            Err(panic) => complain(format_args!("the work has ended unexpectedly: {panic}")),
+        }
+    })
+}
+
+/// Creates the state topics that are missing. Whatever fails is reported again when they are used.
+fn create_topics(config: &Config) {
+    let plan = TopicSettings::of_states(config);
+    let created = Administrator::new(&wiring::cluster(config)).ok().and_then(|administrator| {
+        let wanted: Vec<_> = plan.topics.iter().collect();
+        administrator.create(&wanted, CREATION_TIMEOUT).ok()
+    });
+    for (wanted, creation) in plan.topics.iter().zip(created.into_iter().flatten()) {
+        match creation {
+            Creation::Created => tracing::info!(code = "topic_created", topic = wanted.name, "the topic was created"),
+            Creation::WasThere => {}
+            Creation::Refused { problem, remedy, .. } => {
+                tracing::warn!(code = "topic_not_created", topic = wanted.name, "{problem}; {remedy}");
+            }
+        }
+    }
+}

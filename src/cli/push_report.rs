@@ -1,0 +1,106 @@
+//! `push-report`: what each full push brought, as far as the topics tell. Deletes nothing and publishes nothing.
+
+mod runs;
+mod show;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use self::runs::Folder;
+use super::output::{complain, end, note, stdout};
+use super::{Exit, print_faults};
+use crate::config::Config;
+use crate::kafka::consumer::FollowFault;
+use crate::kafka::scan::{Range, Scanned, scan};
+use crate::kafka::topics::state_pairs;
+use crate::service::wiring;
+
+/// How long the topics are read at most.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// Report the full pushes that the topics hold: what was new, changed, unchanged and not mentioned
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge push-report --config bridge.toml --last\n  \
+    idaas-bridge push-report --config bridge.toml --since 7d --list\n\n\
+    A full push has no begin or end: it is a series of snapshot records of one application, and ends when none\n\
+    comes for longer than --gap. An entity that a push does not mention is not deleted: a push can cover a part of\n\
+    the directory. What is new is judged by the events that the topics still hold.\n\n\
+    Exit code: 0 full pushes are reported, 1 there is none, or the topics cannot be read,\n\
+    2 the configuration is wrong.")]
+pub struct PushReportArguments {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Report the pushes that began in this time before now [default: all]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "last")]
+    since: Option<Duration>,
+    /// Report the newest push of each application only
+    #[arg(long)]
+    last: bool,
+    /// The pause after which a further snapshot belongs to another push
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    gap: Duration,
+    /// Print the ids of the entities that were not mentioned
+    #[arg(long)]
+    list: bool,
+    /// Print one JSON object per push
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &PushReportArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let pairs = state_pairs(&config);
+    let cluster = wiring::cluster(&config);
+    let events: Vec<_> = pairs.iter().map(|pair| pair.events.clone()).collect();
+    let states: Vec<_> = pairs.iter().map(|pair| pair.states.clone()).collect();
+    let mut folder = Folder::new(pairs);
+    let read = scan(&cluster, &events, Range::Since(0), LIMIT, |seen| {
+        folder.event(&seen);
+        true
+    });
+    let read = read.and_then(|events| {
+        let states = scan(&cluster, &states, Range::Since(0), LIMIT, |seen| {
+            folder.state(&seen);
+            true
+        })?;
+        Ok((events, states))
+    });
+    let (events, states) = match read {
+        Ok(read) => read,
+        Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
+        Err(FollowFault::Away(away)) => return complain(format_args!("the topics cannot be read: {away}")),
+    };
+    let complete = warn(&events) & warn(&states);
+    let mut runs = folder.runs(arguments.gap, states.missing.is_empty());
+    if arguments.last {
+        runs::keep_newest(&mut runs);
+    }
+    let begin = arguments.since.map(|since| SystemTime::now().checked_sub(since).unwrap_or(UNIX_EPOCH));
+    let begin = begin.and_then(|begin| begin.duration_since(UNIX_EPOCH).ok());
+    let begin = begin.and_then(|begin| i64::try_from(begin.as_millis()).ok()).unwrap_or(i64::MIN);
+    runs.retain(|run| run.begin >= begin);
+    let Some(_) = runs.first() else {
+        return complain("the topics hold no full push of that time");
+    };
+    let shown = show::all(&runs, &config, arguments.list, arguments.json, &mut stdout());
+    end(shown.map(|()| if complete { Exit::Fine } else { Exit::Failed }))
+}
+
+/// Tells what could not be read. Returns whether everything was read that exists.
+fn warn(scanned: &Scanned) -> bool {
+    for topic in &scanned.missing {
+        note(format_args!("the topic {topic} does not exist, or cannot be seen"));
+    }
+    if !scanned.complete {
+        complain("not all partitions could be read");
+    }
+    scanned.complete
+}

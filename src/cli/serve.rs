@@ -1,0 +1,78 @@
+//! `serve`: runs the service until it is told to end.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use super::{Exit, print_faults, runtime};
+use crate::config::{Config, LogFormat};
+use crate::service::{self, Service, StartFault, wiring};
+use crate::telemetry::logs::{self, Format};
+
+/// How long tasks that block may take at the end.
+const LAST_TASKS: Duration = Duration::from_millis(200);
+
+/// Run the service until SIGTERM or SIGINT, then drain.
+#[derive(Args)]
+#[command(after_help = "Example:\n  idaas-bridge serve --config /etc/idaas-bridge/bridge.toml\n\n\
+    SIGHUP reloads applications, keys, allow-lists, certificates, log.level and log.events. `check` says beforehand whether it will start.")]
+pub struct ServeArguments {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    pub config: PathBuf,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &ServeArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    start_logging(&config);
+    for warning in &config.warnings {
+        tracing::warn!(code = "configuration", "{warning}");
+    }
+    let Some(runtime) = runtime() else { return Exit::Failed };
+    let exit = serve(&runtime, &arguments.config, config);
+    // A lookup of a name or a disk that hangs does not hold up the exit: everything that counts is closed by now.
+    runtime.shutdown_timeout(LAST_TASKS);
+    exit
+}
+
+fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
+    runtime.block_on(async {
+        let orders = match service::signals() {
+            Ok(orders) => orders,
+            Err(error) => {
+                tracing::error!(code = "not_started", "no signals: {error}");
+                return Exit::Failed;
+            }
+        };
+        match Service::start(path, config).await {
+            Ok(service) => {
+                if service.run(orders).await {
+                    Exit::Fine
+                } else {
+                    Exit::Failed
+                }
+            }
+            Err(StartFault::Configuration(faults)) => print_faults(&faults),
+            Err(StartFault::Failed(why)) => {
+                tracing::error!(code = "not_started", "{why}");
+                Exit::Failed
+            }
+        }
+    })
+}
+
+pub(super) fn start_logging(config: &Config) {
+    let format = match config.log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    };
+    logs::start(format, wiring::log_level(config.log.level));
+    logs::set_events(config.log.events);
+}

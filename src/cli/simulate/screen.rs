@@ -1,0 +1,117 @@
+//! What `simulate send` shows while a run goes on, and at its end.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use idaas_simulator::redelivery::DeliveryEvent;
+use idaas_simulator::stats::{Tally, words};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::show::{self, Colour};
+use crate::counts::{counted, grouped};
+
+/// Up to so many events each gets a line.
+pub(super) const MAX_LISTED: u64 = 40;
+
+/// So many notices of re-deliveries are shown; more would only scroll.
+const NOTICES: u32 = 10;
+
+/// Counts the news of a run and shows them: results to `out`, progress to `err`.
+pub(super) struct Screen<'a> {
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+    count: u64,
+    json: bool,
+    colour: Colour,
+    bar: ProgressBar,
+    tally: Tally,
+    started: Instant,
+    notices: u32,
+}
+
+impl<'a> Screen<'a> {
+    pub(super) fn new(count: u64, json: bool, colour: Colour, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
+        let bar = if count > MAX_LISTED { ProgressBar::new(count) } else { ProgressBar::hidden() };
+        // The template is a constant; were it wrong, the default one would do.
+        if let Ok(style) =
+            ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} events {wide_msg}")
+        {
+            bar.set_style(style);
+        }
+        bar.set_message("signing ahead");
+        let started = Instant::now();
+        Self { out, err, count, json, colour, bar, tally: Tally::default(), started, notices: 0 }
+    }
+
+    /// Shows the news until the run is over.
+    pub(super) async fn follow(&mut self, mut news: UnboundedReceiver<DeliveryEvent>) -> io::Result<()> {
+        let mut shown = Instant::now();
+        let mut first = true;
+        while let Some(news) = news.recv().await {
+            if let (true, DeliveryEvent::Delivered(latency)) = (first, &news) {
+                // The signing ahead is not part of the run.
+                self.started = Instant::now().checked_sub(*latency).unwrap_or_else(Instant::now);
+                self.bar.reset_elapsed();
+                first = false;
+            }
+            self.tally.count(&news);
+            self.tell(&news)?;
+            if shown.elapsed() > Duration::from_millis(100) {
+                shown = Instant::now();
+                self.progress();
+            }
+        }
+        self.progress();
+        self.bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn tell(&mut self, news: &DeliveryEvent) -> io::Result<()> {
+        match news {
+            DeliveryEvent::Settled(outcomes) => {
+                for outcome in outcomes {
+                    if self.json {
+                        show::json_line(self.out, outcome)?;
+                    } else if self.count <= MAX_LISTED {
+                        show::line(self.out, outcome, self.colour)?;
+                    }
+                }
+            }
+            DeliveryEvent::Again { events, because, after } => {
+                self.notices += 1;
+                if self.notices <= NOTICES {
+                    let (because, after) = (words(because), after.as_secs_f64());
+                    let text =
+                        format!("{because}: {} will be sent again in {after} s", counted(*events as u64, "event"));
+                    self.bar.suspend(|| writeln!(self.err, "{text}"))?;
+                }
+            }
+            DeliveryEvent::Delivered(_) | DeliveryEvent::Wrong(_) | DeliveryEvent::Late(_) => {}
+        }
+        Ok(())
+    }
+
+    fn progress(&self) {
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
+        let rate = self.tally.settled as f64 / seconds;
+        let verdicts: Vec<_> =
+            self.tally.words.iter().map(|(word, count)| format!("{} {word}", grouped(*count))).collect();
+        self.bar.set_position(self.tally.settled);
+        self.bar.set_message(format!("{}/s  {}", grouped(rate.round() as u64), verdicts.join(", ")));
+    }
+
+    /// Shows the summary.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        let run = show::Run { count: self.count, took: self.started.elapsed() };
+        if self.json {
+            return show::json_summary(self.out, &self.tally, run);
+        }
+        show::summary(self.out, &self.tally, run, self.count <= MAX_LISTED, self.colour)
+    }
+
+    /// Whether everything was as expected.
+    pub(super) const fn all_good(&self) -> bool {
+        self.tally.all_good(self.count)
+    }
+}

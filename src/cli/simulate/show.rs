@@ -1,0 +1,226 @@
+//! Shows what a run comes to: a line per event, JSON lines for machines, a summary. Writes to what it is given.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use idaas_simulator::answer::List;
+use idaas_simulator::fault::Expected;
+use idaas_simulator::kind::PREFIX;
+use idaas_simulator::redelivery::{FinalOutcome, Outcome};
+use idaas_simulator::sender::NoAnswer;
+use idaas_simulator::stats::{Quantiles, Tally, verdict, words};
+use serde_json::json;
+
+use crate::counts::{counted, grouped, in_milliseconds, milliseconds};
+
+/// Whether words are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// For a terminal.
+    On,
+    /// For everything else.
+    Off,
+}
+
+impl Colour {
+    fn paint(self, colour: AnsiColor, text: &str) -> String {
+        let style = Style::new().fg_color(Some(colour.into()));
+        match self {
+            Self::On => format!("{style}{text}{style:#}"),
+            Self::Off => text.to_owned(),
+        }
+    }
+}
+
+/// The line of one event: whether it is as expected, the verdict, the time, the id, the type.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Result<()> {
+    let (mark, of_mark) = if outcome.good { ("ok", AnsiColor::Green) } else { ("!!", AnsiColor::Red) };
+    let word = format!("{:<26}", words(&outcome.last_word));
+    let took = milliseconds(outcome.latency);
+    let event_type = outcome.event_type.strip_prefix(PREFIX).unwrap_or(&outcome.event_type);
+    write!(
+        out,
+        "{} {} {took:>9}  {}  {event_type}",
+        colour.paint(of_mark, mark),
+        colour.paint(colour_of(&outcome.last_word), &word),
+        outcome.event_id
+    )?;
+    if outcome.deliveries > 1 {
+        write!(out, "  (sent {})", counted(u64::from(outcome.deliveries), "time"))?;
+    }
+    if !outcome.good {
+        write!(out, "  expected {}", expectation(&outcome.expected))?;
+    }
+    writeln!(out)
+}
+
+const fn colour_of(last_word: &FinalOutcome) -> AnsiColor {
+    match last_word {
+        FinalOutcome::Verdict(List::Success, _) => AnsiColor::Green,
+        FinalOutcome::Verdict(List::Skipped, _) | FinalOutcome::NoVerdict => AnsiColor::Cyan,
+        FinalOutcome::Verdict(List::Failed, _) | FinalOutcome::Refusal(..) => AnsiColor::Yellow,
+        FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::NoAnswer(_) => AnsiColor::Red,
+    }
+}
+
+/// An expectation in the words of [`words`].
+#[must_use]
+pub fn expectation(expected: &Expected) -> String {
+    match expected {
+        Expected::Refusal { status, code } => format!("{status} {code}"),
+        Expected::Verdict(list, code) => verdict(*list, code),
+        Expected::NoVerdict => "no verdict".to_owned(),
+    }
+}
+
+/// The same line as a JSON object.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn json_line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
+    let (list, code, status) = match &outcome.last_word {
+        FinalOutcome::Verdict(list, code) => (Some(list.code()), Some(code.as_str()), Some(200)),
+        FinalOutcome::NoVerdict => (None, None, Some(200)),
+        FinalOutcome::Refusal(status, code) => (None, code.as_deref(), Some(*status)),
+        FinalOutcome::NoAnswer(reason) => (None, Some(reason.code()), None),
+    };
+    let line = json!({
+        "eventId": outcome.event_id, "eventType": outcome.event_type, "status": status, "list": list, "code": code,
+        "asExpected": outcome.good, "expected": expectation(&outcome.expected), "deliveries": outcome.deliveries,
+        "latencyMs": in_milliseconds(outcome.latency),
+    });
+    writeln!(out, "{line}")
+}
+
+/// What the whole run came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// How many events were to be sent.
+    pub count: u64,
+    /// How long it took, without the signing ahead.
+    pub took: Duration,
+}
+
+/// The summary in a few lines; surprises first, where the run was too long to show every event.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour: Colour) -> io::Result<()> {
+    if !shown {
+        for surprise in &tally.surprises {
+            line(out, surprise, colour)?;
+        }
+    }
+    for wrong in &tally.wrong {
+        writeln!(out, "{} {wrong}", colour.paint(AnsiColor::Red, "!!"))?;
+    }
+    writeln!(out)?;
+    let seconds = run.took.as_secs_f64().max(1e-6);
+    writeln!(
+        out,
+        "{} of {} settled in {}, {:.1} s ({} events/s)",
+        grouped(tally.settled),
+        counted(run.count, "event"),
+        counted(tally.deliveries() as u64, "callback"),
+        run.took.as_secs_f64(),
+        grouped((tally.settled as f64 / seconds).round() as u64)
+    )?;
+    for (word, count) in &tally.words {
+        writeln!(out, "  {:>9}  {word}", grouped(*count))?;
+    }
+    if tally.words.contains_key(&words(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
+        writeln!(out, "the bridge's certificate is not trusted; name the CA that issued it: --ca-file FILE")?;
+    }
+    writeln!(out, "latency per callback: {}", quantiles(tally.quantiles()))?;
+    if tally.late > 0 {
+        let late = counted(tally.late, "callback");
+        writeln!(out, "{late} left late: this machine did not keep the pace, and the latencies include the delay")?;
+    }
+    if tally.all_good(run.count) {
+        writeln!(out, "{}", colour.paint(AnsiColor::Green, "all as expected"))
+    } else {
+        let missing = run.count.saturating_sub(tally.settled);
+        let unexpected = counted(tally.unexpected, "event");
+        let text = format!("not as expected: {unexpected}, {} not settled", grouped(missing));
+        writeln!(out, "{}", colour.paint(AnsiColor::Red, &text))
+    }
+}
+
+/// Latencies in one phrase: `p50 0.9 ms, p90 1.2 ms, p99 2.0 ms, max 3.1 ms`.
+#[must_use]
+pub fn quantiles(quantiles: Quantiles) -> String {
+    let Quantiles { p50, p90, p99, max } = quantiles;
+    let [p50, p90, p99, max] = [p50, p90, p99, max].map(milliseconds);
+    format!("p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
+}
+
+/// The summary as a JSON object with the one member `summary`.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn json_summary(out: &mut dyn Write, tally: &Tally, run: Run) -> io::Result<()> {
+    let quantiles = tally.quantiles();
+    let line = json!({"summary": {
+        "events": run.count, "settled": tally.settled, "callbacks": tally.deliveries(), "verdicts": tally.words,
+        "unexpected": tally.unexpected, "wrongAnswers": tally.wrong, "late": tally.late,
+        "seconds": run.took.as_secs_f64(), "allAsExpected": tally.all_good(run.count),
+        "latencyMs": {"p50": in_milliseconds(quantiles.p50), "p90": in_milliseconds(quantiles.p90),
+                      "p99": in_milliseconds(quantiles.p99), "max": in_milliseconds(quantiles.max)},
+    }});
+    writeln!(out, "{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(good: bool) -> Outcome {
+        Outcome {
+            event_id: "evnt_1".into(),
+            event_type: format!("{PREFIX}ud:user:create"),
+            last_word: FinalOutcome::Verdict(List::Success, "SUCCESS".into()),
+            expected: Expected::Verdict(List::Failed, "malformed_event"),
+            good,
+            deliveries: 2,
+            latency: Duration::from_micros(1900),
+        }
+    }
+
+    fn shown(show: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        show(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_tells_the_verdict_the_time_the_id_and_the_type() {
+        let line = shown(|out| line(out, &outcome(true), Colour::Off));
+        for part in ["ok success ", "1.9 ms", " ud:user:create", "evnt_1", "sent 2 times"] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_surprise_tells_what_was_expected() {
+        let line = shown(|out| line(out, &outcome(false), Colour::Off));
+        assert!(line.starts_with("!!") && line.contains("expected failed malformed_event"), "{line}");
+    }
+
+    #[test]
+    fn without_colour_there_is_no_escape() {
+        assert!(!shown(|out| line(out, &outcome(true), Colour::Off)).contains('\x1b'));
+        assert!(shown(|out| line(out, &outcome(true), Colour::On)).contains('\x1b'));
+    }
+
+    #[test]
+    fn a_json_line_is_an_object() {
+        let line = shown(|out| json_line(out, &outcome(true)));
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["list"], "success");
+        assert_eq!(line["latencyMs"], 1.9);
+    }
+}

@@ -1,0 +1,126 @@
+//! `tail`: follows the topics and shows each record on a line of its own. Joins no group and commits nothing.
+
+pub(in crate::cli) mod line;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use idaas_callback::event_type::Entity;
+
+use super::output::{complain, end, fix, note, stdout, terminal_width};
+use super::{Exit, print_faults};
+use crate::config::Config;
+use crate::kafka::connection_error::ConnectionError;
+use crate::kafka::consumer::{Begin, FollowFault, Follower};
+use crate::kafka::topics::{TopicSettings, state_pairs};
+use crate::schema::StateSchema;
+use crate::service::wiring;
+
+/// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const POLL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Follow the topics: one line per record, without the values of its fields
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge tail --config bridge.toml\n  \
+    idaas-bridge tail --config bridge.toml user group --from-beginning\n  \
+    idaas-bridge tail --config bridge.toml dead-letter --json | jq .value.reason\n  \
+    idaas-bridge tail --config bridge.toml user-state --from-beginning\n\n\
+    A line: time of acceptance, entity.action, the entity's id, eventId,\n\
+    topic/partition@offset, names of the fields. On a terminal, lines are cut at its\n\
+    width, and the date and the topic are left out.\n\
+    No consumer group is joined, and no offset committed. Ends with Ctrl-C, or after --count records.")]
+pub struct TailArguments {
+    /// What to follow [default: all events]
+    #[arg(value_name = "ENTITY", value_parser = PossibleValuesParser::new(names()))]
+    entities: Vec<String>,
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// One JSON object per record, with headers, key and the whole value (personal data included)
+    #[arg(long)]
+    json: bool,
+    /// Begin with the oldest records that the topics keep
+    #[arg(long)]
+    from_beginning: bool,
+    /// End after so many records
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &TailArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let topics = topics(&config, &arguments.entities);
+    if topics.is_empty() {
+        let failed = complain("no application seals passwords, so there is no credential topic");
+        fix("set passwords = \"seal\" and credential_key of an application to have one");
+        return failed;
+    }
+    let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
+    let follower = match Follower::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
+        Ok(follower) => follower,
+        Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
+        Err(FollowFault::Away(away)) => {
+            complain(&away);
+            return remedies(&away.troubles);
+        }
+    };
+    for topic in follower.missing() {
+        let config = arguments.config.display();
+        note(format_args!("{topic} is not there yet; create it: idaas-bridge topics --config {config} --create"));
+    }
+    end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
+}
+
+/// What can be followed: the events of each entity, and the states of those that have one.
+fn names() -> Vec<&'static str> {
+    let states = StateSchema::ALL.map(StateSchema::name);
+    Entity::ALL.map(Entity::name).into_iter().chain(states).collect()
+}
+
+/// The topics of these names; all event topics if there are none.
+fn topics(config: &Config, names: &[String]) -> Vec<String> {
+    let is_wanted = |name: &str| names.iter().any(|wanted| wanted == name);
+    let events = TopicSettings::of(config).topics.into_iter();
+    let events = events.filter(|topic| names.is_empty() || is_wanted(topic.entity.name())).map(|topic| topic.name);
+    let states = state_pairs(config).into_iter();
+    let states = states.filter(|pair| is_wanted(&format!("{}-state", pair.entity.name()))).map(|pair| pair.states);
+    events.chain(states).collect()
+}
+
+fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
+    let mut left = arguments.count.unwrap_or(u64::MAX);
+    let width = terminal_width();
+    let mut told = 0;
+    while left > 0 {
+        let Some(seen) = follower.next(POLL_TIMEOUT) else {
+            let troubles = follower.troubles();
+            for trouble in troubles.iter().skip(told) {
+                note(&trouble.words);
+            }
+            told = troubles.len();
+            continue;
+        };
+        if arguments.json {
+            writeln!(out, "{}", line::json(&seen))?;
+        } else {
+            writeln!(out, "{}", line::line(&seen, width))?;
+        }
+        out.flush()?;
+        left -= 1;
+    }
+    Ok(())
+}
+
+fn remedies(troubles: &[ConnectionError]) -> Exit {
+    troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
+    Exit::Failed
+}

@@ -1,0 +1,282 @@
+//! One record as one line: for people, without the values of its fields; for machines, whole.
+
+use anstyle::{AnsiColor, Style};
+use idaas_callback::timestamp::rfc3339;
+use serde_json::{Map, Value, json};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::cli::output::{BAD, GOOD, QUIET, WARNING, styled};
+use crate::kafka::consumer::Seen;
+
+const PLAIN: Style = Style::new();
+
+/// What every `ce_type` begins with.
+const TYPE: &str = "com.alibabacloud.idaas.";
+
+/// A record as a line for people: where and what, and which fields, but none of their values. At most `width` columns,
+/// where it is given, with the most useful first.
+pub(in crate::cli) fn line(seen: &Seen, width: Option<usize>) -> String {
+    let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
+    if let Some(width) = width {
+        return cut(&compact(seen, &time), width);
+    }
+    let place = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
+    let Some(event) = Event::read(seen) else {
+        return format!("{}  {}  {place}", styled(QUIET, time), styled(BAD, "not a record of this bridge"));
+    };
+    let kind = format!("{:<26}", event.kind);
+    format!(
+        "{}  {}  {}  {}  {}  {}",
+        styled(QUIET, time),
+        styled(colour(&event.kind), kind),
+        event.subject.as_deref().unwrap_or("-"),
+        event.id,
+        styled(QUIET, place),
+        summary(&event.data)
+    )
+    .trim_end()
+    .to_owned()
+}
+
+/// The parts of a compact line, each with its style: who looks on knows the day, and the topic follows from the entity.
+fn compact(seen: &Seen, time: &str) -> Vec<(Style, String)> {
+    let time = time.split(['T', 'Z']).nth(1).unwrap_or(time).to_owned();
+    let place = format!("{}@{}", seen.partition, seen.offset);
+    let Some(event) = Event::read(seen) else {
+        let place = format!("{}/{place}", seen.topic);
+        return vec![(QUIET, time), (BAD, "not a record of this bridge".to_owned()), (PLAIN, place)];
+    };
+    vec![
+        (QUIET, time),
+        (colour(&event.kind), format!("{:<20}", event.kind)),
+        (PLAIN, format!("{:<31}", event.subject.as_deref().unwrap_or("-"))),
+        (QUIET, format!("{place:<8}")),
+        (PLAIN, event.id),
+        (PLAIN, summary(&event.data)),
+    ]
+}
+
+/// Joins the parts by two spaces, and cuts what is beyond `width` columns.
+pub(in crate::cli) fn cut(parts: &[(Style, String)], width: usize) -> String {
+    let mut line = String::new();
+    let mut left = width;
+    for (number, (style, text)) in parts.iter().enumerate().filter(|(_, (_, text))| !text.is_empty()) {
+        let gap = if number == 0 { "" } else { "  " };
+        let Some(room) = left.checked_sub(gap.len()).filter(|room| *room > 0) else { break };
+        if text.width() <= room {
+            line.push_str(&format!("{gap}{}", styled(*style, text)));
+            left = room - text.width();
+            continue;
+        }
+        let mut kept = String::new();
+        for character in text.chars() {
+            if kept.width() + character.width().unwrap_or(0) + 1 > room {
+                break;
+            }
+            kept.push(character);
+        }
+        line.push_str(&format!("{gap}{}", styled(*style, format!("{kept}…"))));
+        break;
+    }
+    line
+}
+
+/// A record as one JSON object.
+pub(in crate::cli) fn json(seen: &Seen) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: Map<_, _> = seen.headers.iter().map(|(name, value)| (name.clone(), text(value).into())).collect();
+    let value = match seen.value.as_slice() {
+        [] => Value::Null,
+        value => serde_json::from_slice(value).unwrap_or_else(|_| Value::from(text(value))),
+    };
+    json!({
+        "topic": seen.topic,
+        "partition": seen.partition,
+        "offset": seen.offset,
+        "timestamp": seen.timestamp.and_then(rfc3339),
+        "key": seen.key.as_deref().map(text),
+        "headers": headers,
+        "value": value,
+    })
+}
+
+/// The event's id, if the record is one of this bridge.
+pub(in crate::cli) fn event_id(seen: &Seen) -> Option<String> {
+    Event::read(seen).map(|event| event.id)
+}
+
+/// The event's data, if the record is one of this bridge.
+pub(in crate::cli) fn data(seen: &Seen) -> Option<Value> {
+    Event::read(seen).map(|event| event.data)
+}
+
+/// What a line shows of a CloudEvent, in whichever mode it came.
+struct Event {
+    id: String,
+    /// `entity.action`.
+    kind: String,
+    subject: Option<String>,
+    data: Value,
+}
+
+impl Event {
+    fn read(seen: &Seen) -> Option<Self> {
+        let mut value: Value = match seen.value.as_slice() {
+            // A tombstone has headers alone.
+            [] => Value::Null,
+            value => serde_json::from_slice(value).ok()?,
+        };
+        let structured =
+            seen.header("content-type").is_some_and(|kind| kind.starts_with("application/cloudevents+json"));
+        let attribute = |name: &str| {
+            let value =
+                if structured { value.get(name).and_then(Value::as_str) } else { seen.header(&format!("ce_{name}")) };
+            value.map(str::to_owned)
+        };
+        let kind = attribute("type")?;
+        let kind = kind.strip_prefix(TYPE).unwrap_or(&kind);
+        let kind = kind.rsplit_once(".v").map_or(kind, |(kind, _)| kind).to_owned();
+        let (id, subject) = (attribute("id")?, attribute("subject"));
+        let data = if structured { value.get_mut("data").map(Value::take)? } else { value };
+        Some(Self { id, kind, subject, data })
+    }
+}
+
+/// The names of the fields; of lists how many elements they have; of a dead letter the reason.
+fn summary(data: &Value) -> String {
+    if data.is_null() {
+        return "deleted (tombstone)".to_owned();
+    }
+    let mut parts = Vec::new();
+    for entity in ["user", "organizationalUnit", "group"] {
+        for (name, value) in data.get(entity).and_then(Value::as_object).into_iter().flatten() {
+            match value {
+                _ if name == "id" => {}
+                Value::Array(elements) => parts.push(format!("{name}[{}]", elements.len())),
+                Value::Null => parts.push(format!("{name}=null")),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => parts.push(name.clone()),
+            }
+        }
+    }
+    if let Some(additional) = data.get("additional").and_then(Value::as_object) {
+        parts.extend(additional.keys().map(|name| format!("+{name}")));
+    }
+    if let Some(action) = data.pointer("/state/lastAction").and_then(Value::as_str) {
+        parts.push(format!("({action})"));
+    }
+    if let Some(reason) = data.get("reason").and_then(Value::as_str) {
+        parts.push(reason.to_owned());
+    }
+    let known = data.get("user").or(data.get("organizationalUnit")).or(data.get("group")).is_some();
+    if let Some(kind) = data.pointer("/origin/eventType").and_then(Value::as_str).filter(|_| !known) {
+        parts.push(kind.to_owned());
+    }
+    parts.join(" ")
+}
+
+fn colour(kind: &str) -> Style {
+    match kind.rsplit('.').next().unwrap_or_default() {
+        "created" | "enabled" | "unlocked" | "member_added" => GOOD,
+        "deleted" | "refused" => BAD,
+        "disabled" | "locked" | "member_removed" | "unknown" => WARNING,
+        "tested" => AnsiColor::Magenta.on_default(),
+        _ => AnsiColor::Cyan.on_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(headers: &[(&str, &str)], value: &Value) -> Seen {
+        Seen {
+            topic: "idaas.user.v1".to_owned(),
+            partition: 3,
+            offset: 42,
+            timestamp: Some(1_648_625_692_578),
+            key: Some(b"user_a".to_vec()),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
+            value: value.to_string().into_bytes(),
+        }
+    }
+
+    fn plain(seen: &Seen) -> String {
+        anstream::adapter::strip_str(&line(seen, None)).to_string()
+    }
+
+    fn data() -> Value {
+        json!({"user": {"id": "user_a", "username": "zhangsan", "description": null, "organizationalUnits": [{}, {}]},
+               "additional": {"odd": "secret"}, "origin": {"eventType": "urn:x"}})
+    }
+
+    #[test]
+    fn a_line_names_the_fields_and_none_of_their_values() {
+        let headers = [
+            ("content-type", "application/json"),
+            ("ce_id", "evnt_1"),
+            ("ce_type", "com.alibabacloud.idaas.user.updated.v1"),
+            ("ce_subject", "user_a"),
+        ];
+        let line = plain(&seen(&headers, &data()));
+        for part in ["2022-03-30T07:34:52.578Z", "user.updated", "user_a", "evnt_1", "idaas.user.v1/3@42", "username"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        for part in ["description=null", "organizationalUnits[2]", "+odd"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(!line.contains("zhangsan") && !line.contains("secret"), "{line}");
+    }
+
+    #[test]
+    fn on_a_terminal_a_line_fits_and_still_names_the_event() {
+        let subject = format!("user_{}", "d".repeat(26));
+        let id = format!("evnt_{}", "i".repeat(34));
+        let headers = [("ce_id", id.as_str()), ("ce_type", "com.alibabacloud.idaas.user.password_changed.v1")];
+        let seen = seen(&[headers[0], headers[1], ("ce_subject", &subject)], &data());
+        for width in [40, 80, 120, 200] {
+            let line = anstream::adapter::strip_str(&line(&seen, Some(width))).to_string();
+            assert!(line.width() <= width, "{width}: {line}");
+            assert_eq!(line.contains(&id), width >= 120, "{width}: {line}");
+            assert!(line.starts_with("07:34:52.578  "), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_state_names_its_last_action_and_a_tombstone_the_deletion() {
+        let headers = [("ce_id", "evnt_1"), ("ce_type", "com.alibabacloud.idaas.user.state.v1"), ("ce_subject", "u")];
+        let mut state = data();
+        state["state"] = json!({"lastAction": "updated"});
+        let mut record = seen(&headers, &state);
+        let shown = plain(&record);
+        assert!(shown.contains("user.state") && shown.contains("username") && shown.ends_with("(updated)"), "{shown}");
+        record.value.clear();
+        let shown = plain(&record);
+        assert!(shown.contains("user.state") && shown.ends_with("deleted (tombstone)"), "{shown}");
+        assert_eq!(json(&record)["value"], Value::Null);
+    }
+
+    #[test]
+    fn a_structured_record_reads_as_a_binary_one() {
+        let value = json!({"id": "evnt_1", "type": "com.alibabacloud.idaas.user.updated.v1", "subject": "user_a", "data": data()});
+        let line = plain(&seen(&[("content-type", "application/cloudevents+json; charset=UTF-8")], &value));
+        assert!(line.contains("user.updated") && line.contains("username"), "{line}");
+    }
+
+    #[test]
+    fn what_is_no_cloud_event_is_said_to_be_none() {
+        let mut odd = seen(&[], &json!({}));
+        assert!(plain(&odd).contains("not a record of this bridge"));
+        odd.value = b"\xff".to_vec();
+        assert!(plain(&odd).contains("not a record of this bridge"));
+        assert!(json(&odd)["value"].is_string());
+    }
+
+    #[test]
+    fn a_dead_letter_shows_its_reason() {
+        let headers = [("ce_id", "e"), ("ce_type", "com.alibabacloud.idaas.dead-letter.refused.v1")];
+        let line =
+            plain(&seen(&headers, &json!({"reason": "malformed_data", "original": {"a": "secret"}, "origin": {}})));
+        assert!(line.contains("dead-letter.refused") && line.contains("malformed_data"), "{line}");
+        assert!(!line.contains("secret"), "{line}");
+    }
+}

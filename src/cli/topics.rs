@@ -1,0 +1,274 @@
+//! `topics`: what the topics should be and what they are; creates those that are missing where it is asked to.
+
+mod coordination;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, fix, stdout, styled};
+use super::{Exit, print_faults};
+use crate::config::Config;
+use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::connection_error::Unreachable;
+use crate::kafka::topic_drift::span;
+use crate::kafka::topics::{
+    Cleanup, Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences, grouped,
+};
+use crate::service::wiring;
+
+/// How long the cluster may take to answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Show what the topics should be and what they are; create the missing ones
+#[derive(Args)]
+#[command(after_help = "Examples:\n  idaas-bridge topics --config bridge.toml\n  \
+    idaas-bridge topics --config bridge.toml --create\n\n\
+    Exit code: 0 all topics are as they should be, 1 one is missing or wrong,\n\
+    or Kafka does not answer, 2 the configuration is wrong. A topic that is there is never changed.")]
+pub struct TopicsArguments {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Create the topics that are missing
+    #[arg(long)]
+    create: bool,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(arguments: &TopicsArguments) -> Exit {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(faults) => return print_faults(&faults),
+    };
+    let administrator = match Administrator::new(&wiring::cluster(&config)) {
+        Ok(administrator) => administrator,
+        Err(fault) => return print_faults(&[wiring::kafka_fault(&fault.to_string())]),
+    };
+    let plan = TopicSettings::with_states(&config);
+    let mut out = stdout();
+    match look(&administrator, &plan, arguments.create, &mut out) {
+        Ok(states) => {
+            let path = arguments.config.display().to_string();
+            let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
+            let exit = if good { Exit::Fine } else { Exit::Failed };
+            // A pipe that was closed early does not make the topics right.
+            let shown = table(&plan, &states, &path, &mut out)
+                .and_then(|()| coordination::show(&administrator, &config, arguments.create, &mut out));
+            match end(shown.map(|()| exit)) {
+                Exit::Fine => exit,
+                failed @ (Exit::Failed | Exit::Misconfigured) => failed,
+            }
+        }
+        Err(away) => {
+            complain(&away);
+            for trouble in &away.troubles {
+                fix(trouble.cause.remedy());
+            }
+            Exit::Failed
+        }
+    }
+}
+
+fn look(
+    administrator: &Administrator,
+    plan: &TopicSettings,
+    create: bool,
+    out: &mut dyn Write,
+) -> Result<Vec<State>, Unreachable> {
+    let states = administrator.observe(plan, REQUEST_TIMEOUT)?;
+    let pairs = plan.topics.iter().zip(&states);
+    let missing: Vec<&WantedTopic> =
+        pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
+    if !create || missing.is_empty() {
+        return Ok(states);
+    }
+    for (wanted, creation) in missing.iter().zip(administrator.create(&missing, REQUEST_TIMEOUT)?) {
+        let name = &wanted.name;
+        let _ = match creation {
+            Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
+            Creation::WasThere => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
+            Creation::Refused { problem, remedy, .. } => {
+                writeln!(out, "{} {name}: {problem}; {remedy}", styled(BAD, "not created"))
+            }
+        };
+    }
+    let _ = writeln!(out);
+    administrator.observe(plan, REQUEST_TIMEOUT)
+}
+
+fn is_wrong(differences: &[Difference]) -> bool {
+    differences.iter().any(|difference| difference.severity() == Severity::Wrong)
+}
+
+/// One row per topic, and below the table what is to be done.
+fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
+    let width = plan.topics.iter().map(|wanted| wanted.name.len()).max().unwrap_or_default().max("topic".len());
+    let heading = format!(
+        "{:width$}  {:>11}  {:>9}  {:>13}  {:<14}  {:>17}  {:>13}  ",
+        "topic", "partitions", "replicas", "min. in sync", "cleanup", "largest record", "retention"
+    );
+    writeln!(out, "{}{}", styled(HEADING, heading), styled(HEADING, "state"))?;
+    let groups = grouped(plan, states);
+    for (wanted, state) in plan.topics.iter().zip(states) {
+        let found = differences(wanted, state);
+        let cells = cells(wanted, state);
+        let verdict = match () {
+            () if found.is_empty() => styled(GOOD, "ok"),
+            () if found == [Difference::Missing] => styled(BAD, "missing"),
+            () if is_wrong(&found) => styled(BAD, "wrong"),
+            () => styled(WARNING, "ok, see below"),
+        };
+        let [partitions, replicas, in_sync, cleanup, largest, retention] = cells;
+        writeln!(
+            out,
+            "{:width$}  {partitions:>11}  {replicas:>9}  {in_sync:>13}  {cleanup:<14}  {largest:>17}  {retention:>13}  \
+             {verdict}",
+            wanted.name
+        )?;
+    }
+    notes(states, out)?;
+    if !groups.is_empty() {
+        writeln!(out)?;
+    }
+    for group in groups {
+        let style = match group.difference.severity() {
+            Severity::Notable => WARNING,
+            Severity::Wrong => BAD,
+        };
+        let (heading, each) = match group.topics.as_slice() {
+            [topic] => (format!("{topic}:"), ""),
+            topics => (format!("{} topics:", topics.len()), "each "),
+        };
+        let remedy = group.difference.remedy(&group.topics, path);
+        writeln!(out, "{} {each}{}", styled(style, heading), group.difference)?;
+        writeln!(out, "  fix: {remedy}")?;
+    }
+    out.flush()
+}
+
+/// What is, and behind a slash what should be where it differs.
+fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
+    let State::Present(present) = state else {
+        let size = format!("-/{}", wanted.max_message_bytes);
+        let (partitions, replication) = (format!("-/{}", wanted.partitions), format!("-/{}", wanted.replication));
+        let (in_sync, retention) = (format!("-/{}", wanted.min_insync_replicas()), span(wanted.retention_ms()));
+        return [
+            partitions,
+            replication,
+            in_sync,
+            format!("-/{}", wanted.cleanup.policy()),
+            size,
+            format!("-/{retention}"),
+        ];
+    };
+    let settings = present.settings.clone().unwrap_or_default();
+    let number = |found: Option<i64>, wanted: i64, fits: fn(i64, i64) -> bool| match found {
+        None => "?".to_owned(),
+        Some(found) if fits(found, wanted) => found.to_string(),
+        Some(found) => format!("{found}/{wanted}"),
+    };
+    let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+    let at_least = |found: i64, wanted: i64| found >= wanted;
+    [
+        number(Some(present.partitions.into()), wanted.partitions.into(), |found, wanted| found == wanted),
+        number(Some(present.replication.into()), wanted.replication.into(), at_least),
+        number(settings.min_insync_replicas.map(i64::from), wanted.min_insync_replicas().into(), at_least),
+        settings.cleanup_policy.map_or_else(
+            || "?".to_owned(),
+            |policy| {
+                let right = match wanted.cleanup {
+                    Cleanup::Delete => !policy.contains("compact"),
+                    Cleanup::Compact => policy == "compact",
+                };
+                if right { policy } else { format!("{policy}/{}", wanted.cleanup.policy()) }
+            },
+        ),
+        number(settings.max_message_bytes.map(size), size(wanted.max_message_bytes), at_least),
+        match (settings.retention_ms, kept(wanted.retention_ms())) {
+            // A compacted topic keeps the newest record of each key for ever.
+            _ if wanted.cleanup == Cleanup::Compact => "-".to_owned(),
+            (None, _) => "?".to_owned(),
+            (Some(found), least) if kept(found) >= least => span(found),
+            (Some(found), _) => format!("{}/{}", span(found), span(wanted.retention_ms())),
+        },
+    ]
+}
+
+/// `retention.ms` as a number that can be compared: a negative one is without limit.
+const fn kept(retention_ms: i64) -> i64 {
+    if retention_ms < 0 { i64::MAX } else { retention_ms }
+}
+
+/// Why settings are not known, each reason once.
+fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
+    let mut told = Vec::new();
+    for state in states {
+        if let State::Present(ExistingTopic { settings: Err(why), .. }) = state
+            && !told.contains(&why)
+        {
+            writeln!(out, "\n{} {why}; see to them by hand", styled(WARNING, "? = the settings are not known:"))?;
+            told.push(why);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use idaas_callback::event_type::Entity;
+
+    use super::*;
+    use crate::kafka::topics::{Settings, Unknown};
+
+    fn present(settings: Result<Settings, Unknown>) -> ExistingTopic {
+        ExistingTopic { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }
+    }
+
+    fn shown(state: State) -> String {
+        let wanted = WantedTopic {
+            name: "idaas.user.v1".to_owned(),
+            entity: Entity::User,
+            partitions: 12,
+            replication: 3,
+            cleanup: Cleanup::Delete,
+            max_message_bytes: 1_000_000,
+            retention: None,
+        };
+        let mut out = anstream::StripStream::new(Vec::new());
+        table(&TopicSettings { topics: vec![wanted] }, &[state], "bridge.toml", &mut out).unwrap();
+        String::from_utf8(out.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn a_missing_topic_is_shown_with_the_command_to_create_it() {
+        let shown = shown(State::Missing);
+        assert!(shown.contains("-/12"), "{shown}");
+        assert!(shown.contains("missing\n"), "{shown}");
+        assert!(shown.contains("idaas-bridge topics --config bridge.toml --create"), "{shown}");
+    }
+
+    #[test]
+    fn a_wrong_value_stands_beside_the_right_one() {
+        let settings = Settings {
+            min_insync_replicas: Some(1),
+            cleanup_policy: Some("compact".to_owned()),
+            max_message_bytes: Some(500),
+            retention_ms: Some(604_800_000),
+            ..Settings::default()
+        };
+        let shown = shown(State::Present(ExistingTopic { partitions: 6, ..present(Ok(settings)) }));
+        for part in ["6/12", "1/2", "compact/delete", "500/1000000", "7d/unlimited", "wrong\n"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+
+    #[test]
+    fn unknown_settings_are_not_reported_as_wrong() {
+        let shown = shown(State::Present(present(Err(Unknown::NotSupported))));
+        assert!(shown.contains('?') && shown.contains("ok\n") && !shown.contains("wrong"), "{shown}");
+    }
+}

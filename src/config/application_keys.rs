@@ -1,0 +1,128 @@
+//! The keys of one `[[application]]`: for signatures, for decryption, for sealing passwords.
+
+use std::sync::Arc;
+
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::jose::jws::KeySet;
+use url::{Host, Url};
+
+use super::fault::Problem;
+use super::raw_value::{Raw, RawValue};
+use super::secrets::{self, KeyLength};
+use super::table_reader::TableReader;
+use super::{Journal, JwksSource, Passwords, files, values};
+
+const ENDPOINT: &str =
+    "copy the \"Public Key Endpoint\" of the application's provisioning settings: https://…/provisioning/jwks";
+
+/// Where the public keys come from.
+pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
+    let around = section.reading.around;
+    let ca_name = section.name("jwks_ca");
+    let ca_file = section.optional("jwks_ca", |given| files::pem(around, given, "CERTIFICATE"));
+    let name = section.name("jwks");
+    let Some(given) = section.take("jwks") else {
+        section.reading.fault(name, "is missing", ENDPOINT);
+        return None;
+    };
+    match &given.raw {
+        Raw::Table(entries) => {
+            if ca_file.is_some() {
+                let remedy = "remove it, or give the URL of the key endpoint in jwks";
+                section.reading.fault(ca_name, "has no use where jwks is a file", remedy);
+            }
+            let file = match (entries.get("file"), entries.len()) {
+                (Some(file), 1) => key_set_file(section, file),
+                (None | Some(_), _) => {
+                    Err(Problem::new("is neither a URL nor a file", "write a URL, or { file = \"…\" }"))
+                }
+            };
+            section.reading.accept(&given.key, file)
+        }
+        Raw::Plain(_) | Raw::Variable(_) | Raw::List(_) => {
+            let url = given.text().and_then(key_set_url);
+            let url = section.reading.accept(&given.key, url)?;
+            if url.scheme() == "http" && !is_loopback(&url) {
+                let text = "public keys over http can be exchanged on the way, and then anybody can sign; use https";
+                section.reading.warn(&given.key, text);
+            }
+            Some(JwksSource::Url { url: url.into(), ca_file })
+        }
+    }
+}
+
+fn key_set_file(section: &TableReader<'_, '_>, file: &RawValue) -> Result<JwksSource, Problem> {
+    let around = section.reading.around;
+    let path = files::resolve(around, file.text()?);
+    let content = files::read(around, &file.key, &path)?;
+    KeySet::parse(&content).map_err(|fault| {
+        Problem::new(format!("{}: {fault}", path.display()), "save what the application's public key endpoint returns")
+    })?;
+    Ok(JwksSource::File(path))
+}
+
+fn key_set_url(text: &str) -> Result<Url, Problem> {
+    // The URL is not quoted: it can carry credentials.
+    let url = Url::parse(text).map_err(|error| Problem::new(format!("is no absolute URL ({error})"), ENDPOINT))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(Problem::new("is neither https nor http", ENDPOINT));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Problem::new("carries credentials, which the endpoint does not take", ENDPOINT));
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The keys that open callbacks; none is fine only where plain ones are accepted.
+pub(super) fn decryption_keys(section: &mut TableReader<'_, '_>, required: bool) -> Vec<Arc<ContentKey>> {
+    let name = section.name("decryption_keys");
+    let before = section.reading.faults.len();
+    let keys = section.list("decryption_keys", |reading, item| secrets::key(reading, item, KeyLength::Any));
+    let absent = keys.is_none();
+    let keys = keys.unwrap_or_default();
+    if required && keys.is_empty() && section.reading.faults.len() == before {
+        let problem = if absent { "is missing" } else { "is empty" };
+        let remedy = "put the console's \"Encryption Key\" into a file and write [{ file = \"…\" }], or set require_encryption = false where IDaaS does not encrypt";
+        section.reading.fault(name, problem, remedy);
+    }
+    keys
+}
+
+/// What becomes of passwords; sealing takes a key.
+pub(super) fn passwords(section: &mut TableReader<'_, '_>, journal: Option<&Journal>) -> Passwords {
+    let seal = section.value("passwords", false, |given| values::choice(given, &[("drop", false), ("seal", true)]));
+    let name = section.name("credential_key");
+    let given = section.take("credential_key");
+    match (seal, given) {
+        (false, None) => Passwords::Drop,
+        (false, Some(_)) => {
+            let remedy = "write passwords = \"seal\" to publish sealed passwords, or remove it";
+            section.reading.fault(name, "is set, while passwords are dropped", remedy);
+            Passwords::Drop
+        }
+        (true, None) => {
+            let remedy = "name a key that only consumers of the credential topic have too: { file = \"credential.key\" }, made by: openssl rand -hex 32 > credential.key";
+            section.reading.fault(name, "is missing, and passwords = \"seal\" needs it", remedy);
+            Passwords::Drop
+        }
+        (true, Some(given)) => {
+            let key = secrets::key(section.reading, &given, KeyLength::Longest);
+            let Some(key) = section.reading.accept(&given.key, key) else { return Passwords::Drop };
+            if journal.is_some_and(|journal| journal.keys.iter().any(|other| other.id() == key.id())) {
+                let text =
+                    "is also a journal key, so whoever reads passwords can open the journal; use a key of its own";
+                section.reading.warn(&given.key, text);
+            }
+            Passwords::Seal(key)
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Walking a table key by key. Every fault is collected and the walk goes on; what nobody asked for is unknown.
+
+use super::SecretFile;
+use super::fault::{Fault, Problem, Warning};
+use super::files::ConfigFiles;
+use super::raw_value::{Entries, Raw, RawValue, join};
+
+/// The state of a reading: where files come from, and what was found so far.
+pub(super) struct Diagnostics<'a> {
+    pub(super) around: &'a ConfigFiles<'a>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) secret_files: Vec<SecretFile>,
+}
+
+impl<'a> Diagnostics<'a> {
+    pub(super) const fn new(around: &'a ConfigFiles<'a>) -> Self {
+        Self { around, faults: Vec::new(), warnings: Vec::new(), secret_files: Vec::new() }
+    }
+
+    pub(super) fn fault(&mut self, key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
+        self.faults.push(Fault { key: key.into(), problem: problem.into(), remedy: remedy.into() });
+    }
+
+    pub(super) fn warn(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.warnings.push(Warning { key: key.into(), text: text.into() });
+    }
+
+    /// The value, or its problem noted under `key`.
+    pub(super) fn accept<T>(&mut self, key: &str, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|Problem { problem, remedy }| self.fault(key, problem, remedy)).ok()
+    }
+}
+
+/// A table that is being read.
+pub(super) struct TableReader<'r, 'a> {
+    pub(super) reading: &'r mut Diagnostics<'a>,
+    path: String,
+    entries: Entries,
+    known: Vec<&'static str>,
+}
+
+impl<'r, 'a> TableReader<'r, 'a> {
+    /// Opens a table; an absent one is empty, and something else than a table is a fault.
+    pub(super) fn open(reading: &'r mut Diagnostics<'a>, path: &str, given: Option<RawValue>) -> Self {
+        let entries = given.and_then(|given| {
+            let key = given.key.clone();
+            reading.accept(&key, given.table())
+        });
+        Self { reading, path: path.to_owned(), entries: entries.unwrap_or_default(), known: Vec::new() }
+    }
+
+    /// The full name of a key, for faults and warnings.
+    pub(super) fn name(&self, key: &str) -> String {
+        self.entries.get(key).map_or_else(|| join(&self.path, key), |given| given.key.clone())
+    }
+
+    /// Takes a key's value out, and makes the key a known one.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<RawValue> {
+        self.known.push(key);
+        self.entries.remove(key)
+    }
+
+    /// A key's value, or `default` where it is absent or has a fault.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&RawValue) -> Result<T, Problem>,
+    ) -> T {
+        self.optional(key, read).unwrap_or(default)
+    }
+
+    /// A key's value, where it is there and good.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&RawValue) -> Result<T, Problem>,
+    ) -> Option<T> {
+        let given = self.take(key)?;
+        self.reading.accept(&given.key, read(&given))
+    }
+
+    /// A key's value; its absence is a fault with this remedy.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        remedy: &str,
+        read: impl FnOnce(&RawValue) -> Result<T, Problem>,
+    ) -> Option<T> {
+        if !self.entries.contains_key(key) {
+            self.known.push(key);
+            let name = self.name(key);
+            self.reading.fault(name, "is missing", remedy);
+            return None;
+        }
+        self.optional(key, read)
+    }
+
+    /// The good ones of a list's items; each bad one is a fault of its own. `None` where the key is absent.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&mut Diagnostics<'a>, &RawValue) -> Result<T, Problem>,
+    ) -> Option<Vec<T>> {
+        let given = self.take(key)?;
+        let key = given.key.clone();
+        let items = self.reading.accept(&key, given.list()).unwrap_or_default();
+        let mut values = Vec::with_capacity(items.len());
+        for item in &items {
+            let result = read(self.reading, item);
+            values.extend(self.reading.accept(&item.key, result));
+        }
+        Some(values)
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn close(self) {
+        for (key, given) in &self.entries {
+            let remedy = match nearest(key, &self.known) {
+                Some(known) if matches!(given.raw, Raw::Variable(_)) => {
+                    format!("did you mean {}?", super::environment::variable(&self.path, known))
+                }
+                Some(known) => format!("did you mean \"{known}\"?"),
+                None => format!("remove it; known here: {}", self.known.join(", ")),
+            };
+            self.reading.fault(&given.key, "is no known key", remedy);
+        }
+    }
+}
+
+/// The known name that a mistyped one most likely stands for.
+pub(super) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&name, candidate), *candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}

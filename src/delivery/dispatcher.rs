@@ -1,0 +1,258 @@
+//! The outbox at work: requests hand their events over here and wait for the verdicts.
+//!
+//! It connects the machine to the producer and the journal, and adds nothing to what the machine says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use idaas_callback::PreparedEvent;
+use outbox::machine::{Deadlines, Limits};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitingHead};
+use tokio::sync::oneshot;
+
+use super::batch::Batch;
+pub use super::batch::{Answered, Unanswerable};
+use super::executor::Executor;
+pub use super::publication::Source;
+use super::ticker::tick;
+use crate::journal::store::Opened;
+use crate::journal::{Journal, JournalAdmin, Quarantined};
+use crate::kafka::producer::{Producer, ProducerFault};
+use crate::kafka::settings::Cluster;
+use crate::telemetry::metrics::Metrics;
+
+/// How many events are replayed at a time: enough for tens of thousands a second, and few enough that a live event
+/// never queues behind more than a hundredth of a second of them.
+const REPLAY: usize = 1024;
+
+/// How many bytes of them at most: a start must never need more memory than normal operation.
+const REPLAY_BYTES: usize = 32 << 20;
+
+/// How long before its answer a delivery's unconfirmed events are written, so that the write is done in time.
+const WRITE_ALLOWANCE: Millis = 1000;
+
+/// Why nothing can be carried.
+#[derive(Debug)]
+pub enum StartFault {
+    /// The journal gets no thread.
+    Journal(std::io::Error),
+    /// librdkafka does not take the settings.
+    Producer(ProducerFault),
+}
+
+/// Carries events to the broker and verdicts back.
+pub struct Dispatcher {
+    pub(super) shared: Arc<Executor>,
+}
+
+impl Dispatcher {
+    /// Starts the producer and connects it with the journal. To be called inside the runtime. At most so many events, with
+    /// records of so many bytes, are in memory at once.
+    ///
+    /// # Errors
+    /// What the producer says of its settings, or the system of the journal's thread.
+    pub fn start(
+        cluster: &Cluster,
+        (events, bytes): (usize, usize),
+        opened: Opened,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, StartFault> {
+        metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
+        let Opened { store, inventory, next, .. } = opened;
+        let limits = Limits { events, bytes, replay: REPLAY, replay_bytes: REPLAY_BYTES };
+        let shared = Arc::new(Executor::new(limits, metrics));
+        let recovered = inventory.into_iter().map(|row| Recovered {
+            seq: row.seq,
+            key: row.key,
+            lane: row.lane,
+            event_time: row.event_time.unwrap_or(row.accepted_at),
+            bytes: row.memory,
+        });
+        shared.outbox.lock().recover(recovered, next);
+        let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
+        shared.journal.store(Some(Arc::new(journal)));
+        let liveness = Arc::clone(&shared.metrics.liveness);
+        let producer = Producer::start(cluster, Arc::clone(&shared) as _, &liveness).map_err(StartFault::Producer)?;
+        shared.producer.store(Some(Arc::new(producer)));
+        tokio::spawn(tick(Arc::downgrade(&shared), liveness.watch("outbox clock")));
+        Ok(Arc::new(Self { shared }))
+    }
+
+    /// Publishes a callback's events and waits for their verdicts, at most until `deadline`.
+    ///
+    /// # Errors
+    /// [`Unanswerable`] where an event without an id was neither confirmed nor kept.
+    pub async fn deliver(
+        &self,
+        items: Vec<PreparedEvent>,
+        source: &Arc<Source>,
+        deadline: tokio::time::Instant,
+    ) -> Result<Vec<Answered>, Unanswerable> {
+        let mut batch = Batch::of(items, source);
+        if let Some(producer) = &*self.shared.producer.load() {
+            batch.mark_prompt(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+        }
+        let (waiter, waiting) = oneshot::channel();
+        let arrivals = std::mem::take(&mut batch.arrivals);
+        let deadlines = self.deadlines(deadline);
+        // Everything is handed over before the first wait, so a sender that hangs up stops nothing half-way.
+        let (delivery, admitted) = self.shared.step(|outbox, _| outbox.admit(arrivals, waiter, deadlines));
+        batch.admitted(&admitted, source);
+        let mut request = Request { shared: &self.shared, delivery, batch: Some(batch), source };
+        // The machine answers each delivery by its deadline; without an answer nothing is promised.
+        let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
+        request.answer(&verdicts)
+    }
+
+    pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
+        let now = self.shared.now();
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_millis();
+        let left = Millis::try_from(left).unwrap_or(Millis::MAX);
+        Deadlines { write: now + left - WRITE_ALLOWANCE.min(left / 2), answer: now + left }
+    }
+
+    /// Says whether the broker is there.
+    pub fn connected(&self, connected: bool) {
+        self.shared.step(|outbox, _| outbox.connected(connected));
+    }
+
+    /// Whether the broker is there, as far as is known.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.outbox.lock().is_connected()
+    }
+
+    /// Tells what the topics hold already.
+    pub fn mark_published(&self, events: impl IntoIterator<Item = (EventKey, Published)>) {
+        self.shared
+            .step(|outbox, now| events.into_iter().for_each(|(key, learned)| outbox.mark_published(key, learned, now)));
+    }
+
+    /// Another cluster answers at the same address: forgets what the old one has confirmed, and replays nothing before
+    /// [`Dispatcher::release`].
+    pub fn cluster_replaced(&self) {
+        self.shared.step(|outbox, _| outbox.cluster_replaced());
+    }
+
+    /// How many events wait in each lane, of those that the producer does not have.
+    #[must_use]
+    pub fn waiting_by_lane(&self) -> HashMap<LaneKey, u32> {
+        self.shared.outbox.lock().waiting_by_lane()
+    }
+
+    /// Withholds these lanes, because another replica publishes their events first; all others go on. What arrives for
+    /// them meanwhile is journaled, and answered as not confirmed.
+    pub fn hold_lanes(&self, lanes: impl IntoIterator<Item = LaneKey>) {
+        self.shared.step(|outbox, _| outbox.hold_lanes(lanes));
+    }
+
+    /// Up to `limit` lane heads that wait, with the reason; those that have failed first.
+    #[must_use]
+    pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
+        self.shared.outbox.lock().waiting_heads(limit)
+    }
+
+    /// Lets what the journal holds be published: what stands in the topics is known by now, or cannot be known.
+    pub fn enable_replay(&self) {
+        self.shared.step(|outbox, _| outbox.enable_replay());
+    }
+
+    /// Answers operators who ask for the journal. `None` after the end.
+    #[must_use]
+    pub fn journal_admin(&self) -> Option<JournalAdmin> {
+        Some(JournalAdmin::new(self.journal()?, Arc::clone(&self.shared) as _))
+    }
+
+    /// Puts other applications in place of those that are there.
+    pub fn sources(&self, sources: impl IntoIterator<Item = Arc<Source>>) {
+        let sources: HashMap<_, _> = sources.into_iter().map(|source| (source.name.clone(), source)).collect();
+        self.shared.sources.store(Arc::new(sources));
+    }
+
+    /// The journal, until [`Dispatcher::close`].
+    #[must_use]
+    pub fn journal(&self) -> Option<Arc<Journal>> {
+        self.shared.journal.load_full()
+    }
+
+    /// Keeps a callback until somebody can read it. Says whether it is durable.
+    pub async fn quarantine(&self, callback: Quarantined) -> bool {
+        let Some(journal) = self.journal() else { return false };
+        matches!(journal.quarantine(callback).await, Ok(Ok(_)))
+    }
+
+    /// Shows in the metrics what waits, and why.
+    pub fn show(&self) {
+        let (held, heads, replayed) = {
+            let outbox = self.shared.outbox.lock();
+            (outbox.held(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
+        };
+        self.shared.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.shared.metrics.journal.show_waiting(&heads, replayed);
+    }
+
+    /// Has everything that waits written, and answered as soon as it is.
+    pub fn expire_deadlines(&self) {
+        self.shared.step(|outbox, now| outbox.expire_deadlines(now + WRITE_ALLOWANCE));
+    }
+
+    /// Waits for reports, at most for `limit`. Says how many are still to come. Blocks.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> usize {
+        self.shared.producer.load_full().map_or(0, |producer| producer.flush(limit))
+    }
+
+    /// How many events would be lost if the process ended now: neither confirmed nor durable.
+    #[must_use]
+    pub fn not_durable(&self) -> usize {
+        self.shared.outbox.lock().not_durable().0
+    }
+
+    /// Writes what is not confirmed to the journal, and closes the journal and the producer, within `limit`. Returns how
+    /// many events are neither confirmed nor known to be kept then. Blocks.
+    #[must_use]
+    pub fn close(&self, limit: Duration) -> usize {
+        let until = std::time::Instant::now() + limit;
+        self.expire_deadlines();
+        while self.shared.outbox.lock().not_durable().1 > 0 && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(producer) = self.shared.producer.swap(None) {
+            Producer::close(producer);
+        }
+        if let Some(journal) = self.shared.journal.swap(None) {
+            // What is left is counted below, with what was never handed over.
+            let _ = journal.close_within(until.saturating_duration_since(std::time::Instant::now()));
+        }
+        // After closing, because a slow disk may have finished meanwhile.
+        self.not_durable()
+    }
+}
+
+/// A request that waits for its verdicts. One that is dropped before, because its sender has reset the connection, is
+/// forgotten by the outbox and counted as answered that nothing was confirmed: so what is received and what is answered
+/// stay the same number.
+struct Request<'a> {
+    shared: &'a Executor,
+    delivery: RequestId,
+    batch: Option<Batch>,
+    source: &'a Source,
+}
+
+impl Request<'_> {
+    fn answer(&mut self, verdicts: &[Verdict]) -> Result<Vec<Answered>, Unanswerable> {
+        self.batch.take().map_or(Ok(Vec::new()), |batch| batch.answer(verdicts, self.source))
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        if self.batch.is_some() {
+            self.shared.outbox.lock().cancel(self.delivery);
+            // Nobody hears it.
+            let _ = self.answer(&[]);
+        }
+    }
+}

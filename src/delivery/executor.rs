@@ -1,0 +1,298 @@
+//! Does what the machine says, and tells it what has come of it: the producer's reports, the journal's, the clock's.
+//!
+//! Called on librdkafka's, the journal's and the runtime's threads alike; must never wait for any of them, and never
+//! hold the machine's lock while it does something.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use outbox::machine::{Command, Limits, Outbox};
+use outbox::verdict::Verdict;
+use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, FailureCode, Loaded, Millis, Seq, bit};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::event_log::EventLine;
+use super::publication::{EventPublication, Source};
+use crate::journal;
+use crate::journal::admin::DiscardHook;
+use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
+use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Producer, Undeliverable};
+use crate::kafka::statistics::ProducerState;
+use crate::telemetry::metrics::Metrics;
+
+pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
+type Machine = Outbox<EventPublication, Waiter>;
+
+/// The machine, and what it moves.
+pub(super) struct Executor {
+    pub(super) outbox: Mutex<Machine>,
+    /// `None` before the start and after the end.
+    pub(super) producer: ArcSwapOption<Producer>,
+    pub(super) journal: ArcSwapOption<Journal>,
+    /// The configured applications.
+    pub(super) sources: ArcSwap<HashMap<String, Arc<Source>>>,
+    /// What is being read back.
+    loading: Mutex<HashMap<Seq, EventHandle>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Another cluster answers at the same address.
+    pub(super) cluster_replaced: Notify,
+    started: Instant,
+    /// How often partitions have recovered.
+    recoveries: AtomicU64,
+}
+
+/// What goes to the journal together.
+#[derive(Default)]
+struct JournalOps {
+    write: Vec<Entry>,
+    forget: Vec<Seq>,
+    read: Vec<Seq>,
+}
+
+impl Executor {
+    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self {
+            outbox: Mutex::new(Outbox::new(limits)),
+            producer: ArcSwapOption::empty(),
+            journal: ArcSwapOption::empty(),
+            sources: ArcSwap::default(),
+            loading: Mutex::default(),
+            metrics,
+            cluster_replaced: Notify::new(),
+            started: Instant::now(),
+            recoveries: AtomicU64::new(0),
+        }
+    }
+
+    /// The machine's time.
+    pub(super) fn now(&self) -> Millis {
+        Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
+    }
+
+    /// One input to the machine, and all that follows from it.
+    pub(super) fn step<T>(&self, input: impl FnOnce(&mut Machine, Millis) -> T) -> T {
+        let now = self.now();
+        let (result, commands) = {
+            let mut outbox = self.outbox.lock();
+            (input(&mut outbox, now), outbox.commands())
+        };
+        self.execute(commands);
+        result
+    }
+
+    /// Does what the machine says.
+    fn execute(&self, mut commands: Vec<Command<EventPublication, Waiter>>) {
+        while !commands.is_empty() {
+            let mut paperwork = JournalOps::default();
+            let mut failed = Vec::new();
+            let recoveries = self.recoveries.load(Ordering::SeqCst);
+            for command in commands {
+                match command {
+                    Command::Produce(token, package, confirmed) => {
+                        self.produce(token, &package, confirmed, &mut failed);
+                    }
+                    Command::Write(token, package) => paperwork.write.push(package.entry(token.seq)),
+                    Command::Forget(seq) => paperwork.forget.push(seq),
+                    Command::Load(token) => {
+                        self.loading.lock().insert(token.seq, token);
+                        paperwork.read.push(token.seq);
+                    }
+                    Command::Answer(finished) => wake(finished),
+                }
+            }
+            self.submit(paperwork);
+            if failed.is_empty() {
+                return;
+            }
+            let now = self.now();
+            let mut outbox = self.outbox.lock();
+            failed.into_iter().for_each(|(token, record, report)| outbox.report(token, record, report, now));
+            if self.recoveries.load(Ordering::SeqCst) != recoveries {
+                // The news can have come before the report that an event waits for it.
+                outbox.partitions_recovered();
+            }
+            commands = outbox.commands();
+        }
+    }
+
+    fn submit(&self, JournalOps { write, forget, read }: JournalOps) {
+        if write.is_empty() && forget.is_empty() && read.is_empty() {
+            return;
+        }
+        let journal = self.journal.load();
+        let Some(journal) = &*journal else { return };
+        if !write.is_empty() {
+            journal.write(write);
+        }
+        if !forget.is_empty() {
+            journal.forget(forget);
+        }
+        if !read.is_empty() {
+            journal.read(read);
+        }
+    }
+
+    /// Hands the records over whose bits are not set in `confirmed`.
+    fn produce(
+        &self,
+        token: EventHandle,
+        package: &EventPublication,
+        confirmed: u8,
+        failed: &mut Vec<(EventHandle, u8, DeliveryReport)>,
+    ) {
+        let producer = self.producer.load();
+        let handed_over = Instant::now();
+        for (index, record) in (0..).zip(package.record_list()) {
+            if confirmed & bit(index) != 0 {
+                continue;
+            }
+            let ticket = DeliveryOpaque {
+                token,
+                record: index,
+                entity: record.entity,
+                handed_over,
+                event_time: package.event_time,
+                event_id: package.id.text().into(),
+                line: EventLine::of(package, record),
+                application: Arc::clone(&package.source.metrics),
+            };
+            let none = Err(DeliveryReport::Failed(FailureCode::ProducerFailed));
+            let sent = producer.as_ref().map_or(none, |producer| producer.send(record, ticket));
+            failed.extend(sent.err().map(|report| (token, index, report)));
+        }
+    }
+
+    fn loaded(&self, entries: impl Iterator<Item = (Seq, Loaded<EventPublication>)>) {
+        let loaded: Vec<_> = {
+            let mut loading = self.loading.lock();
+            entries.filter_map(|(seq, package)| Some((loading.remove(&seq)?, package))).collect()
+        };
+        self.step(|outbox, now| {
+            loaded.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
+        });
+    }
+
+    fn confirmed(&self, ticket: &DeliveryOpaque, topic: &str, position: Position) {
+        let took = ticket.handed_over.elapsed();
+        ticket.application.published(ticket.entity);
+        self.metrics.publish_duration(ticket.entity).observe(took.as_secs_f64());
+        if let Some(event_time) = ticket.event_time {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let age = now - event_time as f64 / 1000.0;
+            self.metrics.event_age(ticket.entity).observe(age.max(0.0));
+        }
+        if let Some(line) = &ticket.line {
+            line.published(ticket.entity, topic, position, took);
+        }
+    }
+
+    /// The application of that name; where it is configured no more, as much as its events need.
+    fn source(&self, name: &str) -> Arc<Source> {
+        let sources = self.sources.load();
+        sources.get(name).cloned().unwrap_or_else(|| {
+            let metrics = self.metrics.application(name, 0);
+            let others = sources.values().find_map(|source| source.policy.clone());
+            Arc::new(Source { name: name.to_owned(), policy: None, others, metrics })
+        })
+    }
+}
+
+impl DeliveryObserver for Executor {
+    fn report(&self, ticket: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
+        if let Some(position) = position {
+            self.confirmed(&ticket, topic, position);
+        }
+        self.step(|outbox, now| outbox.report(ticket.token, ticket.record, report, now));
+    }
+
+    fn state(&self, state: ProducerState) {
+        self.metrics.kafka.show(&state);
+    }
+
+    fn recreated(&self) {
+        self.metrics.kafka.producer_recreated.inc();
+    }
+
+    fn partitions_recovered(&self) {
+        self.recoveries.fetch_add(1, Ordering::SeqCst);
+        self.step(|outbox, _| outbox.partitions_recovered());
+    }
+
+    fn partition_closed(&self, waiting: &[EventHandle]) {
+        self.step(|outbox, _| outbox.partition_closed(waiting));
+    }
+
+    fn partitions_unavailable(&self, topic: &str, partitions: usize) {
+        self.metrics.kafka.partitions_unavailable(topic, partitions);
+    }
+
+    fn deliverable(&self, problem: Option<Undeliverable>) {
+        self.metrics.kafka.deliverable(problem.is_none());
+        match problem {
+            Some(problem) => tracing::error!(
+                code = "kafka_away",
+                "Kafka takes no records: {}; events go to the journal",
+                problem.reason()
+            ),
+            None => tracing::info!(code = "kafka_available", "Kafka takes records"),
+        }
+    }
+
+    fn cluster_replaced(&self) {
+        self.metrics.kafka.cluster_replaced.inc();
+        self.step(|outbox, _| outbox.cluster_replaced());
+        self.cluster_replaced.notify_one();
+    }
+}
+
+impl JournalEvents for Executor {
+    fn written(&self, entries: Vec<Seq>) {
+        self.step(|outbox, _| outbox.written(entries));
+    }
+
+    fn rejected(&self, entries: Vec<Seq>, refusal: JournalRejection) {
+        self.metrics.journal.refused(refusal, entries.len());
+        self.step(|outbox, _| outbox.rejected(entries));
+    }
+
+    fn unread(&self, entries: Vec<Seq>, _: JournalRejection) {
+        self.loaded(entries.into_iter().map(|seq| (seq, Loaded::Unavailable)));
+    }
+
+    fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
+        let package = |entry: Entry| {
+            let source = self.source(&entry.application);
+            EventPublication::of(entry, source)
+        };
+        let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(package(entry)));
+        self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));
+    }
+}
+
+impl DiscardHook for Executor {
+    fn discard(&self, _: Seq, key: EventKey) -> bool {
+        self.step(|outbox, _| outbox.discard(key))
+    }
+
+    fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingHead> {
+        let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
+        let heads = self.outbox.lock().waiting_heads(limit);
+        let told = heads.into_iter().map(|head| journal::waiting::WaitingHead {
+            seq: head.seq,
+            reason: head.reason.code(),
+            attempts: head.attempts.into(),
+            since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
+        });
+        told.collect()
+    }
+}
+
+fn wake(CompletedRequest { waiter, verdicts }: CompletedRequest<Waiter>) {
+    // Whoever waited may have hung up.
+    let _ = waiter.send(verdicts);
+}

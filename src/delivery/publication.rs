@@ -1,0 +1,159 @@
+//! An event as the outbox carries it: its records, what a dead letter would be made of, and whose it is.
+
+use std::sync::Arc;
+
+use idaas_callback::policy::{DeadLetterRules, Policy};
+use idaas_callback::record::Record;
+use idaas_callback::{DeadLetterSource, EventId, Reason};
+use outbox::verdict::Verdict;
+use outbox::{EventKey, LaneKey, Publication, Seq};
+
+use crate::journal::Entry;
+use crate::telemetry::application::ApplicationMetrics;
+
+/// An application, as far as its events need it on their way.
+pub struct Source {
+    /// Its configured name.
+    pub name: String,
+    /// Its rules. `None` if it is not configured any more, and only the journal remembers it.
+    pub policy: Option<Arc<Policy>>,
+    /// The rules of another application, if it has none itself: what a dead letter needs of them is the same for all.
+    pub others: Option<Arc<Policy>>,
+    /// Its metrics.
+    pub metrics: Arc<ApplicationMetrics>,
+}
+
+impl Source {
+    /// The application's id; empty where it is configured no more, as then nothing of it is accepted.
+    pub(super) fn application_id(&self) -> &str {
+        self.policy.as_ref().map_or("", |policy| &policy.application_id)
+    }
+
+    /// How the dead letter of a record is made.
+    fn dead_letters(&self, record: &Record) -> Option<DeadLetterRules> {
+        match &self.policy {
+            Some(policy) => Some(policy.dead_letters()),
+            None => self.others.as_ref().map(|policy| policy.dead_letters().dead_letters_without_policy(record)),
+        }
+    }
+}
+
+/// One event's records on their way. Has no `Debug`: it holds personal data.
+pub(super) struct EventPublication {
+    pub(super) key: EventKey,
+    pub(super) lane: LaneKey,
+    pub(super) id: EventId,
+    pub(super) source: Arc<Source>,
+    pub(super) event_time: Option<i64>,
+    pub(super) verdict: Verdict,
+    pub(super) record: Record,
+    pub(super) credential: Option<Record>,
+    pub(super) evidence: DeadLetterSource,
+    form: Form,
+}
+
+/// Which form of the event is on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Event,
+    Original,
+    Fingerprint,
+}
+
+impl EventPublication {
+    /// The event as it was first accepted.
+    pub(super) fn new(
+        (key, id): (EventKey, EventId),
+        source: &Arc<Source>,
+        event_time: Option<i64>,
+        reason: Option<Reason>,
+        (record, credential): (Record, Option<Record>),
+        evidence: DeadLetterSource,
+    ) -> Self {
+        // A record without a key has no order to keep; each has a lane of its own.
+        let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
+        let verdict = reason.map_or(Verdict::Confirmed, Verdict::DeadLettered);
+        let source = Arc::clone(source);
+        Self { key, lane, id, source, event_time, verdict, record, credential, evidence, form: Form::Event }
+    }
+
+    /// The event as the journal kept it.
+    pub(super) fn of(entry: Entry, source: Arc<Source>) -> Self {
+        let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, evidence, .. } = entry;
+        let id = if sent_id { EventId::Provided(event_id) } else { EventId::Generated(event_id) };
+        Self { key, lane, id, source, event_time, verdict, record, credential, evidence, form: Form::Event }
+    }
+
+    /// The event as the journal keeps it.
+    pub(super) fn entry(&self, seq: Seq) -> Entry {
+        Entry {
+            seq,
+            key: self.key,
+            lane: self.lane,
+            event_id: self.id.text().to_owned(),
+            sent_id: matches!(self.id, EventId::Provided(_)),
+            application: self.source.name.clone(),
+            accepted_at: self.record.timestamp,
+            event_time: self.event_time,
+            verdict: self.verdict,
+            record: self.record.clone(),
+            credential: self.credential.clone(),
+            evidence: self.evidence.clone(),
+        }
+    }
+
+    /// All its records.
+    pub(super) fn record_list(&self) -> impl Iterator<Item = &Record> {
+        [Some(&self.record), self.credential.as_ref()].into_iter().flatten()
+    }
+}
+
+impl Publication for EventPublication {
+    fn records(&self) -> u8 {
+        1 + u8::from(self.credential.is_some())
+    }
+
+    fn bytes(&self) -> usize {
+        // The evidence holds the event once more.
+        self.record_list().map(Record::size).sum::<usize>() * 2
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The dead letter in its place; counted where it was none before.
+    fn fallback(&self) -> Option<Self> {
+        let rules = self.source.dead_letters(&self.record)?;
+        let form = match self.form {
+            // A dead letter that is refused can only have been too large.
+            Form::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Form::Fingerprint,
+            Form::Event => Form::Original,
+            Form::Original => Form::Fingerprint,
+            Form::Fingerprint => return None,
+        };
+        // Of several reasons the first counts.
+        let (reason, news) = match self.verdict {
+            Verdict::DeadLettered(reason) => (reason, false),
+            Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {
+                (Reason::RefusedByBroker, true)
+            }
+        };
+        let record = self.evidence.dead_letter(reason, &rules, form == Form::Fingerprint)?;
+        if news {
+            self.source.metrics.dead_letter(reason);
+        }
+        Some(Self {
+            key: self.key,
+            lane: self.lane,
+            id: self.id.clone(),
+            source: Arc::clone(&self.source),
+            event_time: self.event_time,
+            verdict: Verdict::DeadLettered(reason),
+            record,
+            credential: None,
+            evidence: self.evidence.clone(),
+            form,
+        })
+    }
+}

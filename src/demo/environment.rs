@@ -1,0 +1,270 @@
+//! What the demo runs on: a broker or a cluster, the service, a sender with fresh keys, and somebody who reads along.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use idaas_callback::event_type::Entity;
+use idaas_callback::policy::Topics;
+use idaas_simulator::key_files;
+use idaas_simulator::sender::Sender;
+use idaas_simulator::tenant_keys::TenantKeys;
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{DemoFault, Options};
+use crate::config::{Config, Fault, Sources};
+use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::consumer::{Begin, Follower, Seen};
+use crate::kafka::embedded::EmbeddedBroker;
+use crate::kafka::settings::Cluster;
+use crate::kafka::topics::{State, TopicSettings, WantedTopic};
+use crate::service::{ControlMessage, Service, StartFault, wiring};
+
+/// Partitions of each topic that the demo makes.
+const PARTITIONS: i32 = 3;
+/// Replicas of each topic that the demo makes on a real cluster, where it has so many brokers.
+const REPLICAS: usize = 3;
+/// How long the service may take to be ready.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a cluster may take to answer.
+const CLUSTER: Duration = Duration::from_secs(5);
+/// How long the reading thread waits for a record before it looks whether it is still wanted.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Everything that runs.
+pub(super) struct Environment {
+    pub(super) sender: Sender,
+    pub(super) records: UnboundedReceiver<Seen>,
+    counts: UnboundedSender<oneshot::Sender<Option<i64>>>,
+    service: JoinHandle<bool>,
+    orders: UnboundedSender<ControlMessage>,
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
+    topics: Topics,
+    directory: TempDir,
+    bootstrap_servers: String,
+    /// Ends last: the others are its clients.
+    broker: Option<EmbeddedBroker>,
+}
+
+/// Where things are, for whoever wants to look at them.
+pub(super) struct Endpoints {
+    pub(super) kafka: String,
+    pub(super) embedded: bool,
+    pub(super) partitions: i32,
+    pub(super) user_topic: String,
+    pub(super) callback_url: String,
+    pub(super) listen: SocketAddr,
+    pub(super) admin_listen: SocketAddr,
+    pub(super) application_id: String,
+    pub(super) directory: PathBuf,
+    pub(super) stay: bool,
+}
+
+impl Environment {
+    /// Starts everything, and returns when callbacks can be sent.
+    pub(super) async fn start(options: &Options) -> Result<Self, DemoFault> {
+        let topics = Topics::with_prefix(&options.topic_prefix);
+        let (broker, bootstrap_servers) = match &options.bootstrap_servers {
+            Some(servers) => (None, servers.clone()),
+            None => {
+                let broker = embedded(&topics)?;
+                let servers = broker.bootstrap_servers().to_owned();
+                (Some(broker), servers)
+            }
+        };
+        let directory = tempfile::Builder::new().prefix("idaas-bridge-demo-").tempdir()?;
+        let material = TenantKeys::generate().map_err(failed)?;
+        key_files::init(directory.path(), &material, 1).map_err(failed)?;
+        let path = directory.path().join(key_files::CONFIGURATION);
+        let config = configure(&path, &bootstrap_servers, &options.topic_prefix)?;
+        let (plan, cluster) = (TopicSettings::of(&config), wiring::cluster(&config));
+        let make = broker.is_none();
+        let opened = tokio::task::spawn_blocking(move || open(&cluster, plan, make)).await.map_err(failed)?;
+        let (counts, records) = read_along(opened?)?;
+        let service = Service::start(&path, config).await.map_err(not_started)?;
+        if !service.ready(START_TIMEOUT).await {
+            return Err(DemoFault::Stage("the bridge did not become ready".to_owned()));
+        }
+        let (listen, admin_listen) = (service.listen(), service.admin_listen());
+        let sender = Sender::new(Arc::new(material), &format!("http://{listen}")).map_err(failed)?;
+        let (orders, given) = unbounded_channel();
+        let service = tokio::spawn(service.run(given));
+        Ok(Self {
+            sender,
+            records,
+            counts,
+            service,
+            orders,
+            listen,
+            admin_listen,
+            topics,
+            directory,
+            bootstrap_servers,
+            broker,
+        })
+    }
+
+    /// How many records were published since the start, by the brokers' offsets.
+    pub(super) async fn published(&self) -> Result<usize, DemoFault> {
+        let (answer, answered) = oneshot::channel();
+        // Where nobody takes the question, nobody answers it.
+        let _ = self.counts.send(answer);
+        let published = answered.await.ok().flatten().and_then(|count| usize::try_from(count).ok());
+        published.ok_or_else(|| DemoFault::Stage("Kafka does not say how many records its topics hold".to_owned()))
+    }
+
+    /// Ends everything in order: first who takes callbacks, last the broker.
+    pub(super) async fn end(self) {
+        let Self { records, counts, service, orders, broker, .. } = self;
+        drop((records, counts));
+        // Both fail only where the service has ended already.
+        let _ = orders.send(ControlMessage::End);
+        let _ = service.await;
+        // Joins a thread.
+        let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
+    }
+
+    pub(super) fn places(&self, options: &Options) -> Endpoints {
+        Endpoints {
+            kafka: self.bootstrap_servers.clone(),
+            embedded: self.broker.is_some(),
+            partitions: PARTITIONS,
+            user_topic: self.topics.of(Entity::User).to_string(),
+            callback_url: self.sender.target().to_owned(),
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            application_id: self.sender.material().identity.application_id.clone(),
+            directory: self.directory.path().to_owned(),
+            stay: options.stay,
+        }
+    }
+}
+
+/// A broker with the topics that records can come to. Passwords are dropped here, so there is none for them.
+fn embedded(topics: &Topics) -> Result<EmbeddedBroker, DemoFault> {
+    let entities = Entity::ALL.into_iter().filter(|entity| *entity != Entity::Credential);
+    let wanted: Vec<_> = entities.map(|entity| (topics.of(entity).to_string(), PARTITIONS)).collect();
+    EmbeddedBroker::start(&wanted).map_err(DemoFault::Stage)
+}
+
+/// Fits the configuration that `simulate init` wrote to this stage, and reads it as the service would, but for the
+/// environment, which is not the demo's.
+fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Config, DemoFault> {
+    let mut table: toml::Table = std::fs::read_to_string(path)?.parse().map_err(failed)?;
+    let servers: Vec<_> = bootstrap_servers.split(',').map(str::trim).collect();
+    let changes = [
+        ("server", "listen", "127.0.0.1:0".into()),
+        ("server", "admin_listen", "127.0.0.1:0".into()),
+        ("kafka", "bootstrap_servers", servers.into()),
+        ("topics", "prefix", prefix.into()),
+        ("topics", "create", false.into()),
+        ("topics", "partitions", PARTITIONS.into()),
+    ];
+    for (section, key, value) in changes {
+        if let Some(toml::Value::Table(section)) = table.get_mut(section) {
+            section.insert(key.to_owned(), value);
+        }
+    }
+    let text = toml::to_string(&table).map_err(failed)?;
+    std::fs::write(path, &text)?;
+    let around = Sources {
+        directory: path.parent().unwrap_or(path),
+        variables: BTreeMap::new(),
+        read: &|path| std::fs::read(path),
+    };
+    Config::parse(&text, &around).map_err(|faults| DemoFault::Stage(told(&faults)))
+}
+
+/// Starts to follow the topics, and says by which count; those that are missing on a real cluster are made first. Blocks.
+fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(Follower, Option<i64>), DemoFault> {
+    let names: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.clone()).collect();
+    if make {
+        make_missing(cluster, plan)?;
+    }
+    let follower = Follower::start(cluster, &names, Begin::Now, CLUSTER).map_err(failed)?;
+    match follower.missing().as_slice() {
+        [] => {
+            let began = count(&follower);
+            Ok((follower, began))
+        }
+        missing => Err(DemoFault::Stage(format!("these topics are not there: {}", missing.join(", ")))),
+    }
+}
+
+/// The follower's count, asked for again where a partition is too new to have one. Blocks.
+fn count(follower: &Follower) -> Option<i64> {
+    let end = Instant::now() + CLUSTER;
+    loop {
+        let count = follower.published();
+        if count.is_some() || Instant::now() >= end {
+            return count;
+        }
+        std::thread::sleep(CHECK_INTERVAL);
+    }
+}
+
+fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFault> {
+    let administrator = Administrator::new(cluster).map_err(failed)?;
+    let brokers = administrator.reach(CLUSTER).map_err(failed)?;
+    let states = administrator.observe(&plan, CLUSTER).map_err(failed)?;
+    for wanted in &mut plan.topics {
+        wanted.replication = i32::try_from(brokers.count.clamp(1, REPLICAS)).unwrap_or(1);
+    }
+    let pairs = plan.topics.iter().zip(&states);
+    let missing: Vec<&WantedTopic> =
+        pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (wanted, creation) in missing.iter().zip(administrator.create(&missing, CLUSTER).map_err(failed)?) {
+        match creation {
+            Creation::Created | Creation::WasThere => {}
+            Creation::Refused { problem, remedy, .. } => {
+                return Err(DemoFault::Stage(format!("{} cannot be made: {problem}; {remedy}", wanted.name)));
+            }
+        }
+    }
+    Ok(())
+}
+
+type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
+
+/// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
+fn read_along((mut follower, began): (Follower, Option<i64>)) -> Result<(Counts, UnboundedReceiver<Seen>), DemoFault> {
+    let (found, records) = unbounded_channel();
+    let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();
+    let read = move || {
+        while !found.is_closed() {
+            if let Some(seen) = follower.next(CHECK_INTERVAL) {
+                // Nobody listening is found out above.
+                let _ = found.send(seen);
+            }
+            while let Ok(answer) = asked.try_recv() {
+                let _ = answer.send(follower.published().zip(began).map(|(now, began)| now - began));
+            }
+        }
+    };
+    std::thread::Builder::new().name("demo reader".to_owned()).spawn(read)?;
+    Ok((counts, records))
+}
+
+fn failed(error: impl std::fmt::Display) -> DemoFault {
+    DemoFault::Stage(error.to_string())
+}
+
+fn not_started(fault: StartFault) -> DemoFault {
+    match fault {
+        StartFault::Configuration(faults) => DemoFault::Stage(told(&faults)),
+        StartFault::Failed(why) => DemoFault::Stage(why),
+    }
+}
+
+fn told(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,143 @@
+//! Keeps what was sent, what was answered and what came out, and says what is wrong with it.
+//!
+//! This is the demo's judge: it believes the consumer, not the bridge.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use idaas_simulator::redelivery::DeliveryEvent;
+use idaas_simulator::stats::{Quantiles, Tally};
+
+use super::event_script::Awaited;
+use super::ordered::Ordered;
+use crate::counts::counted;
+use crate::kafka::consumer::Seen;
+
+/// Everything that happened.
+#[derive(Default)]
+pub(super) struct Expectations {
+    /// Callbacks that were posted.
+    pub(super) callbacks: usize,
+    /// Events in them that are to be published: each id once.
+    pub(super) events: usize,
+    /// Events answered as a success, each id once.
+    pub(super) confirmed: usize,
+    /// Events answered as failed for good, each id once.
+    pub(super) dead_letters: usize,
+    /// Events that were sent once more and got the first verdict again.
+    pub(super) duplicates: usize,
+    /// Callbacks that were refused, by code.
+    pub(super) refused: BTreeMap<String, usize>,
+    /// The records, in the order in which they were read.
+    pub(super) records: Vec<Seen>,
+    /// How many records the topics hold, by their offsets.
+    pub(super) published: usize,
+    /// Passwords that were sent.
+    pub(super) passwords: Vec<String>,
+    /// Records in which a password was found.
+    pub(super) leaks: usize,
+    /// What is wrong, in words.
+    pub(super) findings: Vec<String>,
+    awaited: Vec<Awaited>,
+    latencies: Tally,
+}
+
+impl Expectations {
+    /// Takes a callback down, with the time that it took.
+    pub(super) fn callback(&mut self, took: Duration) {
+        self.callbacks += 1;
+        self.latencies.count(&DeliveryEvent::Delivered(took));
+    }
+
+    /// Takes an event down that must become a record.
+    pub(super) fn await_record(&mut self, awaited: Awaited) {
+        self.events += 1;
+        self.awaited.push(awaited);
+    }
+
+    /// The record of an event, if it has come.
+    pub(super) fn record_of(&self, event_id: &str) -> Option<&Seen> {
+        self.records.iter().find(|seen| id_of(seen) == event_id)
+    }
+
+    /// The latencies of all callbacks.
+    pub(super) fn quantiles(&self) -> Quantiles {
+        self.latencies.quantiles()
+    }
+
+    /// Records by topic.
+    pub(super) fn topics(&self) -> BTreeMap<&str, usize> {
+        let mut topics = BTreeMap::new();
+        for seen in &self.records {
+            *topics.entry(seen.topic.as_str()).or_default() += 1;
+        }
+        topics
+    }
+
+    /// Compares what was sent with what came out, once everything has.
+    pub(super) fn judge(&mut self, prefix: &str) {
+        let mut findings = Vec::new();
+        for awaited in &self.awaited {
+            findings.extend(self.judge_event(awaited, prefix));
+        }
+        let known = |seen: &&Seen| self.awaited.iter().any(|awaited| awaited.event_id == id_of(seen));
+        let strange = self.records.iter().filter(|seen| !known(seen)).count();
+        if strange > 0 {
+            let strange = counted(strange as u64, "record");
+            findings.push(format!("{strange} came of nothing that should have been published"));
+        }
+        if self.published != self.records.len() {
+            let (held, read) = (self.published, self.records.len());
+            findings.push(format!("the topics hold {}, and {read} were read", counted(held as u64, "record")));
+        }
+        self.leaks = self.records.iter().filter(|seen| self.leaks_in(seen)).count();
+        if self.leaks > 0 {
+            findings.push(format!("a password is in {}", counted(self.leaks as u64, "record")));
+        }
+        self.findings.extend(findings);
+    }
+
+    fn judge_event(&self, awaited: &Awaited, prefix: &str) -> Option<String> {
+        let Awaited { event_id, entity, action, key } = awaited;
+        let found: Vec<_> = self.records.iter().filter(|seen| id_of(seen) == event_id).collect();
+        let [seen] = found.as_slice() else {
+            return Some(format!("{event_id} became {}", counted(found.len() as u64, "record")));
+        };
+        let topic = format!("{prefix}.{entity}.v1");
+        let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");
+        let wrong = [
+            ("topic", seen.topic.as_str(), topic.as_str()),
+            ("key", key_of(seen), key.as_str()),
+            ("ce_type", seen.header("ce_type").unwrap_or_default(), kind.as_str()),
+        ];
+        let wrong = wrong.into_iter().find(|(_, is, should)| is != should);
+        if let Some((what, is, should)) = wrong {
+            return Some(format!("{event_id} has the {what} {is}, not {should}"));
+        }
+        // All of an entity in one partition, in the order in which they were sent.
+        let before = self.awaited.iter().take_while(|other| *other != awaited);
+        let mut before = before.filter(|other| other.key == *key).filter_map(|other| self.record_of(&other.event_id));
+        let passed = |other: &Seen| {
+            other.topic == seen.topic && (other.partition, other.offset) >= (seen.partition, seen.offset)
+        };
+        let astray = |other: &Seen| other.topic == seen.topic && other.partition != seen.partition;
+        before.any(|other| passed(other) || astray(other)).then(|| format!("{event_id} is out of order"))
+    }
+
+    fn leaks_in(&self, seen: &Seen) -> bool {
+        let headers = seen.headers.iter().map(|(_, value)| value.as_slice());
+        let parts = headers.chain(seen.key.as_deref()).chain([seen.value.as_slice()]);
+        let mut texts = parts.map(String::from_utf8_lossy);
+        let sent = texts.any(|text| self.passwords.iter().any(|password| text.contains(password.as_str())));
+        sent || Ordered::parse(&seen.value).has_member("password")
+    }
+}
+
+fn id_of(seen: &Seen) -> &str {
+    seen.header("ce_id").unwrap_or_default()
+}
+
+/// The key as text; empty where there is none.
+pub(super) fn key_of(seen: &Seen) -> &str {
+    seen.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
+}

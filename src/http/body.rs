@@ -1,0 +1,123 @@
+//! Reading a request's body: bounded in size, in time, and in the memory of all bodies together.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::{Bytes, Payload};
+use futures_util::StreamExt;
+use idaas_callback::Refusal;
+use tokio::time::{Instant, timeout_at};
+
+use crate::app_state::{AppState, MemoryPermit};
+
+/// A body, with the room that it occupies.
+pub(super) struct Body<'a> {
+    pub(super) bytes: Bytes,
+    _reserved: MemoryPermit<'a>,
+}
+
+/// Reads the body as it is; the content type does not matter.
+pub(super) async fn read<'a>(
+    request: &HttpRequest,
+    mut payload: Payload,
+    bridge: &'a AppState,
+    deadline: Instant,
+) -> Result<Body<'a>, Refusal> {
+    let limit = bridge.limits.max_body;
+    if request.headers().get_all(header::CONTENT_ENCODING).any(|codings| compresses(codings.as_bytes())) {
+        return Err(Refusal::UnsupportedEncoding);
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Refusal::TooLarge);
+    }
+    let mut reserved = bridge.reserve();
+    let mut body = BodyBuffer::Nothing;
+    loop {
+        match timeout_at(deadline, payload.next()).await {
+            Err(_) => return Err(Refusal::RequestTimeout),
+            Ok(None) => return Ok(Body { bytes: body.into_bytes(), _reserved: reserved }),
+            Ok(Some(Err(_))) => return Err(Refusal::Malformed),
+            Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
+            Ok(Some(Ok(chunk))) if !reserved.grow(chunk.len()) => return Err(Refusal::Overloaded),
+            Ok(Some(Ok(chunk))) => body = body.and(chunk, announced.unwrap_or(limit)),
+        }
+    }
+}
+
+/// The content codings (RFC 9110 §8.4.1, and IANA's registry) that change the bytes of a body.
+const COMPRESSIONS: [&str; 15] = [
+    "gzip",
+    "x-gzip",
+    "deflate",
+    "br",
+    "zstd",
+    "compress",
+    "x-compress",
+    "dcb",
+    "dcz",
+    "exi",
+    "pack200-gzip",
+    "bzip2",
+    "lz4",
+    "snappy",
+    "xz",
+];
+
+/// Whether a `Content-Encoding` names a compression. What is not one, such as `identity` or a charset that a sender puts
+/// there by mistake, leaves the body readable; if it is not, the body is malformed.
+fn compresses(codings: &[u8]) -> bool {
+    let named = |coding: &[u8]| COMPRESSIONS.iter().any(|known| coding.eq_ignore_ascii_case(known.as_bytes()));
+    codings.split(|byte| *byte == b',').any(|coding| named(coding.trim_ascii()))
+}
+
+/// What has come of a body. Most callbacks are a single chunk, which is not copied.
+enum BodyBuffer {
+    Nothing,
+    One(Bytes),
+    Several(Vec<u8>),
+}
+
+impl BodyBuffer {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(chunk) => chunk.len(),
+            Self::Several(chunks) => chunks.len(),
+        }
+    }
+
+    /// With one more chunk, of a body that will have about so many bytes in all.
+    fn and(self, chunk: Bytes, expected: usize) -> Self {
+        match self {
+            Self::Nothing => Self::One(chunk),
+            Self::One(first) => {
+                let mut chunks = Vec::new();
+                append(&mut chunks, &first, expected);
+                append(&mut chunks, &chunk, expected);
+                Self::Several(chunks)
+            }
+            Self::Several(mut chunks) => {
+                append(&mut chunks, &chunk, expected);
+                Self::Several(chunks)
+            }
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(chunk) => chunk,
+            Self::Several(chunks) => chunks.into(),
+        }
+    }
+}
+
+fn append(chunks: &mut Vec<u8>, chunk: &[u8], expected: usize) {
+    let length = chunks.len() + chunk.len();
+    if length > chunks.capacity() {
+        // Who announces much and sends little takes four times the room of what was sent, and no more.
+        chunks.reserve_exact(expected.clamp(length, 4 * length) - chunks.len());
+    }
+    chunks.extend_from_slice(chunk);
+}

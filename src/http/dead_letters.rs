@@ -1,0 +1,50 @@
+//! Dead letters on the admin listener: an operator has the event of one published again.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::journal::{forbidden, is_ours, peer};
+use crate::app_state::{AppState, DeadLetterOutcome};
+
+/// Where it is asked for.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route("/dead-letters/{id:.+}/redrive", web::post().to(redrive));
+}
+
+/// Publishes the event of the newest dead letter with this id again.
+async fn redrive(request: HttpRequest, bridge: Data<AppState>, id: Path<String>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    let outcome = bridge.redrive_dead_letter(&id).await;
+    let (event_id, by) = (id.as_str(), peer(&request));
+    match outcome {
+        Ok(outcome) => {
+            let result = outcome.code();
+            tracing::info!(code = "dead_letter_redriven", event_id, by, result, "a dead letter is redriven by order");
+            HttpResponse::build(status(&outcome)).json(outcome)
+        }
+        Err(why) => {
+            tracing::warn!(code = "dead_letter_not_redriven", event_id, by, "a dead letter is not redriven: {why}");
+            let mut response = HttpResponse::ServiceUnavailable();
+            response.content_type("text/plain; charset=utf-8").body(format!("{why}\n"))
+        }
+    }
+}
+
+const fn status(outcome: &DeadLetterOutcome) -> StatusCode {
+    match outcome {
+        DeadLetterOutcome::Published { .. } | DeadLetterOutcome::AlreadyPublished => StatusCode::OK,
+        DeadLetterOutcome::Journaled => StatusCode::ACCEPTED,
+        DeadLetterOutcome::StillRefused { .. }
+        | DeadLetterOutcome::RefusedAgain { .. }
+        | DeadLetterOutcome::Skipped
+        | DeadLetterOutcome::NoOriginal { .. }
+        | DeadLetterOutcome::Unreadable
+        | DeadLetterOutcome::NotConfigured { .. }
+        | DeadLetterOutcome::Ambiguous { .. } => StatusCode::CONFLICT,
+        DeadLetterOutcome::NotFound => StatusCode::NOT_FOUND,
+        DeadLetterOutcome::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

@@ -1,0 +1,360 @@
+//! The journal on the admin listener: what is in it, its export, and what operators do with one entry or callback.
+//!
+//! A page in an operator's browser must not be able to ask for any of it. So each request has to carry a header of ours,
+//! which a page of another origin cannot set without being allowed to (and nobody is), and to name this host by its
+//! address, which a page that has pointed a name of its own at this address does not.
+
+use std::net::IpAddr;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Path, Query, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use crate::app_state::{AppState, Redriven};
+use crate::journal::admin::{Lookup, Retried};
+use crate::journal::summary::{EntrySummary, QuarantinedSummary};
+use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
+
+/// The header that a request has to carry, and its value.
+pub const HEADER: (&str, &str) = ("x-idaas-bridge", "journal");
+
+/// The header that says from where an export goes on: the value of the parameter `from` or `quarantine`.
+pub const NEXT: &str = "x-next";
+
+/// How many entries a page of an export has, and how many callbacks, which can be large.
+const PAGE: usize = 500;
+const CALLBACKS: usize = 20;
+
+/// How many entries a summary shows by themselves, unless it is asked for more.
+const SHOWN: usize = 20;
+
+/// What an id means and what was done, as it goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum EntryKind {
+    /// An entry; after a removal, it is gone.
+    Entry(EntrySummary),
+    /// An entry whose event is with the producer, so that nothing was removed.
+    InFlight(EntrySummary),
+    /// A callback in quarantine; after a removal, it is gone.
+    Callback(QuarantinedSummary),
+    /// Entries of several applications have this id.
+    Ambiguous {
+        /// One of these is meant.
+        ids: Vec<String>,
+    },
+    /// Nothing has this id.
+    NotFound,
+    /// The entry is tried again now.
+    Retried(EntrySummary),
+    /// The entry is tried by itself; nothing needs to be done.
+    TriedByItself(EntrySummary),
+    /// The callback was opened, and its events are on the broker or in the journal.
+    Published {
+        /// How many events it had.
+        events: usize,
+    },
+    /// The callback was opened, and there was no room for its events. It stays in quarantine.
+    NoRoom,
+    /// The callback still cannot be read, for this reason.
+    StillUnreadable {
+        /// The refusal's code.
+        reason: String,
+    },
+    /// The application of the callback is not configured.
+    NotConfigured,
+}
+
+impl From<Lookup> for EntryKind {
+    fn from(found: Lookup) -> Self {
+        match found {
+            Lookup::Event(waiting) => Self::Entry(waiting),
+            Lookup::InFlight(waiting) => Self::InFlight(waiting),
+            Lookup::Callback(held) => Self::Callback(held),
+            Lookup::Several(ids) => Self::Ambiguous { ids },
+            Lookup::Nothing => Self::NotFound,
+        }
+    }
+}
+
+impl From<Retried> for EntryKind {
+    fn from(retried: Retried) -> Self {
+        match retried {
+            Retried::Now(waiting) => Self::Retried(waiting),
+            Retried::BySelf(waiting) => Self::TriedByItself(waiting),
+            Retried::Not(found) => found.into(),
+        }
+    }
+}
+
+impl From<Redriven> for EntryKind {
+    fn from(redriven: Redriven) -> Self {
+        match redriven {
+            Redriven::Published(events) => Self::Published { events },
+            Redriven::NoRoom => Self::NoRoom,
+            Redriven::StillUnreadable(refusal) => Self::StillUnreadable { reason: refusal.code().to_owned() },
+            Redriven::NotConfigured => Self::NotConfigured,
+            Redriven::Missing => Self::NotFound,
+        }
+    }
+}
+
+impl EntryKind {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Entry(_) | Self::Callback(_) | Self::Published { .. } => StatusCode::OK,
+            Self::Retried(_) | Self::TriedByItself(_) => StatusCode::ACCEPTED,
+            Self::Ambiguous { .. } | Self::InFlight(_) | Self::StillUnreadable { .. } | Self::NotConfigured => {
+                StatusCode::CONFLICT
+            }
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    entries: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Begin {
+    from: Option<u64>,
+    quarantine: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct About {
+    about: String,
+}
+
+/// Where it is asked for.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    let read = || web::route().guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head()));
+    config
+        .route("/journal", read().to(summary))
+        .route("/journal/export", read().to(export))
+        .route("/journal/entries", read().to(entries))
+        .route("/journal/entries/{id:.+}/redrive", web::post().to(redrive_entry))
+        .route("/journal/entries/{id:.+}", read().to(entry))
+        .route("/journal/entries/{id:.+}", web::delete().to(discard_entry))
+        .route("/quarantine/{id}/redrive", web::post().to(redrive_callback))
+        .route("/quarantine/{id}", read().to(callback))
+        .route("/quarantine/{id}", web::delete().to(discard_callback));
+}
+
+/// What is in the journal.
+async fn summary(request: HttpRequest, desk: Data<JournalAdmin>, shown: Query<Shown>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    match desk.summary(shown.entries.unwrap_or(SHOWN)).await {
+        Ok(summary) => HttpResponse::Ok().json(summary),
+        Err(refusal) => unavailable(refusal),
+    }
+}
+
+/// A page of the entries, with their contents sealed; with `quarantine`, of the callbacks from that name on.
+async fn export(request: HttpRequest, desk: Data<JournalAdmin>, from: Query<Begin>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    let page = match &from.quarantine {
+        None => desk.export(from.from.unwrap_or_default(), PAGE).await.map(|(lines, next)| (lines, next.map(text))),
+        Some(name) => {
+            let name = QuarantineId::parse(name).unwrap_or(QuarantineId::FIRST);
+            desk.export_quarantine(name, CALLBACKS).await.map(|(lines, next)| (lines, next.map(text)))
+        }
+    };
+    match page {
+        Ok((lines, next)) => {
+            let mut response = HttpResponse::Ok();
+            if let Some(next) = next {
+                response.insert_header((NEXT, next));
+            }
+            response.content_type("application/x-ndjson").body(lines)
+        }
+        Err(refusal) => unavailable(refusal),
+    }
+}
+
+/// The entries about an id, of an event or of an entity, without their contents.
+async fn entries(request: HttpRequest, desk: Data<JournalAdmin>, about: Query<About>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    match desk.about(&about.about, PAGE).await {
+        Ok(entries) => HttpResponse::Ok().json(entries),
+        Err(refusal) => unavailable(refusal),
+    }
+}
+
+fn text(value: impl ToString) -> String {
+    value.to_string()
+}
+
+/// One entry, its contents sealed.
+async fn entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    match desk.entry(&id).await {
+        Ok((_, Some(line))) => HttpResponse::Ok().json(line),
+        Ok((found, None)) => answer(Ok(found)),
+        Err(refusal) => unavailable(refusal),
+    }
+}
+
+/// One callback in quarantine, its content sealed.
+async fn callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
+    match desk.callback(id).await {
+        Ok(Some(line)) => HttpResponse::Ok().json(line),
+        Ok(None) => answer(Ok(Lookup::Nothing)),
+        Err(refusal) => unavailable(refusal),
+    }
+}
+
+/// Removes an entry.
+async fn discard_entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    answer(desk.discard_entry(&id, &peer(&request)).await)
+}
+
+/// Removes a callback from quarantine.
+async fn discard_callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
+    answer(desk.discard_callback(id, &peer(&request)).await)
+}
+
+/// Has an entry tried again now.
+async fn redrive_entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    answer(desk.redrive(&id, &peer(&request)).await)
+}
+
+/// Tries now whether a callback in quarantine can be read, and publishes it if so.
+async fn redrive_callback(request: HttpRequest, bridge: Data<AppState>, id: Path<String>) -> HttpResponse {
+    if !is_ours(&request) {
+        return forbidden();
+    }
+    let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
+    let redriven = bridge.redrive(id).await;
+    tracing::info!(code = "quarantine_redriven", %id, by = peer(&request), "a callback is tried again by order");
+    answer(redriven)
+}
+
+fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpResponse {
+    match result {
+        Ok(meant) => {
+            let meant = meant.into();
+            HttpResponse::build(meant.status()).json(meant)
+        }
+        Err(refusal) => unavailable(refusal),
+    }
+}
+
+/// Who asks, for the log.
+pub(super) fn peer(request: &HttpRequest) -> String {
+    request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
+}
+
+/// Whether a request can come from a program that knows whom it talks to, and not from a page in a browser.
+pub(super) fn is_ours(request: &HttpRequest) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let (name, value) = HEADER;
+    let host = text(header::HOST.as_str()).unwrap_or_default();
+    let host = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |h| h.0);
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let direct = address == "localhost" || address.parse::<IpAddr>().is_ok();
+    text(name) == Some(value) && direct && text(header::ORIGIN.as_str()).is_none()
+}
+
+pub(super) fn forbidden() -> HttpResponse {
+    let text = format!("Ask by `idaas-bridge journal`, or with the header {}: {}.\n", HEADER.0, HEADER.1);
+    HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(text)
+}
+
+fn unavailable(refusal: JournalRejection) -> HttpResponse {
+    HttpResponse::ServiceUnavailable()
+        .content_type("text/plain; charset=utf-8")
+        .body(format!("{}\n", refusal.message()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::App;
+    use actix_web::test::{TestRequest, call_service, init_service};
+
+    use super::*;
+    use crate::journal::tests::desk_with_entries;
+
+    fn asked(method: actix_web::http::Method, path: &str) -> TestRequest {
+        TestRequest::with_uri(path).method(method).insert_header(HEADER).insert_header(("host", "127.0.0.1:9090"))
+    }
+
+    async fn status(request: TestRequest) -> u16 {
+        let directory = tempfile::tempdir().unwrap();
+        let desk = Data::new(desk_with_entries(directory.path()));
+        let app = init_service(App::new().app_data(desk).configure(routes)).await;
+        call_service(&app, request.to_request()).await.status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_program_that_asks_for_the_journal_gets_it() {
+        use actix_web::http::Method;
+        assert_eq!(status(asked(Method::GET, "/journal")).await, 200);
+        assert_eq!(status(asked(Method::GET, "/journal/export?from=0")).await, 200);
+        assert_eq!(status(asked(Method::GET, "/journal/entries/evnt_1")).await, 200);
+        assert_eq!(status(asked(Method::DELETE, "/journal/entries/evnt_1")).await, 200);
+        assert_eq!(status(asked(Method::DELETE, "/journal/entries/workforce/evnt_1")).await, 200);
+        assert_eq!(status(asked(Method::DELETE, "/journal/entries/nothing")).await, 404);
+        assert_eq!(status(asked(Method::GET, "/journal").insert_header(("host", "[::1]:9090"))).await, 200);
+        assert_eq!(status(asked(Method::GET, "/journal").insert_header(("host", "localhost"))).await, 200);
+    }
+
+    #[tokio::test]
+    async fn head_works_where_get_works_and_an_entry_is_redriven_by_post() {
+        use actix_web::http::Method;
+        assert_eq!(status(asked(Method::HEAD, "/journal")).await, 200);
+        assert_eq!(status(asked(Method::HEAD, "/journal/entries/evnt_1")).await, 200);
+        assert_eq!(status(asked(Method::GET, "/journal/entries?about=user_a")).await, 200);
+        assert_eq!(status(asked(Method::POST, "/journal/entries/evnt_1/redrive")).await, 202);
+        assert_eq!(status(asked(Method::POST, "/journal/entries/nothing/redrive")).await, 404);
+        assert_eq!(status(asked(Method::GET, &format!("/quarantine/{}", "ab".repeat(16)))).await, 404);
+        assert_eq!(status(asked(Method::DELETE, "/quarantine/evnt_1")).await, 404);
+    }
+
+    #[tokio::test]
+    async fn a_page_in_a_browser_gets_nothing_of_the_journal() {
+        use actix_web::http::Method;
+        for (method, path) in [
+            (Method::GET, "/journal"),
+            (Method::GET, "/journal/export"),
+            (Method::GET, "/journal/entries/evnt_1"),
+            (Method::GET, "/journal/entries?about=user_a"),
+            (Method::DELETE, "/journal/entries/evnt_1"),
+            (Method::POST, "/journal/entries/evnt_1/redrive"),
+            (Method::DELETE, "/quarantine/0"),
+        ] {
+            let bare = TestRequest::with_uri(path).method(method.clone()).insert_header(("host", "127.0.0.1:9090"));
+            assert_eq!(status(bare).await, 403, "{path} without the header");
+            let foreign = asked(method.clone(), path).insert_header(("origin", "https://evil.example"));
+            assert_eq!(status(foreign).await, 403, "{path} of another origin");
+            let rebound = asked(method, path).insert_header(("host", "evil.example:9090"));
+            assert_eq!(status(rebound).await, 403, "{path} by another name of this host");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What operators can ask of the journal: a summary, an export, the removal of one thing. The same for a running service,
+//! over its admin listener, and for a directory that nobody uses.
+
+mod actions;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use idaas_callback::record::Record;
+use idaas_callback::timestamp::rfc3339;
+use outbox::{EventKey, Seq};
+use serde_json::{Value, json};
+
+use super::Entry;
+use super::fault::JournalRejection;
+use super::journal::{Journal, JournalEvents, Response};
+use super::quarantine::{QuarantineId, QuarantineRow};
+use super::store::Store;
+use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};
+use super::waiting::{LaneHead, WaitingHead, next_step};
+
+/// How many rows are asked for at a time, so that nobody who writes waits long.
+const PAGE_SIZE: usize = 5000;
+
+/// Who has the lanes, and has to know what an operator does with an event.
+pub trait DiscardHook: Send + Sync {
+    /// Takes the event out of its lane, so that the next of the lane can go, and has the journal forget it. Nothing is
+    /// answered for it any more. Says whether it was waiting: what is with the producer cannot be called back.
+    fn discard(&self, seq: Seq, key: EventKey) -> bool;
+
+    /// Tries an event again now, without waiting for the end of its back-off. Returns whether it was waiting for that.
+    fn redrive(&self, _: Seq, _: EventKey) -> bool {
+        false
+    }
+
+    /// The first events of lanes that wait, at most so many, the oldest first.
+    fn waiting(&self, _: usize) -> Vec<WaitingHead> {
+        Vec::new()
+    }
+}
+
+/// Answers operators.
+pub struct JournalAdmin {
+    journal: Arc<Journal>,
+    discards: Arc<dyn DiscardHook>,
+}
+
+/// What a removal meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// This entry.
+    Event(EntrySummary),
+    /// This entry, whose event is with the producer at this moment: nothing was removed.
+    InFlight(EntrySummary),
+    /// This callback in quarantine.
+    Callback(QuarantinedSummary),
+    /// Nothing of that name.
+    Nothing,
+    /// Entries of several applications have this id: `application/id` tells them apart.
+    Several(Vec<String>),
+}
+
+/// What has become of an entry that an operator wants to be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retried {
+    /// It is tried again now.
+    Now(EntrySummary),
+    /// It is tried by itself: it is with the producer, or its turn has not come.
+    BySelf(EntrySummary),
+    /// Nothing of that name, or several.
+    Not(Lookup),
+}
+
+impl JournalAdmin {
+    /// For a journal, and whoever has its lanes.
+    #[must_use]
+    pub fn new(journal: Arc<Journal>, discards: Arc<dyn DiscardHook>) -> Self {
+        Self { journal, discards }
+    }
+
+    /// For a store that no service uses.
+    ///
+    /// # Errors
+    /// The operating system's, where it gives no thread.
+    pub fn alone(store: Store) -> std::io::Result<Self> {
+        let journal = Arc::new(Journal::start(store, Arc::new(NoopEvents))?);
+        Ok(Self { discards: Arc::new(OfflineDiscard(Arc::clone(&journal))), journal })
+    }
+
+    /// Everything at a glance, with up to `longest` of the oldest entries, of the waiting ones, and of the callbacks in
+    /// quarantine.
+    ///
+    /// # Errors
+    /// [`JournalRejection`] where the journal cannot be read now.
+    pub async fn summary(&self, longest: usize) -> Result<Summary, JournalRejection> {
+        let mut summing = SummaryBuilder::new(longest);
+        let usage = self.journal.usage();
+        let mut from = Seq(0);
+        loop {
+            let rows = or_closed(self.journal.list(from, PAGE_SIZE)).await?;
+            rows.iter().for_each(|row| summing.add(row));
+            match rows.last() {
+                Some(last) => from = Seq(last.seq.0.saturating_add(1)),
+                None => break,
+            }
+        }
+        let mut from = Some(QuarantineId::FIRST);
+        while let Some(name) = from {
+            let rows = or_closed(self.journal.quarantined(name, PAGE_SIZE)).await?;
+            rows.iter().for_each(|row| summing.add_held(row));
+            from = rows.last().and_then(|row| row.id.next());
+        }
+        let waiting = self.waiting(longest).await?;
+        Ok(summing.end(&usage, waiting, or_closed(self.journal.old_keys()).await?))
+    }
+
+    /// The first events of lanes that wait, with what the journal knows of them.
+    async fn waiting(&self, longest: usize) -> Result<Vec<LaneHead>, JournalRejection> {
+        let mut heads = Vec::new();
+        for WaitingHead { seq, reason, attempts, since } in self.discards.waiting(longest) {
+            let rows = or_closed(self.journal.list(seq, 1)).await?;
+            // One that is not in the journal has just been published, or waits for its first answer.
+            let Some(row) = rows.into_iter().find(|row| row.seq == seq) else { continue };
+            heads.push(LaneHead {
+                next_step: next_step(reason, &row.topic),
+                event_id: row.event_id,
+                application: row.application,
+                topic: row.topic.to_string(),
+                reason: reason.to_owned(),
+                attempts,
+                since: since.unwrap_or(row.accepted_at),
+            });
+        }
+        Ok(heads)
+    }
+
+    /// Up to `limit` entries from a place on, one JSON object per line, and the place after them; none at the end.
+    /// What events say is in it only sealed.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn export(&self, from: u64, limit: usize) -> Result<(String, Option<u64>), JournalRejection> {
+        let entries = or_closed(self.journal.entries(Seq(from), limit)).await?;
+        let next = entries.last().map(|(seq, _)| seq.0.saturating_add(1));
+        let mut lines = String::new();
+        for (seq, entry) in entries {
+            let line = match entry {
+                Some(entry) => self.line(&entry),
+                None => json!({"seq": seq.0, "damaged": true}),
+            };
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        Ok((lines, next))
+    }
+
+    /// Up to `limit` callbacks in quarantine from a name on, one JSON object per line, sealed as entries are, and the name
+    /// after them; none at the end.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn export_quarantine(
+        &self,
+        from: QuarantineId,
+        limit: usize,
+    ) -> Result<(String, Option<QuarantineId>), JournalRejection> {
+        let rows = or_closed(self.journal.quarantined(from, limit)).await?;
+        let next = rows.last().and_then(|row| row.id.next());
+        let mut lines = String::new();
+        for row in rows {
+            lines.push_str(&self.callback_line(&row).await?.to_string());
+            lines.push('\n');
+        }
+        Ok((lines, next))
+    }
+
+    async fn callback_line(&self, row: &QuarantineRow) -> Result<Value, JournalRejection> {
+        let callback = or_closed(self.journal.quarantined_callback(row.id)).await?;
+        let mut line = serde_json::to_value(QuarantinedSummary::from(row)).unwrap_or_default();
+        if let (Some(line), Some(callback)) = (line.as_object_mut(), callback) {
+            let sealed = self.journal.sealing_key().seal_named(callback.content().as_bytes());
+            line.insert("content".to_owned(), sealed.into());
+        }
+        Ok(line)
+    }
+
+    fn line(&self, entry: &Entry) -> Value {
+        let key = self.journal.sealing_key();
+        let sealed = |record: &Record| key.seal_named(&record.value);
+        json!({
+            "seq": entry.seq.0,
+            "eventId": entry.event_id,
+            "application": entry.application,
+            "entity": entry.record.entity.name(),
+            "topic": &*entry.record.topic,
+            "key": entry.record.key,
+            "acceptedAt": rfc3339(entry.accepted_at),
+            "eventTime": entry.event_time.and_then(rfc3339),
+            "code": entry.verdict.code(),
+            "headers": entry.record.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
+            "value": sealed(&entry.record),
+            "credential": entry.credential.as_ref().map(sealed),
+        })
+    }
+
+    /// The entry that a name means, its contents sealed. `None` if that is not exactly one thing.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn entry(&self, name: &str) -> Result<(Lookup, Option<Value>), JournalRejection> {
+        let (found, event) = self.entry_named(name).await?;
+        let Some((seq, _)) = event else { return Ok((found, None)) };
+        let entries = or_closed(self.journal.entries(seq, 1)).await?;
+        let entry = entries.into_iter().find_map(|(place, entry)| entry.filter(|_| place == seq));
+        Ok((found, Some(entry.map_or_else(|| json!({"seq": seq.0, "damaged": true}), |entry| self.line(&entry)))))
+    }
+
+    /// A callback in quarantine, its content sealed.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn callback(&self, id: QuarantineId) -> Result<Option<Value>, JournalRejection> {
+        let Some(row) = or_closed(self.journal.quarantined_row(id)).await? else { return Ok(None) };
+        Ok(Some(self.callback_line(&row).await?))
+    }
+}
+
+/// An answer, or that the journal has been closed.
+pub(super) async fn or_closed<T>(answer: Response<T>) -> Result<T, JournalRejection> {
+    answer.await.unwrap_or(Err(JournalRejection::Failed))
+}
+
+/// Where no service runs nobody waits for anything.
+struct NoopEvents;
+
+impl JournalEvents for NoopEvents {
+    fn written(&self, _: Vec<Seq>) {}
+
+    fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
+
+    fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
+
+    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
+}
+
+/// Where no service runs there are no lanes.
+struct OfflineDiscard(Arc<Journal>);
+
+impl DiscardHook for OfflineDiscard {
+    fn discard(&self, seq: Seq, _: EventKey) -> bool {
+        self.0.forget(vec![seq]);
+        true
+    }
+}

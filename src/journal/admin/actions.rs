@@ -1,0 +1,147 @@
+//! What operators can do with one thing in the journal: find it, remove it, have it tried again.
+
+use outbox::{EventKey, LaneKey, Seq};
+
+use super::{JournalAdmin, Lookup, PAGE_SIZE, Retried, or_closed};
+use crate::journal::fault::JournalRejection;
+use crate::journal::quarantine::QuarantineId;
+use crate::journal::row::EntryRow;
+use crate::journal::summary::{EntrySummary, QuarantinedSummary};
+
+impl JournalAdmin {
+    /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn find(&self, name: &str) -> Result<Lookup, JournalRejection> {
+        match QuarantineId::parse(name) {
+            Some(id) => match self.find_callback(id).await? {
+                Lookup::Nothing => Ok(self.entry_named(name).await?.0),
+                found @ (Lookup::Event(_) | Lookup::InFlight(_) | Lookup::Callback(_) | Lookup::Several(_)) => {
+                    Ok(found)
+                }
+            },
+            None => Ok(self.entry_named(name).await?.0),
+        }
+    }
+
+    /// The callback in quarantine of that name.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn find_callback(&self, id: QuarantineId) -> Result<Lookup, JournalRejection> {
+        let row = or_closed(self.journal.quarantined_row(id)).await?;
+        Ok(row.map_or(Lookup::Nothing, |row| Lookup::Callback(QuarantinedSummary::from(&row))))
+    }
+
+    /// Removes what a name means, as [`JournalAdmin::find`] has it, where that is one thing. `by` is logged.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn discard(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
+        if let Some(id) = QuarantineId::parse(name) {
+            let found = self.discard_callback(id, by).await?;
+            if found != Lookup::Nothing {
+                return Ok(found);
+            }
+        }
+        self.discard_entry(name, by).await
+    }
+
+    /// Removes the entry that a name means, where that is one, and says what it was. `by` is logged.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
+        let (found, event) = self.entry_named(name).await?;
+        let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(found) };
+        if !self.discards.discard(seq, key) {
+            return Ok(Lookup::InFlight(waiting.clone()));
+        }
+        tracing::warn!(
+            code = "journal_discarded",
+            event_id = waiting.event_id,
+            application = waiting.application,
+            topic = waiting.topic,
+            by,
+            "an event was removed from the journal by order, unpublished"
+        );
+        Ok(found)
+    }
+
+    /// Removes a callback from quarantine. `by` is logged.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn discard_callback(&self, id: QuarantineId, by: &str) -> Result<Lookup, JournalRejection> {
+        let found = self.find_callback(id).await?;
+        if let Lookup::Callback(held) = &found {
+            or_closed(self.journal.release(id)).await?;
+            tracing::warn!(
+                code = "quarantine_discarded",
+                id = held.id,
+                application = held.application,
+                by,
+                "a callback was removed from quarantine by order, unread"
+            );
+        }
+        Ok(found)
+    }
+
+    /// Has the entry that a name means tried again now.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRejection> {
+        let (found, event) = self.entry_named(name).await?;
+        let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
+        let now = self.discards.redrive(seq, key);
+        let (event_id, application) = (&waiting.event_id, &waiting.application);
+        tracing::info!(code = "journal_redriven", event_id, application, by, now, "an event is tried again by order");
+        Ok(if now { Retried::Now(waiting.clone()) } else { Retried::BySelf(waiting.clone()) })
+    }
+
+    /// Up to `limit` entries about an id, oldest first: of an event, as [`JournalAdmin::find`] has it, or of the entity whose events
+    /// keep an order.
+    ///
+    /// # Errors
+    /// As [`JournalAdmin::summary`].
+    pub async fn about(&self, id: &str, limit: usize) -> Result<Vec<EntrySummary>, JournalRejection> {
+        let mut from = Seq(0);
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let rows = or_closed(self.journal.list(from, PAGE_SIZE)).await?;
+            let Some(last) = rows.last() else { break };
+            from = Seq(last.seq.0.saturating_add(1));
+            // A lane is that of a topic and a record's key, which is the entity's id.
+            let is_about = |row: &&EntryRow| is_named(row, id) || row.lane == LaneKey::of(&row.topic, id);
+            found.extend(rows.iter().filter(is_about).map(EntrySummary::from));
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    pub(super) async fn entry_named(&self, name: &str) -> Result<(Lookup, Option<(Seq, EventKey)>), JournalRejection> {
+        let mut from = Seq(0);
+        let mut found: Vec<EntryRow> = Vec::new();
+        loop {
+            let rows = or_closed(self.journal.list(from, PAGE_SIZE)).await?;
+            let Some(last) = rows.last() else { break };
+            from = Seq(last.seq.0.saturating_add(1));
+            found.extend(rows.into_iter().filter(|row| is_named(row, name)));
+        }
+        Ok(match found.as_slice() {
+            [] => (Lookup::Nothing, None),
+            [row] => (Lookup::Event(EntrySummary::from(row)), Some((row.seq, row.key))),
+            rows => (
+                Lookup::Several(rows.iter().map(|row| format!("{}/{}", row.application, row.event_id)).collect()),
+                None,
+            ),
+        })
+    }
+}
+
+fn is_named(row: &EntryRow, name: &str) -> bool {
+    let qualified = name.strip_prefix(row.application.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    row.event_id == name || qualified == Some(row.event_id.as_str())
+}

@@ -1,0 +1,139 @@
+//! Entries and callbacks in their sealed form, each bound to its table and place: none can be moved, or brought back at
+//! another place, without being found out.
+
+use std::sync::Arc;
+
+use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::jose::seal::{KeyId, Opener, SealFault, Sealer};
+use outbox::Seq;
+
+use super::tables::Put;
+use crate::journal::entry::Entry;
+use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
+use crate::journal::row::{EntryRef, EntryRow};
+
+/// The tables whose rows are sealed.
+#[derive(Clone, Copy)]
+pub(super) enum Table {
+    Index,
+    Bodies,
+    KeptIndex,
+    KeptBodies,
+}
+
+impl Table {
+    /// A place of this table, as it is bound into the seal. Must stay as it is, or nothing that was written can be read.
+    fn place(self, key: u128) -> [u8; 17] {
+        let mut place = [0; 17];
+        let (table, rest) = place.split_at_mut(1);
+        table.fill(match self {
+            Self::Index => b'i',
+            Self::Bodies => b'b',
+            Self::KeptIndex => b'I',
+            Self::KeptBodies => b'B',
+        });
+        rest.copy_from_slice(&key.to_be_bytes());
+        place
+    }
+}
+
+/// Seals with the first key, and opens with all.
+pub(super) struct SealedCodec {
+    sealer: Sealer,
+    opener: Opener,
+    first: Arc<ContentKey>,
+    keys: Vec<KeyId>,
+    /// Where things are written before they are sealed.
+    clear: Vec<u8>,
+}
+
+impl SealedCodec {
+    /// With these keys. `None` where there is none.
+    pub(super) fn new(keys: &[Arc<ContentKey>]) -> Option<Self> {
+        let first = Arc::clone(keys.first()?);
+        Some(Self {
+            sealer: Sealer::new(Arc::clone(&first)),
+            opener: Opener::new(keys),
+            first,
+            keys: keys.iter().map(|key| KeyId::of(key)).collect(),
+            clear: Vec::new(),
+        })
+    }
+
+    /// The key that seals.
+    pub(super) fn key(&self) -> Arc<ContentKey> {
+        Arc::clone(&self.first)
+    }
+
+    /// The id of the key that seals.
+    pub(super) fn current(&self) -> KeyId {
+        KeyId::of(&self.first)
+    }
+
+    /// Whether one of the keys has this id.
+    pub(super) fn opens(&self, id: KeyId) -> bool {
+        self.keys.contains(&id)
+    }
+
+    /// Seals with the first key what any of the keys has sealed. `None` if it cannot be opened.
+    pub(super) fn reseal(&mut self, table: Table, key: u128, sealed: &[u8]) -> Option<Vec<u8>> {
+        let clear = self.opener.open(&table.place(key), sealed).ok()?;
+        let mut output = Vec::new();
+        self.sealer.seal(&table.place(key), &clear, &mut output);
+        Some(output)
+    }
+
+    pub(super) fn entry(&mut self, entry: &Entry) -> Put<u64> {
+        let seq = entry.seq.0;
+        let body = self.seal(Table::Bodies, seq.into(), |clear| entry.encode(clear));
+        let bytes = body.len() as u64;
+        let index = self.seal(Table::Index, seq.into(), |clear| EntryRow::encode(entry, bytes, clear));
+        Put { key: seq, index, body }
+    }
+
+    pub(super) fn quarantined(&mut self, callback: &Quarantined) -> Put<u128> {
+        let id = callback.id().0;
+        let body = self.seal(Table::KeptBodies, id, |clear| callback.encode(clear));
+        let index = self.seal(Table::KeptIndex, id, |clear| callback.encode_row(clear));
+        Put { key: id, index, body }
+    }
+
+    fn seal(&mut self, table: Table, key: u128, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        self.clear.clear();
+        write(&mut self.clear);
+        let mut sealed = Vec::new();
+        self.sealer.seal(&table.place(key), &self.clear, &mut sealed);
+        sealed
+    }
+
+    /// The key that a row of the index is sealed with has to be there, and the row has to be whole.
+    pub(super) fn listed(&mut self, seq: Seq, row: &[u8]) -> Result<EntryRef, SealFault> {
+        let clear = self.opener.open(&Table::Index.place(seq.0.into()), row)?;
+        EntryRef::decode(seq, &clear).map_err(SealFault::from)
+    }
+
+    /// As [`SealedCodec::listed`], of the quarantine.
+    pub(super) fn quarantine_row(&mut self, id: QuarantineId, row: &[u8]) -> Result<QuarantineRow, SealFault> {
+        let clear = self.opener.open(&Table::KeptIndex.place(id.0), row)?;
+        QuarantineRow::decode(id, &clear).map_err(SealFault::from)
+    }
+
+    pub(super) fn open_row(&mut self, seq: Seq, row: &[u8]) -> Option<EntryRow> {
+        let clear = self.opener.open(&Table::Index.place(seq.0.into()), row).ok()?;
+        EntryRow::decode(seq, &clear).ok()
+    }
+
+    pub(super) fn open_entry(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
+        let clear = self.opener.open(&Table::Bodies.place(seq.0.into()), body).ok()?;
+        Entry::decode(seq, &clear).ok()
+    }
+
+    pub(super) fn open_quarantine_row(&mut self, id: QuarantineId, row: &[u8]) -> Option<QuarantineRow> {
+        self.quarantine_row(id, row).ok()
+    }
+
+    pub(super) fn open_quarantined(&mut self, id: QuarantineId, body: &[u8]) -> Option<Quarantined> {
+        let clear = self.opener.open(&Table::KeptBodies.place(id.0), body).ok()?;
+        Quarantined::decode(&clear).ok()
+    }
+}

@@ -1,0 +1,72 @@
+//! For tests: a disk that fails when it is told to.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// What of the disk fails. Whoever opens a store on a thread gets the trouble of that thread.
+#[derive(Debug, Clone, Default)]
+pub(in crate::journal) struct FaultInjection(Arc<Switches>);
+
+#[derive(Debug, Default)]
+struct Switches {
+    no_room: AtomicBool,
+    write_full: AtomicBool,
+    sync_fails: AtomicBool,
+    /// Whoever syncs waits for it.
+    sync_gate: Mutex<()>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<FaultInjection> = RefCell::default();
+}
+
+impl FaultInjection {
+    pub(in crate::journal) fn of_this_thread() -> Self {
+        CURRENT.with(|current| current.borrow().clone())
+    }
+
+    pub(in crate::journal) fn on_this_thread(&self) {
+        CURRENT.with(|current| *current.borrow_mut() = self.clone());
+    }
+
+    /// Whether room can be taken in advance.
+    pub(in crate::journal) fn set_no_room(&self, on: bool) {
+        self.0.no_room.store(on, Ordering::SeqCst);
+    }
+
+    /// Whether the disk is found full while writing.
+    pub(in crate::journal) fn set_write_full(&self, on: bool) {
+        self.0.write_full.store(on, Ordering::SeqCst);
+    }
+
+    /// Whether syncing fails.
+    pub(in crate::journal) fn set_sync_fails(&self, on: bool) {
+        self.0.sync_fails.store(on, Ordering::SeqCst);
+    }
+
+    pub(super) fn room(&self) -> io::Result<()> {
+        fails(&self.0.no_room, io::ErrorKind::StorageFull)
+    }
+
+    pub(super) fn write(&self) -> io::Result<()> {
+        fails(&self.0.write_full, io::ErrorKind::StorageFull)
+    }
+
+    /// Until this is dropped, a sync does not come back.
+    pub(in crate::journal) fn hold_sync(&self) -> MutexGuard<'_, ()> {
+        self.0.sync_gate.lock()
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        drop(self.0.sync_gate.lock());
+        fails(&self.0.sync_fails, io::ErrorKind::Other)
+    }
+}
+
+fn fails(switch: &AtomicBool, kind: io::ErrorKind) -> io::Result<()> {
+    if switch.load(Ordering::SeqCst) { Err(kind.into()) } else { Ok(()) }
+}

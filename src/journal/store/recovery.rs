@@ -1,0 +1,109 @@
+//! What happens after a failure: the file is closed, and before it is used again it is read back and verified.
+//!
+//! A sync that fails may have thrown away what it was to write, and a second one that succeeds proves nothing. So nothing
+//! that was in memory is believed; what the disk says counts, once it has been read from the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::Store;
+use super::database::{JournalFile, StoreError};
+use super::open;
+use super::preallocation::DiskSpace;
+use super::tables::Changes;
+use crate::journal::fault::{JournalRejection, OpenFault};
+
+/// How long to wait before the file is opened again, at first and at most: it is verified as a whole each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// What is to be seen to before the file is used again.
+#[derive(Default)]
+pub(super) struct Recovery {
+    /// Entries that were refused when their commit failed, and can be on the disk all the same.
+    ghosts: Vec<u64>,
+    /// Not before.
+    next_attempt: Option<Instant>,
+    pause: Duration,
+    full: bool,
+}
+
+impl Store {
+    /// Makes sure that the file is open and can be trusted.
+    pub(super) fn ready(&mut self) -> Result<(), JournalRejection> {
+        if self.base.is_some() {
+            return Ok(());
+        }
+        let early = self.suspicion.next_attempt.is_some_and(|at| Instant::now() < at);
+        if !early && self.reopened() {
+            return Ok(());
+        }
+        Err(if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
+    }
+
+    /// Runs something that reads.
+    pub(super) fn reading<T>(
+        &mut self,
+        read: impl FnOnce(&JournalFile) -> Result<T, StoreError>,
+    ) -> Result<T, JournalRejection> {
+        self.ready()?;
+        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
+        read(base).map_err(|broken| self.require_verification(&broken, std::iter::empty()))
+    }
+
+    /// Closes the file after a failure. `ghosts` are the entries that were to be written.
+    pub(super) fn require_verification(
+        &mut self,
+        broken: &StoreError,
+        ghosts: impl Iterator<Item = u64>,
+    ) -> JournalRejection {
+        tracing::error!(code = "journal_suspect", cause = %broken, "the journal has failed; it is verified before it is used again");
+        let base = self.base.take();
+        // It says so itself where it finds something broken, and what it finds is known already.
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(base)));
+        self.suspicion.ghosts.extend(ghosts);
+        self.suspicion.full = matches!(broken, StoreError::DiskFull);
+        if self.suspicion.pause.is_zero() {
+            self.suspicion.pause = FIRST_PAUSE;
+        }
+        self.suspicion.next_attempt = Some(Instant::now());
+        if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
+    }
+
+    /// Opens the file again, as the disk has it. Says whether it can be used.
+    fn reopened(&mut self) -> bool {
+        match self.verify_again() {
+            Ok(()) => {
+                let (events, commits) = (self.state.entries, self.state.commits);
+                tracing::info!(code = "journal_verified", events, commits, "the journal was read back and is in order");
+                self.suspicion = Recovery::default();
+                true
+            }
+            Err(fault) => {
+                tracing::error!(code = fault.code(), "{fault}; {}", fault.remedy());
+                self.suspicion.full = matches!(fault, OpenFault::DiskFull(_));
+                self.suspicion.pause = (self.suspicion.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+                self.suspicion.next_attempt = Some(Instant::now() + self.suspicion.pause);
+                false
+            }
+        }
+    }
+
+    fn verify_again(&mut self) -> Result<(), OpenFault> {
+        if let Ok(file) = std::fs::File::open(&self.path) {
+            DiskSpace::forget_pages(&file);
+        }
+        let (base, state) = open::open(&self.path)?;
+        if state.commits < self.state.commits {
+            let lost = self.state.commits - state.commits;
+            tracing::error!(code = "journal_lost", commits = lost, "the disk has lost what it had reported as synced");
+        }
+        let ghosts = Changes { removes: self.suspicion.ghosts.clone(), ..Changes::default() };
+        // They were refused, so whoever wanted them keeps them elsewhere, or asks again.
+        let state = if ghosts.is_empty() { state } else { base.apply(state, &ghosts).map_err(|b| b.at(&self.path))?.0 };
+        self.keys = base.key_counts().map_err(|broken| broken.at(&self.path))?;
+        self.state = state;
+        self.base = Some(base);
+        Ok(())
+    }
+}

@@ -1,0 +1,300 @@
+//! One connection to the cluster: records go in, one report per record comes back, from the broker's delivery report and
+//! nowhere else. `life` replaces it when it no longer works.
+//!
+//! A record stays in the producer for two minutes whatever its sender is told meanwhile; that keeps a short outage of the
+//! cluster from making duplicates. Nothing here may panic: librdkafka's thread would die of it, and with it every later
+//! report.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use idaas_callback::record::Record;
+use outbox::{DeliveryReport, FailureCode};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::statistics::Statistics;
+
+use super::cluster_check::Check;
+use super::gate::{Change, Gate, GateDecision};
+use super::health::Health;
+use super::in_flight::{HandedOver, InFlight};
+use super::polled::Polled;
+use super::producer::{DeliveryOpaque, Position, ProducerFault};
+use super::record_error::RecordError;
+use super::resend::{Resend, Resender};
+use super::settings::Cluster;
+use super::statistics::ProducerState;
+use crate::telemetry::liveness::Liveness;
+
+/// A record that waited for longer gets the current time as its timestamp. With the time of its acceptance, a topic's
+/// retention would delete it soon after it is published, and a topic may reject timestamps that are too old.
+const MAX_TIMESTAMP_AGE: Duration = Duration::from_secs(3600);
+
+/// One producer of librdkafka, with the one beside it for records that are sent alone. Its drop ends both, which blocks:
+/// records without a report get one that they failed.
+pub(super) struct Connection {
+    // In this order: the end of the first two sends reports.
+    inner: Polled<Context>,
+    resender: Resender,
+    parts: LastReports,
+}
+
+/// Reports, at the end, the confirmations that nobody can verify any more.
+struct LastReports(Arc<Parts>);
+
+/// What a line and its callbacks share. Owns no producer, so that no thread of librdkafka can be a producer's last owner.
+pub(super) struct Parts {
+    pub(super) tally: Arc<InFlight>,
+    pub(super) health: Health,
+    pub(super) gate: Gate<HeldReport>,
+    open: AtomicUsize,
+    checks: Sender<Check>,
+}
+
+/// A confirmation that waits until the cluster is verified.
+pub(super) struct HeldReport {
+    handed: Box<HandedOver>,
+    topic: Box<str>,
+    position: Position,
+}
+
+impl Connection {
+    /// Starts a producer and its threads. Connects in the background.
+    ///
+    /// # Errors
+    /// [`ProducerFault`] if librdkafka rejects a property, or no thread can be started.
+    pub(super) fn start(
+        cluster: &Cluster,
+        tally: Arc<InFlight>,
+        health: Health,
+        checks: Sender<Check>,
+        liveness: &Arc<Liveness>,
+    ) -> Result<Self, ProducerFault> {
+        let settings = cluster.producer();
+        let parts = Arc::new(Parts { tally, health, gate: Gate::new(), open: AtomicUsize::new(0), checks });
+        let resender = Resender::start(settings.clone(), Arc::clone(&parts), Arc::clone(liveness))?;
+        let context = Context { parts: Arc::clone(&parts), resend: Some(resender.sender()) };
+        let inner = Polled::start(&settings, context, liveness)?;
+        Ok(Self { inner, resender, parts: LastReports(parts) })
+    }
+
+    /// Gives a record to the producer. Its report comes by [`super::producer::DeliveryObserver::report`], on another thread, unless
+    /// this fails.
+    ///
+    /// # Errors
+    /// [`Report::NoRoom`] if the queue is full, [`Report::Closed`] if nothing is accepted where the record goes,
+    /// [`Report::Refused`] if the record is larger than the producer takes,
+    /// [`Report::Failed`] for everything else.
+    pub(super) fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), DeliveryReport> {
+        if self.parts.0.gate.is_foreign() {
+            return Err(DeliveryReport::Failed(FailureCode::ClusterReplaced));
+        }
+        let (token, tally) = (ticket.token, &self.parts.0.tally);
+        let handed = Box::new(tally.hand_over(record, ticket)?);
+        let slot = handed.slot;
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value.as_bytes()) })
+            });
+        let mut base: BaseRecord<'_, str, [u8], Box<HandedOver>> = BaseRecord::with_opaque_to(&record.topic, handed)
+            .payload(record.value.as_slice())
+            .timestamp(timestamp(record.timestamp))
+            .headers(headers);
+        base.key = record.key.as_deref();
+        self.parts.0.open.fetch_add(1, Ordering::Relaxed);
+        self.inner.get().send(base).map_err(|(error, _)| {
+            tally.not_accepted(slot, token);
+            self.parts.0.open.fetch_sub(1, Ordering::Release);
+            RecordError::of(error.rdkafka_error_code()).when_alone()
+        })
+    }
+
+    /// How many of its records have no report yet.
+    pub(super) fn open(&self) -> usize {
+        self.parts.0.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until every record has its report, or the time is over. Returns how many have none.
+    pub(super) fn wait(&self, limit: Duration) -> usize {
+        let end = Instant::now() + limit;
+        while self.open() > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.open()
+    }
+
+    /// Fails what no request has been made for, or `everything`, also what a broker may be about to confirm.
+    pub(super) fn purge(&self, everything: bool) {
+        let what = PurgeConfig::default().queue();
+        self.inner.get().purge(if everything { what.inflight() } else { what });
+        self.resender.purge();
+        if everything {
+            self.parts.0.release(self.parts.0.gate.take_held(), Some(FailureCode::ProducerReplaced));
+        }
+    }
+
+    /// Why librdkafka has given it up, if it has.
+    pub(super) fn fatal(&self) -> Option<RDKafkaErrorCode> {
+        self.parts.0.health.looking();
+        self.inner.get().client().fatal_error().map(|(code, _)| code)
+    }
+
+    /// The number of this producer, and what is known of its state.
+    pub(super) fn health(&self) -> &Health {
+        &self.parts.0.health
+    }
+
+    pub(super) const fn parts(&self) -> &Arc<Parts> {
+        &self.parts.0
+    }
+
+    /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
+    /// second for them. `None` if the cluster does not answer in time.
+    pub(super) fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
+        let metadata = self.inner.get().client().fetch_metadata(None, limit).ok()?;
+        let topics = metadata.topics().iter();
+        self.parts.0.tally.counts(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
+        Some(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+}
+
+impl Drop for LastReports {
+    fn drop(&mut self) {
+        self.0.release(self.0.gate.foreign(), Some(FailureCode::ProducerReplaced));
+    }
+}
+
+impl Parts {
+    /// A record has its report.
+    pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
+        self.tally.finish(handed, topic, report, position);
+        self.open.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Reports confirmations that have waited in the gate: as such, or as failures.
+    pub(super) fn release(&self, held: Vec<HeldReport>, failure: Option<FailureCode>) {
+        for HeldReport { handed, topic, position } in held {
+            match failure {
+                None => self.finish(*handed, &topic, DeliveryReport::Confirmed, Some(position)),
+                Some(code) => self.finish(*handed, &topic, DeliveryReport::Failed(code), None),
+            }
+        }
+    }
+
+    fn confirmed(self: &Arc<Self>, handed: Box<HandedOver>, topic: &str, position: Position) {
+        if !self.gate.is_shut() {
+            return self.finish(*handed, topic, DeliveryReport::Confirmed, Some(position));
+        }
+        match self.gate.pass(HeldReport { handed, topic: topic.into(), position }) {
+            GateDecision::Open(held) => self.release(vec![held], None),
+            GateDecision::Held => self.check(),
+            GateDecision::Foreign(held) => self.release(vec![held], Some(FailureCode::ClusterReplaced)),
+        }
+    }
+
+    fn check(self: &Arc<Self>) {
+        // Whoever verifies ends after the last producer.
+        let _ = self.checks.send(Check::Gate(Arc::clone(self)));
+    }
+}
+
+/// librdkafka's calls back into the service.
+pub(super) struct Context {
+    pub(super) parts: Arc<Parts>,
+    /// `None` in the producer for records that are sent alone.
+    pub(super) resend: Option<Sender<Resend>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "STATE"
+            && let Some(change) = Change::parse(message)
+            && self.parts.gate.change(change, Instant::now())
+        {
+            self.parts.check();
+        }
+        super::cluster_watch::log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let state = ProducerState::from(&statistics);
+        self.parts.health.epoch(state.epoch);
+        // One that only waits for its last reports says nothing about how things are.
+        if self.parts.health.is_current() {
+            self.parts.tally.reports.state(state);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.parts.health.suspect();
+        // The same text comes by `log` as well.
+        tracing::debug!(target: "kafka", %error, reason, "librdkafka reports an error");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<HandedOver>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, handed: Box<HandedOver>) {
+        match result {
+            Ok(message) => {
+                let position = Position { partition: message.partition(), offset: message.offset() };
+                self.parts.confirmed(handed, message.topic(), position);
+            }
+            Err((error, message)) => self.failed(error, message, handed),
+        }
+    }
+}
+
+impl Context {
+    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, handed: Box<HandedOver>) {
+        self.parts.health.suspect();
+        let failure = RecordError::of(error.rdkafka_error_code());
+        let report = match (failure, &self.resend) {
+            (RecordError::Alone(code), Some(resend)) => {
+                let now = code == FailureCode::InvalidTimestamp;
+                match resend.send(Resend::Record(Box::new(message.detach()), handed, now)) {
+                    Ok(()) => return,
+                    Err(back) => return self.not_resent(back.0, message.topic(), failure),
+                }
+            }
+            (RecordError::Alone(_) | RecordError::Retry(_) | RecordError::QueueFull, None) => failure.when_alone(),
+            (RecordError::Retry(_) | RecordError::QueueFull, Some(_)) => failure.when_batched(),
+        };
+        match report {
+            DeliveryReport::Failed(code) | DeliveryReport::Rejected(code) => {
+                self.parts.tally.log.failed(code, &handed.ticket, message.topic(), error);
+            }
+            DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {}
+        }
+        self.parts.finish(*handed, message.topic(), report, None);
+    }
+
+    /// The thread that sends records alone has ended.
+    fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
+        match back {
+            Resend::Record(_, handed, _) => self.parts.finish(*handed, topic, failure.when_batched(), None),
+            Resend::Purge => {}
+        }
+    }
+}
+
+/// The timestamp with which a record is published that was accepted at that time.
+fn timestamp(accepted: i64) -> i64 {
+    let now = now();
+    let age = i64::try_from(MAX_TIMESTAMP_AGE.as_millis()).unwrap_or(i64::MAX);
+    if now.saturating_sub(accepted) > age { now } else { accepted }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,284 @@
+//! The producer's life: there always is one that works, and what the one before it had taken gets its report.
+//!
+//! librdkafka gives a producer up after what it calls a fatal error, its epoch comes to an end, it can be stuck, or the
+//! cluster or its settings change. Then a new one is made, warmed up and put in its place (`keeper`); the old one is
+//! waited for and ended on another thread, so that neither the service nor librdkafka's threads wait. A record is never
+//! moved from one to the other: only whoever handed it over may decide, when its report has come, that it is sent again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use idaas_callback::record::Record;
+use outbox::DeliveryReport;
+use parking_lot::Mutex;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::cluster_check::{Check, Checker};
+use super::connection::Connection;
+use super::health::{Health, LAST_EPOCH, ReplaceReason, SupervisorEvent};
+use super::in_flight::InFlight;
+use super::monitor::Monitor;
+use super::producer::{DeliveryObserver, DeliveryOpaque, ProducerFault};
+use super::settings::Cluster;
+use super::supervisor::Supervisor;
+use crate::telemetry::liveness::Liveness;
+
+/// How long a producer is in use at least, so that a cluster that refuses all of them is not flooded with new ones.
+const MIN_LIFETIME: Duration = Duration::from_secs(5);
+/// How long an old producer may take. After a fatal error, what is already with the broker is still answered, and
+/// nothing else can come; a worn out one goes on for as long as a record may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+const LAST_RECORDS: Duration = Duration::from_secs(150);
+/// How long the end waits for a thread that is just looking after the producer.
+const FINAL_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Poll interval while a replaced producer drains.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a new producer with changed settings may take to connect.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// The producer. Its drop ends it, which blocks; librdkafka's threads never own it.
+pub struct Producer {
+    life: Arc<ProducerState>,
+    words: Sender<SupervisorEvent>,
+    checks: Sender<Check>,
+}
+
+pub(super) struct ProducerState {
+    pub(super) cluster: Arc<ArcSwap<Cluster>>,
+    pub(super) line: ArcSwap<Connection>,
+    /// The number of the line in use.
+    pub(super) current: Arc<AtomicU64>,
+    /// The number of the newest line.
+    newest: AtomicU64,
+    pub(super) tally: Arc<InFlight>,
+    ended: Arc<AtomicBool>,
+    checks: Sender<Check>,
+    words: Sender<SupervisorEvent>,
+    liveness: Arc<Liveness>,
+    last_epoch: i64,
+    pub(super) least_life: Duration,
+}
+
+impl Producer {
+    /// Starts a producer and its threads. Connects in the background.
+    ///
+    /// # Errors
+    /// [`ProducerFault`] where librdkafka refuses a property.
+    pub fn start(
+        cluster: &Cluster,
+        reports: Arc<dyn DeliveryObserver>,
+        liveness: &Arc<Liveness>,
+    ) -> Result<Self, ProducerFault> {
+        Self::start_with(cluster, reports, liveness, LAST_EPOCH, MIN_LIFETIME)
+    }
+
+    fn start_with(
+        cluster: &Cluster,
+        reports: Arc<dyn DeliveryObserver>,
+        liveness: &Arc<Liveness>,
+        last_epoch: i64,
+        least_life: Duration,
+    ) -> Result<Self, ProducerFault> {
+        let (words, told) = channel();
+        let (checks, to_check) = channel();
+        let tally = Arc::new(InFlight::new(reports));
+        let current = Arc::new(AtomicU64::new(0));
+        let health = Health::new(0, Arc::clone(&current), words.clone(), last_epoch);
+        let line = Connection::start(cluster, Arc::clone(&tally), health, checks.clone(), liveness)?;
+        let life = Arc::new(ProducerState {
+            cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
+            line: ArcSwap::from_pointee(line),
+            current,
+            newest: AtomicU64::new(0),
+            tally,
+            ended: Arc::default(),
+            checks: checks.clone(),
+            words: words.clone(),
+            liveness: Arc::clone(liveness),
+            last_epoch,
+            least_life,
+        });
+        let (weak, for_checks) = (Arc::downgrade(&life), Arc::downgrade(&life));
+        let checker = Checker {
+            cluster: Arc::clone(&life.cluster),
+            current: Arc::new(move || for_checks.upgrade().map(|life| Arc::clone(life.line.load().parts()))),
+            words: words.clone(),
+            identity: Arc::new(Mutex::new(None)),
+        };
+        let monitor = Monitor::new(Weak::clone(&weak), words.clone());
+        let keeper = Supervisor { life: weak, words: words.clone(), told };
+        spawn("producer keeper", liveness, move || keeper.run())?;
+        spawn("kafka cluster check", liveness, move || checker.run(&to_check))?;
+        spawn("producer monitor", liveness, move || monitor.run())?;
+        Ok(Self { life, words, checks })
+    }
+
+    /// Hands a record over. Its report comes by [`DeliveryObserver::report`], on another thread, unless the hand-over itself
+    /// fails. Whatever becomes of the producer meanwhile, there is one report for each record.
+    ///
+    /// # Errors
+    /// [`Report::NoRoom`] where the queue is full, [`Report::Refused`] where the record is larger than the producer
+    /// takes, [`Report::Failed`] for everything else.
+    pub fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), DeliveryReport> {
+        let line = self.life.line.load();
+        line.send(record, ticket).inspect_err(|_| line.health().suspect())
+    }
+
+    /// Whether records of that topic and key are accepted at the moment, as far as is known.
+    #[must_use]
+    pub fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
+        self.life.tally.accepts(topic, key)
+    }
+
+    /// Waits until everything that was handed over has its report, or the time is over. Says how many are left: in
+    /// this producer, in the one for records that travel alone, and in those that were replaced.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> usize {
+        let end = Instant::now() + limit;
+        while self.life.tally.open() > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.life.tally.open()
+    }
+
+    /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
+    /// second for them. `None` where the cluster does not answer in time.
+    #[must_use]
+    pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
+        self.life.line.load_full().warm_up(limit)
+    }
+
+    /// Takes the news of the id of the cluster that answers at the bootstrap addresses.
+    pub fn cluster_seen(&self, id: &str) {
+        let _ = self.checks.send(Check::Seen(id.to_owned()));
+    }
+
+    /// Puts a producer with other settings in the place of the one in use. Records that the old one has stay with it until
+    /// they have their reports. Blocks.
+    ///
+    /// # Errors
+    /// [`ProducerFault`] if librdkafka rejects the settings, or if the cluster answers with the old settings and does not
+    /// with the new ones. Nothing has changed then.
+    pub fn replace(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
+        let line = self.life.new_connection(cluster)?;
+        if line.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
+            return Err(ProducerFault::unanswered());
+        }
+        self.life.cluster.store(Arc::new(cluster.clone()));
+        self.life.put(line, ReplaceReason::Settings);
+        Ok(())
+    }
+
+    /// Ends the producer on this thread, once nobody else uses it. Blocks.
+    pub fn close(mut shared: Arc<Self>) {
+        loop {
+            match Arc::try_unwrap(shared) {
+                Ok(producer) => return drop(producer),
+                Err(held) => shared = held,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.life.ended.store(true, Ordering::Relaxed);
+        // They may have ended.
+        let _ = self.words.send(SupervisorEvent::End);
+        let _ = self.checks.send(Check::End);
+        // So that the end comes on this thread, which waits for it.
+        let patience = Instant::now() + FINAL_POLL_INTERVAL;
+        while Arc::strong_count(&self.life) > 1 && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    liveness: &Arc<Liveness>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), ProducerFault> {
+    let alive = liveness.watch(name);
+    let run = move || {
+        run();
+        drop(alive);
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| ProducerFault::thread(&error))?;
+    Ok(())
+}
+
+impl ProducerState {
+    pub(super) fn is_current(&self, number: u64) -> bool {
+        self.current.load(Ordering::Relaxed) == number
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Why the producer of that number cannot go on, if it is in use and cannot.
+    pub(super) fn fatal(&self, number: u64) -> Option<ReplaceReason> {
+        if !self.is_current(number) {
+            return None;
+        }
+        let code = self.line.load().fatal()?;
+        let denied = [RDKafkaErrorCode::ClusterAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
+        Some(if denied.contains(&code) { ReplaceReason::Denied } else { ReplaceReason::Fatal })
+    }
+
+    /// A new producer, which is not in use yet.
+    pub(super) fn new_connection(&self, cluster: &Cluster) -> Result<Connection, ProducerFault> {
+        let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
+        let health = Health::new(number, Arc::clone(&self.current), self.words.clone(), self.last_epoch);
+        Connection::start(cluster, Arc::clone(&self.tally), health, self.checks.clone(), &self.liveness)
+    }
+
+    pub(super) fn put(&self, line: Connection, why: ReplaceReason) {
+        self.current.store(line.health().number(), Ordering::Relaxed);
+        let old = self.line.swap(Arc::new(line));
+        self.tally.reports.recreated();
+        tracing::warn!(code = "producer_recreated", reason = why.code(), "a new producer has taken over");
+        let ended = Arc::clone(&self.ended);
+        let retire = move || retire(old, why, &ended);
+        if std::thread::Builder::new().name("producer retiring".to_owned()).spawn(retire).is_err() {
+            // With the closure its last owner is gone, and it has ended: on this thread.
+            tracing::warn!(code = "producer_ended_early", "no thread could be had to wait for the old producer");
+        }
+    }
+}
+
+/// Waits until an old producer has given all of its reports, then ends it.
+fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
+    // Whoever took hold of it before it was replaced may be handing a record over this instant.
+    let line = loop {
+        match Arc::try_unwrap(shared) {
+            Ok(line) => break line,
+            Err(held) => shared = held,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let began = Instant::now();
+    let limit = match why {
+        ReplaceReason::Fatal | ReplaceReason::Stuck => LAST_ANSWERS,
+        ReplaceReason::Denied | ReplaceReason::Cluster => Duration::ZERO,
+        ReplaceReason::Epoch | ReplaceReason::Settings => LAST_RECORDS,
+    };
+    while line.wait(DRAIN_INTERVAL) > 0 {
+        // Also more than once: what was refused in between is sent alone now.
+        if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
+            line.purge(true);
+        } else if why == ReplaceReason::Stuck {
+            // What no request is under way for need not wait.
+            line.purge(false);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/life.rs"]
+mod tests;

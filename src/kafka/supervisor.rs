@@ -1,0 +1,138 @@
+//! Replaces producers, on a thread of its own.
+
+use std::sync::Weak;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::health::{ReplaceReason, SupervisorEvent};
+use super::producer::ProducerFault;
+use super::producer_state::ProducerState;
+
+/// How long a new producer may take to connect. One that takes the place of a dead one need not wait for that: what it
+/// is given waits inside of it.
+const WARM_UP: Duration = Duration::from_secs(5);
+const SHORT_WARM_UP: Duration = Duration::from_secs(1);
+/// How long a new producer is given to find out that it may not publish.
+const AUTHORIZATION: Duration = Duration::from_millis(500);
+/// How many times the wait between two attempts doubles while the Kafka user may not publish.
+const DOUBLINGS: u32 = 2;
+
+pub(super) struct Supervisor {
+    /// Held only while there is something to do: else the end would come on this thread, and nobody would wait for it.
+    pub(super) life: Weak<ProducerState>,
+    pub(super) words: Sender<SupervisorEvent>,
+    pub(super) told: Receiver<SupervisorEvent>,
+}
+
+impl Supervisor {
+    pub(super) fn run(self) {
+        let mut made: Option<Instant> = None;
+        while let Ok(word) = self.told.recv() {
+            let Some(life) = self.life.upgrade() else { return };
+            let why = match word {
+                SupervisorEvent::End => return,
+                SupervisorEvent::Worn(number) => life.is_current(number).then_some(ReplaceReason::Epoch),
+                SupervisorEvent::Foreign(number) => life.is_current(number).then_some(ReplaceReason::Cluster),
+                SupervisorEvent::Stuck(number) => life.is_current(number).then_some(ReplaceReason::Stuck),
+                SupervisorEvent::Look(number) => life.fatal(number),
+            };
+            let Some(why) = why else { continue };
+            if why == ReplaceReason::Denied {
+                deny(&life);
+            }
+            let rest = made.map_or(Duration::ZERO, |made| life.least_life.saturating_sub(made.elapsed()));
+            // Nothing that a producer of the old cluster reports counts, so it is of no use to wait.
+            let rest = if why == ReplaceReason::Cluster { Duration::ZERO } else { rest };
+            let Some(why) = self.pause(&life, rest, why) else { return };
+            if !self.replace(&life, why) {
+                return;
+            }
+            made = Some(Instant::now());
+        }
+    }
+
+    /// Waits that long. `None` where the end came meanwhile; else why the producer has to go, which can have become
+    /// more urgent.
+    fn pause(&self, life: &ProducerState, limit: Duration, mut why: ReplaceReason) -> Option<ReplaceReason> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.told.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) => return Some(why),
+                Ok(SupervisorEvent::End) | Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(SupervisorEvent::Look(number)) => why = life.fatal(number).unwrap_or(why),
+                Ok(SupervisorEvent::Foreign(number)) if life.is_current(number) => return Some(ReplaceReason::Cluster),
+                Ok(SupervisorEvent::Worn(_) | SupervisorEvent::Foreign(_) | SupervisorEvent::Stuck(_)) => {}
+            }
+        }
+    }
+
+    /// Puts a new producer in the place of the one in use; tries until it works. Says whether it did before the end.
+    fn replace(&self, life: &ProducerState, mut why: ReplaceReason) -> bool {
+        let mut denied = 0;
+        loop {
+            match fresh(life, why) {
+                Ok(Fresh::Working(line)) => {
+                    let number = line.health().number();
+                    life.put(line, why);
+                    life.tally.deny(false);
+                    // What it suspected of itself before it was in use has been passed over.
+                    return self.words.send(SupervisorEvent::Look(number)).is_ok();
+                }
+                Ok(Fresh::Denied) => {
+                    why = ReplaceReason::Denied;
+                    denied += 1;
+                }
+                Ok(Fresh::Cold) => {
+                    tracing::warn!(code = "producer_not_replaced", "Kafka does not answer; trying again")
+                }
+                Err(fault) => tracing::error!(code = "producer_not_replaced", %fault, "trying again"),
+            }
+            let wait = life.least_life * 2_u32.pow(u32::min(denied, DOUBLINGS + 1).saturating_sub(1));
+            match self.pause(life, wait, why) {
+                Some(now) => why = now,
+                None => return false,
+            }
+        }
+    }
+}
+
+/// What came of a new producer.
+enum Fresh {
+    Working(Connection),
+    /// It does not connect, and the old one still works.
+    Cold,
+    /// It may not publish either.
+    Denied,
+}
+
+fn fresh(life: &ProducerState, why: ReplaceReason) -> Result<Fresh, ProducerFault> {
+    let line = life.new_connection(&life.cluster.load())?;
+    let (limit, needed) = match why {
+        ReplaceReason::Fatal | ReplaceReason::Cluster | ReplaceReason::Denied => (SHORT_WARM_UP, false),
+        ReplaceReason::Epoch | ReplaceReason::Stuck | ReplaceReason::Settings => (WARM_UP, true),
+    };
+    let warm = line.warm_up(limit).is_some();
+    if why == ReplaceReason::Denied {
+        let end = Instant::now() + AUTHORIZATION;
+        while warm && line.fatal().is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if !warm || line.fatal().is_some() {
+            return Ok(Fresh::Denied);
+        }
+    }
+    Ok(if warm || !needed { Fresh::Working(line) } else { Fresh::Cold })
+}
+
+/// The Kafka user may not publish: what is with the producer fails at once, and what comes is not given to it.
+fn deny(life: &ProducerState) {
+    if !life.tally.is_denied() {
+        tracing::error!(
+            code = "kafka_not_authorized",
+            "the Kafka user may publish nothing; grant it WRITE on the topics. Events go to the journal until then"
+        );
+    }
+    life.tally.deny(true);
+    life.line.load().purge(true);
+}

@@ -1,0 +1,44 @@
+//! What a running service is told to do, and the signals that tell it.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// What a running service is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlMessage {
+    /// Take a changed configuration over.
+    Reload,
+    /// Drain and end; a second time: do not wait any longer.
+    End,
+}
+
+/// Where orders come from.
+pub type ControlMessages = mpsc::UnboundedReceiver<ControlMessage>;
+
+/// The process's signals as orders: SIGTERM and SIGINT end, SIGHUP reloads. From now on they do nothing else.
+///
+/// # Errors
+/// The operating system's.
+pub fn signals() -> std::io::Result<ControlMessages> {
+    let (give, orders) = mpsc::unbounded_channel();
+    let kinds = [
+        (SignalKind::terminate(), ControlMessage::End),
+        (SignalKind::interrupt(), ControlMessage::End),
+        (SignalKind::hangup(), ControlMessage::Reload),
+    ];
+    for (kind, order) in kinds {
+        let (mut caught, give): (Signal, _) = (signal(kind)?, give.clone());
+        tokio::spawn(async move { while caught.recv().await.is_some() && give.send(order).is_ok() {} });
+    }
+    Ok(orders)
+}
+
+/// Waits until the end is ordered again; for ever where it is not.
+pub(super) async fn second_shutdown(orders: &mut ControlMessages) {
+    while let Some(order) = orders.recv().await {
+        if order == ControlMessage::End {
+            return tracing::warn!(code = "second_signal", "not waiting any longer");
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,298 @@
+//! The memory of verdicts over restarts and replicas: what our own topics say is learned before anything is replayed.
+//!
+//! It only avoids duplicates, so it is never a reason not to accept callbacks, and never holds back what the journal has
+//! for long. While Kafka is away, callbacks go to the journal, and the topics are read when it is back. Partitions that
+//! do not answer are read later.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outbox::{EventKey, Published};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::replicas::Gate;
+use super::tail_window::{log, show_last_events, since, window};
+use crate::app_state::AppState;
+use crate::config::Config;
+use crate::kafka::follow::Follower;
+use crate::kafka::our_topics::{LiveScope, Scope};
+use crate::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, read_tail};
+use crate::kafka::settings::Cluster;
+
+/// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long replays wait for partitions that do not answer, while Kafka is available.
+const MAX_HOLD: Duration = Duration::from_secs(10);
+
+/// What there is to learn, and from where.
+pub(super) struct DedupRebuild {
+    cluster: Cluster,
+    scope: LiveScope,
+    gate: Arc<Gate>,
+    /// Whether other replicas are followed even if none is known.
+    always_follows: bool,
+    state: Mutex<State>,
+    follower: Mutex<Option<Arc<Follower>>>,
+    /// One attempt at a time.
+    attempt: Mutex<()>,
+    /// Wakes [`DedupRebuild::persist`].
+    changed: Notify,
+}
+
+struct State {
+    /// Counts the clusters. What was read from an earlier one counts for nothing.
+    generation: u64,
+    /// Counts the changes of the scope.
+    revision: u64,
+    /// Whether something is left to read.
+    is_due: bool,
+    /// Whether other replicas are to be followed.
+    follows: bool,
+    pace: FetchProfile,
+    /// Whether replays may go ahead.
+    is_released: bool,
+    /// From when on records are read, in milliseconds since 1970. It stays when the journal's oldest events are gone.
+    since: Option<u64>,
+    /// When Kafka was asked first, of an uninterrupted time of it being available.
+    asked_since: Option<Instant>,
+    /// What is read.
+    resume: Checkpoint,
+}
+
+/// What came of one attempt.
+enum Attempt {
+    /// All that can be read is read, except these topics.
+    Read(Backlog),
+    /// Nothing can be read, now or later.
+    Impossible(TailFault),
+    /// Kafka does not answer.
+    Away,
+}
+
+impl DedupRebuild {
+    pub(super) fn new(config: &Config, gate: &Arc<Gate>) -> Arc<Self> {
+        Arc::new(Self {
+            cluster: super::wiring::cluster(config),
+            scope: LiveScope::new(Scope::of(config)),
+            gate: Arc::clone(gate),
+            always_follows: config.dedupe.follow_replicas,
+            state: Mutex::new(State {
+                generation: 0,
+                revision: 0,
+                is_due: true,
+                follows: config.dedupe.follow_replicas,
+                pace: FetchProfile::Easy,
+                is_released: false,
+                since: None,
+                asked_since: None,
+                resume: Checkpoint::default(),
+            }),
+            follower: Mutex::new(None),
+            attempt: Mutex::new(()),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Takes changed topics and applications over, also for reading that is under way. Reads again if some are new.
+    pub(super) fn rescope(&self, config: &Config) {
+        let scope = Scope::of(config);
+        let is_covered = self.scope.load().covers(&scope);
+        self.scope.store(scope);
+        if !is_covered {
+            let mut state = self.state.lock();
+            state.revision += 1;
+            (state.is_due, state.resume) = (true, Checkpoint::default());
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Another cluster answers at the same address: forgets what was learned from the old one, holds replays back, and
+    /// reads the topics of the new one. [`DedupRebuild::persist`] does the reading.
+    pub(super) fn start_over(&self, bridge: &AppState) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        (state.is_due, state.is_released, state.asked_since) = (true, false, None);
+        (state.since, state.resume) = (None, Checkpoint::default());
+        // Under the lock, so that nothing of the old cluster is learned afterwards.
+        self.gate.forget_history();
+        bridge.dispatcher.cluster_replaced();
+        drop(state);
+        drop(self.follower.lock().take());
+        self.changed.notify_one();
+    }
+
+    /// Follows other replicas from now on. Reads the tail again first, because nobody has followed so far.
+    pub(super) fn follow(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.follows, true) {
+            (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Follows other replicas no longer, unless the configuration asks for it.
+    pub(super) fn unfollow(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.follows, self.always_follows) || self.always_follows {
+            return;
+        }
+        drop(state);
+        // Its end can take seconds.
+        if let Some(follower) = self.follower.lock().take() {
+            let _ = std::thread::Builder::new().name("follower's end".to_owned()).spawn(move || drop(follower));
+        }
+    }
+
+    /// Follows at that pace from now on.
+    pub(super) fn set_pace(&self, pace: FetchProfile) {
+        self.state.lock().pace = pace;
+        if let Some(follower) = &*self.follower.lock() {
+            follower.set_fetch_profile(pace);
+        }
+    }
+
+    /// Learns everything that the topics hold now. Returns true if nothing was left out. Returns false if other replicas
+    /// are not followed (yet), or some partition did not answer within `limit`. Blocks.
+    pub(super) fn catch_up(&self, limit: Duration) -> bool {
+        let is_due = self.state.lock().is_due;
+        let follower = self.follower.lock().clone();
+        follower.is_some_and(|follower| follower.catch_up(limit)) && !is_due
+    }
+
+    /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::persist`] does what is left.
+    pub(super) async fn mark_published(self: Arc<Self>, bridge: &Arc<AppState>) {
+        let bridge = Arc::clone(bridge);
+        // A panic in it has been told by its own message; the next attempt goes on.
+        let _ = tokio::task::spawn_blocking(move || self.read(&bridge)).await;
+    }
+
+    /// Learns what is left whenever Kafka is available, until the service ends.
+    pub(super) async fn run_until_done(self: Arc<Self>, bridge: Arc<AppState>) {
+        while !bridge.is_draining() {
+            let (is_due, is_released) = {
+                let mut state = self.state.lock();
+                if !self.gate.is_available() {
+                    state.asked_since = None;
+                }
+                (state.is_due, state.is_released)
+            };
+            if is_due && self.gate.is_available() {
+                Arc::clone(&self).mark_published(&bridge).await;
+            }
+            let rest = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Stops following. Blocks for a moment.
+    pub(super) fn end(&self) {
+        drop(self.follower.lock().take());
+    }
+
+    /// One attempt, and what follows from it. Blocks.
+    fn read(self: &Arc<Self>, bridge: &Arc<AppState>) {
+        let _one = self.attempt.lock();
+        let (generation, revision, window, mut resume) = {
+            let mut state = self.state.lock();
+            state.asked_since.get_or_insert_with(Instant::now);
+            let since = *state.since.get_or_insert_with(|| since(bridge));
+            (state.generation, state.revision, window(since), std::mem::take(&mut state.resume))
+        };
+        let scope = self.scope.load();
+        let tell = |known: &[Known]| self.publish_batch(bridge, generation, known);
+        let attempt = match read_tail(&self.cluster, &scope, window, &mut resume, tell) {
+            Ok(tail) => Attempt::Read(tail),
+            Err(TailFault::Away(_)) => Attempt::Away,
+            Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
+        };
+        let mut state = self.state.lock();
+        if (state.generation, state.revision) != (generation, revision) {
+            self.changed.notify_one();
+            return;
+        }
+        state.resume = resume;
+        self.conclude(&mut state, &attempt, bridge);
+        if state.follows && state.is_released {
+            self.begin_to_follow(&mut state, bridge);
+        }
+    }
+
+    /// Logs what came of an attempt, and lets replays go ahead if there is nothing to wait for.
+    fn conclude(&self, state: &mut State, attempt: &Attempt, bridge: &AppState) {
+        let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
+        let may_release = match attempt {
+            Attempt::Read(tail) => {
+                show_last_events(tail, bridge);
+                state.is_due = !tail.unread.is_empty();
+                if !state.is_due || (is_late && !state.is_released) {
+                    log(tail);
+                }
+                !state.is_due || is_late
+            }
+            Attempt::Impossible(fault) => {
+                state.is_due = false;
+                tracing::error!(
+                    code = "memory_not_rebuilt",
+                    "what was published before the start is unknown, so a re-delivery of it becomes a second record: {fault}"
+                );
+                true
+            }
+            Attempt::Away => {
+                if is_late && !state.is_released {
+                    tracing::warn!(
+                        code = "memory_incomplete",
+                        "no topic could be read; a re-delivery of what was published becomes a second record. Reading \
+                         goes on in the background"
+                    );
+                }
+                is_late
+            }
+        };
+        if may_release && !std::mem::replace(&mut state.is_released, true) {
+            self.gate.history_read(&bridge.dispatcher);
+        }
+    }
+
+    /// Passes on what became known, unless it is from a cluster that has been replaced.
+    fn publish_batch(&self, bridge: &AppState, generation: u64, known: &[Known]) {
+        let state = self.state.lock();
+        if state.generation == generation {
+            bridge.dispatcher.mark_published(known.iter().map(learned));
+        }
+    }
+
+    /// Follows the other replicas, if nobody does yet.
+    fn begin_to_follow(self: &Arc<Self>, state: &mut State, bridge: &Arc<AppState>) {
+        let mut follower = self.follower.lock();
+        if follower.is_some() {
+            return;
+        }
+        // Weak, because following must not keep the service alive.
+        let (this, bridge, generation) = (Arc::downgrade(self), Arc::downgrade(bridge), state.generation);
+        let tell = move |events: &[Known]| {
+            if let (Some(this), Some(bridge)) = (this.upgrade(), bridge.upgrade()) {
+                this.publish_batch(&bridge, generation, events);
+            }
+        };
+        match Follower::start(&self.cluster, self.scope.clone(), state.resume.fork(), tell) {
+            Ok(started) => {
+                started.set_fetch_profile(state.pace);
+                *follower = Some(Arc::new(started));
+            }
+            Err(fault) => tracing::error!(code = "not_following", "other replicas cannot be followed: {fault}"),
+        }
+    }
+}
+
+fn learned(event: &Known) -> (EventKey, Published) {
+    (event.key, event.learned)
+}

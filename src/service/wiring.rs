@@ -1,0 +1,264 @@
+//! From the configuration to the parts of the service. Each function makes one part; none starts to serve.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing::level_filters::LevelFilter;
+
+use crate::app_state::{Application, Applications, Limits};
+use crate::config::{self, Config, Fault};
+use crate::delivery::dispatcher::{Dispatcher, Source as EventSource};
+use crate::http::{Certificate, CertificateFault};
+use crate::journal::JournalAdmin;
+use crate::journal::store::{Opened, Store};
+use crate::kafka::cluster_watch::{Watch, WatchEvent};
+use crate::kafka::settings::Cluster;
+use crate::kafka::topics::TopicSettings;
+use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::service::CertificateUse;
+
+/// How many connections may wait to be taken.
+const BACKLOG: i32 = 1024;
+
+/// The parts of `server.max_memory`: a half for callbacks, a quarter for events, an eighth for the producer's queue. The
+/// rest is for what is read back from the journal and from the topics.
+const CALLBACKS_SHARE: usize = 2;
+const EVENTS_SHARE: usize = 4;
+const PRODUCER_SHARE: usize = 8;
+
+/// What the producer adds to a record before it measures it, in bytes.
+const RECORD_OVERHEAD: usize = 512;
+
+/// The rules for one application.
+pub(crate) fn policy(config: &Config, application: &config::Application) -> Policy {
+    let prefix = application.topic_prefix.as_deref().unwrap_or(&config.topics.prefix);
+    let max_message_bytes = cluster(config).max_message_bytes();
+    Policy {
+        application_id: application.id.clone(),
+        instance_id: application.instance_id.clone(),
+        clock_skew: i64::try_from(config.server.clock_skew.as_secs()).unwrap_or(i64::MAX),
+        decryption_keys: application.decryption_keys.clone(),
+        require_encryption: application.require_encryption,
+        passwords: match &application.passwords {
+            config::Passwords::Drop => Passwords::Drop,
+            config::Passwords::Seal(key) => Passwords::Seal(Arc::clone(key)),
+        },
+        skip: application.skip.iter().cloned().collect(),
+        topics: Topics::with_prefix(prefix),
+        mode: match config.topics.event_mode {
+            config::EventMode::Binary => EventMode::Binary,
+            config::EventMode::Structured => EventMode::Structured,
+        },
+        // The configuration has at least one.
+        journal_keys: config.journal.keys.clone(),
+        max_record_bytes: max_message_bytes.saturating_sub(RECORD_OVERHEAD),
+    }
+}
+
+/// How to reach the cluster.
+pub(crate) fn cluster(config: &Config) -> Cluster {
+    let queue = config.server.max_memory / PRODUCER_SHARE;
+    Cluster { bootstrap_servers: config.kafka.bootstrap_servers.clone(), properties: config.kafka.properties.clone() }
+        .with_queue(queue)
+}
+
+/// How many events may be in memory, and how many bytes of their records. Half of them at most wait to be written to the
+/// journal, which has a copy of each until it is durable.
+pub(super) fn events_in_memory(config: &Config) -> (usize, usize) {
+    (config.server.max_in_flight_events, config.server.max_memory / EVENTS_SHARE)
+}
+
+/// The limits of the HTTP side.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        response_deadline: config.server.response_deadline,
+        max_body: config.server.max_body,
+        max_buffered: config.server.max_memory / CALLBACKS_SHARE,
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    }
+}
+
+/// How keys are fetched and kept.
+pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings {
+    Settings {
+        directory: Some(config.journal.directory.clone()),
+        clients: Clients::new(Proxy::Environment),
+        timing: Timing::default(),
+        observer: Arc::new(super::key_observer::Observer::new(Arc::clone(metrics), config.server.clock_skew)),
+    }
+}
+
+/// The applications; those whose keys come from the same source as in `old` keep them.
+pub(super) fn applications(
+    config: &Config,
+    old: Option<&KeyRing>,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> Applications {
+    // Before the keys: their first refresh is counted as well.
+    let metrics: Vec<_> = config
+        .applications
+        .iter()
+        .map(|application| metrics.application(&application.name, application.decryption_keys.len()))
+        .collect();
+    let sources = config.applications.iter().map(|application| (application.name.clone(), source(&application.jwks)));
+    let keys = match old {
+        Some(old) => old.reload(sources, settings),
+        None => KeyRing::start(sources, settings),
+    };
+    let mut by_name = HashMap::new();
+    for (application, metrics) in config.applications.iter().zip(metrics) {
+        let Some(store) = keys.get(&application.name) else { continue };
+        let policy = Arc::new(policy(config, application));
+        let source = EventSource {
+            name: application.name.clone(),
+            policy: Some(Arc::clone(&policy)),
+            others: None,
+            metrics: Arc::clone(&metrics),
+        };
+        let made = Application {
+            name: application.name.clone(),
+            policy,
+            networks: application.allowed_networks.clone(),
+            keys: Arc::clone(store),
+            metrics,
+            source: Arc::new(source),
+        };
+        by_name.insert(application.name.clone(), Arc::new(made));
+    }
+    Applications { by_name, keys }
+}
+
+/// Where an application's keys come from.
+pub(crate) fn source(jwks: &config::JwksSource) -> Source {
+    match jwks {
+        config::JwksSource::Url { url, ca_file } => Source::Url { url: url.clone(), ca_file: ca_file.clone() },
+        config::JwksSource::File(path) => Source::File(path.clone()),
+    }
+}
+
+/// Watches whether the cluster takes records for the topics, and tells the coordination of replicas, which tells the
+/// outbox.
+pub(super) fn watch(
+    cluster: &Cluster,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    replicas: &Arc<super::replicas::Replicas>,
+) -> Result<Watch, String> {
+    let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
+    let liveness = Arc::clone(&metrics.liveness);
+    Watch::start(cluster, topics(config), &liveness, move |news| match news {
+        WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
+        WatchEvent::Available(available) => {
+            metrics.kafka.answers(available);
+            if available {
+                tracing::info!(code = "kafka_available", "Kafka takes records");
+            } else {
+                tracing::error!(
+                    code = "kafka_away",
+                    "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
+                );
+            }
+            replicas.available(available);
+        }
+    })
+}
+
+/// The topics that events are published to.
+pub(super) fn topics(config: &Config) -> Vec<String> {
+    TopicSettings::of(config).topics.into_iter().map(|wanted| wanted.name).collect()
+}
+
+/// The certificate of the callback listener, where there is to be one.
+pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Fault> {
+    let Some(tls) = &config.server.tls else { return Ok(None) };
+    Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
+}
+
+pub(crate) fn tls_fault(fault: &CertificateFault) -> Fault {
+    Fault {
+        key: "server.tls".to_owned(),
+        problem: fault.to_string(),
+        remedy: "name a PEM certificate with its chain and the PEM private key that belongs to it".to_owned(),
+    }
+}
+
+pub(crate) fn kafka_fault(problem: &str) -> Fault {
+    Fault {
+        key: "kafka.properties".to_owned(),
+        problem: problem.to_owned(),
+        remedy: "correct or remove the property".to_owned(),
+    }
+}
+
+/// The level of the log.
+pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
+    match level {
+        config::LogLevel::Error => LevelFilter::ERROR,
+        config::LogLevel::Warn => LevelFilter::WARN,
+        config::LogLevel::Info => LevelFilter::INFO,
+        config::LogLevel::Debug => LevelFilter::DEBUG,
+        config::LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Shows when the callback listener's certificate expires.
+pub(super) fn show_certificate(config: &Config, metrics: &Metrics) {
+    let server = config.server.tls.as_ref().and_then(|tls| Certificate::expiry(&std::fs::read(&tls.certificate).ok()?));
+    metrics.service.certificate_expiry(CertificateUse::Server, server);
+}
+
+/// Shows when the certificate expires by which the Kafka clients log in. To be called when they are made.
+pub(super) fn show_kafka_certificate(config: &Config, metrics: &Metrics) {
+    let property = |name: &str| config.kafka.properties.get(name).map(|value| value.expose().clone());
+    let read = |path: String| std::fs::read(path).ok();
+    let kafka = property("ssl.certificate.location").and_then(read);
+    let kafka = kafka.or_else(|| property("ssl.certificate.pem").map(String::into_bytes));
+    metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| Certificate::expiry(&pem)));
+}
+
+/// Binds a listener at once, so that an occupied address is found before anything else is done.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Error) -> Fault {
+    Fault {
+        key: key.to_owned(),
+        problem: format!("{address} cannot be listened on ({})", error.kind()),
+        remedy: "end the process that holds the address, or choose another address or port".to_owned(),
+    }
+}
+
+/// Opens the journal, with what it has kept over the restart.
+pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
+    let opened = Store::open(&config.journal.directory, &config.journal.keys, config.journal.max_size);
+    opened.map_err(|fault| Fault {
+        key: "journal.directory".to_owned(),
+        problem: fault.to_string(),
+        remedy: fault.remedy(),
+    })
+}
+
+/// Answers operators who ask for the journal.
+pub(super) fn desk(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>, String> {
+    dispatcher.journal_admin().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
+}
+
+/// Makes the journal's directory, where the key sets are kept as well.
+pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
+    std::fs::create_dir_all(&config.journal.directory).map_err(|error| Fault {
+        key: "journal.directory".to_owned(),
+        problem: format!("{} cannot be made ({})", config.journal.directory.display(), error.kind()),
+        remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
+    })
+}
