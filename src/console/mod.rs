@@ -45,7 +45,7 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 const QUERY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many events are sent with each state.
-const LATEST_EVENTS: usize = 40;
+const LATEST_EVENTS: usize = 25;
 
 /// How many events a search returns at most.
 const MAX_FOUND: usize = 200;

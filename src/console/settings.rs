@@ -93,10 +93,7 @@ fn journal(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 fn dedupe(config: &Config) -> Vec<(&'static str, String)> {
-    vec![
-        ("replicas", config.dedupe.replicas.to_string()),
-        ("follow_replicas", yes(config.dedupe.follow_replicas)),
-    ]
+    vec![("replicas", config.dedupe.replicas.to_string()), ("follow_replicas", yes(config.dedupe.follow_replicas))]
 }
 
 fn log(config: &Config) -> Vec<(&'static str, String)> {
@@ -137,7 +134,8 @@ fn application(application: &Application) -> Vec<(&'static str, String)> {
 fn jwks(source: &JwksSource) -> String {
     match source {
         JwksSource::Url { url, .. } => {
-            let host = url::Url::parse(url).ok().and_then(|url| Some(format!("{} at {}", url.scheme(), url.host_str()?)));
+            let host =
+                url::Url::parse(url).ok().and_then(|url| Some(format!("{} at {}", url.scheme(), url.host_str()?)));
             host.unwrap_or_else(|| "a URL".to_owned())
         }
         JwksSource::File(path) => path.display().to_string(),
@@ -167,4 +165,41 @@ fn yes(value: bool) -> String {
 
 fn set(value: bool) -> String {
     if value { "set" } else { "not set" }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Sources;
+
+    const KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7abcd";
+
+    #[test]
+    fn no_secret_of_the_configuration_is_shown() {
+        let text = r#"
+            [server]
+            admin_token = "hush-admin-token-0123456789"
+            [kafka]
+            bootstrap_servers = ["kafka-1:9092"]
+            properties = { "sasl.mechanism" = "PLAIN", "security.protocol" = "sasl_ssl", "sasl.username" = "hush-user", "sasl.password" = "hush-password" }
+            [journal]
+            keys = [{ file = "journal.key" }]
+            [[application]]
+            name = "workforce"
+            id = "app_one"
+            jwks = "https://eiam.example.com/hush-path/jwks?token=hush-query"
+            decryption_keys = [{ file = "current.key" }]
+        "#;
+        let read = |_: &Path| Ok(KEY.as_bytes().to_vec());
+        let sources = Sources { directory: Path::new("/etc/bridge"), variables: BTreeMap::new(), read: &read };
+        let config = Config::parse(text, &sources).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let shown = serde_json::to_string(&sections(&config)).unwrap();
+        assert!(!shown.contains("hush") && !shown.contains("5ec2e7"), "{shown}");
+        for expected in ["kafka-1:9092", "https at eiam.example.com", "sasl.password", "workforce", "8 MiB", "8s 500ms"] {
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+    }
 }

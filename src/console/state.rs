@@ -174,7 +174,7 @@ fn journal(app_state: &AppState, reasons: Vec<QuarantineReason>) -> (JournalStat
         oldest: usage.oldest_accepted_at,
         waiting: waiting.map(|(reason, events)| WaitingEvents { code: reason.code(), events }).collect(),
         replayed,
-        rejected: app_state.metrics.journal.events_rejected(),
+        rejected: app_state.metrics.journal.events_refused(),
     };
     let quarantine = QuarantineState {
         callbacks: usage.quarantine,

@@ -147,7 +147,9 @@ impl Traffic {
         last.key_in_use = counts.decryptions.iter().enumerate().filter_map(used).next_back().or(last.key_in_use);
         let before = std::mem::replace(&mut last.counts, counts);
         let Some(bucket) = self.buckets.back_mut() else { return };
-        for (sum, (value, before)) in bucket.published.iter_mut().zip(last.counts.published.iter().zip(before.published)) {
+        for (sum, (value, before)) in
+            bucket.published.iter_mut().zip(last.counts.published.iter().zip(before.published))
+        {
             *sum += new(*value, before);
         }
         for (sum, (value, before)) in bucket.refusals.iter_mut().zip(last.counts.refusals.iter().zip(before.refusals)) {
@@ -221,13 +223,15 @@ impl Traffic {
         self.advance(now);
         let at = |values: &[u64], index: usize| values.get(index).copied().unwrap_or_default();
         let verdicts = List::ALL.into_iter().enumerate();
-        let verdicts = verdicts.map(|(index, list)| (list.name(), self.column(0, |bucket| at(&bucket.all.lists, index))));
+        let verdicts =
+            verdicts.map(|(index, list)| (list.name(), self.column(0, |bucket| at(&bucket.all.lists, index))));
         let entities = Entity::ALL.into_iter().enumerate().map(|(index, entity)| {
             let published = self.column(0, |bucket| at(&bucket.published, index));
             EntityTraffic { name: entity.name(), total: published.iter().sum(), published }
         });
         let names = self.busiest();
-        let applications: Vec<_> = names.iter().map(|name| self.of(Arc::clone(name), |bucket| bucket.of(name))).collect();
+        let applications: Vec<_> =
+            names.iter().map(|name| self.of(Arc::clone(name), |bucket| bucket.of(name))).collect();
         TrafficMessage {
             width: WIDTH,
             verdicts: verdicts.collect(),

@@ -15,13 +15,14 @@ use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, FailureCod
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::event_log::EventLine;
+use super::event_log::{self, EventLine};
 use super::publication::{EventPublication, Source};
 use crate::journal;
 use crate::journal::admin::DiscardHook;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Producer, Undeliverable};
 use crate::kafka::statistics::ProducerState;
+use crate::telemetry::history::{EventIds, PublishedAt, RecordedEvent};
 use crate::telemetry::metrics::Metrics;
 
 pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
@@ -95,7 +96,10 @@ impl Executor {
                     Command::Produce(token, package, confirmed) => {
                         self.produce(token, &package, confirmed, &mut failed);
                     }
-                    Command::Write(token, package) => paperwork.write.push(package.entry(token.seq)),
+                    Command::Write(token, package) => {
+                        self.metrics.history.record(&event_log::journaled(&package));
+                        paperwork.write.push(package.entry(token.seq));
+                    }
                     Command::Forget(seq) => paperwork.forget.push(seq),
                     Command::Load(token) => {
                         self.loading.lock().insert(token.seq, token);
@@ -156,7 +160,10 @@ impl Executor {
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
-                event_id: package.id.text().into(),
+                ids: EventIds::new(package.id.text(), record.key.as_deref()),
+                action: event_log::action(record),
+                verdict: package.verdict,
+                topic: Arc::clone(&record.topic),
                 line: EventLine::of(package, record),
                 application: Arc::clone(&package.source.metrics),
             };
@@ -188,6 +195,16 @@ impl Executor {
         if let Some(line) = &ticket.line {
             line.published(ticket.entity, topic, position, took);
         }
+        let Position { partition, offset } = position;
+        self.metrics.history.record(&RecordedEvent {
+            application: &ticket.application,
+            entity: ticket.entity,
+            action: ticket.action,
+            event_id: ticket.ids.event_id(),
+            entity_id: ticket.ids.entity_id(),
+            verdict: ticket.verdict,
+            published: Some(PublishedAt { topic: &ticket.topic, partition, offset, took }),
+        });
     }
 
     /// The application of that name; where it is configured no more, as much as its events need.

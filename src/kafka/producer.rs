@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use idaas_callback::event_type::Entity;
+use idaas_callback::event_type::{Action, Entity};
+use outbox::verdict::Verdict;
 use outbox::{DeliveryReport, EventHandle};
 use rdkafka::error::KafkaError;
 
@@ -11,6 +12,7 @@ pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
 use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::history::EventIds;
 
 /// What comes back with the report on a record.
 #[derive(Clone)]
@@ -25,8 +27,14 @@ pub struct DeliveryOpaque {
     pub handed_over: Instant,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// The eventId.
-    pub event_id: Box<str>,
+    /// The ids of the event and of its entity.
+    pub ids: EventIds,
+    /// What happened, if it is known.
+    pub action: Option<Action>,
+    /// What the event's verdict is once the record is confirmed.
+    pub verdict: Verdict,
+    /// The topic of the record.
+    pub topic: Arc<str>,
     /// The event's log line, if somebody reads it.
     pub line: Option<Box<EventLine>>,
     /// Whose event it is.

@@ -2,6 +2,7 @@
 
 pub mod application;
 mod families;
+pub mod history;
 pub mod journal;
 pub mod kafka;
 mod last_event;
@@ -9,6 +10,7 @@ pub mod liveness;
 pub mod logs;
 pub mod metrics;
 mod process;
+pub mod pushes;
 pub mod replicas;
 pub mod service;
 pub mod state;

@@ -17,7 +17,7 @@ const label = (value) => (value >= 1000 ? `${value / 1000}k` : String(Number(val
 const bar = (index, bottom, height, name) =>
   svg('rect', { x: index + 0.1, y: HEIGHT - bottom - height, width: 0.8, height, class: `series-${name}` });
 
-function frame(description, buckets, top, marks, unit) {
+function frame(description, buckets, top, marks) {
   const grid = [0.5, 1].map((part) =>
     svg('line', { x1: 0, x2: buckets, y1: HEIGHT * (1 - part), y2: HEIGHT * (1 - part), class: 'grid' }));
   const plot = svg('svg', { viewBox: `0 0 ${buckets} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': description }, grid, marks);
@@ -27,7 +27,6 @@ function frame(description, buckets, top, marks, unit) {
     el('div', { class: 'axis', 'aria-hidden': 'true' }, axis),
     el('div', { class: 'plot' }, plot),
     el('div', { class: 'times', 'aria-hidden': 'true' }, times),
-    unit,
   ];
 }
 
@@ -46,16 +45,15 @@ export function stacked(description, series) {
       bottom += height;
     }
   }
-  return frame(description, buckets, top, marks, null);
+  return frame(description, buckets, top, marks);
 }
 
 // A line with gaps where there is no value (null).
 export function line(description, values) {
   const buckets = values.length;
   const top = ceiling(Math.max(0, ...values.filter((value) => value !== null)));
-  let path = '';
+  let steps = '';
   let drawing = false;
-  const dots = [];
   values.forEach((value, index) => {
     if (value === null) {
       drawing = false;
@@ -64,11 +62,11 @@ export function line(description, values) {
     const x = index + 0.5;
     const y = (HEIGHT - (value / top) * HEIGHT).toFixed(2);
     const alone = !drawing && (values[index + 1] ?? null) === null;
-    path += alone ? `M${x - 0.4} ${y}L${x + 0.4} ${y}` : `${drawing ? 'L' : 'M'}${x} ${y}`;
+    steps += alone ? `M${x - 0.4} ${y}L${x + 0.4} ${y}` : `${drawing ? 'L' : 'M'}${x} ${y}`;
     drawing = true;
   });
-  dots.push(svg('path', { d: path || 'M0 0', class: 'line', 'vector-effect': 'non-scaling-stroke' }));
-  return frame(description, buckets, top, dots, null);
+  const path = svg('path', { d: steps || 'M0 0', class: 'line', 'vector-effect': 'non-scaling-stroke' });
+  return frame(description, buckets, top, [path]);
 }
 
 // Bars without axes, for a table. Values of `alarm` are drawn on top in the colour of a warning.

@@ -36,6 +36,7 @@ export const count = (value) => integer.format(value);
 
 export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
+// At most three significant digits, and no zeros at the end.
 export function decimal(value) {
   if (value >= 100) return count(Math.round(value));
   return value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, '');

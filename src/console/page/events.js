@@ -1,11 +1,11 @@
 // The latest events, and the search for one among those that are in memory.
 
-import { byId, clock, count, decimal, el, empty, plural, show, table, text } from './dom.js';
+import { byId, clock, count, el, empty, plural, show, table, text } from './dom.js';
 import { headers } from './stream.js';
 
 const COLUMNS = [
   { name: 'Time' }, { name: 'Event' }, { name: 'Entity id' }, { name: 'Event id' }, { name: 'Application' }, { name: 'Verdict' },
-  { name: 'Topic' }, { name: 'Partition', numeric: true }, { name: 'Offset', numeric: true }, { name: 'ms', numeric: true },
+  { name: 'Topic / partition / offset' }, { name: 'ms', numeric: true },
 ];
 
 const LEVEL = { success: 'ok', skipped: null, failed: 'critical', retried: 'warning' };
@@ -16,8 +16,7 @@ function row({ time, type, entityId, eventId, application, list, verdict, topic,
   const id = (value) => (value ? el('code', {}, value) : absent());
   return [
     clock(time), type, id(entityId), id(eventId), application, el('span', { class: 'verdict', 'data-state': LEVEL[list] }, verdict),
-    topic ?? absent(), partition === null ? absent() : String(partition), offset === null ? absent() : String(offset),
-    milliseconds === null ? absent() : decimal(milliseconds),
+    topic === null ? absent() : `${topic} / ${partition} / ${offset ?? '–'}`, milliseconds === null ? absent() : milliseconds.toFixed(milliseconds < 10 ? 2 : 1),
   ];
 }
 
@@ -44,6 +43,7 @@ export class Events {
     this.history = history;
     if (!ids) {
       text('events-note', '');
+      show('events', null, () => []);
       return;
     }
     if (this.query !== '') {

@@ -30,6 +30,7 @@ const messages = {
   state(message) {
     state = message;
     byId('login').hidden = message.ids;
+    if (!message.ids) panels.settings([]);
     panels.status(message);
     panels.facts(message);
     panels.kafka(message);
