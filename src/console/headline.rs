@@ -15,7 +15,7 @@ pub(super) enum Level {
 }
 
 /// The state in one sentence.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Headline {
     level: Level,
     title: String,

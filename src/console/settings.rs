@@ -198,7 +198,8 @@ mod tests {
         let config = Config::parse(text, &sources).unwrap_or_else(|faults| panic!("{faults:?}"));
         let shown = serde_json::to_string(&sections(&config)).unwrap();
         assert!(!shown.contains("hush") && !shown.contains("5ec2e7"), "{shown}");
-        for expected in ["kafka-1:9092", "https at eiam.example.com", "sasl.password", "workforce", "8 MiB", "8s 500ms"] {
+        for expected in ["kafka-1:9092", "https at eiam.example.com", "sasl.password", "workforce", "8 MiB", "8s 500ms"]
+        {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
     }

@@ -31,11 +31,11 @@ pub(super) struct StateMessage {
     revision: &'static str,
     started: i64,
     ids: bool,
-    headline: Arc<Headline>,
-    kafka: Arc<KafkaState>,
+    headline: Headline,
+    kafka: KafkaState,
     journal: JournalState,
     quarantine: QuarantineState,
-    applications: Arc<ApplicationsState>,
+    applications: ApplicationsState,
     in_flight: InFlight,
     history: HistorySize,
     events: Vec<ShownEvent>,
@@ -86,7 +86,7 @@ pub(super) struct QuarantineReason {
     callbacks: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ApplicationsState {
     total: usize,
@@ -96,7 +96,7 @@ struct ApplicationsState {
     rows: Vec<ApplicationState>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ApplicationState {
     name: String,
@@ -139,11 +139,11 @@ impl StateMessage {
             revision: option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown"),
             started,
             ids: false,
-            headline: Arc::new(Headline::of(&facts)),
-            kafka: Arc::new(kafka),
+            headline: Headline::of(&facts),
+            kafka,
             journal,
             quarantine,
-            applications: Arc::new(applications),
+            applications,
             in_flight: InFlight {
                 callbacks: metrics.callbacks_in_flight.get(),
                 events: i64::try_from(app_state.dispatcher.held()).unwrap_or(i64::MAX),

@@ -101,7 +101,7 @@ struct EntityTraffic {
 /// The events of one application, or of several together.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ApplicationTraffic {
-    pub(super) name: Arc<str>,
+    name: String,
     /// Delivered and skipped events, by bucket.
     delivered: Vec<u64>,
     /// Dead letters and events to be sent again, by bucket.
@@ -230,8 +230,7 @@ impl Traffic {
             EntityTraffic { name: entity.name(), total: published.iter().sum(), published }
         });
         let names = self.busiest();
-        let applications: Vec<_> =
-            names.iter().map(|name| self.of(Arc::clone(name), |bucket| bucket.of(name))).collect();
+        let applications: Vec<_> = names.iter().map(|name| self.of(name, |bucket| bucket.of(name))).collect();
         TrafficMessage {
             width: WIDTH,
             verdicts: verdicts.collect(),
@@ -239,19 +238,19 @@ impl Traffic {
             refusals: self.refusals(),
             latency: self.column(None, Bucket::mean),
             entities: entities.collect(),
-            others: self.of("".into(), |bucket| bucket.without(&names)),
+            others: self.of("", |bucket| bucket.without(&names)),
             applications,
         }
     }
 
-    fn of(&self, name: Arc<str>, tally: impl Fn(&Bucket) -> Tally) -> ApplicationTraffic {
+    fn of(&self, name: &str, tally: impl Fn(&Bucket) -> Tally) -> ApplicationTraffic {
         let tallies = self.column(Tally::default(), tally);
         let mut sum = Tally::default();
         tallies.iter().for_each(|tally| sum.add(tally));
         let [success, skipped, failed, retried] = sum.lists;
         let of_lists = |add: fn([u64; LISTS]) -> u64| tallies.iter().map(|tally| add(tally.lists)).collect();
         ApplicationTraffic {
-            name,
+            name: name.to_owned(),
             delivered: of_lists(|[success, skipped, ..]| success + skipped),
             undelivered: of_lists(|[.., failed, retried]| failed + retried),
             success,
@@ -354,7 +353,7 @@ mod tests {
         }
         let message = traffic.message(WIDTH);
         assert_eq!(message.applications.len(), MAX_SHOWN);
-        assert_eq!(&*message.applications[0].name, "app-0999");
+        assert_eq!(message.applications[0].name, "app-0999");
         assert_eq!(message.others.success, (0..980).sum());
         assert!(traffic.buckets.iter().all(|bucket| bucket.applications.len() <= MAX_KEPT));
     }

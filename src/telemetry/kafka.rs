@@ -200,7 +200,7 @@ fn by_label(family: &impl Collector) -> impl Iterator<Item = (String, f64)> {
         .flat_map(|family| {
             let value = |metric: &prometheus::proto::Metric| {
                 let label = metric.get_label().first().map(|label| label.value().to_owned());
-                Some((label?, metric.get_gauge().value()))
+                Some((label?, metric.get_gauge().get_value()))
             };
             family.get_metric().iter().filter_map(value).collect::<Vec<_>>()
         })
