@@ -14,14 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use self::materialize::Materialize;
-use self::settings::Section;
 use self::state::{QuarantineReason, StateMessage};
 use self::traffic::{Confirmations, Traffic};
 use crate::app_state::AppState;
@@ -58,9 +56,10 @@ pub struct Console {
     app_state: Arc<AppState>,
     started: i64,
     traffic: Mutex<Traffic>,
-    settings: ArcSwap<Vec<Section>>,
     materialize: Materialize,
     reasons: Mutex<Vec<QuarantineReason>>,
+    /// Held while something is asked for.
+    querying: tokio::sync::Mutex<()>,
     viewers: AtomicUsize,
     /// A viewer has come.
     arrived: Arc<Notify>,
@@ -109,9 +108,9 @@ impl Console {
             app_state,
             started: now(),
             traffic: Mutex::default(),
-            settings: ArcSwap::default(),
             materialize: Materialize::default(),
             reasons: Mutex::default(),
+            querying: tokio::sync::Mutex::default(),
             viewers: AtomicUsize::new(0),
             arrived: Arc::default(),
             messages: watch::Sender::new(Messages::default()),
@@ -125,7 +124,6 @@ impl Console {
     pub fn configure(&self, config: &Config) {
         let sections = settings::sections(config);
         self.messages.send_modify(|messages| messages.settings.replace(&sections));
-        self.settings.store(Arc::new(sections));
         self.materialize.configure(config);
     }
 
@@ -144,7 +142,13 @@ impl Console {
         // Counted first, so that its drop counts it out again.
         let before = self.viewers.fetch_add(1, Ordering::Relaxed);
         let messages = self.messages.subscribe();
-        let viewer = Viewer { console: Arc::clone(self), messages, sees_ids, seen: [0; 3] };
+        // State and traffic are made again for it: what is there may be hours old.
+        let seen = {
+            let messages = messages.borrow();
+            let state = if sees_ids { &messages.state_with_ids } else { &messages.state };
+            [messages.traffic.number, state.number, 0]
+        };
+        let viewer = Viewer { console: Arc::clone(self), messages, sees_ids, seen };
         (before < MAX_VIEWERS).then(|| {
             self.arrived.notify_one();
             viewer
@@ -196,12 +200,14 @@ impl Console {
         self.viewers.load(Ordering::Relaxed) > 0
     }
 
-    async fn query(&self) {
-        let journal = self.app_state.dispatcher.journal();
-        *self.reasons.lock() = match journal {
+    /// Asks for what does not come at once: a disk or another process can hang, and must not hold up the messages.
+    async fn query(self: Arc<Self>) {
+        let Ok(_turn) = self.querying.try_lock() else { return };
+        let reasons = match self.app_state.dispatcher.journal() {
             Some(journal) => state::quarantine_reasons(&journal).await,
             None => Vec::new(),
         };
+        *self.reasons.lock() = reasons;
         self.materialize.look().await;
     }
 }
@@ -215,7 +221,7 @@ async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
             if console.messages.borrow().closed {
                 return;
             }
-            due.work(&console).await;
+            due.work(&console);
             if console.is_watched() { CHANGE_INTERVAL } else { IDLE_INTERVAL }
         };
         tokio::select! {
@@ -235,13 +241,13 @@ struct Due {
 }
 
 impl Due {
-    async fn work(&mut self, console: &Console) {
+    fn work(&mut self, console: &Arc<Console>) {
         if !console.is_watched() {
             console.sample();
             return;
         }
         if is_due(&mut self.query, QUERY_INTERVAL) {
-            console.query().await;
+            tokio::spawn(Arc::clone(console).query());
         }
         let kafka_since = console.app_state.metrics.kafka.available_since();
         let changed = std::mem::replace(&mut self.kafka_since, kafka_since) != kafka_since;

@@ -168,7 +168,7 @@ test('open streams do not hold up the shutdown', async () => {
   const open = await record({});
   assert.equal(await bridge.end(), 0);
   await until('the stream has ended', () => open.ended);
-  await viewer.shows('live-text', /^Connection lost$/);
+  await viewer.shows('status-title', /^No connection to the service$/);
 });
 
 test('nothing personal, nothing secret and nothing foreign was shown', async () => {

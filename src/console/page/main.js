@@ -10,6 +10,9 @@ let token = null;
 let state = null;
 let traffic = null;
 
+// How long the connection may be lost before the page says so in its headline.
+const PATIENCE = 2000;
+
 const LIVE = { connecting: 'Connecting', live: 'Live', lost: 'Connection lost', busy: 'Too many viewers' };
 
 const events = new Events(() => token);
@@ -20,10 +23,22 @@ function draw() {
   panels.applications(state, traffic);
 }
 
+// What is shown is old once there has been no connection for a moment, and the headline must not say that all is well.
+let lost = null;
+
 function connection(name) {
   byId('live').dataset.state = name;
   text('live-text', LIVE[name]);
-  document.body.classList.toggle('stale', name === 'lost' || name === 'busy');
+  if (name === 'live') {
+    clearTimeout(lost);
+    lost = null;
+    document.body.classList.remove('stale');
+  } else {
+    lost ??= setTimeout(() => {
+      document.body.classList.add('stale');
+      panels.lost(name === 'busy');
+    }, PATIENCE);
+  }
 }
 
 const messages = {

@@ -18,6 +18,13 @@ export function status({ now, headline }) {
   document.title = headline.level === 'ok' ? 'idaas-bridge' : `${headline.title} · idaas-bridge`;
 }
 
+export function lost(busy) {
+  byId('status').dataset.level = 'unknown';
+  text('status-title', busy ? 'Too many viewers' : 'No connection to the service');
+  text('status-detail', busy ? 'This page goes on once another one is closed.' : `What is below was true at ${clock(Date.now())}. The page tries to connect again.`);
+  document.title = 'No connection · idaas-bridge';
+}
+
 export function facts({ now, version, revision, started }) {
   text('version', `${version}${revision === 'unknown' ? '' : ` (${revision.slice(0, 8)})`}`);
   text('uptime', `up ${duration(now - started)}`);
