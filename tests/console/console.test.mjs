@@ -72,7 +72,7 @@ test('events appear without a reload', async () => {
   await viewer.shows('pushes', /workforce/);
   const { page } = viewer;
   assert.ok((await page.locator('#traffic-chart rect').count()) > 0);
-  const row = await page.locator('#events tbody tr').first().innerText();
+  const row = await page.locator('#events tbody tr').filter({ hasText: '.snapshot' }).first().innerText();
   assert.match(row, /SUCCESS\s+idaas\.(user|group)\.v1 \/ \d+ \/ \d+\s+[\d.]+/);
 });
 
