@@ -1,8 +1,7 @@
 //! The memory of verdicts over restarts and replicas: what our own topics say is learned before anything is replayed.
 //!
-//! It only avoids duplicates, so it is never a reason not to accept callbacks, and never holds back what the journal has
-//! for long. While Kafka is away, callbacks go to the journal, and the topics are read when it is back. Partitions that
-//! do not answer are read later.
+//! It only avoids duplicates, so callbacks never wait for it, and the journal's events never for long. While Kafka is
+//! away, callbacks go to the journal. The topics are read when it is back; partitions that do not answer, later.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use crate::kafka::follow::Follower;
 use crate::kafka::our_topics::{LiveScope, Scope};
 use crate::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, read_tail};
 use crate::kafka::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -241,7 +241,7 @@ impl DedupRebuild {
             Attempt::Impossible(fault) => {
                 state.is_due = false;
                 tracing::error!(
-                    code = "memory_not_rebuilt",
+                    code = LogCode::MemoryNotRebuilt.as_str(),
                     "what was published before the start is unknown, so a re-delivery of it becomes a second record: {fault}"
                 );
                 true
@@ -249,7 +249,7 @@ impl DedupRebuild {
             Attempt::Away => {
                 if is_late && !state.is_released {
                     tracing::warn!(
-                        code = "memory_incomplete",
+                        code = LogCode::MemoryIncomplete.as_str(),
                         "no topic could be read; a re-delivery of what was published becomes a second record. Reading \
                          goes on in the background"
                     );
@@ -288,7 +288,9 @@ impl DedupRebuild {
                 started.set_fetch_profile(state.pace);
                 *follower = Some(Arc::new(started));
             }
-            Err(fault) => tracing::error!(code = "not_following", "other replicas cannot be followed: {fault}"),
+            Err(fault) => {
+                tracing::error!(code = LogCode::NotFollowing.as_str(), "cannot follow other replicas: {fault}")
+            }
         }
     }
 }
