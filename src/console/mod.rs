@@ -3,12 +3,14 @@
 //! Nothing is computed while nobody looks, except the traffic, which is read from counters every few seconds. Messages are
 //! made once for all viewers; a viewer that is slow misses some, and holds up nobody.
 
+mod bucket;
 mod headline;
 mod materialize;
 pub mod page;
 mod settings;
 mod state;
 mod traffic;
+mod viewer;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -22,9 +24,11 @@ use tokio::time::{Instant, sleep};
 use self::materialize::Materialize;
 use self::state::{QuarantineReason, StateMessage};
 use self::traffic::{Confirmations, Traffic};
+use self::viewer::Messages;
+pub use self::viewer::Viewer;
 use crate::app_state::AppState;
 use crate::config::Config;
-use crate::telemetry::history::ShownEvent;
+use crate::telemetry::event::ShownEvent;
 
 /// How many viewers there can be.
 const MAX_VIEWERS: usize = 16;
@@ -64,30 +68,6 @@ pub struct Console {
     /// A viewer has come.
     arrived: Arc<Notify>,
     messages: watch::Sender<Messages>,
-}
-
-/// The newest messages, each with its number.
-#[derive(Clone, Default)]
-pub struct Messages {
-    state: Numbered,
-    state_with_ids: Numbered,
-    traffic: Numbered,
-    settings: Numbered,
-    closed: bool,
-}
-
-#[derive(Clone, Default)]
-struct Numbered {
-    number: u64,
-    json: Arc<str>,
-}
-
-/// Somebody who looks at the console. Gives the place up when dropped.
-pub struct Viewer {
-    console: Arc<Console>,
-    messages: watch::Receiver<Messages>,
-    sees_ids: bool,
-    seen: [u64; 3],
 }
 
 /// The answer to a search.
@@ -141,14 +121,7 @@ impl Console {
         }
         // Counted first, so that its drop counts it out again.
         let before = self.viewers.fetch_add(1, Ordering::Relaxed);
-        let messages = self.messages.subscribe();
-        // State and traffic are made again for it: what is there may be hours old.
-        let seen = {
-            let messages = messages.borrow();
-            let state = if sees_ids { &messages.state_with_ids } else { &messages.state };
-            [messages.traffic.number, state.number, 0]
-        };
-        let viewer = Viewer { console: Arc::clone(self), messages, sees_ids, seen };
+        let viewer = Viewer::new(self, sees_ids);
         (before < MAX_VIEWERS).then(|| {
             self.arrived.notify_one();
             viewer
@@ -268,56 +241,6 @@ fn is_due(last: &mut Option<Instant>, interval: Duration) -> bool {
         *last = Some(Instant::now());
     }
     due
-}
-
-impl Numbered {
-    fn replace(&mut self, message: &impl Serialize) {
-        // Every key is a string and every number is finite, so this does not fail.
-        let json = serde_json::to_string(message).unwrap_or_default();
-        *self = Self { number: self.number + 1, json: json.into() };
-    }
-}
-
-impl Viewer {
-    /// The messages that this viewer does not have yet, as server-sent events; waits until there are some, or for
-    /// `limit`, and then returns a comment. `None` at the end.
-    pub async fn next(&mut self, limit: Duration) -> Option<String> {
-        loop {
-            let text = self.unseen()?;
-            if !text.is_empty() {
-                return Some(text);
-            }
-            match tokio::time::timeout(limit, self.messages.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => return Some(": nothing new\n\n".to_owned()),
-            }
-        }
-    }
-
-    fn unseen(&mut self) -> Option<String> {
-        let messages = self.messages.borrow_and_update();
-        if messages.closed {
-            return None;
-        }
-        let state = if self.sees_ids { &messages.state_with_ids } else { &messages.state };
-        let all = [("traffic", &messages.traffic), ("state", state), ("settings", &messages.settings)];
-        let shown = if self.sees_ids { 3 } else { 2 };
-        let mut text = String::new();
-        for ((name, message), seen) in all.into_iter().zip(&mut self.seen).take(shown) {
-            if message.number > *seen {
-                *seen = message.number;
-                text.push_str(&format!("event: {name}\ndata: {}\n\n", message.json));
-            }
-        }
-        Some(text)
-    }
-}
-
-impl Drop for Viewer {
-    fn drop(&mut self) {
-        self.console.viewers.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Milliseconds since 1970.

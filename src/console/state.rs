@@ -12,7 +12,8 @@ use super::now;
 use super::traffic::{MAX_SHOWN, Traffic};
 use crate::app_state::{AppState, Application};
 use crate::journal::{Journal, QuarantineId};
-use crate::telemetry::history::{HistorySize, ShownEvent};
+use crate::telemetry::event::ShownEvent;
+use crate::telemetry::history::HistorySize;
 use crate::telemetry::kafka::KafkaState;
 use crate::telemetry::pushes::Push;
 

@@ -10,6 +10,7 @@ use idaas_callback::event_type::Entity;
 use outbox::verdict::List;
 use serde::Serialize;
 
+use super::bucket::{Bucket, LISTS, Tally};
 use crate::telemetry::application::Counts;
 
 /// How many buckets there are.
@@ -18,33 +19,8 @@ pub(super) const BUCKETS: usize = 90;
 /// How long a bucket is, in milliseconds.
 pub(super) const WIDTH: i64 = 10_000;
 
-/// How many applications a bucket keeps when it is over.
-const MAX_KEPT: usize = 64;
-
 /// How many applications are shown one by one.
 pub(super) const MAX_SHOWN: usize = 20;
-
-const LISTS: usize = List::ALL.len();
-const ENTITIES: usize = Entity::ALL.len();
-const REFUSALS: usize = Refusal::ALL.len();
-
-/// What happened in one bucket, or in several.
-#[derive(Clone, Default)]
-struct Tally {
-    lists: [u64; LISTS],
-    refused: u64,
-}
-
-#[derive(Default)]
-struct Bucket {
-    all: Tally,
-    published: [u64; ENTITIES],
-    refusals: [u64; REFUSALS],
-    confirmed: u64,
-    seconds: f64,
-    /// The busiest ones; all of them while the bucket is the newest.
-    applications: HashMap<Arc<str>, Tally>,
-}
 
 /// An application's counters when they were last read.
 struct Last {
@@ -112,17 +88,6 @@ pub(super) struct ApplicationTraffic {
     retried: u64,
     refused: u64,
     total: u64,
-}
-
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.lists.iter_mut().zip(other.lists).for_each(|(sum, value)| *sum += value);
-        self.refused += other.refused;
-    }
-
-    fn busy(&self) -> u64 {
-        self.lists.iter().sum::<u64>() + self.refused
-    }
 }
 
 impl Traffic {
@@ -275,36 +240,6 @@ impl Traffic {
     }
 }
 
-impl Bucket {
-    /// The bucket is over.
-    fn close(&mut self) {
-        if self.applications.len() > MAX_KEPT {
-            let mut tallies: Vec<_> = self.applications.drain().collect();
-            tallies.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.busy()));
-            tallies.truncate(MAX_KEPT);
-            self.applications = tallies.into_iter().collect();
-        }
-    }
-
-    fn of(&self, name: &str) -> Tally {
-        self.applications.get(name).cloned().unwrap_or_default()
-    }
-
-    /// Everything but these applications.
-    fn without(&self, names: &[Arc<str>]) -> Tally {
-        let mut shown = Tally::default();
-        names.iter().for_each(|name| shown.add(&self.of(name)));
-        let mut rest = self.all.clone();
-        rest.lists.iter_mut().zip(shown.lists).for_each(|(sum, value)| *sum = sum.saturating_sub(value));
-        rest.refused = rest.refused.saturating_sub(shown.refused);
-        rest
-    }
-
-    fn mean(&self) -> Option<f64> {
-        (self.confirmed > 0).then(|| (self.seconds / self.confirmed as f64 * 1e5).round() / 1e2)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,7 +290,7 @@ mod tests {
         assert_eq!(message.applications.len(), MAX_SHOWN);
         assert_eq!(message.applications[0].name, "app-0999");
         assert_eq!(message.others.success, (0..980).sum());
-        assert!(traffic.buckets.iter().all(|bucket| bucket.applications.len() <= MAX_KEPT));
+        assert!(traffic.buckets.iter().all(|bucket| bucket.applications.len() <= crate::console::bucket::MAX_KEPT));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What operators see of one event, in its log line and in the history: ids and places, and nothing of what it says about
 //! anybody.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use idaas_callback::event_type::{Action, Entity};
@@ -9,9 +10,10 @@ use outbox::verdict::Verdict;
 use serde::Deserialize;
 
 use super::publication::EventPublication;
-use crate::kafka::producer::Position;
-use crate::telemetry::history::RecordedEvent;
+use crate::kafka::producer::{DeliveryOpaque, Position};
+use crate::telemetry::event::{PublishedAt, RecordedEvent, TrackedEvent};
 use crate::telemetry::logs;
+use crate::telemetry::metrics::Metrics;
 
 /// What the line says of the event, kept until its record is confirmed.
 #[derive(Debug, Clone)]
@@ -40,7 +42,7 @@ impl EventLine {
     }
 
     /// Writes the line: the broker has confirmed the record at this position, so long after it was handed over.
-    pub(super) fn published(&self, entity: Entity, topic: &str, position: Position, took: Duration) {
+    fn published(&self, entity: Entity, topic: &str, position: Position, took: Duration) {
         let Position { partition, offset } = position;
         let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
         let Self { application, kind, entity_id, event_id, verdict } = self;
@@ -73,9 +75,32 @@ const TYPE_MEMBER: &str = "\"type\":\"";
 /// How much of a structured value can come before its type: version, id and source.
 const MAX_BEFORE_TYPE: usize = 2048;
 
-/// An event that goes to the journal: nothing is confirmed yet.
-pub(super) fn journaled(package: &EventPublication) -> RecordedEvent<'_> {
-    RecordedEvent {
+/// What is needed of an event until its record is confirmed.
+pub(super) fn tracked(package: &EventPublication, record: &Record) -> TrackedEvent {
+    let topic = Arc::clone(&record.topic);
+    TrackedEvent::new(package.id.text(), record.key.as_deref(), action(record), package.verdict, topic)
+}
+
+/// The broker has confirmed a record at this position, so long after it was handed over.
+pub(super) fn published(metrics: &Metrics, ticket: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
+    if let Some(line) = &ticket.line {
+        line.published(ticket.entity, topic, position, took);
+    }
+    let (Position { partition, offset }, event) = (position, &ticket.event);
+    metrics.history.record(&RecordedEvent {
+        application: &ticket.application,
+        entity: ticket.entity,
+        action: event.action,
+        event_id: event.event_id(),
+        entity_id: event.entity_id(),
+        verdict: event.verdict,
+        published: Some(PublishedAt { topic: &event.topic, partition, offset, took }),
+    });
+}
+
+/// An event goes to the journal: nothing is confirmed yet.
+pub(super) fn journaled(metrics: &Metrics, package: &EventPublication) {
+    metrics.history.record(&RecordedEvent {
         application: &package.source.metrics,
         entity: package.record.entity,
         action: action(&package.record),
@@ -83,11 +108,11 @@ pub(super) fn journaled(package: &EventPublication) -> RecordedEvent<'_> {
         entity_id: package.record.key.as_deref(),
         verdict: Verdict::NotConfirmed,
         published: None,
-    }
+    });
 }
 
 /// The action in a record's CloudEvents type, `com.alibabacloud.idaas.<entity>.<action>.v1`. Allocates nothing.
-pub(super) fn action(record: &Record) -> Option<Action> {
+fn action(record: &Record) -> Option<Action> {
     let header = record.headers.iter().find(|(name, _)| *name == "ce_type");
     let kind = match header {
         Some((_, kind)) => kind.as_ref(),

@@ -22,7 +22,6 @@ use crate::journal::admin::DiscardHook;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Producer, Undeliverable};
 use crate::kafka::statistics::ProducerState;
-use crate::telemetry::history::{EventIds, PublishedAt, RecordedEvent};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
@@ -98,7 +97,7 @@ impl Executor {
                         self.produce(token, &package, confirmed, &mut failed);
                     }
                     Command::Write(token, package) => {
-                        self.metrics.history.record(&event_log::journaled(&package));
+                        event_log::journaled(&self.metrics, &package);
                         paperwork.write.push(package.entry(token.seq));
                     }
                     Command::Forget(seq) => paperwork.forget.push(seq),
@@ -161,10 +160,7 @@ impl Executor {
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
-                ids: EventIds::new(package.id.text(), record.key.as_deref()),
-                action: event_log::action(record),
-                verdict: package.verdict,
-                topic: Arc::clone(&record.topic),
+                event: event_log::tracked(package, record),
                 line: EventLine::of(package, record),
                 application: Arc::clone(&package.source.metrics),
             };
@@ -193,19 +189,7 @@ impl Executor {
             let age = now - event_time as f64 / 1000.0;
             self.metrics.event_age(ticket.entity).observe(age.max(0.0));
         }
-        if let Some(line) = &ticket.line {
-            line.published(ticket.entity, topic, position, took);
-        }
-        let Position { partition, offset } = position;
-        self.metrics.history.record(&RecordedEvent {
-            application: &ticket.application,
-            entity: ticket.entity,
-            action: ticket.action,
-            event_id: ticket.ids.event_id(),
-            entity_id: ticket.ids.entity_id(),
-            verdict: ticket.verdict,
-            published: Some(PublishedAt { topic: &ticket.topic, partition, offset, took }),
-        });
+        event_log::published(&self.metrics, ticket, topic, position, took);
     }
 
     /// The application of that name; where it is configured no more, as much as its events need.

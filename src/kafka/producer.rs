@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use idaas_callback::event_type::{Action, Entity};
-use outbox::verdict::Verdict;
+use idaas_callback::event_type::Entity;
 use outbox::{DeliveryReport, EventHandle};
 use rdkafka::error::KafkaError;
 
@@ -12,7 +11,7 @@ pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
 use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
-use crate::telemetry::history::EventIds;
+use crate::telemetry::event::TrackedEvent;
 
 /// What comes back with the report on a record.
 #[derive(Clone)]
@@ -27,14 +26,8 @@ pub struct DeliveryOpaque {
     pub handed_over: Instant,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// The ids of the event and of its entity.
-    pub ids: EventIds,
-    /// What happened, if it is known.
-    pub action: Option<Action>,
-    /// What the event's verdict is once the record is confirmed.
-    pub verdict: Verdict,
-    /// The topic of the record.
-    pub topic: Arc<str>,
+    /// What the log and the history need to know of it.
+    pub event: TrackedEvent,
     /// The event's log line, if somebody reads it.
     pub line: Option<Box<EventLine>>,
     /// Whose event it is.

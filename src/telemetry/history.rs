@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::application::ApplicationMetrics;
+use super::event::{RecordedEvent, ShownEvent};
 use super::pushes::{Push, Pushes};
 
 /// How many events are held. With 200 bytes each, that is 2 MB.
@@ -23,93 +24,6 @@ const MAX_ID_LENGTH: usize = 64;
 
 /// How many events are looked at before others may be recorded.
 const SCAN_CHUNK: u64 = 512;
-
-/// The ids of an event, in one allocation.
-#[derive(Clone)]
-pub struct EventIds {
-    text: Box<str>,
-    /// Where the event's id ends. The entity's id follows it, if there is one.
-    end: usize,
-}
-
-impl EventIds {
-    /// These ids.
-    #[must_use]
-    pub fn new(event_id: &str, entity_id: Option<&str>) -> Self {
-        let text = [event_id, entity_id.unwrap_or_default()].concat();
-        Self { text: text.into(), end: event_id.len() }
-    }
-
-    /// The eventId.
-    #[must_use]
-    pub fn event_id(&self) -> &str {
-        self.text.get(..self.end).unwrap_or_default()
-    }
-
-    /// The id of the user, unit or group.
-    #[must_use]
-    pub fn entity_id(&self) -> Option<&str> {
-        self.text.get(self.end..).filter(|id| !id.is_empty())
-    }
-}
-
-/// An event to record.
-pub struct RecordedEvent<'a> {
-    /// Whose event it is.
-    pub application: &'a Arc<ApplicationMetrics>,
-    /// What it is about.
-    pub entity: Entity,
-    /// What happened, if it is known.
-    pub action: Option<Action>,
-    /// The eventId.
-    pub event_id: &'a str,
-    /// The id of the user, unit or group.
-    pub entity_id: Option<&'a str>,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Where its record is, if Kafka has confirmed it.
-    pub published: Option<PublishedAt<'a>>,
-}
-
-/// Where a record is.
-pub struct PublishedAt<'a> {
-    /// The topic.
-    pub topic: &'a Arc<str>,
-    /// The partition.
-    pub partition: i32,
-    /// The offset; negative if the broker had the record already.
-    pub offset: i64,
-    /// From handing it over until it was confirmed.
-    pub took: Duration,
-}
-
-/// An event as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ShownEvent {
-    /// When it was recorded, in milliseconds since 1970.
-    pub time: i64,
-    /// Entity and action, for example `user.created`.
-    pub r#type: String,
-    /// The eventId. One that is too long ends with `…`.
-    pub event_id: String,
-    /// The id of the user, unit or group.
-    pub entity_id: Option<String>,
-    /// The configured name of its application.
-    pub application: String,
-    /// The list in which it was answered.
-    pub list: &'static str,
-    /// The verdict's code.
-    pub verdict: &'static str,
-    /// Where its record is.
-    pub topic: Option<String>,
-    /// The partition.
-    pub partition: Option<i32>,
-    /// The offset.
-    pub offset: Option<i64>,
-    /// How long Kafka took to confirm it.
-    pub milliseconds: Option<f64>,
-}
 
 /// How much is in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,6 +1,7 @@
 //! What operators see: metrics and log lines. No other place names a metric.
 
 pub mod application;
+pub mod event;
 mod families;
 pub mod fetch;
 pub mod history;

@@ -17,7 +17,7 @@ use crate::kafka::embedded::mock_cluster;
 use crate::kafka::producer::{Position, Undeliverable};
 use crate::kafka::statistics::ProducerState;
 use crate::telemetry::application::ApplicationMetrics;
-use crate::telemetry::history::EventIds;
+use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::metrics::Metrics;
 
 const TOPIC: &str = "life.user.v1";
@@ -153,10 +153,7 @@ impl Stage {
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,
-            ids: EventIds::new("evnt_1", Some("user_1")),
-            action: None,
-            verdict: Verdict::Confirmed,
-            topic: TOPIC.into(),
+            event: TrackedEvent::new("evnt_1", Some("user_1"), None, Verdict::Confirmed, TOPIC.into()),
             line: None,
             application: Arc::clone(&self.application),
         };

@@ -1,6 +1,7 @@
 use idaas_callback::event_type::{Action, Entity};
 
 use super::*;
+use crate::telemetry::event::PublishedAt;
 use crate::telemetry::metrics::Metrics;
 
 struct Recorder {
@@ -104,12 +105,4 @@ fn snapshots_make_a_full_push_once_confirmed() {
     }
     let pushes = recorder.history.pushes();
     assert_eq!((pushes[0].users, pushes[0].units, pushes[0].groups), (2, 0, 1));
-}
-
-#[test]
-fn ids_share_one_text() {
-    let both = EventIds::new("evnt_1", Some("user_1"));
-    assert_eq!((both.event_id(), both.entity_id()), ("evnt_1", Some("user_1")));
-    let one = EventIds::new("evnt_1", None);
-    assert_eq!((one.event_id(), one.entity_id()), ("evnt_1", None));
 }
