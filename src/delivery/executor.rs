@@ -15,7 +15,7 @@ use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, FailureCod
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::event_log::EventLine;
+use super::event_log::{self, EventLine};
 use super::publication::{EventPublication, Source};
 use crate::journal;
 use crate::journal::admin::DiscardHook;
@@ -96,7 +96,10 @@ impl Executor {
                     Command::Produce(token, package, confirmed) => {
                         self.produce(token, &package, confirmed, &mut failed);
                     }
-                    Command::Write(token, package) => paperwork.write.push(package.entry(token.seq)),
+                    Command::Write(token, package) => {
+                        event_log::journaled(&self.metrics, &package);
+                        paperwork.write.push(package.entry(token.seq));
+                    }
                     Command::Forget(seq) => paperwork.forget.push(seq),
                     Command::Load(token) => {
                         self.loading.lock().insert(token.seq, token);
@@ -157,7 +160,7 @@ impl Executor {
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
-                event_id: package.id.text().into(),
+                event: event_log::tracked(package, record),
                 line: EventLine::of(package, record),
                 application: Arc::clone(&package.source.metrics),
             };
@@ -186,9 +189,7 @@ impl Executor {
             let age = now - event_time as f64 / 1000.0;
             self.metrics.event_age(ticket.entity).observe(age.max(0.0));
         }
-        if let Some(line) = &ticket.line {
-            line.published(ticket.entity, topic, position, took);
-        }
+        event_log::published(&self.metrics, ticket, topic, position, took);
     }
 
     /// The application of that name; where it is configured no more, as much as its events need.

@@ -81,6 +81,7 @@ impl Service {
                 "events were neither confirmed nor journaled; IDaaS was told so"
             );
         }
+        self.console.close();
         self.admin.stop().await;
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
         left == 0

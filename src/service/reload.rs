@@ -132,6 +132,7 @@ impl Service {
         tokio::spawn(quarantine_replay::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         self.care.rescope(&config);
+        self.console.configure(&config);
         self.config = config;
         Ok(())
     }
