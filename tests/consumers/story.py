@@ -123,11 +123,11 @@ class Topics:
     def records(self):
         """The records of the state topic."""
         self.consumer.assign([TopicPartition(STATES, number, 0) for number in range(PARTITIONS)])
-        records, unread = [], PARTITIONS
+        records, unread = [], set(range(PARTITIONS))
         while unread:
             for message in self.consumer.consume(1000, timeout=1):
                 if message.error():
-                    unread -= 1
+                    unread.discard(message.partition())
                 else:
                     records.append(message)
         self.consumer.unassign()
