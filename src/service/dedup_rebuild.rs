@@ -30,7 +30,7 @@ const MAX_HOLD: Duration = Duration::from_secs(10);
 
 /// What there is to learn, and from where.
 pub(super) struct DedupRebuild {
-    cluster: Cluster,
+    cluster: Mutex<Cluster>,
     scope: LiveScope,
     gate: Arc<Gate>,
     /// Whether other replicas are followed even if none is known.
@@ -76,7 +76,7 @@ enum Attempt {
 impl DedupRebuild {
     pub(super) fn new(config: &Config, gate: &Arc<Gate>) -> Arc<Self> {
         Arc::new(Self {
-            cluster: super::wiring::cluster(config),
+            cluster: Mutex::new(super::wiring::cluster(config)),
             scope: LiveScope::new(Scope::of(config)),
             gate: Arc::clone(gate),
             always_follows: config.dedupe.follow_replicas,
@@ -123,6 +123,22 @@ impl DedupRebuild {
         bridge.dispatcher.cluster_replaced();
         drop(state);
         drop(self.follower.lock().take());
+        self.changed.notify_one();
+    }
+
+    /// Reads with other settings from now on, or with other files or passwords behind the same settings. Blocks while a
+    /// follower ends.
+    pub(super) fn replace_clients(&self, cluster: Cluster) {
+        *self.cluster.lock() = cluster;
+        let mut state = self.state.lock();
+        let follower = self.follower.lock().take();
+        if follower.is_some() || state.is_due {
+            // What an attempt with the old settings reads meanwhile counts for nothing. What was read before stays known.
+            state.revision += 1;
+            (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
+        }
+        drop(state);
+        drop(follower);
         self.changed.notify_one();
     }
 
@@ -209,7 +225,8 @@ impl DedupRebuild {
         };
         let scope = self.scope.load();
         let tell = |known: &[Known]| self.publish_batch(bridge, generation, known);
-        let attempt = match read_tail(&self.cluster, &scope, window, &mut resume, tell) {
+        let cluster = self.cluster.lock().clone();
+        let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
             Ok(tail) => Attempt::Read(tail),
             Err(TailFault::Away(_)) => Attempt::Away,
             Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
@@ -283,7 +300,8 @@ impl DedupRebuild {
                 this.publish_batch(&bridge, generation, events);
             }
         };
-        match Follower::start(&self.cluster, self.scope.clone(), state.resume.fork(), tell) {
+        let cluster = self.cluster.lock().clone();
+        match Follower::start(&cluster, self.scope.clone(), state.resume.fork(), tell) {
             Ok(started) => {
                 started.set_fetch_profile(state.pace);
                 *follower = Some(Arc::new(started));

@@ -184,6 +184,10 @@ impl Service {
         replaced.map_err(|problem| fault(&problem))?;
         let cluster = wiring::cluster(config);
         self.replicas.replace_clients(&cluster);
+        self.care.replace_clients(cluster.clone());
+        let (recollection, reading) = (Arc::clone(&self.recollection), cluster.clone());
+        // It waits for a follower to end. A panic in it has been told by its own message.
+        let _ = tokio::task::spawn_blocking(move || recollection.replace_clients(reading)).await;
         self.bridge.set_cluster(cluster.clone());
         self.watch =
             wiring::watch(&cluster, config, &self.bridge.metrics, &self.replicas).map_err(|problem| fault(&problem))?;

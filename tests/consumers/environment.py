@@ -1,4 +1,4 @@
-"""Real servers for the test: Apache Kafka, PostgreSQL, the simulated directory and the bridge. All end with the test."""
+"""Real servers for the test: Apache Kafka, PostgreSQL, the simulated directory, the bridge. All end with the test."""
 
 import atexit
 import contextlib
@@ -87,6 +87,7 @@ def start_kafka(directory, libraries, log4j):
         "transaction.state.log.num.partitions": 1,
         "transaction.state.log.replication.factor": 1,
         "transaction.state.log.min.isr": 1,
+        "log.cleaner.backoff.ms": 500,
         "log.dirs": directory / "kafka",
     }
     config = directory / "kafka.properties"
@@ -94,7 +95,9 @@ def start_kafka(directory, libraries, log4j):
     java = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={log4j}"]
     java += ["-cp", f"{libraries}/*"]
     subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", "idaas-bridge-consumers", "-c", config], check=True, stdout=subprocess.DEVNULL
+        [*java, "kafka.tools.StorageTool", "format", "-t", "idaas-bridge-consumers", "-c", config],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     kafka = Process(directory / "kafka.log", *java, "kafka.Kafka", config)
     wait_until("Kafka listens", lambda: kafka.check() and accepts(port))

@@ -1,4 +1,4 @@
-"""Events of users whose order, times, fields and repetitions are chosen at random, in favour of what is hard to merge."""
+"""Events of users with random order, times, fields and repetitions, in favour of what is hard to merge."""
 
 import json
 import random
@@ -81,7 +81,11 @@ class Events:
             "type": f"com.alibabacloud.idaas.user.{action}.v1",
             "dataschema": "urn:idaas-bridge:schema:user:v1",
         }
-        if pick.random() < 0.05:  # The operator can choose structured mode.
+        record = {"key": id}
+        if pick.random() < 0.05:  # IDaaS sent no time that is a number: the timestamp of the record counts.
+            del data["origin"]["eventTime"], attributes["time"]
+            record["timestamp"] = round(time.timestamp() * 1000)
+        if pick.random() < 0.1:  # The operator can choose structured mode.
             value = {**attributes, "datacontenttype": "application/json", "data": data}
             headers = [("content-type", "application/cloudevents+json; charset=UTF-8")]
         else:
@@ -89,7 +93,7 @@ class Events:
             headers = [(f"ce_{name}", text) for name, text in attributes.items()] + [
                 ("content-type", "application/json")
             ]
-        return {"key": id, "value": json.dumps(value, ensure_ascii=False), "headers": headers}
+        return record | {"value": json.dumps(value, ensure_ascii=False), "headers": headers}
 
     def fields(self, number, time):
         """Some of the fields: values, nulls, empty lists, parts of objects."""

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from environment import Directory, PostgreSQL, Process, free_ports, start_kafka, wait_until
 from events import Events
@@ -108,6 +109,7 @@ class Topics:
 
     def __init__(self, servers):
         group = {"bootstrap.servers": servers, "group.id": "idaas-bridge-state", "enable.auto.commit": False}
+        self.admin = AdminClient({"bootstrap.servers": servers})
         self.consumer = Consumer(group | {"isolation.level": "read_committed", "enable.partition.eof": True})
 
     def ends(self, topic):
@@ -118,20 +120,33 @@ class Topics:
         committed = self.consumer.committed([TopicPartition(EVENTS, number) for number in range(PARTITIONS)])
         return all(at.offset == end or end == 0 for at, end in zip(committed, self.ends(EVENTS).values()))
 
-    def states(self):
-        """The values of the state topic by user id."""
+    def records(self):
+        """The records of the state topic."""
         self.consumer.assign([TopicPartition(STATES, number, 0) for number in range(PARTITIONS)])
-        states, unread = {}, PARTITIONS
+        records, unread = [], PARTITIONS
         while unread:
             for message in self.consumer.consume(1000, timeout=1):
                 if message.error():
                     unread -= 1
-                elif message.value() is None:
-                    states.pop(message.key().decode(), None)
                 else:
-                    states[message.key().decode()] = json.loads(message.value())
+                    records.append(message)
         self.consumer.unassign()
-        return states
+        return records
+
+    def states(self):
+        """The values of the state topic by user id."""
+        values = {record.key().decode(): record.value() for record in self.records()}
+        return {id: json.loads(value) for id, value in values.items() if value is not None}
+
+    def compact(self, write):
+        """Makes the broker compact the state topic, except the active segment: what this writes begins a new one."""
+        before = len(self.records())
+        topic = ConfigResource(ConfigResource.Type.TOPIC, STATES)
+        for name, value in {"segment.ms": "1", "min.cleanable.dirty.ratio": "0"}.items():
+            topic.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+        self.admin.incremental_alter_configs([topic])[topic].result()
+        write()
+        wait_until("the state topic is compacted", lambda: len(self.records()) < before / 2)
 
 
 def expected(states):
@@ -193,12 +208,13 @@ def configure(servers, ports):
         "127.0.0.1:9464": f"127.0.0.1:{ports[1]}",
         "localhost:9092": servers,
         "partitions = 12": f"partitions = {PARTITIONS}",
-        "[log]": f'[state]\ngroup_id = "idaas-bridge-state"\ndirectory = "state"\nadmin_listen = "127.0.0.1:{ports[2]}"\n\n[log]',
+        "[log]": f'[state]\ndirectory = "state"\nadmin_listen = "127.0.0.1:{ports[2]}"\n\n[log]',
     }.items():
         assert old in text, old
         text = text.replace(old, new)
-    fetch = f'endpoint = "{directory.endpoint}"\nclient_secret = {{ file = "{directory.secret}" }}\nrequests_per_second = 100\n'
-    config.write_text(f"{text}\n[application.fetch]\n{fetch}")
+    secret = f'client_secret = {{ file = "{directory.secret}" }}'
+    fetch = f'[application.fetch]\nendpoint = "{directory.endpoint}"\n{secret}\nrequests_per_second = 100\n'
+    config.write_text(f"{text}\n{fetch}")
     return config, directory
 
 
@@ -253,7 +269,8 @@ def main(languages):
         kill(consumers, lambda: events.write(500))
     compare(topics, consumers)
 
-    step("4. New consumers bootstrap from a state topic with a history, and all follow")
+    step("4. New consumers bootstrap from a compacted state topic with a history, and all follow")
+    topics.compact(lambda: events.write(20))
     consumers += [ExampleConsumer(language, server, servers, "second") for language in languages]
     compare(topics, consumers)
     events.write(500)

@@ -117,9 +117,10 @@ def apply_event(table, message):
     headers = dict(message.headers() or [])
     structured = headers.get("content-type", b"").startswith(b"application/cloudevents+json")
     event = (from_structured if structured else from_binary)(KafkaMessage(headers, None, message.value()), JSONFormat())
-    time = event.get_time() or datetime.fromtimestamp(message.timestamp()[1] / 1000, timezone.utc)
     record = UserEvent.model_validate(event.get_data())
     user = record.user
+    # Equal to ce_time. If there is none, the SDK would give the current time.
+    time = record.origin.eventTime or datetime.fromtimestamp(message.timestamp()[1] / 1000, timezone.utc)
     if not table.is_new(event.get_source(), event.get_id()):
         return
     if record.action == "deleted":

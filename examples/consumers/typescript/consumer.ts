@@ -5,7 +5,7 @@
 // kafkajs gives partitions to members of a group only. The group belongs to this application alone; its offsets are in
 // the database.
 
-import { Kafka as CloudEvents, type CloudEvent } from "cloudevents";
+import { CloudEvent, Kafka as CloudEvents } from "cloudevents";
 import { Kafka, logLevel, type Consumer, type EachBatchPayload, type KafkaMessage } from "kafkajs";
 import pg from "pg";
 
@@ -123,9 +123,14 @@ async function applyState(table: Table, { key, value, headers }: KafkaMessage) {
 async function applyEvent(table: Table, { key, value, headers, timestamp }: KafkaMessage) {
   const texts = Object.fromEntries(Object.entries(headers ?? {}).map(([name, text]) => [name, String(text)]));
   const message = { key: key!, value: value!.toString(), headers: texts, body: undefined };
-  const event = CloudEvents.toEvent<UserEvent>(message) as CloudEvent<UserEvent>;
-  const time = event.time ?? new Date(Number(timestamp)).toISOString();
-  const { action, user } = event.data!;
+  const structured = texts["content-type"]?.startsWith("application/cloudevents+json");
+  // The SDK's binding fails on a structured event without a time.
+  const event = (
+    structured ? new CloudEvent(JSON.parse(message.value), false) : CloudEvents.toEvent(message)
+  ) as CloudEvent<UserEvent>;
+  const { action, user, origin } = event.data!;
+  // Equal to ce_time. If there is none, the SDK would give the current time.
+  const time = origin.eventTime ?? new Date(Number(timestamp)).toISOString();
   if (!(await table.isNew(event))) return;
   if (action === "deleted") return table.delete(user.id, time);
   if ((action === "enabled" || action === "disabled") && user.status === undefined) user.status = action;
@@ -178,7 +183,7 @@ async function bootstrap(kafka: Kafka, table: Table, states: string, events: str
         if (end !== undefined && BigInt(lastOffset) + 1n >= end) unread.delete(partition);
         if (unread.size === 0) resolve();
       });
-      const begin = new Map([...unread.keys()].map((partition) => [partition, 0n]));
+      const begin = new Map(filled.map(({ partition, low }) => [partition, BigInt(low)]));
       run(consumer, states, begin, async ({ batch, heartbeat }) => {
         for (const message of batch.messages) {
           await applyState(table, message);
