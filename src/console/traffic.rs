@@ -289,7 +289,7 @@ mod tests {
         let message = traffic.message(WIDTH);
         assert_eq!(message.applications.len(), MAX_SHOWN);
         assert_eq!(message.applications[0].name, "app-0999");
-        assert_eq!(message.others.success, (0..980).sum());
+        assert_eq!(message.others.success, (0..980).sum::<u64>());
         assert!(traffic.buckets.iter().all(|bucket| bucket.applications.len() <= crate::console::bucket::MAX_KEPT));
     }
 

@@ -17,11 +17,11 @@ const label = (value) => (value >= 1000 ? `${value / 1000}k` : String(Number(val
 const bar = (index, bottom, height, name) =>
   svg('rect', { x: index + 0.1, y: HEIGHT - bottom - height, width: 0.8, height, class: `series-${name}` });
 
-function frame(description, buckets, top, marks) {
+function frame(description, buckets, labels, marks) {
   const grid = [0.5, 1].map((part) =>
     svg('line', { x1: 0, x2: buckets, y1: HEIGHT * (1 - part), y2: HEIGHT * (1 - part), class: 'grid' }));
   const plot = svg('svg', { viewBox: `0 0 ${buckets} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': description }, grid, marks);
-  const axis = [1, 0.5, 0].map((part) => el('span', {}, label(top * part)));
+  const axis = labels.map((value) => el('span', {}, label(value)));
   const times = ['15 min ago', '10 min', '5 min', 'now'].map((time) => el('span', {}, time));
   return [
     el('div', { class: 'axis', 'aria-hidden': 'true' }, axis),
@@ -45,13 +45,17 @@ export function stacked(description, series) {
       bottom += height;
     }
   }
-  return frame(description, buckets, top, marks);
+  return frame(description, buckets, [top, top / 2, 0], marks);
 }
 
-// A line with gaps where there is no value (null).
+// A line on a logarithmic scale, with gaps where there is no value (null): most values are small, and a few are not.
 export function line(description, values) {
   const buckets = values.length;
-  const top = ceiling(Math.max(0, ...values.filter((value) => value !== null)));
+  const known = values.filter((value) => value > 0);
+  const low = known.length > 0 ? Math.floor(Math.log10(Math.min(...known))) : 0;
+  const high = known.length > 0 ? Math.ceil(Math.log10(Math.max(...known))) : 2;
+  // An even number of powers of ten, so that the middle is one.
+  const powers = Math.max(2, high - low + ((high - low) % 2));
   let steps = '';
   let drawing = false;
   values.forEach((value, index) => {
@@ -60,13 +64,13 @@ export function line(description, values) {
       return;
     }
     const x = index + 0.5;
-    const y = (HEIGHT - (value / top) * HEIGHT).toFixed(2);
+    const y = (HEIGHT * (1 - (Math.log10(Math.max(value, 10 ** low)) - low) / powers)).toFixed(2);
     const alone = !drawing && (values[index + 1] ?? null) === null;
     steps += alone ? `M${x - 0.4} ${y}L${x + 0.4} ${y}` : `${drawing ? 'L' : 'M'}${x} ${y}`;
     drawing = true;
   });
   const path = svg('path', { d: steps || 'M0 0', class: 'line', 'vector-effect': 'non-scaling-stroke' });
-  return frame(description, buckets, top, [path]);
+  return frame(description, buckets, [powers, powers / 2, 0].map((power) => 10 ** (low + power)), [path]);
 }
 
 // Bars without axes, for a table. Values of `alarm` are drawn on top in the colour of a warning.
