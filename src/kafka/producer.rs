@@ -11,6 +11,7 @@ pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
 use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::spans::SendSpan;
 
 /// What comes back with the report on a record.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub struct DeliveryOpaque {
     pub event_id: Box<str>,
     /// The event's log line, if somebody reads it.
     pub line: Option<Box<EventLine>>,
+    /// The record's span, if its event is traced.
+    pub span: Option<Arc<SendSpan>>,
     /// Whose event it is.
     pub application: Arc<ApplicationMetrics>,
 }

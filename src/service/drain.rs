@@ -80,7 +80,12 @@ impl Service {
                 "events were neither confirmed nor journaled; IDaaS was told so"
             );
         }
-        self.admin.stop().await;
+        let spans = async {
+            if let Some(spans) = dispatcher.spans() {
+                spans.end().await;
+            }
+        };
+        tokio::join!(spans, self.admin.stop());
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
         left == 0
     }

@@ -11,4 +11,5 @@ pub mod metrics;
 mod process;
 pub mod replicas;
 pub mod service;
+pub mod spans;
 pub mod state;

@@ -62,6 +62,8 @@ const METRICS: &[&str] = &[
     "quarantine_callbacks",
     "quarantine_limit_bytes",
     "ready",
+    "spans_dropped_total",
+    "spans_exported_total",
     "state_lag_records",
     "state_ready",
     "state_restarts_total",

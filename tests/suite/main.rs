@@ -34,3 +34,4 @@ mod refusals;
 mod replicas;
 mod schemas;
 mod tail;
+mod tracing;

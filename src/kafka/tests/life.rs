@@ -153,6 +153,7 @@ impl Stage {
             event_time: None,
             event_id: "evnt_1".into(),
             line: None,
+            span: None,
             application: Arc::clone(&self.application),
         };
         let record = Record {
