@@ -43,3 +43,7 @@ soak minutes="30":
 # Render docs/demo.svg from a real run
 demo-image:
     scripts/demo-image
+
+# Build the files of a release
+release *tag:
+    scripts/release {{tag}}

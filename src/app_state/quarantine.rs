@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::AppState;
 use crate::journal::quarantine_replay::ReadableCallback;
 use crate::journal::{JournalRejection, QuarantineId};
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::spans::CallbackTrace;
 
 /// What has become of an attempt to publish a callback from quarantine.
@@ -64,14 +65,14 @@ impl AppState {
         if !answered.is_ok_and(|events| events.iter().all(|event| event.verdict != Verdict::Overloaded)) {
             return Redriven::NoRoom;
         }
-        tracing::info!(code = "quarantine_opened", %id, application = name, events, "a kept callback could be read");
+        tracing::info!(code = LogCode::QuarantineOpened.as_str(), %id, application = name, events, "a kept callback could be read");
         let released = match self.dispatcher.journal() {
             Some(journal) => matches!(journal.release(id).await, Ok(Ok(()))),
             None => false,
         };
         if !released {
             // It is tried again at the next start, and its events are known by then.
-            tracing::warn!(code = "quarantine_not_released", %id, "a callback that was published is still kept");
+            tracing::warn!(code = LogCode::QuarantineNotReleased.as_str(), %id, "a callback that was published is still kept");
         }
         Redriven::Published(events)
     }

@@ -1,5 +1,6 @@
 //! The command `fetch`: reads the directory from IDaaS and publishes it.
 
+mod metrics_file;
 mod screen;
 
 use std::path::PathBuf;
@@ -65,6 +66,9 @@ pub struct FetchArguments {
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
+    /// Write the result as metrics to a file, for the textfile collector of the Prometheus node exporter
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    metrics_file: Option<PathBuf>,
 }
 
 fn run_name(text: &str) -> Result<String, String> {
@@ -105,7 +109,14 @@ pub fn run(arguments: &FetchArguments) -> Exit {
     // What was never reported has no name yet.
     let summary = Summary { run: settings.run.clone(), application: settings.application.clone(), ..summary };
     let shown = screen::show(&summary, arguments.json);
-    finish(&summary, result, shown)
+    let exit = finish(&summary, result, shown);
+    let Some(file) = &arguments.metrics_file else { return exit };
+    if let Err(error) = metrics_file::write(file, &summary, matches!(exit, Exit::Fine)) {
+        complain(format_args!("cannot write {}: {error}", file.display()));
+        fix("let this user write to its directory");
+        return Exit::Failed;
+    }
+    exit
 }
 
 fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::io::Result<()>) -> Exit {

@@ -16,6 +16,7 @@ use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::topics::{TopicSettings, state_pairs};
 use crate::materialize::{Materializer, Stop};
 use crate::service::{self, ControlMessage, wiring};
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::state::StateMetrics;
 
 /// How long the cluster may take to create topics.
@@ -92,9 +93,9 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
             tokio::select! {
                 ended = &mut work => break ended,
                 order = orders.recv() => match order {
-                    Some(ControlMessage::Reload) => tracing::info!(code = "not_reloaded", "restart to change the configuration"),
+                    Some(ControlMessage::Reload) => tracing::info!(code = LogCode::NotReloaded.as_str(), "restart to change the configuration"),
                     Some(ControlMessage::End) | None => {
-                        tracing::info!(code = "draining", "the current transaction is finished");
+                        tracing::info!(code = LogCode::Draining.as_str(), "the current transaction is finished");
                         stop.request();
                         break (&mut work).await;
                     }
@@ -119,10 +120,12 @@ fn create_topics(config: &Config) {
     });
     for (wanted, creation) in plan.topics.iter().zip(created.into_iter().flatten()) {
         match creation {
-            Creation::Created => tracing::info!(code = "topic_created", topic = wanted.name, "the topic was created"),
+            Creation::Created => {
+                tracing::info!(code = LogCode::TopicCreated.as_str(), topic = wanted.name, "the topic was created")
+            }
             Creation::WasThere => {}
             Creation::Refused { problem, remedy, .. } => {
-                tracing::warn!(code = "topic_not_created", topic = wanted.name, "{problem}; {remedy}");
+                tracing::warn!(code = LogCode::TopicNotCreated.as_str(), topic = wanted.name, "{problem}; {remedy}");
             }
         }
     }

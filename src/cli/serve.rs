@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use super::{Exit, print_faults, runtime};
 use crate::config::{Config, LogFormat};
 use crate::service::{self, Service, StartFault, wiring};
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs::{self, Format};
 
 /// How long tasks that block may take at the end.
@@ -33,7 +34,7 @@ pub fn run(arguments: &ServeArguments) -> Exit {
     };
     start_logging(&config);
     for warning in &config.warnings {
-        tracing::warn!(code = "configuration", "{warning}");
+        tracing::warn!(code = LogCode::Configuration.as_str(), "{warning}");
     }
     let Some(runtime) = runtime() else { return Exit::Failed };
     let exit = serve(&runtime, &arguments.config, config);
@@ -47,7 +48,7 @@ fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
         let orders = match service::signals() {
             Ok(orders) => orders,
             Err(error) => {
-                tracing::error!(code = "not_started", "no signals: {error}");
+                tracing::error!(code = LogCode::NotStarted.as_str(), "no signals: {error}");
                 return Exit::Failed;
             }
         };
@@ -61,7 +62,7 @@ fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
             }
             Err(StartFault::Configuration(faults)) => print_faults(&faults),
             Err(StartFault::Failed(why)) => {
-                tracing::error!(code = "not_started", "{why}");
+                tracing::error!(code = LogCode::NotStarted.as_str(), "{why}");
                 Exit::Failed
             }
         }

@@ -106,29 +106,24 @@ fn is_wrong(differences: &[Difference]) -> bool {
 
 /// One row per topic, and below the table what is to be done.
 fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
-    let width = plan.topics.iter().map(|wanted| wanted.name.len()).max().unwrap_or_default().max("topic".len());
-    let heading = format!(
-        "{:width$}  {:>11}  {:>9}  {:>13}  {:<14}  {:>17}  {:>13}  ",
-        "topic", "partitions", "replicas", "min. in sync", "cleanup", "largest record", "retention"
-    );
-    writeln!(out, "{}{}", styled(HEADING, heading), styled(HEADING, "state"))?;
+    const HEADINGS: [&str; 7] = ["topic", "partitions", "replicas", "in sync", "cleanup", "record bytes", "retention"];
     let groups = grouped(plan, states);
-    for (wanted, state) in plan.topics.iter().zip(states) {
+    let rows: Vec<[String; 7]> = plan.topics.iter().zip(states).map(|(wanted, state)| row(wanted, state)).collect();
+    let widths = HEADINGS.map(str::len);
+    let widths = rows.iter().fold(widths, |widths, row| {
+        let mut cells = row.iter().map(String::len);
+        widths.map(|width| width.max(cells.next().unwrap_or_default()))
+    });
+    writeln!(out, "{}  {}", styled(HEADING, line(&HEADINGS, widths)), styled(HEADING, "state"))?;
+    for ((wanted, state), row) in plan.topics.iter().zip(states).zip(&rows) {
         let found = differences(wanted, state);
-        let cells = cells(wanted, state);
         let verdict = match () {
             () if found.is_empty() => styled(GOOD, "ok"),
             () if found == [Difference::Missing] => styled(BAD, "missing"),
             () if is_wrong(&found) => styled(BAD, "wrong"),
-            () => styled(WARNING, "ok, see below"),
+            () => styled(WARNING, "see below"),
         };
-        let [partitions, replicas, in_sync, cleanup, largest, retention] = cells;
-        writeln!(
-            out,
-            "{:width$}  {partitions:>11}  {replicas:>9}  {in_sync:>13}  {cleanup:<14}  {largest:>17}  {retention:>13}  \
-             {verdict}",
-            wanted.name
-        )?;
+        writeln!(out, "{}  {verdict}", line(row, widths))?;
     }
     notes(states, out)?;
     if !groups.is_empty() {
@@ -148,6 +143,18 @@ fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write
         writeln!(out, "  fix: {remedy}")?;
     }
     out.flush()
+}
+
+/// The cells of a row, each as wide as its column; the first one is text, the others are mostly numbers.
+fn line(cells: &[impl AsRef<str>; 7], widths: [usize; 7]) -> String {
+    let mut cells = cells.iter().map(AsRef::as_ref).zip(widths);
+    let first = cells.next().map_or_else(String::new, |(text, width)| format!("{text:width$}"));
+    cells.fold(first, |line, (text, width)| format!("{line}  {text:>width$}"))
+}
+
+fn row(wanted: &WantedTopic, state: &State) -> [String; 7] {
+    let [partitions, replicas, in_sync, cleanup, bytes, retention] = cells(wanted, state);
+    [wanted.name.clone(), partitions, replicas, in_sync, cleanup, bytes, retention]
 }
 
 /// What is, and behind a slash what should be where it differs.
@@ -249,6 +256,33 @@ mod tests {
         assert!(shown.contains("-/12"), "{shown}");
         assert!(shown.contains("missing\n"), "{shown}");
         assert!(shown.contains("idaas-bridge topics --config bridge.toml --create"), "{shown}");
+    }
+
+    #[test]
+    fn a_row_of_the_longest_usual_topic_fits_a_terminal() {
+        let wanted = WantedTopic {
+            name: "idaas.organizational-unit.state.v1".to_owned(),
+            entity: Entity::User,
+            partitions: 12,
+            replication: 3,
+            cleanup: Cleanup::Delete,
+            max_message_bytes: 8_388_608,
+            retention: None,
+        };
+        let settings = Settings {
+            min_insync_replicas: Some(2),
+            cleanup_policy: Some("delete".to_owned()),
+            max_message_bytes: Some(8_388_608),
+            retention_ms: Some(2_592_000_000),
+            ..Settings::default()
+        };
+        let mut out = anstream::StripStream::new(Vec::new());
+        let plan = TopicSettings { topics: vec![wanted] };
+        table(&plan, &[State::Present(present(Ok(settings)))], "bridge.toml", &mut out).unwrap();
+        let shown = String::from_utf8(out.into_inner()).unwrap();
+        let rows = shown.lines().take(2);
+        assert!(rows.clone().all(|row| row.len() <= 110), "{shown}");
+        assert!(rows.last().unwrap().contains("delete       8388608"), "{shown}");
     }
 
     #[test]

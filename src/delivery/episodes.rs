@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use outbox::{FailureCode, Millis, WaitReason};
 
+use crate::telemetry::log_code::LogCode;
+
 /// How often what waits is looked through, in milliseconds.
 const INTERVAL: Millis = 1_000;
 
@@ -44,7 +46,7 @@ impl Episodes {
         let since = *self.since.entry(failure).or_insert(now);
         if now - since >= GRACE && self.logged.insert(failure) {
             tracing::warn!(
-                code = "events_waiting",
+                code = LogCode::EventsWaiting.as_str(),
                 reason = failure.code(),
                 events,
                 "events wait in the journal because their records are not published; `idaas-bridge journal` shows them"
@@ -57,7 +59,7 @@ impl Episodes {
         if self.logged.remove(&failure) {
             let seconds = (now - since) / 1000;
             tracing::info!(
-                code = "events_go_on",
+                code = LogCode::EventsGoOn.as_str(),
                 reason = failure.code(),
                 seconds,
                 "no event waits for this reason any more"
@@ -74,7 +76,7 @@ impl Episodes {
                 if events > 0 {
                     let seconds = (now - since) / 1000;
                     tracing::info!(
-                        code = "journal_empty",
+                        code = LogCode::JournalEmpty.as_str(),
                         events,
                         seconds,
                         "the journal is empty again: its events are published"

@@ -22,6 +22,7 @@ use crate::journal::admin::DiscardHook;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Producer, Undeliverable};
 use crate::kafka::statistics::ProducerState;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
 
@@ -212,11 +213,11 @@ impl DeliveryObserver for Executor {
         self.metrics.kafka.deliverable(problem.is_none());
         match problem {
             Some(problem) => tracing::error!(
-                code = "kafka_away",
+                code = LogCode::KafkaAway.as_str(),
                 "Kafka takes no records: {}; events go to the journal",
                 problem.reason()
             ),
-            None => tracing::info!(code = "kafka_available", "Kafka takes records"),
+            None => tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka takes records"),
         }
     }
 

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::journal::{forbidden, is_ours, peer};
 use crate::app_state::{AppState, DeadLetterOutcome};
+use crate::telemetry::log_code::LogCode;
 
 /// Where it is asked for.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -22,11 +23,22 @@ async fn redrive(request: HttpRequest, bridge: Data<AppState>, id: Path<String>)
     match outcome {
         Ok(outcome) => {
             let result = outcome.code();
-            tracing::info!(code = "dead_letter_redriven", event_id, by, result, "a dead letter is redriven by order");
+            tracing::info!(
+                code = LogCode::DeadLetterRedriven.as_str(),
+                event_id,
+                by,
+                result,
+                "a dead letter is redriven by order"
+            );
             HttpResponse::build(status(&outcome)).json(outcome)
         }
         Err(why) => {
-            tracing::warn!(code = "dead_letter_not_redriven", event_id, by, "a dead letter is not redriven: {why}");
+            tracing::warn!(
+                code = LogCode::DeadLetterNotRedriven.as_str(),
+                event_id,
+                by,
+                "a dead letter is not redriven: {why}"
+            );
             let mut response = HttpResponse::ServiceUnavailable();
             response.content_type("text/plain; charset=utf-8").body(format!("{why}\n"))
         }

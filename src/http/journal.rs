@@ -15,6 +15,7 @@ use crate::app_state::{AppState, Redriven};
 use crate::journal::admin::{Lookup, Retried};
 use crate::journal::summary::{EntrySummary, QuarantinedSummary};
 use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
+use crate::telemetry::log_code::LogCode;
 
 /// The header that a request has to carry, and its value.
 pub const HEADER: (&str, &str) = ("x-idaas-bridge", "journal");
@@ -252,7 +253,7 @@ async fn redrive_callback(request: HttpRequest, bridge: Data<AppState>, id: Path
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     let redriven = bridge.redrive(id).await;
-    tracing::info!(code = "quarantine_redriven", %id, by = peer(&request), "a callback is tried again by order");
+    tracing::info!(code = LogCode::QuarantineRedriven.as_str(), %id, by = peer(&request), "a callback is tried again by order");
     answer(redriven)
 }
 

@@ -31,6 +31,7 @@ use self::connections::Connections;
 use self::refusal_log::RefusalLog;
 use crate::app_state::AppState;
 use crate::journal::JournalAdmin;
+use crate::telemetry::log_code::LogCode;
 
 pub use access::AdminToken;
 pub use state::{StateHealth, serve_state};
@@ -173,7 +174,7 @@ impl RunningServer {
         let handle = server.handle();
         let task = tokio::spawn(async move {
             if let Err(error) = server.await {
-                tracing::error!(code = "server_ended", %error, "an HTTP server has ended");
+                tracing::error!(code = LogCode::ServerEnded.as_str(), %error, "an HTTP server has ended");
             }
         });
         Self { handle, task, connections }

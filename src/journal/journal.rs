@@ -18,6 +18,7 @@ use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use super::row::EntryRow;
 use super::store::{KeyChange, Store};
 use super::writer::Writer;
+use crate::telemetry::log_code::LogCode;
 
 /// How much may wait for its turn to be quarantined, in bytes. While a disk takes seconds for each sync, re-deliveries
 /// would fill the memory.
@@ -261,6 +262,6 @@ impl Drop for End {
 
 fn joined(thread: JoinHandle<()>) {
     if thread.join().is_err() {
-        tracing::error!(code = "journal_ended", "the journal's thread ended in a panic");
+        tracing::error!(code = LogCode::JournalEnded.as_str(), "the journal's thread ended in a panic");
     }
 }

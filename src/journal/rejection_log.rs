@@ -2,6 +2,7 @@
 //! events it is.
 
 use super::fault::JournalRejection;
+use crate::telemetry::log_code::LogCode;
 
 /// The quarantine is filling from this part of its limit on, in percent; and is not filling any more below the other.
 const FILLING: u64 = 80;
@@ -18,10 +19,10 @@ impl RejectionLog {
             Some(refusal) if self.0 != Some(refusal) => {
                 self.0 = Some(refusal);
                 let reason = refusal.code();
-                tracing::error!(code = "journal_refuses", reason, "{}", refusal.message());
+                tracing::error!(code = LogCode::JournalRefuses.as_str(), reason, "{}", refusal.message());
             }
             None if taken && self.0.take().is_some() => {
-                tracing::info!(code = "journal_takes", "the journal takes events again");
+                tracing::info!(code = LogCode::JournalTakes.as_str(), "the journal takes events again");
             }
             Some(_) | None => {}
         }
@@ -43,7 +44,7 @@ impl QuarantineRejectionLog {
                 self.refuses = Some(refusal);
                 let reason = refusal.code();
                 tracing::error!(
-                    code = "quarantine_refuses",
+                    code = LogCode::QuarantineRefuses.as_str(),
                     reason,
                     "callbacks that cannot be read are not kept, and are lost once IDaaS gives up: {}",
                     refusal.message()
@@ -60,7 +61,7 @@ impl QuarantineRejectionLog {
         if percent >= FILLING && !self.filling {
             self.filling = true;
             tracing::warn!(
-                code = "quarantine_filling",
+                code = LogCode::QuarantineFilling.as_str(),
                 bytes,
                 limit,
                 "the quarantine is {percent} % full; when it is full, further callbacks that cannot be read are refused. Add \
@@ -77,7 +78,7 @@ impl QuarantineRejectionLog {
 
     fn accepts(&mut self) {
         if self.refuses.take().is_some() {
-            tracing::info!(code = "quarantine_accepts", "the quarantine accepts callbacks again");
+            tracing::info!(code = LogCode::QuarantineAccepts.as_str(), "the quarantine accepts callbacks again");
         }
     }
 }

@@ -28,6 +28,7 @@ use super::entry::Entry;
 use super::fault::JournalRejection;
 use super::quarantine::{self, QuarantineId, Quarantined};
 use super::row::EntryRef;
+use crate::telemetry::log_code::LogCode;
 
 pub use rekeying::KeyChange;
 
@@ -245,7 +246,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         if let Some(Err(broken)) = self.base.take().map(JournalFile::close) {
             tracing::warn!(
-                code = "journal_close",
+                code = LogCode::JournalClose.as_str(),
                 cause = %broken,
                 "the journal was not closed in order; nothing of it is lost"
             );

@@ -96,7 +96,7 @@ const STEPS: [(&str, &str); 18] = [
     ),
     (
         "producer_failed",
-        "There is no working producer. The log names the cause (code producer_failed); it is created again without further \
+        "There is no working producer. The log names the cause (code producer_not_replaced); it is created again without further \
          action.",
     ),
     (

@@ -11,6 +11,7 @@ use super::quarantine::{self, QuarantineId, Quarantined};
 use super::rejection_log::RejectionLog;
 use super::store::{Batch, Committed, Store};
 use super::work::Work;
+use crate::telemetry::log_code::LogCode;
 
 /// How long there has to be nothing to do before the file is tidied.
 const IDLE: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ impl Writer {
     pub(super) fn new(store: Store, events: Arc<dyn JournalEvents>, inbox: Arc<Inbox>) -> Self {
         for (key, count) in store.old_keys() {
             tracing::warn!(
-                code = "journal_old_key",
+                code = LogCode::JournalOldKey.as_str(),
                 key,
                 count,
                 "entries are sealed with a key that is not the first of journal.keys; keep it there until \
@@ -94,7 +95,7 @@ impl Writer {
         self.show();
         if self.store.contents().old_key == 0 {
             tracing::info!(
-                code = "journal_resealed",
+                code = LogCode::JournalResealed.as_str(),
                 "everything in the journal is sealed with the first of journal.keys; the others can be removed"
             );
         }

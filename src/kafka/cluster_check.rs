@@ -15,6 +15,7 @@ use super::connection::Parts;
 use super::connection_error::ErrorCollector;
 use super::health::SupervisorEvent;
 use super::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 
 /// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,7 +69,7 @@ impl Checker {
                 if waits && !*warned && since.elapsed() >= SLOW_CHECK {
                     *warned = true;
                     tracing::warn!(
-                        code = "cluster_not_verified",
+                        code = LogCode::ClusterNotVerified.as_str(),
                         "confirmations wait, because a broker cannot be asked for its cluster id over a new connection"
                     );
                 }
@@ -121,7 +122,7 @@ impl Checker {
     fn found(&self, id: &str) {
         let Some(before) = self.identity.lock().replace(id.to_owned()) else { return };
         tracing::error!(
-            code = "cluster_replaced",
+            code = LogCode::ClusterReplaced.as_str(),
             before,
             now = id,
             "another Kafka cluster answers at the same address; events that wait are published to it, and what the old \

@@ -23,6 +23,9 @@ use crate::telemetry::liveness::Liveness;
 /// How long the cluster may take to answer.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How often the cluster is asked for its id while nothing else gives a reason.
+const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What the watch tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
@@ -62,16 +65,15 @@ impl Watch {
         let run = move || {
             let began = Instant::now();
             let mut breaker = Breaker::default();
-            let (mut good, mut id) = (None, None);
+            let (mut good, mut identity) = (None, Identity::default());
             while !stopped.load(Ordering::Relaxed) {
                 let asked = began.elapsed();
                 let takes = accepting(&client, &watched.load(), &mut good);
                 let all_down = client.context().all_down(takes);
                 let question = Probe { asked, ended: began.elapsed(), takes, all_down };
-                let now = client.client().fetch_cluster_id(Duration::ZERO);
-                if let Some(now) = now.filter(|now| id.as_ref() != Some(now)) {
-                    tell(WatchEvent::Cluster(now.clone()));
-                    id = Some(now);
+                let ask = || client.client().fetch_cluster_id(Duration::ZERO);
+                if let Some(id) = identity.changed(asked, takes, ask) {
+                    tell(WatchEvent::Cluster(id));
                 }
                 if let Some(available) = breaker.record(question) {
                     tell(WatchEvent::Available(available));
@@ -87,6 +89,31 @@ impl Watch {
     /// Watches these topics from now on.
     pub fn topics(&self, topics: Vec<String>) {
         self.topics.store(Arc::new(topics));
+    }
+}
+
+/// The id of the cluster, asked for at times only: rdkafka never frees what librdkafka answers, some 30 bytes each time.
+#[derive(Default)]
+struct Identity {
+    id: Option<String>,
+    asked: Option<Duration>,
+    accepting: bool,
+}
+
+impl Identity {
+    /// The id if it is another one than before. Another cluster comes with new connections, so it is asked for when the
+    /// cluster begins to accept records, and every 10 s besides.
+    fn changed(&mut self, now: Duration, accepting: bool, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+        let begins = accepting && !self.accepting;
+        self.accepting = accepting;
+        let due = self.asked.is_none_or(|asked| now.saturating_sub(asked) >= IDENTITY_INTERVAL);
+        if self.id.is_some() && !begins && !due {
+            return None;
+        }
+        self.asked = Some(now);
+        let id = ask().filter(|id| self.id.as_ref() != Some(id))?;
+        self.id = Some(id.clone());
+        Some(id)
     }
 }
 
@@ -167,5 +194,31 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
         // The producer logs each change of a connection at this level, whatever level the operator wants to see.
         RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_id_is_asked_for_when_it_can_have_changed_and_seldom_else() {
+        let mut identity = Identity::default();
+        let mut asked = 0;
+        let mut changed = |at: u32, accepting, id: Option<&str>| {
+            let answer = identity.changed(at * SECOND, accepting, || {
+                asked += 1;
+                id.map(str::to_owned)
+            });
+            (answer, asked)
+        };
+        assert_eq!(changed(0, false, None), (None, 1));
+        assert_eq!(changed(1, true, Some("a")), (Some("a".to_owned()), 2));
+        assert_eq!(changed(2, true, Some("a")), (None, 2), "nothing happened");
+        assert_eq!(changed(3, false, Some("a")), (None, 2));
+        assert_eq!(changed(4, true, Some("b")), (Some("b".to_owned()), 3), "it accepts records again");
+        assert_eq!(changed(14, true, Some("c")), (Some("c".to_owned()), 4), "10 s have passed");
     }
 }

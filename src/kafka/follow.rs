@@ -16,6 +16,7 @@ use super::our_topics::{LiveScope, Scope};
 use super::reader::{FetchProfile, Offsets, Reader, TailFault};
 use super::recent_records::{BatchObserver, Checkpoint, Window, ago, unread};
 use super::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 
 /// How long the thread waits for records before it looks whether it is to end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -185,7 +186,7 @@ impl Following {
                 Err(fault @ TailFault::NotAllowed) => {
                     if std::mem::replace(&mut allowed, false) {
                         tracing::warn!(
-                            code = "replicas_not_followed",
+                            code = LogCode::ReplicasNotFollowed.as_str(),
                             "other replicas' events are not learnt: {fault}"
                         );
                     }

@@ -14,6 +14,7 @@ use super::health::SupervisorEvent;
 use super::producer::Undeliverable;
 use super::producer_state::ProducerState;
 use super::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 
 /// How often partitions are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -115,7 +116,7 @@ impl Monitor {
         };
         let Some(stuck) = life.tally.silent().into_iter().find(is_stuck) else { return };
         tracing::warn!(
-            code = "producer_stuck",
+            code = LogCode::ProducerStuck.as_str(),
             topic = stuck.topic,
             partition = stuck.partition,
             "records wait although the partition's leader can be reached"

@@ -25,6 +25,7 @@ use super::producer::{DeliveryObserver, DeliveryOpaque, ProducerFault};
 use super::settings::Cluster;
 use super::supervisor::Supervisor;
 use crate::telemetry::liveness::Liveness;
+use crate::telemetry::log_code::LogCode;
 
 /// How long a producer is in use at least, so that a cluster that refuses all of them is not flooded with new ones.
 const MIN_LIFETIME: Duration = Duration::from_secs(5);
@@ -242,12 +243,19 @@ impl ProducerState {
         self.current.store(line.health().number(), Ordering::Relaxed);
         let old = self.line.swap(Arc::new(line));
         self.tally.reports.recreated();
-        tracing::warn!(code = "producer_recreated", reason = why.code(), "a new producer has taken over");
+        tracing::warn!(
+            code = LogCode::ProducerRecreated.as_str(),
+            reason = why.code(),
+            "a new producer has taken over"
+        );
         let ended = Arc::clone(&self.ended);
         let retire = move || retire(old, why, &ended);
         if std::thread::Builder::new().name("producer retiring".to_owned()).spawn(retire).is_err() {
             // With the closure its last owner is gone, and it has ended: on this thread.
-            tracing::warn!(code = "producer_ended_early", "no thread could be had to wait for the old producer");
+            tracing::warn!(
+                code = LogCode::ProducerEndedEarly.as_str(),
+                "no thread could be had to wait for the old producer"
+            );
         }
     }
 }

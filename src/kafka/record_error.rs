@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::producer::DeliveryOpaque;
+use crate::telemetry::log_code::LogCode;
 
 /// A failure is logged again only after this long, so that an outage does not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -96,7 +97,7 @@ impl FailureLog {
         let Some(suppressed) = self.is_due(code, Instant::now()) else { return };
         tracing::warn!(
             target: "kafka",
-            code = "record_failed",
+            code = LogCode::RecordFailed.as_str(),
             reason = code.code(),
             topic,
             application = ticket.application.name(),

@@ -17,6 +17,7 @@ use super::polled::Polled;
 use super::producer::ProducerFault;
 use super::record_error::RecordError;
 use crate::telemetry::liveness::Liveness;
+use crate::telemetry::log_code::LogCode;
 
 /// After so many records the producer is replaced: each refusal raises its epoch, which is a 16-bit number.
 const MAX_RECORDS: u32 = 10_000;
@@ -125,7 +126,9 @@ impl Worker {
             let context = Context { parts: Arc::clone(&self.parts), resend: None };
             match Polled::start(&self.settings, context, &self.liveness) {
                 Ok(producer) => self.producer = Some(producer),
-                Err(fault) => tracing::error!(code = "producer_not_started", %fault, "records cannot be sent alone"),
+                Err(fault) => {
+                    tracing::error!(code = LogCode::ProducerNotStarted.as_str(), %fault, "records cannot be sent alone")
+                }
             }
         }
         self.records += 1;

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::health::{ReplaceReason, SupervisorEvent};
 use super::producer::ProducerFault;
 use super::producer_state::ProducerState;
+use crate::telemetry::log_code::LogCode;
 
 /// How long a new producer may take to connect. One that takes the place of a dead one need not wait for that: what it
 /// is given waits inside of it.
@@ -84,9 +85,9 @@ impl Supervisor {
                     denied += 1;
                 }
                 Ok(Fresh::Cold) => {
-                    tracing::warn!(code = "producer_not_replaced", "Kafka does not answer; trying again")
+                    tracing::warn!(code = LogCode::ProducerNotReplaced.as_str(), "Kafka does not answer; trying again")
                 }
-                Err(fault) => tracing::error!(code = "producer_not_replaced", %fault, "trying again"),
+                Err(fault) => tracing::error!(code = LogCode::ProducerNotReplaced.as_str(), %fault, "trying again"),
             }
             let wait = life.least_life * 2_u32.pow(u32::min(denied, DOUBLINGS + 1).saturating_sub(1));
             match self.pause(life, wait, why) {
@@ -129,7 +130,7 @@ fn fresh(life: &ProducerState, why: ReplaceReason) -> Result<Fresh, ProducerFaul
 fn deny(life: &ProducerState) {
     if !life.tally.is_denied() {
         tracing::error!(
-            code = "kafka_not_authorized",
+            code = LogCode::KafkaNotAuthorized.as_str(),
             "the Kafka user may publish nothing; grant it WRITE on the topics. Events go to the journal until then"
         );
     }

@@ -19,6 +19,7 @@ use super::fetch::{Clients, Fetched, fetch};
 use super::schedule::{Cause, End, Schedule, Timing};
 use super::source::Source;
 use super::store::{KeyStore, Keys};
+use crate::telemetry::log_code::LogCode;
 
 /// How long a refresh waits for the disk; a disk that hangs must not stop the refreshing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,7 +148,11 @@ fn read_cache(application: &str, cache: &Cache) -> Option<Cached> {
         Ok(None) => None,
         Err(error) => {
             let kind = error.kind();
-            tracing::warn!(application, code = "cache_unreadable", "the key set on disk is not used: {kind}");
+            tracing::warn!(
+                application,
+                code = LogCode::CacheUnreadable.as_str(),
+                "the key set on disk is not used: {kind}"
+            );
             None
         }
     }
@@ -213,7 +218,11 @@ impl Work {
         if result == RefreshResult::Changed {
             tracing::info!(application = self.application, keys = %ids(&set), "key set changed");
             for skipped in set.skipped().iter().take(LOGGED_IDS) {
-                tracing::warn!(application = self.application, code = "key_skipped", "a key is not used: {skipped}");
+                tracing::warn!(
+                    application = self.application,
+                    code = LogCode::KeySkipped.as_str(),
+                    "a key is not used: {skipped}"
+                );
             }
         }
         self.keep(document.clone(), fetched_at).await;
@@ -239,14 +248,22 @@ impl Work {
     async fn keep(&mut self, document: Vec<u8>, fetched_at: SystemTime) {
         let Some(cache) = self.cache.clone() else { return };
         if self.write.as_ref().is_some_and(|write| !write.is_finished()) {
-            tracing::warn!(application = self.application, code = "cache_busy", "key set not kept: the disk hangs");
+            tracing::warn!(
+                application = self.application,
+                code = LogCode::CacheBusy.as_str(),
+                "key set not kept: the disk hangs"
+            );
             return;
         }
         let application = self.application.clone();
         let mut write = tokio::task::spawn_blocking(move || {
             if let Err(error) = cache.write(&document, fetched_at) {
                 let kind = error.kind();
-                tracing::warn!(application, code = "cache_not_written", "key set not kept on disk: {kind}");
+                tracing::warn!(
+                    application,
+                    code = LogCode::CacheNotWritten.as_str(),
+                    "key set not kept on disk: {kind}"
+                );
             }
         });
         let ended = timeout(WRITE_TIMEOUT, &mut write).await.is_ok();

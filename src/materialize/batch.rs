@@ -7,6 +7,7 @@ use idaas_state::{Entity, Entry, Event, MEMORY, Outcome, Record, State, Time, ap
 use super::Materializer;
 use super::store::{Row, Store, StoreError};
 use crate::kafka::state::{InputRecord, Output, Partition};
+use crate::telemetry::log_code::LogCode;
 
 /// The most bytes of state records in one transaction. A single record can exceed it.
 const MAX_OUTPUT_BYTES: usize = 8 << 20;
@@ -62,7 +63,13 @@ impl Batch {
                 Ok(event) => event,
                 Err(error) => {
                     let (partition, offset) = (record.partition.number, record.offset);
-                    tracing::warn!(code = "state_unreadable", topic = pair.events, partition, offset, "{error}");
+                    tracing::warn!(
+                        code = LogCode::StateUnreadable.as_str(),
+                        topic = pair.events,
+                        partition,
+                        offset,
+                        "{error}"
+                    );
                     tally.unreadable += 1;
                     continue;
                 }
@@ -142,7 +149,7 @@ fn merge(
         }
         (Some(value), _) if value.len() + published.key.len() > max_state_bytes => {
             tracing::error!(
-                code = "state_too_large",
+                code = LogCode::StateTooLarge.as_str(),
                 entity = event.entity.name(),
                 id = event.id,
                 bytes = value.len(),
@@ -166,7 +173,12 @@ fn entry(event: &Event, row: &Row) -> Option<Entry> {
         Row::Live(value) => match State::from_json(event.entity, value) {
             Ok(state) => Some(Entry::Live(Box::new(state))),
             Err(error) => {
-                tracing::error!(code = "state_foreign", entity = event.entity.name(), id = event.id, "{error}");
+                tracing::error!(
+                    code = LogCode::StateForeign.as_str(),
+                    entity = event.entity.name(),
+                    id = event.id,
+                    "{error}"
+                );
                 None
             }
         },

@@ -24,6 +24,7 @@ use self::store::Store;
 use crate::http::StateHealth;
 use crate::kafka::settings::Cluster;
 use crate::kafka::state::TopicPair;
+use crate::telemetry::log_code::LogCode;
 
 /// The first and the longest pause before another attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
@@ -119,7 +120,8 @@ impl Materializer {
         while !self.stop.is_requested() {
             let Some(current) = &mut store else {
                 self.stop.wait(backoff.next());
-                store = open().map_err(|error| tracing::error!(code = "state_store_failed", "{error}")).ok();
+                store =
+                    open().map_err(|error| tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}")).ok();
                 continue;
             };
             let ended = match Session::start(self, current) {
@@ -137,26 +139,29 @@ impl Materializer {
             self.health.metrics.restarts.inc();
             match ended {
                 Ended::Failed(problem) => {
-                    tracing::warn!(code = "state_restarting", "the Kafka clients are replaced: {problem}");
+                    tracing::warn!(
+                        code = LogCode::StateRestarting.as_str(),
+                        "the Kafka clients are replaced: {problem}"
+                    );
                 }
                 Ended::Fenced(problem) => {
                     tracing::warn!(
-                        code = "state_fenced",
+                        code = LogCode::StateFenced.as_str(),
                         "another instance has the same transactional id, so this one takes a new id: {problem}"
                     );
                     if let Err(error) = current.renew_instance(&self.directory) {
-                        tracing::error!(code = "state_store_failed", "{error}");
+                        tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}");
                     }
                 }
                 Ended::Store(error) => {
-                    tracing::error!(code = "state_store_failed", "{error}");
+                    tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}");
                     store = None;
                 }
             }
             self.stop.wait(backoff.next());
         }
         if let Some(Err(error)) = store.as_ref().map(Store::sync) {
-            tracing::warn!(code = "state_store_failed", "the next start restores the state: {error}");
+            tracing::warn!(code = LogCode::StateStoreFailed.as_str(), "the next start restores the state: {error}");
         }
         Ok(())
     }

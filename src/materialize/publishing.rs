@@ -7,6 +7,7 @@ use super::restoring::now;
 use super::session::{Ended, Session};
 use super::store::{Checkpoint, Update};
 use crate::kafka::state::{Partition, WriteError};
+use crate::telemetry::log_code::LogCode;
 
 /// How often the working state is made durable. A crash costs reading what was published since.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,7 +34,10 @@ impl Session<'_> {
         metrics.aborted.inc();
         match problem {
             WriteError::Aborted(problem) => {
-                tracing::warn!(code = "state_transaction_aborted", "the transaction is repeated: {problem}");
+                tracing::warn!(
+                    code = LogCode::StateTransactionAborted.as_str(),
+                    "the transaction is repeated: {problem}"
+                );
                 // At once: what follows the aborted events must not be read before them.
                 self.read_active()?;
                 let pause = self.backoff.next();

@@ -12,6 +12,7 @@ use idaas_state::{Deletion, Time};
 use super::session::{Active, Ended, Session};
 use super::store::{Checkpoint, Row, Update};
 use crate::kafka::state::{Partition, RestoreStep};
+use crate::telemetry::log_code::LogCode;
 
 /// How long partitions are restored before the group is polled again.
 const STEP: Duration = Duration::from_millis(500);
@@ -96,7 +97,7 @@ impl Session<'_> {
     fn wait(&mut self, why: &str) {
         if self.wait_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             self.wait_logged = Some(Instant::now());
-            tracing::info!(code = "state_waiting", "a restore waits: {why}");
+            tracing::info!(code = LogCode::StateWaiting.as_str(), "a restore waits: {why}");
         }
         self.owner.stop.wait(RETRY_INTERVAL);
     }
@@ -120,7 +121,7 @@ impl Session<'_> {
         let usable = stored.filter(|stored| is_usable(stored, committed, end));
         if usable.is_none() && stored.is_some() {
             tracing::info!(
-                code = "state_store_discarded",
+                code = LogCode::StateStoreDiscarded.as_str(),
                 topic = pair.states,
                 partition = partition.number,
                 "the working state does not match the committed offsets and is restored from the topic"
@@ -171,7 +172,7 @@ impl Session<'_> {
         let took = restoring.since.elapsed();
         self.owner.health.metrics.restored(took);
         tracing::debug!(
-            code = "state_restored",
+            code = LogCode::StateRestored.as_str(),
             partition = restoring.partition.number,
             entities = restoring.checkpoint.live,
             seconds = took.as_secs_f64(),

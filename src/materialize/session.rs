@@ -9,6 +9,7 @@ use super::{Backoff, Materializer};
 use crate::kafka::state::{
     Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
 };
+use crate::telemetry::log_code::LogCode;
 
 /// The most events in one transaction, and the most bytes of their values.
 const MAX_BATCH: usize = 2000;
@@ -166,7 +167,7 @@ impl<'m> Session<'m> {
                     self.forget_assignment();
                     let now = Instant::now();
                     tracing::info!(
-                        code = "state_assigned",
+                        code = LogCode::StateAssigned.as_str(),
                         partitions = partitions.len(),
                         "the group assigned partitions"
                     );
@@ -189,7 +190,7 @@ impl<'m> Session<'m> {
     /// Stops working on all partitions until the group assigns some again.
     pub(super) fn lose(&mut self, why: &str) {
         if self.membership.is_some() {
-            tracing::info!(code = "state_revoked", "{why}");
+            tracing::info!(code = LogCode::StateRevoked.as_str(), "{why}");
         }
         self.forget_assignment();
     }

@@ -15,6 +15,8 @@ use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable};
 
 use self::tables::{CHECKPOINTS, Names, decode, encode};
 
+use crate::telemetry::log_code::LogCode;
+
 /// The file. Its name has the version of the layout.
 const FILE: &str = "state-v1.redb";
 
@@ -119,7 +121,7 @@ impl Store {
         let path = directory.join(FILE);
         let open = || guarded(|| Ok(Builder::new().set_cache_size(CACHE).create(&path)?));
         let database = open().or_else(|error| {
-            tracing::warn!(code = "state_store_discarded", %error, "the working state is restored from the topics");
+            tracing::warn!(code = LogCode::StateStoreDiscarded.as_str(), %error, "the working state is restored from the topics");
             fs::remove_file(&path).map_err(io(&path))?;
             open()
         })?;

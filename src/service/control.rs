@@ -3,6 +3,8 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::telemetry::log_code::LogCode;
+
 /// What a running service is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlMessage {
@@ -37,7 +39,7 @@ pub fn signals() -> std::io::Result<ControlMessages> {
 pub(super) async fn second_shutdown(orders: &mut ControlMessages) {
     while let Some(order) = orders.recv().await {
         if order == ControlMessage::End {
-            return tracing::warn!(code = "second_signal", "not waiting any longer");
+            return tracing::warn!(code = LogCode::SecondSignal.as_str(), "not waiting any longer");
         }
     }
     std::future::pending().await

@@ -20,6 +20,7 @@ use crate::kafka::follow::Follower;
 use crate::kafka::our_topics::{LiveScope, Scope};
 use crate::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, read_tail};
 use crate::kafka::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -241,7 +242,7 @@ impl DedupRebuild {
             Attempt::Impossible(fault) => {
                 state.is_due = false;
                 tracing::error!(
-                    code = "memory_not_rebuilt",
+                    code = LogCode::MemoryNotRebuilt.as_str(),
                     "what was published before the start is unknown, so a re-delivery of it becomes a second record: {fault}"
                 );
                 true
@@ -249,7 +250,7 @@ impl DedupRebuild {
             Attempt::Away => {
                 if is_late && !state.is_released {
                     tracing::warn!(
-                        code = "memory_incomplete",
+                        code = LogCode::MemoryIncomplete.as_str(),
                         "no topic could be read; a re-delivery of what was published becomes a second record. Reading \
                          goes on in the background"
                     );
@@ -288,7 +289,9 @@ impl DedupRebuild {
                 started.set_fetch_profile(state.pace);
                 *follower = Some(Arc::new(started));
             }
-            Err(fault) => tracing::error!(code = "not_following", "other replicas cannot be followed: {fault}"),
+            Err(fault) => {
+                tracing::error!(code = LogCode::NotFollowing.as_str(), "other replicas cannot be followed: {fault}")
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Service;
 use super::control::{ControlMessages, second_shutdown};
 use crate::delivery::dispatcher::Dispatcher;
+use crate::telemetry::log_code::LogCode;
 
 /// How long the last answers may take once nothing is waited for any longer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -28,7 +29,7 @@ impl Service {
     pub(super) async fn drain(self, mut orders: ControlMessages) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
-        tracing::info!(code = "draining", "shutting down; what is being worked on is finished");
+        tracing::info!(code = LogCode::Draining.as_str(), "shutting down; what is being worked on is finished");
         self.bridge.drain();
         let bridge = Arc::clone(&self.bridge);
         let callbacks = self.callbacks;
@@ -49,7 +50,7 @@ impl Service {
         tokio::select! {
             ended = timeout(limit, &mut orderly) => {
                 if ended.is_err() {
-                    tracing::warn!(code = "drain_timeout", "callbacks were still being worked on");
+                    tracing::warn!(code = LogCode::DrainTimeout.as_str(), "callbacks were still being worked on");
                 }
             }
             () = second_shutdown(&mut orders) => {
@@ -75,7 +76,7 @@ impl Service {
         let _ = timeout(LAST_CONFIRMATIONS, leaving).await;
         if left > 0 {
             tracing::error!(
-                code = "not_kept",
+                code = LogCode::NotKept.as_str(),
                 events = left,
                 "events were neither confirmed nor journaled; IDaaS was told so"
             );

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::config::NamedFile;
+use crate::telemetry::log_code::LogCode;
 
 /// Time between two looks. A change counts when two looks in a row have found the same, so that what is written in
 /// several steps is read once.
@@ -85,7 +86,7 @@ async fn watch(shared: Arc<Shared>) {
             continue;
         }
         tracing::info!(
-            code = "files_changed",
+            code = LogCode::FilesChanged.as_str(),
             keys = keys.join(" "),
             "files have changed; the configuration is reloaded"
         );

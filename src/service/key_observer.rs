@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::keys::{KeyObserver, RefreshResult};
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
 /// A clock that is off by less is not worth a line, however small `server.clock_skew` is: the endpoint's time has whole
@@ -50,12 +51,15 @@ impl KeyObserver for Observer {
         off.retain(|name| self.metrics.find(name).is_some());
         if seconds.unsigned_abs() <= self.limit() {
             if off.remove(application) && off.is_empty() {
-                tracing::info!(code = "clock_right", "this machine's clock agrees with the key endpoints' again");
+                tracing::info!(
+                    code = LogCode::ClockRight.as_str(),
+                    "this machine's clock agrees with the key endpoints' again"
+                );
             }
         } else if off.insert(application.to_owned()) && off.len() == 1 {
             let direction = if seconds > 0 { "ahead of" } else { "behind" };
             tracing::warn!(
-                code = "clock_off",
+                code = LogCode::ClockOff.as_str(),
                 application,
                 seconds,
                 "this machine's clock is {} s {direction} the key endpoint's; beyond server.clock_skew ({} s) honest \

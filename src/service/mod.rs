@@ -27,6 +27,7 @@ use crate::config::{Config, Fault};
 use crate::delivery::dispatcher::{self, Dispatcher};
 use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::kafka::cluster_watch::Watch;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
@@ -164,7 +165,7 @@ fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollecti
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
         let answers = matches!(known, Ok(Some(_)));
         if !answers {
-            tracing::warn!(code = "not_warm", "Kafka did not answer at the start; going on without");
+            tracing::warn!(code = LogCode::NotWarm.as_str(), "Kafka did not answer at the start; going on without");
         }
         if answers {
             Arc::clone(&care).create().await;

@@ -12,6 +12,7 @@ use crate::config::{Config, Fault, NamedFile, Server};
 use crate::counts::counted;
 use crate::http::Certificate;
 use crate::journal::KeyChange;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
 
 /// The files to be watched, as this configuration was read from them.
@@ -76,7 +77,10 @@ impl Service {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(faults) => {
                 for fault in faults {
-                    tracing::error!(code = "reload_refused", "the configuration stays as it was: {fault}");
+                    tracing::error!(
+                        code = LogCode::ReloadRefused.as_str(),
+                        "the configuration stays as it was: {fault}"
+                    );
                 }
             }
         }
@@ -89,7 +93,11 @@ impl Service {
         self.files.watch(if watches { files } else { Vec::new() });
         let mut config = loaded?;
         for key in self.config.needs_restart(&config) {
-            tracing::warn!(code = "restart_needed", key, "a change of this key takes effect only after a restart");
+            tracing::warn!(
+                code = LogCode::RestartNeeded.as_str(),
+                key,
+                "a change of this key takes effect only after a restart"
+            );
         }
         let old = self.bridge.applications();
         let metrics = Arc::clone(&self.bridge.metrics);
@@ -140,7 +148,10 @@ impl Service {
         let Some(journal) = self.bridge.dispatcher.journal() else { return old };
         let problem = match journal.replace_keys(new.clone()).await {
             Ok(Ok(KeyChange::Applied)) => {
-                tracing::info!(code = "journal_keys_replaced", "the journal seals with the first of journal.keys");
+                tracing::info!(
+                    code = LogCode::JournalKeysReplaced.as_str(),
+                    "the journal seals with the first of journal.keys"
+                );
                 return new;
             }
             Ok(Ok(KeyChange::StillNeeded(id, entries))) => {
@@ -151,7 +162,7 @@ impl Service {
             Ok(Err(_)) | Err(_) => "the journal cannot be read now".to_owned(),
         };
         tracing::error!(
-            code = "journal_keys_not_replaced",
+            code = LogCode::JournalKeysNotReplaced.as_str(),
             key = "journal.keys",
             "the old keys stay in use: {problem}"
         );

@@ -19,6 +19,7 @@ use super::dedup_rebuild::DedupRebuild;
 use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
 use crate::kafka::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
 /// Begins to look for other replicas. Returns also what learns from the topics, because both decide together when the
@@ -100,7 +101,7 @@ impl Replicas {
         let thread = match thread {
             Ok(thread) => Some(thread),
             Err(error) => {
-                tracing::error!(code = "replicas_not_coordinated", %error, "no thread for the coordination of replicas");
+                tracing::error!(code = LogCode::ReplicasNotCoordinated.as_str(), %error, "no thread for the coordination of replicas");
                 gate.is_alone.store(true, Ordering::SeqCst);
                 gate.is_open.store(true, Ordering::SeqCst);
                 None

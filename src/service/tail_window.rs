@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::app_state::AppState;
 use crate::kafka::recent_records::{Backlog, Window};
+use crate::telemetry::log_code::LogCode;
 
 /// How much earlier than the oldest event of the journal the reading begins.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -15,13 +16,13 @@ const MAX_NAMED_TOPICS: usize = 10;
 pub(super) fn log(tail: &Backlog) {
     let (events, records) = (tail.events, tail.records);
     if tail.is_complete() {
-        tracing::info!(code = "memory_rebuilt", events, records, "read what was published last");
+        tracing::info!(code = LogCode::MemoryRebuilt.as_str(), events, records, "read what was published last");
         return;
     }
     let topics: Vec<_> = tail.unread.iter().chain(&tail.denied).map(String::as_str).collect();
     let named = topics.get(..topics.len().min(MAX_NAMED_TOPICS)).unwrap_or_default().join(", ");
     tracing::warn!(
-        code = "memory_incomplete",
+        code = LogCode::MemoryIncomplete.as_str(),
         events,
         records,
         topics = named,

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::{Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences};
+use crate::telemetry::log_code::LogCode;
 
 /// How long the cluster may take for one attempt, and how long to wait before the next.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,7 +127,10 @@ impl TopicReconciler {
             Ok(administrator) => act(self, &administrator),
             Err(fault) => {
                 if self.seen.lock().reported.insert((String::new(), "topics_not_checked")) {
-                    tracing::error!(code = "topics_not_checked", "the topics could not be looked at: {fault}");
+                    tracing::error!(
+                        code = LogCode::TopicsNotChecked.as_str(),
+                        "the topics could not be looked at: {fault}"
+                    );
                 }
                 true
             }
@@ -155,7 +159,7 @@ impl TopicReconciler {
             let topic = wanted.name.as_str();
             match creation {
                 Creation::Created => tracing::info!(
-                    code = "topic_created",
+                    code = LogCode::TopicCreated.as_str(),
                     topic,
                     partitions = wanted.partitions,
                     replication_factor = wanted.replication,
@@ -164,7 +168,7 @@ impl TopicReconciler {
                 Creation::WasThere => {}
                 Creation::Refused { problem, remedy, .. } => {
                     tracing::error!(
-                        code = "topic_not_created",
+                        code = LogCode::TopicNotCreated.as_str(),
                         topic,
                         "the topic was not created: {problem}; {remedy}"
                     );
@@ -188,7 +192,7 @@ impl TopicReconciler {
         }
         for (topic, before, partitions) in news.grown {
             tracing::warn!(
-                code = "partitions_changed",
+                code = LogCode::PartitionsChanged.as_str(),
                 topic,
                 before,
                 partitions,

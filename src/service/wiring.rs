@@ -18,6 +18,7 @@ use crate::kafka::cluster_watch::{Watch, WatchEvent};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::TopicSettings;
 use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::CertificateUse;
 use crate::telemetry::spans::Spans;
@@ -157,10 +158,10 @@ pub(super) fn watch(
         WatchEvent::Available(available) => {
             metrics.kafka.answers(available);
             if available {
-                tracing::info!(code = "kafka_available", "Kafka takes records");
+                tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka takes records");
             } else {
                 tracing::error!(
-                    code = "kafka_away",
+                    code = LogCode::KafkaAway.as_str(),
                     "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
                 );
             }

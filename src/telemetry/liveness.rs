@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::log_code::LogCode;
+
 /// The long-lived threads and tasks of the process.
 #[derive(Debug, Default)]
 pub struct Liveness {
@@ -37,7 +39,7 @@ impl Drop for Alive {
         // Whoever is not told to end ends by a panic.
         if std::thread::panicking() {
             tracing::error!(
-                code = "thread_ended",
+                code = LogCode::ThreadEnded.as_str(),
                 name = self.name,
                 "a thread has ended unexpectedly; restart the process"
             );

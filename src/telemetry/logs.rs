@@ -10,6 +10,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
+use super::log_code::LogCode;
+
 /// Changes the level of the running log. Empty if a test, or a program around the library, has set its own subscriber.
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
@@ -47,7 +49,11 @@ pub fn set_level(level: LevelFilter) {
     if let Some(handle) = LEVEL.get()
         && let Err(error) = handle.modify(|current| *current = level)
     {
-        tracing::error!(code = "log_level_not_changed", key = "log.level", "the log level stays as it was: {error}");
+        tracing::error!(
+            code = LogCode::LogLevelNotChanged.as_str(),
+            key = "log.level",
+            "the log level stays as it was: {error}"
+        );
     }
 }
 

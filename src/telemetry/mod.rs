@@ -2,10 +2,12 @@
 
 pub mod application;
 mod families;
+pub mod fetch;
 pub mod journal;
 pub mod kafka;
 mod last_event;
 pub mod liveness;
+pub mod log_code;
 pub mod logs;
 pub mod metrics;
 mod process;

@@ -224,3 +224,10 @@ fn every_file_says_what_it_is() {
         assert!(described, "{} does not begin with a description", source.name);
     }
 }
+
+#[test]
+fn log_codes_are_named_in_one_place() {
+    for source in sources().into_iter().filter(|source| source.name.starts_with("src/")) {
+        assert!(!source.text.contains("code = \""), "{} logs a code that is not a LogCode", source.name);
+    }
+}

@@ -11,66 +11,12 @@ use std::time::Duration;
 use idaas_bridge::config::{Application, Config, PREFIX, Passwords, Sources};
 use idaas_simulator::signing::SigningKey;
 
-/// The metrics of idaas-bridge, without their prefix.
-const METRICS: &[&str] = &[
-    "build_info",
-    "callback_duration_seconds",
-    "callbacks_in_flight",
-    "callbacks_refused_log_lines_suppressed_total",
-    "callbacks_total",
-    "clock_offset_seconds",
-    "config_last_reload_success_timestamp_seconds",
-    "config_last_reload_successful",
-    "config_reloads_total",
-    "conflicting_fields_total",
-    "dead_letters_total",
-    "decryptions_total",
-    "draining",
-    "event_age_seconds",
-    "events_answered_total",
-    "events_duplicate_total",
-    "events_in_flight",
-    "events_in_flight_limit",
-    "events_published_total",
-    "events_received_total",
-    "journal_bytes",
-    "journal_events",
-    "journal_limit_bytes",
-    "journal_old_key_entries",
-    "journal_oldest_seconds",
-    "journal_refused_total",
-    "journal_replayed_total",
-    "journal_waiting_events",
-    "jwks_age_seconds",
-    "jwks_keys",
-    "jwks_refreshes_total",
-    "kafka_available",
-    "kafka_broker_rtt_seconds",
-    "kafka_cluster_replaced_total",
-    "kafka_partitions_unavailable",
-    "kafka_producer_recreated_total",
-    "kafka_queue_bytes",
-    "kafka_queue_bytes_limit",
-    "kafka_queue_events",
-    "kafka_queue_events_limit",
-    "kafka_request_timeouts_total",
-    "kafka_retries_total",
-    "last_event_timestamp_seconds",
-    "malformed_fields_total",
-    "publish_duration_seconds",
-    "quarantine_bytes",
-    "quarantine_callbacks",
-    "quarantine_limit_bytes",
-    "ready",
-    "spans_dropped_total",
-    "spans_exported_total",
-    "state_lag_records",
-    "state_ready",
-    "state_restarts_total",
-    "state_too_large_total",
-    "tls_certificate_expiry_timestamp_seconds",
-    "unknown_fields_total",
-];
+/// The texts in the sources of the telemetry. Every metric is named there, without its prefix, and nowhere else.
+fn telemetry_texts() -> BTreeSet<String> {
+    let files = files(&repository("src/telemetry")).into_iter();
+    let all: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    all.split('"').map(str::to_owned).collect()
+}
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -106,8 +52,9 @@ fn try_load(text: &str, variables: BTreeMap<String, String>) -> Result<Config, S
     Config::parse(text, &around).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-const EXAMPLES: [&str; 3] =
-    ["deploy/bridge.example.toml", "deploy/bridge.minimal.toml", "deploy/kubernetes/bridge.toml"];
+const EXAMPLES: [&str; 2] = ["deploy/bridge.example.toml", "deploy/bridge.minimal.toml"];
+
+const CHART: &str = "deploy/helm/idaas-bridge";
 
 #[test]
 fn every_example_configuration_loads_without_a_warning() {
@@ -181,15 +128,65 @@ fn commented_out_lines_of_the_example_are_valid() {
     assert_eq!(config.applications[0].topic_prefix.as_deref(), Some("idaas-workforce"));
 }
 
+/// The configuration that a values file of the chart contains as a block of text.
+fn configuration_of_values(path: &Path) -> String {
+    let values = std::fs::read_to_string(path).unwrap();
+    let (_, block) = values.split_once("\nconfig: |\n").unwrap();
+    let lines = block.lines().take_while(|line| line.is_empty() || line.starts_with("  "));
+    lines.map(|line| line.trim_start().to_owned() + "\n").collect()
+}
+
 #[test]
-fn the_kubernetes_configuration_matches_its_replicas() {
-    let config = load(&text("deploy/kubernetes/bridge.toml"), BTreeMap::new());
-    let replicas: u32 = text("deploy/kubernetes/statefulset.yaml")
-        .lines()
-        .find_map(|line| line.strip_prefix("  replicas: ")?.parse().ok())
-        .unwrap();
-    assert_eq!(config.dedupe.replicas, replicas);
-    assert!(config.dedupe.follow_replicas);
+fn chart_configurations_load_without_a_warning() {
+    let cases = files(&repository(CHART).join("ci"));
+    assert!(cases.len() > 3, "{cases:?}");
+    for path in cases {
+        let variables = BTreeMap::from([("KAFKA_PASSWORD".to_owned(), "0123456789abcdef".to_owned())]);
+        let config = load(&configuration_of_values(&path), variables);
+        let about: Vec<_> = config.warnings.iter().map(|warning| warning.key.as_str()).collect();
+        assert!(about.is_empty(), "{}: {about:?}", path.display());
+    }
+}
+
+#[test]
+fn the_chart_has_the_version_and_alerts_of_the_program() {
+    let chart = text(&format!("{CHART}/Chart.yaml"));
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(chart.contains(&format!("\nversion: {version}\n")), "{chart}");
+    assert!(chart.contains(&format!("\nappVersion: \"{version}\"\n")), "{chart}");
+    let alerts = repository(CHART).join("files/alerts.yml").canonicalize().unwrap();
+    assert_eq!(alerts, repository("deploy/prometheus/alerts.yml").canonicalize().unwrap());
+}
+
+/// Keys whose change does not restart the chart's pods, each with a configuration that has it changed.
+fn reloadable_changes(base: &str) -> BTreeMap<&'static str, String> {
+    let replaced = |old: &str, new: &str| {
+        assert!(base.contains(old), "{old}");
+        base.replace(old, new)
+    };
+    BTreeMap::from([
+        ("application", replaced("name = \"workforce\"", "name = \"partners\"")),
+        ("kafka.properties", replaced("kafka-ca.pem", "other.pem")),
+        ("journal.keys", replaced("journal.key", "other.key")),
+        ("server.admin_token", format!("[server]\nadmin_token = {{ file = \"admin.token\" }}\n{base}")),
+        ("log.level", format!("[log]\nlevel = \"debug\"\n{base}")),
+        ("log.events", format!("[log]\nevents = true\n{base}")),
+    ])
+}
+
+#[test]
+fn the_chart_leaves_to_a_reload_what_needs_no_restart() {
+    let helpers = text(&format!("{CHART}/templates/_config.tpl"));
+    let listed = helpers.split("range $key := list ").nth(1).unwrap().split(" -}}").next().unwrap();
+    let listed: BTreeSet<_> = listed.split(' ').map(|key| key.trim_matches('"')).collect();
+    let base = text("deploy/bridge.minimal.toml");
+    let changes = reloadable_changes(&base);
+    assert_eq!(listed, changes.keys().copied().collect());
+    let before = load(&base, BTreeMap::new());
+    for (key, changed) in changes {
+        let needed = before.needs_restart(&load(&changed, BTreeMap::new()));
+        assert!(needed.is_empty(), "{key}: {needed:?}");
+    }
 }
 
 #[test]
@@ -297,23 +294,56 @@ fn whoever_stops_the_bridge_waits_longer_than_its_drain() {
     let drain = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new()).server.drain_timeout;
     assert!(seconds("docker-compose.yml", "stop_grace_period:") > drain);
     assert!(seconds("deploy/systemd/idaas-bridge.service", "TimeoutStopSec=") > drain);
-    let pause = seconds("deploy/kubernetes/statefulset.yaml", "sleep: { seconds:");
-    assert!(seconds("deploy/kubernetes/statefulset.yaml", "terminationGracePeriodSeconds:") > drain + pause);
 }
 
 #[test]
-fn alerts_ask_only_for_metrics_that_there_are() {
-    for path in ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml"] {
+fn alerts_dashboard_and_pages_name_only_existing_metrics() {
+    let exported = telemetry_texts();
+    let pages = ["docs/alerts.md", "docs/operations.md"];
+    let files =
+        ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml", "deploy/grafana/idaas-bridge.json"];
+    for path in files.into_iter().chain(pages) {
         let rules = text(path);
         let mut asked = 0;
         for rest in rules.split("idaas_bridge_").skip(1) {
             let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            // A pattern of several names: idaas_bridge_(state_)?build_info.
+            if name.is_empty() {
+                continue;
+            }
             let metric = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(&name);
-            assert!(METRICS.contains(&metric), "{path}: idaas_bridge_{name} is no metric");
+            assert!(exported.contains(metric), "{path}: there is no metric idaas_bridge_{name}");
             asked += 1;
         }
-        assert!(asked > 10, "{path}");
+        assert!(asked > 10 || pages.contains(&path), "{path}");
     }
+}
+
+/// The panels of the dashboard, rows included.
+fn panels() -> Vec<serde_json::Value> {
+    let dashboard: serde_json::Value = serde_json::from_str(&text("deploy/grafana/idaas-bridge.json")).unwrap();
+    dashboard["panels"].as_array().unwrap().clone()
+}
+
+#[test]
+fn every_panel_of_the_dashboard_has_its_place_and_its_source() {
+    let (mut ids, mut bottom) = (BTreeSet::new(), 0);
+    for panel in panels() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is used twice");
+        let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        assert!(place("x") + place("w") <= 24, "{title} is wider than the dashboard");
+        if panel["type"] == "row" {
+            assert!(place("y") >= bottom, "{title} covers panels");
+        } else {
+            assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
+            assert!(panel["targets"].as_array().is_some_and(|queries| !queries.is_empty()), "{title}");
+        }
+        bottom = bottom.max(place("y") + place("h"));
+    }
+    let rows: Vec<_> = panels().into_iter().filter(|panel| panel["type"] == "row").collect();
+    assert_eq!(rows[0]["title"], "Is anything wrong");
+    assert_eq!(rows.len(), 7);
 }
 
 #[test]
@@ -341,38 +371,21 @@ fn every_alert_explains_itself_and_is_tested_both_ways() {
 
 #[test]
 fn one_port_is_the_admin_listener_s_everywhere() {
-    let config = load(&text("deploy/kubernetes/bridge.toml"), BTreeMap::new());
-    let port = config.server.admin_listen.port();
+    let port = load(&text("deploy/bridge.minimal.toml"), BTreeMap::new()).server.admin_listen.port();
     for (path, line) in [
         ("docker-compose.yml", format!("IDAAS_BRIDGE_SERVER__ADMIN_LISTEN: 0.0.0.0:{port}")),
         ("docker-compose.yml", format!("127.0.0.1:${{ADMIN_PORT:-{port}}}:{port}")),
         ("deploy/Dockerfile", format!("EXPOSE 8080 {port}")),
         ("deploy/Dockerfile", format!("CMD [\"healthcheck\", \"{port}\"]")),
         ("deploy/healthcheck", format!("${{1:-{port}}}")),
-        ("deploy/kubernetes/statefulset.yaml", format!("containerPort: {port}")),
-        ("deploy/kubernetes/statefulset.yaml", format!("prometheus.io/port: \"{port}\"")),
-        ("deploy/kubernetes/services.yaml", format!("name: admin, port: {port}")),
+        ("deploy/helm/idaas-bridge/templates/statefulset.yaml", format!("name: admin, containerPort: {port}")),
+        ("deploy/helm/idaas-bridge/templates/state-deployment.yaml", format!("name: admin, containerPort: {port}")),
+        ("deploy/helm/idaas-bridge/templates/services.yaml", format!("name: admin, port: {port}")),
+        ("deploy/helm/idaas-bridge/templates/_pod.tpl", format!("prometheus.io/port: \"{port}\"")),
         ("deploy/prometheus/prometheus.yml", format!("bridge:{port}")),
     ] {
         assert!(text(path).contains(&line), "{path} has no {line}");
     }
-}
-
-#[test]
-fn manifests_apply_and_only_prometheus_reaches_admin() {
-    for directory in ["deploy/kubernetes", "deploy/kubernetes/monitoring"] {
-        let applied = text(&format!("{directory}/kustomization.yaml"));
-        for entry in std::fs::read_dir(repository(directory)).unwrap().map(|entry| entry.unwrap()) {
-            let name = entry.file_name().into_string().unwrap();
-            let is_manifest = name.ends_with(".yaml") && name != "kustomization.yaml";
-            assert!(!is_manifest || applied.contains(&format!("  - {name}\n")), "{directory}/{name}");
-        }
-    }
-    let policy = text("deploy/kubernetes/network-policy.yaml");
-    // Without it, the policy would be that of every pod of the namespace.
-    assert!(policy.contains("  podSelector:\n    matchLabels: { app.kubernetes.io/name: idaas-bridge }\n"));
-    let admin = policy.split("    - from:").find(|rule| rule.contains("port: admin")).unwrap();
-    assert!(admin.contains("values: [prometheus]") && !admin.contains("port: callbacks"), "{admin}");
 }
 
 #[test]

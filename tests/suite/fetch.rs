@@ -60,6 +60,27 @@ fn details_have_units_and_custom_fields() {
 }
 
 #[test]
+fn metrics_file_tells_whether_a_run_succeeded() {
+    let Some(kafka) = shared_one_node() else { return };
+    let world = World::new(kafka, "fetch-metrics", Options::new(30), FAST);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("fetch.prom");
+    world.summary(&["--metrics-file", file.to_str().unwrap()]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    for line in [
+        "fetch_last_run_successful{application=\"workforce\"} 1",
+        "fetch_last_run_entities{application=\"workforce\",entity=\"user\",result=\"published\"} 30",
+    ] {
+        assert!(text.lines().any(|found| found.strip_prefix("idaas_bridge_") == Some(line)), "{text}");
+    }
+    world.simulator().fail_next(1, Failure::of(403, "Forbidden"));
+    assert_eq!(world.fetch(&["--metrics-file", file.to_str().unwrap()]).code, 1);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("_successful{application=\"workforce\"} 0"));
+    // Without a name of its own it would stay behind.
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+}
+
+#[test]
 fn dry_run_reads_everything_and_publishes_nothing() {
     let Some(kafka) = shared_one_node() else { return };
     let world = World::new(kafka, "fetch-dry", Options::new(30), FAST);

@@ -7,6 +7,7 @@ use crate::journal::fault::JournalRejection;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::EntryRow;
 use crate::journal::summary::{EntrySummary, QuarantinedSummary};
+use crate::telemetry::log_code::LogCode;
 
 impl JournalAdmin {
     /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.
@@ -59,7 +60,7 @@ impl JournalAdmin {
             return Ok(Lookup::InFlight(waiting.clone()));
         }
         tracing::warn!(
-            code = "journal_discarded",
+            code = LogCode::JournalDiscarded.as_str(),
             event_id = waiting.event_id,
             application = waiting.application,
             topic = waiting.topic,
@@ -78,7 +79,7 @@ impl JournalAdmin {
         if let Lookup::Callback(held) = &found {
             or_closed(self.journal.release(id)).await?;
             tracing::warn!(
-                code = "quarantine_discarded",
+                code = LogCode::QuarantineDiscarded.as_str(),
                 id = held.id,
                 application = held.application,
                 by,
@@ -97,7 +98,14 @@ impl JournalAdmin {
         let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
         let now = self.discards.redrive(seq, key);
         let (event_id, application) = (&waiting.event_id, &waiting.application);
-        tracing::info!(code = "journal_redriven", event_id, application, by, now, "an event is tried again by order");
+        tracing::info!(
+            code = LogCode::JournalRedriven.as_str(),
+            event_id,
+            application,
+            by,
+            now,
+            "an event is tried again by order"
+        );
         Ok(if now { Retried::Now(waiting.clone()) } else { Retried::BySelf(waiting.clone()) })
     }
 

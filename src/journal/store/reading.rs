@@ -7,6 +7,7 @@ use crate::journal::entry::Entry;
 use crate::journal::fault::JournalRejection;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use crate::journal::row::EntryRow;
+use crate::telemetry::log_code::LogCode;
 
 impl Store {
     /// The entries of these places, each with its place; none where there is none, or where it cannot be read, which is
@@ -34,7 +35,11 @@ impl Store {
     fn opened(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
         let entry = self.seals.open_entry(seq, body);
         if entry.is_none() {
-            tracing::error!(code = "journal_entry_damaged", seq = seq.0, "an entry cannot be read; it is kept");
+            tracing::error!(
+                code = LogCode::JournalEntryDamaged.as_str(),
+                seq = seq.0,
+                "an entry cannot be read; it is kept"
+            );
         }
         entry
     }

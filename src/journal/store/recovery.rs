@@ -12,6 +12,7 @@ use super::open;
 use super::preallocation::DiskSpace;
 use super::tables::Changes;
 use crate::journal::fault::{JournalRejection, OpenFault};
+use crate::telemetry::log_code::LogCode;
 
 /// How long to wait before the file is opened again, at first and at most: it is verified as a whole each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -57,7 +58,7 @@ impl Store {
         broken: &StoreError,
         ghosts: impl Iterator<Item = u64>,
     ) -> JournalRejection {
-        tracing::error!(code = "journal_suspect", cause = %broken, "the journal has failed; it is verified before it is used again");
+        tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %broken, "the journal has failed; it is verified before it is used again");
         let base = self.base.take();
         // It says so itself where it finds something broken, and what it finds is known already.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(base)));
@@ -75,7 +76,12 @@ impl Store {
         match self.verify_again() {
             Ok(()) => {
                 let (events, commits) = (self.state.entries, self.state.commits);
-                tracing::info!(code = "journal_verified", events, commits, "the journal was read back and is in order");
+                tracing::info!(
+                    code = LogCode::JournalVerified.as_str(),
+                    events,
+                    commits,
+                    "the journal was read back and is in order"
+                );
                 self.suspicion = Recovery::default();
                 true
             }
@@ -96,7 +102,11 @@ impl Store {
         let (base, state) = open::open(&self.path)?;
         if state.commits < self.state.commits {
             let lost = self.state.commits - state.commits;
-            tracing::error!(code = "journal_lost", commits = lost, "the disk has lost what it had reported as synced");
+            tracing::error!(
+                code = LogCode::JournalLost.as_str(),
+                commits = lost,
+                "the disk has lost what it had reported as synced"
+            );
         }
         let ghosts = Changes { removes: self.suspicion.ghosts.clone(), ..Changes::default() };
         // They were refused, so whoever wanted them keeps them elsewhere, or asks again.

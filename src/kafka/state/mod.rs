@@ -20,6 +20,8 @@ pub use input::{Input, InputRecord, Membership, Polled};
 pub use restore::{Restore, RestoreStep};
 pub use writer::{Output, WriteError, Writer};
 
+use crate::telemetry::log_code::LogCode;
+
 /// How long one question to the cluster may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -121,7 +123,7 @@ impl Connection {
         let mut last = self.last_warning.lock();
         if serious && last.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             *last = Some(Instant::now());
-            tracing::warn!(target: "kafka", code = "state_connection", "{reason}");
+            tracing::warn!(target: "kafka", code = LogCode::StateConnection.as_str(), "{reason}");
         } else {
             tracing::debug!(target: "kafka", %error, reason);
         }

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
 use crate::kafka::recent_records::FetchProfile;
 use crate::kafka::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
 /// How long one wait for records takes: while there is something to do, and otherwise.
@@ -172,7 +173,12 @@ impl Runner {
                 self.gate.open(dispatcher);
                 let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
                 if replicas > 1 {
-                    tracing::info!(code = "replicas_agreed", replicas, lanes_held, "begins to publish what waits");
+                    tracing::info!(
+                        code = LogCode::ReplicasAgreed.as_str(),
+                        replicas,
+                        lanes_held,
+                        "begins to publish what waits"
+                    );
                 }
             }
             Command::Close => {
@@ -185,7 +191,11 @@ impl Runner {
             }
             Command::CatchUp(ticket) => self.catch_up(ticket),
             Command::Follow(true) => {
-                tracing::info!(code = "replica_found", replicas = self.coordinator.replicas(), "other replicas run");
+                tracing::info!(
+                    code = LogCode::ReplicaFound.as_str(),
+                    replicas = self.coordinator.replicas(),
+                    "other replicas run"
+                );
                 self.recollection.follow();
             }
             Command::Follow(false) => self.recollection.unfollow(),

@@ -10,6 +10,7 @@ use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::coordination_topic;
+use crate::telemetry::log_code::LogCode;
 
 /// How many records are taken between two decisions.
 const RECORDS: usize = 1000;
@@ -119,13 +120,23 @@ impl Topic {
         let topic = self.name.as_str();
         match administrator.create_coordination_topic(topic, replication, CREATE) {
             Ok(Creation::Created) => {
-                tracing::info!(code = "topic_created", topic, partitions = 1, replication, "created the topic");
+                tracing::info!(
+                    code = LogCode::TopicCreated.as_str(),
+                    topic,
+                    partitions = 1,
+                    replication,
+                    "created the topic"
+                );
             }
             Ok(Creation::WasThere) => {}
             // Not an error, because a single replica does not need it.
             Ok(Creation::Refused { problem, remedy, .. }) => {
                 if !std::mem::replace(&mut self.is_refused, true) {
-                    tracing::warn!(code = "topic_not_created", topic, "the topic was not created: {problem}; {remedy}");
+                    tracing::warn!(
+                        code = LogCode::TopicNotCreated.as_str(),
+                        topic,
+                        "the topic was not created: {problem}; {remedy}"
+                    );
                 }
                 let usable = self.not_usable("the cluster refuses to create the topic");
                 self.next_look = self.next_look.max(Instant::now() + REFUSED);
@@ -150,7 +161,7 @@ impl Topic {
             self.next_look = Instant::now() + LATER;
             if !std::mem::replace(&mut self.is_told, true) {
                 tracing::warn!(
-                    code = "replicas_not_coordinated",
+                    code = LogCode::ReplicasNotCoordinated.as_str(),
                     topic = self.name,
                     "several replicas would publish some events twice and out of order after an outage: {reason}"
                 );

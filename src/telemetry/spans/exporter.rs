@@ -20,6 +20,7 @@ use super::metrics::{DropReason, SpanMetrics};
 use crate::config::Tracing;
 use crate::http_client::{HttpClient, HttpFault, HttpResponse, Proxy, Settings};
 use crate::secret::Secret;
+use crate::telemetry::log_code::LogCode;
 
 /// How many spans may wait. They take about a kilobyte each.
 const QUEUE: usize = 8192;
@@ -245,13 +246,17 @@ impl Worker {
                 self.episode = Some(self.dropped);
                 let problem = fault.map_or_else(|| "the collector is too slow".to_owned(), |fault| fault.to_string());
                 tracing::warn!(
-                    code = "spans_dropped",
+                    code = LogCode::SpansDropped.as_str(),
                     "spans are dropped: {problem}; callbacks and events are not affected"
                 );
             }
             Some(before) if !is_losing => {
                 self.episode = None;
-                tracing::info!(code = "spans_exported", dropped = dropped - before, "spans are exported again");
+                tracing::info!(
+                    code = LogCode::SpansExported.as_str(),
+                    dropped = dropped - before,
+                    "spans are exported again"
+                );
             }
             None | Some(_) => {}
         }
