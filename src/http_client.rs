@@ -147,6 +147,20 @@ impl HttpClient {
         let request = self.0.post(parsed(url)?).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         exchange(request, headers, limit).await
     }
+
+    /// Sends a POST request with a body and reads at most `limit` bytes of the answer's body.
+    ///
+    /// # Errors
+    /// As [`HttpClient::get`].
+    pub async fn post(
+        &self,
+        url: &str,
+        body: Vec<u8>,
+        headers: &[(&str, &str)],
+        limit: usize,
+    ) -> Result<HttpResponse, HttpFault> {
+        exchange(self.0.post(parsed(url)?).body(body), headers, limit).await
+    }
 }
 
 fn parsed(url: &str) -> Result<Url, HttpFault> {

@@ -10,6 +10,7 @@ use super::AppState;
 use crate::journal::quarantine_replay::ReadableCallback;
 use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
+use crate::telemetry::spans::CallbackTrace;
 
 /// What has become of an attempt to publish a callback from quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl AppState {
         }
         let events = prepared.items.len();
         let deadline = Instant::now() + self.limits.response_deadline;
-        let answered = self.dispatcher.deliver(prepared.items, &application.source, deadline).await;
+        let trace = CallbackTrace::default();
+        let answered = self.dispatcher.deliver(prepared.items, &application.source, deadline, &trace).await;
         if !answered.is_ok_and(|events| events.iter().all(|event| event.verdict != Verdict::Overloaded)) {
             return Redriven::NoRoom;
         }

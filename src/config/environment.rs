@@ -16,7 +16,7 @@ pub const PREFIX: &str = "IDAAS_BRIDGE_";
 pub const CONFIG_VARIABLE: &str = "IDAAS_BRIDGE_CONFIG";
 
 /// The sections whose keys variables can set.
-pub(super) const SECTIONS: [&str; 7] = ["server", "kafka", "topics", "journal", "dedupe", "state", "log"];
+pub(super) const SECTIONS: [&str; 8] = ["server", "kafka", "topics", "journal", "dedupe", "state", "log", "tracing"];
 
 /// The name of the variable that sets a key: `server.tls` and `key` give `IDAAS_BRIDGE_SERVER__TLS__KEY`.
 pub(super) fn variable(section: &str, key: &str) -> String {

@@ -26,6 +26,7 @@ mod table_reader;
 #[allow(clippy::string_slice, reason = "the texts are ASCII")]
 mod tests;
 mod topics;
+mod tracing;
 mod values;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub use environment::{CONFIG_VARIABLE, PREFIX};
 pub use fault::{Fault, Warning};
 pub use files::NamedFile;
 pub use parse::Sources;
+pub use tracing::Tracing;
 
 use crate::secret::Secret;
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub state: Option<State>,
     /// Log lines on stderr.
     pub log: Log,
+    /// Where spans are exported to; `None` if nothing is traced.
+    pub tracing: Option<Tracing>,
     /// The IDaaS applications whose callbacks are accepted: at least one; names and ids are unique.
     pub applications: Vec<Application>,
     /// What works and is likely not meant. `check` shows it.

@@ -10,7 +10,7 @@ use super::environment::{self, SECTIONS};
 use super::files::ConfigFiles;
 use super::raw_value::{Entries, RawValue};
 use super::table_reader::{Diagnostics, nearest};
-use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, state, storage, topics};
+use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, state, storage, topics, tracing};
 use crate::text;
 
 /// What a configuration refers to beyond its own text.
@@ -58,6 +58,7 @@ impl Config {
         let dedupe = dedupe::read(&mut reading, root.remove("dedupe"));
         let state = state::read(&mut reading, root.remove("state"), &server);
         let log = storage::log(&mut reading, root.remove("log"));
+        let tracing = tracing::read(&mut reading, root.remove("tracing"));
         let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
         let Diagnostics { faults, warnings, secret_files, .. } = reading;
         match (kafka, journal) {
@@ -72,6 +73,7 @@ impl Config {
                     dedupe,
                     state,
                     log,
+                    tracing,
                     applications,
                     warnings,
                     files,

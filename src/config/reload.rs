@@ -31,6 +31,7 @@ impl Config {
         differs("dedupe.replicas", self.dedupe.replicas != new.dedupe.replicas);
         differs("dedupe.follow_replicas", self.dedupe.follow_replicas != new.dedupe.follow_replicas);
         differs("log.format", self.log.format != new.log.format);
+        differs("tracing", self.tracing != new.tracing);
         keys
     }
 

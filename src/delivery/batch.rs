@@ -10,6 +10,7 @@ use outbox::verdict::Verdict;
 use outbox::{EventKey, Hashed, NewEvent};
 
 use super::publication::{EventPublication, Source};
+use crate::telemetry::spans::{CallbackTrace, EventSpan};
 
 /// One event and its verdict, for the answer.
 pub struct Answered {
@@ -30,13 +31,19 @@ pub(super) struct Batch {
     events: Vec<(EventId, Option<Reason>)>,
     /// The verdicts that need no broker.
     skipped: Vec<String>,
+    /// The span of each arrival; none if the callback is not traced.
+    spans: Vec<EventSpan>,
 }
 
 impl Batch {
     pub(super) fn of(items: Vec<PreparedEvent>, source: &Arc<Source>) -> Self {
         let size = items.len();
-        let mut batch =
-            Self { arrivals: Vec::with_capacity(size), events: Vec::with_capacity(size), skipped: Vec::new() };
+        let mut batch = Self {
+            arrivals: Vec::with_capacity(size),
+            events: Vec::with_capacity(size),
+            skipped: Vec::new(),
+            spans: Vec::new(),
+        };
         let mut seen: HashSet<EventKey, Hashed> = HashSet::with_capacity_and_hasher(size, Hashed::default());
         for item in items {
             let key = EventKey::of(source.application_id(), item.id.text());
@@ -73,8 +80,21 @@ impl Batch {
         }
     }
 
+    /// Begins a span for each event, if the callback is traced.
+    pub(super) fn trace(&mut self, trace: &CallbackTrace) {
+        if !trace.is_recorded() {
+            return;
+        }
+        for NewEvent { key, publication, .. } in &mut self.arrivals {
+            let span = trace.event(*key, publication.id.text(), publication.record.entity);
+            publication.trace = span.as_ref().map(EventSpan::context);
+            self.spans.extend(span);
+        }
+    }
+
     /// Counts what became of the events at their admission.
-    pub(super) fn admitted(&self, admitted: &[Admitted], source: &Source) {
+    pub(super) fn admitted(&mut self, admitted: &[Admitted], source: &Source) {
+        self.spans.iter_mut().zip(admitted).for_each(|(span, what)| span.admitted(*what));
         for (what, (_, reason)) in admitted.iter().zip(&self.events) {
             match what {
                 Admitted::New => reason.iter().for_each(|reason| source.metrics.dead_letter(*reason)),
@@ -89,6 +109,9 @@ impl Batch {
     pub(super) fn answer(self, verdicts: &[Verdict], source: &Source) -> Result<Vec<Answered>, Unanswerable> {
         let skipped = self.skipped.into_iter().map(|event_id| Answered { event_id, verdict: Verdict::NotSubscribed });
         let mut answered: Vec<_> = skipped.collect();
+        for (position, span) in self.spans.into_iter().enumerate() {
+            span.answered(verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed));
+        }
         let mut unanswerable = false;
         for (position, (id, _)) in self.events.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);

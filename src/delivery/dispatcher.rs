@@ -22,6 +22,7 @@ use crate::journal::{Journal, JournalAdmin, Quarantined};
 use crate::kafka::producer::{Producer, ProducerFault};
 use crate::kafka::settings::Cluster;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::{CallbackTrace, Spans};
 
 /// How many events are replayed at a time: enough for tens of thousands a second, and few enough that a live event
 /// never queues behind more than a hundredth of a second of them.
@@ -89,8 +90,10 @@ impl Dispatcher {
         items: Vec<PreparedEvent>,
         source: &Arc<Source>,
         deadline: tokio::time::Instant,
+        trace: &CallbackTrace,
     ) -> Result<Vec<Answered>, Unanswerable> {
         let mut batch = Batch::of(items, source);
+        batch.trace(trace);
         if let Some(producer) = &*self.shared.producer.load() {
             batch.mark_prompt(|record| !producer.accepts(&record.topic, record.key.as_deref()));
         }
@@ -104,6 +107,18 @@ impl Dispatcher {
         // The machine answers each delivery by its deadline; without an answer nothing is promised.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
         request.answer(&verdicts)
+    }
+
+    /// Traces callbacks and events from now on. A second call changes nothing.
+    pub fn set_spans(&self, spans: Arc<Spans>) {
+        // An error means that there are some.
+        let _ = self.shared.spans.set(spans);
+    }
+
+    /// Creates spans. `None` if tracing is off.
+    #[must_use]
+    pub fn spans(&self) -> Option<&Arc<Spans>> {
+        self.shared.spans.get()
     }
 
     pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {

@@ -4,18 +4,19 @@
 //! hold the machine's lock while it does something.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use outbox::machine::{Command, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, FailureCode, Loaded, Millis, Seq, bit};
+use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, Loaded, Millis, Seq};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::event_log::{self, EventLine};
+use super::event_log;
+use super::produce::trace_report;
 use super::publication::{EventPublication, Source};
 use crate::journal;
 use crate::journal::admin::DiscardHook;
@@ -24,6 +25,7 @@ use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Produce
 use crate::kafka::statistics::ProducerState;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Spans;
 
 pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
 type Machine = Outbox<EventPublication, Waiter>;
@@ -39,6 +41,8 @@ pub(super) struct Executor {
     /// What is being read back.
     loading: Mutex<HashMap<Seq, EventHandle>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Empty if tracing is off.
+    pub(super) spans: OnceLock<Arc<Spans>>,
     /// Another cluster answers at the same address.
     pub(super) cluster_replaced: Notify,
     started: Instant,
@@ -63,6 +67,7 @@ impl Executor {
             sources: ArcSwap::default(),
             loading: Mutex::default(),
             metrics,
+            spans: OnceLock::new(),
             cluster_replaced: Notify::new(),
             started: Instant::now(),
             recoveries: AtomicU64::new(0),
@@ -98,6 +103,7 @@ impl Executor {
                     }
                     Command::Write(token, package) => {
                         event_log::journaled(&self.metrics, &package);
+                        self.trace_write(token.seq, &package);
                         paperwork.write.push(package.entry(token.seq));
                     }
                     Command::Forget(seq) => paperwork.forget.push(seq),
@@ -140,36 +146,6 @@ impl Executor {
         }
     }
 
-    /// Hands the records over whose bits are not set in `confirmed`.
-    fn produce(
-        &self,
-        token: EventHandle,
-        package: &EventPublication,
-        confirmed: u8,
-        failed: &mut Vec<(EventHandle, u8, DeliveryReport)>,
-    ) {
-        let producer = self.producer.load();
-        let handed_over = Instant::now();
-        for (index, record) in (0..).zip(package.record_list()) {
-            if confirmed & bit(index) != 0 {
-                continue;
-            }
-            let ticket = DeliveryOpaque {
-                token,
-                record: index,
-                entity: record.entity,
-                handed_over,
-                event_time: package.event_time,
-                event: event_log::tracked(package, record),
-                line: EventLine::of(package, record),
-                application: Arc::clone(&package.source.metrics),
-            };
-            let none = Err(DeliveryReport::Failed(FailureCode::ProducerFailed));
-            let sent = producer.as_ref().map_or(none, |producer| producer.send(record, ticket));
-            failed.extend(sent.err().map(|report| (token, index, report)));
-        }
-    }
-
     fn loaded(&self, entries: impl Iterator<Item = (Seq, Loaded<EventPublication>)>) {
         let loaded: Vec<_> = {
             let mut loading = self.loading.lock();
@@ -208,6 +184,7 @@ impl DeliveryObserver for Executor {
         if let Some(position) = position {
             self.confirmed(&ticket, topic, position);
         }
+        trace_report(&ticket, report, position);
         self.step(|outbox, now| outbox.report(ticket.token, ticket.record, report, now));
     }
 
@@ -253,11 +230,13 @@ impl DeliveryObserver for Executor {
 
 impl JournalEvents for Executor {
     fn written(&self, entries: Vec<Seq>) {
+        self.trace_written(&entries, None);
         self.step(|outbox, _| outbox.written(entries));
     }
 
     fn rejected(&self, entries: Vec<Seq>, refusal: JournalRejection) {
         self.metrics.journal.refused(refusal, entries.len());
+        self.trace_written(&entries, Some(refusal));
         self.step(|outbox, _| outbox.rejected(entries));
     }
 
@@ -268,7 +247,8 @@ impl JournalEvents for Executor {
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
         let package = |entry: Entry| {
             let source = self.source(&entry.application);
-            EventPublication::of(entry, source)
+            let trace = self.spans.get().and_then(|spans| spans.resumed(&entry.record));
+            EventPublication::of(entry, source, trace)
         };
         let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(package(entry)));
         self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));

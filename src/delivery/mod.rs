@@ -9,6 +9,7 @@ pub mod dispatcher;
 mod episodes;
 mod event_log;
 mod executor;
+mod produce;
 mod publication;
 mod republish;
 mod ticker;

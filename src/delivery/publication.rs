@@ -10,6 +10,7 @@ use outbox::{EventKey, LaneKey, Publication, Seq};
 
 use crate::journal::Entry;
 use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::spans::EventContext;
 
 /// An application, as far as its events need it on their way.
 pub struct Source {
@@ -49,6 +50,8 @@ pub(super) struct EventPublication {
     pub(super) record: Record,
     pub(super) credential: Option<Record>,
     pub(super) evidence: DeadLetterSource,
+    /// The parent of the spans of its records, if it is traced.
+    pub(super) trace: Option<EventContext>,
     form: Form,
 }
 
@@ -74,14 +77,26 @@ impl EventPublication {
         let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
         let verdict = reason.map_or(Verdict::Confirmed, Verdict::DeadLettered);
         let source = Arc::clone(source);
-        Self { key, lane, id, source, event_time, verdict, record, credential, evidence, form: Form::Event }
+        Self {
+            key,
+            lane,
+            id,
+            source,
+            event_time,
+            verdict,
+            record,
+            credential,
+            evidence,
+            trace: None,
+            form: Form::Event,
+        }
     }
 
     /// The event as the journal kept it.
-    pub(super) fn of(entry: Entry, source: Arc<Source>) -> Self {
+    pub(super) fn of(entry: Entry, source: Arc<Source>, trace: Option<EventContext>) -> Self {
         let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, evidence, .. } = entry;
         let id = if sent_id { EventId::Provided(event_id) } else { EventId::Generated(event_id) };
-        Self { key, lane, id, source, event_time, verdict, record, credential, evidence, form: Form::Event }
+        Self { key, lane, id, source, event_time, verdict, record, credential, evidence, trace, form: Form::Event }
     }
 
     /// The event as the journal keeps it.
@@ -153,6 +168,7 @@ impl Publication for EventPublication {
             record,
             credential: None,
             evidence: self.evidence.clone(),
+            trace: self.trace.clone(),
             form,
         })
     }

@@ -8,15 +8,16 @@ use actix_web::http::header::{self, ContentType, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use idaas_callback::{Prepared, Refusal, RequestContext, prepare, to_quarantine};
+use idaas_callback::{Prepared, Refusal, RequestContext, prepare_observed, to_quarantine};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Answer};
 use super::refusal_log::RefusalLog;
-use super::{address, body};
+use super::{address, body, trace};
 use crate::app_state::{AppState, Application};
 use crate::journal::Quarantined;
 use crate::telemetry::metrics::Gauge;
+use crate::telemetry::spans::{CallbackTrace, StageSpan};
 
 /// The content type of every answer, as IDaaS writes it.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
@@ -44,10 +45,12 @@ pub(super) async fn callback(
         bridge.metrics.unknown.inc();
         return refuse(Refusal::NotFound, "unknown", sender, (&bridge, &log));
     };
+    let trace = trace::begin(&request, &bridge, &application);
     let taken = {
         let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
-        take(&request, payload, &bridge, &application, sender, began).await
+        take(&request, payload, &bridge, &application, sender, (began, &trace)).await
     };
+    trace.answered(taken.as_ref().err().map_or(200, |refusal| refusal.status()), code(&taken));
     let metrics = &application.metrics;
     metrics.callback_duration.observe(began.elapsed().as_secs_f64());
     match taken {
@@ -95,7 +98,7 @@ async fn take(
     bridge: &AppState,
     application: &Arc<Application>,
     sender: Option<IpAddr>,
-    began: Instant,
+    (began, trace): (Instant, &CallbackTrace),
 ) -> Result<Answer, Refusal> {
     if !sender.is_some_and(|sender| address::contains(&application.networks, sender)) {
         return Err(Refusal::AddressNotAllowed);
@@ -107,8 +110,11 @@ async fn take(
         return Err(Refusal::Draining);
     }
     let deadline = began + bridge.limits.response_deadline;
+    let reading = trace.stage("read body");
     let body = body::read(request, payload, bridge, deadline).await?;
-    let prepared = timeout_at(deadline, prepared(request, body.bytes, bridge, application));
+    drop(reading);
+    trace.body(body.bytes.len());
+    let prepared = timeout_at(deadline, prepared(request, body.bytes, bridge, application, trace));
     let prepared = match prepared.await.unwrap_or_else(|_| Err(Refusal::Overloaded.into())) {
         Ok(prepared) => prepared,
         Err(Rejected { refusal, kept: None }) => return Err(refusal),
@@ -123,7 +129,7 @@ async fn take(
         application.metrics.decrypted(position);
     }
     application.metrics.authentic(seconds(now()));
-    let delivered = bridge.dispatcher.deliver(prepared.items, &application.source, deadline).await;
+    let delivered = bridge.dispatcher.deliver(prepared.items, &application.source, deadline, trace).await;
     delivered.map(Answer).map_err(|_| Refusal::Overloaded)
 }
 
@@ -145,18 +151,22 @@ async fn prepared(
     body: Bytes,
     bridge: &AppState,
     application: &Arc<Application>,
+    trace: &CallbackTrace,
 ) -> Result<Prepared, Rejected> {
-    let traceparent = request.headers().get("traceparent").and_then(|value| trace_context(value.as_bytes()));
-    let traceparent = traceparent.map(str::to_owned);
+    let traceparent = trace.traceparent().or_else(|| trace::context(request)).map(str::to_owned);
     let keys = application.keys.current().as_ref().map(Arc::clone).ok_or_else(|| {
         application.keys.unknown_kid();
         Refusal::KeysUnavailable
     })?;
-    let application = Arc::clone(application);
+    let (application, trace) = (Arc::clone(application), trace.clone());
     let large = body.len() > LARGE_BODY;
     let work = move || {
         let moment = RequestContext { received_at: now(), traceparent: traceparent.as_deref() };
-        let prepared = prepare(&body, &keys.set, &application.policy, moment);
+        let mut stage = StageSpan::default();
+        let prepared = prepare_observed(&body, &keys.set, &application.policy, moment, |begun| {
+            stage.next(&trace, begun.name());
+        });
+        stage.end(prepared.as_ref().err().map(|refusal| refusal.code()));
         match prepared {
             Err(Refusal::UnknownKey) => application.keys.unknown_kid(),
             Err(Refusal::BadSignature) => application.keys.bad_signature(),
@@ -220,15 +230,9 @@ fn respond(status: StatusCode, bridge: &AppState) -> HttpResponseBuilder {
     response
 }
 
-/// A W3C trace context as the standard writes it (Trace Context §3.2.2); anything else is not passed on.
-fn trace_context(value: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(value).ok()?;
-    let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let parts: Vec<_> = text.split('-').collect();
-    let sound = matches!(parts.as_slice(), ["00", trace, parent, flags]
-        if trace.len() == 32 && parent.len() == 16 && flags.len() == 2
-            && [trace, parent].iter().all(|id| id.bytes().any(|byte| byte != b'0')));
-    (sound && parts.iter().all(|part| hex(part))).then_some(text)
+/// The code of an answer in its span.
+fn code(taken: &Result<Answer, Refusal>) -> &'static str {
+    taken.as_ref().err().map_or("answered", |refusal| refusal.code())
 }
 
 /// Milliseconds since 1970.
@@ -239,22 +243,4 @@ fn now() -> i64 {
 
 const fn seconds(milliseconds: i64) -> i64 {
     milliseconds / 1000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_well_formed_trace_context_is_passed_on() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(trace_context(good.as_bytes()), Some(good));
-        for bad in ["", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-x-y-01", "00-00-00"]
-            .into_iter()
-            .chain(["00-00000000000000000000000000000000-00f067aa0ba902b7-01"])
-            .chain(["00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"])
-        {
-            assert_eq!(trace_context(bad.as_bytes()), None, "{bad}");
-        }
-    }
 }

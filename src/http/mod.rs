@@ -15,6 +15,7 @@ pub mod journal;
 mod refusal_log;
 mod state;
 mod tls;
+mod trace;
 
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -15,12 +15,13 @@ use outbox::{DeliveryReport, FailureCode};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::statistics::Statistics;
 
 use super::cluster_check::Check;
 use super::gate::{Change, Gate, GateDecision};
+use super::headers;
 use super::health::Health;
 use super::in_flight::{HandedOver, InFlight};
 use super::polled::Polled;
@@ -95,14 +96,9 @@ impl Connection {
             return Err(DeliveryReport::Failed(FailureCode::ClusterReplaced));
         }
         let (token, tally) = (ticket.token, &self.parts.0.tally);
+        let headers = headers::of(record, ticket.span.as_ref().map(|span| span.traceparent()));
         let handed = Box::new(tally.hand_over(record, ticket)?);
         let slot = handed.slot;
-        let headers = record
-            .headers
-            .iter()
-            .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(value.as_bytes()) })
-            });
         let mut base: BaseRecord<'_, str, [u8], Box<HandedOver>> = BaseRecord::with_opaque_to(&record.topic, handed)
             .payload(record.value.as_slice())
             .timestamp(timestamp(record.timestamp))

@@ -1,8 +1,18 @@
-//! The headers of a record that was read.
+//! The headers of a record: as they are sent, and as they were read.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use idaas_callback::record::Record;
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+
+/// The headers of a record that is about to be sent, with the trace context of its span if it has one.
+pub(super) fn of(record: &Record, traceparent: Option<&str>) -> OwnedHeaders {
+    let own = record.headers.iter().map(|(name, value)| (*name, &**value));
+    own.chain(traceparent.map(|context| ("traceparent", context))).fold(
+        OwnedHeaders::new_with_capacity(record.headers.len() + usize::from(traceparent.is_some())),
+        |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_bytes()) }),
+    )
+}
 
 /// What `read` makes of a record's headers: name and value in their order, a missing value as an empty one.
 ///

@@ -12,6 +12,7 @@ use super::statistics::ProducerState;
 use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
+use crate::telemetry::spans::SendSpan;
 
 /// What comes back with the report on a record.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct DeliveryOpaque {
     pub event: TrackedEvent,
     /// The event's log line, if somebody reads it.
     pub line: Option<Box<EventLine>>,
+    /// The record's span, if its event is traced.
+    pub span: Option<Arc<SendSpan>>,
     /// Whose event it is.
     pub application: Arc<ApplicationMetrics>,
 }

@@ -82,7 +82,12 @@ impl Service {
             );
         }
         self.console.close();
-        self.admin.stop().await;
+        let spans = async {
+            if let Some(spans) = dispatcher.spans() {
+                spans.end().await;
+            }
+        };
+        tokio::join!(spans, self.admin.stop());
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
         left == 0
     }

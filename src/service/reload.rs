@@ -107,6 +107,7 @@ impl Service {
         let journal_keys = std::mem::replace(&mut config.journal, self.config.journal.clone()).keys;
         config.dedupe = self.config.dedupe;
         config.log.format = self.config.log.format;
+        config.tracing = self.config.tracing.clone();
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         let certificate = self.renewed_certificate(&config)?;

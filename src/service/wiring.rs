@@ -21,6 +21,7 @@ use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::CertificateUse;
+use crate::telemetry::spans::Spans;
 
 /// How many connections may wait to be taken.
 const BACKLOG: i32 = 1024;
@@ -262,4 +263,17 @@ pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
         problem: format!("{} cannot be made ({})", config.journal.directory.display(), error.kind()),
         remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
     })
+}
+
+/// Starts the export of spans, if it is configured.
+pub(super) fn spans(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Spans>>, Fault> {
+    let Some(tracing) = &config.tracing else { return Ok(None) };
+    let fault = |problem: String| Fault {
+        key: "tracing.otlp_ca".to_owned(),
+        problem,
+        remedy: "name a readable file with PEM certificates".to_owned(),
+    };
+    let ca = tracing.otlp_ca.as_ref().map(std::fs::read).transpose();
+    let ca = ca.map_err(|error| fault(format!("the file cannot be read ({})", error.kind())))?;
+    Spans::start(tracing, ca.as_deref(), &metrics.spans).map(Some).map_err(|problem| fault(problem.to_string()))
 }

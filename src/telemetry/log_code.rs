@@ -155,6 +155,12 @@ pub enum LogCode {
     /// The replicas cannot agree.
     ReplicasNotCoordinated,
 
+    // Tracing
+    /// Spans are dropped, because they cannot be exported.
+    SpansDropped,
+    /// Spans are exported again.
+    SpansExported,
+
     // State topics
     /// The consumer group assigned partitions to this instance.
     StateAssigned,

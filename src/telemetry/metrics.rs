@@ -23,6 +23,7 @@ use super::liveness::Liveness;
 use super::process::ProcessMetrics;
 use super::replicas::ReplicaMetrics;
 use super::service::ServiceMetrics;
+use super::spans::SpanMetrics;
 
 /// A value that goes up and down.
 pub use prometheus::IntGauge as Gauge;
@@ -65,6 +66,8 @@ pub struct Metrics {
     pub kafka: KafkaMetrics,
     /// The coordination of replicas.
     pub replicas: ReplicaMetrics,
+    /// The export of spans.
+    pub spans: SpanMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
@@ -134,6 +137,7 @@ impl Metrics {
             journal: JournalMetrics::new(&registry)?,
             kafka: KafkaMetrics::new(&registry)?,
             replicas: ReplicaMetrics::new(&registry)?,
+            spans: SpanMetrics::new(&registry)?,
             publish_duration: by_entity(
                 &registry,
                 "publish_duration_seconds",

@@ -16,4 +16,5 @@ mod process;
 pub mod pushes;
 pub mod replicas;
 pub mod service;
+pub mod spans;
 pub mod state;

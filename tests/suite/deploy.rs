@@ -13,8 +13,8 @@ use idaas_simulator::signing::SigningKey;
 
 /// The texts in the sources of the telemetry. Every metric is named there, without its prefix, and nowhere else.
 fn telemetry_texts() -> BTreeSet<String> {
-    let files = std::fs::read_dir(repository("src/telemetry")).unwrap().map(|entry| entry.unwrap().path());
-    let all: String = files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let files = files(&repository("src/telemetry")).into_iter();
+    let all: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
     all.split('"').map(str::to_owned).collect()
 }
 

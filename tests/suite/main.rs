@@ -34,3 +34,4 @@ mod replica_topic;
 mod replicas;
 mod schemas;
 mod tail;
+mod tracing;

@@ -40,6 +40,7 @@ pub(crate) struct Setup {
     properties: Vec<String>,
     journal: Vec<String>,
     journal_keys: Option<String>,
+    sections: String,
     pub(crate) log: &'static str,
     brokers: i32,
     partitions: i32,
@@ -65,6 +66,7 @@ impl Setup {
             properties: Vec::new(),
             journal: Vec::new(),
             journal_keys: None,
+            sections: String::new(),
             log: "info",
             brokers: 1,
             partitions: 3,
@@ -126,6 +128,12 @@ impl Setup {
     /// This line for the journal's keys.
     pub(crate) fn journal_keys(mut self, line: &str) -> Self {
         self.journal_keys = Some(line.to_owned());
+        self
+    }
+
+    /// Adds a section, or lines to the section that was added last.
+    pub(crate) fn section(mut self, text: impl AsRef<str>) -> Self {
+        self.sections.push_str(text.as_ref());
         self
     }
 
@@ -221,7 +229,7 @@ impl Setup {
             "[server]\nlisten = {:?}\nadmin_listen = \"127.0.0.1:0\"\n{}\n\
              [kafka]\nbootstrap_servers = [{}]\n[kafka.properties]\n{}\n\
              [topics]\n{}\n[journal]\ndirectory = \"journal\"\n{}\n{}\n\
-             [log]\nlevel = \"{}\"\n",
+             [log]\nlevel = \"{}\"\n{}",
             self.listen,
             self.server.join("\n"),
             bootstrap_servers.split(',').map(|server| format!("{server:?}")).collect::<Vec<_>>().join(", "),
@@ -230,6 +238,7 @@ impl Setup {
             self.journal_keys.clone().unwrap_or_else(|| format!("keys = [\"{JOURNAL_KEY}\"]")),
             self.journal.join("\n"),
             self.log,
+            self.sections,
         );
         let directory = path.parent().unwrap();
         for application in &self.applications {

@@ -6,6 +6,7 @@ pub(crate) mod compatibility;
 pub(crate) mod conformance;
 pub(crate) mod fault_load;
 pub(crate) mod http;
+pub(crate) mod otlp;
 pub(crate) mod passwords;
 pub(crate) mod raw_produce;
 pub(crate) mod real_kafka;

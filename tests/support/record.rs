@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::rules;
+
 /// A CloudEvent, whichever mode it came in.
 pub(crate) struct Record {
     /// The context attributes by their names without `ce_`.
@@ -20,7 +22,7 @@ pub(crate) struct Record {
 /// What keeps it from being a CloudEvent with JSON data, in words.
 pub(crate) fn read(headers: &[(String, Vec<u8>)], value: &[u8]) -> Result<Record, Vec<String>> {
     let mut faults = Vec::new();
-    let mut content_type = None;
+    let (mut content_type, mut traceparent) = (None, None);
     let mut attributes = BTreeMap::new();
     for (name, bytes) in headers {
         let Ok(text) = String::from_utf8(bytes.clone()) else {
@@ -30,6 +32,8 @@ pub(crate) fn read(headers: &[(String, Vec<u8>)], value: &[u8]) -> Result<Record
         let twin = match name.strip_prefix("ce_") {
             Some(attribute) => attributes.insert(attribute.to_owned(), text),
             None if name == "content-type" => content_type.replace(text),
+            // The span of the record, for those that trace.
+            None if name == "traceparent" && rules::is_traceparent(&text) => traceparent.replace(text),
             None => {
                 faults.push(format!("header {name}: not of the contract"));
                 None

@@ -47,9 +47,53 @@ pub struct Prepared {
 /// # Errors
 /// The one [`Refusal`] that applies first, and then nothing of the callback may be used.
 pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, moment: RequestContext<'_>) -> Result<Prepared, Refusal> {
+    prepare_observed(body, keys, policy, moment, |_| ())
+}
+
+/// A stage of [`prepare`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The signature and the claims of the token.
+    Authenticate,
+    /// The content of the token.
+    Decrypt,
+    /// The list of events.
+    Decode,
+    /// The records of the events.
+    Normalize,
+}
+
+impl Stage {
+    /// The stage's name, which is stable.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Decrypt => "decrypt",
+            Self::Decode => "decode",
+            Self::Normalize => "normalize",
+        }
+    }
+}
+
+/// As [`prepare`], and calls `begins` with each stage before it begins.
+///
+/// # Errors
+/// As [`prepare`]: the refusal is that of the stage that was begun last.
+pub fn prepare_observed(
+    body: &[u8],
+    keys: &KeySet,
+    policy: &Policy,
+    moment: RequestContext<'_>,
+    mut begins: impl FnMut(Stage),
+) -> Result<Prepared, Refusal> {
+    begins(Stage::Authenticate);
     let verified = authenticate(body, keys, policy, moment.received_at.div_euclid(1000))?;
+    begins(Stage::Decrypt);
     let plaintext = decrypt(verified, policy)?;
+    begins(Stage::Decode);
     let callback = decode(plaintext, policy)?;
+    begins(Stage::Normalize);
     let items = normalize(&callback, policy, moment)?;
     Ok(Prepared { items, decryption_key: callback.key })
 }

@@ -7,6 +7,7 @@ mod kafka;
 mod reload;
 mod secrets;
 mod sections;
+mod tracing;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -155,6 +155,7 @@ impl Stage {
             event_time: None,
             event: TrackedEvent::new("evnt_1", Some("user_1"), None, Verdict::Confirmed, TOPIC.into()),
             line: None,
+            span: None,
             application: Arc::clone(&self.application),
         };
         let record = Record {

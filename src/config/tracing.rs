@@ -1,0 +1,126 @@
+//! The section `[tracing]`: where spans are exported to. Without it nothing is traced.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::Value;
+use url::Url;
+
+use super::fault::Problem;
+use super::raw_value::{Raw, RawValue};
+use super::table_reader::{Diagnostics, TableReader};
+use super::{fetch, files, secrets};
+use crate::secret::Secret;
+
+const ENDPOINT: &str = "write the collector's OTLP address for HTTP, as \"http://otel-collector:4318\"";
+const TRACES_PATH: &str = "/v1/traces";
+const DEFAULT_RATIO: f64 = 0.01;
+const MAX_NAME_LENGTH: usize = 200;
+
+/// Where spans are exported to. Has no `Debug`: it holds secrets.
+#[derive(Clone, PartialEq)]
+pub struct Tracing {
+    /// The URL that spans are posted to.
+    pub otlp_endpoint: String,
+    /// Further certificate authorities to trust for it, PEM. Was readable when the configuration was read.
+    pub otlp_ca: Option<PathBuf>,
+    /// The part of the callbacks that is sampled, from 0 to 1.
+    pub sample_ratio: f64,
+    /// The resource attribute `service.name`.
+    pub service_name: String,
+    /// The headers of each export.
+    pub headers: BTreeMap<String, Secret<String>>,
+}
+
+pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Option<Tracing> {
+    let given = given?;
+    let mut section = TableReader::open(reading, "tracing", Some(given));
+    let around = section.reading.around;
+    let name = section.name("otlp_endpoint");
+    let endpoint = section.required("otlp_endpoint", ENDPOINT, endpoint);
+    let otlp_ca: Option<PathBuf> = section.optional("otlp_ca", |given| files::pem(around, given, "CERTIFICATE"));
+    let sample_ratio = section.value("sample_ratio", DEFAULT_RATIO, ratio);
+    let service_name = section.value("service_name", "idaas-bridge".to_owned(), service_name);
+    let headers = headers(&mut section);
+    section.close();
+    let endpoint = endpoint?;
+    if endpoint.scheme() == "http" && !headers.is_empty() && !fetch::is_loopback(&endpoint) {
+        let text = "uses http, so that tracing.headers can be read on the way; use https";
+        reading.warn(name, text);
+    }
+    Some(Tracing { otlp_endpoint: endpoint.into(), otlp_ca, sample_ratio, service_name, headers })
+}
+
+/// The URL that spans are posted to. As usual for OTLP, what is configured is the address below which `/v1/traces` is. The
+/// value is not quoted in a problem, because it can carry credentials.
+fn endpoint(given: &RawValue) -> Result<Url, Problem> {
+    let text = given.text()?;
+    let mut url =
+        Url::parse(text).map_err(|error| Problem::new(format!("is not an absolute URL ({error})"), ENDPOINT))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(Problem::new("is neither https nor http", ENDPOINT));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Problem::new("carries credentials", "remove them, and write tracing.headers = { … }"));
+    }
+    if url.fragment().is_some() {
+        return Err(Problem::new("has a fragment", ENDPOINT));
+    }
+    if url.port() == Some(4317) {
+        let problem = "has port 4317, which is the collector's port for gRPC";
+        return Err(Problem::new(problem, "write the port for HTTP, usually 4318"));
+    }
+    if !url.path().ends_with(TRACES_PATH) {
+        let path = format!("{}{TRACES_PATH}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn ratio(given: &RawValue) -> Result<f64, Problem> {
+    let number = match &given.raw {
+        Raw::Plain(Value::Float(number)) => *number,
+        Raw::Plain(Value::Integer(0)) => 0.0,
+        Raw::Plain(Value::Integer(1)) => 1.0,
+        Raw::Plain(Value::Integer(_)) => f64::NAN,
+        Raw::Variable(text) => text.trim().parse().unwrap_or(f64::NAN),
+        Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => return Err(given.mismatch("write a number from 0 to 1")),
+    };
+    if (0.0..=1.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err(Problem::new("is not a number from 0 to 1", "write 0.01 for one callback in a hundred"))
+    }
+}
+
+fn service_name(given: &RawValue) -> Result<String, Problem> {
+    let text = given.text()?;
+    if text.len() > MAX_NAME_LENGTH {
+        return Err(Problem::new("is too long", format!("use at most {MAX_NAME_LENGTH} characters")));
+    }
+    Ok(text.to_owned())
+}
+
+/// Headers of each export, such as a token. Their values are secrets.
+fn headers(section: &mut TableReader<'_, '_>) -> BTreeMap<String, Secret<String>> {
+    let Some(given) = section.take("headers") else { return BTreeMap::new() };
+    let key = given.key.clone();
+    let entries = section.reading.accept(&key, given.table()).unwrap_or_default();
+    let mut headers = BTreeMap::new();
+    for (name, given) in entries {
+        let value = secrets::text(section.reading, &given).and_then(|value| header(&name, value));
+        headers.extend(section.reading.accept(&given.key, value).map(|value| (name, value)));
+    }
+    headers
+}
+
+fn header(name: &str, value: Secret<String>) -> Result<Secret<String>, Problem> {
+    let is_token = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(Problem::new("is not a header's name", "use letters, digits and \"-\""));
+    }
+    if !value.expose().bytes().all(|c| c == b' ' || c.is_ascii_graphic()) {
+        return Err(Problem::new("the value has characters that a header cannot have", "use visible ASCII characters"));
+    }
+    Ok(value)
+}

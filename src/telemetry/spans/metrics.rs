@@ -1,0 +1,61 @@
+//! Metrics of the export of spans.
+
+use prometheus::{IntCounter, IntCounterVec, Registry};
+
+use crate::telemetry::metrics::{counters, opts, register};
+
+/// Why a span is not exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DropReason {
+    /// The queue of the exporter is full.
+    QueueFull,
+    /// The collector cannot be reached, or answers with an error.
+    ExportFailed,
+    /// The collector has rejected it.
+    Rejected,
+}
+
+impl DropReason {
+    const ALL: [Self; 3] = [Self::QueueFull, Self::ExportFailed, Self::Rejected];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::ExportFailed => "export_failed",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The export of spans.
+#[derive(Debug, Clone)]
+pub struct SpanMetrics {
+    /// Spans that the collector has accepted.
+    pub(super) exported: IntCounter,
+    dropped: IntCounterVec,
+}
+
+impl SpanMetrics {
+    pub(in crate::telemetry) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let exported = opts("spans_exported_total", "Spans that the collector has accepted.");
+        let dropped = counters(
+            registry,
+            "spans_dropped_total",
+            "Spans that were not exported, by reason: queue_full, export_failed or rejected by the collector.",
+            &["reason"],
+        )?;
+        for reason in DropReason::ALL {
+            dropped.with_label_values(&[reason.code()]);
+        }
+        Ok(Self { exported: register(registry, IntCounter::with_opts(exported)?)?, dropped })
+    }
+
+    pub(super) fn dropped(&self, reason: DropReason, spans: u64) {
+        self.dropped.with_label_values(&[reason.code()]).inc_by(spans);
+    }
+
+    /// How many spans were dropped, for any reason.
+    pub(super) fn dropped_total(&self) -> u64 {
+        DropReason::ALL.iter().map(|reason| self.dropped.with_label_values(&[reason.code()]).get()).sum()
+    }
+}
