@@ -3,6 +3,7 @@
 pub mod app_state;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod counts;
 pub mod delivery;
 pub mod demo;

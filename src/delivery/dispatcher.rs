@@ -2,14 +2,14 @@
 //!
 //! It connects the machine to the producer and the journal, and adds nothing to what the machine says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use idaas_callback::PreparedEvent;
 use outbox::machine::{Deadlines, Limits};
 use outbox::verdict::Verdict;
-use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitingHead};
+use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitReason, WaitingHead};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
@@ -196,6 +196,19 @@ impl Dispatcher {
     pub async fn quarantine(&self, callback: Quarantined) -> bool {
         let Some(journal) = self.journal() else { return false };
         matches!(journal.quarantine(callback).await, Ok(Ok(_)))
+    }
+
+    /// How many events have their content in memory.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.shared.outbox.lock().held()
+    }
+
+    /// How many lane heads wait for each reason, and how many events were confirmed from the journal since the start.
+    #[must_use]
+    pub fn waiting_by_reason(&self) -> (BTreeMap<WaitReason, usize>, u64) {
+        let outbox = self.shared.outbox.lock();
+        (outbox.waiting_heads_by_reason(), outbox.replayed_total())
     }
 
     /// Shows in the metrics what waits, and why.

@@ -15,6 +15,7 @@ use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, Loaded, Mi
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::event_log;
 use super::produce::trace_report;
 use super::publication::{EventPublication, Source};
 use crate::journal;
@@ -101,6 +102,7 @@ impl Executor {
                         self.produce(token, &package, confirmed, &mut failed);
                     }
                     Command::Write(token, package) => {
+                        event_log::journaled(&self.metrics, &package);
                         self.trace_write(token.seq, &package);
                         paperwork.write.push(package.entry(token.seq));
                     }
@@ -163,9 +165,7 @@ impl Executor {
             let age = now - event_time as f64 / 1000.0;
             self.metrics.event_age(ticket.entity).observe(age.max(0.0));
         }
-        if let Some(line) = &ticket.line {
-            line.published(ticket.entity, topic, position, took);
-        }
+        event_log::published(&self.metrics, ticket, topic, position, took);
     }
 
     /// The application of that name; where it is configured no more, as much as its events need.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use outbox::{DeliveryReport, EventHandle, FailureCode, Seq, bit};
 
-use super::event_log::EventLine;
+use super::event_log::{self, EventLine};
 use super::executor::Executor;
 use super::publication::EventPublication;
 use crate::journal::JournalRejection;
@@ -34,7 +34,7 @@ impl Executor {
                 entity: record.entity,
                 handed_over,
                 event_time: package.event_time,
-                event_id: package.id.text().into(),
+                event: event_log::tracked(package, record),
                 line: EventLine::of(package, record),
                 span: span.clone(),
                 application: Arc::clone(&package.source.metrics),

@@ -11,10 +11,11 @@ use actix_web::{HttpResponse, dev::ServiceRequest};
 use arc_swap::ArcSwapOption;
 use sha2::{Digest, Sha256};
 
+use super::console;
 use crate::secret::Secret;
 
-/// What anybody who reaches the listener may read: it names no event and nobody.
-const OPEN: [&str; 4] = ["/", "/metrics", "/livez", "/readyz"];
+/// What anybody who reaches the listener may read, beside the console: it names no event and nobody.
+const OPEN: [&str; 3] = ["/metrics", "/livez", "/readyz"];
 
 /// `server.admin_token`, as a digest: digests of equal length can be compared in constant time. A clone is the same token.
 #[derive(Clone, Default)]
@@ -26,9 +27,20 @@ impl AdminToken {
         self.0.store(token.map(|token| Arc::new(digest(token.expose()))));
     }
 
+    /// The rule of this moment: it changes with the token.
+    pub(super) fn rule(&self) -> Option<[u8; 32]> {
+        self.0.load().as_deref().copied()
+    }
+
+    /// Returns true if a token is needed.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load().is_some()
+    }
+
     /// Returns the answer to a request that is not allowed, or `None` for one that is.
     pub(super) fn refusal(&self, request: &ServiceRequest) -> Option<HttpResponse> {
-        let allowed = OPEN.contains(&request.path()) || self.allows(request.headers(), request.peer_addr());
+        let is_open = OPEN.contains(&request.path()) || console::is_open(request.path());
+        let allowed = is_open || self.allows(request.headers(), request.peer_addr());
         (!allowed).then(|| {
             let mut response = HttpResponse::Unauthorized();
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
@@ -39,7 +51,8 @@ impl AdminToken {
         })
     }
 
-    fn allows(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
+    /// Returns true if ids may be shown to the sender of such a request, and things may be changed by it.
+    pub(super) fn allows(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
         let Some(expected) = &*self.0.load() else {
             return peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
         };
@@ -70,13 +83,13 @@ mod tests {
     #[test]
     fn without_a_token_only_loopback_peers_are_allowed() {
         let token = AdminToken::default();
-        for path in ["/journal", "/journal/entries/x/redrive", "/quarantine/x", "/anything"] {
+        for path in ["/journal", "/journal/entries/x/redrive", "/quarantine/x", "/console/events", "/anything"] {
             assert!(allowed(&token, path, "127.0.0.1:1", None) && allowed(&token, path, "[::1]:1", None));
             assert!(allowed(&token, path, "[::ffff:127.0.0.1]:1", None));
             assert!(!allowed(&token, path, "192.0.2.1:1", None), "{path}");
             assert!(!allowed(&token, path, "192.0.2.1:1", Some("Bearer ")), "{path}");
         }
-        for path in OPEN {
+        for path in OPEN.into_iter().chain(["/", "/console/main.js", "/console/stream"]) {
             assert!(allowed(&token, path, "192.0.2.1:1", None), "{path}");
         }
     }

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod callbacks;
 mod connections;
+mod console;
 mod dead_letters;
 pub mod journal;
 mod refusal_log;
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 use self::connections::Connections;
 use self::refusal_log::RefusalLog;
 use crate::app_state::AppState;
+use crate::console::Console;
 use crate::journal::JournalAdmin;
 use crate::telemetry::log_code::LogCode;
 
@@ -126,6 +128,7 @@ pub fn serve_admin(
     listener: TcpListener,
     bridge: Arc<AppState>,
     desk: Arc<JournalAdmin>,
+    console: Arc<Console>,
     token: &AdminToken,
 ) -> std::io::Result<Admin> {
     let token = token.clone();
@@ -135,6 +138,8 @@ pub fn serve_admin(
         App::new()
             .app_data(web::Data::from(Arc::clone(&bridge)))
             .app_data(web::Data::from(Arc::clone(&desk)))
+            .app_data(web::Data::from(Arc::clone(&console)))
+            .app_data(web::Data::new(token.clone()))
             .wrap_fn(move |mut request, routes| {
                 // The answer to HEAD is that to GET; the connection leaves its body out.
                 if request.method() == Method::HEAD {
@@ -148,7 +153,7 @@ pub fn serve_admin(
             .route("/metrics", web::get().to(admin::metrics))
             .route("/livez", web::get().to(admin::livez))
             .route("/readyz", web::get().to(admin::readyz))
-            .route("/", web::get().to(admin::console))
+            .configure(console::routes)
             .configure(journal::routes)
             .configure(dead_letters::routes)
     })

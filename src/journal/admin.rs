@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Entry;
 use super::fault::JournalRejection;
-use super::journal::{Journal, JournalEvents, Response};
+use super::handle::{Journal, JournalEvents, Response};
 use super::quarantine::{QuarantineId, QuarantineRow};
 use super::store::Store;
 use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::entry::Entry;
 use super::fault::JournalRejection;
-use super::journal::Usage;
+use super::handle::Usage;
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use super::rejection_log::QuarantineRejectionLog;
 use super::row::EntryRow;

@@ -6,8 +6,8 @@
 pub mod admin;
 pub mod entry;
 pub mod fault;
+pub mod handle;
 mod inbox;
-pub mod journal;
 pub mod quarantine;
 pub mod quarantine_replay;
 mod rejection_log;
@@ -23,7 +23,7 @@ mod writer;
 pub use admin::{DiscardHook, JournalAdmin};
 pub use entry::Entry;
 pub use fault::{JournalRejection, OpenFault};
-pub use journal::{Journal, JournalEvents, Response, Usage};
+pub use handle::{Journal, JournalEvents, Response, Usage};
 pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
 pub use quarantine_replay::{QuarantineReplay, ReadableCallback};
 pub use row::{EntryRef, EntryRow};

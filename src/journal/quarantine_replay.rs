@@ -8,7 +8,7 @@ use idaas_callback::{Prepared, Refusal, RequestContext, from_quarantine};
 use tokio::sync::OwnedMutexGuard;
 
 use super::fault::JournalRejection;
-use super::journal::Journal;
+use super::handle::Journal;
 use super::quarantine::{DeliveryOrder, QuarantineId, Quarantined};
 
 /// How many lines are asked for at a time, so that nobody who writes waits long.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::Usage;
+use super::handle::Usage;
 use super::quarantine::{DeliveryOrder, QuarantineRow};
 use super::row::EntryRow;
 use super::waiting::LaneHead;

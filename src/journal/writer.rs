@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fault::JournalRejection;
+use super::handle::{JournalEvents, Usage};
 use super::inbox::{Inbox, QuarantineRequest, Query, Reply};
-use super::journal::{JournalEvents, Usage};
 use super::quarantine::{self, QuarantineId, Quarantined};
 use super::rejection_log::RejectionLog;
 use super::store::{Batch, Committed, Store};

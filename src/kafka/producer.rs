@@ -11,6 +11,7 @@ pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
 use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::spans::SendSpan;
 
 /// What comes back with the report on a record.
@@ -26,8 +27,8 @@ pub struct DeliveryOpaque {
     pub handed_over: Instant,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// The eventId.
-    pub event_id: Box<str>,
+    /// What the log and the history need to know of it.
+    pub event: TrackedEvent,
     /// The event's log line, if somebody reads it.
     pub line: Option<Box<EventLine>>,
     /// The record's span, if its event is traced.

@@ -101,7 +101,7 @@ impl FailureLog {
             reason = code.code(),
             topic,
             application = ticket.application.name(),
-            event_id = &*ticket.event_id,
+            event_id = ticket.event.event_id(),
             suppressed,
             "a record was not published: {error}"
         );

@@ -202,9 +202,8 @@ fn presence(code: RDKafkaErrorCode) -> Presence {
         RDKafkaErrorCode::UnknownTopic
         | RDKafkaErrorCode::UnknownTopicOrPartition
         | RDKafkaErrorCode::UnknownPartition => Presence::Missing,
-        RDKafkaErrorCode::TopicAuthorizationFailed
-        | RDKafkaErrorCode::GroupAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => Presence::Denied,
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => Presence::Denied,
+        // Also GroupAuthorizationFailed: librdkafka asks for the coordinator of a group that is never joined.
         _ => Presence::Unknown,
     }
 }

@@ -1,8 +1,9 @@
 //! The memory of verdicts over restarts and replicas: what our own topics say is learned before anything is replayed.
 //!
-//! It only avoids duplicates, so it is never a reason not to accept callbacks, and never holds back what the journal has
-//! for long. While Kafka is away, callbacks go to the journal, and the topics are read when it is back. Partitions that
-//! do not answer are read later.
+//! It only avoids duplicates, so callbacks never wait for it, and the journal's events never for long. While Kafka is
+//! away, callbacks go to the journal. The topics are read when it is back; partitions that do not answer, later.
+
+mod following;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ const MAX_HOLD: Duration = Duration::from_secs(10);
 
 /// What there is to learn, and from where.
 pub(super) struct DedupRebuild {
-    cluster: Cluster,
+    cluster: Mutex<Cluster>,
     scope: LiveScope,
     gate: Arc<Gate>,
     /// Whether other replicas are followed even if none is known.
@@ -77,7 +78,7 @@ enum Attempt {
 impl DedupRebuild {
     pub(super) fn new(config: &Config, gate: &Arc<Gate>) -> Arc<Self> {
         Arc::new(Self {
-            cluster: super::wiring::cluster(config),
+            cluster: Mutex::new(super::wiring::cluster(config)),
             scope: LiveScope::new(Scope::of(config)),
             gate: Arc::clone(gate),
             always_follows: config.dedupe.follow_replicas,
@@ -127,43 +128,20 @@ impl DedupRebuild {
         self.changed.notify_one();
     }
 
-    /// Follows other replicas from now on. Reads the tail again first, because nobody has followed so far.
-    pub(super) fn follow(&self) {
+    /// Reads with other settings from now on, or with other files or passwords behind the same settings. Blocks while a
+    /// follower ends.
+    pub(super) fn replace_clients(&self, cluster: Cluster) {
+        *self.cluster.lock() = cluster;
         let mut state = self.state.lock();
-        if !std::mem::replace(&mut state.follows, true) {
+        let follower = self.follower.lock().take();
+        if follower.is_some() || state.is_due {
+            // What an attempt with the old settings reads meanwhile counts for nothing. What was read before stays known.
+            state.revision += 1;
             (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
-            drop(state);
-            self.changed.notify_one();
-        }
-    }
-
-    /// Follows other replicas no longer, unless the configuration asks for it.
-    pub(super) fn unfollow(&self) {
-        let mut state = self.state.lock();
-        if !std::mem::replace(&mut state.follows, self.always_follows) || self.always_follows {
-            return;
         }
         drop(state);
-        // Its end can take seconds.
-        if let Some(follower) = self.follower.lock().take() {
-            let _ = std::thread::Builder::new().name("follower's end".to_owned()).spawn(move || drop(follower));
-        }
-    }
-
-    /// Follows at that pace from now on.
-    pub(super) fn set_pace(&self, pace: FetchProfile) {
-        self.state.lock().pace = pace;
-        if let Some(follower) = &*self.follower.lock() {
-            follower.set_fetch_profile(pace);
-        }
-    }
-
-    /// Learns everything that the topics hold now. Returns true if nothing was left out. Returns false if other replicas
-    /// are not followed (yet), or some partition did not answer within `limit`. Blocks.
-    pub(super) fn catch_up(&self, limit: Duration) -> bool {
-        let is_due = self.state.lock().is_due;
-        let follower = self.follower.lock().clone();
-        follower.is_some_and(|follower| follower.catch_up(limit)) && !is_due
+        drop(follower);
+        self.changed.notify_one();
     }
 
     /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::persist`] does what is left.
@@ -194,11 +172,6 @@ impl DedupRebuild {
         }
     }
 
-    /// Stops following. Blocks for a moment.
-    pub(super) fn end(&self) {
-        drop(self.follower.lock().take());
-    }
-
     /// One attempt, and what follows from it. Blocks.
     fn read(self: &Arc<Self>, bridge: &Arc<AppState>) {
         let _one = self.attempt.lock();
@@ -210,7 +183,8 @@ impl DedupRebuild {
         };
         let scope = self.scope.load();
         let tell = |known: &[Known]| self.publish_batch(bridge, generation, known);
-        let attempt = match read_tail(&self.cluster, &scope, window, &mut resume, tell) {
+        let cluster = self.cluster.lock().clone();
+        let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
             Ok(tail) => Attempt::Read(tail),
             Err(TailFault::Away(_)) => Attempt::Away,
             Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
@@ -268,30 +242,6 @@ impl DedupRebuild {
         let state = self.state.lock();
         if state.generation == generation {
             bridge.dispatcher.mark_published(known.iter().map(learned));
-        }
-    }
-
-    /// Follows the other replicas, if nobody does yet.
-    fn begin_to_follow(self: &Arc<Self>, state: &mut State, bridge: &Arc<AppState>) {
-        let mut follower = self.follower.lock();
-        if follower.is_some() {
-            return;
-        }
-        // Weak, because following must not keep the service alive.
-        let (this, bridge, generation) = (Arc::downgrade(self), Arc::downgrade(bridge), state.generation);
-        let tell = move |events: &[Known]| {
-            if let (Some(this), Some(bridge)) = (this.upgrade(), bridge.upgrade()) {
-                this.publish_batch(&bridge, generation, events);
-            }
-        };
-        match Follower::start(&self.cluster, self.scope.clone(), state.resume.fork(), tell) {
-            Ok(started) => {
-                started.set_fetch_profile(state.pace);
-                *follower = Some(Arc::new(started));
-            }
-            Err(fault) => {
-                tracing::error!(code = LogCode::NotFollowing.as_str(), "other replicas cannot be followed: {fault}")
-            }
         }
     }
 }

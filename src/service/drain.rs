@@ -81,6 +81,7 @@ impl Service {
                 "events were neither confirmed nor journaled; IDaaS was told so"
             );
         }
+        self.console.close();
         let spans = async {
             if let Some(spans) = dispatcher.spans() {
                 spans.end().await;

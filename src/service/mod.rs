@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 pub use self::control::{ControlMessage, ControlMessages, signals};
 use crate::app_state::AppState;
 use crate::config::{Config, Fault};
+use crate::console::Console;
 use crate::delivery::dispatcher::{self, Dispatcher};
 use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::kafka::cluster_watch::Watch;
@@ -49,6 +50,7 @@ pub struct Service {
     callbacks: Callbacks,
     admin: Admin,
     admin_token: AdminToken,
+    console: Arc<Console>,
     certificate: Option<Certificate>,
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
@@ -99,7 +101,9 @@ impl Service {
         let desk = wiring::desk(&bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
-        let admin = serve_admin(admin, Arc::clone(&bridge), desk, &admin_token).map_err(failed)?;
+        let console = Console::start(Arc::clone(&bridge), &config);
+        let admin =
+            serve_admin(admin, Arc::clone(&bridge), desk, Arc::clone(&console), &admin_token).map_err(failed)?;
         wiring::show_certificate(&config, &metrics);
         wiring::show_kafka_certificate(&config, &metrics);
         let care = topics::TopicReconciler::new(&config, path.to_owned());
@@ -114,6 +118,7 @@ impl Service {
             callbacks,
             admin,
             admin_token,
+            console,
             certificate,
             key_settings,
             listen,

@@ -133,6 +133,7 @@ impl Service {
         tokio::spawn(quarantine_replay::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
         self.care.rescope(&config);
+        self.console.configure(&config);
         self.config = config;
         Ok(())
     }
@@ -184,6 +185,10 @@ impl Service {
         replaced.map_err(|problem| fault(&problem))?;
         let cluster = wiring::cluster(config);
         self.replicas.replace_clients(&cluster);
+        self.care.replace_clients(cluster.clone());
+        let (recollection, reading) = (Arc::clone(&self.recollection), cluster.clone());
+        // It waits for a follower to end. A panic in it has been told by its own message.
+        let _ = tokio::task::spawn_blocking(move || recollection.replace_clients(reading)).await;
         self.bridge.set_cluster(cluster.clone());
         self.watch =
             wiring::watch(&cluster, config, &self.bridge.metrics, &self.replicas).map_err(|problem| fault(&problem))?;

@@ -29,7 +29,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// What has to be seen to.
 pub(super) struct TopicReconciler {
     plan: Mutex<Arc<TopicSettings>>,
-    cluster: Cluster,
+    cluster: Mutex<Cluster>,
     create: bool,
     configuration: PathBuf,
     /// Whether missing topics are still to be created. Only at the start and for a new prefix: a topic that somebody
@@ -84,7 +84,7 @@ impl TopicReconciler {
     pub(super) fn new(config: &Config, configuration: PathBuf) -> Arc<Self> {
         Arc::new(Self {
             plan: Mutex::new(Arc::new(TopicSettings::of(config))),
-            cluster: super::wiring::cluster(config),
+            cluster: Mutex::new(super::wiring::cluster(config)),
             create: config.topics.create,
             configuration,
             creating: AtomicBool::new(config.topics.create),
@@ -98,6 +98,11 @@ impl TopicReconciler {
         *self.plan.lock() = Arc::new(TopicSettings::of(config));
         self.creating.store(self.create, Ordering::Relaxed);
         self.changed.notify_one();
+    }
+
+    /// Asks with other settings from now on, or with other files or passwords behind the same settings.
+    pub(super) fn replace_clients(&self, cluster: Cluster) {
+        *self.cluster.lock() = cluster;
     }
 
     /// Creates what is missing, where that is asked for. Says whether the cluster could be asked.
@@ -123,7 +128,8 @@ impl TopicReconciler {
     }
 
     fn with_administrator(&self, act: impl Fn(&Self, &Administrator) -> bool) -> bool {
-        match Administrator::new(&self.cluster) {
+        let cluster = self.cluster.lock().clone();
+        match Administrator::new(&cluster) {
             Ok(administrator) => act(self, &administrator),
             Err(fault) => {
                 if self.seen.lock().reported.insert((String::new(), "topics_not_checked")) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use idaas_callback::event_type::{Action, Entity};
 use idaas_callback::{Drift, Reason, Refusal};
-use outbox::verdict::Verdict;
+use outbox::verdict::{List, Verdict};
 use prometheus::{Histogram, IntCounter};
 
 use super::last_event::LastEvent;
@@ -15,6 +15,26 @@ use crate::keys::RefreshResult;
 
 /// Nothing is known of the key endpoint's clock.
 pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;
+
+/// An application's counters at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Answered events, in the order of [`List::ALL`].
+    pub lists: [u64; List::ALL.len()],
+    /// Refused callbacks, in the order of [`Refusal::ALL`].
+    pub refusals: [u64; Refusal::ALL.len()],
+    /// Confirmed records, in the order of [`Entity::ALL`].
+    pub published: [u64; Entity::ALL.len()],
+    /// Callbacks that were decrypted, by the position of the key.
+    pub decryptions: Vec<u64>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let (lists, refusals) = ([0; List::ALL.len()], [0; Refusal::ALL.len()]);
+        Self { lists, refusals, published: [0; Entity::ALL.len()], decryptions: Vec::new() }
+    }
+}
 
 /// One application's metrics.
 pub struct ApplicationMetrics {
@@ -42,6 +62,25 @@ impl ApplicationMetrics {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// All that is counted, as of now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let verdicts = |list| Verdict::ALL.into_iter().filter(move |verdict| verdict.list() == list);
+        let answered = |verdict| self.answered.get(&verdict).map_or(0, IntCounter::get);
+        Counts {
+            lists: List::ALL.map(|list| verdicts(list).map(answered).sum()),
+            refusals: Refusal::ALL.map(|refusal| self.refused.get(&refusal).map_or(0, IntCounter::get)),
+            published: self.published.each_ref().map(IntCounter::get),
+            decryptions: self.decryptions.iter().map(IntCounter::get).collect(),
+        }
+    }
+
+    /// When the last authentic callback came, in milliseconds since 1970. `None` if none has come.
+    #[must_use]
+    pub fn last_callback(&self) -> Option<i64> {
+        self.last_event.last().map(|seconds| seconds.saturating_mul(1000))
     }
 
     /// A callback was answered, or refused.

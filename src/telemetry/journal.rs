@@ -65,6 +65,15 @@ impl JournalMetrics {
         self.refused.with_label_values(&[refusal.code()]).inc_by(events as u64);
     }
 
+    /// How many events the journal did not accept since the start.
+    #[must_use]
+    pub fn events_refused(&self) -> u64 {
+        let refused =
+            JournalRejection::ALL.into_iter().map(|refusal| self.refused.with_label_values(&[refusal.code()]).get());
+        let callbacks: u64 = self.counted.iter().map(|counted| counted.load(Ordering::Relaxed)).sum();
+        refused.sum::<u64>().saturating_sub(callbacks)
+    }
+
     /// Shows why the heads of lanes wait, and how many events were confirmed from the journal since the start.
     pub fn show_waiting(&self, heads: &BTreeMap<WaitReason, usize>, replayed: u64) {
         for reason in WaitReason::all() {

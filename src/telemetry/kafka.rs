@@ -1,15 +1,60 @@
 //! The metrics of the cluster and of the producer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use prometheus::core::Collector;
 use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
+use serde::Serialize;
 
 use super::metrics::{Total, opts, register};
 use crate::kafka::statistics::ProducerState;
 
+/// The cluster and the producer at one moment.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaState {
+    /// Whether Kafka is considered available.
+    pub available: bool,
+    /// When that changed last, in milliseconds since 1970. `None` before the first answer.
+    pub since: Option<i64>,
+    /// Topics with partitions that accept no records.
+    pub partitions_unavailable: Vec<UnavailablePartitions>,
+    /// Records in the producer that are not confirmed.
+    pub queue_events: i64,
+    /// Their size in bytes.
+    pub queue_bytes: i64,
+    /// The round trip to each broker.
+    pub brokers: Vec<RoundTrip>,
+    /// How often the producer was replaced.
+    pub producer_recreated: u64,
+    /// Requests that were sent again.
+    pub retries: u64,
+}
+
+/// How many partitions of a topic accept no records.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnavailablePartitions {
+    /// The topic.
+    pub topic: String,
+    /// Their number.
+    pub partitions: i64,
+}
+
+/// The mean round trip of requests to a broker.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoundTrip {
+    /// The broker's id.
+    pub id: String,
+    /// The round trip.
+    pub milliseconds: f64,
+}
+
 /// What librdkafka tells of itself once a second.
 pub struct KafkaMetrics {
     available: IntGauge,
+    /// When availability changed last, in milliseconds since 1970; 0 before the first answer.
+    since: AtomicI64,
     answers: AtomicBool,
     deliverable: AtomicBool,
     partitions_unavailable: IntGaugeVec,
@@ -36,6 +81,7 @@ impl KafkaMetrics {
                 "kafka_available",
                 "1 while Kafka is considered available, 0 while events are journaled instead.",
             )?,
+            since: AtomicI64::new(0),
             answers: AtomicBool::new(false),
             deliverable: AtomicBool::new(true),
             partitions_unavailable: register(
@@ -86,7 +132,41 @@ impl KafkaMetrics {
 
     fn show_available(&self) {
         let available = self.answers.load(Ordering::Relaxed) && self.deliverable.load(Ordering::Relaxed);
+        let before = self.available.get();
         self.available.set(i64::from(available));
+        if before != i64::from(available) || self.since.load(Ordering::Relaxed) == 0 {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.since.store(i64::try_from(now.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// When availability changed last, in milliseconds since 1970. `None` before the first answer.
+    #[must_use]
+    pub fn available_since(&self) -> Option<i64> {
+        Some(self.since.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    /// Everything as of now.
+    #[must_use]
+    pub fn state(&self) -> KafkaState {
+        let partitions = by_label(&self.partitions_unavailable).map(|(topic, value)| (topic, value as i64));
+        let partitions = partitions.filter(|(_, partitions)| *partitions > 0);
+        let brokers = by_label(&self.round_trip).map(|(id, seconds)| {
+            let milliseconds = (seconds * 1e5).round() / 1e2;
+            RoundTrip { id, milliseconds }
+        });
+        KafkaState {
+            available: self.available.get() == 1,
+            since: self.available_since(),
+            partitions_unavailable: partitions
+                .map(|(topic, partitions)| UnavailablePartitions { topic, partitions })
+                .collect(),
+            queue_events: self.queue_events.get(),
+            queue_bytes: self.queue_bytes.get(),
+            brokers: brokers.collect(),
+            producer_recreated: self.producer_recreated.get(),
+            retries: self.retries.get(),
+        }
     }
 
     /// Shows how many partitions of a topic take no records.
@@ -111,4 +191,20 @@ impl KafkaMetrics {
         self.request_timeouts.follow(state.request_timeouts);
         self.retries.follow(state.retries);
     }
+}
+
+/// The values of a family of gauges that has one label, with the label's values.
+fn by_label(family: &impl Collector) -> impl Iterator<Item = (String, f64)> {
+    let families = family.collect().into_iter();
+    let mut metrics: Vec<_> = families
+        .flat_map(|family| {
+            let value = |metric: &prometheus::proto::Metric| {
+                let label = metric.get_label().first().map(|label| label.value().to_owned());
+                Some((label?, metric.get_gauge().get_value()))
+            };
+            family.get_metric().iter().filter_map(value).collect::<Vec<_>>()
+        })
+        .collect();
+    metrics.sort_by(|(one, _), (other, _)| one.cmp(other));
+    metrics.into_iter()
 }

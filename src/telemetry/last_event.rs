@@ -28,6 +28,11 @@ impl LastEvent {
         self.time.fetch_max(time, Ordering::Relaxed);
     }
 
+    /// The time of the last event, if there was one.
+    pub(super) fn last(&self) -> Option<i64> {
+        Some(self.time.load(Ordering::Relaxed)).filter(|time| *time != 0)
+    }
+
     /// The time to show.
     pub(super) fn shown(&self) -> i64 {
         match self.time.load(Ordering::Relaxed) {

@@ -16,6 +16,7 @@ use prometheus::{
 
 use super::application::ApplicationMetrics;
 use super::families::ApplicationFamilies;
+use super::history::History;
 use super::journal::JournalMetrics;
 use super::kafka::KafkaMetrics;
 use super::liveness::Liveness;
@@ -74,6 +75,8 @@ pub struct Metrics {
     applications: Mutex<HashMap<String, Arc<ApplicationMetrics>>>,
     /// Requests to no application.
     pub unknown: IntCounter,
+    /// The latest events.
+    pub history: History,
     process: Option<ProcessMetrics>,
 }
 
@@ -148,6 +151,7 @@ impl Metrics {
                 &AGE_EDGES,
             )?,
             unknown: families.unknown(),
+            history: History::default(),
             process: ProcessMetrics::new(&registry)?,
             families,
             applications: Mutex::default(),
@@ -188,6 +192,14 @@ impl Metrics {
         entity.pick(&self.publish_duration)
     }
 
+    /// How many records were confirmed since the start, and how many seconds that took for all of them together.
+    #[must_use]
+    pub fn confirmations(&self) -> (u64, f64) {
+        self.publish_duration.iter().fold((0, 0.0), |(count, seconds), entity| {
+            (count + entity.get_sample_count(), seconds + entity.get_sample_sum())
+        })
+    }
+
     /// How old an entity's events are when they are confirmed, in seconds.
     pub(crate) fn event_age(&self, entity: Entity) -> &Histogram {
         entity.pick(&self.event_age)
@@ -215,6 +227,10 @@ impl Total {
     pub(super) fn new(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
         let counter = register(registry, IntCounter::with_opts(opts(name, help))?)?;
         Ok(Self { counter, seen: AtomicU64::new(0) })
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.counter.get()
     }
 
     pub(super) fn follow(&self, total: u64) {

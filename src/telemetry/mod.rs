@@ -1,8 +1,10 @@
 //! What operators see: metrics and log lines. No other place names a metric.
 
 pub mod application;
+pub mod event;
 mod families;
 pub mod fetch;
+pub mod history;
 pub mod journal;
 pub mod kafka;
 mod last_event;
@@ -11,6 +13,7 @@ pub mod log_code;
 pub mod logs;
 pub mod metrics;
 mod process;
+pub mod pushes;
 pub mod replicas;
 pub mod service;
 pub mod spans;

@@ -70,6 +70,12 @@ impl ServiceMetrics {
         }
     }
 
+    /// Whether the last read of the configuration succeeded.
+    #[must_use]
+    pub fn is_reload_successful(&self) -> bool {
+        self.reload_successful.get() == 1
+    }
+
     /// A certificate in use expires at this time, in seconds since 1970. `None` if there is none, or it cannot be read.
     pub fn certificate_expiry(&self, used: CertificateUse, expiry: Option<i64>) {
         match expiry {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use idaas_state::Entity;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use serde::Serialize;
 
 use super::liveness::Liveness;
 use super::metrics::{NAMESPACE, counters, opts, register};
@@ -12,6 +13,10 @@ use super::process::ProcessMetrics;
 
 /// Edges of how long a restore takes, in seconds.
 const RESTORE_EDGES: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
+/// Names of metrics that another process reads.
+const LAG: &str = "state_lag_records";
+const READY: &str = "state_ready";
 
 /// What one entity's events became.
 pub struct EntityMetrics {
@@ -70,10 +75,7 @@ impl StateMetrics {
         register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         let restore =
             HistogramOpts::new("state_restore_seconds", "Seconds from a partition's assignment to its first event.");
-        let lag = opts(
-            "state_lag_records",
-            "Records of the event topic that are not applied yet, in the partitions of this instance.",
-        );
+        let lag = opts(LAG, "Records of the event topic that are not applied yet, in the partitions of this instance.");
         Ok(Arc::new(Self {
             liveness: Arc::default(),
             committed: count("state_transactions_committed_total", "Transactions that were committed.")?,
@@ -83,10 +85,7 @@ impl StateMetrics {
             )?,
             restarts: count("state_restarts_total", "How often the clients were replaced after a failure.")?,
             partitions: gauge("state_partitions", "Partitions that this instance maintains.")?,
-            ready: gauge(
-                "state_ready",
-                "1 if all partitions assigned to this instance are restored (/readyz), else 0.",
-            )?,
+            ready: gauge(READY, "1 if all partitions assigned to this instance are restored (/readyz), else 0.")?,
             entities: Entity::ALL.map(|entity| families.of(entity)),
             lag: register(&registry, IntGaugeVec::new(lag, &["topic"])?)?,
             restore: register(
@@ -127,6 +126,40 @@ impl StateMetrics {
     }
 }
 
+/// How far `materialize` is, read from its metrics: for another process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Whether all assigned partitions are maintained.
+    pub ready: bool,
+    /// Records that are not applied yet, by topic.
+    pub lag: Vec<TopicLag>,
+}
+
+/// How many records of an event topic are not applied yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicLag {
+    /// The event topic.
+    pub topic: String,
+    /// Their number.
+    pub records: u64,
+}
+
+impl Progress {
+    /// Reads it from [`StateMetrics::text`].
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let ready = format!("{NAMESPACE}_{READY} 1");
+        let lag = format!("{NAMESPACE}_{LAG}{{topic=\"");
+        let topic = |line: &str| {
+            let (topic, value) = line.strip_prefix(&lag)?.split_once("\"} ")?;
+            Some(TopicLag { topic: topic.to_owned(), records: value.parse().ok()? })
+        };
+        let mut lag: Vec<_> = text.lines().filter_map(topic).collect();
+        lag.sort_by(|one, other| one.topic.cmp(&other.topic));
+        Self { ready: text.lines().any(|line| line == ready), lag }
+    }
+}
+
 /// The families that have a label `entity`.
 struct EntityFamilies {
     applied: IntCounterVec,
@@ -164,5 +197,23 @@ impl EntityFamilies {
             too_large: count(&self.too_large),
             entities: self.entities.with_label_values(&[entity.name()]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_read_from_the_metrics_text() {
+        let metrics = StateMetrics::new().unwrap();
+        assert_eq!(Progress::parse(&metrics.text()), Progress::default());
+        metrics.ready.set(1);
+        metrics.show_lag("idaas.user.v1", 12);
+        metrics.show_lag("idaas.group.v1", 0);
+        let progress = Progress::parse(&metrics.text());
+        let lag: Vec<_> = progress.lag.iter().map(|lag| (lag.topic.as_str(), lag.records)).collect();
+        assert!(progress.ready);
+        assert_eq!(lag, [("idaas.group.v1", 0), ("idaas.user.v1", 12)]);
     }
 }

@@ -72,7 +72,7 @@ def pod_templates(documents):
 
 
 def configuration(case):
-    [config_map] = objects(case, "ConfigMap")
+    [config_map] = objects(case, "ConfigMap", "idaas-bridge")
     return config_map["data"]["bridge.toml"]
 
 
@@ -214,6 +214,11 @@ class MonitoringTest(unittest.TestCase):
             group["rules"] = [rule for rule in group["rules"] if rule["alert"] != "IdaasBridgeSilent"]
         [rule] = objects("monitoring", "PrometheusRule")
         self.assertEqual(rule["spec"], moved)
+
+    def test_the_dashboard_is_that_of_the_repository(self):
+        [config_map] = objects("monitoring", "ConfigMap", "idaas-bridge-dashboard")
+        dashboard = (ROOT / "deploy/grafana/idaas-bridge.json").read_text()
+        self.assertEqual(json.loads(config_map["data"]["idaas-bridge.json"]), json.loads(dashboard))
 
     def test_an_unknown_alert_cannot_be_disabled(self):
         options = ["--set-json", 'monitoring.disabledAlerts=["IdaasBridgeSilnt"]']

@@ -149,13 +149,17 @@ fn chart_configurations_load_without_a_warning() {
 }
 
 #[test]
-fn the_chart_has_the_version_and_alerts_of_the_program() {
+fn the_chart_has_the_version_and_files_of_the_repository() {
     let chart = text(&format!("{CHART}/Chart.yaml"));
     let version = env!("CARGO_PKG_VERSION");
     assert!(chart.contains(&format!("\nversion: {version}\n")), "{chart}");
     assert!(chart.contains(&format!("\nappVersion: \"{version}\"\n")), "{chart}");
-    let alerts = repository(CHART).join("files/alerts.yml").canonicalize().unwrap();
-    assert_eq!(alerts, repository("deploy/prometheus/alerts.yml").canonicalize().unwrap());
+    for (link, file) in
+        [("alerts.yml", "deploy/prometheus/alerts.yml"), ("dashboard.json", "deploy/grafana/idaas-bridge.json")]
+    {
+        let linked = repository(CHART).join("files").join(link).canonicalize().unwrap();
+        assert_eq!(linked, repository(file).canonicalize().unwrap());
+    }
 }
 
 /// Keys whose change does not restart the chart's pods, each with a configuration that has it changed.

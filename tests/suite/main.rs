@@ -18,7 +18,6 @@ mod commands;
 mod demo;
 mod deploy;
 mod documents;
-mod examples;
 mod faults;
 mod fetch;
 mod foreign_fixtures;

@@ -100,6 +100,31 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 15] = [
+        Self::Created,
+        Self::Deleted,
+        Self::Updated,
+        Self::PasswordChanged,
+        Self::Enabled,
+        Self::Disabled,
+        Self::Locked,
+        Self::Unlocked,
+        Self::Moved,
+        Self::Snapshot,
+        Self::MemberAdded,
+        Self::MemberRemoved,
+        Self::Tested,
+        Self::Unknown,
+        Self::Refused,
+    ];
+
+    /// The action of that name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
+
     /// The stable name: in records, `ce_type` and metric labels.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -52,7 +52,7 @@ pub enum Fault {
     NotEncrypted,
     /// A compressed plaintext inside the encryption (`zip`)
     Deflated,
-    /// Authentic, but what is inside is no list of events
+    /// Authentic, but its content is not a list of events
     Unreadable,
     /// A gzip-compressed body
     Compressed,
@@ -66,7 +66,7 @@ pub enum Fault {
     MalformedEvent,
     /// Events without an id
     MissingEventId,
-    /// Events whose bizData is no JSON object
+    /// Events whose bizData is not a JSON object
     MalformedData,
     /// Events that name no entity
     MissingEntityId,

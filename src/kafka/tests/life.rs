@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use idaas_callback::event_type::Entity;
+use outbox::verdict::Verdict;
 use outbox::{EventHandle, Seq};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::mocking::MockCluster;
@@ -16,6 +17,7 @@ use crate::kafka::embedded::mock_cluster;
 use crate::kafka::producer::{Position, Undeliverable};
 use crate::kafka::statistics::ProducerState;
 use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::metrics::Metrics;
 
 const TOPIC: &str = "life.user.v1";
@@ -151,7 +153,7 @@ impl Stage {
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,
-            event_id: "evnt_1".into(),
+            event: TrackedEvent::new("evnt_1", Some("user_1"), None, Verdict::Confirmed, TOPIC.into()),
             line: None,
             span: None,
             application: Arc::clone(&self.application),

@@ -107,6 +107,8 @@ impl Topic {
                 self.not_usable("the topic does not exist; create it with `idaas-bridge topics --create`")
             }
             Presence::Denied => {
+                // librdkafka remembers the refusal; new clients learn when the rights are given.
+                self.log = None;
                 self.not_usable("the user of [kafka.properties] may not describe, read and write the topic")
             }
             Presence::Unknown => true,

@@ -1,0 +1,155 @@
+//! The state in one sentence: the worst thing that is true now. Pure.
+
+use serde::Serialize;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// Nothing needs anybody.
+    Ok,
+    /// Somebody should look, not at once.
+    Warning,
+    /// Somebody should look now.
+    Critical,
+}
+
+/// The state in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Headline {
+    level: Level,
+    title: String,
+    /// Since when, in milliseconds since 1970.
+    since: Option<i64>,
+    detail: String,
+}
+
+/// What the sentence is made of.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) draining: bool,
+    pub(super) ready: bool,
+    pub(super) kafka_available: bool,
+    /// When that changed last, in milliseconds since 1970. `None` before the first answer.
+    pub(super) kafka_since: Option<i64>,
+    pub(super) partitions_unavailable: i64,
+    pub(super) journal_events: u64,
+    pub(super) journal_full: bool,
+    pub(super) quarantine_callbacks: u64,
+    pub(super) applications: usize,
+    pub(super) without_keys: usize,
+    pub(super) reload_failed: bool,
+}
+
+impl Headline {
+    /// The first that applies.
+    pub(super) fn of(facts: &Facts) -> Self {
+        let say = |level, title: String, since, detail: &str| Self { level, title, since, detail: detail.to_owned() };
+        if facts.draining {
+            return say(Level::Warning, "Shutting down".into(), None, "Callbacks in progress are finished.");
+        }
+        if let Some(headline) = Self::outage(facts) {
+            return headline;
+        }
+        if facts.without_keys > 0 {
+            let title = if facts.without_keys == facts.applications {
+                "No application has its public keys".to_owned()
+            } else {
+                format!("{} without public keys", counted(facts.without_keys as u64, "application"))
+            };
+            let detail = "Their callbacks are answered keys_unavailable, and IDaaS sends them again.";
+            return say(Level::Critical, title, None, detail);
+        }
+        if facts.partitions_unavailable > 0 {
+            let count = u64::try_from(facts.partitions_unavailable).unwrap_or_default();
+            let title = match count {
+                1 => "1 partition accepts no records".to_owned(),
+                count => format!("{count} partitions accept no records"),
+            };
+            return say(Level::Critical, title, None, "Their events wait in the journal. All others are delivered.");
+        }
+        if facts.quarantine_callbacks > 0 {
+            let title = format!("{} in quarantine", counted(facts.quarantine_callbacks, "callback"));
+            let detail = "No decryption key opens them, or they cannot be read. They are published once a key fits.";
+            return say(Level::Warning, title, None, detail);
+        }
+        if facts.journal_events > 0 {
+            let title = format!("{} in the journal", counted(facts.journal_events, "event"));
+            return say(Level::Warning, title, None, "Kafka is available, and they are being published in order.");
+        }
+        if facts.reload_failed {
+            let detail = "The configuration in force is the one before. The log names the problem.";
+            return say(Level::Warning, "The last reload failed".into(), None, detail);
+        }
+        if !facts.ready {
+            return say(Level::Warning, "Starting".into(), None, "Callbacks are accepted once the service is ready.");
+        }
+        say(Level::Ok, "Everything is delivered".into(), None, "Kafka is available, and nothing waits.")
+    }
+
+    fn outage(facts: &Facts) -> Option<Self> {
+        if facts.kafka_available {
+            return None;
+        }
+        let (level, title) = match facts.kafka_since {
+            Some(_) => (Level::Critical, "Kafka is unavailable"),
+            None => (Level::Warning, "Kafka has not answered yet"),
+        };
+        let detail = if facts.journal_full {
+            "The journal is full: events are answered as overloaded, and IDaaS sends them again for 36 s."
+        } else {
+            "Events wait in the journal, and are published once Kafka is available."
+        };
+        Some(Self { level, title: title.to_owned(), since: facts.kafka_since, detail: detail.to_owned() })
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fine() -> Facts {
+        Facts { ready: true, kafka_available: true, kafka_since: Some(1), applications: 3, ..Facts::default() }
+    }
+
+    fn title(facts: Facts) -> (Level, String) {
+        let headline = Headline::of(&facts);
+        (headline.level, headline.title)
+    }
+
+    #[test]
+    fn the_worst_that_is_true_is_the_headline() {
+        assert_eq!(title(fine()), (Level::Ok, "Everything is delivered".to_owned()));
+        let journal = || Facts { journal_events: 1, ..fine() };
+        assert_eq!(title(journal()), (Level::Warning, "1 event in the journal".to_owned()));
+        let quarantine = || Facts { quarantine_callbacks: 2, ..journal() };
+        assert_eq!(title(quarantine()), (Level::Warning, "2 callbacks in quarantine".to_owned()));
+        let partitions = || Facts { partitions_unavailable: 4, ..quarantine() };
+        assert_eq!(title(partitions()), (Level::Critical, "4 partitions accept no records".to_owned()));
+        let keys = || Facts { without_keys: 1, ..partitions() };
+        assert_eq!(title(keys()), (Level::Critical, "1 application without public keys".to_owned()));
+        let kafka = || Facts { kafka_available: false, ..keys() };
+        assert_eq!(title(kafka()), (Level::Critical, "Kafka is unavailable".to_owned()));
+        assert_eq!(title(Facts { draining: true, ..kafka() }), (Level::Warning, "Shutting down".to_owned()));
+    }
+
+    #[test]
+    fn an_outage_says_since_when_and_what_becomes_of_events() {
+        let outage = Facts { kafka_available: false, kafka_since: Some(7), ..fine() };
+        let headline = Headline::of(&outage);
+        assert_eq!(headline.since, Some(7));
+        assert!(headline.detail.contains("wait in the journal"), "{headline:?}");
+        let full = Headline::of(&Facts { journal_full: true, ..outage });
+        assert!(full.detail.contains("overloaded"), "{full:?}");
+    }
+
+    #[test]
+    fn a_start_without_kafka_is_not_an_outage_yet() {
+        let facts = Facts { kafka_available: false, kafka_since: None, ready: false, ..fine() };
+        assert_eq!(title(facts), (Level::Warning, "Kafka has not answered yet".to_owned()));
+    }
+}

@@ -1,0 +1,98 @@
+//! What `materialize` says of itself, if the configuration names its metrics listener: it runs in another process.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::OnceCell;
+
+use crate::config::Config;
+use crate::http_client::{HttpClient, Proxy, Settings};
+use crate::telemetry::state::Progress;
+
+/// How long it may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most bytes that are read.
+const LIMIT: usize = 1 << 20;
+
+/// What was seen last.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Seen {
+    address: String,
+    answers: bool,
+    #[serde(flatten)]
+    progress: Progress,
+}
+
+#[derive(Default)]
+pub(super) struct Materialize {
+    address: ArcSwapOption<SocketAddr>,
+    client: OnceCell<Option<HttpClient>>,
+    seen: Mutex<Option<Seen>>,
+}
+
+impl Materialize {
+    /// Looks at the listener that this configuration names from now on. Without `state.admin_listen`, the listener has the
+    /// address of this process, so that it cannot be known where `materialize` runs, or whether.
+    pub(super) fn configure(&self, config: &Config) {
+        let other = |address: &SocketAddr| *address != config.server.admin_listen && address.port() != 0;
+        let address = config.state.as_ref().map(|state| state.admin_listen).filter(other);
+        self.address.store(address.map(|address| std::sync::Arc::new(reachable(address))));
+    }
+
+    pub(super) fn seen(&self) -> Option<Seen> {
+        self.seen.lock().clone()
+    }
+
+    /// Asks it.
+    pub(super) async fn look(&self) {
+        let address = self.address.load_full();
+        let seen = match &address {
+            Some(address) => Some(self.ask(**address).await),
+            None => None,
+        };
+        *self.seen.lock() = seen;
+    }
+
+    async fn ask(&self, address: SocketAddr) -> Seen {
+        let nothing = Seen { address: address.to_string(), answers: false, progress: Progress::default() };
+        let Some(client) = self.client.get_or_init(client).await else { return nothing };
+        match client.get(&format!("http://{address}/metrics"), &[], LIMIT).await {
+            Ok(response) if response.status == 200 => {
+                let progress = Progress::parse(&String::from_utf8_lossy(&response.body));
+                Seen { answers: true, progress, ..nothing }
+            }
+            Ok(_) | Err(_) => nothing,
+        }
+    }
+}
+
+/// Reads the system's certificates, which takes a while.
+async fn client() -> Option<HttpClient> {
+    let make = || {
+        HttpClient::new(&Settings {
+            proxy: Proxy::Direct,
+            ca: None,
+            follow_redirects: false,
+            connect_timeout: TIMEOUT,
+            total_timeout: TIMEOUT,
+            idle_connections: 1,
+            idle_timeout: Duration::from_secs(30),
+        })
+    };
+    tokio::task::spawn_blocking(make).await.ok()?.ok()
+}
+
+/// A listener on all addresses is reached on the loopback address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,250 @@
+//! The console: what operators see of the running service on the admin listener, as messages for its page.
+//!
+//! Nothing is computed while nobody looks, except the traffic, which is read from counters every few seconds. Messages are
+//! made once for all viewers; a viewer that is slow misses some, and holds up nobody.
+
+mod bucket;
+mod headline;
+mod materialize;
+pub mod page;
+mod settings;
+mod state;
+mod traffic;
+mod viewer;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep};
+
+use self::materialize::Materialize;
+use self::state::{QuarantineReason, StateMessage};
+use self::traffic::{Confirmations, Traffic};
+use self::viewer::Messages;
+pub use self::viewer::Viewer;
+use crate::app_state::AppState;
+use crate::config::Config;
+use crate::telemetry::event::ShownEvent;
+
+/// How many viewers there can be.
+const MAX_VIEWERS: usize = 16;
+
+/// How often the state is sent, and how often the traffic.
+const STATE_INTERVAL: Duration = Duration::from_secs(1);
+const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often the console looks whether Kafka's availability has changed, which is sent at once.
+const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How often counters are read while nobody looks.
+const IDLE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often what needs a query is asked for: the reasons of the quarantine, and `materialize`.
+const QUERY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many events are sent with each state.
+const LATEST_EVENTS: usize = 25;
+
+/// How many events a search returns at most.
+const MAX_FOUND: usize = 200;
+
+/// The longest query of a search, in bytes.
+const MAX_QUERY_LENGTH: usize = 512;
+
+/// The console of the running service.
+pub struct Console {
+    app_state: Arc<AppState>,
+    started: i64,
+    traffic: Mutex<Traffic>,
+    materialize: Materialize,
+    reasons: Mutex<Vec<QuarantineReason>>,
+    /// Held while something is asked for.
+    querying: tokio::sync::Mutex<()>,
+    viewers: AtomicUsize,
+    /// A viewer has come.
+    arrived: Arc<Notify>,
+    messages: watch::Sender<Messages>,
+}
+
+/// The answer to a search.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    /// How many events were searched.
+    held: usize,
+    /// Those that match, the newest first.
+    events: Vec<ShownEvent>,
+}
+
+impl Console {
+    /// Starts to observe the service. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(app_state: Arc<AppState>, config: &Config) -> Arc<Self> {
+        app_state.metrics.history.start();
+        let console = Arc::new(Self {
+            app_state,
+            started: now(),
+            traffic: Mutex::default(),
+            materialize: Materialize::default(),
+            reasons: Mutex::default(),
+            querying: tokio::sync::Mutex::default(),
+            viewers: AtomicUsize::new(0),
+            arrived: Arc::default(),
+            messages: watch::Sender::new(Messages::default()),
+        });
+        console.configure(config);
+        tokio::spawn(observe(Arc::downgrade(&console), Arc::clone(&console.arrived)));
+        console
+    }
+
+    /// Shows this configuration from now on.
+    pub fn configure(&self, config: &Config) {
+        let sections = settings::sections(config);
+        self.messages.send_modify(|messages| messages.settings.replace(&sections));
+        self.materialize.configure(config);
+    }
+
+    /// Ends the streams of all viewers.
+    pub fn close(&self) {
+        self.messages.send_modify(|messages| messages.closed = true);
+        self.arrived.notify_one();
+    }
+
+    /// A place for a viewer. `None` if there are as many as there can be, or the service ends.
+    #[must_use]
+    pub fn view(self: &Arc<Self>, sees_ids: bool) -> Option<Viewer> {
+        if self.messages.borrow().closed {
+            return None;
+        }
+        // Counted first, so that its drop counts it out again.
+        let before = self.viewers.fetch_add(1, Ordering::Relaxed);
+        let viewer = Viewer::new(self, sees_ids);
+        (before < MAX_VIEWERS).then(|| {
+            self.arrived.notify_one();
+            viewer
+        })
+    }
+
+    /// The events in memory whose id, or whose entity's id, begins with `query`.
+    #[must_use]
+    pub fn find(&self, query: &str) -> Found {
+        let history = &self.app_state.metrics.history;
+        let sound = query.len() <= MAX_QUERY_LENGTH;
+        let events = if sound { history.find(query.trim(), MAX_FOUND) } else { Vec::new() };
+        Found { held: history.size().held, events }
+    }
+
+    /// Reads the counters.
+    fn sample(&self) {
+        let metrics = &self.app_state.metrics;
+        let now = now();
+        let applications = self.app_state.applications();
+        let mut traffic = self.traffic.lock();
+        for application in applications.by_name.values() {
+            traffic.application(&application.name, application.metrics.counts(), now);
+        }
+        traffic.retain(|name| applications.by_name.contains_key(name));
+        let (count, seconds) = metrics.confirmations();
+        traffic.confirmations(Confirmations { count, seconds }, now);
+    }
+
+    fn send_traffic(&self) {
+        let message = self.traffic.lock().message(now());
+        self.messages.send_modify(|messages| messages.traffic.replace(&message));
+    }
+
+    fn send_state(&self) {
+        let reasons = self.reasons.lock().clone();
+        let state = {
+            let traffic = self.traffic.lock();
+            StateMessage::of(&self.app_state, &traffic, self.started, reasons, self.materialize.seen())
+        };
+        let with_ids = state.with_ids(self.app_state.metrics.history.latest(LATEST_EVENTS));
+        self.messages.send_modify(|messages| {
+            messages.state.replace(&state);
+            messages.state_with_ids.replace(&with_ids);
+        });
+    }
+
+    fn is_watched(&self) -> bool {
+        self.viewers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Asks for what does not come at once: a disk or another process can hang, and must not hold up the messages.
+    async fn query(self: Arc<Self>) {
+        let Ok(_turn) = self.querying.try_lock() else { return };
+        let reasons = match self.app_state.dispatcher.journal() {
+            Some(journal) => state::quarantine_reasons(&journal).await,
+            None => Vec::new(),
+        };
+        *self.reasons.lock() = reasons;
+        self.materialize.look().await;
+    }
+}
+
+/// Reads the counters, and makes the messages while somebody looks. Ends with the console.
+async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
+    let mut due = Due::default();
+    loop {
+        let pause = {
+            let Some(console) = console.upgrade() else { return };
+            if console.messages.borrow().closed {
+                return;
+            }
+            due.work(&console);
+            if console.is_watched() { CHANGE_INTERVAL } else { IDLE_INTERVAL }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = arrived.notified() => due = Due::default(),
+        }
+    }
+}
+
+/// When what was done last; what was never done is due.
+#[derive(Default)]
+struct Due {
+    state: Option<Instant>,
+    traffic: Option<Instant>,
+    query: Option<Instant>,
+    kafka_since: Option<i64>,
+}
+
+impl Due {
+    fn work(&mut self, console: &Arc<Console>) {
+        if !console.is_watched() {
+            console.sample();
+            return;
+        }
+        if is_due(&mut self.query, QUERY_INTERVAL) {
+            tokio::spawn(Arc::clone(console).query());
+        }
+        let kafka_since = console.app_state.metrics.kafka.available_since();
+        let changed = std::mem::replace(&mut self.kafka_since, kafka_since) != kafka_since;
+        let traffic = is_due(&mut self.traffic, TRAFFIC_INTERVAL);
+        if traffic {
+            console.sample();
+            console.send_traffic();
+        }
+        if changed || is_due(&mut self.state, STATE_INTERVAL) {
+            console.send_state();
+        }
+    }
+}
+
+fn is_due(last: &mut Option<Instant>, interval: Duration) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= interval);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,206 @@
+//! The configuration in force, as far as it can be shown: an explicit list of keys, none of which can hold a secret.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::{Application, Config, EventMode, JwksSource, LogFormat, LogLevel, Passwords};
+
+/// How many applications are shown.
+const MAX_APPLICATIONS: usize = 50;
+
+/// A table of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Section {
+    name: String,
+    values: Vec<(&'static str, String)>,
+}
+
+/// What is shown of the configuration. A value that can be a secret is not even read, except to count it.
+pub(super) fn sections(config: &Config) -> Vec<Section> {
+    let mut sections = vec![
+        section("server", server(config)),
+        section("kafka", kafka(config)),
+        section("topics", topics(config)),
+        section("journal", journal(config)),
+        section("dedupe", dedupe(config)),
+        section("log", log(config)),
+    ];
+    sections.extend(config.state.as_ref().map(|state| {
+        let values = vec![("group_id", state.group_id.clone()), ("admin_listen", state.admin_listen.to_string())];
+        section("state", values)
+    }));
+    sections.extend(config.applications.iter().take(MAX_APPLICATIONS).map(|application| {
+        let name = format!("application {}", application.name);
+        Section { name, values: self::application(application) }
+    }));
+    sections
+}
+
+fn section(name: &str, values: Vec<(&'static str, String)>) -> Section {
+    Section { name: name.to_owned(), values }
+}
+
+fn server(config: &Config) -> Vec<(&'static str, String)> {
+    let server = &config.server;
+    vec![
+        ("listen", server.listen.to_string()),
+        ("admin_listen", server.admin_listen.to_string()),
+        ("response_deadline", time(server.response_deadline)),
+        ("drain_timeout", time(server.drain_timeout)),
+        ("clock_skew", time(server.clock_skew)),
+        ("max_body", size(server.max_body as u64)),
+        ("max_memory", size(server.max_memory as u64)),
+        ("max_in_flight_events", server.max_in_flight_events.to_string()),
+        ("trusted_proxies", list(&server.trusted_proxies)),
+        ("tls", yes(server.tls.is_some())),
+        ("watch_files", yes(server.watch_files)),
+        ("admin_token", set(config.admin_token.is_some())),
+    ]
+}
+
+fn kafka(config: &Config) -> Vec<(&'static str, String)> {
+    let properties = config.kafka.properties.keys().map(String::as_str).collect::<Vec<_>>();
+    vec![
+        ("bootstrap_servers", config.kafka.bootstrap_servers.join(", ")),
+        // The names alone: any value can be a password.
+        ("properties", if properties.is_empty() { "none".to_owned() } else { properties.join(", ") }),
+    ]
+}
+
+fn topics(config: &Config) -> Vec<(&'static str, String)> {
+    let topics = &config.topics;
+    let mode = match topics.event_mode {
+        EventMode::Binary => "binary",
+        EventMode::Structured => "structured",
+    };
+    vec![
+        ("prefix", topics.prefix.clone()),
+        ("create", yes(topics.create)),
+        ("partitions", topics.partitions.to_string()),
+        ("replication_factor", topics.replication_factor.to_string()),
+        ("retention", topics.retention.map_or_else(|| "without limit".to_owned(), time)),
+        ("event_mode", mode.to_owned()),
+    ]
+}
+
+fn journal(config: &Config) -> Vec<(&'static str, String)> {
+    vec![
+        ("directory", config.journal.directory.display().to_string()),
+        ("max_size", size(config.journal.max_size)),
+        ("keys", format!("{} configured", config.journal.keys.len())),
+    ]
+}
+
+fn dedupe(config: &Config) -> Vec<(&'static str, String)> {
+    vec![("replicas", config.dedupe.replicas.to_string()), ("follow_replicas", yes(config.dedupe.follow_replicas))]
+}
+
+fn log(config: &Config) -> Vec<(&'static str, String)> {
+    let format = match config.log.format {
+        LogFormat::Json => "json",
+        LogFormat::Text => "text",
+    };
+    let level = match config.log.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    vec![("format", format.to_owned()), ("level", level.to_owned()), ("events", yes(config.log.events))]
+}
+
+fn application(application: &Application) -> Vec<(&'static str, String)> {
+    let passwords = match application.passwords {
+        Passwords::Drop => "removed",
+        Passwords::Seal(_) => "sealed",
+    };
+    let mut values = vec![
+        ("id", application.id.clone()),
+        ("instance_id", application.instance_id.clone().unwrap_or_else(|| "any".to_owned())),
+        ("jwks", jwks(&application.jwks)),
+        ("decryption_keys", format!("{} configured", application.decryption_keys.len())),
+        ("require_encryption", yes(application.require_encryption)),
+        ("allowed_networks", list(&application.allowed_networks)),
+        ("passwords", passwords.to_owned()),
+        ("skip", list(&application.skip)),
+    ];
+    values.extend(application.topic_prefix.clone().map(|prefix| ("topic_prefix", prefix)));
+    values
+}
+
+/// Where the keys come from. A URL can contain a user, a password and a token, so only its host is shown.
+fn jwks(source: &JwksSource) -> String {
+    match source {
+        JwksSource::Url { url, .. } => {
+            let host =
+                url::Url::parse(url).ok().and_then(|url| Some(format!("{} at {}", url.scheme(), url.host_str()?)));
+            host.unwrap_or_else(|| "a URL".to_owned())
+        }
+        JwksSource::File(path) => path.display().to_string(),
+    }
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let exact = units.into_iter().find(|(shift, _)| bytes >= 1 << shift && bytes.is_multiple_of(1 << shift));
+    exact.map_or_else(|| format!("{bytes} B"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
+}
+
+fn yes(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+fn set(value: bool) -> String {
+    if value { "set" } else { "not set" }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Sources;
+
+    const KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7abcd";
+
+    #[test]
+    fn no_secret_of_the_configuration_is_shown() {
+        let text = r#"
+            [server]
+            admin_token = "hush-admin-token-0123456789"
+            [kafka]
+            bootstrap_servers = ["kafka-1:9092"]
+            properties = { "sasl.mechanism" = "PLAIN", "security.protocol" = "sasl_ssl", "sasl.username" = "hush-user", "sasl.password" = "hush-password" }
+            [journal]
+            keys = [{ file = "journal.key" }]
+            [[application]]
+            name = "workforce"
+            id = "app_one"
+            jwks = "https://eiam.example.com/hush-path/jwks?token=hush-query"
+            decryption_keys = [{ file = "current.key" }]
+        "#;
+        let read = |_: &Path| Ok(KEY.as_bytes().to_vec());
+        let sources = Sources { directory: Path::new("/etc/bridge"), variables: BTreeMap::new(), read: &read };
+        let config = Config::parse(text, &sources).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let shown = serde_json::to_string(&sections(&config)).unwrap();
+        assert!(!shown.contains("hush") && !shown.contains("5ec2e7"), "{shown}");
+        for expected in ["kafka-1:9092", "https at eiam.example.com", "sasl.password", "workforce", "8 MiB", "8s 500ms"]
+        {
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The traffic of the last fifteen minutes, in buckets of ten seconds, from the counters that the metrics have anyway.
+//!
+//! Memory does not grow with the number of applications: a bucket that is over keeps the busiest ones, and the sum of all.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use idaas_callback::Refusal;
+use idaas_callback::event_type::Entity;
+use outbox::verdict::List;
+use serde::Serialize;
+
+use super::bucket::{Bucket, LISTS, Tally};
+use crate::telemetry::application::Counts;
+
+/// How many buckets there are.
+pub(super) const BUCKETS: usize = 90;
+
+/// How long a bucket is, in milliseconds.
+pub(super) const WIDTH: i64 = 10_000;
+
+/// How many applications are shown one by one.
+pub(super) const MAX_SHOWN: usize = 20;
+
+/// An application's counters when they were last read.
+struct Last {
+    name: Arc<str>,
+    counts: Counts,
+    key_in_use: Option<usize>,
+}
+
+/// Confirmations since the start of the process: how many, and the seconds that they took together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Confirmations {
+    pub(super) count: u64,
+    pub(super) seconds: f64,
+}
+
+/// The traffic of the last fifteen minutes.
+#[derive(Default)]
+pub(super) struct Traffic {
+    buckets: VecDeque<Bucket>,
+    /// The number of the newest bucket, counted from 1970.
+    number: i64,
+    last: HashMap<String, Last>,
+    confirmations: Confirmations,
+}
+
+/// The message with the plots.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TrafficMessage {
+    width: i64,
+    verdicts: HashMap<&'static str, Vec<u64>>,
+    refused: Vec<u64>,
+    refusals: Vec<RefusalCount>,
+    /// Mean milliseconds until a record was confirmed.
+    latency: Vec<Option<f64>>,
+    entities: Vec<EntityTraffic>,
+    pub(super) applications: Vec<ApplicationTraffic>,
+    others: ApplicationTraffic,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusalCount {
+    code: &'static str,
+    callbacks: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct EntityTraffic {
+    name: &'static str,
+    published: Vec<u64>,
+    total: u64,
+}
+
+/// The events of one application, or of several together.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ApplicationTraffic {
+    name: String,
+    /// Delivered and skipped events, by bucket.
+    delivered: Vec<u64>,
+    /// Dead letters and events to be sent again, by bucket.
+    undelivered: Vec<u64>,
+    success: u64,
+    skipped: u64,
+    failed: u64,
+    retried: u64,
+    refused: u64,
+    total: u64,
+}
+
+impl Traffic {
+    /// Takes the counters of one application, read at `now` (milliseconds since 1970).
+    pub(super) fn application(&mut self, name: &str, counts: Counts, now: i64) {
+        self.advance(now);
+        let last = self.last.entry(name.to_owned()).or_insert_with(|| Last {
+            name: name.into(),
+            counts: Counts::default(),
+            key_in_use: None,
+        });
+        let new = |value: u64, before: u64| value.saturating_sub(before);
+        let mut tally = Tally::default();
+        for (sum, (value, before)) in tally.lists.iter_mut().zip(counts.lists.iter().zip(last.counts.lists)) {
+            *sum = new(*value, before);
+        }
+        let before = last.counts.refusals.iter().sum();
+        tally.refused = new(counts.refusals.iter().sum(), before);
+        let used = |(index, count): (usize, &u64)| {
+            (*count > last.counts.decryptions.get(index).copied().unwrap_or_default()).then_some(index)
+        };
+        last.key_in_use = counts.decryptions.iter().enumerate().filter_map(used).next_back().or(last.key_in_use);
+        let before = std::mem::replace(&mut last.counts, counts);
+        let Some(bucket) = self.buckets.back_mut() else { return };
+        for (sum, (value, before)) in
+            bucket.published.iter_mut().zip(last.counts.published.iter().zip(before.published))
+        {
+            *sum += new(*value, before);
+        }
+        for (sum, (value, before)) in bucket.refusals.iter_mut().zip(last.counts.refusals.iter().zip(before.refusals)) {
+            *sum += new(*value, before);
+        }
+        if tally.busy() > 0 {
+            bucket.all.add(&tally);
+            bucket.applications.entry(Arc::clone(&last.name)).or_default().add(&tally);
+        }
+    }
+
+    /// Takes the confirmations since the start of the process.
+    pub(super) fn confirmations(&mut self, all: Confirmations, now: i64) {
+        self.advance(now);
+        let before = std::mem::replace(&mut self.confirmations, all);
+        if let Some(bucket) = self.buckets.back_mut() {
+            bucket.confirmed += all.count.saturating_sub(before.count);
+            bucket.seconds += (all.seconds - before.seconds).max(0.0);
+        }
+    }
+
+    /// Forgets the counters of applications that are not configured any more.
+    pub(super) fn retain(&mut self, is_configured: impl Fn(&str) -> bool) {
+        self.last.retain(|name, _| is_configured(name));
+    }
+
+    /// The position of the decryption key that opened the application's latest callback.
+    pub(super) fn key_in_use(&self, name: &str) -> Option<usize> {
+        self.last.get(name)?.key_in_use
+    }
+
+    fn advance(&mut self, now: i64) {
+        let number = now / WIDTH;
+        if self.buckets.is_empty() || number - self.number >= BUCKETS as i64 {
+            self.buckets.clear();
+            self.buckets.push_back(Bucket::default());
+            self.number = number;
+        }
+        // A clock that was set back stays in the newest bucket.
+        while self.number < number {
+            if let Some(over) = self.buckets.back_mut() {
+                over.close();
+            }
+            if self.buckets.len() >= BUCKETS {
+                self.buckets.pop_front();
+            }
+            self.buckets.push_back(Bucket::default());
+            self.number += 1;
+        }
+    }
+
+    /// A value of each bucket, the newest last; `absent` before the first.
+    fn column<T: Clone>(&self, absent: T, value: impl Fn(&Bucket) -> T) -> Vec<T> {
+        let missing = BUCKETS.saturating_sub(self.buckets.len());
+        std::iter::repeat_n(absent, missing).chain(self.buckets.iter().map(value)).collect()
+    }
+
+    /// The busiest applications, the busiest first.
+    pub(super) fn busiest(&self) -> Vec<Arc<str>> {
+        let mut sums: HashMap<&Arc<str>, u64> = HashMap::new();
+        for (name, tally) in self.buckets.iter().flat_map(|bucket| &bucket.applications) {
+            *sums.entry(name).or_default() += tally.busy();
+        }
+        let mut sums: Vec<_> = sums.into_iter().collect();
+        sums.sort_by(|(one, busy), (other, busier)| busier.cmp(busy).then_with(|| one.cmp(other)));
+        sums.into_iter().take(MAX_SHOWN).map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// Everything as it is at `now`, in milliseconds since 1970.
+    pub(super) fn message(&mut self, now: i64) -> TrafficMessage {
+        self.advance(now);
+        let at = |values: &[u64], index: usize| values.get(index).copied().unwrap_or_default();
+        let verdicts = List::ALL.into_iter().enumerate();
+        let verdicts =
+            verdicts.map(|(index, list)| (list.name(), self.column(0, |bucket| at(&bucket.all.lists, index))));
+        let entities = Entity::ALL.into_iter().enumerate().map(|(index, entity)| {
+            let published = self.column(0, |bucket| at(&bucket.published, index));
+            EntityTraffic { name: entity.name(), total: published.iter().sum(), published }
+        });
+        let names = self.busiest();
+        let applications: Vec<_> = names.iter().map(|name| self.of(name, |bucket| bucket.of(name))).collect();
+        TrafficMessage {
+            width: WIDTH,
+            verdicts: verdicts.collect(),
+            refused: self.column(0, |bucket| bucket.all.refused),
+            refusals: self.refusals(),
+            latency: self.column(None, Bucket::mean),
+            entities: entities.collect(),
+            others: self.of("", |bucket| bucket.without(&names)),
+            applications,
+        }
+    }
+
+    fn of(&self, name: &str, tally: impl Fn(&Bucket) -> Tally) -> ApplicationTraffic {
+        let tallies = self.column(Tally::default(), tally);
+        let mut sum = Tally::default();
+        tallies.iter().for_each(|tally| sum.add(tally));
+        let [success, skipped, failed, retried] = sum.lists;
+        let of_lists = |add: fn([u64; LISTS]) -> u64| tallies.iter().map(|tally| add(tally.lists)).collect();
+        ApplicationTraffic {
+            name: name.to_owned(),
+            delivered: of_lists(|[success, skipped, ..]| success + skipped),
+            undelivered: of_lists(|[.., failed, retried]| failed + retried),
+            success,
+            skipped,
+            failed,
+            retried,
+            refused: sum.refused,
+            total: success + skipped + failed + retried,
+        }
+    }
+
+    /// The refused callbacks by code, the most frequent first.
+    fn refusals(&self) -> Vec<RefusalCount> {
+        let count = |(index, refusal): (usize, Refusal)| {
+            let of = |bucket: &Bucket| bucket.refusals.get(index).copied().unwrap_or_default();
+            RefusalCount { code: refusal.code(), callbacks: self.buckets.iter().map(of).sum() }
+        };
+        let mut counts: Vec<_> = Refusal::ALL.into_iter().enumerate().map(count).collect();
+        counts.retain(|count| count.callbacks > 0);
+        counts.sort_by_key(|count| std::cmp::Reverse(count.callbacks));
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(success: u64, retried: u64) -> Counts {
+        Counts { lists: [success, 0, 0, retried], ..Counts::default() }
+    }
+
+    #[test]
+    fn counters_become_sums_of_ten_seconds() {
+        let mut traffic = Traffic::default();
+        for (now, success, retried) in [(0, 5, 0), (WIDTH - 1, 8, 0), (WIDTH, 8, 1), (3 * WIDTH, 20, 1)] {
+            traffic.application("one", counts(success, retried), now);
+        }
+        let message = traffic.message(3 * WIDTH);
+        assert_eq!(message.verdicts["success"][BUCKETS - 4..], [8, 0, 0, 12]);
+        assert_eq!(message.verdicts["retried"][BUCKETS - 4..], [0, 1, 0, 0]);
+        assert_eq!(message.applications[0].total, 21);
+        assert_eq!(message.others.total, 0);
+    }
+
+    #[test]
+    fn a_reset_counter_counts_as_nothing() {
+        let mut traffic = Traffic::default();
+        traffic.application("one", counts(100, 0), 0);
+        traffic.application("one", counts(3, 0), 1);
+        traffic.application("one", counts(5, 0), 2);
+        assert_eq!(traffic.message(2).applications[0].success, 102);
+    }
+
+    #[test]
+    fn traffic_older_than_fifteen_minutes_is_forgotten() {
+        let mut traffic = Traffic::default();
+        traffic.application("one", counts(7, 0), 0);
+        let last = WIDTH * (BUCKETS as i64 - 1);
+        assert_eq!(traffic.message(last).verdicts["success"][0], 7);
+        assert_eq!(traffic.message(last + WIDTH).verdicts["success"].iter().sum::<u64>(), 0);
+        assert_eq!(traffic.message(last * 100).verdicts["success"].len(), BUCKETS);
+    }
+
+    #[test]
+    fn only_the_busiest_applications_are_kept_apart() {
+        let mut traffic = Traffic::default();
+        for number in 0..1000_u64 {
+            traffic.application(&format!("app-{number:04}"), counts(number, 0), 0);
+        }
+        let message = traffic.message(WIDTH);
+        assert_eq!(message.applications.len(), MAX_SHOWN);
+        assert_eq!(message.applications[0].name, "app-0999");
+        assert_eq!(message.others.success, (0..980).sum::<u64>());
+        assert!(traffic.buckets.iter().all(|bucket| bucket.applications.len() <= crate::console::bucket::MAX_KEPT));
+    }
+
+    #[test]
+    fn the_key_of_the_latest_callback_is_in_use() {
+        let mut traffic = Traffic::default();
+        let decrypted = |decryptions: &[u64]| Counts { decryptions: decryptions.to_vec(), ..Counts::default() };
+        traffic.application("one", decrypted(&[0, 0]), 0);
+        assert_eq!(traffic.key_in_use("one"), None);
+        traffic.application("one", decrypted(&[0, 2]), 1);
+        assert_eq!(traffic.key_in_use("one"), Some(1));
+        traffic.application("one", decrypted(&[1, 2]), 2);
+        traffic.application("one", decrypted(&[1, 2]), 3);
+        assert_eq!(traffic.key_in_use("one"), Some(0));
+    }
+
+    #[test]
+    fn the_mean_time_has_a_gap_where_nothing_was_confirmed() {
+        let mut traffic = Traffic::default();
+        traffic.confirmations(Confirmations { count: 2, seconds: 0.01 }, 0);
+        traffic.confirmations(Confirmations { count: 2, seconds: 0.01 }, WIDTH);
+        assert_eq!(traffic.message(WIDTH).latency[BUCKETS - 2..], [Some(5.0), None]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Somebody who looks at the console, and the messages for all who do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Console;
+
+/// The newest messages, each with its number.
+#[derive(Clone, Default)]
+pub(super) struct Messages {
+    pub(super) state: Numbered,
+    pub(super) state_with_ids: Numbered,
+    pub(super) traffic: Numbered,
+    pub(super) settings: Numbered,
+    /// There are no more messages.
+    pub(super) closed: bool,
+}
+
+/// A message, and how many came before it.
+#[derive(Clone, Default)]
+pub(super) struct Numbered {
+    number: u64,
+    json: Arc<str>,
+}
+
+/// Somebody who looks at the console. Gives the place up when dropped.
+pub struct Viewer {
+    console: Arc<Console>,
+    messages: watch::Receiver<Messages>,
+    sees_ids: bool,
+    seen: [u64; 3],
+}
+
+impl Numbered {
+    pub(super) fn replace(&mut self, message: &impl Serialize) {
+        // Every key is a string and every number is finite, so this does not fail.
+        let json = serde_json::to_string(message).unwrap_or_default();
+        *self = Self { number: self.number + 1, json: json.into() };
+    }
+}
+
+impl Viewer {
+    pub(super) fn new(console: &Arc<Console>, sees_ids: bool) -> Self {
+        let messages = console.messages.subscribe();
+        // State and traffic are made again for it: what is there may be hours old.
+        let seen = {
+            let messages = messages.borrow();
+            let state = if sees_ids { &messages.state_with_ids } else { &messages.state };
+            [messages.traffic.number, state.number, 0]
+        };
+        Self { console: Arc::clone(console), messages, sees_ids, seen }
+    }
+
+    /// The messages that this viewer does not have yet, as server-sent events; waits until there are some, or for
+    /// `limit`, and then returns a comment. `None` at the end.
+    pub async fn next(&mut self, limit: Duration) -> Option<String> {
+        loop {
+            let text = self.unseen()?;
+            if !text.is_empty() {
+                return Some(text);
+            }
+            match tokio::time::timeout(limit, self.messages.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(": nothing new\n\n".to_owned()),
+            }
+        }
+    }
+
+    fn unseen(&mut self) -> Option<String> {
+        let messages = self.messages.borrow_and_update();
+        if messages.closed {
+            return None;
+        }
+        let state = if self.sees_ids { &messages.state_with_ids } else { &messages.state };
+        let all = [("traffic", &messages.traffic), ("state", state), ("settings", &messages.settings)];
+        let shown = if self.sees_ids { 3 } else { 2 };
+        let mut text = String::new();
+        for ((name, message), seen) in all.into_iter().zip(&mut self.seen).take(shown) {
+            if message.number > *seen {
+                *seen = message.number;
+                text.push_str(&format!("event: {name}\ndata: {}\n\n", message.json));
+            }
+        }
+        Some(text)
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.console.viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,81 @@
+//! Following other replicas: what they publish is learned while it is published.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{DedupRebuild, State};
+use crate::app_state::AppState;
+use crate::kafka::follow::Follower;
+use crate::kafka::recent_records::{Checkpoint, FetchProfile, Known};
+use crate::telemetry::log_code::LogCode;
+
+impl DedupRebuild {
+    /// Follows other replicas from now on. Reads the tail again first, because nobody has followed so far.
+    pub(in crate::service) fn follow(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.follows, true) {
+            (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Follows other replicas no longer, unless the configuration asks for it.
+    pub(in crate::service) fn unfollow(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.follows, self.always_follows) || self.always_follows {
+            return;
+        }
+        drop(state);
+        // Its end can take seconds.
+        if let Some(follower) = self.follower.lock().take() {
+            let _ = std::thread::Builder::new().name("follower's end".to_owned()).spawn(move || drop(follower));
+        }
+    }
+
+    /// Follows at that pace from now on.
+    pub(in crate::service) fn set_pace(&self, pace: FetchProfile) {
+        self.state.lock().pace = pace;
+        if let Some(follower) = &*self.follower.lock() {
+            follower.set_fetch_profile(pace);
+        }
+    }
+
+    /// Learns everything that the topics hold now. Returns true if nothing was left out. Returns false if other replicas
+    /// are not followed (yet), or some partition did not answer within `limit`. Blocks.
+    pub(in crate::service) fn catch_up(&self, limit: Duration) -> bool {
+        let is_due = self.state.lock().is_due;
+        let follower = self.follower.lock().clone();
+        follower.is_some_and(|follower| follower.catch_up(limit)) && !is_due
+    }
+
+    /// Stops following. Blocks for a moment.
+    pub(in crate::service) fn end(&self) {
+        drop(self.follower.lock().take());
+    }
+
+    /// Follows the other replicas, if nobody does yet.
+    pub(super) fn begin_to_follow(self: &Arc<Self>, state: &mut State, bridge: &Arc<AppState>) {
+        let mut follower = self.follower.lock();
+        if follower.is_some() {
+            return;
+        }
+        // Weak, because following must not keep the service alive.
+        let (this, bridge, generation) = (Arc::downgrade(self), Arc::downgrade(bridge), state.generation);
+        let tell = move |events: &[Known]| {
+            if let (Some(this), Some(bridge)) = (this.upgrade(), bridge.upgrade()) {
+                this.publish_batch(&bridge, generation, events);
+            }
+        };
+        let cluster = self.cluster.lock().clone();
+        match Follower::start(&cluster, self.scope.clone(), state.resume.fork(), tell) {
+            Ok(started) => {
+                started.set_fetch_profile(state.pace);
+                *follower = Some(Arc::new(started));
+            }
+            Err(fault) => {
+                tracing::error!(code = LogCode::NotFollowing.as_str(), "cannot follow other replicas: {fault}")
+            }
+        }
+    }
+}
