@@ -121,6 +121,13 @@ impl Dispatcher {
         self.shared.spans.get()
     }
 
+    /// Exports what spans there still are, for about a second at most.
+    pub async fn end_spans(&self) {
+        if let Some(spans) = self.spans() {
+            spans.end().await;
+        }
+    }
+
     pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
         let now = self.shared.now();
         let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_millis();

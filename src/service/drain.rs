@@ -82,12 +82,7 @@ impl Service {
             );
         }
         self.console.close();
-        let spans = async {
-            if let Some(spans) = dispatcher.spans() {
-                spans.end().await;
-            }
-        };
-        tokio::join!(spans, self.admin.stop());
+        tokio::join!(dispatcher.end_spans(), self.admin.stop());
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
         left == 0
     }

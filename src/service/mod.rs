@@ -62,6 +62,17 @@ pub struct Service {
     watch: Watch,
 }
 
+impl From<dispatcher::StartFault> for StartFault {
+    fn from(fault: dispatcher::StartFault) -> Self {
+        match fault {
+            dispatcher::StartFault::Journal(error) => Self::Failed(error.to_string()),
+            dispatcher::StartFault::Producer(fault) => {
+                Self::Configuration(vec![wiring::kafka_fault(&fault.to_string())])
+            }
+        }
+    }
+}
+
 impl Service {
     /// Starts everything. The service takes callbacks when this returns; it is ready once it has its keys and the
     /// producer is warm.
@@ -79,13 +90,7 @@ impl Service {
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = wiring::cluster(&config);
         let opened = wiring::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
-        let dispatcher = Dispatcher::start(&cluster, wiring::events_in_memory(&config), opened, Arc::clone(&metrics))
-            .map_err(|fault| match fault {
-            dispatcher::StartFault::Journal(error) => failed(error),
-            dispatcher::StartFault::Producer(fault) => {
-                StartFault::Configuration(vec![wiring::kafka_fault(&fault.to_string())])
-            }
-        })?;
+        let dispatcher = Dispatcher::start(&cluster, wiring::events_in_memory(&config), opened, Arc::clone(&metrics))?;
         if let Some(spans) = wiring::spans(&config, &metrics).map_err(|fault| StartFault::Configuration(vec![fault]))? {
             dispatcher.set_spans(spans);
         }
