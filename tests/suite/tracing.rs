@@ -108,9 +108,8 @@ fn a_callback_is_traced_from_request_to_confirmation() {
 #[test]
 fn each_export_has_the_configured_headers_and_name() {
     let collector = Collector::start();
-    let setup = traced(&collector, "1").section(
-        "service_name = \"directory-bridge\"\nheaders = { Authorization = \"Bearer 0123456789abcdef\" }\n".to_owned(),
-    );
+    let setup = traced(&collector, "1")
+        .section("service_name = \"directory-bridge\"\nheaders = { Authorization = \"Bearer 0123456789abcdef\" }\n");
     let bridge = setup.start();
     assert_all(&bridge.send(&[user(1)]), List::Success);
     let spans = collector.wait_for(SERVER, 1);
