@@ -9,7 +9,8 @@ import { createInterface } from 'node:readline';
 const program = process.env.IDAAS_BRIDGE;
 
 const children = new Set();
-process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+export const killAll = () => children.forEach((child) => child.kill('SIGKILL'));
+process.on('exit', killAll);
 
 function start(args, options = {}) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' }, ...options });
@@ -66,10 +67,10 @@ export class Bridge {
     bridge.configuration = join(bridge.keys, 'bridge.toml');
     const text = readFileSync(bridge.configuration, 'utf8');
     writeFileSync(bridge.configuration, text
-      .replace('127.0.0.1:8080', '127.0.0.1:0')
-      .replace('127.0.0.1:9464', '127.0.0.1:0')
-      .replace('localhost:9092', broker.address)
-      .replace('create = true', 'create = false'));
+      .replace(/^listen = "[^"]*"/m, 'listen = "127.0.0.1:0"')
+      .replace(/^admin_listen = "[^"]*"/m, 'admin_listen = "127.0.0.1:0"')
+      .replace(/^bootstrap_servers = .*/m, `bootstrap_servers = ["${broker.address}"]`)
+      .replace(/^create = true/m, 'create = false'));
     bridge.child = start(['serve', '--config', bridge.configuration]);
     bridge.child.stdout.resume();
     const [, listen, admin] = await line(bridge.child.stderr, / listen=(\S+) admin_listen=(\S+)/);

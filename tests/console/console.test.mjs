@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Bridge, startBroker } from './bridge.mjs';
+import { Bridge, killAll, startBroker } from './bridge.mjs';
 import { Viewer, launch, until } from './browser.mjs';
 
 const OURS = { 'x-idaas-bridge': 'journal' };
@@ -47,10 +47,8 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  broker?.resume();
-  broker?.kill();
-  bridge?.child.kill('SIGKILL');
   bridge?.remove();
+  killAll();
 });
 
 test('the page has a strict policy and says that everything is delivered', async () => {

@@ -165,10 +165,13 @@ fn without_the_admin_token_ids_are_not_served() {
     };
     for token in ["", "Bearer 0123456789abcdeg", "Basic 0123456789abcdef"] {
         assert_eq!(status(&bridge, "/journal", token), 401, "{token}");
+        assert_eq!(status(&bridge, "/console/events?query=e", token), 401, "{token}");
         assert_eq!(status(&bridge, "/metrics", token), 200, "{token}");
     }
     // The next gate: the host's name.
     assert_eq!(status(&bridge, "/journal", "Bearer 0123456789abcdef"), 403);
+    // A page of another site does not know the token.
+    assert_eq!(status(&bridge, "/console/events?query=e", "Bearer 0123456789abcdef"), 200);
     assert!(bridge.reload_with(|setup| setup.server_again("admin_token = \"another-token-0000\"")));
     assert_eq!(status(&bridge, "/journal", "Bearer 0123456789abcdef"), 401);
     assert_eq!(status(&bridge, "/journal", "Bearer another-token-0000"), 403);
