@@ -82,14 +82,16 @@ impl Service {
             );
         }
         self.console.close();
-        let spans = async {
-            if let Some(spans) = dispatcher.spans() {
-                spans.end().await;
-            }
-        };
-        tokio::join!(spans, self.admin.stop());
+        tokio::join!(export_last_spans(dispatcher), self.admin.stop());
         tracing::info!(milliseconds = began.elapsed().as_millis() as u64, "ended");
         left == 0
+    }
+}
+
+/// Exports the spans that are left, for at most a second.
+async fn export_last_spans(dispatcher: &Dispatcher) {
+    if let Some(spans) = dispatcher.spans() {
+        spans.end().await;
     }
 }
 

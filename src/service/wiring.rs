@@ -266,8 +266,8 @@ pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
 }
 
 /// Starts the export of spans, if it is configured.
-pub(super) fn spans(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Spans>>, Fault> {
-    let Some(tracing) = &config.tracing else { return Ok(None) };
+pub(super) fn start_tracing(config: &Config, dispatcher: &Dispatcher, metrics: &Metrics) -> Result<(), Fault> {
+    let Some(tracing) = &config.tracing else { return Ok(()) };
     let fault = |problem: String| Fault {
         key: "tracing.otlp_ca".to_owned(),
         problem,
@@ -275,5 +275,7 @@ pub(super) fn spans(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Spa
     };
     let ca = tracing.otlp_ca.as_ref().map(std::fs::read).transpose();
     let ca = ca.map_err(|error| fault(format!("the file cannot be read ({})", error.kind())))?;
-    Spans::start(tracing, ca.as_deref(), &metrics.spans).map(Some).map_err(|problem| fault(problem.to_string()))
+    let spans = Spans::start(tracing, ca.as_deref(), &metrics.spans).map_err(|problem| fault(problem.to_string()))?;
+    dispatcher.set_spans(spans);
+    Ok(())
 }
