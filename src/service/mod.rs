@@ -86,8 +86,7 @@ impl Service {
                 StartFault::Configuration(vec![wiring::kafka_fault(&fault.to_string())])
             }
         })?;
-        wiring::start_tracing(&config, &dispatcher, &metrics)
-            .map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        wiring::trace(&config, &dispatcher, &metrics).map_err(|fault| StartFault::Configuration(vec![fault]))?;
         let key_settings = wiring::key_settings(&config, &metrics);
         let applications = wiring::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));

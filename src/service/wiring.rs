@@ -266,7 +266,7 @@ pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
 }
 
 /// Starts the export of spans, if it is configured.
-pub(super) fn start_tracing(config: &Config, dispatcher: &Dispatcher, metrics: &Metrics) -> Result<(), Fault> {
+pub(super) fn trace(config: &Config, dispatcher: &Dispatcher, metrics: &Metrics) -> Result<(), Fault> {
     let Some(tracing) = &config.tracing else { return Ok(()) };
     let fault = |problem: String| Fault {
         key: "tracing.otlp_ca".to_owned(),
