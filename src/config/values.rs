@@ -1,4 +1,4 @@
-//! The forms of single values: durations, sizes, networks, addresses, names. Pure functions of a [`Given`].
+//! The forms of single values: durations, sizes, networks, addresses, names. Pure functions of a [`RawValue`].
 //!
 //! None of them is used for a secret, so their problems may quote the value.
 

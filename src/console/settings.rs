@@ -30,6 +30,12 @@ pub(super) fn sections(config: &Config) -> Vec<Section> {
         let values = vec![("group_id", state.group_id.clone()), ("admin_listen", state.admin_listen.to_string())];
         section("state", values)
     }));
+    // The endpoint can contain a token, so it is not shown.
+    sections.extend(config.tracing.as_ref().map(|tracing| {
+        let headers = format!("{} configured", tracing.headers.len());
+        let (ratio, name) = (tracing.sample_ratio.to_string(), tracing.service_name.clone());
+        section("tracing", vec![("sample_ratio", ratio), ("service_name", name), ("headers", headers)])
+    }));
     sections.extend(config.applications.iter().take(MAX_APPLICATIONS).map(|application| {
         let name = format!("application {}", application.name);
         Section { name, values: self::application(application) }

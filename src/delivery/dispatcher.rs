@@ -153,7 +153,7 @@ impl Dispatcher {
     }
 
     /// Another cluster answers at the same address: forgets what the old one has confirmed, and replays nothing before
-    /// [`Dispatcher::release`].
+    /// [`Dispatcher::enable_replay`].
     pub fn cluster_replaced(&self) {
         self.shared.step(|outbox, _| outbox.cluster_replaced());
     }

@@ -94,7 +94,7 @@ impl Journal {
     }
 
     /// Asks for entries to be made durable, in the order of acceptance. What became of them is told to
-    /// [`JournalEvents::written`] and [`JournalEvents::refused`].
+    /// [`JournalEvents::written`] and [`JournalEvents::rejected`].
     pub fn write(&self, entries: Vec<Entry>) {
         self.ask(|queue| queue.writes.extend(entries));
     }

@@ -88,7 +88,7 @@ impl Administrator {
     /// Waits until the cluster answers.
     ///
     /// # Errors
-    /// [`Away`] where it does not within `limit`, or says no.
+    /// [`Unreachable`] where it does not within `limit`, or says no.
     pub fn reach(&self, limit: Duration) -> Result<Brokers, Unreachable> {
         let metadata = self.observer.answer(limit)?;
         let broker = |broker: &rdkafka::metadata::MetadataBroker| Broker {
@@ -104,7 +104,7 @@ impl Administrator {
     /// What the topics of `plan` are, in its order.
     ///
     /// # Errors
-    /// [`Away`] where the cluster does not answer within `limit`.
+    /// [`Unreachable`] where the cluster does not answer within `limit`.
     pub fn observe(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
         let mut states = self.presence(plan, limit)?;
         self.add_settings(plan, &mut states);
@@ -167,7 +167,7 @@ impl Administrator {
     /// Creates the topics of `wanted`, and waits until they are seen. Says what became of each, in their order.
     ///
     /// # Errors
-    /// [`Away`] where the cluster does not answer within `limit`.
+    /// [`Unreachable`] where the cluster does not answer within `limit`.
     pub fn create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Unreachable> {
         let creations = self.request(wanted, limit, false)?;
         self.wait_for(wanted, &creations);

@@ -88,9 +88,9 @@ impl Connection {
     /// this fails.
     ///
     /// # Errors
-    /// [`Report::NoRoom`] if the queue is full, [`Report::Closed`] if nothing is accepted where the record goes,
-    /// [`Report::Refused`] if the record is larger than the producer takes,
-    /// [`Report::Failed`] for everything else.
+    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Closed`] if nothing is accepted where the record goes,
+    /// [`DeliveryReport::Rejected`] if the record is larger than the producer takes,
+    /// [`DeliveryReport::Failed`] for everything else.
     pub(super) fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), DeliveryReport> {
         if self.parts.0.gate.is_foreign() {
             return Err(DeliveryReport::Failed(FailureCode::ClusterReplaced));

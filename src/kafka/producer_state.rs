@@ -121,8 +121,8 @@ impl Producer {
     /// fails. Whatever becomes of the producer meanwhile, there is one report for each record.
     ///
     /// # Errors
-    /// [`Report::NoRoom`] where the queue is full, [`Report::Refused`] where the record is larger than the producer
-    /// takes, [`Report::Failed`] for everything else.
+    /// [`DeliveryReport::QueueFull`] where the queue is full, [`DeliveryReport::Rejected`] where the record is larger than the producer
+    /// takes, [`DeliveryReport::Failed`] for everything else.
     pub fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), DeliveryReport> {
         let line = self.life.line.load();
         line.send(record, ticket).inspect_err(|_| line.health().suspect())

@@ -41,7 +41,7 @@ pub(super) struct DedupRebuild {
     follower: Mutex<Option<Arc<Follower>>>,
     /// One attempt at a time.
     attempt: Mutex<()>,
-    /// Wakes [`DedupRebuild::persist`].
+    /// Wakes [`DedupRebuild::run_until_done`].
     changed: Notify,
 }
 
@@ -114,7 +114,7 @@ impl DedupRebuild {
     }
 
     /// Another cluster answers at the same address: forgets what was learned from the old one, holds replays back, and
-    /// reads the topics of the new one. [`DedupRebuild::persist`] does the reading.
+    /// reads the topics of the new one. [`DedupRebuild::run_until_done`] does the reading.
     pub(super) fn start_over(&self, bridge: &AppState) {
         let mut state = self.state.lock();
         state.generation += 1;
@@ -144,7 +144,7 @@ impl DedupRebuild {
         self.changed.notify_one();
     }
 
-    /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::persist`] does what is left.
+    /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::run_until_done`] does what is left.
     pub(super) async fn mark_published(self: Arc<Self>, bridge: &Arc<AppState>) {
         let bridge = Arc::clone(bridge);
         // A panic in it has been told by its own message; the next attempt goes on.

@@ -1,5 +1,5 @@
 //! Replicas find each other and agree who publishes what first, through a topic of their own. Runs
-//! [`Coordinator`] on a thread: its inputs are the topic's records and Kafka's availability.
+//! [`Coordinator`](outbox::replicas::coordinator::Coordinator) on a thread: its inputs are the topic's records and Kafka's availability.
 //!
 //! If the topic cannot be used, the service runs as if it were alone.
 

@@ -6,7 +6,7 @@ use super::{Prepared, RequestContext, authenticate, decode, decrypt, normalize};
 use crate::Refusal;
 use crate::jose::jws::KeySet;
 
-/// An authentic callback, kept for a key or a version that can read it. Made by [`keep`], or by whoever has kept it and
+/// An authentic callback, kept for a key or a version that can read it. Made by [`to_quarantine`], or by whoever has kept it and
 /// can prove that it is unchanged. Has no `Debug`: it can hold personal data in the clear.
 #[derive(Clone, PartialEq, Eq)]
 pub struct QuarantinedCallback {

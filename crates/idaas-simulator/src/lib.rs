@@ -2,16 +2,16 @@
 //!
 //! The way of a simulated event: [`events`] invents it, [`payload`] writes it in the sender's form, [`token`] seals
 //! and signs it (by [`encryption`] and [`signing`]), [`sender`] posts it, [`answer`] reads what the bridge says,
-//! [`redelivery`] sends again what IDaaS would send again, [`run`] does so for many, and [`tally`] counts. [`fault`] holds
+//! [`redelivery`] sends again what IDaaS would send again, [`run`] does so for many, and [`stats`] counts. [`fault`] holds
 //! what can be done wrong on purpose, and what the bridge must say to it.
 //!
 //! It shares no code with a receiver, so that a mistake in one does not agree with itself. A receiver must not use it:
 //! it signs, and it holds private keys.
 //!
 //! ```
-//! use idaas_simulator::{events::Generator, material::Material, token};
+//! use idaas_simulator::{events::Generator, tenant_keys::TenantKeys, token};
 //!
-//! let instance = Material::generate()?; // a signing key, an encryption key, invented ids
+//! let instance = TenantKeys::generate()?; // a signing key, an encryption key, invented ids
 //! let events = Generator::new(1).one_of_each(1_790_000_000_000);
 //! let body = token::body(&instance, &events, 1_790_000_000)?;
 //! assert!(body.starts_with(r#"{"event":"#));

@@ -116,7 +116,7 @@ pub enum DeliveryEvent {
 }
 
 /// Sends `batch` until it is settled. `first` is its request, made before; `started` is the moment from which its
-/// latency counts. Events are told as [`News::Settled`] when the last word on them is spoken.
+/// latency counts. Events are told as [`DeliveryEvent::Settled`] when the last word on them is spoken.
 ///
 /// # Errors
 /// [`SigningFault`] where a token for a re-delivery cannot be signed.

@@ -18,7 +18,7 @@ use super::redelivery::{Batch, DeliveryEvent, Schedule, deliver};
 use super::sender::{Sender, now_ms};
 use super::signing::SigningFault;
 
-/// A callback that leaves this much too late is told as [`News::Late`].
+/// A callback that leaves this much too late is told as [`DeliveryEvent::Late`].
 const LATE: Duration = Duration::from_millis(5);
 
 /// What to send.

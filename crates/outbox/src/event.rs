@@ -44,7 +44,7 @@ pub struct Recovered {
     pub key: EventKey,
     /// Whose order it keeps.
     pub lane: LaneKey,
-    /// As [`Arrival::event_time`].
+    /// As [`NewEvent::event_time`].
     pub event_time: i64,
     /// How much memory its parcel takes, in bytes, about.
     pub bytes: usize,

@@ -80,7 +80,7 @@ pub struct Outbox<P, W> {
     pub(super) memory: DedupCache,
     /// Lane heads that wait for the broker, with their parcels.
     pub(super) ready: BTreeSet<EventHandle>,
-    /// Lane heads whose parcels only the journal has, by [`Event::turn`].
+    /// Lane heads whose parcels only the journal has, by [`Event::replay_order`].
     pub(super) parked: BTreeSet<(bool, EventHandle)>,
     /// Lane heads of [`Outbox::held_lanes`].
     pub(super) held_heads: BTreeSet<EventHandle>,
@@ -112,7 +112,7 @@ pub struct Outbox<P, W> {
 }
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// An empty outbox. It takes the broker to be there, and replays nothing before [`Outbox::release`].
+    /// An empty outbox. It takes the broker to be there, and replays nothing before [`Outbox::enable_replay`].
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {

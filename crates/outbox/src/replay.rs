@@ -21,7 +21,7 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Another cluster answers at the same address: what the old one has confirmed is not there. Nothing is replayed
-    /// before [`Outbox::release`], because the topics have to be read first.
+    /// before [`Outbox::enable_replay`], because the topics have to be read first.
     pub fn cluster_replaced(&mut self) {
         self.memory.clear();
         self.released = false;

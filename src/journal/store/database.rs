@@ -1,6 +1,6 @@
 //! The open file: one transaction at a time, and what is read from it.
 //!
-//! Whatever redb does on a file that something else has changed, including a panic, ends here as [`Broken`].
+//! Whatever redb does on a file that something else has changed, including a panic, ends here as [`StoreError`].
 //!
 //! Each commit is made in two phases, two syncs. One phase needs a single sync, but then a damaged page of the last
 //! commit looks like a commit that was torn by a crash, and redb goes back to the one before without a word: entries

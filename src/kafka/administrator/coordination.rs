@@ -25,7 +25,7 @@ impl Administrator {
     /// Creates the coordination topic, and waits until it is seen.
     ///
     /// # Errors
-    /// [`Away`] if the cluster does not answer within `limit`.
+    /// [`Unreachable`] if the cluster does not answer within `limit`.
     pub fn create_coordination_topic(
         &self,
         topic: &str,

@@ -1,5 +1,5 @@
 //! What a dead letter would be made of, should the broker refuse a record: kept until the record is confirmed, in memory
-//! by reference to the callback, on disk as [`Kept`].
+//! by reference to the callback, on disk as [`StoredOriginal`].
 
 use std::sync::Arc;
 
