@@ -267,7 +267,7 @@ mod tests {
             replication: 3,
             cleanup: Cleanup::Delete,
             max_message_bytes: 8_388_608,
-            retention: None,
+            retention: Some(Duration::from_secs(30 * 86_400)),
         };
         let settings = Settings {
             min_insync_replicas: Some(2),
