@@ -66,9 +66,15 @@ impl Batch {
             Disposition::Publish { record, credential } => (None, (record, credential)),
             Disposition::DeadLetter { reason, record } => (Some(reason), (record, None)),
         };
-        let package = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
-        let event_time = event_time.unwrap_or(package.record.timestamp);
-        self.arrivals.push(NewEvent { key, lane: package.lane, event_time, prompt: false, publication: package });
+        let publication = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
+        let event_time = event_time.unwrap_or(publication.record.timestamp);
+        self.arrivals.push(NewEvent {
+            key,
+            lane: publication.lane,
+            event_time,
+            prompt: false,
+            publication: publication,
+        });
         self.events.push((id, reason));
     }
 

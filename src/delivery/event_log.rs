@@ -15,58 +15,38 @@ use crate::telemetry::event::{PublishedAt, RecordedEvent, TrackedEvent};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
-/// What the line says of the event, kept until its record is confirmed.
-#[derive(Debug, Clone)]
-pub struct EventLine {
-    application: String,
-    kind: String,
-    entity_id: Option<String>,
-    event_id: String,
-    verdict: Verdict,
+/// The type in the log line of a record, if somebody reads the line: at level info with `log.events`, else at level
+/// debug. A credential is a part of its user's event, and has no line of its own.
+pub(super) fn logged_type(record: &Record) -> Option<Box<str>> {
+    let wanted = logs::events() || tracing::enabled!(target: "event", tracing::Level::DEBUG);
+    (wanted && record.entity != Entity::Credential).then(|| kind(record).unwrap_or_default().into())
 }
 
-impl EventLine {
-    /// The line of a record, if somebody reads it: at level info with `log.events`, else at level debug. A credential is
-    /// a part of its user's event, and has no line of its own.
-    pub(super) fn of(package: &EventPublication, record: &Record) -> Option<Box<Self>> {
-        let wanted = logs::events() || tracing::enabled!(target: "event", tracing::Level::DEBUG);
-        (wanted && record.entity != Entity::Credential).then(|| {
-            Box::new(Self {
-                application: package.source.name.clone(),
-                kind: kind(record).unwrap_or_default(),
-                entity_id: record.key.clone(),
-                event_id: package.id.text().to_owned(),
-                verdict: package.verdict,
-            })
-        })
+/// Writes the log line: the broker has confirmed the record at this position, so long after it was handed over.
+fn log(kind: &str, opaque: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
+    let Position { partition, offset } = position;
+    let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
+    let event = &opaque.event;
+    // The level of a line is a constant, so there are two of them.
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "event",
+                application = opaque.application.name(),
+                "type" = kind,
+                entity = opaque.entity.name(),
+                entity_id = event.entity_id(),
+                event_id = event.event_id(),
+                verdict = event.verdict.code(),
+                topic,
+                partition,
+                offset,
+                milliseconds,
+                "published"
+            )
+        };
     }
-
-    /// Writes the line: the broker has confirmed the record at this position, so long after it was handed over.
-    fn published(&self, entity: Entity, topic: &str, position: Position, took: Duration) {
-        let Position { partition, offset } = position;
-        let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
-        let Self { application, kind, entity_id, event_id, verdict } = self;
-        // The level of a line is a constant, so there are two of them.
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    target: "event",
-                    application,
-                    "type" = kind,
-                    entity = entity.name(),
-                    entity_id,
-                    event_id,
-                    verdict = verdict.code(),
-                    topic,
-                    partition,
-                    offset,
-                    milliseconds,
-                    "published"
-                )
-            };
-        }
-        if logs::events() { line!(info) } else { line!(debug) }
-    }
+    if logs::events() { line!(info) } else { line!(debug) }
 }
 
 /// What begins the CloudEvents type in a structured value. It is one of the first members.
@@ -76,20 +56,20 @@ const TYPE_MEMBER: &str = "\"type\":\"";
 const MAX_BEFORE_TYPE: usize = 2048;
 
 /// What is needed of an event until its record is confirmed.
-pub(super) fn tracked(package: &EventPublication, record: &Record) -> TrackedEvent {
+pub(super) fn tracked(publication: &EventPublication, record: &Record) -> TrackedEvent {
     let topic = Arc::clone(&record.topic);
-    TrackedEvent::new(package.id.text(), record.key.as_deref(), action(record), package.verdict, topic)
+    TrackedEvent::new(publication.id.text(), record.key.as_deref(), action(record), publication.verdict, topic)
 }
 
 /// The broker has confirmed a record at this position, so long after it was handed over.
-pub(super) fn published(metrics: &Metrics, ticket: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
-    if let Some(line) = &ticket.line {
-        line.published(ticket.entity, topic, position, took);
+pub(super) fn published(metrics: &Metrics, opaque: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
+    if let Some(kind) = &opaque.logged_type {
+        log(kind, opaque, topic, position, took);
     }
-    let (Position { partition, offset }, event) = (position, &ticket.event);
+    let (Position { partition, offset }, event) = (position, &opaque.event);
     metrics.history.record(&RecordedEvent {
-        application: &ticket.application,
-        entity: ticket.entity,
+        application: &opaque.application,
+        entity: opaque.entity,
         action: event.action,
         event_id: event.event_id(),
         entity_id: event.entity_id(),
@@ -99,13 +79,13 @@ pub(super) fn published(metrics: &Metrics, ticket: &DeliveryOpaque, topic: &str,
 }
 
 /// An event goes to the journal: nothing is confirmed yet.
-pub(super) fn journaled(metrics: &Metrics, package: &EventPublication) {
+pub(super) fn journaled(metrics: &Metrics, publication: &EventPublication) {
     metrics.history.record(&RecordedEvent {
-        application: &package.source.metrics,
-        entity: package.record.entity,
-        action: action(&package.record),
-        event_id: package.id.text(),
-        entity_id: package.record.key.as_deref(),
+        application: &publication.source.metrics,
+        entity: publication.record.entity,
+        action: action(&publication.record),
+        event_id: publication.id.text(),
+        entity_id: publication.record.key.as_deref(),
         verdict: Verdict::NotConfirmed,
         published: None,
     });

@@ -93,34 +93,34 @@ impl Executor {
     /// Does what the machine says.
     fn execute(&self, mut commands: Vec<Command<EventPublication, Waiter>>) {
         while !commands.is_empty() {
-            let mut paperwork = JournalOps::default();
+            let mut journal_ops = JournalOps::default();
             let mut failed = Vec::new();
             let recoveries = self.recoveries.load(Ordering::SeqCst);
             for command in commands {
                 match command {
-                    Command::Produce(token, package, confirmed) => {
-                        self.produce(token, &package, confirmed, &mut failed);
+                    Command::Produce(handle, publication, confirmed) => {
+                        self.produce(handle, &publication, confirmed, &mut failed);
                     }
-                    Command::Write(token, package) => {
-                        event_log::journaled(&self.metrics, &package);
-                        self.trace_write(token.seq, &package);
-                        paperwork.write.push(package.entry(token.seq));
+                    Command::Write(handle, publication) => {
+                        event_log::journaled(&self.metrics, &publication);
+                        self.trace_write(handle.seq, &publication);
+                        journal_ops.write.push(publication.entry(handle.seq));
                     }
-                    Command::Forget(seq) => paperwork.forget.push(seq),
-                    Command::Load(token) => {
-                        self.loading.lock().insert(token.seq, token);
-                        paperwork.read.push(token.seq);
+                    Command::Forget(seq) => journal_ops.forget.push(seq),
+                    Command::Load(handle) => {
+                        self.loading.lock().insert(handle.seq, handle);
+                        journal_ops.read.push(handle.seq);
                     }
                     Command::Answer(finished) => wake(finished),
                 }
             }
-            self.submit(paperwork);
+            self.submit(journal_ops);
             if failed.is_empty() {
                 return;
             }
             let now = self.now();
             let mut outbox = self.outbox.lock();
-            failed.into_iter().for_each(|(token, record, report)| outbox.report(token, record, report, now));
+            failed.into_iter().for_each(|(handle, record, report)| outbox.report(handle, record, report, now));
             if self.recoveries.load(Ordering::SeqCst) != recoveries {
                 // The news can have come before the report that an event waits for it.
                 outbox.partitions_recovered();
@@ -149,23 +149,23 @@ impl Executor {
     fn loaded(&self, entries: impl Iterator<Item = (Seq, Loaded<EventPublication>)>) {
         let loaded: Vec<_> = {
             let mut loading = self.loading.lock();
-            entries.filter_map(|(seq, package)| Some((loading.remove(&seq)?, package))).collect()
+            entries.filter_map(|(seq, publication)| Some((loading.remove(&seq)?, publication))).collect()
         };
         self.step(|outbox, now| {
-            loaded.into_iter().for_each(|(token, package)| outbox.loaded(token, package, now));
+            loaded.into_iter().for_each(|(handle, publication)| outbox.loaded(handle, publication, now));
         });
     }
 
-    fn confirmed(&self, ticket: &DeliveryOpaque, topic: &str, position: Position) {
-        let took = ticket.handed_over.elapsed();
-        ticket.application.published(ticket.entity);
-        self.metrics.publish_duration(ticket.entity).observe(took.as_secs_f64());
-        if let Some(event_time) = ticket.event_time {
+    fn confirmed(&self, opaque: &DeliveryOpaque, topic: &str, position: Position) {
+        let took = opaque.handed_over.elapsed();
+        opaque.application.published(opaque.entity);
+        self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
+        if let Some(event_time) = opaque.event_time {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
             let age = now - event_time as f64 / 1000.0;
-            self.metrics.event_age(ticket.entity).observe(age.max(0.0));
+            self.metrics.event_age(opaque.entity).observe(age.max(0.0));
         }
-        event_log::published(&self.metrics, ticket, topic, position, took);
+        event_log::published(&self.metrics, opaque, topic, position, took);
     }
 
     /// The application of that name; where it is configured no more, as much as its events need.
@@ -180,12 +180,12 @@ impl Executor {
 }
 
 impl DeliveryObserver for Executor {
-    fn report(&self, ticket: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
+    fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
         if let Some(position) = position {
-            self.confirmed(&ticket, topic, position);
+            self.confirmed(&opaque, topic, position);
         }
-        trace_report(&ticket, report, position);
-        self.step(|outbox, now| outbox.report(ticket.token, ticket.record, report, now));
+        trace_report(&opaque, report, position);
+        self.step(|outbox, now| outbox.report(opaque.handle, opaque.record, report, now));
     }
 
     fn state(&self, state: ProducerState) {
@@ -245,12 +245,12 @@ impl JournalEvents for Executor {
     }
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
-        let package = |entry: Entry| {
+        let publication = |entry: Entry| {
             let source = self.source(&entry.application);
             let trace = self.spans.get().and_then(|spans| spans.resumed(&entry.record));
             EventPublication::of(entry, source, trace)
         };
-        let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(package(entry)));
+        let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(publication(entry)));
         self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));
     }
 }

@@ -14,5 +14,4 @@ mod publication;
 mod republish;
 mod ticker;
 
-pub use event_log::EventLine;
 pub use republish::Republished;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use outbox::{DeliveryReport, EventHandle, FailureCode, Seq, bit};
 
-use super::event_log::{self, EventLine};
+use super::event_log;
 use super::executor::Executor;
 use super::publication::EventPublication;
 use crate::journal::JournalRejection;
@@ -15,44 +15,44 @@ impl Executor {
     /// Hands the records over whose bits are not set in `confirmed`.
     pub(super) fn produce(
         &self,
-        token: EventHandle,
-        package: &EventPublication,
+        handle: EventHandle,
+        publication: &EventPublication,
         confirmed: u8,
         failed: &mut Vec<(EventHandle, u8, DeliveryReport)>,
     ) {
         let producer = self.producer.load();
         let handed_over = Instant::now();
-        for (index, record) in (0..).zip(package.record_list()) {
+        for (index, record) in (0..).zip(publication.record_list()) {
             if confirmed & bit(index) != 0 {
                 continue;
             }
-            let trace = self.spans.get().zip(package.trace.as_ref());
-            let span = trace.map(|(spans, event)| spans.send(event, record, package.id.text()));
-            let ticket = DeliveryOpaque {
-                token,
+            let trace = self.spans.get().zip(publication.trace.as_ref());
+            let span = trace.map(|(spans, event)| spans.send(event, record, publication.id.text()));
+            let opaque = DeliveryOpaque {
+                handle,
                 record: index,
                 entity: record.entity,
                 handed_over,
-                event_time: package.event_time,
-                event: event_log::tracked(package, record),
-                line: EventLine::of(package, record),
+                event_time: publication.event_time,
+                event: event_log::tracked(publication, record),
+                logged_type: event_log::logged_type(record),
                 span: span.clone(),
-                application: Arc::clone(&package.source.metrics),
+                application: Arc::clone(&publication.source.metrics),
             };
             let none = Err(DeliveryReport::Failed(FailureCode::ProducerFailed));
-            let sent = producer.as_ref().map_or(none, |producer| producer.send(record, ticket));
+            let sent = producer.as_ref().map_or(none, |producer| producer.send(record, opaque));
             if let Err(report) = sent {
                 if let Some(span) = span {
                     span.end(report, None);
                 }
-                failed.push((token, index, report));
+                failed.push((handle, index, report));
             }
         }
     }
 
     /// An event is about to be written to the journal.
-    pub(super) fn trace_write(&self, seq: Seq, package: &EventPublication) {
-        if let Some((spans, event)) = self.spans.get().zip(package.trace.as_ref()) {
+    pub(super) fn trace_write(&self, seq: Seq, publication: &EventPublication) {
+        if let Some((spans, event)) = self.spans.get().zip(publication.trace.as_ref()) {
             spans.journal_write(seq, event);
         }
     }
@@ -66,8 +66,8 @@ impl Executor {
 }
 
 /// A record has its delivery report.
-pub(super) fn trace_report(ticket: &DeliveryOpaque, report: DeliveryReport, position: Option<Position>) {
-    if let Some(span) = &ticket.span {
+pub(super) fn trace_report(opaque: &DeliveryOpaque, report: DeliveryReport, position: Option<Position>) {
+    if let Some(span) = &opaque.span {
         span.end(report, position.map(|position| (position.partition, position.offset)));
     }
 }

@@ -43,13 +43,13 @@ impl Dispatcher {
             }
         };
         let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
-        let package = EventPublication::new((key, id), source, event_time, None, records, evidence);
-        let event_time = event_time.unwrap_or(package.record.timestamp);
+        let publication = EventPublication::new((key, id), source, event_time, None, records, evidence);
+        let event_time = event_time.unwrap_or(publication.record.timestamp);
         let prompt = match &*self.shared.producer.load() {
-            Some(producer) => package.record_list().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
+            Some(producer) => publication.record_list().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
             None => false,
         };
-        let arrival = NewEvent { key, lane: package.lane, event_time, prompt, publication: package };
+        let arrival = NewEvent { key, lane: publication.lane, event_time, prompt, publication: publication };
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
         let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([arrival], waiter, deadlines));

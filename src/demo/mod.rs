@@ -6,11 +6,11 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `stage` | starts broker, bridge, sender and reader, and ends them |
-//! | `story` | the events that are sent, and what must become of each |
-//! | `scenes` | plays them in order |
-//! | `ledger` | keeps what was answered and what came out, and finds what is wrong |
-//! | `page`, `json`, `ordered`, `summary` | writing |
+//! | `environment` | starts broker, bridge, sender and reader, and ends them |
+//! | `event_script` | the events that are sent, and what must become of each |
+//! | `scenario` | plays them in order |
+//! | `expectations` | keeps what was answered and what came out, and finds what is wrong |
+//! | `renderer`, `json`, `ordered`, `summary` | writing |
 //!
 //! Nothing here may be used by the service, and nothing here may make it behave in another way.
 

@@ -161,9 +161,9 @@ async fn prepared(
     let (application, trace) = (Arc::clone(application), trace.clone());
     let large = body.len() > LARGE_BODY;
     let work = move || {
-        let moment = RequestContext { received_at: now(), traceparent: traceparent.as_deref() };
+        let context = RequestContext { received_at: now(), traceparent: traceparent.as_deref() };
         let mut stage = StageSpan::default();
-        let prepared = prepare_observed(&body, &keys.set, &application.policy, moment, |begun| {
+        let prepared = prepare_observed(&body, &keys.set, &application.policy, context, |begun| {
             stage.next(&trace, begun.name());
         });
         stage.end(prepared.as_ref().err().map(|refusal| refusal.code()));
@@ -174,12 +174,12 @@ async fn prepared(
         }
         prepared.map_err(|refusal| {
             let callback =
-                (refusal.is_kept()).then(|| to_quarantine(&body, &keys.set, &application.policy, moment)).flatten();
+                (refusal.is_kept()).then(|| to_quarantine(&body, &keys.set, &application.policy, context)).flatten();
             let kept = callback.map(|callback| {
                 Box::new(Quarantined {
                     application: application.name.clone(),
                     reason: refusal,
-                    received_at: moment.received_at,
+                    received_at: context.received_at,
                     traceparent: traceparent.clone(),
                     callback,
                 })

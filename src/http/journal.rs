@@ -147,26 +147,28 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// What is in the journal.
-async fn summary(request: HttpRequest, desk: Data<JournalAdmin>, shown: Query<Shown>) -> HttpResponse {
+async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown: Query<Shown>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
-    match desk.summary(shown.entries.unwrap_or(SHOWN)).await {
+    match journal_admin.summary(shown.entries.unwrap_or(SHOWN)).await {
         Ok(summary) => HttpResponse::Ok().json(summary),
         Err(refusal) => unavailable(refusal),
     }
 }
 
 /// A page of the entries, with their contents sealed; with `quarantine`, of the callbacks from that name on.
-async fn export(request: HttpRequest, desk: Data<JournalAdmin>, from: Query<Begin>) -> HttpResponse {
+async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Query<Begin>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
     let page = match &from.quarantine {
-        None => desk.export(from.from.unwrap_or_default(), PAGE).await.map(|(lines, next)| (lines, next.map(text))),
+        None => {
+            journal_admin.export(from.from.unwrap_or_default(), PAGE).await.map(|(lines, next)| (lines, next.map(text)))
+        }
         Some(name) => {
             let name = QuarantineId::parse(name).unwrap_or(QuarantineId::FIRST);
-            desk.export_quarantine(name, CALLBACKS).await.map(|(lines, next)| (lines, next.map(text)))
+            journal_admin.export_quarantine(name, CALLBACKS).await.map(|(lines, next)| (lines, next.map(text)))
         }
     };
     match page {
@@ -182,11 +184,11 @@ async fn export(request: HttpRequest, desk: Data<JournalAdmin>, from: Query<Begi
 }
 
 /// The entries about an id, of an event or of an entity, without their contents.
-async fn entries(request: HttpRequest, desk: Data<JournalAdmin>, about: Query<About>) -> HttpResponse {
+async fn entries(request: HttpRequest, journal_admin: Data<JournalAdmin>, about: Query<About>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
-    match desk.about(&about.about, PAGE).await {
+    match journal_admin.about(&about.about, PAGE).await {
         Ok(entries) => HttpResponse::Ok().json(entries),
         Err(refusal) => unavailable(refusal),
     }
@@ -197,11 +199,11 @@ fn text(value: impl ToString) -> String {
 }
 
 /// One entry, its contents sealed.
-async fn entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
-    match desk.entry(&id).await {
+    match journal_admin.entry(&id).await {
         Ok((_, Some(line))) => HttpResponse::Ok().json(line),
         Ok((found, None)) => answer(Ok(found)),
         Err(refusal) => unavailable(refusal),
@@ -209,12 +211,12 @@ async fn entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>)
 }
 
 /// One callback in quarantine, its content sealed.
-async fn callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
-    match desk.callback(id).await {
+    match journal_admin.callback(id).await {
         Ok(Some(line)) => HttpResponse::Ok().json(line),
         Ok(None) => answer(Ok(Lookup::Nothing)),
         Err(refusal) => unavailable(refusal),
@@ -222,28 +224,28 @@ async fn callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<Strin
 }
 
 /// Removes an entry.
-async fn discard_entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+async fn discard_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
-    answer(desk.discard_entry(&id, &peer(&request)).await)
+    answer(journal_admin.discard_entry(&id, &peer(&request)).await)
 }
 
 /// Removes a callback from quarantine.
-async fn discard_callback(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+async fn discard_callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
-    answer(desk.discard_callback(id, &peer(&request)).await)
+    answer(journal_admin.discard_callback(id, &peer(&request)).await)
 }
 
 /// Has an entry tried again now.
-async fn redrive_entry(request: HttpRequest, desk: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
+async fn redrive_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_ours(&request) {
         return forbidden();
     }
-    answer(desk.redrive(&id, &peer(&request)).await)
+    answer(journal_admin.redrive(&id, &peer(&request)).await)
 }
 
 /// Tries now whether a callback in quarantine can be read, and publishes it if so.
@@ -308,8 +310,8 @@ mod tests {
 
     async fn status(request: TestRequest) -> u16 {
         let directory = tempfile::tempdir().unwrap();
-        let desk = Data::new(desk_with_entries(directory.path()));
-        let app = init_service(App::new().app_data(desk).configure(routes)).await;
+        let journal_admin = Data::new(desk_with_entries(directory.path()));
+        let app = init_service(App::new().app_data(journal_admin).configure(routes)).await;
         call_service(&app, request.to_request()).await.status().as_u16()
     }
 

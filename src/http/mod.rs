@@ -127,7 +127,7 @@ impl Callbacks {
 pub fn serve_admin(
     listener: TcpListener,
     bridge: Arc<AppState>,
-    desk: Arc<JournalAdmin>,
+    journal_admin: Arc<JournalAdmin>,
     console: Arc<Console>,
     token: &AdminToken,
 ) -> std::io::Result<Admin> {
@@ -137,7 +137,7 @@ pub fn serve_admin(
         let token = token.clone();
         App::new()
             .app_data(web::Data::from(Arc::clone(&bridge)))
-            .app_data(web::Data::from(Arc::clone(&desk)))
+            .app_data(web::Data::from(Arc::clone(&journal_admin)))
             .app_data(web::Data::from(Arc::clone(&console)))
             .app_data(web::Data::new(token.clone()))
             .wrap_fn(move |mut request, routes| {

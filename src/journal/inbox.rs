@@ -114,8 +114,8 @@ impl Inbox {
 
     /// Counts a callback that the quarantine refuses.
     pub(super) fn quarantine_refused(&self, refusal: JournalRejection) {
-        let (alarm, counts) = &mut *self.quarantine.lock();
-        alarm.record(Some(refusal));
+        let (rejection_log, counts) = &mut *self.quarantine.lock();
+        rejection_log.record(Some(refusal));
         for (known, count) in JournalRejection::ALL.iter().zip(counts) {
             *count += u64::from(*known == refusal);
         }

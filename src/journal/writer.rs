@@ -29,7 +29,7 @@ pub(super) struct Writer {
     store: Store,
     events: Arc<dyn JournalEvents>,
     inbox: Arc<Inbox>,
-    alarm: RejectionLog,
+    rejection_log: RejectionLog,
     /// Whether anything was removed since the file was tidied.
     untidy: bool,
     /// Nothing is sealed again before.
@@ -47,8 +47,8 @@ impl Writer {
                  journal_old_key_entries is 0: they are sealed again with the first one in the background"
             );
         }
-        let (alarm, reseal_from) = (RejectionLog::default(), Instant::now());
-        let mut writer = Self { store, events, inbox, alarm, untidy: false, reseal_from };
+        let (rejection_log, reseal_from) = (RejectionLog::default(), Instant::now());
+        let mut writer = Self { store, events, inbox, rejection_log, untidy: false, reseal_from };
         writer.show();
         writer
     }
@@ -139,7 +139,7 @@ impl Writer {
 
     /// Tells everybody what a commit has done.
     fn tell(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
-        self.alarm.record(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
+        self.rejection_log.record(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
         if !committed.written.is_empty() {
             self.events.written(committed.written);
         }

@@ -32,7 +32,7 @@ pub(super) struct Slot {
 /// A record with the producer.
 #[derive(Debug, Clone, Copy)]
 struct Outstanding {
-    token: EventHandle,
+    handle: EventHandle,
     since: Duration,
     bytes: usize,
 }
@@ -125,7 +125,7 @@ impl Availability {
     pub(super) fn hand_over(
         &mut self,
         (topic, key): (&str, Option<&str>),
-        token: EventHandle,
+        handle: EventHandle,
         bytes: usize,
         now: Duration,
     ) -> Option<Slot> {
@@ -142,16 +142,16 @@ impl Availability {
         if partition.closed.is_some() && probes > 0 && full {
             return None;
         }
-        partition.outstanding.push_back(Outstanding { token, since: now, bytes });
+        partition.outstanding.push_back(Outstanding { handle, since: now, bytes });
         partition.bytes += bytes;
         Some(slot)
     }
 
     /// Takes a record out that has its report.
-    fn take(&mut self, slot: Slot, token: EventHandle) -> Option<&mut Partition> {
+    fn take(&mut self, slot: Slot, handle: EventHandle) -> Option<&mut Partition> {
         let partition = self.at(slot)?;
         // Reports come in the order of the records, nearly always.
-        let index = partition.outstanding.iter().position(|record| record.token == token);
+        let index = partition.outstanding.iter().position(|record| record.handle == handle);
         if let Some(record) = index.and_then(|index| partition.outstanding.remove(index)) {
             partition.bytes -= record.bytes;
         }
@@ -159,9 +159,9 @@ impl Availability {
     }
 
     /// A record was confirmed. Returns true if that opens its partition.
-    pub(super) fn confirmed(&mut self, slot: Slot, token: EventHandle, now: Duration) -> bool {
+    pub(super) fn confirmed(&mut self, slot: Slot, handle: EventHandle, now: Duration) -> bool {
         self.last_success = Some(now);
-        let Some(partition) = self.take(slot, token) else { return false };
+        let Some(partition) = self.take(slot, handle) else { return false };
         partition.last_success = Some(now);
         partition.closed.take().is_some()
     }
@@ -171,11 +171,11 @@ impl Availability {
     pub(super) fn failed(
         &mut self,
         slot: Slot,
-        token: EventHandle,
+        handle: EventHandle,
         failure: Option<FailureCode>,
         now: Duration,
     ) -> Vec<EventHandle> {
-        let Some(partition) = self.take(slot, token) else { return Vec::new() };
+        let Some(partition) = self.take(slot, handle) else { return Vec::new() };
         let Some(code) = failure else { return Vec::new() };
         partition.close(Some(code), now)
     }
@@ -249,7 +249,7 @@ impl Partition {
         if before.is_some() {
             return Vec::new();
         }
-        self.outstanding.iter().map(|record| record.token).collect()
+        self.outstanding.iter().map(|record| record.handle).collect()
     }
 }
 

@@ -129,7 +129,7 @@ impl Checker {
              cluster has confirmed is there only"
         );
         if let Some(parts) = (self.current)() {
-            parts.tally.reports.cluster_replaced();
+            parts.in_flight.reports.cluster_replaced();
         }
     }
 

@@ -1,5 +1,5 @@
 //! One connection to the cluster: records go in, one report per record comes back, from the broker's delivery report and
-//! nowhere else. `life` replaces it when it no longer works.
+//! nowhere else. `producer_state` replaces it when it no longer works.
 //!
 //! A record stays in the producer for two minutes whatever its sender is told meanwhile; that keeps a short outage of the
 //! cluster from making duplicates. Nothing here may panic: librdkafka's thread would die of it, and with it every later
@@ -50,7 +50,7 @@ struct LastReports(Arc<Parts>);
 
 /// What a line and its callbacks share. Owns no producer, so that no thread of librdkafka can be a producer's last owner.
 pub(super) struct Parts {
-    pub(super) tally: Arc<InFlight>,
+    pub(super) in_flight: Arc<InFlight>,
     pub(super) health: Health,
     pub(super) gate: Gate<HeldReport>,
     open: AtomicUsize,
@@ -71,13 +71,13 @@ impl Connection {
     /// [`ProducerFault`] if librdkafka rejects a property, or no thread can be started.
     pub(super) fn start(
         cluster: &Cluster,
-        tally: Arc<InFlight>,
+        in_flight: Arc<InFlight>,
         health: Health,
         checks: Sender<Check>,
         liveness: &Arc<Liveness>,
     ) -> Result<Self, ProducerFault> {
         let settings = cluster.producer();
-        let parts = Arc::new(Parts { tally, health, gate: Gate::new(), open: AtomicUsize::new(0), checks });
+        let parts = Arc::new(Parts { in_flight, health, gate: Gate::new(), open: AtomicUsize::new(0), checks });
         let resender = Resender::start(settings.clone(), Arc::clone(&parts), Arc::clone(liveness))?;
         let context = Context { parts: Arc::clone(&parts), resend: Some(resender.sender()) };
         let inner = Polled::start(&settings, context, liveness)?;
@@ -91,13 +91,13 @@ impl Connection {
     /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Closed`] if nothing is accepted where the record goes,
     /// [`DeliveryReport::Rejected`] if the record is larger than the producer takes,
     /// [`DeliveryReport::Failed`] for everything else.
-    pub(super) fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), DeliveryReport> {
+    pub(super) fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
         if self.parts.0.gate.is_foreign() {
             return Err(DeliveryReport::Failed(FailureCode::ClusterReplaced));
         }
-        let (token, tally) = (ticket.token, &self.parts.0.tally);
-        let headers = headers::of(record, ticket.span.as_ref().map(|span| span.traceparent()));
-        let handed = Box::new(tally.hand_over(record, ticket)?);
+        let (handle, in_flight) = (opaque.handle, &self.parts.0.in_flight);
+        let headers = headers::of(record, opaque.span.as_ref().map(|span| span.traceparent()));
+        let handed = Box::new(in_flight.hand_over(record, opaque)?);
         let slot = handed.slot;
         let mut base: BaseRecord<'_, str, [u8], Box<HandedOver>> = BaseRecord::with_opaque_to(&record.topic, handed)
             .payload(record.value.as_slice())
@@ -106,7 +106,7 @@ impl Connection {
         base.key = record.key.as_deref();
         self.parts.0.open.fetch_add(1, Ordering::Relaxed);
         self.inner.get().send(base).map_err(|(error, _)| {
-            tally.not_accepted(slot, token);
+            in_flight.not_accepted(slot, handle);
             self.parts.0.open.fetch_sub(1, Ordering::Release);
             RecordError::of(error.rdkafka_error_code()).when_alone()
         })
@@ -156,7 +156,10 @@ impl Connection {
     pub(super) fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
         let metadata = self.inner.get().client().fetch_metadata(None, limit).ok()?;
         let topics = metadata.topics().iter();
-        self.parts.0.tally.counts(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
+        self.parts
+            .0
+            .in_flight
+            .counts(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
         Some(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 }
@@ -170,7 +173,7 @@ impl Drop for LastReports {
 impl Parts {
     /// A record has its report.
     pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
-        self.tally.finish(handed, topic, report, position);
+        self.in_flight.finish(handed, topic, report, position);
         self.open.fetch_sub(1, Ordering::Release);
     }
 
@@ -224,7 +227,7 @@ impl ClientContext for Context {
         self.parts.health.epoch(state.epoch);
         // One that only waits for its last reports says nothing about how things are.
         if self.parts.health.is_current() {
-            self.parts.tally.reports.state(state);
+            self.parts.in_flight.reports.state(state);
         }
     }
 
@@ -266,7 +269,7 @@ impl Context {
         };
         match report {
             DeliveryReport::Failed(code) | DeliveryReport::Rejected(code) => {
-                self.parts.tally.log.failed(code, &handed.ticket, message.topic(), error);
+                self.parts.in_flight.log.failed(code, &handed.opaque, message.topic(), error);
             }
             DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {}
         }

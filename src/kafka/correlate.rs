@@ -89,8 +89,8 @@ mod tests {
         EventKey::of("app", &id.to_string())
     }
 
-    fn saw(pairing: &mut Correlator, id: usize, part: Part, timestamp: i64) -> Option<(Published, i64)> {
-        pairing
+    fn saw(correlator: &mut Correlator, id: usize, part: Part, timestamp: i64) -> Option<(Published, i64)> {
+        correlator
             .insert(PublishedRecord { key: key(id), application: 0, part }, timestamp)
             .map(|known| (known.learned, known.timestamp))
     }
@@ -98,36 +98,36 @@ mod tests {
     #[test]
     fn the_first_of_two_records_is_known_and_both_are_the_event() {
         for [first, second] in [[Part::Event, Part::Credential], [Part::Credential, Part::Event]] {
-            let mut pairing = Correlator::default();
+            let mut correlator = Correlator::default();
             let index = |part| if part == Part::Event { 0 } else { 1 };
-            assert_eq!(saw(&mut pairing, 1, first, 20), Some((Published::Record(index(first)), 20)));
-            assert_eq!(saw(&mut pairing, 1, first, 10), None);
-            assert_eq!(saw(&mut pairing, 2, second, 30), Some((Published::Record(index(second)), 30)));
-            assert_eq!(saw(&mut pairing, 1, second, 15), Some((Published::Whole(Verdict::Confirmed), 20)));
+            assert_eq!(saw(&mut correlator, 1, first, 20), Some((Published::Record(index(first)), 20)));
+            assert_eq!(saw(&mut correlator, 1, first, 10), None);
+            assert_eq!(saw(&mut correlator, 2, second, 30), Some((Published::Record(index(second)), 30)));
+            assert_eq!(saw(&mut correlator, 1, second, 15), Some((Published::Whole(Verdict::Confirmed), 20)));
         }
     }
 
     #[test]
     fn a_dead_letter_stands_for_the_half_that_was_seen() {
-        let mut pairing = Correlator::default();
+        let mut correlator = Correlator::default();
         let letter = Verdict::DeadLettered(Reason::RefusedByBroker);
-        saw(&mut pairing, 1, Part::Event, 1);
-        assert_eq!(saw(&mut pairing, 1, Part::Whole(letter), 2), Some((Published::Whole(letter), 2)));
-        assert!(pairing.halves.is_empty());
+        saw(&mut correlator, 1, Part::Event, 1);
+        assert_eq!(saw(&mut correlator, 1, Part::Whole(letter), 2), Some((Published::Whole(letter), 2)));
+        assert!(correlator.halves.is_empty());
     }
 
     #[test]
     fn incomplete_events_are_bounded_and_the_oldest_go_first() {
-        let mut pairing = Correlator::default();
+        let mut correlator = Correlator::default();
         for id in 0..MAX_PARTIALLY_SEEN + 10 {
-            saw(&mut pairing, id, Part::Event, 0);
+            saw(&mut correlator, id, Part::Event, 0);
         }
-        assert_eq!(pairing.halves.len(), MAX_PARTIALLY_SEEN);
-        assert!(!pairing.halves.contains_key(&key(9)) && pairing.halves.contains_key(&key(10)));
+        assert_eq!(correlator.halves.len(), MAX_PARTIALLY_SEEN);
+        assert!(!correlator.halves.contains_key(&key(9)) && correlator.halves.contains_key(&key(10)));
         for id in 10..3 * MAX_PARTIALLY_SEEN {
-            saw(&mut pairing, id, Part::Event, 0);
-            saw(&mut pairing, id, Part::Credential, 0);
+            saw(&mut correlator, id, Part::Event, 0);
+            saw(&mut correlator, id, Part::Credential, 0);
         }
-        assert!(pairing.order.len() <= 2 * MAX_PARTIALLY_SEEN + 1, "{}", pairing.order.len());
+        assert!(correlator.order.len() <= 2 * MAX_PARTIALLY_SEEN + 1, "{}", correlator.order.len());
     }
 }

@@ -45,7 +45,7 @@ struct Shared {
     is_fast: AtomicBool,
     /// The next offset of each partition that is followed; what is before it has been told.
     followed: Mutex<Offsets>,
-    pairing: Mutex<Correlator>,
+    correlator: Mutex<Correlator>,
     tell: Box<Observer>,
     /// For questions, and for catching up, over connections of its own: behind a request for records that waits for
     /// some, every question would wait.
@@ -73,7 +73,7 @@ impl Follower {
             stop: AtomicBool::new(false),
             is_fast: AtomicBool::new(false),
             followed: Mutex::new(resume.places),
-            pairing: Mutex::new(resume.pairing),
+            correlator: Mutex::new(resume.correlator),
             tell: Box::new(tell),
             asking: Mutex::new(None),
         });
@@ -147,11 +147,11 @@ impl Shared {
                 }
             }
             let mut backfill = Backfill::new(&spans);
-            let mut pairing = self.pairing.lock();
-            let mut teller = BatchObserver::new(&mut pairing, &self.tell);
+            let mut correlator = self.correlator.lock();
+            let mut teller = BatchObserver::new(&mut correlator, &self.tell);
             let is_read = backfill.read(reader, &scope, end, |seen| {
-                if let Some(sighting) = seen.sighting {
-                    teller.take(sighting, seen.timestamp);
+                if let Some(published_record) = seen.published_record {
+                    teller.take(published_record, seen.timestamp);
                 }
             });
             teller.flush();
@@ -224,10 +224,10 @@ impl Following {
             match self.reader.next(scope, limit) {
                 Ok(Some(seen)) => {
                     limit = Duration::ZERO;
-                    let sighting = seen.sighting;
-                    batch.extend(
-                        sighting.and_then(|sighting| self.shared.pairing.lock().insert(sighting, seen.timestamp)),
-                    );
+                    let published_record = seen.published_record;
+                    batch.extend(published_record.and_then(|published_record| {
+                        self.shared.correlator.lock().insert(published_record, seen.timestamp)
+                    }));
                     read.entry(seen.topic).or_default().insert(seen.partition, seen.offset + 1);
                 }
                 Ok(None) => break,

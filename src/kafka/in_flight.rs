@@ -15,7 +15,7 @@ use super::record_error::FailureLog;
 
 /// What comes back from librdkafka with the report on a record.
 pub(super) struct HandedOver {
-    pub(super) ticket: DeliveryOpaque,
+    pub(super) opaque: DeliveryOpaque,
     pub(super) slot: Slot,
 }
 
@@ -61,45 +61,45 @@ impl InFlight {
     ///
     /// # Errors
     /// The report, if it is not to be given to one.
-    pub(super) fn hand_over(&self, record: &Record, ticket: DeliveryOpaque) -> Result<HandedOver, DeliveryReport> {
+    pub(super) fn hand_over(&self, record: &Record, opaque: DeliveryOpaque) -> Result<HandedOver, DeliveryReport> {
         if self.is_denied() {
             return Err(DeliveryReport::Closed(FailureCode::NotAuthorized));
         }
         let place = (&*record.topic, record.key.as_deref());
-        let slot = self.availability.lock().hand_over(place, ticket.token, record.value.len(), self.now());
+        let slot = self.availability.lock().hand_over(place, opaque.handle, record.value.len(), self.now());
         let slot = slot.ok_or(DeliveryReport::Closed(FailureCode::PartitionUnavailable))?;
         self.open.fetch_add(1, Ordering::Relaxed);
-        Ok(HandedOver { ticket, slot })
+        Ok(HandedOver { opaque, slot })
     }
 
     /// The producer did not take a record that was counted.
-    pub(super) fn not_accepted(&self, slot: Slot, token: EventHandle) {
-        self.availability.lock().failed(slot, token, None, self.now());
+    pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle) {
+        self.availability.lock().failed(slot, handle, None, self.now());
         self.open.fetch_sub(1, Ordering::Release);
     }
 
     /// A record has its report.
     pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
-        let HandedOver { ticket, slot } = handed;
-        let (token, now) = (ticket.token, self.now());
+        let HandedOver { opaque, slot } = handed;
+        let (handle, now) = (opaque.handle, self.now());
         let mut opened = false;
         let waiting = match report {
             DeliveryReport::Confirmed => {
-                opened = self.availability.lock().confirmed(slot, token, now);
+                opened = self.availability.lock().confirmed(slot, handle, now);
                 if opened {
                     self.undeliverable.store(false, Ordering::Relaxed);
                 }
                 Vec::new()
             }
-            DeliveryReport::Failed(code) => self.availability.lock().failed(slot, token, sign(code), now),
+            DeliveryReport::Failed(code) => self.availability.lock().failed(slot, handle, sign(code), now),
             DeliveryReport::Rejected(_) | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {
-                self.availability.lock().failed(slot, token, None, now)
+                self.availability.lock().failed(slot, handle, None, now)
             }
         };
         if !waiting.is_empty() {
             self.reports.partition_closed(&waiting);
         }
-        self.reports.report(ticket, topic, report, position);
+        self.reports.report(opaque, topic, report, position);
         self.open.fetch_sub(1, Ordering::Release);
         if opened {
             self.reports.partitions_recovered();

@@ -71,8 +71,8 @@ impl Monitor {
     }
 
     fn check(&self, life: &ProducerState, state: &mut State) {
-        let (tally, reports) = (&life.tally, &life.tally.reports);
-        let changes = tally.tick();
+        let (in_flight, reports) = (&life.in_flight, &life.in_flight.reports);
+        let changes = in_flight.tick();
         if !changes.waiting.is_empty() {
             reports.partition_closed(&changes.waiting);
         }
@@ -82,7 +82,7 @@ impl Monitor {
         if changes.opened {
             reports.partitions_recovered();
         }
-        let (any, all, success) = tally.closed();
+        let (any, all, success) = in_flight.closed();
         if any {
             state.probe(life);
             self.replace_stuck(life, state);
@@ -92,17 +92,17 @@ impl Monitor {
         let answers = state.leaders.is_some();
         let unreachable = state.leaders.as_ref().is_some_and(|leaders| leaders.tried > 0 && leaders.answered == 0);
         let quiet = success.is_none_or(|success| success >= Duration::from_secs(2));
-        let problem = if tally.is_denied() {
+        let problem = if in_flight.is_denied() {
             Some(Undeliverable::NotAuthorized)
         } else if any && unreachable && quiet {
             Some(Undeliverable::Unreachable)
-        } else if all && quiet && answers && tally.topics().len() > 1 {
+        } else if all && quiet && answers && in_flight.topics().len() > 1 {
             Some(Undeliverable::AllFailing)
         } else {
             None
         };
         if std::mem::replace(&mut state.problem, problem) != problem {
-            tally.deliverable(problem);
+            in_flight.deliverable(problem);
         }
     }
 
@@ -114,7 +114,7 @@ impl Monitor {
         let is_stuck = |silent: &Silent| {
             silent.waited >= STUCK && leaders.reachable.contains(&(silent.topic.clone(), silent.partition))
         };
-        let Some(stuck) = life.tally.silent().into_iter().find(is_stuck) else { return };
+        let Some(stuck) = life.in_flight.silent().into_iter().find(is_stuck) else { return };
         tracing::warn!(
             code = LogCode::ProducerStuck.as_str(),
             topic = stuck.topic,
@@ -134,7 +134,7 @@ impl State {
         if let Some(probing) = &self.probing {
             match probing.try_recv() {
                 Ok(leaders) => {
-                    life.tally.counts(leaders.counts.clone());
+                    life.in_flight.counts(leaders.counts.clone());
                     self.leaders = Some(leaders);
                 }
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,
@@ -150,7 +150,7 @@ impl State {
         self.probed = Some(Instant::now());
         let (tell, told) = channel();
         let cluster = life.cluster.load_full();
-        let topics: Vec<_> = life.tally.topics();
+        let topics: Vec<_> = life.in_flight.topics();
         let run = move || {
             if let Some(leaders) = probe(&cluster, &topics) {
                 let _ = tell.send(leaders);

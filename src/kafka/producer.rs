@@ -9,7 +9,6 @@ use rdkafka::error::KafkaError;
 
 pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
-use crate::delivery::EventLine;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::spans::SendSpan;
@@ -18,7 +17,7 @@ use crate::telemetry::spans::SendSpan;
 #[derive(Clone)]
 pub struct DeliveryOpaque {
     /// The event of which the record is a part, as the outbox knows it.
-    pub token: EventHandle,
+    pub handle: EventHandle,
     /// The record's index among the event's records.
     pub record: u8,
     /// What the record is about.
@@ -29,8 +28,8 @@ pub struct DeliveryOpaque {
     pub event_time: Option<i64>,
     /// What the log and the history need to know of it.
     pub event: TrackedEvent,
-    /// The event's log line, if somebody reads it.
-    pub line: Option<Box<EventLine>>,
+    /// The CloudEvents type for the event's log line, if somebody reads the line.
+    pub logged_type: Option<Box<str>>,
     /// The record's span, if its event is traced.
     pub span: Option<Arc<SendSpan>>,
     /// Whose event it is.
@@ -75,7 +74,7 @@ impl Undeliverable {
 /// Who takes the producer's reports. Called on threads of the producer: must be quick, and never panic.
 pub trait DeliveryObserver: Send + Sync {
     /// What the broker said of one record.
-    fn report(&self, ticket: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
+    fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
     /// The producer's state, about once a second.
     fn state(&self, state: ProducerState);
     /// The producer was replaced by a new one.

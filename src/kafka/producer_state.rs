@@ -1,7 +1,7 @@
 //! The producer's life: there always is one that works, and what the one before it had taken gets its report.
 //!
 //! librdkafka gives a producer up after what it calls a fatal error, its epoch comes to an end, it can be stuck, or the
-//! cluster or its settings change. Then a new one is made, warmed up and put in its place (`keeper`); the old one is
+//! cluster or its settings change. Then a new one is made, warmed up and put in its place (`supervisor`); the old one is
 //! waited for and ended on another thread, so that neither the service nor librdkafka's threads wait. A record is never
 //! moved from one to the other: only whoever handed it over may decide, when its report has come, that it is sent again.
 
@@ -54,7 +54,7 @@ pub(super) struct ProducerState {
     pub(super) current: Arc<AtomicU64>,
     /// The number of the newest line.
     newest: AtomicU64,
-    pub(super) tally: Arc<InFlight>,
+    pub(super) in_flight: Arc<InFlight>,
     ended: Arc<AtomicBool>,
     checks: Sender<Check>,
     words: Sender<SupervisorEvent>,
@@ -85,16 +85,16 @@ impl Producer {
     ) -> Result<Self, ProducerFault> {
         let (words, told) = channel();
         let (checks, to_check) = channel();
-        let tally = Arc::new(InFlight::new(reports));
+        let in_flight = Arc::new(InFlight::new(reports));
         let current = Arc::new(AtomicU64::new(0));
         let health = Health::new(0, Arc::clone(&current), words.clone(), last_epoch);
-        let line = Connection::start(cluster, Arc::clone(&tally), health, checks.clone(), liveness)?;
+        let line = Connection::start(cluster, Arc::clone(&in_flight), health, checks.clone(), liveness)?;
         let life = Arc::new(ProducerState {
             cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
             line: ArcSwap::from_pointee(line),
             current,
             newest: AtomicU64::new(0),
-            tally,
+            in_flight,
             ended: Arc::default(),
             checks: checks.clone(),
             words: words.clone(),
@@ -110,8 +110,8 @@ impl Producer {
             identity: Arc::new(Mutex::new(None)),
         };
         let monitor = Monitor::new(Weak::clone(&weak), words.clone());
-        let keeper = Supervisor { life: weak, words: words.clone(), told };
-        spawn("producer keeper", liveness, move || keeper.run())?;
+        let supervisor = Supervisor { life: weak, words: words.clone(), told };
+        spawn("producer keeper", liveness, move || supervisor.run())?;
         spawn("kafka cluster check", liveness, move || checker.run(&to_check))?;
         spawn("producer monitor", liveness, move || monitor.run())?;
         Ok(Self { life, words, checks })
@@ -123,15 +123,15 @@ impl Producer {
     /// # Errors
     /// [`DeliveryReport::QueueFull`] where the queue is full, [`DeliveryReport::Rejected`] where the record is larger than the producer
     /// takes, [`DeliveryReport::Failed`] for everything else.
-    pub fn send(&self, record: &Record, ticket: DeliveryOpaque) -> Result<(), DeliveryReport> {
+    pub fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
         let line = self.life.line.load();
-        line.send(record, ticket).inspect_err(|_| line.health().suspect())
+        line.send(record, opaque).inspect_err(|_| line.health().suspect())
     }
 
     /// Whether records of that topic and key are accepted at the moment, as far as is known.
     #[must_use]
     pub fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
-        self.life.tally.accepts(topic, key)
+        self.life.in_flight.accepts(topic, key)
     }
 
     /// Waits until everything that was handed over has its report, or the time is over. Says how many are left: in
@@ -139,10 +139,10 @@ impl Producer {
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
-        while self.life.tally.open() > 0 && Instant::now() < end {
+        while self.life.in_flight.open() > 0 && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.life.tally.open()
+        self.life.in_flight.open()
     }
 
     /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
@@ -236,13 +236,13 @@ impl ProducerState {
     pub(super) fn new_connection(&self, cluster: &Cluster) -> Result<Connection, ProducerFault> {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         let health = Health::new(number, Arc::clone(&self.current), self.words.clone(), self.last_epoch);
-        Connection::start(cluster, Arc::clone(&self.tally), health, self.checks.clone(), &self.liveness)
+        Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
     }
 
     pub(super) fn put(&self, line: Connection, why: ReplaceReason) {
         self.current.store(line.health().number(), Ordering::Relaxed);
         let old = self.line.swap(Arc::new(line));
-        self.tally.reports.recreated();
+        self.in_flight.reports.recreated();
         tracing::warn!(
             code = LogCode::ProducerRecreated.as_str(),
             reason = why.code(),
@@ -288,5 +288,5 @@ fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
 }
 
 #[cfg(test)]
-#[path = "tests/life.rs"]
+#[path = "tests/producer_state.rs"]
 mod tests;

@@ -183,9 +183,9 @@ mod tests {
         let kind = format!("com.alibabacloud.idaas.{}.{action}.v1", entity.name());
         let id = if entity == Entity::Credential { "evnt_1:credential" } else { "evnt_1" };
         let headers = [("content-type", "application/json"), ("ce_id", id), ("ce_source", &source), ("ce_type", &kind)];
-        let sighting = decode(&scope(), entity, bytes(&headers), value.as_bytes())?;
-        assert_eq!(sighting.key, EventKey::of(application, "evnt_1"));
-        Some(sighting.part)
+        let published_record = decode(&scope(), entity, bytes(&headers), value.as_bytes())?;
+        assert_eq!(published_record.key, EventKey::of(application, "evnt_1"));
+        Some(published_record.part)
     }
 
     fn bytes<'a>(headers: &'a [(&str, &str)]) -> impl Iterator<Item = (&'a str, &'a [u8])> {

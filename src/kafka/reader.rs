@@ -99,7 +99,7 @@ pub(super) struct Seen {
     pub(super) partition: i32,
     pub(super) offset: i64,
     pub(super) timestamp: i64,
-    pub(super) sighting: Option<PublishedRecord>,
+    pub(super) published_record: Option<PublishedRecord>,
 }
 
 /// A consumer that reads where it is told to.
@@ -245,7 +245,7 @@ fn seen(scope: &Scope, message: &BorrowedMessage<'_>) -> Option<Seen> {
         partition: message.partition(),
         offset: message.offset(),
         timestamp: message.timestamp().to_millis().unwrap_or_default(),
-        sighting: headers::read(message, |headers| {
+        published_record: headers::read(message, |headers| {
             decode(scope, entity, headers, message.payload().unwrap_or_default())
         }),
     })

@@ -73,13 +73,13 @@ impl Backlog {
 #[derive(Default)]
 pub struct Checkpoint {
     pub(super) places: Offsets,
-    pub(super) pairing: Correlator,
+    pub(super) correlator: Correlator,
 }
 
 impl Checkpoint {
     /// A copy for a follower. Events of which only a part was seen go with it.
     pub fn fork(&mut self) -> Self {
-        Self { places: self.places.clone(), pairing: std::mem::take(&mut self.pairing) }
+        Self { places: self.places.clone(), correlator: std::mem::take(&mut self.correlator) }
     }
 
     /// Topic, partition and next offset of each partition that was read.
@@ -113,12 +113,15 @@ pub fn read_tail(
     let mut spans = reader.offset_ranges(&located.led, ago(window.since), end);
     let is_whole = trim(&mut spans, window.limit);
     let mut backfill = Backfill::new(&spans);
-    let mut teller = BatchObserver::new(&mut resume.pairing, tell);
+    let mut teller = BatchObserver::new(&mut resume.correlator, tell);
     let mut newest: HashMap<usize, i64> = HashMap::new();
     let result = backfill.read(&reader, scope, end, |seen| {
-        if let Some(sighting) = seen.sighting {
-            newest.entry(sighting.application).and_modify(|at| *at = seen.timestamp.max(*at)).or_insert(seen.timestamp);
-            teller.take(sighting, seen.timestamp);
+        if let Some(published_record) = seen.published_record {
+            newest
+                .entry(published_record.application)
+                .and_modify(|at| *at = seen.timestamp.max(*at))
+                .or_insert(seen.timestamp);
+            teller.take(published_record, seen.timestamp);
         }
     });
     teller.flush();
@@ -156,19 +159,19 @@ pub(super) fn ago(time: Duration) -> i64 {
 /// Gathers what records say, and tells it in batches. Of an event that has a dead letter as well as a record, the dead
 /// letter is told first, because the first verdict counts.
 pub(super) struct BatchObserver<'a, T> {
-    pairing: &'a mut Correlator,
+    correlator: &'a mut Correlator,
     batch: Vec<Known>,
     tell: T,
     pub(super) events: usize,
 }
 
 impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
-    pub(super) fn new(pairing: &'a mut Correlator, tell: T) -> Self {
-        Self { pairing, batch: Vec::new(), tell, events: 0 }
+    pub(super) fn new(correlator: &'a mut Correlator, tell: T) -> Self {
+        Self { correlator, batch: Vec::new(), tell, events: 0 }
     }
 
-    pub(super) fn take(&mut self, sighting: PublishedRecord, timestamp: i64) {
-        self.batch.extend(self.pairing.insert(sighting, timestamp));
+    pub(super) fn take(&mut self, published_record: PublishedRecord, timestamp: i64) {
+        self.batch.extend(self.correlator.insert(published_record, timestamp));
         if self.batch.len() >= BATCH {
             self.flush();
         }

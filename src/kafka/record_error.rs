@@ -93,15 +93,15 @@ pub(super) struct FailureLog {
 }
 
 impl FailureLog {
-    pub(super) fn failed(&self, code: FailureCode, ticket: &DeliveryOpaque, topic: &str, error: &KafkaError) {
+    pub(super) fn failed(&self, code: FailureCode, opaque: &DeliveryOpaque, topic: &str, error: &KafkaError) {
         let Some(suppressed) = self.is_due(code, Instant::now()) else { return };
         tracing::warn!(
             target: "kafka",
             code = LogCode::RecordFailed.as_str(),
             reason = code.code(),
             topic,
-            application = ticket.application.name(),
-            event_id = ticket.event.event_id(),
+            application = opaque.application.name(),
+            event_id = opaque.event.event_id(),
             suppressed,
             "a record was not published: {error}"
         );

@@ -76,7 +76,7 @@ impl Supervisor {
                 Ok(Fresh::Working(line)) => {
                     let number = line.health().number();
                     life.put(line, why);
-                    life.tally.deny(false);
+                    life.in_flight.deny(false);
                     // What it suspected of itself before it was in use has been passed over.
                     return self.words.send(SupervisorEvent::Look(number)).is_ok();
                 }
@@ -128,12 +128,12 @@ fn fresh(life: &ProducerState, why: ReplaceReason) -> Result<Fresh, ProducerFaul
 
 /// The Kafka user may not publish: what is with the producer fails at once, and what comes is not given to it.
 fn deny(life: &ProducerState) {
-    if !life.tally.is_denied() {
+    if !life.in_flight.is_denied() {
         tracing::error!(
             code = LogCode::KafkaNotAuthorized.as_str(),
             "the Kafka user may publish nothing; grant it WRITE on the topics. Events go to the journal until then"
         );
     }
-    life.tally.deny(true);
+    life.in_flight.deny(true);
     life.line.load().purge(true);
 }

@@ -22,7 +22,7 @@ pub type ControlMessages = mpsc::UnboundedReceiver<ControlMessage>;
 /// # Errors
 /// The operating system's.
 pub fn signals() -> std::io::Result<ControlMessages> {
-    let (give, orders) = mpsc::unbounded_channel();
+    let (give, control_messages) = mpsc::unbounded_channel();
     let kinds = [
         (SignalKind::terminate(), ControlMessage::End),
         (SignalKind::interrupt(), ControlMessage::End),
@@ -32,12 +32,12 @@ pub fn signals() -> std::io::Result<ControlMessages> {
         let (mut caught, give): (Signal, _) = (signal(kind)?, give.clone());
         tokio::spawn(async move { while caught.recv().await.is_some() && give.send(order).is_ok() {} });
     }
-    Ok(orders)
+    Ok(control_messages)
 }
 
 /// Waits until the end is ordered again; for ever where it is not.
-pub(super) async fn second_shutdown(orders: &mut ControlMessages) {
-    while let Some(order) = orders.recv().await {
+pub(super) async fn second_shutdown(control_messages: &mut ControlMessages) {
+    while let Some(order) = control_messages.recv().await {
         if order == ControlMessage::End {
             return tracing::warn!(code = LogCode::SecondSignal.as_str(), "not waiting any longer");
         }

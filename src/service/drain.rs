@@ -26,7 +26,7 @@ const LAST_WRITES: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Ends the service: not ready, no new callbacks, those that are there finished, the producer emptied.
-    pub(super) async fn drain(self, mut orders: ControlMessages) -> bool {
+    pub(super) async fn drain(self, mut control_messages: ControlMessages) -> bool {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
         tracing::info!(code = LogCode::Draining.as_str(), "shutting down; what is being worked on is finished");
@@ -53,7 +53,7 @@ impl Service {
                     tracing::warn!(code = LogCode::DrainTimeout.as_str(), "callbacks were still being worked on");
                 }
             }
-            () = second_shutdown(&mut orders) => {
+            () = second_shutdown(&mut control_messages) => {
                 until = Instant::now();
                 // What waits for Kafka is written and answered at once.
                 self.bridge.dispatcher.expire_deadlines();
@@ -63,10 +63,10 @@ impl Service {
         let dispatcher = &self.bridge.dispatcher;
         tokio::select! {
             () = flushed(dispatcher, until) => {}
-            () = second_shutdown(&mut orders) => {}
+            () = second_shutdown(&mut control_messages) => {}
         }
-        let (recollection, replicas) = (self.recollection, self.replicas);
-        let following = tokio::task::spawn_blocking(move || recollection.end());
+        let (dedup_rebuild, replicas) = (self.dedup_rebuild, self.replicas);
+        let following = tokio::task::spawn_blocking(move || dedup_rebuild.end());
         let (closing, rest) = (Arc::clone(dispatcher), until.saturating_duration_since(Instant::now()));
         let left = tokio::task::spawn_blocking(move || closing.close(rest.max(LAST_WRITES))).await.unwrap_or_default();
         // It only reads: if it hangs, it ends with the process.

@@ -55,10 +55,10 @@ pub struct Service {
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
-    recollection: Arc<dedup_rebuild::DedupRebuild>,
+    dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
     replicas: Arc<replicas::Replicas>,
     files: file_watch::FileWatch,
-    care: Arc<topics::TopicReconciler>,
+    topic_reconciler: Arc<topics::TopicReconciler>,
     watch: Watch,
 }
 
@@ -98,21 +98,21 @@ impl Service {
         let applications = wiring::applications(&config, None, &key_settings, &metrics);
         let bridge = Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         bridge.set_cluster(cluster.clone());
-        let (recollection, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
+        let (dedup_rebuild, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
         let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
         let callbacks =
             Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let desk = wiring::desk(&bridge.dispatcher).map_err(StartFault::Failed)?;
+        let journal_admin = wiring::journal_admin(&bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
         let console = Console::start(Arc::clone(&bridge), &config);
-        let admin =
-            serve_admin(admin, Arc::clone(&bridge), desk, Arc::clone(&console), &admin_token).map_err(failed)?;
+        let admin = serve_admin(admin, Arc::clone(&bridge), journal_admin, Arc::clone(&console), &admin_token)
+            .map_err(failed)?;
         wiring::show_certificate(&config, &metrics);
         wiring::show_kafka_certificate(&config, &metrics);
-        let care = topics::TopicReconciler::new(&config, path.to_owned());
-        warm_up(Arc::clone(&bridge), Arc::clone(&care), Arc::clone(&recollection));
+        let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
+        warm_up(Arc::clone(&bridge), Arc::clone(&topic_reconciler), Arc::clone(&dedup_rebuild));
         log_start(listen, admin_listen, config.applications.len());
         let files = file_watch::FileWatch::start(reload::watched(&config));
         let path = path.to_owned();
@@ -128,10 +128,10 @@ impl Service {
             key_settings,
             listen,
             admin_listen,
-            recollection,
+            dedup_rebuild,
             replicas,
             files,
-            care,
+            topic_reconciler,
             watch,
         })
     }
@@ -169,7 +169,11 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
 }
 
 /// Warms the producer up in the background, learns what was published last, and sees to the topics.
-fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollection: Arc<dedup_rebuild::DedupRebuild>) {
+fn warm_up(
+    bridge: Arc<AppState>,
+    topic_reconciler: Arc<topics::TopicReconciler>,
+    dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
+) {
     tokio::spawn(async move {
         let warming = Arc::clone(&bridge);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
@@ -178,16 +182,16 @@ fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollecti
             tracing::warn!(code = LogCode::NotWarm.as_str(), "Kafka did not answer at the start; going on without");
         }
         if answers {
-            Arc::clone(&care).create().await;
+            Arc::clone(&topic_reconciler).create().await;
         }
         if answers {
-            Arc::clone(&recollection).mark_published(&bridge).await;
+            Arc::clone(&dedup_rebuild).mark_published(&bridge).await;
         }
         bridge.warmed_up();
-        tokio::spawn(Arc::clone(&recollection).run_until_done(Arc::clone(&bridge)));
-        tokio::spawn(learn_again(Arc::clone(&bridge), recollection, Arc::clone(&care)));
+        tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&bridge)));
+        tokio::spawn(learn_again(Arc::clone(&bridge), dedup_rebuild, Arc::clone(&topic_reconciler)));
         tokio::spawn(quarantine_replay::reopen(Arc::clone(&bridge)));
-        care.run_until_done(bridge).await;
+        topic_reconciler.run_until_done(bridge).await;
     });
 }
 
@@ -195,12 +199,12 @@ fn warm_up(bridge: Arc<AppState>, care: Arc<topics::TopicReconciler>, recollecti
 /// one before: nothing is replayed before.
 async fn learn_again(
     bridge: Arc<AppState>,
-    recollection: Arc<dedup_rebuild::DedupRebuild>,
-    care: Arc<topics::TopicReconciler>,
+    dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
+    topic_reconciler: Arc<topics::TopicReconciler>,
 ) {
     loop {
         bridge.dispatcher.until_cluster_replaced().await;
-        Arc::clone(&care).create().await;
-        recollection.start_over(&bridge);
+        Arc::clone(&topic_reconciler).create().await;
+        dedup_rebuild.start_over(&bridge);
     }
 }

@@ -22,15 +22,15 @@ pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
 
 impl Service {
     /// Runs until it is told to end, then drains. Returns true if everything was confirmed or kept.
-    pub async fn run(mut self, mut orders: ControlMessages) -> bool {
+    pub async fn run(mut self, mut control_messages: ControlMessages) -> bool {
         loop {
             let order = tokio::select! {
-                order = orders.recv() => order,
+                order = control_messages.recv() => order,
                 () = self.files.changed() => Some(ControlMessage::Reload),
             };
             match order {
                 Some(ControlMessage::Reload) => {
-                    if self.reload_until_told_to_end(&mut orders).await {
+                    if self.reload_until_told_to_end(&mut control_messages).await {
                         break;
                     }
                 }
@@ -38,12 +38,12 @@ impl Service {
                 Some(ControlMessage::End) | None => break,
             }
         }
-        self.drain(orders).await
+        self.drain(control_messages).await
     }
 
     /// Reloads, and again if that was ordered meanwhile. An end breaks it off, because it may be waiting for an endpoint
     /// of keys that hangs; nothing has been replaced then. Returns true if the end was ordered.
-    async fn reload_until_told_to_end(&mut self, orders: &mut ControlMessages) -> bool {
+    async fn reload_until_told_to_end(&mut self, control_messages: &mut ControlMessages) -> bool {
         loop {
             let mut again = false;
             let reload = self.reload();
@@ -51,7 +51,7 @@ impl Service {
             loop {
                 tokio::select! {
                     () = &mut reload => break,
-                    order = orders.recv() => match order {
+                    order = control_messages.recv() => match order {
                         Some(ControlMessage::Reload) => again = true,
                         Some(ControlMessage::End) | None => return true,
                     },
@@ -128,11 +128,11 @@ impl Service {
         logs::set_events(config.log.events);
         wiring::show_certificate(&config, &metrics);
         self.bridge.replace_applications(applications);
-        self.recollection.rescope(&config);
+        self.dedup_rebuild.rescope(&config);
         self.watch.topics(wiring::topics(&config));
         tokio::spawn(quarantine_replay::reopen(Arc::clone(&self.bridge)));
         // An application may have come with a prefix of its own.
-        self.care.rescope(&config);
+        self.topic_reconciler.rescope(&config);
         self.console.configure(&config);
         self.config = config;
         Ok(())
@@ -185,10 +185,10 @@ impl Service {
         replaced.map_err(|problem| fault(&problem))?;
         let cluster = wiring::cluster(config);
         self.replicas.replace_clients(&cluster);
-        self.care.replace_clients(cluster.clone());
-        let (recollection, reading) = (Arc::clone(&self.recollection), cluster.clone());
+        self.topic_reconciler.replace_clients(cluster.clone());
+        let (dedup_rebuild, reading) = (Arc::clone(&self.dedup_rebuild), cluster.clone());
         // It waits for a follower to end. A panic in it has been told by its own message.
-        let _ = tokio::task::spawn_blocking(move || recollection.replace_clients(reading)).await;
+        let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_clients(reading)).await;
         self.bridge.set_cluster(cluster.clone());
         self.watch =
             wiring::watch(&cluster, config, &self.bridge.metrics, &self.replicas).map_err(|problem| fault(&problem))?;

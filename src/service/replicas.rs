@@ -30,9 +30,9 @@ pub(super) fn start(
     metrics: &Arc<Metrics>,
 ) -> (Arc<DedupRebuild>, Arc<Replicas>) {
     let gate = Arc::new(Gate::default());
-    let recollection = DedupRebuild::new(config, &gate);
-    let replicas = Replicas::start(config, &gate, &recollection, dispatcher, metrics);
-    (recollection, replicas)
+    let dedup_rebuild = DedupRebuild::new(config, &gate);
+    let replicas = Replicas::start(config, &gate, &dedup_rebuild, dispatcher, metrics);
+    (dedup_rebuild, replicas)
 }
 
 /// What must be so before the journal's events are published.
@@ -91,12 +91,12 @@ impl Replicas {
     fn start(
         config: &Config,
         gate: &Arc<Gate>,
-        recollection: &Arc<DedupRebuild>,
+        dedup_rebuild: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         let (news, received) = channel();
-        let runner = Runner::new(config, gate, recollection, dispatcher, metrics);
+        let runner = Runner::new(config, gate, dedup_rebuild, dispatcher, metrics);
         let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(move || runner.run(&received));
         let thread = match thread {
             Ok(thread) => Some(thread),

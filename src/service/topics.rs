@@ -116,10 +116,11 @@ impl TopicReconciler {
     /// Creates and reports, until the service ends.
     pub(super) async fn run_until_done(self: Arc<Self>, bridge: Arc<AppState>) {
         while !bridge.is_draining() {
-            let care = Arc::clone(&self);
+            let topic_reconciler = Arc::clone(&self);
             let look = move || {
-                let create = care.creating.load(Ordering::Relaxed);
-                (!create || care.with_administrator(Self::create_missing)) && care.with_administrator(Self::report)
+                let create = topic_reconciler.creating.load(Ordering::Relaxed);
+                (!create || topic_reconciler.with_administrator(Self::create_missing))
+                    && topic_reconciler.with_administrator(Self::report)
             };
             let asked = tokio::task::spawn_blocking(look).await.unwrap_or(true);
             // A timeout is the usual end of this wait.

@@ -252,7 +252,7 @@ pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
 }
 
 /// Answers operators who ask for the journal.
-pub(super) fn desk(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>, String> {
+pub(super) fn journal_admin(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>, String> {
     dispatcher.journal_admin().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 

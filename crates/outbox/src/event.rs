@@ -180,14 +180,14 @@ impl<P> Event<P> {
         }
     }
 
-    pub(super) const fn token(&self, slot: u32) -> EventHandle {
+    pub(super) const fn handle(&self, slot: u32) -> EventHandle {
         EventHandle { seq: self.seq, slot }
     }
 
     /// Its place among heads of lanes that wait to be replayed: oldest first, and behind them those that have failed, so
     /// that a partition without a leader does not keep the others waiting.
     pub(super) const fn replay_order(&self, slot: u32) -> (bool, EventHandle) {
-        (self.attempts > 0, self.token(slot))
+        (self.attempts > 0, self.handle(slot))
     }
 
     pub(super) const fn in_flight(&self) -> bool {

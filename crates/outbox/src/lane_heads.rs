@@ -15,9 +15,9 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         event.stage = Stage::Ready;
         if held {
-            self.held_heads.insert(event.token(slot));
+            self.held_heads.insert(event.handle(slot));
         } else if event.publication.is_some() {
-            self.ready.insert(event.token(slot));
+            self.ready.insert(event.handle(slot));
         } else {
             self.parked.insert(event.replay_order(slot));
         }
@@ -29,19 +29,19 @@ impl<P: Publication, W> Outbox<P, W> {
             return;
         };
         event.stage = Stage::Queued;
-        let (token, turn) = (event.token(slot), event.replay_order(slot));
-        let _ = self.ready.remove(&token) || self.parked.remove(&turn) || self.held_heads.remove(&token);
+        let (handle, turn) = (event.handle(slot), event.replay_order(slot));
+        let _ = self.ready.remove(&handle) || self.parked.remove(&turn) || self.held_heads.remove(&handle);
     }
 
     /// Withholds these lanes, because another replica publishes their events first; those that were withheld before and
     /// are not among them go on. What the producer already has of them stays with it.
     pub fn hold_lanes(&mut self, lanes: impl IntoIterator<Item = LaneKey>) {
         self.held_lanes = lanes.into_iter().collect();
-        let waiting = self.parked.iter().map(|(_, token)| token).chain(&self.ready).chain(&self.held_heads);
+        let waiting = self.parked.iter().map(|(_, handle)| handle).chain(&self.ready).chain(&self.held_heads);
         let waiting: Vec<_> = waiting.copied().collect();
-        for token in waiting {
-            self.deactivate(token.slot);
-            self.activate(token.slot);
+        for handle in waiting {
+            self.deactivate(handle.slot);
+            self.activate(handle.slot);
         }
         let held = self.events.iter().filter(|(_, event)| self.held_lanes.contains(&event.lane));
         let held: Vec<_> = held.filter_map(|(slot, _)| u32::try_from(slot).ok()).collect();
@@ -54,8 +54,8 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Lets go on what waits because its partition could not be written to.
     pub fn partitions_recovered(&mut self) {
-        let over = |(_, token): &&(Millis, EventHandle)| {
-            let failure = self.at(*token).and_then(|event| event.failure);
+        let over = |(_, handle): &&(Millis, EventHandle)| {
+            let failure = self.at(*handle).and_then(|event| event.failure);
             matches!(
                 failure,
                 Some(
@@ -68,9 +68,9 @@ impl<P: Publication, W> Outbox<P, W> {
             )
         };
         let waiting: Vec<_> = self.backing_off.iter().filter(over).copied().collect();
-        for (until, token) in waiting {
-            self.backing_off.remove(&(until, token));
-            self.activate(token.slot);
+        for (until, handle) in waiting {
+            self.backing_off.remove(&(until, handle));
+            self.activate(handle.slot);
         }
         self.replay();
     }

@@ -3,8 +3,8 @@
 //! Inputs go in (a delivery is admitted, a report arrives, a write is done, time passes), [`Command`]s come out. It must
 //! never read a clock, wait, or do anything itself: that is what lets a simulation drive it through millions of orders
 //! of events. Its parts: this file admits and answers, `placement` puts events into their lanes, `lane_heads` keeps the
-//! heads that wait, `progress` moves events to the producer and out, `replay` reads them back from the journal, and
-//! `storage` keeps the journal's side.
+//! heads that wait, `schedule` moves events to the producer and out, `replay` reads them back from the journal, and
+//! `persistence` keeps the journal's side.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub struct Outbox<P, W> {
     /// Slots by the event's key.
     pub(super) index: HashTable<u32>,
     pub(super) lanes: Lanes,
-    pub(super) deliveries: PendingRequests<W>,
+    pub(super) requests: PendingRequests<W>,
     pub(super) memory: DedupCache,
     /// Lane heads that wait for the broker, with their parcels.
     pub(super) ready: BTreeSet<EventHandle>,
@@ -119,7 +119,7 @@ impl<P: Publication, W> Outbox<P, W> {
             events: Slab::new(),
             index: HashTable::new(),
             lanes: Lanes::default(),
-            deliveries: PendingRequests::new(),
+            requests: PendingRequests::new(),
             memory: DedupCache::new(),
             ready: BTreeSet::new(),
             parked: BTreeSet::new(),
@@ -143,53 +143,53 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    /// Takes a delivery in: `arrivals` are its events to be published, each id once. Says of each what becomes of it.
+    /// Takes a delivery in: `new_events` are its events to be published, each id once. Says of each what becomes of it.
     pub fn admit(
         &mut self,
-        arrivals: impl IntoIterator<Item = NewEvent<P>>,
+        new_events: impl IntoIterator<Item = NewEvent<P>>,
         waiter: W,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
-        let id = self.deliveries.upcoming();
+        let id = self.requests.upcoming();
         let (mut wants, mut admitted) = (Vec::new(), Vec::new());
         let mut full = false;
-        for (position, arrival) in (0..).zip(arrivals) {
-            let (want, what) = self.admit_one(arrival, (id, position), full);
+        for (position, new_event) in (0..).zip(new_events) {
+            let (want, what) = self.admit_one(new_event, (id, position), full);
             // Once an event found no room no later one of the delivery may pass it.
             full |= what == Admitted::Known(Verdict::Overloaded);
             wants.push(want);
             admitted.push(what);
         }
-        let finished = self.deliveries.insert(waiter, wants, (deadlines.write, deadlines.answer));
+        let finished = self.requests.insert(waiter, wants, (deadlines.write, deadlines.answer));
         self.commands.extend(finished.map(Command::Answer));
         (id, admitted)
     }
 
-    fn admit_one(&mut self, arrival: NewEvent<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
-        if let Some(verdict) = self.memory.get(arrival.key) {
+    fn admit_one(&mut self, new_event: NewEvent<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
+        if let Some(verdict) = self.memory.get(new_event.key) {
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
-        if let Some(slot) = self.slot(arrival.key) {
-            return (self.join(slot, waiter, arrival.prompt), Admitted::Joined);
+        if let Some(slot) = self.slot(new_event.key) {
+            return (self.join(slot, waiter, new_event.prompt), Admitted::Joined);
         }
-        let confirmed = self.published_records(&arrival);
-        if (0..arrival.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
-            let verdict = arrival.publication.verdict();
-            self.memory.insert(arrival.key, verdict, self.clock);
+        let confirmed = self.published_records(&new_event);
+        if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
+            let verdict = new_event.publication.verdict();
+            self.memory.insert(new_event.key, verdict, self.clock);
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
-        let bytes = arrival.publication.bytes();
+        let bytes = new_event.publication.bytes();
         if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
             return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, NewEvent { key, lane, event_time, prompt, publication: parcel }) = (self.next, arrival);
+        let (seq, NewEvent { key, lane, event_time, prompt, publication }) = (self.next, new_event);
         self.next = Seq(seq.0 + 1);
         self.held += 1;
         self.held_bytes += bytes;
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             prompt,
-            publication: Some(Arc::new(parcel)),
+            publication: Some(Arc::new(publication)),
             waiters: vec![waiter],
             confirmed,
             ..Event::new(seq, key, lane, event_time)
@@ -204,9 +204,9 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Which records of a new event the topics have already: they are not published again. That an event has a single one
     /// cannot be seen in the topics if it could have two.
-    fn published_records(&self, arrival: &NewEvent<P>) -> u8 {
+    fn published_records(&self, new_event: &NewEvent<P>) -> u8 {
         // The topics tell of the records of events, and not of dead letters.
-        if arrival.publication.verdict() == Verdict::Confirmed { self.memory.records(arrival.key) } else { 0 }
+        if new_event.publication.verdict() == Verdict::Confirmed { self.memory.records(new_event.key) } else { 0 }
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
@@ -220,13 +220,13 @@ impl<P: Publication, W> Outbox<P, W> {
             return Resolution::Resolved(Verdict::NotConfirmed);
         }
         // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.
-        event.waiters.retain(|(delivery, _)| self.deliveries.contains(*delivery) || *delivery == waiter.0);
+        event.waiters.retain(|(request, _)| self.requests.contains(*request) || *request == waiter.0);
         event.waiters.push(waiter);
-        let token = event.token(slot);
+        let handle = event.handle(slot);
         if in_vain {
             self.write(slot);
         }
-        Resolution::Open(token)
+        Resolution::Open(handle)
     }
 
     /// Whether it is known that waiting for the broker's confirmation of this event is in vain, so that it is written to
@@ -237,20 +237,20 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Forgets a delivery whose sender has hung up. Its events go on.
-    pub fn cancel(&mut self, delivery: RequestId) {
-        self.deliveries.remove(delivery);
+    pub fn cancel(&mut self, request: RequestId) {
+        self.requests.remove(request);
     }
 
     /// Does what is due at `now`.
     pub fn tick(&mut self, now: Millis) {
         self.clock = self.clock.max(now);
-        while let Some(alarm) = self.deliveries.due(now) {
+        while let Some(alarm) = self.requests.due(now) {
             match alarm {
-                DueAction::Write(tokens) => tokens.into_iter().for_each(|token| self.write_token(token)),
-                DueAction::Answer(delivery, open) => {
-                    for (position, token) in open {
-                        let verdict = self.verdict_at_the_deadline(token);
-                        self.resolve_waiters(delivery, position, verdict);
+                DueAction::Write(tokens) => tokens.into_iter().for_each(|handle| self.write_token(handle)),
+                DueAction::Answer(request, open) => {
+                    for (position, handle) in open {
+                        let verdict = self.verdict_at_the_deadline(handle);
+                        self.resolve_waiters(request, position, verdict);
                     }
                 }
             }
@@ -261,7 +261,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// The shutdown: everything is written at once, and answered at `deadline` at the latest.
     pub fn expire_deadlines(&mut self, deadline: Millis) {
-        self.deliveries.expire_deadlines(deadline);
+        self.requests.expire_deadlines(deadline);
         self.write_all();
     }
 
@@ -270,16 +270,16 @@ impl<P: Publication, W> Outbox<P, W> {
         std::mem::take(&mut self.commands)
     }
 
-    fn verdict_at_the_deadline(&self, token: EventHandle) -> Verdict {
-        match self.at(token).map(|event| event.durability) {
+    fn verdict_at_the_deadline(&self, handle: EventHandle) -> Verdict {
+        match self.at(handle).map(|event| event.durability) {
             Some(Durability::Synced) => Verdict::NotConfirmed,
             // Nothing holds it safely, so nothing is promised.
             Some(Durability::None | Durability::Pending | Durability::Rejected) | None => Verdict::Overloaded,
         }
     }
 
-    pub(super) fn resolve_waiters(&mut self, delivery: RequestId, position: u32, verdict: Verdict) {
-        let finished = self.deliveries.resolve(delivery, position, verdict);
+    pub(super) fn resolve_waiters(&mut self, request: RequestId, position: u32, verdict: Verdict) {
+        let finished = self.requests.resolve(request, position, verdict);
         self.commands.extend(finished.map(Command::Answer));
     }
 
@@ -288,8 +288,8 @@ impl<P: Publication, W> Outbox<P, W> {
         self.index.find(key.hash(), |slot| events.get(*slot as usize).is_some_and(|event| event.key == key)).copied()
     }
 
-    pub(super) fn at(&self, token: EventHandle) -> Option<&Event<P>> {
-        self.events.get(token.slot as usize).filter(|event| event.seq == token.seq)
+    pub(super) fn at(&self, handle: EventHandle) -> Option<&Event<P>> {
+        self.events.get(handle.slot as usize).filter(|event| event.seq == handle.seq)
     }
 }
 

@@ -48,8 +48,8 @@ impl<P: Publication, W> Outbox<P, W> {
         if self.events.get(slot as usize).is_none_or(Event::in_flight) {
             return false;
         }
-        for (delivery, position) in self.remove(slot) {
-            self.resolve_waiters(delivery, position, Verdict::Overloaded);
+        for (request, position) in self.remove(slot) {
+            self.resolve_waiters(request, position, Verdict::Overloaded);
         }
         self.replay();
         true
@@ -78,8 +78,8 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Takes the news that the partition takes no records for which these events wait: they and the events behind them in
     /// their lanes are written at once, and answered as soon as they are durable.
     pub fn partition_closed(&mut self, waiting: &[EventHandle]) {
-        for token in waiting {
-            let mut next = self.at(*token).map(|_| token.slot);
+        for handle in waiting {
+            let mut next = self.at(*handle).map(|_| handle.slot);
             while let Some(slot) = next {
                 let Some(event) = self.events.get_mut(slot as usize) else { break };
                 (event.prompt, next) = (true, event.next);
@@ -117,9 +117,9 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn write_token(&mut self, token: EventHandle) {
-        if self.at(token).is_some() {
-            self.write(token.slot);
+    pub(super) fn write_token(&mut self, handle: EventHandle) {
+        if self.at(handle).is_some() {
+            self.write(handle.slot);
         }
     }
 
@@ -127,12 +127,12 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn write(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         match (event.durability, &event.publication) {
-            (Durability::None | Durability::Rejected, Some(parcel)) => {
+            (Durability::None | Durability::Rejected, Some(publication)) => {
                 event.durability = Durability::Pending;
                 event.fallback_level = 0;
                 self.writing.insert(event.seq, Some(slot));
-                let parcel = std::sync::Arc::clone(parcel);
-                self.commands.push(Command::Write(EventHandle { seq: event.seq, slot }, parcel));
+                let publication = std::sync::Arc::clone(publication);
+                self.commands.push(Command::Write(EventHandle { seq: event.seq, slot }, publication));
             }
             (Durability::None | Durability::Rejected, None) | (Durability::Pending | Durability::Synced, _) => {}
         }
@@ -143,9 +143,9 @@ impl<P: Publication, W> Outbox<P, W> {
         let exposed =
             self.events.iter().filter(|(_, event)| matches!(event.durability, Durability::None | Durability::Rejected));
         let mut tokens: Vec<_> =
-            exposed.filter_map(|(slot, event)| Some(event.token(u32::try_from(slot).ok()?))).collect();
+            exposed.filter_map(|(slot, event)| Some(event.handle(u32::try_from(slot).ok()?))).collect();
         tokens.sort_unstable();
-        tokens.into_iter().for_each(|token| self.write(token.slot));
+        tokens.into_iter().for_each(|handle| self.write(handle.slot));
     }
 
     /// Answers for everything that the journal has.
@@ -172,8 +172,8 @@ impl<P: Publication, W> Outbox<P, W> {
 
     fn resolve_with(&mut self, slot: u32, verdict: Verdict) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        for (delivery, position) in std::mem::take(&mut event.waiters) {
-            self.resolve_waiters(delivery, position, verdict);
+        for (request, position) in std::mem::take(&mut event.waiters) {
+            self.resolve_waiters(request, position, verdict);
         }
     }
 }

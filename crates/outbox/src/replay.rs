@@ -37,26 +37,26 @@ impl<P: Publication, W> Outbox<P, W> {
             return;
         }
         while self.connected && self.released && self.replaying < self.limits.replay {
-            let Some((turn, token)) = self.parked.first().copied() else { return };
-            let bytes = self.events.get(token.slot as usize).map_or(0, |event| event.bytes as usize);
+            let Some((turn, handle)) = self.parked.first().copied() else { return };
+            let bytes = self.events.get(handle.slot as usize).map_or(0, |event| event.bytes as usize);
             if self.replaying > 0 && self.replaying_bytes + bytes > self.limits.replay_bytes {
                 return;
             }
-            self.parked.remove(&(turn, token));
-            let Some(event) = self.events.get_mut(token.slot as usize) else { continue };
+            self.parked.remove(&(turn, handle));
+            let Some(event) = self.events.get_mut(handle.slot as usize) else { continue };
             event.stage = Stage::Loading;
             event.replay = ReplaySlot::Held;
             self.replaying += 1;
             self.replaying_bytes += bytes;
-            self.commands.push(Command::Load(token));
+            self.commands.push(Command::Load(handle));
         }
     }
 
     /// Takes what was read back.
-    pub fn loaded(&mut self, token: EventHandle, loaded: Loaded<P>, now: Millis) {
+    pub fn loaded(&mut self, handle: EventHandle, loaded: Loaded<P>, now: Millis) {
         self.clock = self.clock.max(now);
         let connected = self.connected;
-        let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
+        let Some(event) = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq) else {
             return;
         };
         if event.stage != Stage::Loading {
@@ -64,31 +64,31 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         let held = self.held_lanes.contains(&event.lane);
         match loaded {
-            Loaded::Found(mut parcel) if connected && !held => {
+            Loaded::Found(mut publication) if connected && !held => {
                 for refused in 0..event.fallback_level {
-                    let Some(smaller) = parcel.fallback() else {
+                    let Some(smaller) = publication.fallback() else {
                         // The smallest was refused as well.
                         event.fallback_level = refused;
                         let code = event.failure.unwrap_or(FailureCode::Other);
-                        self.fail(token.slot, code, now);
+                        self.fail(handle.slot, code, now);
                         return self.replay();
                     };
-                    parcel = smaller;
+                    publication = smaller;
                     event.fell_back = true;
                 }
-                self.replace(token.slot, parcel);
-                self.replayed.push_back((now, token));
-                self.produce(token.slot);
+                self.replace(handle.slot, publication);
+                self.replayed.push_back((now, handle));
+                self.produce(handle.slot);
             }
             Loaded::Found(_) => {
-                self.stop_replaying(token.slot);
-                self.activate(token.slot);
+                self.stop_replaying(handle.slot);
+                self.activate(handle.slot);
             }
-            Loaded::Unavailable => self.fail(token.slot, FailureCode::JournalUnreadable, now),
+            Loaded::Unavailable => self.fail(handle.slot, FailureCode::JournalUnreadable, now),
             Loaded::Damaged => {
-                self.note_failure(token.slot, FailureCode::JournalUnreadable, now);
-                self.stop_replaying(token.slot);
-                self.back_off(token.slot, now + UNREADABLE);
+                self.note_failure(handle.slot, FailureCode::JournalUnreadable, now);
+                self.stop_replaying(handle.slot);
+                self.back_off(handle.slot, now + UNREADABLE);
             }
         }
         self.replay();
@@ -109,8 +109,8 @@ impl<P: Publication, W> Outbox<P, W> {
     /// No longer counts replays that the broker has not confirmed for long: thousands of records for one partition
     /// without a leader must not keep those of the others waiting.
     pub(super) fn pass_slow(&mut self, now: Millis) {
-        while let Some((since, token)) = self.replayed.front().copied() {
-            let event = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq);
+        while let Some((since, handle)) = self.replayed.front().copied() {
+            let event = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq);
             // One that was refused since, and is being read anew, is not the broker's fault.
             if let Some(event) = event.filter(|event| event.replay == ReplaySlot::Held && event.in_flight()) {
                 if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {

@@ -65,12 +65,12 @@ impl<W> PendingRequests<W> {
         let id = self.upcoming();
         self.next += 1;
         let open = wants.iter().filter(|want| matches!(want, Resolution::Open(_))).count();
-        let delivery = PendingRequest { waiter, wants, open, write_at, deadline, written: false };
+        let request = PendingRequest { waiter, wants, open, write_at, deadline, written: false };
         if open == 0 {
-            return Some(delivery.finish());
+            return Some(request.finish());
         }
         self.due_times.insert((write_at, id));
-        self.waiting.insert(id, delivery);
+        self.waiting.insert(id, request);
         None
     }
 
@@ -84,43 +84,43 @@ impl<W> PendingRequests<W> {
 
     /// Tells a delivery the verdict on its event at `position`. Returns it when that was the last.
     pub(super) fn resolve(&mut self, id: RequestId, position: u32, verdict: Verdict) -> Option<CompletedRequest<W>> {
-        let delivery = self.waiting.get_mut(&id)?;
-        let want = delivery.wants.get_mut(position as usize)?;
+        let request = self.waiting.get_mut(&id)?;
+        let want = request.wants.get_mut(position as usize)?;
         if matches!(want, Resolution::Resolved(_)) {
             return None;
         }
         *want = Resolution::Resolved(verdict);
-        delivery.open -= 1;
-        if delivery.open == 0 { self.remove(id) } else { None }
+        request.open -= 1;
+        if request.open == 0 { self.remove(id) } else { None }
     }
 
     /// Forgets a delivery; returns it as far as it is known.
     pub(super) fn remove(&mut self, id: RequestId) -> Option<CompletedRequest<W>> {
-        let delivery = self.waiting.remove(&id)?;
-        self.due_times.remove(&(delivery.alarm(), id));
-        Some(delivery.finish())
+        let request = self.waiting.remove(&id)?;
+        self.due_times.remove(&(request.alarm(), id));
+        Some(request.finish())
     }
 
     /// What is due at `now`, one thing at a time.
     pub(super) fn due(&mut self, now: Millis) -> Option<DueAction> {
         let (at, id) = *self.due_times.first().filter(|(at, _)| *at <= now)?;
         self.due_times.remove(&(at, id));
-        let delivery = self.waiting.get_mut(&id)?;
-        if delivery.written {
-            return Some(DueAction::Answer(id, delivery.open()));
+        let request = self.waiting.get_mut(&id)?;
+        if request.written {
+            return Some(DueAction::Answer(id, request.open()));
         }
-        delivery.written = true;
-        self.due_times.insert((delivery.deadline, id));
-        Some(DueAction::Write(delivery.open().into_iter().map(|(_, token)| token).collect()))
+        request.written = true;
+        self.due_times.insert((request.deadline, id));
+        Some(DueAction::Write(request.open().into_iter().map(|(_, handle)| handle).collect()))
     }
 
     /// Brings all deadlines forward: to be written now, to be answered at `deadline` at the latest.
     pub(super) fn expire_deadlines(&mut self, deadline: Millis) {
         self.due_times.clear();
-        for (id, delivery) in &mut self.waiting {
-            delivery.deadline = delivery.deadline.min(deadline);
-            delivery.write_at = 0;
-            self.due_times.insert((delivery.alarm(), *id));
+        for (id, request) in &mut self.waiting {
+            request.deadline = request.deadline.min(deadline);
+            request.write_at = 0;
+            self.due_times.insert((request.alarm(), *id));
         }
     }
 }
@@ -132,7 +132,7 @@ impl<W> PendingRequest<W> {
 
     pub(super) fn open(&self) -> Vec<(u32, EventHandle)> {
         let open = (0..).zip(&self.wants).filter_map(|(position, want)| match want {
-            Resolution::Open(token) => Some((position, *token)),
+            Resolution::Open(handle) => Some((position, *handle)),
             Resolution::Resolved(_) => None,
         });
         open.collect()

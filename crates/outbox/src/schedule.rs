@@ -24,9 +24,9 @@ const CLOSED: Millis = 600_000;
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Takes the broker's report on the record of an event with that index.
-    pub fn report(&mut self, token: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
+    pub fn report(&mut self, handle: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
         self.clock = self.clock.max(now);
-        let Some(event) = self.events.get_mut(token.slot as usize).filter(|event| event.seq == token.seq) else {
+        let Some(event) = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq) else {
             return;
         };
         let Stage::InFlight { missing, worst, verdict } = &mut event.stage else { return };
@@ -48,7 +48,7 @@ impl<P: Publication, W> Outbox<P, W> {
             self.replayed_total += 1;
         }
         match (worst, learned) {
-            (DeliveryReport::Confirmed, _) => self.resolve(token.slot, verdict, now),
+            (DeliveryReport::Confirmed, _) => self.resolve(handle.slot, verdict, now),
             // Another replica has published it meanwhile.
             (
                 DeliveryReport::Rejected(_)
@@ -57,16 +57,16 @@ impl<P: Publication, W> Outbox<P, W> {
                 | DeliveryReport::Closed(_),
                 Some(learned),
             ) => {
-                self.resolve(token.slot, learned, now);
+                self.resolve(handle.slot, learned, now);
             }
-            (DeliveryReport::Rejected(code), None) => self.fall_back(token.slot, code, now),
-            (DeliveryReport::Failed(code), None) => self.fail(token.slot, code, now),
-            (DeliveryReport::QueueFull, None) => self.fail(token.slot, FailureCode::QueueFull, now),
+            (DeliveryReport::Rejected(code), None) => self.fall_back(handle.slot, code, now),
+            (DeliveryReport::Failed(code), None) => self.fail(handle.slot, code, now),
+            (DeliveryReport::QueueFull, None) => self.fail(handle.slot, FailureCode::QueueFull, now),
             (DeliveryReport::Closed(code), None) if matches!(report, DeliveryReport::Closed(_)) => {
-                self.fail_closed(token.slot, code, now)
+                self.fail_closed(handle.slot, code, now)
             }
             // The partition can have recovered while the other record was on its way, so the news is not waited for.
-            (DeliveryReport::Closed(code), None) => self.fail(token.slot, code, now),
+            (DeliveryReport::Closed(code), None) => self.fail(handle.slot, code, now),
         }
         self.replay();
     }
@@ -75,8 +75,8 @@ impl<P: Publication, W> Outbox<P, W> {
     pub fn connected(&mut self, connected: bool) {
         let news = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
-            for token in std::mem::take(&mut self.ready) {
-                self.produce(token.slot);
+            for handle in std::mem::take(&mut self.ready) {
+                self.produce(handle.slot);
             }
             if news {
                 // What was closed in the outage may not be any longer, and nobody may try.
@@ -92,8 +92,8 @@ impl<P: Publication, W> Outbox<P, W> {
 
     pub(super) fn produce(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        let Some(parcel) = &event.publication else { return };
-        let (records, verdict) = (parcel.records().max(1), parcel.verdict());
+        let Some(publication) = &event.publication else { return };
+        let (records, verdict) = (publication.records().max(1), publication.verdict());
         // What the bits tell is about the first form.
         let confirmed = if event.fell_back { 0 } else { event.confirmed };
         let missing = (0..records).filter(|record| confirmed & bit(*record) == 0).count();
@@ -102,7 +102,7 @@ impl<P: Publication, W> Outbox<P, W> {
             return self.resolve(slot, verdict, self.clock);
         }
         event.stage = Stage::InFlight { missing, worst: DeliveryReport::Confirmed, verdict };
-        self.commands.push(Command::Produce(event.token(slot), std::sync::Arc::clone(parcel), confirmed));
+        self.commands.push(Command::Produce(event.handle(slot), std::sync::Arc::clone(publication), confirmed));
         self.evict_payload(slot);
     }
 
@@ -110,7 +110,7 @@ impl<P: Publication, W> Outbox<P, W> {
     fn fall_back(&mut self, slot: u32, code: FailureCode, now: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         event.confirmed = 0;
-        let smaller = event.publication.as_ref().map(|parcel| parcel.fallback());
+        let smaller = event.publication.as_ref().map(|publication| publication.fallback());
         event.fell_back |= matches!(smaller, Some(Some(_)));
         if !matches!(smaller, Some(None)) && matches!(event.durability, Durability::Pending | Durability::Synced) {
             event.fallback_level = event.fallback_level.saturating_add(1);
@@ -174,14 +174,14 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn back_off(&mut self, slot: u32, until: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         event.stage = Stage::BackingOff(until);
-        self.backing_off.insert((until, event.token(slot)));
+        self.backing_off.insert((until, event.handle(slot)));
     }
 
     /// Gives those another chance whose back-off is over.
     pub(super) fn retry(&mut self, now: Millis) {
-        while let Some((_, token)) = self.backing_off.first().filter(|(at, _)| *at <= now).copied() {
+        while let Some((_, handle)) = self.backing_off.first().filter(|(at, _)| *at <= now).copied() {
             self.backing_off.pop_first();
-            self.activate(token.slot);
+            self.activate(handle.slot);
         }
         self.replay();
     }
@@ -193,8 +193,8 @@ impl<P: Publication, W> Outbox<P, W> {
             self.memory.insert(event.key, verdict, now);
         }
         let waiters = self.remove(slot);
-        for (delivery, position) in waiters {
-            self.resolve_waiters(delivery, position, verdict);
+        for (request, position) in waiters {
+            self.resolve_waiters(request, position, verdict);
         }
     }
 
@@ -204,9 +204,9 @@ impl<P: Publication, W> Outbox<P, W> {
         self.drop_parcel(slot);
         self.deactivate(slot);
         let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
-        let token = event.token(slot);
+        let handle = event.handle(slot);
         match event.stage {
-            Stage::BackingOff(until) => drop(self.backing_off.remove(&(until, token))),
+            Stage::BackingOff(until) => drop(self.backing_off.remove(&(until, handle))),
             Stage::Queued | Stage::Ready | Stage::Loading | Stage::InFlight { .. } => {}
         }
         if let Ok(entry) = self.index.find_entry(event.key.hash(), |there| *there == slot) {
@@ -225,19 +225,19 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Gives an event what is to be published for it.
-    pub(super) fn replace(&mut self, slot: u32, parcel: P) {
+    pub(super) fn replace(&mut self, slot: u32, publication: P) {
         self.drop_parcel(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
             self.held += 1;
-            self.held_bytes += parcel.bytes();
-            event.publication = Some(std::sync::Arc::new(parcel));
+            self.held_bytes += publication.bytes();
+            event.publication = Some(std::sync::Arc::new(publication));
         }
     }
 
     pub(super) fn drop_parcel(&mut self, slot: u32) {
-        if let Some(parcel) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
+        if let Some(publication) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
             self.held -= 1;
-            self.held_bytes -= parcel.bytes();
+            self.held_bytes -= publication.bytes();
         }
     }
 }

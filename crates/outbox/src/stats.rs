@@ -58,18 +58,18 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Up to `limit` lane heads that wait, in the order of acceptance; those that have failed first.
     #[must_use]
     pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
-        let untried = self.parked.range(..(true, FIRST_TOKEN)).map(|(_, token)| token).chain(&self.ready);
-        let untried = untried.map(|token| (*token, self.calm_reason()));
-        let held = self.held_heads.iter().map(|token| (*token, WaitReason::OtherReplica));
-        let calm = untried.chain(held).filter_map(|(token, reason)| Some(self.at(token)?.waiting(reason)));
+        let untried = self.parked.range(..(true, FIRST_TOKEN)).map(|(_, handle)| handle).chain(&self.ready);
+        let untried = untried.map(|handle| (*handle, self.calm_reason()));
+        let held = self.held_heads.iter().map(|handle| (*handle, WaitReason::OtherReplica));
+        let calm = untried.chain(held).filter_map(|(handle, reason)| Some(self.at(handle)?.waiting(reason)));
         self.waiting_heads_with_failure().chain(calm).take(limit).collect()
     }
 
     fn waiting_heads_with_failure(&self) -> impl Iterator<Item = WaitingHead> {
-        let failed = self.parked.range((true, FIRST_TOKEN)..).map(|(_, token)| token);
-        let tokens = self.backing_off.iter().map(|(_, token)| token).chain(failed);
-        tokens.filter_map(|token| {
-            let event = self.at(*token)?;
+        let failed = self.parked.range((true, FIRST_TOKEN)..).map(|(_, handle)| handle);
+        let tokens = self.backing_off.iter().map(|(_, handle)| handle).chain(failed);
+        tokens.filter_map(|handle| {
+            let event = self.at(*handle)?;
             Some(event.waiting(event.failure.map_or(self.calm_reason(), WaitReason::Failed)))
         })
     }
@@ -105,6 +105,6 @@ impl<P: Publication, W> Outbox<P, W> {
     /// How many deliveries wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.deliveries.len()
+        self.requests.len()
     }
 }

@@ -38,7 +38,7 @@ pub(in crate::cli) enum Source {
         address: SocketAddr,
     },
     Directory {
-        desk: Box<JournalAdmin>,
+        journal_admin: Box<JournalAdmin>,
         path: String,
     },
     /// There is no journal yet.
@@ -89,8 +89,8 @@ impl Source {
                 | OpenFault::Unusable(..) => format!("{fault}; {}", fault.remedy()),
             }
         })?;
-        let desk = JournalAdmin::alone(opened.store).map_err(|error| error.to_string())?;
-        Ok(Self::Directory { desk: Box::new(desk), path })
+        let journal_admin = JournalAdmin::alone(opened.store).map_err(|error| error.to_string())?;
+        Ok(Self::Directory { journal_admin: Box::new(journal_admin), path })
     }
 
     /// Who is asked, for people.
@@ -108,7 +108,7 @@ impl Source {
                 let answer = self.ask(Method::GET, &format!("/journal?entries={shown}")).await?;
                 parsed(answer).await
             }
-            Self::Directory { desk, .. } => desk.summary(shown).await.map_err(why),
+            Self::Directory { journal_admin, .. } => journal_admin.summary(shown).await.map_err(why),
             Self::Empty { limit, .. } => Ok(Summary { limit_bytes: *limit, ..Summary::default() }),
         }
     }
@@ -117,7 +117,7 @@ impl Source {
     pub(super) async fn export(&self, from: u64) -> Result<(String, Option<u64>), String> {
         match self {
             Self::Service { .. } => self.page(&format!("from={from}"), |next| next.parse().ok()).await,
-            Self::Directory { desk, .. } => desk.export(from, PAGE).await.map_err(why),
+            Self::Directory { journal_admin, .. } => journal_admin.export(from, PAGE).await.map_err(why),
             Self::Empty { .. } => Ok((String::new(), None)),
         }
     }
@@ -129,7 +129,9 @@ impl Source {
     ) -> Result<(String, Option<QuarantineId>), String> {
         match self {
             Self::Service { .. } => self.page(&format!("quarantine={from}"), QuarantineId::parse).await,
-            Self::Directory { desk, .. } => desk.export_quarantine(from, CALLBACKS).await.map_err(why),
+            Self::Directory { journal_admin, .. } => {
+                journal_admin.export_quarantine(from, CALLBACKS).await.map_err(why)
+            }
             Self::Empty { .. } => Ok((String::new(), None)),
         }
     }
@@ -150,7 +152,7 @@ impl Source {
                 Ok(line) => serde_json::from_value(line).map(EntryKind::Callback).map_err(|_| unexpected()),
                 Err(meant) => Ok(meant),
             },
-            Self::Directory { desk, .. } => desk.find(id).await.map(EntryKind::from).map_err(why),
+            Self::Directory { journal_admin, .. } => journal_admin.find(id).await.map(EntryKind::from).map_err(why),
             Self::Empty { .. } => Ok(EntryKind::NotFound),
         }
     }
@@ -169,13 +171,13 @@ impl Source {
                 }
                 Ok(found)
             }
-            Self::Directory { desk, .. } => {
+            Self::Directory { journal_admin, .. } => {
                 if let Some(id) = QuarantineId::parse(id)
-                    && let Some(line) = desk.callback(id).await.map_err(why)?
+                    && let Some(line) = journal_admin.callback(id).await.map_err(why)?
                 {
                     return Ok(Ok(line));
                 }
-                let (found, line) = desk.entry(id).await.map_err(why)?;
+                let (found, line) = journal_admin.entry(id).await.map_err(why)?;
                 Ok(line.ok_or_else(|| found.into()))
             }
             Self::Empty { .. } => Ok(Err(EntryKind::NotFound)),
@@ -188,7 +190,7 @@ impl Source {
             Self::Service { .. } => {
                 parsed(self.ask(Method::GET, &format!("/journal/entries?about={}", segment(id))).await?).await
             }
-            Self::Directory { desk, .. } => desk.about(id, PAGE).await.map_err(why),
+            Self::Directory { journal_admin, .. } => journal_admin.about(id, PAGE).await.map_err(why),
             Self::Empty { .. } => Ok(Vec::new()),
         }
     }
@@ -197,7 +199,9 @@ impl Source {
     pub(super) async fn discard(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => self.act(Method::DELETE, id, "").await,
-            Self::Directory { desk, .. } => desk.discard(id, BY).await.map(EntryKind::from).map_err(why),
+            Self::Directory { journal_admin, .. } => {
+                journal_admin.discard(id, BY).await.map(EntryKind::from).map_err(why)
+            }
             Self::Empty { .. } => Ok(EntryKind::NotFound),
         }
     }

@@ -2,9 +2,9 @@
 
 mod crash;
 mod damage;
-mod desk;
 mod entry;
 mod failure;
+mod journal_admin;
 mod quarantine;
 mod rekeying;
 mod store;

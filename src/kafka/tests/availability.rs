@@ -4,7 +4,7 @@ use super::*;
 
 const TOPIC: &str = "idaas.user.v1";
 
-fn token(number: u64) -> EventHandle {
+fn handle(number: u64) -> EventHandle {
     EventHandle::new(Seq(number), 0)
 }
 
@@ -26,8 +26,8 @@ impl Stage {
 
     fn send(&mut self, key: &str, now: Duration) -> Option<(Slot, EventHandle)> {
         self.sent += 1;
-        let token = token(self.sent);
-        self.availability.hand_over((TOPIC, Some(key)), token, 100, now).map(|slot| (slot, token))
+        let handle = handle(self.sent);
+        self.availability.hand_over((TOPIC, Some(key)), handle, 100, now).map(|slot| (slot, handle))
     }
 
     /// Two keys of different partitions.
@@ -58,8 +58,8 @@ fn confirmations_keep_a_busy_partition_open() {
     let mut stage = Stage::new(1);
     let mut records: Vec<_> = (0..10).filter_map(|second| stage.send("a", seconds(second))).collect();
     for second in 10..18 {
-        let (slot, token) = records.remove(0);
-        stage.availability.confirmed(slot, token, seconds(second));
+        let (slot, handle) = records.remove(0);
+        stage.availability.confirmed(slot, handle, seconds(second));
         assert!(stage.availability.tick(seconds(second + 1)).waiting.is_empty());
     }
 }
@@ -80,8 +80,8 @@ fn a_failure_closes_a_partition_and_a_confirmation_opens_it() {
 #[test]
 fn a_failure_that_is_not_the_partition_s_closes_nothing() {
     let mut stage = Stage::new(1);
-    let (slot, token) = stage.send("a", seconds(0)).unwrap();
-    assert!(stage.availability.failed(slot, token, None, seconds(0)).is_empty());
+    let (slot, handle) = stage.send("a", seconds(0)).unwrap();
+    assert!(stage.availability.failed(slot, handle, None, seconds(0)).is_empty());
     assert!(stage.availability.accepts(TOPIC, Some("a")));
 }
 
@@ -100,7 +100,7 @@ fn a_record_larger_than_all_probes_is_a_probe_alone() {
     let (slot, first) = stage.send("a", seconds(0)).unwrap();
     stage.availability.failed(slot, first, Some(FailureCode::TimedOut), seconds(0));
     let large = |stage: &mut Stage, number| {
-        stage.availability.hand_over((TOPIC, Some("a")), token(number), 2 * MAX_PROBE_BYTES, seconds(1)).is_some()
+        stage.availability.hand_over((TOPIC, Some("a")), handle(number), 2 * MAX_PROBE_BYTES, seconds(1)).is_some()
     };
     assert!(large(&mut stage, 50));
     assert!(!large(&mut stage, 51));
@@ -109,8 +109,8 @@ fn a_record_larger_than_all_probes_is_a_probe_alone() {
 #[test]
 fn a_closed_partition_that_nobody_tries_opens_after_a_while() {
     let mut stage = Stage::new(1);
-    let (slot, token) = stage.send("a", seconds(0)).unwrap();
-    stage.availability.failed(slot, token, Some(FailureCode::TimedOut), seconds(0));
+    let (slot, handle) = stage.send("a", seconds(0)).unwrap();
+    stage.availability.failed(slot, handle, Some(FailureCode::TimedOut), seconds(0));
     assert!(!stage.availability.tick(IDLE - seconds(1)).opened);
     assert!(stage.availability.tick(IDLE).opened);
     assert!(stage.availability.accepts(TOPIC, Some("a")));
@@ -119,9 +119,9 @@ fn a_closed_partition_that_nobody_tries_opens_after_a_while() {
 #[test]
 fn more_partitions_change_nothing_for_records_on_their_way() {
     let mut stage = Stage::new(1);
-    let (slot, token) = stage.send("b", seconds(0)).unwrap();
+    let (slot, handle) = stage.send("b", seconds(0)).unwrap();
     stage.availability.counts([(TOPIC.to_owned(), 6)]);
-    assert!(!stage.availability.confirmed(slot, token, seconds(1)));
+    assert!(!stage.availability.confirmed(slot, handle, seconds(1)));
     assert!(stage.availability.tick(seconds(9)).waiting.is_empty());
 }
 

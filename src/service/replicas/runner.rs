@@ -41,7 +41,7 @@ pub(super) struct Runner {
     topic: Topic,
     coordinator: Coordinator,
     dispatcher: Weak<Dispatcher>,
-    recollection: Arc<DedupRebuild>,
+    dedup_rebuild: Arc<DedupRebuild>,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -91,7 +91,7 @@ impl Runner {
     pub(super) fn new(
         config: &Config,
         gate: &Arc<Gate>,
-        recollection: &Arc<DedupRebuild>,
+        dedup_rebuild: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Self {
@@ -99,7 +99,7 @@ impl Runner {
             topic: Topic::new(config),
             coordinator: Coordinator::new(identity(&config.journal.directory)),
             dispatcher: Arc::downgrade(dispatcher),
-            recollection: Arc::clone(recollection),
+            dedup_rebuild: Arc::clone(dedup_rebuild),
             gate: Arc::clone(gate),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
@@ -196,19 +196,19 @@ impl Runner {
                     replicas = self.coordinator.replicas(),
                     "other replicas run"
                 );
-                self.recollection.follow();
+                self.dedup_rebuild.follow();
             }
-            Command::Follow(false) => self.recollection.unfollow(),
+            Command::Follow(false) => self.dedup_rebuild.unfollow(),
         }
     }
 
     fn catch_up(&self, ticket: u64) {
-        let (recollection, caught_up) = (Arc::clone(&self.recollection), Arc::clone(&self.caught_up));
+        let (dedup_rebuild, caught_up) = (Arc::clone(&self.dedup_rebuild), Arc::clone(&self.caught_up));
         let catch_up = move || {
             let end = Instant::now() + CATCH_UP;
             loop {
                 let left = end.saturating_duration_since(Instant::now());
-                if left.is_zero() || recollection.catch_up(left) {
+                if left.is_zero() || dedup_rebuild.catch_up(left) {
                     break;
                 }
                 std::thread::sleep(BUSY_WAIT);
@@ -226,7 +226,7 @@ impl Runner {
         self.gate.is_alone.store(is_alone, Ordering::SeqCst);
         let is_fast = !is_alone && (self.coordinator.is_busy() || !self.is_available);
         if std::mem::replace(&mut self.is_fast, is_fast) != is_fast {
-            self.recollection.set_pace(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });
+            self.dedup_rebuild.set_pace(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });
         }
         let (metrics, rounds) = (&self.metrics.replicas, self.coordinator.rounds());
         metrics.show(self.coordinator.replicas(), self.coordinator.held());

@@ -42,23 +42,23 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn audit_stage(&self, slot: u32, event: &Event<P>) -> Finding {
-        let (token, here) = (event.token(slot), event.publication.is_some());
+        let (handle, here) = (event.handle(slot), event.publication.is_some());
         let fits = match event.stage {
             Stage::Queued => event.replay == ReplaySlot::None,
             Stage::Ready if self.held_lanes.contains(&event.lane) => {
-                self.held_heads.contains(&token) && event.replay == ReplaySlot::None
+                self.held_heads.contains(&handle) && event.replay == ReplaySlot::None
             }
-            Stage::Ready if here => self.ready.contains(&token) && event.replay == ReplaySlot::None,
+            Stage::Ready if here => self.ready.contains(&handle) && event.replay == ReplaySlot::None,
             Stage::Ready => self.parked.contains(&event.replay_order(slot)) && event.replay == ReplaySlot::None,
             Stage::BackingOff(until) => {
-                self.backing_off.contains(&(until, token))
+                self.backing_off.contains(&(until, handle))
                     && event.replay == ReplaySlot::None
                     && event.failure.is_some()
             }
             Stage::Loading => event.replay == ReplaySlot::Held && !here,
             Stage::InFlight { missing, .. } => missing > 0,
         };
-        hold(fits, || format!("{token:?} is {:?}, and is not", event.stage))
+        hold(fits, || format!("{handle:?} is {:?}, and is not", event.stage))
     }
 
     fn audit_sums(&self) -> Finding {
@@ -79,7 +79,8 @@ impl<P: Publication, W> Outbox<P, W> {
         let fits = bytes <= self.limits.replay_bytes || replaying == 1;
         hold(fits, || format!("{bytes} bytes are replayed at a time"))?;
         let few = replaying < self.limits.replay && replaying <= self.limits.replay - self.limits.replay / 4;
-        let first = self.parked.first().and_then(|(_, token)| self.at(*token)).map_or(0, |event| event.bytes as usize);
+        let first =
+            self.parked.first().and_then(|(_, handle)| self.at(*handle)).map_or(0, |event| event.bytes as usize);
         let room = replaying == 0 || bytes + first <= self.limits.replay_bytes;
         let idle = self.connected && self.released && few && room;
         hold(self.parked.is_empty() || !idle, || "nobody replays what is parked".to_owned())?;
@@ -112,21 +113,21 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn audit_deliveries(&self) -> Finding {
-        let (waiting, alarms) = (&self.deliveries.waiting, &self.deliveries.due_times);
+        let (waiting, alarms) = (&self.requests.waiting, &self.requests.due_times);
         hold(alarms.len() == waiting.len(), || "alarms are missing".to_owned())?;
         for (id, delivery) in waiting {
             hold(alarms.contains(&(delivery.alarm(), *id)), || format!("{id:?} has no alarm"))?;
             let open = delivery.open();
             hold(open.len() == delivery.open && !open.is_empty(), || format!("{id:?} waits for nothing"))?;
-            for (position, token) in open {
-                let told = self.at(token).is_some_and(|event| event.waiters.contains(&(*id, position)));
-                hold(told, || format!("{id:?} is not told of {token:?}"))?;
+            for (position, handle) in open {
+                let told = self.at(handle).is_some_and(|event| event.waiters.contains(&(*id, position)));
+                hold(told, || format!("{id:?} is not told of {handle:?}"))?;
             }
         }
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
                 let Some(delivery) = waiting.get(id) else { continue };
-                let open = matches!(delivery.wants.get(*position as usize), Some(Resolution::Open(token)) if token.seq == event.seq);
+                let open = matches!(delivery.wants.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
                 let in_vain = self.slot(event.key).is_some_and(|slot| self.waits_in_vain(slot));
                 let soon = !in_vain || event.durability == Durability::Pending;

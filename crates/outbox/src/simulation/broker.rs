@@ -19,7 +19,7 @@ pub(super) struct Flight {
     cluster: u32,
     pub(super) replica: usize,
     pub(super) life: usize,
-    token: EventHandle,
+    handle: EventHandle,
     handed_over: Millis,
     /// Whether it can still land.
     lands: bool,
@@ -34,7 +34,7 @@ impl Scheduler<'_> {
     pub(super) fn produce(
         &mut self,
         replica: usize,
-        token: EventHandle,
+        handle: EventHandle,
         cargo: &Payload,
         confirmed: u8,
     ) -> Vec<(u8, DeliveryReport)> {
@@ -60,17 +60,17 @@ impl Scheduler<'_> {
                 self.hold(there, || format!("record {part} of event {event} is left out, and is not in its topic"));
             } else {
                 sent += 1;
-                at_once.extend(self.hand_over(replica, token, *cargo, part).map(|report| (part, report)));
+                at_once.extend(self.hand_over(replica, handle, *cargo, part).map(|report| (part, report)));
             }
         }
         let closed = at_once.iter().filter(|(_, report)| matches!(report, DeliveryReport::Closed(_))).count();
         if closed > 0 && closed == sent {
-            self.replicas[replica].current().closed.push(token);
+            self.replicas[replica].current().closed.push(handle);
         }
         at_once
     }
 
-    fn hand_over(&mut self, replica: usize, token: EventHandle, cargo: Payload, part: u8) -> Option<DeliveryReport> {
+    fn hand_over(&mut self, replica: usize, handle: EventHandle, cargo: Payload, part: u8) -> Option<DeliveryReport> {
         let (flight, now) = (self.flights.len(), self.now);
         let life = self.replicas[replica].current();
         let again = cargo.form == 0 && cargo.records() > 1 && life.confirmed[cargo.nature.event][usize::from(part)];
@@ -98,7 +98,7 @@ impl Scheduler<'_> {
             cluster: self.replicas[replica].current().cluster,
             replica,
             life,
-            token,
+            handle,
             handed_over: now,
             lands: !refused,
             landed: false,
@@ -172,7 +172,7 @@ impl Scheduler<'_> {
     /// A producer says what has become of a record: once.
     pub(super) fn report(&mut self, flight: usize) {
         let now = self.now;
-        let Flight { cargo, part, cluster, replica, life, token, report, reported, .. } = self.flights[flight];
+        let Flight { cargo, part, cluster, replica, life, handle, report, reported, .. } = self.flights[flight];
         let Some(mut report) = report.filter(|_| !reported && self.replicas[replica].is_alive(life)) else { return };
         // The producer verifies which cluster it is that has confirmed a record.
         if report == DeliveryReport::Confirmed && cluster != self.ledger.cluster {
@@ -190,7 +190,7 @@ impl Scheduler<'_> {
         self.replicas[replica].current().in_flight[cargo.nature.lane] -= 1;
         self.note(|| format!("  event {} of r{replica}: {report:?}", cargo.nature.event));
         if let Some(machine) = &mut self.replicas[replica].machine {
-            machine.report(token, part, report, now);
+            machine.report(handle, part, report, now);
         }
         self.execute(replica);
         let mut throws = self.plan.dice.on(About::Repeat, [flight as u64]);
@@ -201,13 +201,13 @@ impl Scheduler<'_> {
 
     /// A report comes again, and must not count for another event.
     pub(super) fn repeat(&mut self, flight: usize) {
-        let (now, Flight { replica, life, token, .. }) = (self.now, &self.flights[flight]);
-        let (replica, life, token) = (*replica, *life, *token);
+        let (now, Flight { replica, life, handle, .. }) = (self.now, &self.flights[flight]);
+        let (replica, life, handle) = (*replica, *life, *handle);
         if !self.replicas[replica].is_alive(life) {
             return;
         }
-        if let Some(machine) = self.replicas[replica].machine.as_mut().filter(|machine| machine.is_gone(token)) {
-            machine.report(token, 0, DeliveryReport::Confirmed, now);
+        if let Some(machine) = self.replicas[replica].machine.as_mut().filter(|machine| machine.is_gone(handle)) {
+            machine.report(handle, 0, DeliveryReport::Confirmed, now);
         }
         self.execute(replica);
     }

@@ -119,18 +119,18 @@ impl Machine {
     pub(super) fn admit_with(
         &mut self,
         defect: Defect,
-        mut arrivals: Vec<NewEvent<Payload>>,
+        mut new_events: Vec<NewEvent<Payload>>,
         delivery: usize,
         mut deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         if defect == Defect::TimeIgnored {
-            arrivals.iter_mut().for_each(|arrival| arrival.event_time = 0);
+            new_events.iter_mut().for_each(|new_event| new_event.event_time = 0);
         }
         if defect == Defect::DeadlinePassed {
             deadlines.answer += 1_000;
         }
-        let cargos: Vec<Payload> = arrivals.iter().map(|arrival| arrival.publication).collect();
-        let (id, mut admitted) = self.outbox.admit(arrivals, delivery, deadlines);
+        let cargos: Vec<Payload> = new_events.iter().map(|new_event| new_event.publication).collect();
+        let (id, mut admitted) = self.outbox.admit(new_events, delivery, deadlines);
         for (cargo, what) in cargos.iter().zip(&mut admitted) {
             let slot = self.outbox.slot(cargo.nature.key());
             match (defect, *what, slot) {
@@ -151,37 +151,37 @@ impl Machine {
     pub(super) fn report_with(
         &mut self,
         defect: Defect,
-        token: EventHandle,
+        handle: EventHandle,
         record: u8,
         report: DeliveryReport,
         now: Millis,
     ) {
-        let token = self.taken(defect, token);
-        let event = self.outbox.at(token);
+        let handle = self.taken(defect, handle);
+        let event = self.outbox.at(handle);
         let writing = event.is_some_and(|event| event.durability == Durability::Pending);
         let smaller = event.and_then(|event| event.publication.as_ref()?.fallback());
         match (defect, report, smaller) {
             (Defect::FirstReportCounts, DeliveryReport::Confirmed, _) => {
                 if let Some(Stage::InFlight { verdict, .. }) = event.map(|event| event.stage) {
-                    self.outbox.resolve(token.slot, verdict, now);
+                    self.outbox.resolve(handle.slot, verdict, now);
                 }
             }
             (Defect::SmallerFormSkipped, DeliveryReport::Rejected(_), Some(smaller)) => {
-                self.outbox.resolve(token.slot, smaller.verdict(), now);
+                self.outbox.resolve(handle.slot, smaller.verdict(), now);
             }
             (Defect::ClosedPartitionTried, DeliveryReport::Closed(code), _) => {
-                self.outbox.report(token, record, DeliveryReport::Failed(code), now);
+                self.outbox.report(handle, record, DeliveryReport::Failed(code), now);
             }
-            _ => self.outbox.report(token, record, report, now),
+            _ => self.outbox.report(handle, record, report, now),
         }
-        let backing_off = self.outbox.at(token).map(|event| (event.stage, event.next));
+        let backing_off = self.outbox.at(handle).map(|event| (event.stage, event.next));
         match (defect, backing_off) {
             (Defect::ForgottenWhileWriting, None) if writing => {
-                self.outbox.commands.push(Command::Forget(token.seq));
+                self.outbox.commands.push(Command::Forget(handle.seq));
             }
             (Defect::FailurePassed, Some((Stage::BackingOff(_), Some(next)))) => self.push_forward(next),
             (Defect::BackOffForgotten, Some((Stage::BackingOff(until), _))) => {
-                self.outbox.backing_off.remove(&(until, token));
+                self.outbox.backing_off.remove(&(until, handle));
             }
             _ => {}
         }
@@ -220,17 +220,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn loaded_with(&mut self, defect: Defect, token: EventHandle, cargo: Loaded<Payload>, now: Millis) {
-        let token = self.taken(defect, token);
-        let there = self.outbox.at(token).is_some();
+    pub(super) fn loaded_with(&mut self, defect: Defect, handle: EventHandle, cargo: Loaded<Payload>, now: Millis) {
+        let handle = self.taken(defect, handle);
+        let there = self.outbox.at(handle).is_some();
         match (defect, &cargo) {
-            (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(token.slot)),
+            (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(handle.slot)),
             (Defect::ForgottenUnconfirmed, Loaded::Found(_)) if there => {
-                self.outbox.commands.push(Command::Forget(token.seq))
+                self.outbox.commands.push(Command::Forget(handle.seq))
             }
             _ => {}
         }
-        self.outbox.loaded(token, cargo, now);
+        self.outbox.loaded(handle, cargo, now);
     }
 
     pub(super) fn commands_with(
@@ -244,20 +244,20 @@ impl Machine {
         }
         for command in &mut commands {
             match (defect, command) {
-                (Defect::AcknowledgedUnreported, Command::Produce(token, cargo, _)) => {
-                    self.answer_early(*token, cargo.verdict());
+                (Defect::AcknowledgedUnreported, Command::Produce(handle, cargo, _)) => {
+                    self.answer_early(*handle, cargo.verdict());
                 }
                 (Defect::ConfirmedRecordRepeated, Command::Produce(_, _, confirmed)) => *confirmed = 0,
-                (Defect::KeptUnwritten, Command::Write(token, _)) => self.answer_early(*token, Verdict::NotConfirmed),
-                (Defect::WrittenUnsynced, Command::Write(token, _)) => self.outbox.written([token.seq]),
+                (Defect::KeptUnwritten, Command::Write(handle, _)) => self.answer_early(*handle, Verdict::NotConfirmed),
+                (Defect::WrittenUnsynced, Command::Write(handle, _)) => self.outbox.written([handle.seq]),
                 _ => {}
             }
         }
         commands
     }
 
-    fn answer_early(&mut self, token: EventHandle, verdict: Verdict) {
-        for (delivery, position) in std::mem::take(&mut self.event(token.slot).waiters) {
+    fn answer_early(&mut self, handle: EventHandle, verdict: Verdict) {
+        for (delivery, position) in std::mem::take(&mut self.event(handle.slot).waiters) {
             self.outbox.resolve_waiters(delivery, position, verdict);
         }
     }
@@ -269,9 +269,9 @@ impl Machine {
         }
     }
 
-    fn taken(&self, defect: Defect, token: EventHandle) -> EventHandle {
-        let there = self.outbox.events.get(token.slot as usize);
-        there.filter(|_| defect == Defect::StaleTokenTaken).map_or(token, |event| event.token(token.slot))
+    fn taken(&self, defect: Defect, handle: EventHandle) -> EventHandle {
+        let there = self.outbox.events.get(handle.slot as usize);
+        there.filter(|_| defect == Defect::StaleTokenTaken).map_or(handle, |event| event.handle(handle.slot))
     }
 
     fn event(&mut self, slot: u32) -> &mut Event<Payload> {

@@ -10,24 +10,24 @@ use crate::{EventHandle, Seq};
 
 impl Scheduler<'_> {
     /// An event is to be written.
-    pub(super) fn write(&mut self, replica: usize, token: EventHandle, cargo: &Payload) {
+    pub(super) fn write(&mut self, replica: usize, handle: EventHandle, cargo: &Payload) {
         let event = cargo.nature.event;
-        self.note(|| format!("  r{replica} write {token:?} event {event}"));
-        let twice = self.replicas[replica].disk.is_writing(token.seq);
+        self.note(|| format!("  r{replica} write {handle:?} event {event}"));
+        let twice = self.replicas[replica].disk.is_writing(handle.seq);
         self.hold(!twice, || format!("event {event} is written while it is being written"));
         let there = &mut self.replicas[replica];
-        let whose = there.current().event_at(token.seq);
-        let gone = there.machine.as_ref().is_some_and(|machine| machine.is_gone(token));
+        let whose = there.current().event_at(handle.seq);
+        let gone = there.machine.as_ref().is_some_and(|machine| machine.is_gone(handle));
         let life = there.current();
         life.requested[event] = true;
         if gone && life.meddled[event] {
-            life.freed.push(token.seq);
+            life.freed.push(handle.seq);
         }
         if whose.is_none() {
-            there.current().seqs.push((token.seq, event));
+            there.current().seqs.push((handle.seq, event));
         }
-        there.disk.put(token.seq, *cargo);
-        self.hold(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", token.seq));
+        there.disk.put(handle.seq, *cargo);
+        self.hold(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", handle.seq));
     }
 
     /// An entry is to go.
@@ -52,47 +52,47 @@ impl Scheduler<'_> {
     }
 
     /// An entry is to be read back.
-    pub(super) fn load(&mut self, replica: usize, token: EventHandle) {
-        self.note(|| format!("  r{replica} load {token:?}"));
+    pub(super) fn load(&mut self, replica: usize, handle: EventHandle) {
+        self.note(|| format!("  r{replica} load {handle:?}"));
         let (plan, now) = (self.plan, self.now);
         let life = self.replicas[replica].current();
         // What another thread was handed can have been decided before another cluster was noticed.
         let released = life.released || (plan.threads > 0 && life.noticed_at > 0);
         let connected = life.connected;
-        self.hold(released, || format!("{token:?} is replayed before it is known what stands in the topics"));
+        self.hold(released, || format!("{handle:?} is replayed before it is known what stands in the topics"));
         // It can have been said before the broker went away.
-        self.hold(connected || plan.threads > 0, || format!("{token:?} is replayed while the broker is away"));
-        let closed = self.replicas[replica].current().closed.contains(&token);
-        self.hold(!closed || plan.threads > 0, || format!("{token:?} is read back, and its partition is closed"));
-        let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(token));
+        self.hold(connected || plan.threads > 0, || format!("{handle:?} is replayed while the broker is away"));
+        let closed = self.replicas[replica].current().closed.contains(&handle);
+        self.hold(!closed || plan.threads > 0, || format!("{handle:?} is read back, and its partition is closed"));
+        let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(handle));
         let there = &mut self.replicas[replica];
         // Nobody waits for an entry whose event was found in its topic meanwhile.
-        let gone = |token| there.machine.as_ref().is_none_or(|machine| machine.is_gone(token));
+        let gone = |handle| there.machine.as_ref().is_none_or(|machine| machine.is_gone(handle));
         let mut loading: Vec<_> = there.lives.last().map(|life| life.loading.clone()).unwrap_or_default();
         loading.retain(|(other, _)| !gone(*other));
-        loading.push((token, bytes));
+        loading.push((handle, bytes));
         let sum: usize = loading.iter().map(|(_, bytes)| bytes).sum();
         let fits = loading.len() == 1 || sum <= plan.limits.replay_bytes;
         there.current().loading = loading;
         self.hold(fits, || format!("{sum} bytes are read back at a time"));
-        let mut throws = plan.dice.on(About::Reading, [replica as u64, token.seq.0, now]);
+        let mut throws = plan.dice.on(About::Reading, [replica as u64, handle.seq.0, now]);
         let life = self.replicas[replica].life();
-        self.at(now + throws.time(10, 300), SimEvent::Read(replica, life, token));
+        self.at(now + throws.time(10, 300), SimEvent::Read(replica, life, handle));
     }
 
     /// An entry has been read back, or could not be.
-    pub(super) fn read(&mut self, replica: usize, token: EventHandle) {
+    pub(super) fn read(&mut self, replica: usize, handle: EventHandle) {
         let now = self.now;
         let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
         let there = &mut self.replicas[replica];
-        there.current().loading.retain(|(other, _)| *other != token);
-        let cargo = match there.disk.entries.get(&token.seq) {
+        there.current().loading.retain(|(other, _)| *other != handle);
+        let cargo = match there.disk.entries.get(&handle.seq) {
             Some(cargo) if !unreadable => Loaded::Found(*cargo),
-            Some(_) if token.seq.0.is_multiple_of(2) => Loaded::Unavailable,
+            Some(_) if handle.seq.0.is_multiple_of(2) => Loaded::Unavailable,
             Some(_) | None => Loaded::Damaged,
         };
         if let Some(machine) = &mut there.machine {
-            machine.loaded(token, cargo, now);
+            machine.loaded(handle, cargo, now);
         }
         self.execute(replica);
     }

@@ -19,28 +19,28 @@ impl Machine {
     }
 
     /// Whether the arrivals fit, all of them.
-    pub(super) fn has_room(&self, arrivals: &[NewEvent<Payload>]) -> bool {
-        let bytes: usize = arrivals.iter().map(|arrival| arrival.publication.bytes()).sum();
+    pub(super) fn has_room(&self, new_events: &[NewEvent<Payload>]) -> bool {
+        let bytes: usize = new_events.iter().map(|new_event| new_event.publication.bytes()).sum();
         let Limits { events, bytes: most, .. } = self.outbox.limits;
-        self.outbox.held + arrivals.len() <= events && self.outbox.held_bytes + bytes <= most
+        self.outbox.held + new_events.len() <= events && self.outbox.held_bytes + bytes <= most
     }
 
     pub(super) fn admit(
         &mut self,
-        arrivals: Vec<NewEvent<Payload>>,
+        new_events: Vec<NewEvent<Payload>>,
         delivery: usize,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         match self.defect {
-            Some(defect) => self.admit_with(defect, arrivals, delivery, deadlines),
-            None => self.outbox.admit(arrivals, delivery, deadlines),
+            Some(defect) => self.admit_with(defect, new_events, delivery, deadlines),
+            None => self.outbox.admit(new_events, delivery, deadlines),
         }
     }
 
-    pub(super) fn report(&mut self, token: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
+    pub(super) fn report(&mut self, handle: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
         match self.defect {
-            Some(defect) => self.report_with(defect, token, record, report, now),
-            None => self.outbox.report(token, record, report, now),
+            Some(defect) => self.report_with(defect, handle, record, report, now),
+            None => self.outbox.report(handle, record, report, now),
         }
     }
 
@@ -58,10 +58,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn loaded(&mut self, token: EventHandle, cargo: Loaded<Payload>, now: Millis) {
+    pub(super) fn loaded(&mut self, handle: EventHandle, cargo: Loaded<Payload>, now: Millis) {
         match self.defect {
-            Some(defect) => self.loaded_with(defect, token, cargo, now),
-            None => self.outbox.loaded(token, cargo, now),
+            Some(defect) => self.loaded_with(defect, handle, cargo, now),
+            None => self.outbox.loaded(handle, cargo, now),
         }
     }
 
@@ -109,8 +109,8 @@ impl Machine {
     }
 
     /// How many bytes the event counts while it is replayed.
-    pub(super) fn bytes(&self, token: EventHandle) -> usize {
-        self.outbox.at(token).map_or(0, |event: &Event<Payload>| event.bytes as usize)
+    pub(super) fn bytes(&self, handle: EventHandle) -> usize {
+        self.outbox.at(handle).map_or(0, |event: &Event<Payload>| event.bytes as usize)
     }
 
     pub(super) fn fallback_level(&mut self, seqs: Vec<Seq>) {
@@ -180,13 +180,13 @@ impl Machine {
     }
 
     /// Whether the event is there no more.
-    pub(super) fn is_gone(&self, token: EventHandle) -> bool {
-        self.outbox.at(token).is_none()
+    pub(super) fn is_gone(&self, handle: EventHandle) -> bool {
+        self.outbox.at(handle).is_none()
     }
 
     /// When the machine has to be told the time.
     pub(super) fn due(&self) -> Option<Millis> {
-        let alarm = self.outbox.deliveries.due_times.first().map(|(at, _)| *at);
+        let alarm = self.outbox.requests.due_times.first().map(|(at, _)| *at);
         let retry = self.outbox.backing_off.first().map(|(at, _)| *at);
         alarm.into_iter().chain(retry).min()
     }

@@ -90,20 +90,20 @@ impl Scheduler<'_> {
                 return;
             }
             match command {
-                Command::Produce(token, cargo, confirmed) => {
-                    self.note(|| format!("  r{replica} produce {token:?} {cargo:?} but {confirmed:b}"));
-                    let reports = self.produce(replica, token, &cargo, confirmed);
-                    failed.extend(reports.into_iter().map(|(record, report)| (token, record, report)));
+                Command::Produce(handle, cargo, confirmed) => {
+                    self.note(|| format!("  r{replica} produce {handle:?} {cargo:?} but {confirmed:b}"));
+                    let reports = self.produce(replica, handle, &cargo, confirmed);
+                    failed.extend(reports.into_iter().map(|(record, report)| (handle, record, report)));
                 }
-                Command::Write(token, cargo) => self.write(replica, token, &cargo),
+                Command::Write(handle, cargo) => self.write(replica, handle, &cargo),
                 Command::Forget(seq) => self.forget(replica, seq),
-                Command::Load(token) => self.load(replica, token),
+                Command::Load(handle) => self.load(replica, handle),
                 Command::Answer(finished) => self.answer(replica, &finished),
             }
         }
         let now = self.now;
         if let Some(machine) = &mut self.replicas[replica].machine {
-            failed.into_iter().for_each(|(token, record, report)| machine.report(token, record, report, now));
+            failed.into_iter().for_each(|(handle, record, report)| machine.report(handle, record, report, now));
         }
     }
 

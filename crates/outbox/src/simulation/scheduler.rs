@@ -180,7 +180,7 @@ impl<'a> Scheduler<'a> {
             SimEvent::Repeat(flight) => self.repeat(flight),
             SimEvent::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
             SimEvent::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
-            SimEvent::Read(replica, life, token) => self.if_alive(replica, life, |world| world.read(replica, token)),
+            SimEvent::Read(replica, life, handle) => self.if_alive(replica, life, |world| world.read(replica, handle)),
             SimEvent::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
             SimEvent::Execute(replica, life, handed) => {
                 self.if_alive(replica, life, |world| world.execute_late(replica, handed));

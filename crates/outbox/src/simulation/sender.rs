@@ -58,18 +58,18 @@ impl Scheduler<'_> {
         let deadline = now + plan.answer;
         let natures = events.iter().map(|event| self.ledger.natures[*event]);
         let prompt = plan.faulty(Kind::ClosedPartitions, 0, now).is_some();
-        let arrival = |nature: EventSpec| NewEvent {
+        let new_event = |nature: EventSpec| NewEvent {
             key: nature.key(),
             lane: nature.lane_key(),
             event_time: nature.time,
             prompt,
             publication: nature.first(),
         };
-        let arrivals: Vec<_> = natures.map(arrival).collect();
+        let new_events: Vec<_> = natures.map(new_event).collect();
         let deadlines = Deadlines { write: deadline - plan.allowance, answer: deadline };
         let Some(machine) = self.replicas[replica].machine.as_mut() else { return delivery };
-        let roomy = machine.has_room(&arrivals);
-        let (id, admitted) = machine.admit(arrivals, delivery, deadlines);
+        let roomy = machine.has_room(&new_events);
+        let (id, admitted) = machine.admit(new_events, delivery, deadlines);
         let known = admitted.iter().map(|what| match what {
             Admitted::New | Admitted::Joined => None,
             Admitted::Known(verdict) => Some(*verdict),

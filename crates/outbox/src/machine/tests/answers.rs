@@ -64,8 +64,8 @@ fn the_memory_half_full_has_new_events_written_at_once() {
 fn prompt_event_is_answered_as_soon_as_it_is_durable() {
     let mut bench = Bench::new(100);
     let key = EventKey::of("app", "0");
-    let arrival = NewEvent { key, lane: LaneKey(0), event_time: 0, prompt: true, publication: Form::Whole };
-    bench.outbox.admit([arrival], "prompt", SOON);
+    let new_event = NewEvent { key, lane: LaneKey(0), event_time: 0, prompt: true, publication: Form::Whole };
+    bench.outbox.admit([new_event], "prompt", SOON);
     assert_eq!(bench.said(), [Said::Produce(0, Form::Whole), Said::Write(0)]);
     bench.outbox.written([Seq(0)]);
     assert_eq!(bench.said(), [Said::Answer("prompt", vec![Verdict::NotConfirmed])]);

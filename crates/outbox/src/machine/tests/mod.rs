@@ -73,36 +73,36 @@ impl Bench {
 
     /// Events by number, each in a lane of its own.
     fn admit(&mut self, who: &'static str, events: std::ops::Range<u64>) -> Vec<Admitted> {
-        let arrivals = events.map(|event| NewEvent {
+        let new_events = events.map(|event| NewEvent {
             key: EventKey::of("app", &event.to_string()),
             lane: LaneKey(event),
             event_time: 0,
             prompt: false,
             publication: Form::Whole,
         });
-        self.outbox.admit(arrivals, who, SOON).1
+        self.outbox.admit(new_events, who, SOON).1
     }
 
-    fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, parcel: Form) {
+    fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, publication: Form) {
         let key = EventKey::of("app", &event.to_string());
-        let arrival = NewEvent { key, lane: LaneKey(lane), event_time, prompt: false, publication: parcel };
-        self.outbox.admit([arrival], "one", SOON);
+        let new_event = NewEvent { key, lane: LaneKey(lane), event_time, prompt: false, publication };
+        self.outbox.admit([new_event], "one", SOON);
     }
 
     fn said(&mut self) -> Vec<Said> {
         let mut said = Vec::new();
         for command in self.outbox.commands() {
             said.push(match command {
-                Command::Produce(token, form, confirmed) => {
+                Command::Produce(handle, form, confirmed) => {
                     self.confirmed = confirmed;
-                    self.tokens.push(token);
-                    Said::Produce(token.seq.0, *form)
+                    self.tokens.push(handle);
+                    Said::Produce(handle.seq.0, *form)
                 }
-                Command::Write(token, _) => Said::Write(token.seq.0),
+                Command::Write(handle, _) => Said::Write(handle.seq.0),
                 Command::Forget(seq) => Said::Forget(seq.0),
-                Command::Load(token) => {
-                    self.tokens.push(token);
-                    Said::Load(token.seq.0)
+                Command::Load(handle) => {
+                    self.tokens.push(handle);
+                    Said::Load(handle.seq.0)
                 }
                 Command::Answer(finished) => Said::Answer(finished.waiter, finished.verdicts),
             });

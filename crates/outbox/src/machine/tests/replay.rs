@@ -31,7 +31,7 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
     bench.outbox.replay();
     assert_eq!(bench.said(), (0..8).map(Said::Load).collect::<Vec<_>>(), "as many as may be at a time");
     let stuck = std::mem::take(&mut bench.tokens);
-    stuck.iter().for_each(|token| bench.outbox.loaded(*token, Loaded::Found(Form::Whole), 0));
+    stuck.iter().for_each(|handle| bench.outbox.loaded(*handle, Loaded::Found(Form::Whole), 0));
     bench.said();
     bench.outbox.tick(1_999);
     assert_eq!(bench.said(), []);
@@ -40,12 +40,12 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
     // The two minutes of the first are over. They come after those that nobody has tried yet.
     stuck
         .iter()
-        .for_each(|token| bench.outbox.report(*token, 0, DeliveryReport::Failed(FailureCode::TimedOut), 120_000));
+        .for_each(|handle| bench.outbox.report(*handle, 0, DeliveryReport::Failed(FailureCode::TimedOut), 120_000));
     bench.outbox.tick(121_000);
     assert_eq!(bench.said(), []);
     let others = std::mem::take(&mut bench.tokens).split_off(8);
-    others.iter().for_each(|token| bench.outbox.loaded(*token, Loaded::Found(Form::Whole), 121_000));
-    others.iter().for_each(|token| bench.outbox.report(*token, 0, DeliveryReport::Confirmed, 121_001));
+    others.iter().for_each(|handle| bench.outbox.loaded(*handle, Loaded::Found(Form::Whole), 121_000));
+    others.iter().for_each(|handle| bench.outbox.report(*handle, 0, DeliveryReport::Confirmed, 121_001));
     let loads: Vec<_> = bench.said().into_iter().filter(|said| matches!(said, Said::Load(_))).collect();
     assert_eq!(loads[..4], [16, 17, 18, 19].map(Said::Load));
 }

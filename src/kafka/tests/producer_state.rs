@@ -46,8 +46,8 @@ struct Pages {
 }
 
 impl DeliveryObserver for Book {
-    fn report(&self, ticket: DeliveryOpaque, _: &str, report: DeliveryReport, _: Option<Position>) {
-        self.pages.lock().reports.entry(ticket.token).or_default().push(report);
+    fn report(&self, opaque: DeliveryOpaque, _: &str, report: DeliveryReport, _: Option<Position>) {
+        self.pages.lock().reports.entry(opaque.handle).or_default().push(report);
         self.turned.notify_all();
     }
 
@@ -146,15 +146,15 @@ impl Stage {
     /// Hands one more record over; says whether it was accepted. Where not, that is its report.
     fn send(&mut self) -> bool {
         self.sent += 1;
-        let token = EventHandle::new(Seq(self.sent as u64), 0);
-        let ticket = DeliveryOpaque {
-            token,
+        let handle = EventHandle::new(Seq(self.sent as u64), 0);
+        let opaque = DeliveryOpaque {
+            handle,
             record: 0,
             entity: Entity::User,
             handed_over: Instant::now(),
             event_time: None,
             event: TrackedEvent::new("evnt_1", Some("user_1"), None, Verdict::Confirmed, TOPIC.into()),
-            line: None,
+            logged_type: None,
             span: None,
             application: Arc::clone(&self.application),
         };
@@ -166,10 +166,10 @@ impl Stage {
             headers: Vec::new(),
             timestamp: 1_700_000_000_000,
         };
-        match self.producer.send(&record, ticket.clone()) {
+        match self.producer.send(&record, opaque.clone()) {
             Ok(()) => true,
             Err(report) => {
-                self.book.report(ticket, TOPIC, report, None);
+                self.book.report(opaque, TOPIC, report, None);
                 false
             }
         }

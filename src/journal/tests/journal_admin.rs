@@ -15,8 +15,8 @@ async fn a_summary_groups_entries_and_shows_the_oldest() {
         entry.application = "partners".to_owned();
     }
     put(&mut store, &all);
-    let desk = crate::journal::JournalAdmin::alone(store).unwrap();
-    let summary = desk.summary(2).await.unwrap();
+    let journal_admin = crate::journal::JournalAdmin::alone(store).unwrap();
+    let summary = journal_admin.summary(2).await.unwrap();
     let groups: Vec<_> = summary.groups.iter().map(|group| (group.application.as_str(), group.events)).collect();
     assert_eq!(groups, [("partners", 10), ("workforce", 5990)]);
     assert_eq!((summary.events, summary.limit_bytes, summary.oldest_accepted_at), (6000, ROOM, Some(1_000_000)));
@@ -26,10 +26,10 @@ async fn a_summary_groups_entries_and_shows_the_oldest() {
 #[tokio::test]
 async fn an_export_has_each_entry_once_and_only_sealed_data() {
     let directory = tempfile::tempdir().unwrap();
-    let desk = desk_with_entries(directory.path());
+    let journal_admin = desk_with_entries(directory.path());
     let (mut lines, mut from) = (String::new(), Some(0));
     while let Some(place) = from {
-        let (page, next) = desk.export(place, 2).await.unwrap();
+        let (page, next) = journal_admin.export(place, 2).await.unwrap();
         lines.push_str(&page);
         from = next;
     }
@@ -51,14 +51,14 @@ async fn entries_are_found_by_event_and_by_entity() {
     let mut all = entries(0..8);
     all.push(Entry { seq: Seq(8), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
-    let desk = crate::journal::JournalAdmin::alone(store).unwrap();
+    let journal_admin = crate::journal::JournalAdmin::alone(store).unwrap();
     for (id, seqs) in
         [("user_0", &[0, 7, 8][..]), ("user_1", &[1]), ("evnt_0", &[0, 8]), ("partners/evnt_0", &[8]), ("user_9", &[])]
     {
-        let found: Vec<_> = desk.about(id, 10).await.unwrap().iter().map(|waiting| waiting.seq).collect();
+        let found: Vec<_> = journal_admin.about(id, 10).await.unwrap().iter().map(|waiting| waiting.seq).collect();
         assert_eq!(found, seqs, "{id}");
     }
-    assert_eq!(desk.about("user_0", 2).await.unwrap().len(), 2);
+    assert_eq!(journal_admin.about("user_0", 2).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -69,14 +69,16 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     // The same eventId from another application.
     all.push(Entry { seq: Seq(3), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
-    let desk = crate::journal::JournalAdmin::alone(store).unwrap();
-    assert!(matches!(desk.find("evnt_1").await.unwrap(), Lookup::Event(found) if found.seq == 1));
-    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Lookup::Event(_)));
+    let journal_admin = crate::journal::JournalAdmin::alone(store).unwrap();
+    assert!(matches!(journal_admin.find("evnt_1").await.unwrap(), Lookup::Event(found) if found.seq == 1));
+    assert!(matches!(journal_admin.discard("evnt_1", "test").await.unwrap(), Lookup::Event(_)));
     let several = Lookup::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
-    assert_eq!(desk.discard("evnt_0", "test").await.unwrap(), several);
-    assert!(matches!(desk.discard("partners/evnt_0", "test").await.unwrap(), Lookup::Event(found) if found.seq == 3));
-    assert_eq!(desk.discard("evnt_9", "test").await.unwrap(), Lookup::Nothing);
-    drop(desk);
+    assert_eq!(journal_admin.discard("evnt_0", "test").await.unwrap(), several);
+    assert!(
+        matches!(journal_admin.discard("partners/evnt_0", "test").await.unwrap(), Lookup::Event(found) if found.seq == 3)
+    );
+    assert_eq!(journal_admin.discard("evnt_9", "test").await.unwrap(), Lookup::Nothing);
+    drop(journal_admin);
     assert_eq!(held(directory.path()), [0, 2]);
 }
 
@@ -118,8 +120,8 @@ fn desk_with_lanes(directory: &Path) -> (crate::journal::JournalAdmin, Arc<Lanes
 #[tokio::test]
 async fn a_summary_says_why_lane_heads_wait_and_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
-    let (desk, _) = desk_with_lanes(directory.path());
-    let summary = desk.summary(20).await.unwrap();
+    let (journal_admin, _) = desk_with_lanes(directory.path());
+    let summary = journal_admin.summary(20).await.unwrap();
     let waiting: Vec<_> =
         summary.waiting.iter().map(|head| (head.event_id.as_str(), head.attempts, head.since)).collect();
     assert_eq!(waiting, [("evnt_1", 3, 5_000_000), ("evnt_2", 3, 1_000_002)]);
@@ -129,12 +131,12 @@ async fn a_summary_says_why_lane_heads_wait_and_what_to_do() {
 #[tokio::test]
 async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
     let directory = tempfile::tempdir().unwrap();
-    let (desk, lanes) = desk_with_lanes(directory.path());
-    assert!(matches!(desk.redrive("evnt_1", "test").await.unwrap(), Retried::Now(found) if found.seq == 1));
-    assert!(matches!(desk.redrive("evnt_2", "test").await.unwrap(), Retried::BySelf(found) if found.seq == 2));
-    assert_eq!(desk.redrive("evnt_9", "test").await.unwrap(), Retried::Not(Lookup::Nothing));
+    let (journal_admin, lanes) = desk_with_lanes(directory.path());
+    assert!(matches!(journal_admin.redrive("evnt_1", "test").await.unwrap(), Retried::Now(found) if found.seq == 1));
+    assert!(matches!(journal_admin.redrive("evnt_2", "test").await.unwrap(), Retried::BySelf(found) if found.seq == 2));
+    assert_eq!(journal_admin.redrive("evnt_9", "test").await.unwrap(), Retried::Not(Lookup::Nothing));
     assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 2);
-    assert!(matches!(desk.discard("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
+    assert!(matches!(journal_admin.discard("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
 }
 
 #[tokio::test]
