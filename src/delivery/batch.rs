@@ -68,13 +68,7 @@ impl Batch {
         };
         let publication = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
         let event_time = event_time.unwrap_or(publication.record.timestamp);
-        self.arrivals.push(NewEvent {
-            key,
-            lane: publication.lane,
-            event_time,
-            prompt: false,
-            publication: publication,
-        });
+        self.arrivals.push(NewEvent { key, lane: publication.lane, event_time, prompt: false, publication });
         self.events.push((id, reason));
     }
 

@@ -49,10 +49,10 @@ impl Dispatcher {
             Some(producer) => publication.record_list().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
             None => false,
         };
-        let arrival = NewEvent { key, lane: publication.lane, event_time, prompt, publication: publication };
+        let new_event = NewEvent { key, lane: publication.lane, event_time, prompt, publication };
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
-        let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([arrival], waiter, deadlines));
+        let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
         // Without an answer nothing is promised.
