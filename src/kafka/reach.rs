@@ -91,9 +91,10 @@ impl Observer {
     /// With the first answer of the cluster, librdkafka leaves the bootstrap servers for the addresses that brokers
     /// advertise. If those do not answer, only another client asks the bootstrap servers soon. The first answer can be one
     /// to librdkafka itself, which asks as soon as it is connected; then the question here comes too late. So a question
-    /// fails for good only if no client was ever told the cluster's id, or at the end of `limit`.
+    /// fails for good only if no client was ever told the cluster's id, or at the end of `limit`, or at the end of twice that
+    /// time if the cluster has answered at all: then it would be wrong to say that it does not.
     pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Unreachable> {
-        let end = Instant::now() + limit;
+        let (mut end, mut is_extended) = (Instant::now() + limit, false);
         let mut patience = POLL_TIMEOUT;
         let mut consumer = self.consumer.lock();
         if self.needs_new_client.load(Ordering::Relaxed) {
@@ -110,7 +111,12 @@ impl Observer {
             }
             match answer {
                 Ok(metadata) => return Ok(metadata),
-                Err(_) if Instant::now() >= end => return Err(self.listener.unreachable()),
+                Err(_) if Instant::now() >= end => {
+                    if is_extended || !self.has_answered.load(Ordering::Relaxed) {
+                        return Err(self.listener.unreachable());
+                    }
+                    (is_extended, end) = (true, end + limit);
+                }
                 Err(_) if knows_brokers => {
                     self.needs_new_client.store(true, Ordering::Relaxed);
                     std::thread::sleep(PAUSE);

@@ -45,8 +45,11 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Gives an event up, because an operator has discarded its entry. Says whether there was one.
     pub fn discard(&mut self, key: EventKey) -> bool {
         let Some(slot) = self.slot(key) else { return false };
-        if self.events.get(slot as usize).is_none_or(Event::in_flight) {
-            return false;
+        let Some(event) = self.events.get(slot as usize).filter(|event| !event.in_flight()) else { return false };
+        if !event.fell_back {
+            // What is in the topics stays known: a re-delivery adds what is missing, and repeats nothing.
+            let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
+            published.for_each(|record| self.memory.insert_record(key, record, self.clock));
         }
         for (request, position) in self.remove(slot) {
             self.resolve_waiters(request, position, Verdict::Overloaded);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, access, statvfs};
 
+use super::super::output::shell_word;
 use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
@@ -53,7 +54,7 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
                 let mode = metadata.permissions().mode() & 0o777;
                 let problem =
                     format!("{shown} holds a secret, and every user of this machine has access (mode {mode:04o})");
-                let remedy = Remedy::command("take it away", &format!("chmod o= {shown}"));
+                let remedy = Remedy::command("take it away", &format!("chmod o= {}", shell_word(&shown.to_string())));
                 findings.push(Finding::warning(code, &file.key, &problem, remedy));
             }
             Ok(_) => {}

@@ -229,16 +229,18 @@ impl Scheduler<'_> {
         }
     }
 
+    /// Whether a replica still has the event.
+    pub(super) fn is_kept(&self, event: usize) -> bool {
+        self.replicas.iter().any(|there| match &there.machine {
+            Some(machine) => machine.has(super::payload::key(event)),
+            None => there.disk.has(event),
+        })
+    }
+
     /// Another, empty cluster answers at the same address. What is on its way fails.
     pub(super) fn replace_cluster(&mut self) {
-        let replicas = &self.replicas;
-        let is_kept = |event: usize| {
-            replicas.iter().any(|there| match &there.machine {
-                Some(machine) => machine.has(super::payload::key(event)),
-                None => there.disk.has(event),
-            })
-        };
-        self.ledger.replace_cluster(is_kept);
+        let kept: Vec<bool> = (0..self.ledger.natures.len()).map(|event| self.is_kept(event)).collect();
+        self.ledger.replace_cluster(&kept);
         for flight in 0..self.flights.len() {
             let record = &mut self.flights[flight];
             record.lands = false;

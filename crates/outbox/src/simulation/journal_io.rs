@@ -49,6 +49,9 @@ impl Scheduler<'_> {
         let former = self.ledger.formerly[event] && resolved;
         let safe = self.ledger.is_complete(event) || copy || given_up || former;
         self.hold(safe, || format!("event {event} is forgotten and stands in no topic"));
+        if former && !self.is_kept(event) {
+            self.ledger.settle(event);
+        }
     }
 
     /// An entry is to be read back.

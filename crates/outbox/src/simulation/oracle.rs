@@ -68,13 +68,18 @@ impl Oracle {
         self.complete[event].is_some() || self.settled[event]
     }
 
-    /// Another, empty cluster answers. `is_kept` tells whether a replica still has an event.
-    pub(super) fn replace_cluster(&mut self, is_kept: impl Fn(Number) -> bool) {
+    /// The last replica has settled the event by what it read from a cluster of which it did not know yet that it is gone.
+    pub(super) fn settle(&mut self, event: Number) {
+        self.settled[event] |= self.formerly[event];
+    }
+
+    /// Another, empty cluster answers. `kept` tells of each event whether a replica still has it.
+    pub(super) fn replace_cluster(&mut self, kept: &[bool]) {
         self.cluster += 1;
-        for event in 0..self.complete.len() {
+        for (event, kept) in kept.iter().enumerate() {
             if self.complete[event].take().is_some() {
                 self.formerly[event] = true;
-                self.settled[event] |= !is_kept(event);
+                self.settled[event] |= !kept;
             }
             self.landed[event] = [[false; 2]; 3];
         }

@@ -148,3 +148,17 @@ fn event_of_a_closed_partition_is_read_only_when_it_is_open() {
     bench.outbox.tick(1_100_000);
     assert_eq!(bench.said(), [Said::Load(0)], "if the news does not come");
 }
+
+#[test]
+fn published_record_of_a_discarded_event_is_not_repeated() {
+    let mut bench = Bench::new(10);
+    bench.admit_one(0, 0, 0, Form::Pair);
+    bench.said();
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Failed(FailureCode::Other), 0);
+    bench.said();
+    assert!(bench.outbox.discard(EventKey::of("app", "0")));
+    bench.admit_one(0, 0, 0, Form::Pair);
+    bench.said();
+    assert_eq!(bench.confirmed, 1, "the first record is in its topic");
+}
