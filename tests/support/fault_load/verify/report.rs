@@ -100,7 +100,8 @@ impl Report {
                 faults.push(format!("{} {what}:{}", events.len(), told.concat()));
             }
         }
-        if self.late > 0 {
+        // One in a thousand may be the machine's fault: a late answer loses nothing, because its events are sent again.
+        if self.late * 1000 > self.sent {
             faults.push(format!("{} answers came after more than 10 s, or never", self.late));
         }
         if self.forgotten > 0 {
