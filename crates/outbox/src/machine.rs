@@ -143,7 +143,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    /// Takes a delivery in: `new_events` are its events to be published, each id once. Says of each what becomes of it.
+    /// Admits a request: `new_events` are its events to publish, each id once. Returns what becomes of each.
     pub fn admit(
         &mut self,
         new_events: impl IntoIterator<Item = NewEvent<P>>,
