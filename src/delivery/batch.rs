@@ -26,12 +26,12 @@ pub struct Answered {
 pub struct Unanswerable;
 
 pub(super) struct Batch {
-    pub(super) arrivals: Vec<NewEvent<EventPublication>>,
-    /// What was there of each arrival before it went.
+    pub(super) new_events: Vec<NewEvent<EventPublication>>,
+    /// Id and reason of each new event.
     events: Vec<(EventId, Option<Reason>)>,
     /// The verdicts that need no broker.
     skipped: Vec<String>,
-    /// The span of each arrival; none if the callback is not traced.
+    /// The span of each new event; none if the callback is not traced.
     spans: Vec<EventSpan>,
 }
 
@@ -39,7 +39,7 @@ impl Batch {
     pub(super) fn of(items: Vec<PreparedEvent>, source: &Arc<Source>) -> Self {
         let size = items.len();
         let mut batch = Self {
-            arrivals: Vec::with_capacity(size),
+            new_events: Vec::with_capacity(size),
             events: Vec::with_capacity(size),
             skipped: Vec::new(),
             spans: Vec::new(),
@@ -68,15 +68,15 @@ impl Batch {
         };
         let publication = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
         let event_time = event_time.unwrap_or(publication.record.timestamp);
-        self.arrivals.push(NewEvent { key, lane: publication.lane, event_time, prompt: false, publication });
+        self.new_events.push(NewEvent { key, lane: publication.lane, event_time, prompt: false, publication });
         self.events.push((id, reason));
     }
 
     /// Marks the events whose records are known not to be taken at the moment.
     pub(super) fn mark_prompt(&mut self, in_vain: impl Fn(&Record) -> bool) {
-        for arrival in &mut self.arrivals {
-            let EventPublication { record, credential, .. } = &arrival.publication;
-            arrival.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
+        for new_event in &mut self.new_events {
+            let EventPublication { record, credential, .. } = &new_event.publication;
+            new_event.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
         }
     }
 
@@ -85,7 +85,7 @@ impl Batch {
         if !trace.is_recorded() {
             return;
         }
-        for NewEvent { key, publication, .. } in &mut self.arrivals {
+        for NewEvent { key, publication, .. } in &mut self.new_events {
             let span = trace.event(*key, publication.id.text(), publication.record.entity);
             publication.trace = span.as_ref().map(EventSpan::context);
             self.spans.extend(span);

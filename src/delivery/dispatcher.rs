@@ -98,12 +98,12 @@ impl Dispatcher {
             batch.mark_prompt(|record| !producer.accepts(&record.topic, record.key.as_deref()));
         }
         let (waiter, waiting) = oneshot::channel();
-        let arrivals = std::mem::take(&mut batch.arrivals);
+        let new_events = std::mem::take(&mut batch.new_events);
         let deadlines = self.deadlines(deadline);
         // Everything is handed over before the first wait, so a sender that hangs up stops nothing half-way.
-        let (delivery, admitted) = self.shared.step(|outbox, _| outbox.admit(arrivals, waiter, deadlines));
+        let (request_id, admitted) = self.shared.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
         batch.admitted(&admitted, source);
-        let mut request = Request { shared: &self.shared, delivery, batch: Some(batch), source };
+        let mut request = Request { shared: &self.shared, request_id, batch: Some(batch), source };
         // The machine answers each delivery by its deadline; without an answer nothing is promised.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
         request.answer(&verdicts)
@@ -271,7 +271,7 @@ impl Dispatcher {
 /// stay the same number.
 struct Request<'a> {
     shared: &'a Executor,
-    delivery: RequestId,
+    request_id: RequestId,
     batch: Option<Batch>,
     source: &'a Source,
 }
@@ -285,7 +285,7 @@ impl Request<'_> {
 impl Drop for Request<'_> {
     fn drop(&mut self) {
         if self.batch.is_some() {
-            self.shared.outbox.lock().cancel(self.delivery);
+            self.shared.outbox.lock().cancel(self.request_id);
             // Nobody hears it.
             let _ = self.answer(&[]);
         }

@@ -46,13 +46,13 @@ pub struct Recovered {
     pub lane: LaneKey,
     /// As [`NewEvent::event_time`].
     pub event_time: i64,
-    /// How much memory its parcel takes, in bytes, about.
+    /// How much memory its publication takes, in bytes, about.
     pub bytes: usize,
 }
 
 /// What the journal gave for an entry.
 pub enum Loaded<P> {
-    /// The entry's parcel.
+    /// The entry's publication.
     Found(P),
     /// The entry is damaged or missing.
     Damaged,
@@ -124,7 +124,7 @@ pub(super) struct Event<P> {
     pub(super) next: Option<u32>,
     /// The one before it in its lane.
     pub(super) previous: Option<u32>,
-    /// How much memory its parcel takes, in bytes: counts while it is replayed.
+    /// How much memory its publication takes, in bytes: counts while it is replayed.
     pub(super) bytes: u32,
     pub(super) stage: Stage,
     pub(super) durability: Durability,

@@ -23,14 +23,14 @@ use super::{CompletedRequest, EventKey, LaneKey, Millis, Seq};
 
 /// What is to be done, in this order.
 pub enum Command<P, W> {
-    /// The records of the parcel go to the producer, except those whose bits are set: the broker has confirmed them. Each
+    /// The records of the publication go to the producer, except those whose bits are set: the broker has confirmed them. Each
     /// brings one report.
     Produce(EventHandle, Arc<P>, u8),
-    /// The parcel is to be made durable under the token's number; brings "written" or "refused".
+    /// The publication is to be made durable under the handle's number; brings "written" or "refused".
     Write(EventHandle, Arc<P>),
     /// The journal no longer needs this entry.
     Forget(Seq),
-    /// The entry's parcel is to be read back; brings "loaded".
+    /// The entry's publication is to be read back; brings "loaded".
     Load(EventHandle),
     /// A delivery's verdicts are complete.
     Answer(CompletedRequest<W>),
@@ -50,14 +50,14 @@ pub enum Admitted {
 /// How much the machine may hold in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Events whose parcels are in memory. From half of it on new ones are written at once, and the memory lets go of
+    /// Events whose publications are in memory. From half of it on new ones are written at once, and the memory lets go of
     /// what is written.
     pub events: usize,
-    /// The bytes of these parcels; likewise.
+    /// The bytes of these publications; likewise.
     pub bytes: usize,
     /// Events that are being replayed from the journal at a time: few, so that live ones need not queue behind them.
     pub replay: usize,
-    /// The bytes of these events' parcels. One that is larger than all of it is replayed alone.
+    /// The bytes of these events' publications. One that is larger than all of it is replayed alone.
     pub replay_bytes: usize,
 }
 
@@ -78,9 +78,9 @@ pub struct Outbox<P, W> {
     pub(super) lanes: Lanes,
     pub(super) requests: PendingRequests<W>,
     pub(super) memory: DedupCache,
-    /// Lane heads that wait for the broker, with their parcels.
+    /// Lane heads that wait for the broker, with their publications.
     pub(super) ready: BTreeSet<EventHandle>,
-    /// Lane heads whose parcels only the journal has, by [`Event::replay_order`].
+    /// Lane heads whose publications only the journal has, by [`Event::replay_order`].
     pub(super) parked: BTreeSet<(bool, EventHandle)>,
     /// Lane heads of [`Outbox::held_lanes`].
     pub(super) held_heads: BTreeSet<EventHandle>,

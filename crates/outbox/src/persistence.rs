@@ -159,7 +159,7 @@ impl<P: Publication, W> Outbox<P, W> {
         slots.into_iter().for_each(|slot| self.resolve_with(slot, Verdict::NotConfirmed));
     }
 
-    /// Lets go of the parcel of an event that the journal has, also where the producer has it: neither an outage nor a
+    /// Lets go of the publication of an event that the journal has, also where the producer has it: neither an outage nor a
     /// record's two minutes must fill the memory.
     pub(super) fn evict_payload(&mut self, slot: u32) {
         let Some(event) = self.events.get(slot as usize) else { return };
@@ -167,7 +167,7 @@ impl<P: Publication, W> Outbox<P, W> {
             return;
         }
         let turn = event.replay_order(slot);
-        self.drop_parcel(slot);
+        self.drop_publication(slot);
         if self.ready.remove(&turn.1) {
             self.parked.insert(turn);
         }

@@ -201,7 +201,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Takes an event out; the next of its lane takes its place.
     pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::RequestId, u32)> {
         self.stop_replaying(slot);
-        self.drop_parcel(slot);
+        self.drop_publication(slot);
         self.deactivate(slot);
         let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
         let handle = event.handle(slot);
@@ -226,7 +226,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Gives an event what is to be published for it.
     pub(super) fn replace(&mut self, slot: u32, publication: P) {
-        self.drop_parcel(slot);
+        self.drop_publication(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
             self.held += 1;
             self.held_bytes += publication.bytes();
@@ -234,7 +234,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn drop_parcel(&mut self, slot: u32) {
+    pub(super) fn drop_publication(&mut self, slot: u32) {
         if let Some(publication) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
             self.held -= 1;
             self.held_bytes -= publication.bytes();

@@ -22,7 +22,7 @@ impl<P> Event<P> {
 }
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// How many events have their parcels in memory.
+    /// How many events have their publications in memory.
     #[must_use]
     pub const fn held(&self) -> usize {
         self.held

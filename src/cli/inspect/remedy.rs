@@ -40,7 +40,7 @@ pub(super) const fn step(refusal: Refusal) -> Step {
 
 /// What is wrong, in words.
 pub(super) const fn problem(refusal: Refusal) -> &'static str {
-    // The service would fetch the keys anew; here they have just been fetched.
+    // The service would fetch the keys again; here they have just been fetched.
     if matches!(refusal, Refusal::UnknownKey) {
         return "The token names a key that is not in the application's key set.";
     }
@@ -103,37 +103,18 @@ pub(super) const fn remedy(refusal: Refusal) -> &'static str {
 
 /// What to do about a callback in quarantine that still cannot be read.
 pub(super) fn in_quarantine(refusal: Refusal, id: &str) -> Option<String> {
-    match refusal {
-        Refusal::Undecryptable => Some(format!(
+    match step(refusal) {
+        Step::Decryption => Some(format!(
             "copy the Encryption Key that the application had when the callback arrived into a file, name it in \
              decryption_keys beside those that are there, and reload (SIGHUP): then it is published. If that key is lost: \
              idaas-bridge journal discard {id} --yes, and press Synchronize in the IDaaS console"
         )),
-        Refusal::Unreadable => Some(
+        Step::Events => Some(
             "leave it where it is, and install a version that can read it: then it is published. Report the form above, \
              without personal data"
                 .to_owned(),
         ),
-        Refusal::Malformed
-        | Refusal::RequestTimeout
-        | Refusal::TooLarge
-        | Refusal::AddressNotAllowed
-        | Refusal::NotFound
-        | Refusal::MethodNotAllowed
-        | Refusal::UnsupportedEncoding
-        | Refusal::KeysUnavailable
-        | Refusal::Overloaded
-        | Refusal::Draining
-        | Refusal::BadAlgorithm
-        | Refusal::UnsupportedHeader
-        | Refusal::UnknownKey
-        | Refusal::BadSignature
-        | Refusal::Expired
-        | Refusal::NotYetValid
-        | Refusal::WrongIssuer
-        | Refusal::WrongAudience
-        | Refusal::WrongInstance
-        | Refusal::NotEncrypted => None,
+        Step::Envelope | Step::Header | Step::Signature | Step::Claims => None,
     }
 }
 

@@ -139,7 +139,7 @@ impl Scheduler<'_> {
             }
             return self.will_report(flight, DeliveryReport::Failed(FailureCode::TimedOut), over);
         }
-        self.note(|| format!("  event {} of r{replica} stands in its topic", cargo.nature.event));
+        self.note(|| format!("  event {} of r{replica} is in its topic", cargo.nature.event));
         self.flights[flight].landed = true;
         if self.ledger.land(&cargo, part) {
             self.spread(cargo.nature.event);

@@ -41,7 +41,7 @@ pub(super) enum Defect {
     Unfenced,
     /// The journal's order is not kept at the start.
     RecoveredInReverse,
-    /// Replays begin before it is known what stands in the topics.
+    /// Replays begin before it is known what is in the topics.
     ReplayedUnreleased,
     /// Numbers begin anew at the start.
     NumbersGivenTwice,

@@ -48,7 +48,7 @@ impl Scheduler<'_> {
         let resolved = machine.is_none_or(|machine| !machine.has_entry(super::payload::key(event), seq));
         let former = self.ledger.formerly[event] && resolved;
         let safe = self.ledger.is_complete(event) || copy || given_up || former;
-        self.hold(safe, || format!("event {event} is forgotten and stands in no topic"));
+        self.hold(safe, || format!("event {event} is forgotten and is in no topic"));
         if former && !self.is_kept(event) {
             self.ledger.settle(event);
         }
@@ -62,7 +62,7 @@ impl Scheduler<'_> {
         // What another thread was handed can have been decided before another cluster was noticed.
         let released = life.released || (plan.threads > 0 && life.noticed_at > 0);
         let connected = life.connected;
-        self.hold(released, || format!("{handle:?} is replayed before it is known what stands in the topics"));
+        self.hold(released, || format!("{handle:?} is replayed before it is known what is in the topics"));
         // It can have been said before the broker went away.
         self.hold(connected || plan.threads > 0, || format!("{handle:?} is replayed while the broker is away"));
         let closed = self.replicas[replica].current().closed.contains(&handle);

@@ -10,7 +10,7 @@ use crate::verdict::Verdict;
 const SHORT_TAIL: usize = 2;
 
 impl Scheduler<'_> {
-    /// What stands in the topics is learnt, as far as it can be, and replays begin.
+    /// What is in the topics is learned, as far as it can be, and replays begin.
     pub(super) fn read_the_tail(&mut self, replica: usize) {
         let life = self.replicas[replica].life();
         let mut throws = self.plan.dice.on(About::Tail, [replica as u64, life as u64]);
