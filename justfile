@@ -36,6 +36,10 @@ bench:
     cargo bench --bench journal
     cargo bench --bench server
 
+# Compare the JSON reader with libraries (docs/decisions/0006-json-reader.md)
+bench-json:
+    cargo run --release --locked --manifest-path benches/json-readers/Cargo.toml
+
 # Run for some minutes with a fault each minute
 soak minutes="30":
     scripts/soak {{minutes}}

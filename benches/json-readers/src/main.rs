@@ -20,6 +20,17 @@ mod own {
     pub mod walk;
 }
 
+/// The events of the simulator, from its sources: its other dependencies are not needed here.
+#[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
+mod simulator {
+    #[path = "../../../../crates/idaas-simulator/src/directory.rs"]
+    pub mod directory;
+    #[path = "../../../../crates/idaas-simulator/src/events.rs"]
+    pub mod events;
+    #[path = "../../../../crates/idaas-simulator/src/kind.rs"]
+    pub mod kind;
+}
+
 /// As in the program.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
-use idaas_simulator::events::{Event, Generator};
-use idaas_simulator::kind::EventType;
-use idaas_simulator::tenant_keys::TenantKeys;
-use idaas_simulator::token;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::sign::Signer;
+use openssl::symm::{Cipher, encrypt_aead};
 use serde_json::{Value, json};
+
+use crate::simulator::events::{Event, Generator};
+use crate::simulator::kind::EventType;
 
 const NOW: i64 = 1_790_000_000;
 
@@ -45,7 +51,7 @@ macro_rules! policy {
 pub(crate) use policy;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let material = TenantKeys::generate().expect("keys");
+    let material = Material { signing: Rsa::generate(2048).expect("a key"), encryption: [7; 32] };
     let users = |count| events("user:update_info", count);
     let mut cases = vec![
         case("1 user", &material, &users(1)),
@@ -75,11 +81,59 @@ fn group(members: u64) -> Event {
     event
 }
 
-fn case(name: &'static str, material: &TenantKeys, events: &[Event]) -> Case {
-    let body = token::body(material, events, NOW).expect("a callback");
-    let (jwks, key) = (material.jwks().to_string(), material.encryption_key());
-    let application = material.identity.application_id.clone();
-    Case { name, payload: opened(&body, &key), body, jwks, key, application, at: NOW }
+/// The keys of the tenant that sends.
+struct Material {
+    signing: Rsa<Private>,
+    encryption: [u8; 32],
+}
+
+const APPLICATION: &str = "app_benchmark";
+
+/// A callback in the form of the wire: JSON text within JSON, as a JWE in a JWS.
+fn case(name: &'static str, material: &Material, events: &[Event]) -> Case {
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let item = |event: &Event| {
+        json!({
+            "eventId": event.event_id, "eventTime": event.event_time.to_string(), "bizId": event.biz_id,
+            "bizData": event.biz_data.to_string(), "eventType": event.event_type,
+        })
+    };
+    let events: Value = events.iter().map(item).collect();
+    let payload = json!({
+        "instanceId": "idaas_benchmark", "aliUid": "1021000000000001", "eventVersion": "V1.0",
+        "eventData": events.to_string(),
+    });
+    let payload = payload.to_string();
+
+    let (header, iv, mut tag) = (encode(br#"{"alg":"dir","enc":"A256GCM"}"#), [3; 12], [0; 16]);
+    let cipher = Cipher::aes_256_gcm();
+    let sealed =
+        encrypt_aead(cipher, &material.encryption, Some(&iv), header.as_bytes(), payload.as_bytes(), &mut tag)
+            .expect("AES");
+    let sealed = format!("{header}..{}.{}.{}", encode(&iv), encode(&sealed), encode(&tag));
+    let claims = json!({
+        "iss": idaas_callback::ISSUER, "sub": "idaas_benchmark", "aud": APPLICATION, "iat": NOW, "exp": NOW + 1800,
+        "jti": "0123456789012345678901", "dataEncrypted": true, "cipherData": sealed, "plainData": "",
+    });
+    let header = json!({"kid": "KEY", "typ": "JWT", "alg": "RS256"});
+    let input = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+    let pair = PKey::from_rsa(material.signing.clone()).expect("a key");
+    let mut signer = Signer::new(MessageDigest::sha256(), &pair).expect("a signer");
+    let signature = signer.sign_oneshot_to_vec(input.as_bytes()).expect("a signature");
+
+    let key = json!({
+        "kty": "RSA", "use": "sig", "kid": "KEY", "e": encode(&material.signing.e().to_vec()),
+        "n": encode(&material.signing.n().to_vec()),
+    });
+    Case {
+        name,
+        body: json!({"event": format!("{input}.{}", encode(&signature))}).to_string(),
+        payload,
+        jwks: json!({"keys": [key]}).to_string(),
+        key: material.encryption.iter().map(|byte| format!("{byte:02x}")).collect(),
+        application: APPLICATION.to_owned(),
+        at: NOW,
+    }
 }
 
 fn foreign(library: &'static str) -> Case {
@@ -96,29 +150,9 @@ fn foreign(library: &'static str) -> Case {
 fn opened(body: &str, key: &str) -> String {
     let body: Value = serde_json::from_str(body).expect("JSON");
     let claims = body["event"].as_str().and_then(|token| token.split('.').nth(1)).expect("a token");
-    let claims = base64_url(claims);
+    let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64url");
     let claims: Value = serde_json::from_slice(&claims).expect("claims");
     let sealed = Sealed::parse(claims["cipherData"].as_str().expect("a JWE").to_owned()).expect("a JWE");
     let Ok(payload) = ContentKey::from_hex(key).expect("a key").open(sealed) else { panic!("another key") };
     String::from_utf8(payload).expect("UTF-8")
-}
-
-fn base64_url(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'-' => 62,
-        _ => 63,
-    };
-    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
-    for byte in text.bytes() {
-        bits = (bits << 6 | u32::from(digit(byte))) & 0xffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
 }
