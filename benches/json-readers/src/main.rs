@@ -4,32 +4,14 @@
 //! of this thread. The readers take turns within a round, and a ratio is the median of the ratios of all rounds.
 
 mod guarantees;
+mod own;
 mod payloads;
+mod simulator;
 mod trees;
 
 use std::hint::black_box;
 
 use payloads::Case;
-
-/// The project's own reader, from its sources, because a part of its interface is private.
-mod own {
-    #[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
-    #[path = "../../../../crates/idaas-callback/src/json/mod.rs"]
-    pub mod json;
-    #[path = "../../callback/walk.rs"]
-    pub mod walk;
-}
-
-/// The events of the simulator, from its sources: its other dependencies are not needed here.
-#[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
-mod simulator {
-    #[path = "../../../../crates/idaas-simulator/src/directory.rs"]
-    pub mod directory;
-    #[path = "../../../../crates/idaas-simulator/src/events.rs"]
-    pub mod events;
-    #[path = "../../../../crates/idaas-simulator/src/kind.rs"]
-    pub mod kind;
-}
 
 /// As in the program.
 #[global_allocator]
@@ -169,7 +151,9 @@ fn callbacks(case: &Case) -> f64 {
 fn main() {
     guarantees::print();
     let cases = payloads::cases();
-    println!("\nThe reader alone. Ratio: time by that of the own reader; memory: bytes allocated per byte of payload.\n");
+    println!(
+        "\nThe reader alone. Ratio: time by that of the own reader; memory: bytes allocated per byte of payload.\n"
+    );
     println!("| payload | reader | µs | ratio | memory |\n|---|---|---|---|---|");
     let alone: Vec<_> = cases.iter().map(readers).collect();
     println!("\nA whole callback (`prepare`): signature, decryption, reading, records.\n");

@@ -107,9 +107,8 @@ fn case(name: &'static str, material: &Material, events: &[Event]) -> Case {
 
     let (header, iv, mut tag) = (encode(br#"{"alg":"dir","enc":"A256GCM"}"#), [3; 12], [0; 16]);
     let cipher = Cipher::aes_256_gcm();
-    let sealed =
-        encrypt_aead(cipher, &material.encryption, Some(&iv), header.as_bytes(), payload.as_bytes(), &mut tag)
-            .expect("AES");
+    let sealed = encrypt_aead(cipher, &material.encryption, Some(&iv), header.as_bytes(), payload.as_bytes(), &mut tag)
+        .expect("AES");
     let sealed = format!("{header}..{}.{}.{}", encode(&iv), encode(&sealed), encode(&tag));
     let claims = json!({
         "iss": idaas_callback::ISSUER, "sub": "idaas_benchmark", "aud": APPLICATION, "iat": NOW, "exp": NOW + 1800,
