@@ -74,7 +74,6 @@ impl<P: Publication, W> Outbox<P, W> {
                         return self.replay();
                     };
                     publication = smaller;
-                    event.fell_back = true;
                 }
                 self.replace(handle.slot, publication);
                 self.replayed.push_back((now, handle));
