@@ -78,7 +78,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub fn connected(&mut self, connected: bool) {
         let news = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
-            for handle in std::mem::take(&mut self.ready) {
+            for handle in self.heads.take_ready() {
                 self.produce(handle.slot);
             }
             if news {
@@ -172,14 +172,12 @@ impl<P: Publication, W> Outbox<P, W> {
 
     pub(super) fn back_off(&mut self, slot: u32, until: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        event.stage = Stage::BackingOff(until);
-        self.backing_off.insert((until, event.handle(slot)));
+        self.heads.back_off(event, slot, until);
     }
 
     /// Gives those another chance whose back-off is over.
     pub(super) fn retry(&mut self, now: Millis) {
-        while let Some((_, handle)) = self.backing_off.first().filter(|(at, _)| *at <= now).copied() {
-            self.backing_off.pop_first();
+        while let Some(handle) = self.heads.pop_due(now) {
             self.activate(handle.slot);
         }
         self.replay();
@@ -189,7 +187,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
         let Some(event) = self.events.get(slot as usize) else { return };
         if verdict.is_final() {
-            self.memory.insert(event.key, verdict, now);
+            self.dedup_cache.insert(event.key, verdict, now);
         }
         let waiters = self.remove(slot);
         for (request, position) in waiters {
@@ -203,11 +201,6 @@ impl<P: Publication, W> Outbox<P, W> {
         self.drop_publication(slot);
         self.deactivate(slot);
         let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
-        let handle = event.handle(slot);
-        match event.stage {
-            Stage::BackingOff(until) => drop(self.backing_off.remove(&(until, handle))),
-            Stage::Queued | Stage::Ready | Stage::Loading | Stage::InFlight { .. } => {}
-        }
         if let Ok(entry) = self.index.find_entry(event.key.hash(), |there| *there == slot) {
             entry.remove();
         }
@@ -227,16 +220,14 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn replace(&mut self, slot: u32, publication: P) {
         self.drop_publication(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
-            self.held += 1;
-            self.held_bytes += publication.bytes();
+            self.memory.add(publication.bytes());
             event.publication = Some(std::sync::Arc::new(publication));
         }
     }
 
     pub(super) fn drop_publication(&mut self, slot: u32) {
         if let Some(publication) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
-            self.held -= 1;
-            self.held_bytes -= publication.bytes();
+            self.memory.remove(publication.bytes());
         }
     }
 }
