@@ -8,7 +8,7 @@ use super::{DeliveryReport, EventKey, FailureCode, LaneKey, Millis, Seq};
 
 /// What is published for an event. The machine never looks inside.
 pub trait Publication: Sized {
-    /// How many records it is made of, at least one; each gets a report of its own.
+    /// How many records it is made of, at least one; each gets a report of its own. A dead letter is a single record.
     fn records(&self) -> u8;
     /// How much memory it takes, in bytes, about.
     fn bytes(&self) -> usize;
@@ -87,9 +87,9 @@ pub(super) enum Stage {
     BackingOff(Millis),
     /// It is its lane's head, and its body is being read from the journal.
     Loading,
-    /// The producer has it: so many reports are missing, the worst of those that came, and what is said of the event
-    /// where all of them are good.
-    InFlight { missing: u8, worst: DeliveryReport, verdict: Verdict },
+    /// The producer has it: how many records the publication has, how many reports are missing, the worst of those that
+    /// came, and the verdict if all of them are good.
+    InFlight { records: u8, missing: u8, worst: DeliveryReport, verdict: Verdict },
 }
 
 /// What the journal has of the event.
@@ -134,9 +134,7 @@ pub(super) struct Event<P> {
     pub(super) queue_full_retries: u8,
     /// How many times something smaller has taken the place of what the journal has of it.
     pub(super) fallback_level: u8,
-    /// Whether something smaller has taken the place of its first form.
-    pub(super) fell_back: bool,
-    /// Which of its records the broker has confirmed, one bit for each; counts only for a form of several records.
+    /// Which of the event's own records are in the topics, one bit for each. Says nothing about a dead letter in their place.
     pub(super) confirmed: u8,
     /// Whether waiting for its records is known to be in vain at the moment.
     pub(super) prompt: bool,
@@ -169,7 +167,6 @@ impl<P> Event<P> {
             attempts: 0,
             queue_full_retries: 0,
             fallback_level: 0,
-            fell_back: false,
             confirmed: 0,
             prompt: false,
             failure: None,

@@ -18,15 +18,18 @@ mod identity;
 mod lane_heads;
 mod lanes;
 pub mod machine;
+mod memory_budget;
 mod no_hash;
 mod persistence;
 mod placement;
 mod replay;
+mod replay_slots;
 pub mod replicas;
 mod requests;
 mod schedule;
 mod stats;
 pub mod verdict;
+mod waiting_heads;
 
 pub use event::{EventHandle, Loaded, NewEvent, Publication, Recovered};
 pub use failure::{FailureCode, WaitReason, WaitingHead};

@@ -6,7 +6,7 @@
 //! heads that wait, `schedule` moves events to the producer and out, `replay` reads them back from the journal, and
 //! `persistence` keeps the journal's side.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -15,11 +15,13 @@ use slab::Slab;
 use super::dedup_cache::DedupCache;
 use super::event::{Durability, Event, EventHandle, NewEvent, Publication};
 use super::lanes::Lanes;
-use super::no_hash::Hashed;
+use super::memory_budget::MemoryBudget;
+use super::replay_slots::ReplaySlots;
 use super::requests::{DueAction, PendingRequests, RequestId, Resolution};
 use super::schedule::bit;
 use super::verdict::Verdict;
-use super::{CompletedRequest, EventKey, LaneKey, Millis, Seq};
+use super::waiting_heads::WaitingHeads;
+use super::{CompletedRequest, EventKey, Millis, Seq};
 
 /// What is to be done, in this order.
 pub enum Command<P, W> {
@@ -77,28 +79,12 @@ pub struct Outbox<P, W> {
     pub(super) index: HashTable<u32>,
     pub(super) lanes: Lanes,
     pub(super) requests: PendingRequests<W>,
-    pub(super) memory: DedupCache,
-    /// Lane heads that wait for the broker, with their publications.
-    pub(super) ready: BTreeSet<EventHandle>,
-    /// Lane heads whose publications only the journal has, by [`Event::replay_order`].
-    pub(super) parked: BTreeSet<(bool, EventHandle)>,
-    /// Lane heads of [`Outbox::held_lanes`].
-    pub(super) held_heads: BTreeSet<EventHandle>,
-    /// Lanes whose events another replica publishes first.
-    pub(super) held_lanes: HashSet<LaneKey, Hashed>,
-    /// Lane heads that wait after a failure.
-    pub(super) backing_off: BTreeSet<(Millis, EventHandle)>,
-    /// Writes under way, with the slot of whose event it is; `None` where the event is resolved meanwhile.
+    pub(super) dedup_cache: DedupCache,
+    pub(super) heads: WaitingHeads,
+    /// Writes under way, with the slot of the event; `None` if the event was resolved meanwhile.
     pub(super) writing: HashMap<Seq, Option<u32>>,
-    pub(super) limits: Limits,
-    pub(super) held: usize,
-    pub(super) held_bytes: usize,
-    pub(super) replaying: usize,
-    pub(super) replaying_bytes: usize,
-    /// Replayed events that take long.
-    pub(super) slow: usize,
-    /// What was handed to the producer from the journal, and when.
-    pub(super) replayed: VecDeque<(Millis, EventHandle)>,
+    pub(super) memory: MemoryBudget,
+    pub(super) replay_slots: ReplaySlots,
     pub(super) next: Seq,
     /// Whether the broker is there, as far as is known.
     pub(super) connected: bool,
@@ -120,20 +106,11 @@ impl<P: Publication, W> Outbox<P, W> {
             index: HashTable::new(),
             lanes: Lanes::default(),
             requests: PendingRequests::new(),
-            memory: DedupCache::new(),
-            ready: BTreeSet::new(),
-            parked: BTreeSet::new(),
-            held_heads: BTreeSet::new(),
-            held_lanes: HashSet::default(),
-            backing_off: BTreeSet::new(),
+            dedup_cache: DedupCache::new(),
+            heads: WaitingHeads::default(),
             writing: HashMap::new(),
-            limits,
-            held: 0,
-            held_bytes: 0,
-            replaying: 0,
-            replaying_bytes: 0,
-            slow: 0,
-            replayed: VecDeque::new(),
+            memory: MemoryBudget::new(&limits),
+            replay_slots: ReplaySlots::new(&limits),
             next: Seq(0),
             connected: true,
             released: false,
@@ -166,7 +143,7 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn admit_one(&mut self, new_event: NewEvent<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
-        if let Some(verdict) = self.memory.get(new_event.key) {
+        if let Some(verdict) = self.dedup_cache.get(new_event.key) {
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
         if let Some(slot) = self.slot(new_event.key) {
@@ -175,17 +152,16 @@ impl<P: Publication, W> Outbox<P, W> {
         let confirmed = self.published_records(&new_event);
         if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
             let verdict = new_event.publication.verdict();
-            self.memory.insert(new_event.key, verdict, self.clock);
+            self.dedup_cache.insert(new_event.key, verdict, self.clock);
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
         let bytes = new_event.publication.bytes();
-        if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
+        if full || !self.memory.has_room(bytes) {
             return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
         let (seq, NewEvent { key, lane, event_time, prompt, publication }) = (self.next, new_event);
         self.next = Seq(seq.0 + 1);
-        self.held += 1;
-        self.held_bytes += bytes;
+        self.memory.add(bytes);
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             prompt,
@@ -194,9 +170,7 @@ impl<P: Publication, W> Outbox<P, W> {
             confirmed,
             ..Event::new(seq, key, lane, event_time)
         });
-        // Before there is no room left, the journal makes some.
-        let narrow = self.held > self.limits.events / 2 || self.held_bytes > self.limits.bytes / 2;
-        if narrow || self.waits_in_vain(slot) {
+        if self.memory.is_half_full() || self.waits_in_vain(slot) {
             self.write(slot);
         }
         (Resolution::Open(EventHandle { seq, slot }), Admitted::New)
@@ -206,7 +180,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// cannot be seen in the topics if it could have two.
     fn published_records(&self, new_event: &NewEvent<P>) -> u8 {
         // The topics tell of the records of events, and not of dead letters.
-        if new_event.publication.verdict() == Verdict::Confirmed { self.memory.records(new_event.key) } else { 0 }
+        if new_event.publication.verdict() == Verdict::Confirmed { self.dedup_cache.records(new_event.key) } else { 0 }
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
@@ -233,7 +207,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// the journal at once, and answered as soon as it is durable.
     pub(super) fn waits_in_vain(&self, slot: u32) -> bool {
         let event = self.events.get(slot as usize);
-        !self.connected || event.is_some_and(|event| event.prompt || self.held_lanes.contains(&event.lane))
+        !self.connected || event.is_some_and(|event| event.prompt || self.heads.is_withheld(event.lane))
     }
 
     /// Forgets a delivery whose sender has hung up. Its events go on.
@@ -255,7 +229,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 }
             }
         }
-        self.pass_slow(now);
+        self.replay_slots.release_slow(&mut self.events, now);
         self.retry(now);
     }
 

@@ -35,10 +35,9 @@ impl<P: Publication, W> Outbox<P, W> {
                 self.resolve(slot, verdict, now);
                 self.replay();
             }
-            (Published::Whole(verdict), _, _) => self.memory.insert(key, verdict, now),
-            // Counts only as long as the event is in its first form.
+            (Published::Whole(verdict), _, _) => self.dedup_cache.insert(key, verdict, now),
             (Published::Record(record), Some(_), Some(event)) => event.confirmed |= bit(record),
-            (Published::Record(record), _, _) => self.memory.insert_record(key, record, now),
+            (Published::Record(record), _, _) => self.dedup_cache.insert_record(key, record, now),
         }
     }
 
@@ -46,11 +45,9 @@ impl<P: Publication, W> Outbox<P, W> {
     pub fn discard(&mut self, key: EventKey) -> bool {
         let Some(slot) = self.slot(key) else { return false };
         let Some(event) = self.events.get(slot as usize).filter(|event| !event.in_flight()) else { return false };
-        if !event.fell_back {
-            // What is in the topics stays known: a re-delivery adds what is missing, and repeats nothing.
-            let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
-            published.for_each(|record| self.memory.insert_record(key, record, self.clock));
-        }
+        // What is in the topics stays known: a re-delivery adds what is missing, and repeats nothing.
+        let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
+        published.for_each(|record| self.dedup_cache.insert_record(key, record, self.clock));
         for (request, position) in self.remove(slot) {
             self.resolve_waiters(request, position, Verdict::Overloaded);
         }
@@ -166,11 +163,8 @@ impl<P: Publication, W> Outbox<P, W> {
         if event.durability != Durability::Synced || event.publication.is_none() {
             return;
         }
-        let turn = event.replay_order(slot);
+        self.heads.payload_evicted(event, slot);
         self.drop_publication(slot);
-        if self.ready.remove(&turn.1) {
-            self.parked.insert(turn);
-        }
     }
 
     fn resolve_with(&mut self, slot: u32, verdict: Verdict) {

@@ -1,17 +1,11 @@
 //! Replay: reads events whose publications only the journal has, oldest first, and hands them to the producer.
 
-use super::event::{EventHandle, Loaded, Publication, ReplaySlot, Stage};
+use super::event::{EventHandle, Loaded, Publication, Stage};
 use super::machine::{Command, Outbox};
 use super::{FailureCode, Millis};
 
 /// How long an entry that cannot be read waits for the next attempt, in milliseconds.
 const UNREADABLE: Millis = 60_000;
-
-/// How long a replayed event may take before others no longer wait for it, in milliseconds.
-const SLOW: Millis = 2_000;
-
-/// How many such there may be, counted in what may be replayed at a time. The producer holds their records.
-const SLOW_AT_A_TIME: usize = 8;
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Lets replays begin: what stands in the topics is known, or cannot be known.
@@ -23,7 +17,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Another cluster answers at the same address: what the old one has confirmed is not there. Nothing is replayed
     /// before [`Outbox::enable_replay`], because the topics have to be read first.
     pub fn cluster_replaced(&mut self) {
-        self.memory.clear();
+        self.dedup_cache.clear();
         self.released = false;
         for (_, event) in &mut self.events {
             (event.confirmed, event.learned) = (0, None);
@@ -32,22 +26,19 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Reads parked heads back, oldest first, as many as there is room for.
     pub(super) fn replay(&mut self) {
-        // Many at a time: a journal reads a hundred entries as fast as a few.
-        if self.replaying > self.limits.replay - self.limits.replay / 4 {
+        if !self.replay_slots.is_worth_reading() {
             return;
         }
-        while self.connected && self.released && self.replaying < self.limits.replay {
-            let Some((turn, handle)) = self.parked.first().copied() else { return };
-            let bytes = self.events.get(handle.slot as usize).map_or(0, |event| event.bytes as usize);
-            if self.replaying > 0 && self.replaying_bytes + bytes > self.limits.replay_bytes {
+        while self.connected && self.released {
+            let Some(handle) = self.heads.first_parked() else { return };
+            let bytes = self.at(handle).map_or(0, |event| event.bytes as usize);
+            if !self.replay_slots.has_room(bytes) {
                 return;
             }
-            self.parked.remove(&(turn, handle));
+            self.heads.pop_parked();
             let Some(event) = self.events.get_mut(handle.slot as usize) else { continue };
             event.stage = Stage::Loading;
-            event.replay = ReplaySlot::Held;
-            self.replaying += 1;
-            self.replaying_bytes += bytes;
+            self.replay_slots.take(event);
             self.commands.push(Command::Load(handle));
         }
     }
@@ -62,9 +53,9 @@ impl<P: Publication, W> Outbox<P, W> {
         if event.stage != Stage::Loading {
             return;
         }
-        let held = self.held_lanes.contains(&event.lane);
+        let withheld = self.heads.is_withheld(event.lane);
         match loaded {
-            Loaded::Found(mut publication) if connected && !held => {
+            Loaded::Found(mut publication) if connected && !withheld => {
                 for refused in 0..event.fallback_level {
                     let Some(smaller) = publication.fallback() else {
                         // The smallest was refused as well.
@@ -74,10 +65,9 @@ impl<P: Publication, W> Outbox<P, W> {
                         return self.replay();
                     };
                     publication = smaller;
-                    event.fell_back = true;
                 }
                 self.replace(handle.slot, publication);
-                self.replayed.push_back((now, handle));
+                self.replay_slots.handed_over(handle, now);
                 self.produce(handle.slot);
             }
             Loaded::Found(_) => {
@@ -95,33 +85,8 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     pub(super) fn stop_replaying(&mut self, slot: u32) {
-        let Some(event) = self.events.get_mut(slot as usize) else { return };
-        match std::mem::replace(&mut event.replay, ReplaySlot::None) {
-            ReplaySlot::None => {}
-            ReplaySlot::Held => {
-                self.replaying -= 1;
-                self.replaying_bytes -= event.bytes as usize;
-            }
-            ReplaySlot::Released => self.slow -= 1,
-        }
-    }
-
-    /// No longer counts replays that the broker has not confirmed for long: thousands of records for one partition
-    /// without a leader must not keep those of the others waiting.
-    pub(super) fn pass_slow(&mut self, now: Millis) {
-        while let Some((since, handle)) = self.replayed.front().copied() {
-            let event = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq);
-            // One that was refused since, and is being read anew, is not the broker's fault.
-            if let Some(event) = event.filter(|event| event.replay == ReplaySlot::Held && event.in_flight()) {
-                if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {
-                    return;
-                }
-                event.replay = ReplaySlot::Released;
-                self.replaying -= 1;
-                self.replaying_bytes -= event.bytes as usize;
-                self.slow += 1;
-            }
-            self.replayed.pop_front();
+        if let Some(event) = self.events.get_mut(slot as usize) {
+            self.replay_slots.give_back(event);
         }
     }
 }

@@ -29,13 +29,14 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq) else {
             return;
         };
-        let Stage::InFlight { missing, worst, verdict } = &mut event.stage else { return };
+        let Stage::InFlight { records, missing, worst, verdict } = &mut event.stage else { return };
         *worst = worse(*worst, report);
         *missing = missing.saturating_sub(1);
         match report {
-            DeliveryReport::Confirmed => event.confirmed |= bit(record),
+            DeliveryReport::Confirmed if *verdict == Verdict::Confirmed => event.confirmed |= bit(record),
             DeliveryReport::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
-            DeliveryReport::Rejected(_)
+            DeliveryReport::Confirmed
+            | DeliveryReport::Rejected(_)
             | DeliveryReport::Failed(_)
             | DeliveryReport::QueueFull
             | DeliveryReport::Closed(_) => {}
@@ -43,7 +44,9 @@ impl<P: Publication, W> Outbox<P, W> {
         if *missing > 0 {
             return;
         }
-        let (worst, verdict, learned) = (*worst, *verdict, event.learned);
+        let (records, worst, verdict) = (*records, *worst, *verdict);
+        let all_published = missing_records(event.confirmed, records, verdict) == 0;
+        let learned = event.learned.or(all_published.then_some(verdict));
         if worst == DeliveryReport::Confirmed && event.replay != ReplaySlot::None {
             self.replayed_total += 1;
         }
@@ -75,7 +78,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub fn connected(&mut self, connected: bool) {
         let news = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
-            for handle in std::mem::take(&mut self.ready) {
+            for handle in self.heads.take_ready() {
                 self.produce(handle.slot);
             }
             if news {
@@ -94,14 +97,12 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let Some(publication) = &event.publication else { return };
         let (records, verdict) = (publication.records().max(1), publication.verdict());
-        // What the bits tell is about the first form.
-        let confirmed = if event.fell_back { 0 } else { event.confirmed };
-        let missing = (0..records).filter(|record| confirmed & bit(*record) == 0).count();
-        let missing = u8::try_from(missing).unwrap_or(u8::MAX);
+        let missing = missing_records(event.confirmed, records, verdict);
         if missing == 0 {
             return self.resolve(slot, verdict, self.clock);
         }
-        event.stage = Stage::InFlight { missing, worst: DeliveryReport::Confirmed, verdict };
+        let confirmed = if missing < records { event.confirmed } else { 0 };
+        event.stage = Stage::InFlight { records, missing, worst: DeliveryReport::Confirmed, verdict };
         self.commands.push(Command::Produce(event.handle(slot), std::sync::Arc::clone(publication), confirmed));
         self.evict_payload(slot);
     }
@@ -109,9 +110,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Puts what is smaller in the place of what the broker refuses; reads it back where only the journal has it.
     fn fall_back(&mut self, slot: u32, code: FailureCode, now: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        event.confirmed = 0;
         let smaller = event.publication.as_ref().map(|publication| publication.fallback());
-        event.fell_back |= matches!(smaller, Some(Some(_)));
         if !matches!(smaller, Some(None)) && matches!(event.durability, Durability::Pending | Durability::Synced) {
             event.fallback_level = event.fallback_level.saturating_add(1);
         }
@@ -173,14 +172,12 @@ impl<P: Publication, W> Outbox<P, W> {
 
     pub(super) fn back_off(&mut self, slot: u32, until: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        event.stage = Stage::BackingOff(until);
-        self.backing_off.insert((until, event.handle(slot)));
+        self.heads.back_off(event, slot, until);
     }
 
     /// Gives those another chance whose back-off is over.
     pub(super) fn retry(&mut self, now: Millis) {
-        while let Some((_, handle)) = self.backing_off.first().filter(|(at, _)| *at <= now).copied() {
-            self.backing_off.pop_first();
+        while let Some(handle) = self.heads.pop_due(now) {
             self.activate(handle.slot);
         }
         self.replay();
@@ -190,7 +187,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
         let Some(event) = self.events.get(slot as usize) else { return };
         if verdict.is_final() {
-            self.memory.insert(event.key, verdict, now);
+            self.dedup_cache.insert(event.key, verdict, now);
         }
         let waiters = self.remove(slot);
         for (request, position) in waiters {
@@ -204,11 +201,6 @@ impl<P: Publication, W> Outbox<P, W> {
         self.drop_publication(slot);
         self.deactivate(slot);
         let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
-        let handle = event.handle(slot);
-        match event.stage {
-            Stage::BackingOff(until) => drop(self.backing_off.remove(&(until, handle))),
-            Stage::Queued | Stage::Ready | Stage::Loading | Stage::InFlight { .. } => {}
-        }
         if let Ok(entry) = self.index.find_entry(event.key.hash(), |there| *there == slot) {
             entry.remove();
         }
@@ -228,16 +220,14 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn replace(&mut self, slot: u32, publication: P) {
         self.drop_publication(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
-            self.held += 1;
-            self.held_bytes += publication.bytes();
+            self.memory.add(publication.bytes());
             event.publication = Some(std::sync::Arc::new(publication));
         }
     }
 
     pub(super) fn drop_publication(&mut self, slot: u32) {
         if let Some(publication) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
-            self.held -= 1;
-            self.held_bytes -= publication.bytes();
+            self.memory.remove(publication.bytes());
         }
     }
 }
@@ -255,6 +245,16 @@ const fn worse(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
         }
     }
     if rank(one) < rank(other) { other } else { one }
+}
+
+/// How many records of a publication with this verdict are not in the topics yet. Only an event's own records are known one
+/// by one; of a dead letter, all are missing.
+fn missing_records(published: u8, records: u8, verdict: Verdict) -> u8 {
+    if verdict != Verdict::Confirmed {
+        return records;
+    }
+    let missing = (0..records).filter(|record| published & bit(*record) == 0).count();
+    u8::try_from(missing).unwrap_or(u8::MAX)
 }
 
 /// The bit of a record in a mask of records.

@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::event::{Durability, Event, EventHandle, Publication};
+use super::event::{Durability, Event, Publication};
 use super::machine::Outbox;
-use super::{LaneKey, Millis, Seq, WaitReason, WaitingHead};
-
-/// Not behind any other.
-const FIRST_TOKEN: EventHandle = EventHandle { seq: Seq(0), slot: 0 };
+use super::{LaneKey, Millis, WaitReason, WaitingHead};
 
 impl<P> Event<P> {
     fn waiting(&self, reason: WaitReason) -> WaitingHead {
@@ -25,7 +22,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// How many events have their publications in memory.
     #[must_use]
     pub const fn held(&self) -> usize {
-        self.held
+        self.memory.publications()
     }
 
     /// How many events are neither confirmed nor given back.
@@ -47,8 +44,8 @@ impl<P: Publication, W> Outbox<P, W> {
         for head in self.waiting_heads_with_failure() {
             *counts.entry(head.reason).or_default() += 1;
         }
-        let untried = self.ready.len() + self.parked.range(..(true, FIRST_TOKEN)).count();
-        let others = [(self.calm_reason(), untried), (WaitReason::OtherReplica, self.held_heads.len())];
+        let untried = self.heads.untried().count();
+        let others = [(self.calm_reason(), untried), (WaitReason::OtherReplica, self.heads.withheld_count())];
         others.into_iter().filter(|(_, count)| *count > 0).for_each(|(reason, count)| {
             *counts.entry(reason).or_default() += count;
         });
@@ -58,18 +55,16 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Up to `limit` lane heads that wait, in the order of acceptance; those that have failed first.
     #[must_use]
     pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
-        let untried = self.parked.range(..(true, FIRST_TOKEN)).map(|(_, handle)| handle).chain(&self.ready);
-        let untried = untried.map(|handle| (*handle, self.calm_reason()));
-        let held = self.held_heads.iter().map(|handle| (*handle, WaitReason::OtherReplica));
-        let calm = untried.chain(held).filter_map(|(handle, reason)| Some(self.at(handle)?.waiting(reason)));
+        let untried = self.heads.untried().map(|handle| (handle, self.calm_reason()));
+        let withheld = self.heads.withheld().map(|handle| (handle, WaitReason::OtherReplica));
+        let calm = untried.chain(withheld).filter_map(|(handle, reason)| Some(self.at(handle)?.waiting(reason)));
         self.waiting_heads_with_failure().chain(calm).take(limit).collect()
     }
 
     fn waiting_heads_with_failure(&self) -> impl Iterator<Item = WaitingHead> {
-        let failed = self.parked.range((true, FIRST_TOKEN)..).map(|(_, handle)| handle);
-        let tokens = self.backing_off.iter().map(|(_, handle)| handle).chain(failed);
-        tokens.filter_map(|handle| {
-            let event = self.at(*handle)?;
+        let failed = self.heads.backing_off().chain(self.heads.parked_after_failure());
+        failed.filter_map(|handle| {
+            let event = self.at(handle)?;
             Some(event.waiting(event.failure.map_or(self.calm_reason(), WaitReason::Failed)))
         })
     }

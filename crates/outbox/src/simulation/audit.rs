@@ -25,7 +25,7 @@ impl<P: Publication, W> Outbox<P, W> {
         for (slot, event) in &self.events {
             let (slot, seq) = (slot as u32, event.seq);
             hold(self.slot(event.key) == Some(slot), || format!("{seq:?} is not found by its key"))?;
-            hold(self.memory.get(event.key).is_none(), || format!("{seq:?} has its verdict, and is still there"))?;
+            hold(self.dedup_cache.get(event.key).is_none(), || format!("{seq:?} has its verdict, and is still there"))?;
             self.audit_stage(slot, event)?;
             let safe = event.durability == Durability::Synced;
             hold(event.publication.is_some() || safe, || format!("nothing holds {seq:?}"))?;
@@ -43,21 +43,13 @@ impl<P: Publication, W> Outbox<P, W> {
 
     fn audit_stage(&self, slot: u32, event: &Event<P>) -> Finding {
         let (handle, here) = (event.handle(slot), event.publication.is_some());
-        let fits = match event.stage {
-            Stage::Queued => event.replay == ReplaySlot::None,
-            Stage::Ready if self.held_lanes.contains(&event.lane) => {
-                self.held_heads.contains(&handle) && event.replay == ReplaySlot::None
-            }
-            Stage::Ready if here => self.ready.contains(&handle) && event.replay == ReplaySlot::None,
-            Stage::Ready => self.parked.contains(&event.replay_order(slot)) && event.replay == ReplaySlot::None,
-            Stage::BackingOff(until) => {
-                self.backing_off.contains(&(until, handle))
-                    && event.replay == ReplaySlot::None
-                    && event.failure.is_some()
-            }
+        let replay = match event.stage {
+            Stage::Queued | Stage::Ready | Stage::BackingOff(_) => event.replay == ReplaySlot::None,
             Stage::Loading => event.replay == ReplaySlot::Held && !here,
             Stage::InFlight { missing, .. } => missing > 0,
         };
+        let failed = !matches!(event.stage, Stage::BackingOff(_)) || event.failure.is_some();
+        let fits = replay && failed && self.heads.is_in_its_set(event, slot);
         hold(fits, || format!("{handle:?} is {:?}, and is not", event.stage))
     }
 
@@ -65,32 +57,17 @@ impl<P: Publication, W> Outbox<P, W> {
         let count = |what: fn(&Event<P>) -> bool| self.events.iter().filter(|(_, event)| what(event)).count();
         let ready = count(|event| event.stage == Stage::Ready);
         let backing_off = count(|event| matches!(event.stage, Stage::BackingOff(_)));
-        let there = (self.ready.len() + self.parked.len() + self.held_heads.len(), self.backing_off.len());
-        hold((ready, backing_off) == there, || "somebody waits who is gone".to_owned())?;
-        hold(self.ready.is_empty() || !self.connected, || "heads wait, and the broker is there".to_owned())?;
-        let slow = count(|event| event.replay == ReplaySlot::Released);
-        hold(slow == self.slow, || format!("{slow} replays are slow, not {}", self.slow))?;
-        let replaying = count(|event| event.replay == ReplaySlot::Held);
-        hold(replaying == self.replaying, || format!("{replaying} are replayed, not {}", self.replaying))?;
-        hold(replaying <= self.limits.replay, || format!("{replaying} are replayed at a time"))?;
-        let counted = self.events.iter().filter(|(_, event)| event.replay == ReplaySlot::Held);
-        let bytes: usize = counted.map(|(_, event)| event.bytes as usize).sum();
-        hold(bytes == self.replaying_bytes, || format!("{bytes} bytes are replayed, not {}", self.replaying_bytes))?;
-        let fits = bytes <= self.limits.replay_bytes || replaying == 1;
-        hold(fits, || format!("{bytes} bytes are replayed at a time"))?;
-        let few = replaying < self.limits.replay && replaying <= self.limits.replay - self.limits.replay / 4;
-        let first =
-            self.parked.first().and_then(|(_, handle)| self.at(*handle)).map_or(0, |event| event.bytes as usize);
-        let room = replaying == 0 || bytes + first <= self.limits.replay_bytes;
-        let idle = self.connected && self.released && few && room;
-        hold(self.parked.is_empty() || !idle, || "nobody replays what is parked".to_owned())?;
-        let held = count(|event| event.publication.is_some());
-        hold(held == self.held, || format!("{held} are held, not {}", self.held))?;
-        let bytes: usize =
-            self.events.iter().filter_map(|(_, event)| event.publication.as_ref()).map(|p| p.bytes()).sum();
-        hold(bytes == self.held_bytes, || format!("{bytes} bytes are held, not {}", self.held_bytes))?;
-        let fits = held <= self.limits.events && bytes <= self.limits.bytes;
-        hold(fits, || format!("{held} events and {bytes} bytes are too many"))
+        let (with_payload, others, waiting_for_time) = self.heads.counts();
+        let counted = (with_payload + others, waiting_for_time);
+        hold((ready, backing_off) == counted, || "somebody waits who is gone".to_owned())?;
+        hold(with_payload == 0 || !self.connected, || "heads wait, and the broker is there".to_owned())?;
+        self.replay_slots.audit(&self.events)?;
+        let first = self.heads.first_parked().and_then(|handle| self.at(handle));
+        let room = first.is_some_and(|event| self.replay_slots.has_room(event.bytes as usize));
+        let idle = self.connected && self.released && self.replay_slots.is_worth_reading() && room;
+        hold(!idle, || "nobody replays what is parked".to_owned())?;
+        let publications = self.events.iter().filter_map(|(_, event)| event.publication.as_ref());
+        self.memory.audit(publications.map(|publication| publication.bytes()))
     }
 
     fn audit_lanes(&self) -> Finding {

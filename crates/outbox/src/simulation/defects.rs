@@ -181,7 +181,7 @@ impl Machine {
             }
             (Defect::FailurePassed, Some((Stage::BackingOff(_), Some(next)))) => self.push_forward(next),
             (Defect::BackOffForgotten, Some((Stage::BackingOff(until), _))) => {
-                self.outbox.backing_off.remove(&(until, handle));
+                self.outbox.heads.forget_back_off(handle, until);
             }
             _ => {}
         }
@@ -192,7 +192,7 @@ impl Machine {
             entries.iter_mut().for_each(|entry| entry.event_time = 0);
         }
         if defect == Defect::ReplayUnbounded {
-            self.outbox.limits.replay_bytes = usize::MAX;
+            self.outbox.replay_slots.set_max_bytes(usize::MAX);
         }
         if defect == Defect::RecoveredInReverse {
             entries.reverse();
@@ -240,7 +240,7 @@ impl Machine {
     ) -> Vec<Command<Payload, usize>> {
         commands.retain(|command| !matches!(command, Command::Answer(finished) if finished.waiter == NOBODY));
         if defect == Defect::VerdictForgotten {
-            self.outbox.memory = DedupCache::new();
+            self.outbox.dedup_cache = DedupCache::new();
         }
         for command in &mut commands {
             match (defect, command) {

@@ -21,8 +21,7 @@ impl Machine {
     /// Whether the arrivals fit, all of them.
     pub(super) fn has_room(&self, new_events: &[NewEvent<Payload>]) -> bool {
         let bytes: usize = new_events.iter().map(|new_event| new_event.publication.bytes()).sum();
-        let Limits { events, bytes: most, .. } = self.outbox.limits;
-        self.outbox.held + new_events.len() <= events && self.outbox.held_bytes + bytes <= most
+        self.outbox.memory.has_room_for(new_events.len(), bytes)
     }
 
     pub(super) fn admit(
@@ -168,7 +167,7 @@ impl Machine {
     }
 
     pub(super) fn forget_verdicts(&mut self) {
-        self.outbox.memory = DedupCache::new();
+        self.outbox.dedup_cache = DedupCache::new();
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -187,7 +186,7 @@ impl Machine {
     /// When the machine has to be told the time.
     pub(super) fn due(&self) -> Option<Millis> {
         let alarm = self.outbox.requests.due_times.first().map(|(at, _)| *at);
-        let retry = self.outbox.backing_off.first().map(|(at, _)| *at);
+        let retry = self.outbox.heads.next_retry();
         alarm.into_iter().chain(retry).min()
     }
 

@@ -68,7 +68,7 @@ impl Oracle {
         self.complete[event].is_some() || self.settled[event]
     }
 
-    /// The last replica has settled the event by what it read from a cluster of which it did not know yet that it is gone.
+    /// No replica has the event any longer, which a cluster that is gone had confirmed.
     pub(super) fn settle(&mut self, event: Number) {
         self.settled[event] |= self.formerly[event];
     }
@@ -128,6 +128,10 @@ impl Oracle {
     fn is_whole(&self, cargo: &Payload) -> bool {
         let records = &self.landed[cargo.nature.event][usize::from(cargo.form)];
         records[..usize::from(cargo.records())].iter().all(|record| *record)
+    }
+
+    pub(super) fn is_promised(&self, event: Number) -> bool {
+        self.promises.iter().any(|(promised, _)| *promised == event)
     }
 
     pub(super) fn promise(&mut self, event: Number, replica: usize) {

@@ -36,13 +36,19 @@ impl EventSpec {
         let forms = throws.u8(1..=3);
         let refused = if throws.permille(120) { throws.u8(1..=forms) } else { 0 };
         let alone = dice.on(About::Alone, [event as u64]).permille(300);
+        let lane = throws.usize(0..lanes);
+        let two_records = throws.permille(250);
+        let bytes = if throws.permille(100) { throws.usize(1_000..=8_000) } else { throws.usize(100..=1_000) };
+        let time = if throws.permille(600) { event as i64 / 2 } else { throws.i64(0..=6) };
+        let dead = throws.permille(100);
         Self {
             event,
-            lane: throws.usize(0..lanes),
-            parts: if throws.permille(250) { 2 } else { 1 },
-            bytes: if throws.permille(100) { throws.usize(1_000..=8_000) } else { throws.usize(100..=1_000) },
-            time: if throws.permille(600) { event as i64 / 2 } else { throws.i64(0..=6) },
-            dead: throws.permille(100),
+            lane,
+            // A dead letter is a single record.
+            parts: if two_records && !dead { 2 } else { 1 },
+            bytes,
+            time,
+            dead,
             alone,
             forms,
             refused,

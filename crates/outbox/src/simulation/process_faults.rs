@@ -85,6 +85,12 @@ impl Scheduler<'_> {
         there.machine = None;
         (there.doomed, there.tick_at) = (None, None);
         there.disk.crash(lucky, most);
+        // The last copy of an event that a cluster had confirmed before it was replaced. Nobody has promised to keep it.
+        for event in 0..self.ledger.natures.len() {
+            if !self.is_kept(event) && !self.ledger.is_promised(event) {
+                self.ledger.settle(event);
+            }
+        }
         self.lose_report(replica, life);
         self.disconnect(replica);
         self.at(self.now + pause, SimEvent::Start(replica));

@@ -163,6 +163,9 @@ impl Scheduler<'_> {
                     None
                 };
                 self.hold(earned, || format!("event {event} is answered {verdict:?}, and is not"));
+                if former && !self.is_kept(event) {
+                    self.ledger.settle(event);
+                }
                 self.hold(said.is_none_or(|said| said == verdict), || format!("event {event}: two final verdicts"));
             }
             Verdict::NotConfirmed => {

@@ -75,7 +75,7 @@ fn journal_is_sorted_by_event_time_at_the_start() {
 #[test]
 fn replay_holds_no_more_bytes_than_its_budget() {
     let mut bench = Bench::new(100);
-    bench.outbox.limits.replay_bytes = 100;
+    bench.outbox.replay_slots.set_max_bytes(100);
     bench.outbox.recover([entry(0, 0, 0, 60), entry(1, 1, 0, 60), entry(2, 2, 0, 500), entry(3, 3, 0, 1)], Seq(4));
     bench.outbox.replay();
     for seq in 0..3 {
