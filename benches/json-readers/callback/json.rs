@@ -1,5 +1,5 @@
-//! The interface of `crates/idaas-callback/src/json` on a library: `serde_json`, or `sonic-rs` with that feature. As good
-//! as it can be made with the library's own means, in one pass where the library has one.
+//! The interface of `crates/idaas-callback/src/json` on a library: `serde_json`, or `sonic-rs` with that feature. It uses
+//! the fastest means of the library: values borrowed and unread, members and elements by visitors, no trees.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,121 +7,119 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 #[cfg(not(feature = "sonic-rs"))]
 mod library {
-    use serde::de::DeserializeSeed;
-    use serde_json::value::RawValue;
+    use super::*;
 
-    pub(super) type Unread<'a> = &'a RawValue;
+    pub(super) use serde_json::Deserializer as Reader;
 
-    pub(super) fn written<'a>(value: Unread<'a>) -> Option<&'a str> {
-        Some(value.get())
+    pub(super) fn unread<'a, D: Deserializer<'a>>(deserializer: D, _: &'a str) -> Result<&'a str, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(RawValue::get)
     }
 
-    pub(super) fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Option<S::Value> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let value = seed.deserialize(&mut deserializer).ok()?;
-        deserializer.end().ok()?;
-        Some(value)
-    }
-
-    /// A string with half a surrogate pair: only its bytes can be had, which are then not UTF-8.
     pub(super) fn lossy(text: &str) -> Option<String> {
-        struct Bytes;
-        impl<'a> serde::de::Visitor<'a> for Bytes {
-            type Value = String;
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a string")
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
-                Ok(String::from_utf8_lossy(bytes).into_owned())
-            }
-        }
-        serde::de::Deserializer::deserialize_bytes(&mut serde_json::Deserializer::from_str(text), Bytes).ok()
+        Reader::from_str(text).deserialize_bytes(Lossy).ok()
     }
 }
 
 #[cfg(feature = "sonic-rs")]
 mod library {
-    use std::borrow::Cow;
+    use super::*;
 
-    use serde::Deserialize;
-    use serde::de::DeserializeSeed;
+    pub(super) use sonic_rs::Deserializer as Reader;
 
-    pub(super) type Unread<'a> = sonic_rs::LazyValue<'a>;
+    /// What `LazyValue` does, which copies a string with escapes. Here its place in `text` is found instead.
+    pub(super) fn unread<'a, D: Deserializer<'a>>(deserializer: D, text: &'a str) -> Result<&'a str, D::Error> {
+        deserializer.deserialize_newtype_struct("$sonic_rs::LazyValue", Place(text))
+    }
 
-    pub(super) fn written<'a>(value: Unread<'a>) -> Option<&'a str> {
-        match value.as_raw_cow() {
-            Cow::Borrowed(text) => Some(text),
-            Cow::Owned(_) => None,
+    struct Place<'a>(&'a str);
+
+    impl<'a> Visitor<'a> for Place<'a> {
+        type Value = &'a str;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a value")
+        }
+
+        fn visit_borrowed_str<E>(self, value: &'a str) -> Result<&'a str, E> {
+            Ok(value)
+        }
+
+        fn visit_str<E: Error>(self, value: &str) -> Result<&'a str, E> {
+            place(self.0, value).and_then(|place| self.0.get(place)).ok_or_else(|| E::custom("not in the text"))
         }
     }
 
-    pub(super) fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Option<S::Value> {
-        let mut deserializer = sonic_rs::Deserializer::from_str(text);
-        let value = seed.deserialize(&mut deserializer).ok()?;
-        deserializer.end().ok()?;
-        Some(value)
-    }
-
     pub(super) fn lossy(text: &str) -> Option<String> {
-        String::deserialize(&mut sonic_rs::Deserializer::from_str(text).utf8_lossy()).ok()
+        String::deserialize(&mut Reader::from_str(text).utf8_lossy()).ok()
     }
 }
 
-/// A JSON value as it was written, known to be valid.
-#[derive(Clone, Copy)]
-pub struct Raw<'a> {
-    json: &'a str,
+/// Reads one value and nothing after it.
+fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Option<S::Value> {
+    let mut reader = library::Reader::from_str(text);
+    let value = seed.deserialize(&mut reader).ok()?;
+    reader.end().ok().map(|()| value)
 }
+
+/// A JSON value as it was written.
+#[derive(Clone, Copy)]
+pub struct Raw<'a>(&'a str);
 
 impl<'a> Raw<'a> {
-    pub(crate) const NULL: Raw<'static> = Raw { json: "null" };
+    pub const NULL: Raw<'static> = Raw("null");
 
     pub const fn get(self) -> &'a str {
-        self.json
+        self.0
     }
 
-    pub(crate) fn to_raw_value(self) -> Cow<'a, RawValue> {
-        Cow::Borrowed(serde_json::from_str(self.json).unwrap_or(RawValue::NULL))
+    pub fn to_raw_value(self) -> Cow<'a, RawValue> {
+        Cow::Borrowed(serde_json::from_str(self.0).unwrap_or(RawValue::NULL))
     }
 
     pub fn parse(text: &'a str) -> Option<Self> {
-        library::read(text, Value).map(|json| Self { json })
+        read(text, Value(text))
     }
 }
 
 impl<'a> From<&'a RawValue> for Raw<'a> {
     fn from(value: &'a RawValue) -> Self {
-        Self { json: value.get() }
+        Self(value.get())
     }
 }
 
-/// A value, unread.
-struct Value;
+/// Reads a value of this text as it is written.
+#[derive(Clone, Copy)]
+struct Value<'a>(&'a str);
 
-impl<'a> DeserializeSeed<'a> for Value {
-    type Value = &'a str;
+impl<'a> DeserializeSeed<'a> for Value<'a> {
+    type Value = Raw<'a>;
 
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<&'a str, D::Error> {
-        let value = library::Unread::deserialize(deserializer)?;
-        library::written(value).ok_or_else(|| serde::de::Error::custom("not borrowed"))
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Raw<'a>, D::Error> {
+        library::unread(deserializer, self.0).map(Raw)
     }
 }
 
-/// The content of a string.
+/// Implements `DeserializeSeed` for a visitor.
+macro_rules! seed {
+    ($method:ident, $seed:ty, $value:ty) => {
+        impl<'a> DeserializeSeed<'a> for $seed {
+            type Value = $value;
+
+            fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<$value, D::Error> {
+                deserializer.$method(self)
+            }
+        }
+    };
+}
+
+/// Reads the content of a string.
 struct Text;
-
-impl<'a> DeserializeSeed<'a> for Text {
-    type Value = Cow<'a, str>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
+seed!(deserialize_str, Text, Cow<'a, str>);
 
 impl<'a> Visitor<'a> for Text {
     type Value = Cow<'a, str>;
@@ -137,18 +135,28 @@ impl<'a> Visitor<'a> for Text {
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Cow::Owned(text.to_owned()))
     }
+}
 
-    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text))
+/// Reads the content of a string that is not Unicode.
+struct Lossy;
+
+impl<'a> Visitor<'a> for Lossy {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
-/// The member that holds the most, by its name; how much room it needs is the library's business.
 #[derive(Clone, Copy)]
-pub(crate) struct LargeMember {
-    pub(crate) name: &'static str,
-    #[allow(dead_code)]
-    pub(crate) room: usize,
+pub struct LargeMember {
+    pub name: &'static str,
+    /// Not used: a library does not take an expected size.
+    pub room: usize,
 }
 
 /// The members of an object in their order.
@@ -157,18 +165,16 @@ pub struct Members<'a> {
     large: Option<Raw<'a>>,
 }
 
-/// Reads an object: `1` asks for room for so many members.
-struct Object(usize, Option<LargeMember>);
-
-impl<'a> DeserializeSeed<'a> for Object {
-    type Value = Members<'a>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
+/// Reads an object of this text.
+#[derive(Clone, Copy)]
+struct Object<'a> {
+    text: &'a str,
+    expected: usize,
+    large: Option<LargeMember>,
 }
+seed!(deserialize_map, Object<'a>, Members<'a>);
 
-impl<'a> Visitor<'a> for Object {
+impl<'a> Visitor<'a> for Object<'a> {
     type Value = Members<'a>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,10 +182,10 @@ impl<'a> Visitor<'a> for Object {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut members, mut large) = (Vec::with_capacity(self.0), None);
+        let (mut members, mut large) = (Vec::with_capacity(self.expected), None);
         while let Some(name) = map.next_key_seed(Text)? {
-            let value = Raw { json: map.next_value_seed(Value)? };
-            if self.1.is_some_and(|wanted| name == wanted.name) {
+            let value = map.next_value_seed(Value(self.text))?;
+            if self.large.is_some_and(|wanted| name == wanted.name) {
                 large = Some(value);
             }
             members.push((name, value));
@@ -190,65 +196,55 @@ impl<'a> Visitor<'a> for Object {
 
 impl<'a> Members<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
-        library::read(text, Object(32, None))
+        read(text, Object { text, expected: 32, large: None })
     }
 
-    pub(crate) fn parse_with(text: &'a str, large: LargeMember) -> Option<Self> {
-        library::read(text, Object(32, Some(large)))
+    pub fn parse_with(text: &'a str, large: LargeMember) -> Option<Self> {
+        read(text, Object { text, expected: 32, large: Some(large) })
     }
 
-    pub(crate) fn ambiguous(&self) -> bool {
+    pub fn ambiguous(&self) -> bool {
         let mut seen = HashSet::with_capacity(self.members.len());
         !self.members.iter().all(|(name, _)| seen.insert(&**name))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Raw<'a>> {
+    pub fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.members.iter().rev().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
-    pub(crate) fn take_large(&mut self) -> Option<Cow<'a, str>> {
+    pub fn take_large(&mut self) -> Option<Cow<'a, str>> {
         self.large.take().map(unwrapped)
     }
 
-    #[expect(clippy::should_implement_trait, reason = "as in the crate")]
     pub fn into_iter(self) -> impl Iterator<Item = (Cow<'a, str>, Raw<'a>)> {
         self.members.into_iter()
     }
 }
 
 /// An element of an array: its members, if it is an object.
-pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
+pub struct Element<'a>(pub Option<Members<'a>>);
 
-struct AnyElement(Option<LargeMember>);
-
-impl<'a> DeserializeSeed<'a> for AnyElement {
-    type Value = Element<'a>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
+/// Reads an element.
+#[derive(Clone, Copy)]
+struct AnyElement<'a>(Object<'a>);
+seed!(deserialize_any, AnyElement<'a>, Element<'a>);
 
 macro_rules! not_an_object {
-    ($($visit:ident: $type:ty),*) => {
-        $(fn $visit<E>(self, _: $type) -> Result<Element<'a>, E> {
+    ($($visit:ident($($type:ty)?))*) => {
+        $(fn $visit<E>(self $(, _: $type)?) -> Result<Element<'a>, E> {
             Ok(Element(None))
         })*
     };
 }
 
-impl<'a> Visitor<'a> for AnyElement {
+impl<'a> Visitor<'a> for AnyElement<'a> {
     type Value = Element<'a>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a value")
     }
 
-    not_an_object!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
-
-    fn visit_unit<E>(self) -> Result<Element<'a>, E> {
-        Ok(Element(None))
-    }
+    not_an_object!(visit_bool(bool) visit_i64(i64) visit_u64(u64) visit_f64(f64) visit_str(&str) visit_unit());
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Element<'a>, A::Error> {
         while sequence.next_element::<IgnoredAny>()?.is_some() {}
@@ -256,32 +252,30 @@ impl<'a> Visitor<'a> for AnyElement {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Element<'a>, A::Error> {
-        Object(6, self.0).visit_map(map).map(|members| Element(Some(members)))
+        self.0.visit_map(map).map(|members| Element(Some(members)))
     }
 }
 
-/// How many elements so many bytes of an array may hold.
-pub(crate) type MaxElements = fn(usize) -> usize;
+pub type MaxElements = fn(usize) -> usize;
 
-/// As dense as can be.
-pub(crate) const ANY: MaxElements = |_| usize::MAX;
+pub const ANY: MaxElements = |_| usize::MAX;
 
-/// An array, one element after the other.
-struct List<F> {
-    large: Option<LargeMember>,
+/// Reads an array, one element after the other.
+struct List<S, F> {
+    element: S,
     max: usize,
     make: F,
 }
 
-impl<'a, T, F: FnMut(Element<'a>) -> T> DeserializeSeed<'a> for List<F> {
+impl<'a, S: DeserializeSeed<'a> + Copy, T, F: FnMut(S::Value) -> T> DeserializeSeed<'a> for List<S, F> {
     type Value = Vec<T>;
 
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'a, T, F: FnMut(Element<'a>) -> T> Visitor<'a> for List<F> {
+impl<'a, S: DeserializeSeed<'a> + Copy, T, F: FnMut(S::Value) -> T> Visitor<'a> for List<S, F> {
     type Value = Vec<T>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -290,10 +284,9 @@ impl<'a, T, F: FnMut(Element<'a>) -> T> Visitor<'a> for List<F> {
 
     fn visit_seq<A: SeqAccess<'a>>(mut self, mut sequence: A) -> Result<Vec<T>, A::Error> {
         let mut made = Vec::new();
-        while let Some(element) = sequence.next_element_seed(AnyElement(self.large))? {
-            // A library does not say how far it has read, so the whole text counts.
+        while let Some(element) = sequence.next_element_seed(self.element)? {
             if made.len() >= self.max {
-                return Err(serde::de::Error::custom("too many elements"));
+                return Err(A::Error::custom("too many elements"));
             }
             made.push((self.make)(element));
         }
@@ -301,74 +294,52 @@ impl<'a, T, F: FnMut(Element<'a>) -> T> Visitor<'a> for List<F> {
     }
 }
 
-pub(crate) fn each<'a, T>(
+pub fn each<'a, T>(
     json: &'a str,
     density: MaxElements,
     large: Option<LargeMember>,
     make: impl FnMut(Element<'a>) -> T,
 ) -> Option<Vec<T>> {
-    library::read(json, List { large, max: density(json.len()), make })
-}
-
-struct Elements;
-
-impl<'a> DeserializeSeed<'a> for Elements {
-    type Value = Vec<Raw<'a>>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Elements {
-    type Value = Vec<Raw<'a>>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(json) = sequence.next_element_seed(Value)? {
-            elements.push(Raw { json });
-        }
-        Ok(elements)
-    }
+    // A visitor does not know how far the library has read, so the limit is that of the whole text.
+    let element = AnyElement(Object { text: json, expected: 6, large });
+    read(json, List { element, max: density(json.len()), make })
 }
 
 pub fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
-    library::read(json, Elements)
+    read(json, List { element: Value(json), max: usize::MAX, make: |element| element })
 }
 
 pub fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
     if !value.get().starts_with('"') {
         return None;
     }
-    library::read(value.get(), Text).or_else(|| library::lossy(value.get()).map(Cow::Owned))
+    read(value.get(), Text).or_else(|| library::lossy(value.get()).map(Cow::Owned))
 }
 
-pub(crate) fn identifier(value: Raw<'_>) -> Option<Cow<'_, str>> {
+// What follows is the same as in the crate.
+
+pub fn identifier(value: Raw<'_>) -> Option<Cow<'_, str>> {
     match text(value) {
         Some(text) => (!text.is_empty()).then_some(text),
         None => whole_number(value.get()).then(|| Cow::Borrowed(value.get())),
     }
 }
 
-pub(crate) fn whole_number(json: &str) -> bool {
+pub fn whole_number(json: &str) -> bool {
     let digits = json.strip_prefix('-').unwrap_or(json);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-pub(crate) fn place(text: &str, part: &str) -> Option<Range<usize>> {
+pub fn place(text: &str, part: &str) -> Option<Range<usize>> {
     let from = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
     let place = from..from.wrapping_add(part.len());
     text.get(place.clone()).map(|_| place)
 }
 
-pub(crate) fn is_null(value: Raw<'_>) -> bool {
+pub fn is_null(value: Raw<'_>) -> bool {
     value.get() == "null"
 }
 
-pub(crate) fn unwrapped(value: Raw<'_>) -> Cow<'_, str> {
+pub fn unwrapped(value: Raw<'_>) -> Cow<'_, str> {
     text(value).unwrap_or(Cow::Borrowed(value.get()))
 }
