@@ -6,22 +6,21 @@ use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 #[cfg(not(feature = "sonic-rs"))]
 mod library {
+    use serde::Deserialize;
+
     use super::*;
 
-    pub(super) use serde_json::Deserializer as Reader;
+    pub(super) fn reader(text: &str) -> serde_json::Deserializer<serde_json::de::StrRead<'_>> {
+        serde_json::Deserializer::from_str(text)
+    }
 
     pub(super) fn unread<'a, D: Deserializer<'a>>(deserializer: D, _: &'a str) -> Result<&'a str, D::Error> {
         <&RawValue>::deserialize(deserializer).map(RawValue::get)
-    }
-
-    pub(super) fn lossy(text: &str) -> Option<String> {
-        Reader::from_str(text).deserialize_bytes(Lossy).ok()
     }
 }
 
@@ -29,7 +28,9 @@ mod library {
 mod library {
     use super::*;
 
-    pub(super) use sonic_rs::Deserializer as Reader;
+    pub(super) fn reader(text: &str) -> sonic_rs::Deserializer<sonic_rs::Read<'_>> {
+        sonic_rs::Deserializer::from_str(text).utf8_lossy()
+    }
 
     /// What `LazyValue` does, which copies a string with escapes. Here its place in `text` is found instead.
     pub(super) fn unread<'a, D: Deserializer<'a>>(deserializer: D, text: &'a str) -> Result<&'a str, D::Error> {
@@ -53,15 +54,11 @@ mod library {
             place(self.0, value).and_then(|place| self.0.get(place)).ok_or_else(|| E::custom("not in the text"))
         }
     }
-
-    pub(super) fn lossy(text: &str) -> Option<String> {
-        String::deserialize(&mut Reader::from_str(text).utf8_lossy()).ok()
-    }
 }
 
 /// Reads one value and nothing after it.
 fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Option<S::Value> {
-    let mut reader = library::Reader::from_str(text);
+    let mut reader = library::reader(text);
     let value = seed.deserialize(&mut reader).ok()?;
     reader.end().ok().map(|()| value)
 }
@@ -134,21 +131,6 @@ impl<'a> Visitor<'a> for Text {
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
-/// Reads the content of a string that is not Unicode.
-struct Lossy;
-
-impl<'a> Visitor<'a> for Lossy {
-    type Value = String;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
-        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
@@ -310,10 +292,7 @@ pub fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
 }
 
 pub fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
-    if !value.get().starts_with('"') {
-        return None;
-    }
-    read(value.get(), Text).or_else(|| library::lossy(value.get()).map(Cow::Owned))
+    value.get().starts_with('"').then(|| read(value.get(), Text))?
 }
 
 // What follows is the same as in the crate.

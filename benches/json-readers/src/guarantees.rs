@@ -21,9 +21,9 @@ macro_rules! row {
 
 const READERS: [&str; 3] = ["own", "serde_json", "sonic-rs"];
 
-/// Reads a value a million levels deep, in a process of its own because it can exhaust the stack.
+/// Reads a value 100,000 levels deep, in a process of its own because it can exhaust the stack.
 pub(crate) fn read_deep(reader: &str) {
-    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     match reader {
         "own" => drop(crate::own::Members::parse(&deep)),
         "serde_json" => drop(callback_on_serde_json::json::Members::parse(&deep)),
@@ -32,7 +32,7 @@ pub(crate) fn read_deep(reader: &str) {
 }
 
 pub(crate) fn print() {
-    println!("| guarantee | own | serde_json | sonic-rs |\n|---|---|---|---|");
+    println!("| input | own | serde_json | sonic-rs |\n|---|---|---|---|");
     let twice = r#"{"alg":"RS256","\u0061lg":"none"}"#;
     row!("a name that occurs twice is seen", json::Members::parse(twice).is_some_and(|members| members.ambiguous()));
 
@@ -42,35 +42,33 @@ pub(crate) fn print() {
         numbers.iter().all(|number| json::Raw::parse(number).is_some_and(|raw| raw.get() == *number))
     );
 
-    let spaced = r#"{ "a" : [1, {"b": "\u4e2d"}] , "c" : "x" }"#;
-    row!(
-        "a value knows its place in the text",
-        json::Members::parse(spaced).is_some_and(|members| {
-            let place = |name| members.get(name).and_then(|raw| json::place(spaced, raw.get()));
-            place("a") == Some(8..30) && place("c") == Some(39..42)
-        })
-    );
+    let spaced = r#"{ "a" : [1, {"b": "\u4e2d"}] , "c" : "\n" }"#;
+    row!("a value knows its place in the text", {
+        let place = |raw: json::Raw<'_>| json::place(spaced, raw.get());
+        json::Members::parse(spaced).and_then(|members| place(members.get("c")?)) == Some(37..41)
+    });
 
     row!(
         "half a surrogate pair in a value becomes one U+FFFD",
         json::Raw::parse(r#""a\ud83dz""#).and_then(json::text).as_deref() == Some("a\u{fffd}z")
     );
-    row!("half a surrogate pair in a name does not cost the object", json::Members::parse(r#"{"\ud83d":1}"#).is_some());
+    row!(
+        "half a surrogate pair in a name does not invalidate the object",
+        json::Members::parse(r#"{"\ud83d":1}"#).is_some()
+    );
 
     let [own, serde, sonic] = READERS.map(|reader| {
         let program = std::env::current_exe().expect("a path");
         std::process::Command::new(program).arg(reader).output().expect("a process").status.success()
     });
-    println!(
-        "| a value a million levels deep is rejected or read, and the process survives | {own} | {serde} | {sonic} |"
-    );
+    println!("| a value 100,000 levels deep does not crash the process | {own} | {serde} | {sonic} |");
 
     let invalid =
         ["\"\u{1}\"", r#""\x""#, r#""\u12G4""#, "01", "[1,]", "[01]", "{\"a\":\"\u{1f}\"}", r#"["\x"]"#, "1 1"];
-    row!(
-        "invalid JSON is rejected, also in values not read",
-        invalid.iter().all(|text| json::Raw::parse(text).is_none())
-    );
+    row!("invalid values that are accepted unread", {
+        let accepted = invalid.iter().filter(|text| json::Raw::parse(text).is_some());
+        format!("{:?}", accepted.collect::<Vec<_>>())
+    });
 
     let dense = format!("[{}0]", "0,".repeat(1_000_000));
     row!("elements made of a list of a million zeros before it is rejected", {
@@ -79,10 +77,4 @@ pub(crate) fn print() {
         assert!(read.is_none());
         made
     });
-
-    let padded = format!(r#"[{}{{"a":"{}"}}]"#, "0,".repeat(1_000), "x".repeat(100_000));
-    row!(
-        "a list that is too dense only at its beginning is rejected",
-        json::each(&padded, |bytes| 10 + bytes / 64, None, drop).is_none()
-    );
 }
