@@ -5,7 +5,8 @@ use prometheus::{IntCounter, IntCounterVec, Registry};
 use crate::telemetry::metrics::{counters, opts, register};
 
 /// Why a span is not exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum DropReason {
     /// The queue of the exporter is full.
     QueueFull,
@@ -16,14 +17,8 @@ pub(super) enum DropReason {
 }
 
 impl DropReason {
-    const ALL: [Self; 3] = [Self::QueueFull, Self::ExportFailed, Self::Rejected];
-
-    const fn code(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::ExportFailed => "export_failed",
-            Self::Rejected => "rejected",
-        }
+    fn code(self) -> &'static str {
+        self.into()
     }
 }
 
