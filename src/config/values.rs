@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use strum::VariantArray;
 
 use super::raw_value::{Raw, RawValue};
 use crate::diagnosis::{Diagnosis, misconfigured};

@@ -70,10 +70,11 @@ impl ServiceMetrics {
 
     /// A certificate in use expires at this time, in seconds since 1970. `None` if there is none, or it cannot be read.
     pub fn certificate_expiry(&self, used: CertificateUse, expiry: Option<i64>) {
+        let used: &str = used.into();
         match expiry {
-            Some(expiry) => self.certificate_expiry.with_label_values(&[used.into()]).set(expiry),
+            Some(expiry) => self.certificate_expiry.with_label_values(&[used]).set(expiry),
             // It may not have been there.
-            None => drop(self.certificate_expiry.remove_label_values(&[used.into()])),
+            None => drop(self.certificate_expiry.remove_label_values(&[used])),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Metrics of the export of spans.
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
+use strum::VariantArray;
 
 use crate::telemetry::metrics::{counters, opts, register};
 
@@ -39,7 +40,7 @@ impl SpanMetrics {
             "Spans that were not exported, by reason: queue_full, export_failed or rejected by the collector.",
             &["reason"],
         )?;
-        for reason in DropReason::ALL {
+        for reason in DropReason::VARIANTS {
             dropped.with_label_values(&[reason.code()]);
         }
         Ok(Self { exported: register(registry, IntCounter::with_opts(exported)?)?, dropped })
@@ -51,6 +52,6 @@ impl SpanMetrics {
 
     /// How many spans were dropped, for any reason.
     pub(super) fn dropped_total(&self) -> u64 {
-        DropReason::ALL.iter().map(|reason| self.dropped.with_label_values(&[reason.code()]).get()).sum()
+        DropReason::VARIANTS.iter().map(|reason| self.dropped.with_label_values(&[reason.code()]).get()).sum()
     }
 }
