@@ -12,12 +12,12 @@ use idaas_callback::event_type::Entity;
 use idaas_callback::timestamp::rfc3339;
 use serde_json::Value;
 
-use super::find::{unread, unreadable};
+use super::find::unread;
 use super::journal::content;
 use super::journal::{age, now};
-use super::output::{BAD, Call, HEADING, QUIET, complain, end, fix, next, shell_word, stdout, styled, terminal_width};
+use super::output::{BAD, Call, HEADING, QUIET, complain, end, fail, next, shell_word, stdout, styled, terminal_width};
 use super::tail::line;
-use super::{Exit, print_faults};
+use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
 use crate::counts::grouped;
 use crate::kafka::consumer::Seen;
@@ -122,7 +122,7 @@ fn list(config: &Config, count: u32, json: bool, call: &Call<'_>) -> Exit {
         let _ = writeln!(out, "There are no dead letters.");
     }
     if !letters.is_empty() && !json {
-        next(format_args!("one of them: {} show ID", call.of("dead-letter")));
+        next(format!("one of them: {} show ID", call.of("dead-letter")));
     }
     finished(&scanned, call)
 }
@@ -141,10 +141,11 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
     };
     let Some(seen) = newest else {
         let most = grouped(u64::from(SEARCHED));
-        let failed = complain(format_args!("{id} is not among the newest {most} dead letters of each partition"));
         unread(&scanned, call);
-        fix(format_args!("look for it elsewhere: {} {}", call.of("find"), shell_word(id)));
-        return failed;
+        return fail(
+            format_args!("{id} is not among the newest {most} dead letters of each partition"),
+            format!("look for it elsewhere: {} {}", call.of("find"), shell_word(id)),
+        );
     };
     let mut out = stdout();
     let written = if json {
@@ -163,7 +164,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
         })
     };
     if !json {
-        next(format_args!("publish it again: {} redrive {}", call.of("dead-letter"), shell_word(id)));
+        next(format!("publish it again: {} redrive {}", call.of("dead-letter"), shell_word(id)));
     }
     end(written.map(|()| finished(&scanned, call)))
 }
@@ -206,7 +207,7 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scan
         each(seen);
         true
     });
-    scanned.map_err(unreadable)
+    scanned.map_err(print_unreadable)
 }
 
 /// Prints what could not be read.

@@ -11,9 +11,10 @@ use clap::Args;
 use serde_json::Value;
 
 use super::journal::content;
-use super::output::{Call, complain, end, fix, next, shell_word, stdout};
+use super::journal::source::Source;
+use super::output::{Call, complain, end, fail, next, report, shell_word, stdout};
 use super::tail::line;
-use super::{Exit, print_faults, runtime};
+use super::{Exit, print_faults, print_unreadable, runtime};
 use crate::config::Config;
 use crate::counts::counted;
 use crate::kafka::consumer::{FollowFault, Seen};
@@ -94,10 +95,17 @@ pub fn run(arguments: &FindArguments) -> Exit {
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
     let mut places = Places::default();
-    if let Err(why) = runtime.block_on(waiting::search(&config, arguments, &mut places)) {
+    runtime.block_on(async {
         // The topics can still be read.
-        complain(format_args!("the journal was not searched: {why}"));
-    }
+        match Source::find(&config).await {
+            Err(fault) => drop(report(&fault.context("the journal was not searched"))),
+            Ok(source) => {
+                if let Err(why) = waiting::search(&source, &config, arguments, &mut places).await {
+                    complain(format_args!("the journal was not searched: {why}"));
+                }
+            }
+        }
+    });
     let topics: Vec<_> = TopicSettings::of(&config).topics.into_iter().map(|topic| topic.name).collect();
     let since = SystemTime::now().checked_sub(arguments.since).unwrap_or(UNIX_EPOCH);
     let since =
@@ -118,13 +126,13 @@ pub fn run(arguments: &FindArguments) -> Exit {
         return end(Err(error));
     }
     if !arguments.json {
-        places.steps(&Call::new(&arguments.config)).iter().for_each(next);
+        places.steps(&Call::new(&arguments.config)).into_iter().for_each(next);
     }
     match scanned {
         Ok(scanned) => ended(&scanned, &places, arguments),
-        Err(fault @ FollowFault::Settings(_)) => unreadable(fault),
+        Err(fault @ FollowFault::Settings(_)) => print_unreadable(fault),
         Err(fault @ FollowFault::Away(_)) => {
-            let failed = unreadable(fault);
+            let failed = print_unreadable(fault);
             if places.is_empty() { failed } else { Exit::Fine }
         }
     }
@@ -134,28 +142,14 @@ pub fn run(arguments: &FindArguments) -> Exit {
 pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
     if !scanned.missing.is_empty() {
         let topics = scanned.missing.join(", ");
-        complain(format_args!("these topics do not exist, or cannot be seen by this user: {topics}"));
-        fix(format_args!(
-            "create them, or grant DESCRIBE and READ: {} --create; {}",
-            call.of("topics"),
-            call.of("check")
-        ));
+        fail(
+            format_args!("these topics do not exist, or cannot be seen by this user: {topics}"),
+            format!("create them, or grant DESCRIBE and READ: {} --create; {}", call.of("topics"), call.of("check")),
+        );
     }
     if !scanned.complete {
-        complain("not all partitions could be read");
-        fix(format_args!("repeat this when all brokers answer; {} names those that do not", call.of("check")));
-    }
-}
-
-/// Prints that the topics cannot be read, and what to do.
-pub(super) fn unreadable(fault: FollowFault) -> Exit {
-    match fault {
-        FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(&words)]),
-        FollowFault::Away(away) => {
-            let failed = complain(format_args!("the topics cannot be read: {away}"));
-            away.troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
-            failed
-        }
+        let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
+        fail("not all partitions could be read", remedy);
     }
 }
 
@@ -165,15 +159,15 @@ fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit 
     if !places.is_empty() {
         return Exit::Fine;
     }
-    let failed = complain(format_args!(
+    let problem = format!(
         "{} is not in the journal, not in quarantine, and not among the {} of the last {}",
         arguments.id,
         counted(scanned.records, "record"),
         in_words(arguments.since)
-    ));
-    fix("search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
-         delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console");
-    failed
+    );
+    let remedy = "search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
+         delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console";
+    fail(problem, remedy)
 }
 
 /// A time as a sentence has it.

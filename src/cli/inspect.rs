@@ -18,9 +18,10 @@ use time::format_description::well_known::Rfc3339;
 
 use self::captured::Captured;
 use self::steps::Screen;
-use super::output::{complain, end, fix, program, stdout};
+use super::output::{complain, end, fail, report, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
+use crate::diagnosis::Diagnosis;
 use crate::keys::{Clients, Proxy, fetch};
 use crate::service::wiring;
 
@@ -68,8 +69,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let capture = match read(arguments.capture.as_deref()) {
         Ok(capture) => capture,
         Err(problem) => {
-            complain(problem);
-            fix("name a file with the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or with the token alone");
+            fail(problem, "name a file with the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or with the token alone");
             return Exit::Misconfigured;
         }
     };
@@ -86,10 +86,8 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let keys = match runtime.block_on(fetch(&source, &Clients::new(Proxy::Environment))) {
         Ok(fetched) => fetched.set,
         Err(fault) => {
-            let failed =
-                complain(format_args!("the keys of {} cannot be had from {source}: {fault}", application.name));
-            fix(format_args!("correct application.jwks, or repair the way to it: {} check", program()));
-            return failed;
+            let what = format!("the keys of {} cannot be had from {source}", application.name);
+            return report(&Diagnosis::from(&fault).context(what));
         }
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
-use super::output::{Call, complain, end, fix_line, stdout};
+use super::output::{Call, complain, end, fix_line, report, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::http::journal::EntryKind;
@@ -107,7 +107,7 @@ pub fn run(arguments: &JournalArguments) -> Exit {
     runtime.block_on(async {
         let source = match Source::find(&config).await {
             Ok(source) => source,
-            Err(why) => return complain(why),
+            Err(fault) => return report(&fault),
         };
         let (json, call) = (arguments.json, Call::new(path));
         let done = match &arguments.action {

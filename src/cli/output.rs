@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anstyle::{AnsiColor, Style};
 
 use super::Exit;
+use crate::diagnosis::{Diagnosis, Remedy};
 
 /// As it should be.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
@@ -47,24 +48,46 @@ pub(super) fn error(text: impl Display) -> String {
     format!("{} {text}", styled(BAD, "error:"))
 }
 
+/// Says on stderr why the command cannot go on, and what to do about it.
+pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
+    let failed = complain(problem);
+    fix(remedy);
+    failed
+}
+
+/// The same, of a diagnosis.
+pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
+    let failed = complain(diagnosis.headline());
+    diagnosis.remedy.iter().cloned().for_each(fix);
+    failed
+}
+
 /// Says on stderr what to do about an error.
-pub(super) fn fix(text: impl Display) {
+pub(super) fn fix(remedy: impl Into<Remedy>) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", text));
+    let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", remedy));
 }
 
 /// Says on stderr what can be looked at next.
-pub(super) fn next(text: impl Display) {
+pub(super) fn next(remedy: impl Into<Remedy>) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("next", text));
+    let _ = writeln!(anstream::stderr(), "{}", fix_line("next", remedy));
 }
 
-/// What to do, with its label, as every command shows it: indented, wrapped at 80 columns.
-pub(super) fn fix_line(label: &str, text: impl Display) -> String {
-    // Two columns, the label, a colon and a space.
-    let indent = label.len() + 4;
-    let text = wrapped(&text.to_string(), WIDTH - indent).join(&format!("\n{:indent$}", ""));
-    format!("  {} {text}", styled(GOOD, format_args!("{label}:")))
+/// What to do, with its label, as every command shows it below a line of text.
+pub(super) fn fix_line(label: &str, remedy: impl Into<Remedy>) -> String {
+    fix_line_at(2, label, &remedy.into())
+}
+
+/// What to do, with its label, indented by `margin` columns and wrapped at 80; a command as a shell reads it.
+pub(super) fn fix_line_at(margin: usize, label: &str, remedy: &Remedy) -> String {
+    // Behind the label come a colon and a space.
+    let indent = margin + label.len() + 2;
+    let colon = if remedy.command.is_empty() { "" } else { ":" };
+    let text = wrapped(&format!("{}{colon}", remedy.text), WIDTH - indent).join(&format!("\n{:indent$}", ""));
+    let command = remedy.command_lines(WIDTH - margin - 2);
+    let command: String = command.iter().map(|line| format!("\n{:margin$}  {line}", "")).collect();
+    format!("{:margin$}{} {text}{command}", "", styled(GOOD, format_args!("{label}:")))
 }
 
 /// Lines of at most `width` characters. A longer word has its own line.

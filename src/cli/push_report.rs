@@ -10,9 +10,8 @@ use clap::Args;
 
 use self::runs::Folder;
 use super::output::{complain, end, note, stdout};
-use super::{Exit, print_faults};
+use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
-use crate::kafka::consumer::FollowFault;
 use crate::kafka::scan::{Range, Scanned, scan};
 use crate::kafka::topics::state_pairs;
 use crate::service::wiring;
@@ -75,8 +74,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     });
     let (events, states) = match read {
         Ok(read) => read,
-        Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
-        Err(FollowFault::Away(away)) => return complain(format_args!("the topics cannot be read: {away}")),
+        Err(fault) => return print_unreadable(fault),
     };
     let complete = warn(&events) & warn(&states);
     let mut runs = folder.runs(arguments.gap, states.missing.is_empty());

@@ -10,11 +10,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use idaas_callback::event_type::Entity;
 
-use super::output::{complain, end, fix, note, stdout, terminal_width};
-use super::{Exit, print_faults};
+use super::output::{end, fail, note, stdout, terminal_width};
+use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
-use crate::kafka::connection_error::ConnectionError;
-use crate::kafka::consumer::{Begin, FollowFault, Follower};
+use crate::kafka::consumer::{Begin, Follower};
 use crate::kafka::topics::{TopicSettings, state_pairs};
 use crate::schema::StateSchema;
 use crate::service::wiring;
@@ -60,18 +59,15 @@ pub fn run(arguments: &TailArguments) -> Exit {
     };
     let topics = topics(&config, &arguments.entities);
     if topics.is_empty() {
-        let failed = complain("no application seals passwords, so there is no credential topic");
-        fix("set passwords = \"seal\" and credential_key of an application to have one");
-        return failed;
+        return fail(
+            "no application seals passwords, so there is no credential topic",
+            "set passwords = \"seal\" and credential_key of an application to have one",
+        );
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
     let follower = match Follower::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
-        Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
-        Err(FollowFault::Away(away)) => {
-            complain(&away);
-            return remedies(&away.troubles);
-        }
+        Err(fault) => return print_unreadable(fault),
     };
     for topic in follower.missing() {
         let config = arguments.config.display();
@@ -118,9 +114,4 @@ fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write
         left -= 1;
     }
     Ok(())
-}
-
-fn remedies(troubles: &[ConnectionError]) -> Exit {
-    troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
-    Exit::Failed
 }

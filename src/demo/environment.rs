@@ -17,13 +17,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{DemoFault, Options};
-use crate::config::{Config, Fault, Sources};
+use crate::config::{Config, Sources};
+use crate::diagnosis::Diagnosis;
 use crate::kafka::administrator::{Administrator, Creation};
 use crate::kafka::consumer::{Begin, Follower, Seen};
 use crate::kafka::embedded::EmbeddedBroker;
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::{State, TopicSettings, WantedTopic};
 use crate::service::{ControlMessage, Service, StartFault, wiring};
+use crate::telemetry::log_code::LogCode;
 
 /// Partitions of each topic that the demo makes.
 const PARTITIONS: i32 = 3;
@@ -178,7 +180,7 @@ fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Confi
         variables: BTreeMap::new(),
         read: &|path| std::fs::read(path),
     };
-    Config::parse(&text, &around).map_err(|faults| DemoFault::Stage(told(&faults)))
+    Config::parse(&text, &around).map_err(DemoFault::Diagnosed)
 }
 
 /// Starts to follow the topics, and says by which count; those that are missing on a real cluster are made first. Blocks.
@@ -226,7 +228,8 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
         match creation {
             Creation::Created | Creation::WasThere => {}
             Creation::Refused { problem, remedy, .. } => {
-                return Err(DemoFault::Stage(format!("{} cannot be made: {problem}; {remedy}", wanted.name)));
+                let problem = format!("{} cannot be made: {problem}", wanted.name);
+                return Err(DemoFault::Diagnosed(vec![Diagnosis::new(LogCode::TopicNotCreated, problem, remedy)]));
             }
         }
     }
@@ -260,11 +263,7 @@ fn failed(error: impl std::fmt::Display) -> DemoFault {
 
 fn not_started(fault: StartFault) -> DemoFault {
     match fault {
-        StartFault::Configuration(faults) => DemoFault::Stage(told(&faults)),
+        StartFault::Configuration(faults) => DemoFault::Diagnosed(faults),
         StartFault::Failed(why) => DemoFault::Stage(why),
     }
-}
-
-fn told(faults: &[Fault]) -> String {
-    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -24,6 +24,7 @@ use super::fault::{ApiFault, Cause};
 use super::known::{Known, KnownFault, published};
 use super::summary::{ByEntity, Summary};
 use super::walk::{Found, Problem, Walk, WalkOptions};
+use crate::diagnosis::Diagnosis;
 use crate::kafka::publisher::{Published, Publisher};
 use crate::kafka::settings::Cluster;
 use crate::kafka::topics::TopicSettings;
@@ -159,7 +160,7 @@ impl<'a> Run<'a> {
             self.summary.vanished = walk.vanished();
             self.report(walk.progress());
         }
-        self.summary.problems.extend(walk.problems().iter().map(Problem::to_string));
+        self.summary.problems.extend(walk.problems().iter().map(Diagnosis::from));
         let empty = walk.problems().contains(&Problem::EmptyScope);
         self.summary.complete = !empty;
         if self.settings.verify_deletions && !empty {

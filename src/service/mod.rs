@@ -23,9 +23,10 @@ use tokio::time::{sleep, timeout};
 
 pub use self::control::{ControlMessage, ControlMessages, signals};
 use crate::app_state::AppState;
-use crate::config::{Config, Fault};
+use crate::config::Config;
 use crate::console::Console;
 use crate::delivery::dispatcher::{self, Dispatcher};
+use crate::diagnosis::Diagnosis;
 use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::kafka::cluster_watch::Watch;
 use crate::telemetry::log_code::LogCode;
@@ -37,9 +38,30 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// Why the service does not start.
 pub enum StartFault {
     /// The configuration is wrong, or does not fit this machine.
-    Configuration(Vec<Fault>),
+    Configuration(Vec<Diagnosis>),
     /// Something else failed.
     Failed(String),
+}
+
+impl From<Diagnosis> for StartFault {
+    fn from(fault: Diagnosis) -> Self {
+        Self::Configuration(vec![fault])
+    }
+}
+
+impl From<std::io::Error> for StartFault {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<dispatcher::StartFault> for StartFault {
+    fn from(fault: dispatcher::StartFault) -> Self {
+        match fault {
+            dispatcher::StartFault::Journal(error) => error.into(),
+            dispatcher::StartFault::Producer(fault) => wiring::kafka_fault(fault.to_string()).into(),
+        }
+    }
 }
 
 /// The running service.
@@ -62,17 +84,6 @@ pub struct Service {
     watch: Watch,
 }
 
-impl From<dispatcher::StartFault> for StartFault {
-    fn from(fault: dispatcher::StartFault) -> Self {
-        match fault {
-            dispatcher::StartFault::Journal(error) => Self::Failed(error.to_string()),
-            dispatcher::StartFault::Producer(fault) => {
-                Self::Configuration(vec![wiring::kafka_fault(&fault.to_string())])
-            }
-        }
-    }
-}
-
 impl Service {
     /// Starts everything. The service takes callbacks when this returns; it is ready once it has its keys and the
     /// producer is warm.
@@ -80,18 +91,17 @@ impl Service {
     /// # Errors
     /// [`StartFault`], with everything undone.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
-        let certificate = wiring::certificate(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let certificate = wiring::certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
-        wiring::journal_directory(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
-        let failed = |error: std::io::Error| StartFault::Failed(error.to_string());
-        let listen = callbacks.local_addr().map_err(failed)?;
-        let admin_listen = admin.local_addr().map_err(failed)?;
+        wiring::journal_directory(&config)?;
+        let listen = callbacks.local_addr()?;
+        let admin_listen = admin.local_addr()?;
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = wiring::cluster(&config);
-        let opened = wiring::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let opened = wiring::journal(&config)?;
         let dispatcher = Dispatcher::start(&cluster, wiring::events_in_memory(&config), opened, Arc::clone(&metrics))?;
-        if let Some(spans) = wiring::spans(&config, &metrics).map_err(|fault| StartFault::Configuration(vec![fault]))? {
+        if let Some(spans) = wiring::spans(&config, &metrics)? {
             dispatcher.set_spans(spans);
         }
         let key_settings = wiring::key_settings(&config, &metrics);
@@ -101,14 +111,12 @@ impl Service {
         let (dedup_rebuild, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
         let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
-        let callbacks =
-            Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
+        let callbacks = Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain)?;
         let journal_admin = wiring::journal_admin(&bridge.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
         let console = Console::start(Arc::clone(&bridge), &config);
-        let admin = serve_admin(admin, Arc::clone(&bridge), journal_admin, Arc::clone(&console), &admin_token)
-            .map_err(failed)?;
+        let admin = serve_admin(admin, Arc::clone(&bridge), journal_admin, Arc::clone(&console), &admin_token)?;
         wiring::show_certificate(&config, &metrics);
         wiring::show_kafka_certificate(&config, &metrics);
         let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
@@ -165,7 +173,7 @@ fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) 
 }
 
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
-    wiring::bind(address).map_err(|error| StartFault::Configuration(vec![wiring::listen_fault(key, address, &error)]))
+    wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error).into())
 }
 
 /// Warms the producer up in the background, learns what was published last, and sees to the topics.

@@ -8,8 +8,9 @@ use idaas_callback::jose::jwe::ContentKey;
 
 use super::control::{ControlMessage, ControlMessages};
 use super::{Service, quarantine_replay, wiring};
-use crate::config::{Config, Fault, NamedFile, Server};
+use crate::config::{Config, NamedFile, Server};
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
 use crate::http::Certificate;
 use crate::journal::KeyChange;
 use crate::telemetry::log_code::LogCode;
@@ -86,7 +87,7 @@ impl Service {
         }
     }
 
-    async fn reloaded(&mut self) -> Result<(), Vec<Fault>> {
+    async fn reloaded(&mut self) -> Result<(), Vec<Diagnosis>> {
         let (loaded, files) = Config::load_naming(&self.path);
         let watches = loaded.as_ref().map_or(self.config.server.watch_files, |config| config.server.watch_files);
         // Also if it is bad: it is tried again when one of these changes.
@@ -171,13 +172,13 @@ impl Service {
     }
 
     /// The certificate of the callback listener as it is now on the disk, if the listener has one.
-    fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Fault>> {
+    fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Diagnosis>> {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
         Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
     /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
-    async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Fault>> {
+    async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Diagnosis>> {
         let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
         let (bridge, cluster) = (Arc::clone(&self.bridge), wiring::cluster(config));
         let replace = move || bridge.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::code::Section;
 use super::finding::{Finding, Level};
 use crate::cli::Exit;
-use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, styled, wrapped};
+use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, fix_line_at, styled, wrapped};
 use crate::counts::counted;
 
 /// Where the text of a finding begins.
@@ -50,7 +50,7 @@ impl<W: Write> Report<W> {
             Level::Warning => self.warnings += 1,
             Level::Fault => {
                 self.faults += 1;
-                self.fetch_faults += usize::from(finding.code.section() == Section::Directory);
+                self.fetch_faults += usize::from(finding.section == Section::Directory);
             }
             Level::NotTested => {
                 self.not_tested += 1;
@@ -62,47 +62,34 @@ impl<W: Write> Report<W> {
     }
 
     fn write(&mut self, finding: &Finding) -> io::Result<()> {
-        let section = finding.code.section();
-        if self.section != Some(section) {
+        let Finding { level, section, diagnosis, .. } = finding;
+        if self.section != Some(*section) {
             let gap = if self.section.is_some() { "\n" } else { "" };
-            writeln!(self.out, "{gap}{}", styled(HEADING, section.title()))?;
-            self.section = Some(section);
+            writeln!(self.out, "{gap}{}", styled(HEADING, section))?;
+            self.section = Some(*section);
         }
-        let style = match finding.level {
+        let style = match level {
             Level::Ok => GOOD,
             Level::Warning => WARNING,
             Level::Fault => BAD,
             Level::NotTested => QUIET,
         };
-        let code = match finding.level {
-            Level::Ok => String::new(),
-            Level::Warning | Level::Fault | Level::NotTested => format!(" [{}]", finding.code.name()),
-        };
-        let text = format!("{}: {}{code}", finding.key, finding.text);
-        let mut lines = wrapped(&text, WIDTH - INDENT).into_iter();
+        let code = if *level == Level::Ok { String::new() } else { format!(" [{}]", diagnosis.code) };
+        let mut lines = wrapped(&format!("{}{code}", diagnosis.headline()), WIDTH - INDENT).into_iter();
         let first = lines.next().unwrap_or_default();
-        let first = match first.strip_prefix(&finding.key) {
-            Some(rest) => format!("{}{rest}", styled(HEADING, &finding.key)),
+        let first = match first.strip_prefix(&diagnosis.key) {
+            Some(rest) => format!("{}{rest}", styled(HEADING, &diagnosis.key)),
             None => first,
         };
-        writeln!(self.out, "  {}  {first}", styled(style, format!("{:<10}", finding.level.name())))?;
+        let level: &str = level.into();
+        writeln!(self.out, "  {}  {first}", styled(style, format!("{level:<10}")))?;
         for line in lines {
             writeln!(self.out, "{:INDENT$}{line}", "")?;
         }
-        self.write_remedy(finding)?;
+        if let Some(remedy) = &diagnosis.remedy {
+            writeln!(self.out, "{}", fix_line_at(INDENT, "fix", remedy))?;
+        }
         self.out.flush()
-    }
-
-    fn write_remedy(&mut self, finding: &Finding) -> io::Result<()> {
-        let Some(remedy) = &finding.remedy else { return Ok(()) };
-        let colon = if remedy.command.is_empty() { "" } else { ":" };
-        for line in wrapped(&format!("fix: {}{colon}", remedy.text), WIDTH - INDENT) {
-            writeln!(self.out, "{:INDENT$}{line}", "")?;
-        }
-        for line in remedy.command_lines(WIDTH - INDENT - 2) {
-            writeln!(self.out, "{:INDENT$}  {line}", "")?;
-        }
-        Ok(())
     }
 
     /// The rule of the exit code. Warnings alone never change it, nor does what was left out on purpose (--offline): what is
@@ -148,7 +135,8 @@ pub(super) fn plural(count: usize, what: &str) -> String {
 mod tests {
     use super::super::code::Code;
     use super::*;
-    use crate::kafka::remedy::{Remedy, Right};
+    use crate::diagnosis::Remedy;
+    use crate::kafka::remedy::Right;
 
     fn report(findings: Vec<Finding>) -> (Exit, String) {
         let mut bytes = Vec::new();
@@ -163,22 +151,18 @@ mod tests {
     }
 
     fn fault() -> Finding {
-        Finding::fault(Code::TopicWrite, "topic a", "is wrong", Remedy::text("correct it"))
+        Finding::fault(Code::TopicWrite, "topic a", "is wrong", "correct it")
     }
 
     fn warning() -> Finding {
-        Finding::warning(Code::TopicRead, "topic a", "is odd", Remedy::text("look at it"))
+        Finding::warning(Code::TopicRead, "topic a", "is odd", "look at it")
     }
 
     #[test]
     fn the_exit_code_is_that_of_the_worst_finding() {
         assert_eq!(report(vec![ok(), warning()]).0, Exit::Fine);
         assert_eq!(report(vec![fault(), warning()]).0, Exit::Failed);
-        let config = crate::config::Fault {
-            key: "server.listen".to_owned(),
-            problem: "is wrong".to_owned(),
-            remedy: "correct it".to_owned(),
-        };
+        let config = crate::diagnosis::misconfigured("is wrong", "correct it").at("server.listen");
         let (exit, shown) = report(vec![fault(), Finding::prevents_start(Code::Configuration, config)]);
         assert_eq!(exit, Exit::Misconfigured);
         assert!(shown.ends_with("bridge.toml: serve would not start (2 faults, 0 warnings)\n"), "{shown}");
@@ -186,14 +170,13 @@ mod tests {
 
     #[test]
     fn what_decides_and_was_not_tested_exits_with_1() {
-        let remedy = || Remedy::text("test it");
-        let (exit, shown) = report(vec![ok(), Finding::not_tested(Code::Topic, "topic a", "no answer", remedy())]);
+        let (exit, shown) = report(vec![ok(), Finding::not_tested(Code::Topic, "topic a", "no answer", "test it")]);
         assert_eq!(exit, Exit::Fine);
         assert!(
             shown.ends_with("everything that was tested is fine (0 faults, 0 warnings, 1 not tested)\n"),
             "{shown}"
         );
-        let (exit, shown) = report(vec![ok(), Finding::undecided(Code::Topic, "topic a", "no answer", remedy())]);
+        let (exit, shown) = report(vec![ok(), Finding::undecided(Code::Topic, "topic a", "no answer", "test it")]);
         assert_eq!(exit, Exit::Failed);
         assert!(!shown.contains("will start and work"), "{shown}");
     }

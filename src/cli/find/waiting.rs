@@ -15,8 +15,12 @@ use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::rfc3339;
 
 /// Shows what is found, and notes where.
-pub(super) async fn search(config: &Config, arguments: &FindArguments, places: &mut Places) -> Result<(), String> {
-    let source = Source::find(config).await?;
+pub(super) async fn search(
+    source: &Source,
+    config: &Config,
+    arguments: &FindArguments,
+    places: &mut Places,
+) -> Result<(), String> {
     for waiting in source.about(&arguments.id).await? {
         let id = content::printable(&waiting.event_id);
         let shown = if arguments.json {

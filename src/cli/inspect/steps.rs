@@ -14,11 +14,12 @@ use time::format_description::well_known::Rfc3339;
 
 use super::captured::Captured;
 use super::pretty::{Strings, pretty};
-use super::remedy::{Step, in_quarantine, problem, remedy, step};
+use super::remedy::{Step, diagnosis, step};
 use crate::cli::Exit;
 use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, fix_line, program, styled};
 use crate::config::Application;
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
 use crate::keys::Source;
 
 /// Where the values of a step begin.
@@ -225,9 +226,8 @@ impl Screen<'_> {
 
     fn refused(&mut self, refusal: Refusal) -> io::Result<Exit> {
         let verdict = styled(BAD, format_args!("refused: {} (status {})", refusal.code(), refusal.status()));
-        let step = self.quarantined.and_then(|id| in_quarantine(refusal, id));
-        let step = step.unwrap_or_else(|| remedy(refusal).to_owned());
-        writeln!(self.out, "\n{verdict}\n{}\n{}", problem(refusal), fix_line("fix", step))?;
+        let Diagnosis { problem, remedy, .. } = diagnosis(refusal, self.quarantined);
+        writeln!(self.out, "\n{verdict}\n{problem}\n{}", fix_line("fix", remedy.unwrap_or_default()))?;
         Ok(Exit::Failed)
     }
 

@@ -72,7 +72,7 @@ fn waiting(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     steps.sort_unstable();
     steps.dedup();
     for (reason, step) in steps {
-        writeln!(out, "{}", fix_line("fix", format_args!("{reason}: {step}")))?;
+        writeln!(out, "{}", fix_line("fix", format!("{reason}: {step}")))?;
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ fn oldest_entries(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Wr
     for waiting in &summary.oldest {
         writeln!(out, "{}", entry(waiting, now))?;
     }
-    writeln!(out, "{}", fix_line("next", format_args!("one of them: {} show ID", call.of("journal"))))
+    writeln!(out, "{}", fix_line("next", format!("one of them: {} show ID", call.of("journal"))))
 }
 
 fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -127,7 +127,7 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
     for held in &summary.quarantine {
         writeln!(out, "{}", callback(held, now))?;
     }
-    writeln!(out, "{}", fix_line("next", format_args!("one of them: {} --quarantine ID", call.of("inspect"))))?;
+    writeln!(out, "{}", fix_line("next", format!("one of them: {} --quarantine ID", call.of("inspect"))))?;
     if groups.iter().any(|group| group.reason == "undecryptable") {
         let step = "undecryptable: no key opens them. Add the Encryption Key of their time to the application's \
                     decryption_keys and reload (SIGHUP). A callback that IDaaS delivers again is there once for each \
@@ -182,7 +182,7 @@ pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Ca
     }
     format!(
         "{line}\nWould remove this {what} for good, unpublished. Nothing was done.\n{}",
-        fix_line("next", format_args!("remove it: {} discard {id} --yes", call.of("journal")))
+        fix_line("next", format!("remove it: {} discard {id} --yes", call.of("journal")))
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::super::output::{GOOD, QUIET, WARNING, styled};
+use super::super::output::{GOOD, QUIET, WARNING, fix_line, styled};
 use super::REQUEST_TIMEOUT;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
@@ -28,7 +28,8 @@ pub(super) fn show(
                     writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
                 }
                 Ok(Creation::Refused { problem, remedy, .. }) => {
-                    writeln!(out, "{}: {problem}; {remedy}; {needed}", styled(WARNING, "not created"))?;
+                    writeln!(out, "{}: {problem}; {needed}", styled(WARNING, "not created"))?;
+                    writeln!(out, "{}", fix_line("fix", remedy))?;
                 }
                 Err(away) => writeln!(out, "{}: {away}", styled(WARNING, "not created"))?,
             }

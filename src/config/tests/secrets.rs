@@ -33,7 +33,7 @@ fn an_inline_secret_is_warned_of_and_one_from_a_variable_is_not() {
     let warned = |world: &World, text: &str| {
         let config = world.good(text);
         assert!(config.warnings.iter().all(|warning| !warning.to_string().contains(KEY)));
-        config.warnings.iter().any(|warning| warning.text.contains("move it out"))
+        config.warnings.iter().any(|warning| warning.to_string().contains("move it out"))
     };
     let inline = MINIMAL.replace("{ file = \"journal.key\" }", &format!("\"{KEY}\""));
     assert!(warned(&World::new(), &inline));

@@ -11,6 +11,7 @@ use super::database::{JournalFile, StoreError};
 use super::open;
 use super::preallocation::DiskSpace;
 use super::tables::Changes;
+use crate::diagnosis::Diagnosis;
 use crate::journal::fault::{JournalRejection, OpenFault};
 use crate::telemetry::log_code::LogCode;
 
@@ -86,7 +87,8 @@ impl Store {
                 true
             }
             Err(fault) => {
-                tracing::error!(code = fault.code(), "{fault}; {}", fault.remedy());
+                let diagnosis = Diagnosis::from(&fault);
+                tracing::error!(code = diagnosis.code, "{diagnosis}");
                 self.suspicion.full = matches!(fault, OpenFault::DiskFull(_));
                 self.suspicion.pause = (self.suspicion.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
                 self.suspicion.next_attempt = Some(Instant::now() + self.suspicion.pause);

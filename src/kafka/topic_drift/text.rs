@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{CLOCK_DIFFERENCE, Difference, OLDEST_TIMESTAMP};
-use crate::kafka::remedy::{Remedy, Right};
+use crate::diagnosis::Remedy;
+use crate::kafka::remedy::Right;
 use crate::kafka::topics::Cleanup;
 
 impl Difference {
@@ -23,7 +24,7 @@ impl Difference {
             }
             Self::Hidden => Remedy::grant(&[Right::Write, Right::Read, Right::DescribeConfigs], topics),
             Self::Unreadable(_) | Self::NoLeader(_) | Self::NotInSync { .. } => {
-                Remedy::text("start the brokers that are away, or see their logs")
+                Remedy::from("start the brokers that are away, or see their logs")
             }
             Self::FewerPartitions { wanted, found } => {
                 let command = "kafka-topics.sh --bootstrap-server HOST:PORT --alter";
@@ -35,20 +36,20 @@ impl Difference {
                     &format!("{command} --topic {name} --partitions {wanted}"),
                 )
             }
-            Self::MorePartitions { found, .. } => Remedy::text(format!("set topics.partitions = {found}")),
-            Self::Replication { wanted, found } => Remedy::text(format!(
+            Self::MorePartitions { found, .. } => Remedy::from(format!("set topics.partitions = {found}")),
+            Self::Replication { wanted, found } => Remedy::from(format!(
                 "add replicas with kafka-reassign-partitions.sh until there are {wanted}, or set \
                  topics.replication_factor = {found} if that is intended"
             )),
             Self::SingleReplica => {
-                Remedy::text("use three brokers, three replicas and min.insync.replicas = 2 in production")
+                Remedy::from("use three brokers, three replicas and min.insync.replicas = 2 in production")
             }
             Self::MinInsyncReplicas { .. } => alter("min.insync.replicas=2".to_owned()),
             Self::NeverInsync { replication, .. } => {
                 alter(format!("min.insync.replicas={}", (*replication).clamp(1, 2)))
             }
             Self::NoSpareReplica { .. } => {
-                Remedy::text("have one replica more than min.insync.replicas (kafka-reassign-partitions.sh)")
+                Remedy::from("have one replica more than min.insync.replicas (kafka-reassign-partitions.sh)")
             }
             Self::Compacted(_) => alter("cleanup.policy=delete".to_owned()),
             Self::NotCompacted(_) => alter("cleanup.policy=compact".to_owned()),
