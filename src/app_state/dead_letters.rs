@@ -168,8 +168,8 @@ impl AppState {
         let Ok(prepared) = from_quarantine(kept, &application.policy, moment) else {
             return DeadLetterOutcome::Unreadable;
         };
-        let Some(item) = prepared.items.into_iter().next() else { return DeadLetterOutcome::Unreadable };
-        let published = match &item.plan {
+        let Some(item) = prepared.events.into_iter().next() else { return DeadLetterOutcome::Unreadable };
+        let published = match &item.disposition {
             // A second dead letter would tell nothing new.
             Disposition::DeadLetter { reason, .. } => {
                 return DeadLetterOutcome::StillRefused { reason: reason.code().to_owned() };

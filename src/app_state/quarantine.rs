@@ -58,10 +58,10 @@ impl AppState {
         if let Some(position) = prepared.decryption_key {
             application.metrics.decrypted(position);
         }
-        let events = prepared.items.len();
+        let events = prepared.events.len();
         let deadline = Instant::now() + self.limits.response_deadline;
         let trace = CallbackTrace::default();
-        let answered = self.dispatcher.deliver(prepared.items, &application.source, deadline, &trace).await;
+        let answered = self.dispatcher.deliver(prepared.events, &application.source, deadline, &trace).await;
         if !answered.is_ok_and(|events| events.iter().all(|event| event.verdict != Verdict::Overloaded)) {
             return Redriven::NoRoom;
         }

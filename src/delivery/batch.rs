@@ -9,11 +9,11 @@ use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, Hashed, NewEvent};
 
-use super::publication::{EventPublication, Source};
+use super::publication::{EventPublication, EventSource};
 use crate::telemetry::spans::{CallbackTrace, EventSpan};
 
 /// One event and its verdict, for the answer.
-pub struct Answered {
+pub struct EventVerdict {
     /// The eventId.
     pub event_id: String,
     /// What is answered.
@@ -36,7 +36,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn of(items: Vec<PreparedEvent>, source: &Arc<Source>) -> Self {
+    pub(super) fn of(items: Vec<PreparedEvent>, source: &Arc<EventSource>) -> Self {
         let size = items.len();
         let mut batch = Self {
             new_events: Vec::with_capacity(size),
@@ -55,8 +55,9 @@ impl Batch {
         batch
     }
 
-    fn insert(&mut self, key: EventKey, item: PreparedEvent, source: &Arc<Source>) {
-        let PreparedEvent { id, entity, action, event_time, drift, plan, evidence } = item;
+    fn insert(&mut self, key: EventKey, item: PreparedEvent, source: &Arc<EventSource>) {
+        let PreparedEvent { id, entity, action, event_time, drift, disposition: plan, dead_letter_source: evidence } =
+            item;
         if let EventId::Provided(_) = id {
             source.metrics.received(entity, action);
         }
@@ -68,15 +69,21 @@ impl Batch {
         };
         let publication = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
         let event_time = event_time.unwrap_or(publication.record.timestamp);
-        self.new_events.push(NewEvent { key, lane: publication.lane, event_time, prompt: false, publication });
+        self.new_events.push(NewEvent {
+            key,
+            lane: publication.lane,
+            event_time,
+            partition_unavailable: false,
+            publication,
+        });
         self.events.push((id, reason));
     }
 
     /// Marks the events whose records are known not to be taken at the moment.
-    pub(super) fn mark_prompt(&mut self, in_vain: impl Fn(&Record) -> bool) {
+    pub(super) fn mark_unavailable_partitions(&mut self, in_vain: impl Fn(&Record) -> bool) {
         for new_event in &mut self.new_events {
             let EventPublication { record, credential, .. } = &new_event.publication;
-            new_event.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
+            new_event.partition_unavailable = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
         }
     }
 
@@ -93,7 +100,7 @@ impl Batch {
     }
 
     /// Counts what became of the events at their admission.
-    pub(super) fn admitted(&mut self, admitted: &[Admitted], source: &Source) {
+    pub(super) fn record_admissions(&mut self, admitted: &[Admitted], source: &EventSource) {
         self.spans.iter_mut().zip(admitted).for_each(|(span, what)| span.admitted(*what));
         for (what, (_, reason)) in admitted.iter().zip(&self.events) {
             match what {
@@ -106,8 +113,9 @@ impl Batch {
     }
 
     /// The answer. Without verdicts, nothing was confirmed.
-    pub(super) fn answer(self, verdicts: &[Verdict], source: &Source) -> Result<Vec<Answered>, Unanswerable> {
-        let skipped = self.skipped.into_iter().map(|event_id| Answered { event_id, verdict: Verdict::NotSubscribed });
+    pub(super) fn answer(self, verdicts: &[Verdict], source: &EventSource) -> Result<Vec<EventVerdict>, Unanswerable> {
+        let skipped =
+            self.skipped.into_iter().map(|event_id| EventVerdict { event_id, verdict: Verdict::NotSubscribed });
         let mut answered: Vec<_> = skipped.collect();
         for (position, span) in self.spans.into_iter().enumerate() {
             span.answered(verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed));
@@ -116,7 +124,7 @@ impl Batch {
         for (position, (id, _)) in self.events.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
             match (id, verdict) {
-                (EventId::Provided(event_id), verdict) => answered.push(Answered { event_id, verdict }),
+                (EventId::Provided(event_id), verdict) => answered.push(EventVerdict { event_id, verdict }),
                 (EventId::Generated(_), Verdict::Overloaded) => unanswerable = true,
                 // On the broker, or in the journal.
                 (

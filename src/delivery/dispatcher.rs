@@ -13,9 +13,9 @@ use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitRea
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
-pub use super::batch::{Answered, Unanswerable};
+pub use super::batch::{EventVerdict, Unanswerable};
 use super::executor::Executor;
-pub use super::publication::Source;
+pub use super::publication::EventSource;
 use super::ticker::tick;
 use crate::journal::store::Opened;
 use crate::journal::{Journal, JournalAdmin, Quarantined};
@@ -45,7 +45,7 @@ pub enum StartFault {
 
 /// Carries events to the broker and verdicts back.
 pub struct Dispatcher {
-    pub(super) shared: Arc<Executor>,
+    pub(super) executor: Arc<Executor>,
 }
 
 impl Dispatcher {
@@ -78,7 +78,7 @@ impl Dispatcher {
         let producer = Producer::start(cluster, Arc::clone(&shared) as _, &liveness).map_err(StartFault::Producer)?;
         shared.producer.store(Some(Arc::new(producer)));
         tokio::spawn(tick(Arc::downgrade(&shared), liveness.watch("outbox clock")));
-        Ok(Arc::new(Self { shared }))
+        Ok(Arc::new(Self { executor: shared }))
     }
 
     /// Publishes a callback's events and waits for their verdicts, at most until `deadline`.
@@ -88,22 +88,22 @@ impl Dispatcher {
     pub async fn deliver(
         &self,
         items: Vec<PreparedEvent>,
-        source: &Arc<Source>,
+        source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
         trace: &CallbackTrace,
-    ) -> Result<Vec<Answered>, Unanswerable> {
+    ) -> Result<Vec<EventVerdict>, Unanswerable> {
         let mut batch = Batch::of(items, source);
         batch.trace(trace);
-        if let Some(producer) = &*self.shared.producer.load() {
-            batch.mark_prompt(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+        if let Some(producer) = &*self.executor.producer.load() {
+            batch.mark_unavailable_partitions(|record| !producer.accepts(&record.topic, record.key.as_deref()));
         }
         let (waiter, waiting) = oneshot::channel();
         let new_events = std::mem::take(&mut batch.new_events);
         let deadlines = self.deadlines(deadline);
         // Everything is handed over before the first wait, so a sender that hangs up stops nothing half-way.
-        let (request_id, admitted) = self.shared.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
-        batch.admitted(&admitted, source);
-        let mut request = Request { shared: &self.shared, request_id, batch: Some(batch), source };
+        let (request_id, admitted) = self.executor.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
+        batch.record_admissions(&admitted, source);
+        let mut request = Request { shared: &self.executor, request_id, batch: Some(batch), source };
         // The machine answers each delivery by its deadline; without an answer nothing is promised.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
         request.answer(&verdicts)
@@ -112,13 +112,13 @@ impl Dispatcher {
     /// Traces callbacks and events from now on. A second call changes nothing.
     pub fn set_spans(&self, spans: Arc<Spans>) {
         // An error means that there are some.
-        let _ = self.shared.spans.set(spans);
+        let _ = self.executor.spans.set(spans);
     }
 
     /// Creates spans. `None` if tracing is off.
     #[must_use]
     pub fn spans(&self) -> Option<&Arc<Spans>> {
-        self.shared.spans.get()
+        self.executor.spans.get()
     }
 
     /// Exports what spans there still are, for about a second at most.
@@ -129,74 +129,74 @@ impl Dispatcher {
     }
 
     pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
-        let now = self.shared.now();
+        let now = self.executor.now();
         let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_millis();
         let left = Millis::try_from(left).unwrap_or(Millis::MAX);
         Deadlines { write: now + left - WRITE_ALLOWANCE.min(left / 2), answer: now + left }
     }
 
     /// Says whether the broker is there.
-    pub fn connected(&self, connected: bool) {
-        self.shared.step(|outbox, _| outbox.connected(connected));
+    pub fn set_connected(&self, connected: bool) {
+        self.executor.step(|outbox, _| outbox.connected(connected));
     }
 
     /// Whether the broker is there, as far as is known.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.shared.outbox.lock().is_connected()
+        self.executor.outbox.lock().is_connected()
     }
 
     /// Tells what the topics hold already.
     pub fn mark_published(&self, events: impl IntoIterator<Item = (EventKey, Published)>) {
-        self.shared
+        self.executor
             .step(|outbox, now| events.into_iter().for_each(|(key, learned)| outbox.mark_published(key, learned, now)));
     }
 
     /// Another cluster answers at the same address: forgets what the old one has confirmed, and replays nothing before
     /// [`Dispatcher::enable_replay`].
     pub fn cluster_replaced(&self) {
-        self.shared.step(|outbox, _| outbox.cluster_replaced());
+        self.executor.step(|outbox, _| outbox.cluster_replaced());
     }
 
     /// How many events wait in each lane, of those that the producer does not have.
     #[must_use]
     pub fn waiting_by_lane(&self) -> HashMap<LaneKey, u32> {
-        self.shared.outbox.lock().waiting_by_lane()
+        self.executor.outbox.lock().waiting_by_lane()
     }
 
     /// Withholds these lanes, because another replica publishes their events first; all others go on. What arrives for
     /// them meanwhile is journaled, and answered as not confirmed.
     pub fn hold_lanes(&self, lanes: impl IntoIterator<Item = LaneKey>) {
-        self.shared.step(|outbox, _| outbox.hold_lanes(lanes));
+        self.executor.step(|outbox, _| outbox.hold_lanes(lanes));
     }
 
     /// Up to `limit` lane heads that wait, with the reason; those that have failed first.
     #[must_use]
     pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
-        self.shared.outbox.lock().waiting_heads(limit)
+        self.executor.outbox.lock().waiting_heads(limit)
     }
 
     /// Lets what the journal holds be published: what stands in the topics is known by now, or cannot be known.
     pub fn enable_replay(&self) {
-        self.shared.step(|outbox, _| outbox.enable_replay());
+        self.executor.step(|outbox, _| outbox.enable_replay());
     }
 
     /// Answers operators who ask for the journal. `None` after the end.
     #[must_use]
     pub fn journal_admin(&self) -> Option<JournalAdmin> {
-        Some(JournalAdmin::new(self.journal()?, Arc::clone(&self.shared) as _))
+        Some(JournalAdmin::new(self.journal()?, Arc::clone(&self.executor) as _))
     }
 
     /// Puts other applications in place of those that are there.
-    pub fn sources(&self, sources: impl IntoIterator<Item = Arc<Source>>) {
+    pub fn set_sources(&self, sources: impl IntoIterator<Item = Arc<EventSource>>) {
         let sources: HashMap<_, _> = sources.into_iter().map(|source| (source.name.clone(), source)).collect();
-        self.shared.sources.store(Arc::new(sources));
+        self.executor.sources.store(Arc::new(sources));
     }
 
     /// The journal, until [`Dispatcher::close`].
     #[must_use]
     pub fn journal(&self) -> Option<Arc<Journal>> {
-        self.shared.journal.load_full()
+        self.executor.journal.load_full()
     }
 
     /// Keeps a callback until somebody can read it. Says whether it is durable.
@@ -207,42 +207,42 @@ impl Dispatcher {
 
     /// How many events have their content in memory.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.shared.outbox.lock().held()
+    pub fn events_in_memory(&self) -> usize {
+        self.executor.outbox.lock().events_in_memory()
     }
 
     /// How many lane heads wait for each reason, and how many events were confirmed from the journal since the start.
     #[must_use]
     pub fn waiting_by_reason(&self) -> (BTreeMap<WaitReason, usize>, u64) {
-        let outbox = self.shared.outbox.lock();
+        let outbox = self.executor.outbox.lock();
         (outbox.waiting_heads_by_reason(), outbox.replayed_total())
     }
 
     /// Shows in the metrics what waits, and why.
-    pub fn show(&self) {
+    pub fn update_metrics(&self) {
         let (held, heads, replayed) = {
-            let outbox = self.shared.outbox.lock();
-            (outbox.held(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
+            let outbox = self.executor.outbox.lock();
+            (outbox.events_in_memory(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
         };
-        self.shared.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
-        self.shared.metrics.journal.show_waiting(&heads, replayed);
+        self.executor.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.executor.metrics.journal.show_waiting(&heads, replayed);
     }
 
     /// Has everything that waits written, and answered as soon as it is.
     pub fn expire_deadlines(&self) {
-        self.shared.step(|outbox, now| outbox.expire_deadlines(now + WRITE_ALLOWANCE));
+        self.executor.step(|outbox, now| outbox.expire_deadlines(now + WRITE_ALLOWANCE));
     }
 
     /// Waits for reports, at most for `limit`. Says how many are still to come. Blocks.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
-        self.shared.producer.load_full().map_or(0, |producer| producer.flush(limit))
+        self.executor.producer.load_full().map_or(0, |producer| producer.flush(limit))
     }
 
     /// How many events would be lost if the process ended now: neither confirmed nor durable.
     #[must_use]
     pub fn not_durable(&self) -> usize {
-        self.shared.outbox.lock().not_durable().0
+        self.executor.outbox.lock().not_durable().0
     }
 
     /// Writes what is not confirmed to the journal, and closes the journal and the producer, within `limit`. Returns how
@@ -251,13 +251,13 @@ impl Dispatcher {
     pub fn close(&self, limit: Duration) -> usize {
         let until = std::time::Instant::now() + limit;
         self.expire_deadlines();
-        while self.shared.outbox.lock().not_durable().1 > 0 && std::time::Instant::now() < until {
+        while self.executor.outbox.lock().not_durable().1 > 0 && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        if let Some(producer) = self.shared.producer.swap(None) {
+        if let Some(producer) = self.executor.producer.swap(None) {
             Producer::close(producer);
         }
-        if let Some(journal) = self.shared.journal.swap(None) {
+        if let Some(journal) = self.executor.journal.swap(None) {
             // What is left is counted below, with what was never handed over.
             let _ = journal.close_within(until.saturating_duration_since(std::time::Instant::now()));
         }
@@ -273,11 +273,11 @@ struct Request<'a> {
     shared: &'a Executor,
     request_id: RequestId,
     batch: Option<Batch>,
-    source: &'a Source,
+    source: &'a EventSource,
 }
 
 impl Request<'_> {
-    fn answer(&mut self, verdicts: &[Verdict]) -> Result<Vec<Answered>, Unanswerable> {
+    fn answer(&mut self, verdicts: &[Verdict]) -> Result<Vec<EventVerdict>, Unanswerable> {
         self.batch.take().map_or(Ok(Vec::new()), |batch| batch.answer(verdicts, self.source))
     }
 }

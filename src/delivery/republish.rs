@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::dispatcher::{Dispatcher, Source};
+use super::dispatcher::{Dispatcher, EventSource};
 use super::publication::EventPublication;
 use idaas_callback::{Disposition, PreparedEvent};
 use outbox::machine::Admitted;
@@ -32,10 +32,18 @@ impl Dispatcher {
         &self,
         item: PreparedEvent,
         attempt: &str,
-        source: &Arc<Source>,
+        source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
     ) -> Republished {
-        let PreparedEvent { id, event_time, plan, evidence, entity: _, action: _, drift: _ } = item;
+        let PreparedEvent {
+            id,
+            event_time,
+            disposition: plan,
+            dead_letter_source: evidence,
+            entity: _,
+            action: _,
+            drift: _,
+        } = item;
         let records = match plan {
             Disposition::Publish { record, credential } => (record, credential),
             Disposition::Skip | Disposition::DeadLetter { .. } => {
@@ -45,14 +53,15 @@ impl Dispatcher {
         let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
         let publication = EventPublication::new((key, id), source, event_time, None, records, evidence);
         let event_time = event_time.unwrap_or(publication.record.timestamp);
-        let prompt = match &*self.shared.producer.load() {
-            Some(producer) => publication.record_list().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
+        let prompt = match &*self.executor.producer.load() {
+            Some(producer) => publication.all_records().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
             None => false,
         };
-        let new_event = NewEvent { key, lane: publication.lane, event_time, prompt, publication };
+        let new_event =
+            NewEvent { key, lane: publication.lane, event_time, partition_unavailable: prompt, publication };
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
-        let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
+        let (_, admitted) = self.executor.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
         // Without an answer nothing is promised.

@@ -4,14 +4,14 @@ use idaas_callback::Refusal;
 use outbox::verdict::List;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::delivery::dispatcher::Answered;
+use crate::delivery::dispatcher::EventVerdict;
 
 /// The verdicts on a callback's events, each eventId in exactly one list.
-pub(super) struct Answer(pub(super) Vec<Answered>);
+pub(super) struct Answer(pub(super) Vec<EventVerdict>);
 
-struct Listed<'a>(&'a [Answered], List);
+struct Listed<'a>(&'a [EventVerdict], List);
 
-struct Event<'a>(&'a Answered);
+struct Event<'a>(&'a EventVerdict);
 
 impl Answer {
     /// The body of the answer.
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn all_four_lists_are_there_and_each_event_stands_in_one() {
-        let event = |id: &str, verdict| Answered { event_id: id.to_owned(), verdict };
+        let event = |id: &str, verdict| EventVerdict { event_id: id.to_owned(), verdict };
         let answer = Answer(vec![event("a", Verdict::Confirmed), event("b", Verdict::NotConfirmed)]);
         let json: serde_json::Value = serde_json::from_slice(&answer.to_json()).unwrap();
         assert_eq!(

@@ -32,23 +32,23 @@ const HEALTH: &str = "/healthz";
 pub(super) async fn callback(
     request: HttpRequest,
     payload: Payload,
-    bridge: Data<AppState>,
+    app_state: Data<AppState>,
     log: Data<RefusalLog>,
 ) -> HttpResponse {
     let began = Instant::now();
     if request.path() == HEALTH && (request.method() == Method::GET || request.method() == Method::HEAD) {
-        return health(&bridge);
+        return health(&app_state);
     }
-    let sender = sender(&request, &bridge);
+    let sender = sender(&request, &app_state);
     let name = request.path().strip_prefix("/callbacks/");
-    let Some(application) = name.and_then(|name| bridge.application(name)) else {
-        bridge.metrics.unknown.inc();
-        return refuse(Refusal::NotFound, "unknown", sender, (&bridge, &log));
+    let Some(application) = name.and_then(|name| app_state.application(name)) else {
+        app_state.metrics.unknown.inc();
+        return refuse(Refusal::NotFound, "unknown", sender, (&app_state, &log));
     };
-    let trace = trace::begin(&request, &bridge, &application);
+    let trace = trace::start_span(&request, &app_state, &application);
     let taken = {
-        let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
-        take(&request, payload, &bridge, &application, sender, (began, &trace)).await
+        let _in_flight = InFlight::of(&app_state.metrics.callbacks_in_flight);
+        take(&request, payload, &app_state, &application, sender, (began, &trace)).await
     };
     trace.answered(taken.as_ref().err().map_or(200, |refusal| refusal.status()), code(&taken));
     let metrics = &application.metrics;
@@ -56,21 +56,24 @@ pub(super) async fn callback(
     match taken {
         Err(refusal) => {
             metrics.callback(Some(refusal));
-            refuse(refusal, &application.name, sender, (&bridge, &log))
+            refuse(refusal, &application.name, sender, (&app_state, &log))
         }
         Ok(answer) => {
             metrics.callback(None);
-            respond(StatusCode::OK, &bridge).body(answer.to_json())
+            respond(StatusCode::OK, &app_state).body(answer.to_json())
         }
     }
 }
 
 /// Whether callbacks are accepted. Probes come every few seconds, so this is neither logged nor counted.
-fn health(bridge: &AppState) -> HttpResponse {
-    let (status, text) =
-        if bridge.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") };
+fn health(app_state: &AppState) -> HttpResponse {
+    let (status, text) = if app_state.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    };
     let mut response = HttpResponse::build(status);
-    if bridge.is_draining() {
+    if app_state.is_draining() {
         response.force_close();
     }
     response.content_type(ContentType::plaintext()).body(text)
@@ -95,7 +98,7 @@ impl Drop for InFlight<'_> {
 async fn take(
     request: &HttpRequest,
     payload: Payload,
-    bridge: &AppState,
+    app_state: &AppState,
     application: &Arc<Application>,
     sender: Option<IpAddr>,
     (began, trace): (Instant, &CallbackTrace),
@@ -106,22 +109,22 @@ async fn take(
     if request.method() != Method::POST {
         return Err(Refusal::MethodNotAllowed);
     }
-    if bridge.is_draining() {
+    if app_state.is_draining() {
         return Err(Refusal::Draining);
     }
-    let deadline = began + bridge.limits.response_deadline;
+    let deadline = began + app_state.limits.response_deadline;
     let reading = trace.stage("read body");
-    let body = body::read(request, payload, bridge, deadline).await?;
+    let body = body::read(request, payload, app_state, deadline).await?;
     drop(reading);
     trace.body(body.bytes.len());
-    let prepared = timeout_at(deadline, prepared(request, body.bytes, bridge, application, trace));
+    let prepared = timeout_at(deadline, prepared(request, body.bytes, app_state, application, trace));
     let prepared = match prepared.await.unwrap_or_else(|_| Err(Refusal::Overloaded.into())) {
         Ok(prepared) => prepared,
         Err(Rejected { refusal, kept: None }) => return Err(refusal),
         Err(Rejected { refusal, kept: Some(callback) }) => {
             // What is authentic and cannot be read now is not lost; only if it could not be kept has it to come again. A
             // disk that is slow goes on with it, and nothing is promised before it has ended.
-            let kept = timeout_at(deadline, bridge.dispatcher.quarantine(*callback)).await.unwrap_or(false);
+            let kept = timeout_at(deadline, app_state.dispatcher.quarantine(*callback)).await.unwrap_or(false);
             return Err(if kept { refusal } else { Refusal::Overloaded });
         }
     };
@@ -129,7 +132,7 @@ async fn take(
         application.metrics.decrypted(position);
     }
     application.metrics.authentic(seconds(now()));
-    let delivered = bridge.dispatcher.deliver(prepared.items, &application.source, deadline, trace).await;
+    let delivered = app_state.dispatcher.deliver(prepared.events, &application.source, deadline, trace).await;
     delivered.map(Answer).map_err(|_| Refusal::Overloaded)
 }
 
@@ -149,7 +152,7 @@ impl From<Refusal> for Rejected {
 async fn prepared(
     request: &HttpRequest,
     body: Bytes,
-    bridge: &AppState,
+    app_state: &AppState,
     application: &Arc<Application>,
     trace: &CallbackTrace,
 ) -> Result<Prepared, Rejected> {
@@ -173,8 +176,9 @@ async fn prepared(
             Ok(_) | Err(_) => {}
         }
         prepared.map_err(|refusal| {
-            let callback =
-                (refusal.is_kept()).then(|| to_quarantine(&body, &keys.set, &application.policy, context)).flatten();
+            let callback = (refusal.is_quarantined())
+                .then(|| to_quarantine(&body, &keys.set, &application.policy, context))
+                .flatten();
             let kept = callback.map(|callback| {
                 Box::new(Quarantined {
                     application: application.name.clone(),
@@ -191,26 +195,26 @@ async fn prepared(
         return work();
     }
     // The semaphore is never closed, the pool ends only with the process, and nothing in the work panics.
-    let _turn = bridge.large.acquire().await;
+    let _turn = app_state.large.acquire().await;
     actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded.into()))
 }
 
-fn sender(request: &HttpRequest, bridge: &AppState) -> Option<IpAddr> {
+fn sender(request: &HttpRequest, app_state: &AppState) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     // A line that is no text names no address; it must not be passed over either.
     let lines: Vec<_> = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or("?")).collect();
-    address::sender(peer, lines.into_iter(), &bridge.limits.trusted_proxies)
+    address::sender(peer, lines.into_iter(), &app_state.limits.trusted_proxies)
 }
 
 fn refuse(
     refusal: Refusal,
     application: &str,
     sender: Option<IpAddr>,
-    (bridge, log): (&AppState, &RefusalLog),
+    (app_state, log): (&AppState, &RefusalLog),
 ) -> HttpResponse {
     log.refused(refusal, application, sender);
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = respond(status, bridge);
+    let mut response = respond(status, app_state);
     if let Some(after) = refusal.retry_after() {
         response.insert_header((header::RETRY_AFTER, after));
     }
@@ -220,10 +224,10 @@ fn refuse(
     response.body(answer::refusal(refusal))
 }
 
-fn respond(status: StatusCode, bridge: &AppState) -> HttpResponseBuilder {
+fn respond(status: StatusCode, app_state: &AppState) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response.insert_header((header::CONTENT_TYPE, JSON));
-    if bridge.is_draining() {
+    if app_state.is_draining() {
         // The sender's next request goes to somebody who stays.
         response.force_close();
     }

@@ -73,17 +73,17 @@ impl Callbacks {
     /// The operating system's.
     pub fn serve(
         listener: TcpListener,
-        bridge: Arc<AppState>,
+        app_state: Arc<AppState>,
         certificate: Option<&Certificate>,
         drain: Duration,
     ) -> std::io::Result<Self> {
         let ours = listener.try_clone()?;
-        let log = RefusalLog::new(Arc::clone(&bridge.metrics));
+        let log = RefusalLog::new(Arc::clone(&app_state.metrics));
         let served = Arc::clone(&log);
         let connections = Connections::default();
         let server = HttpServer::new(move || {
             App::new()
-                .app_data(web::Data::from(Arc::clone(&bridge)))
+                .app_data(web::Data::from(Arc::clone(&app_state)))
                 .app_data(web::Data::from(Arc::clone(&served)))
                 // The one route there is: the handler finds its application faster than a router would.
                 .default_service(web::to(callbacks::callback))
@@ -126,7 +126,7 @@ impl Callbacks {
 /// The operating system's.
 pub fn serve_admin(
     listener: TcpListener,
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     journal_admin: Arc<JournalAdmin>,
     console: Arc<Console>,
     token: &AdminToken,
@@ -136,7 +136,7 @@ pub fn serve_admin(
     let server = HttpServer::new(move || {
         let token = token.clone();
         App::new()
-            .app_data(web::Data::from(Arc::clone(&bridge)))
+            .app_data(web::Data::from(Arc::clone(&app_state)))
             .app_data(web::Data::from(Arc::clone(&journal_admin)))
             .app_data(web::Data::from(Arc::clone(&console)))
             .app_data(web::Data::new(token.clone()))

@@ -73,7 +73,7 @@ impl Writer {
                 if reseals {
                     self.reseal();
                 } else {
-                    self.store.tidy();
+                    self.store.compact();
                     self.untidy = false;
                 }
                 continue;
@@ -103,7 +103,17 @@ impl Writer {
 
     /// Says whether nothing is left of it to be done.
     fn work(&mut self, work: Work) -> bool {
-        let Work { writes, forgotten, forgets, reads, keeps, keep_bytes, releases, questions, last: _ } = work;
+        let Work {
+            writes,
+            cancelled: forgotten,
+            deletes: forgets,
+            reads,
+            quarantine_requests: keeps,
+            quarantine_bytes: keep_bytes,
+            releases,
+            queries: questions,
+            last: _,
+        } = work;
         if !forgotten.is_empty() {
             self.events.written(forgotten);
         }
@@ -115,7 +125,7 @@ impl Writer {
             let committed = self.store.commit(&batch);
             self.untidy |= committed.removed && !forgets.is_empty();
             if !committed.removed && !forgets.is_empty() {
-                self.inbox.forget_later(&forgets);
+                self.inbox.delete_later(&forgets);
                 done = false;
             }
             self.show();

@@ -30,14 +30,14 @@ impl Service {
         let began = Instant::now();
         let limit = self.config.server.drain_timeout;
         tracing::info!(code = LogCode::Draining.as_str(), "shutting down; what is being worked on is finished");
-        self.bridge.drain();
-        let bridge = Arc::clone(&self.bridge);
+        self.app_state.drain();
+        let app_state = Arc::clone(&self.app_state);
         let callbacks = self.callbacks;
         let orderly = async move {
-            while bridge.metrics.callbacks_in_flight.get() > 0 {
+            while app_state.metrics.callbacks_in_flight.get() > 0 {
                 if began.elapsed() > CONFIRMATIONS {
                     // Their events are written, and answered as soon as they are durable.
-                    bridge.dispatcher.expire_deadlines();
+                    app_state.dispatcher.expire_deadlines();
                     sleep(Duration::from_millis(100)).await;
                 } else {
                     sleep(Duration::from_millis(10)).await;
@@ -56,11 +56,11 @@ impl Service {
             () = second_shutdown(&mut control_messages) => {
                 until = Instant::now();
                 // What waits for Kafka is written and answered at once.
-                self.bridge.dispatcher.expire_deadlines();
+                self.app_state.dispatcher.expire_deadlines();
                 let _ = timeout(LAST_ANSWERS, &mut orderly).await;
             }
         }
-        let dispatcher = &self.bridge.dispatcher;
+        let dispatcher = &self.app_state.dispatcher;
         tokio::select! {
             () = flushed(dispatcher, until) => {}
             () = second_shutdown(&mut control_messages) => {}

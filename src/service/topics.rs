@@ -28,7 +28,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// What has to be seen to.
 pub(super) struct TopicReconciler {
-    plan: Mutex<Arc<TopicSettings>>,
+    settings: Mutex<Arc<TopicSettings>>,
     cluster: Mutex<Cluster>,
     create: bool,
     configuration: PathBuf,
@@ -37,12 +37,12 @@ pub(super) struct TopicReconciler {
     creating: AtomicBool,
     /// Ends a wait early.
     changed: Notify,
-    seen: Mutex<Seen>,
+    reported: Mutex<ReportedDifferences>,
 }
 
 /// What was seen last.
 #[derive(Default)]
-struct Seen {
+struct ReportedDifferences {
     /// Topics and the codes of their differences: reported once, until they are gone.
     reported: BTreeSet<(String, &'static str)>,
     partitions: BTreeMap<String, i32>,
@@ -57,7 +57,7 @@ struct TopicReport {
     grown: Vec<(String, i32, i32)>,
 }
 
-impl Seen {
+impl ReportedDifferences {
     fn update(&mut self, plan: &TopicSettings, states: &[State]) -> TopicReport {
         let mut news = TopicReport { differences: Vec::new(), grown: Vec::new() };
         let mut reported = BTreeSet::new();
@@ -83,19 +83,19 @@ impl Seen {
 impl TopicReconciler {
     pub(super) fn new(config: &Config, configuration: PathBuf) -> Arc<Self> {
         Arc::new(Self {
-            plan: Mutex::new(Arc::new(TopicSettings::of(config))),
+            settings: Mutex::new(Arc::new(TopicSettings::of(config))),
             cluster: Mutex::new(super::wiring::cluster(config)),
             create: config.topics.create,
             configuration,
             creating: AtomicBool::new(config.topics.create),
             changed: Notify::new(),
-            seen: Mutex::default(),
+            reported: Mutex::default(),
         })
     }
 
     /// Sees to the topics of another configuration from now on: an application may have come with a prefix of its own.
     pub(super) fn rescope(&self, config: &Config) {
-        *self.plan.lock() = Arc::new(TopicSettings::of(config));
+        *self.settings.lock() = Arc::new(TopicSettings::of(config));
         self.creating.store(self.create, Ordering::Relaxed);
         self.changed.notify_one();
     }
@@ -114,8 +114,8 @@ impl TopicReconciler {
     }
 
     /// Creates and reports, until the service ends.
-    pub(super) async fn run_until_done(self: Arc<Self>, bridge: Arc<AppState>) {
-        while !bridge.is_draining() {
+    pub(super) async fn run_until_done(self: Arc<Self>, app_state: Arc<AppState>) {
+        while !app_state.is_draining() {
             let topic_reconciler = Arc::clone(&self);
             let look = move || {
                 let create = topic_reconciler.creating.load(Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl TopicReconciler {
         match Administrator::new(&cluster) {
             Ok(administrator) => act(self, &administrator),
             Err(fault) => {
-                if self.seen.lock().reported.insert((String::new(), "topics_not_checked")) {
+                if self.reported.lock().reported.insert((String::new(), "topics_not_checked")) {
                     tracing::error!(
                         code = LogCode::TopicsNotChecked.as_str(),
                         "the topics could not be looked at: {fault}"
@@ -145,7 +145,7 @@ impl TopicReconciler {
     }
 
     fn create_missing(&self, administrator: &Administrator) -> bool {
-        let plan = Arc::clone(&self.plan.lock());
+        let plan = Arc::clone(&self.settings.lock());
         self.creating.store(false, Ordering::Relaxed);
         let Ok(states) = administrator.presence(&plan, REQUEST_TIMEOUT) else {
             self.creating.store(true, Ordering::Relaxed);
@@ -185,9 +185,9 @@ impl TopicReconciler {
     }
 
     fn report(&self, administrator: &Administrator) -> bool {
-        let plan = Arc::clone(&self.plan.lock());
+        let plan = Arc::clone(&self.settings.lock());
         let Ok(states) = administrator.observe(&plan, REQUEST_TIMEOUT) else { return false };
-        let news = self.seen.lock().update(&plan, &states);
+        let news = self.reported.lock().update(&plan, &states);
         let configuration = self.configuration.display().to_string();
         for (topic, difference) in news.differences {
             let (code, topic) = (difference.code(), topic.as_str());
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_difference_is_news_once_until_it_is_gone() {
-        let (plan, mut seen) = (plan(), Seen::default());
+        let (plan, mut seen) = (plan(), ReportedDifferences::default());
         let mut news = |states: [State; 2]| seen.update(&plan, &states).differences.len();
         let good = || [present(3), present(3)];
         assert_eq!(news(good()), 0);
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn partitions_that_were_added_are_news_once() {
-        let (plan, mut seen) = (plan(), Seen::default());
+        let (plan, mut seen) = (plan(), ReportedDifferences::default());
         let mut grown = |partitions: i32| seen.update(&plan, &[present(3), present(partitions)]).grown;
         assert_eq!(grown(3), []);
         assert_eq!(grown(6), [("b".to_owned(), 3, 6)]);

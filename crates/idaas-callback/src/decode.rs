@@ -62,7 +62,7 @@ pub(super) struct Context {
 /// # Errors
 /// [`Refusal::Unreadable`] where the text is no object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
-    let bulk = LargeMember { name: "eventData", room: plaintext.text.len() };
+    let bulk = LargeMember { name: "eventData", capacity: plaintext.text.len() };
     let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;
     let events = payload.take_large().ok_or(Refusal::Unreadable)?;
     // One that is longer than any real one would keep every record from fitting.

@@ -37,7 +37,7 @@ use policy::Policy;
 /// An authentic callback, ready to be published.
 pub struct Prepared {
     /// One item per event, in their order.
-    pub items: Vec<PreparedEvent>,
+    pub events: Vec<PreparedEvent>,
     /// The position of the decryption key that opened it; `None` where it was not encrypted.
     pub decryption_key: Option<usize>,
 }
@@ -95,5 +95,5 @@ pub fn prepare_observed(
     let callback = decode(plaintext, policy)?;
     begins(Stage::Normalize);
     let items = normalize(&callback, policy, moment)?;
-    Ok(Prepared { items, decryption_key: callback.key })
+    Ok(Prepared { events: items, decryption_key: callback.key })
 }

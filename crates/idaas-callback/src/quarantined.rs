@@ -71,5 +71,5 @@ pub fn from_quarantine(
 ) -> Result<Prepared, Refusal> {
     let callback = decode(decrypt(kept.verified(), policy)?, policy)?;
     let items = normalize(&callback, policy, moment)?;
-    Ok(Prepared { items, decryption_key: callback.key })
+    Ok(Prepared { events: items, decryption_key: callback.key })
 }

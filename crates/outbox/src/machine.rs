@@ -29,7 +29,7 @@ pub enum Command<P, W> {
     /// The publication is to be made durable under the handle's number; brings "written" or "refused".
     Write(EventHandle, Arc<P>),
     /// The journal no longer needs this entry.
-    Forget(Seq),
+    Delete(Seq),
     /// The entry's publication is to be read back; brings "loaded".
     Load(EventHandle),
     /// A delivery's verdicts are complete.
@@ -77,7 +77,7 @@ pub struct Outbox<P, W> {
     pub(super) index: HashTable<u32>,
     pub(super) lanes: Lanes,
     pub(super) requests: PendingRequests<W>,
-    pub(super) memory: DedupCache,
+    pub(super) dedup_cache: DedupCache,
     /// Lane heads that wait for the broker, with their publications.
     pub(super) ready: BTreeSet<EventHandle>,
     /// Lane heads whose publications only the journal has, by [`Event::replay_order`].
@@ -91,19 +91,19 @@ pub struct Outbox<P, W> {
     /// Writes under way, with the slot of whose event it is; `None` where the event is resolved meanwhile.
     pub(super) writing: HashMap<Seq, Option<u32>>,
     pub(super) limits: Limits,
-    pub(super) held: usize,
-    pub(super) held_bytes: usize,
+    pub(super) events_in_memory: usize,
+    pub(super) bytes_in_memory: usize,
     pub(super) replaying: usize,
     pub(super) replaying_bytes: usize,
     /// Replayed events that take long.
-    pub(super) slow: usize,
+    pub(super) slow_replays: usize,
     /// What was handed to the producer from the journal, and when.
     pub(super) replayed: VecDeque<(Millis, EventHandle)>,
     pub(super) next: Seq,
     /// Whether the broker is there, as far as is known.
     pub(super) connected: bool,
     /// Whether replays may begin: what stands in the topics already must be known before.
-    pub(super) released: bool,
+    pub(super) replay_enabled: bool,
     /// How many events were confirmed that had been read back from the journal.
     pub(super) replayed_total: u64,
     /// The time of the last input that had one.
@@ -120,7 +120,7 @@ impl<P: Publication, W> Outbox<P, W> {
             index: HashTable::new(),
             lanes: Lanes::default(),
             requests: PendingRequests::new(),
-            memory: DedupCache::new(),
+            dedup_cache: DedupCache::new(),
             ready: BTreeSet::new(),
             parked: BTreeSet::new(),
             held_heads: BTreeSet::new(),
@@ -128,15 +128,15 @@ impl<P: Publication, W> Outbox<P, W> {
             backing_off: BTreeSet::new(),
             writing: HashMap::new(),
             limits,
-            held: 0,
-            held_bytes: 0,
+            events_in_memory: 0,
+            bytes_in_memory: 0,
             replaying: 0,
             replaying_bytes: 0,
-            slow: 0,
+            slow_replays: 0,
             replayed: VecDeque::new(),
             next: Seq(0),
             connected: true,
-            released: false,
+            replay_enabled: false,
             replayed_total: 0,
             clock: 0,
             commands: Vec::new(),
@@ -150,7 +150,7 @@ impl<P: Publication, W> Outbox<P, W> {
         waiter: W,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
-        let id = self.requests.upcoming();
+        let id = self.requests.next_id();
         let (mut wants, mut admitted) = (Vec::new(), Vec::new());
         let mut full = false;
         for (position, new_event) in (0..).zip(new_events) {
@@ -166,37 +166,41 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn admit_one(&mut self, new_event: NewEvent<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
-        if let Some(verdict) = self.memory.get(new_event.key) {
+        if let Some(verdict) = self.dedup_cache.get(new_event.key) {
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
         if let Some(slot) = self.slot(new_event.key) {
-            return (self.join(slot, waiter, new_event.prompt), Admitted::Joined);
+            return (self.join(slot, waiter, new_event.partition_unavailable), Admitted::Joined);
         }
         let confirmed = self.published_records(&new_event);
         if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
             let verdict = new_event.publication.verdict();
-            self.memory.insert(new_event.key, verdict, self.clock);
+            self.dedup_cache.insert(new_event.key, verdict, self.clock);
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
         let bytes = new_event.publication.bytes();
-        if full || self.held >= self.limits.events || self.held_bytes.saturating_add(bytes) > self.limits.bytes {
+        if full
+            || self.events_in_memory >= self.limits.events
+            || self.bytes_in_memory.saturating_add(bytes) > self.limits.bytes
+        {
             return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, NewEvent { key, lane, event_time, prompt, publication }) = (self.next, new_event);
+        let (seq, NewEvent { key, lane, event_time, partition_unavailable: prompt, publication }) =
+            (self.next, new_event);
         self.next = Seq(seq.0 + 1);
-        self.held += 1;
-        self.held_bytes += bytes;
+        self.events_in_memory += 1;
+        self.bytes_in_memory += bytes;
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            prompt,
+            partition_unavailable: prompt,
             publication: Some(Arc::new(publication)),
             waiters: vec![waiter],
             confirmed,
             ..Event::new(seq, key, lane, event_time)
         });
         // Before there is no room left, the journal makes some.
-        let narrow = self.held > self.limits.events / 2 || self.held_bytes > self.limits.bytes / 2;
-        if narrow || self.waits_in_vain(slot) {
+        let narrow = self.events_in_memory > self.limits.events / 2 || self.bytes_in_memory > self.limits.bytes / 2;
+        if narrow || self.is_blocked(slot) {
             self.write(slot);
         }
         (Resolution::Open(EventHandle { seq, slot }), Admitted::New)
@@ -206,14 +210,14 @@ impl<P: Publication, W> Outbox<P, W> {
     /// cannot be seen in the topics if it could have two.
     fn published_records(&self, new_event: &NewEvent<P>) -> u8 {
         // The topics tell of the records of events, and not of dead letters.
-        if new_event.publication.verdict() == Verdict::Confirmed { self.memory.records(new_event.key) } else { 0 }
+        if new_event.publication.verdict() == Verdict::Confirmed { self.dedup_cache.records(new_event.key) } else { 0 }
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
     fn join(&mut self, slot: u32, waiter: (RequestId, u32), prompt: bool) -> Resolution {
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        event.prompt = prompt;
-        let in_vain = self.waits_in_vain(slot);
+        event.partition_unavailable = prompt;
+        let in_vain = self.is_blocked(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
         if event.durability == Durability::Synced && in_vain {
             self.answer_if_durable(slot);
@@ -231,9 +235,10 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Whether it is known that waiting for the broker's confirmation of this event is in vain, so that it is written to
     /// the journal at once, and answered as soon as it is durable.
-    pub(super) fn waits_in_vain(&self, slot: u32) -> bool {
+    pub(super) fn is_blocked(&self, slot: u32) -> bool {
         let event = self.events.get(slot as usize);
-        !self.connected || event.is_some_and(|event| event.prompt || self.held_lanes.contains(&event.lane))
+        !self.connected
+            || event.is_some_and(|event| event.partition_unavailable || self.held_lanes.contains(&event.lane))
     }
 
     /// Forgets a delivery whose sender has hung up. Its events go on.
@@ -246,16 +251,16 @@ impl<P: Publication, W> Outbox<P, W> {
         self.clock = self.clock.max(now);
         while let Some(alarm) = self.requests.due(now) {
             match alarm {
-                DueAction::Write(tokens) => tokens.into_iter().for_each(|handle| self.write_token(handle)),
+                DueAction::Write(tokens) => tokens.into_iter().for_each(|handle| self.write_if_current(handle)),
                 DueAction::Answer(request, open) => {
                     for (position, handle) in open {
-                        let verdict = self.verdict_at_the_deadline(handle);
+                        let verdict = self.verdict_at_deadline(handle);
                         self.resolve_waiters(request, position, verdict);
                     }
                 }
             }
         }
-        self.pass_slow(now);
+        self.release_slow_replays(now);
         self.retry(now);
     }
 
@@ -270,7 +275,7 @@ impl<P: Publication, W> Outbox<P, W> {
         std::mem::take(&mut self.commands)
     }
 
-    fn verdict_at_the_deadline(&self, handle: EventHandle) -> Verdict {
+    fn verdict_at_deadline(&self, handle: EventHandle) -> Verdict {
         match self.at(handle).map(|event| event.durability) {
             Some(Durability::Synced) => Verdict::NotConfirmed,
             // Nothing holds it safely, so nothing is promised.

@@ -5,7 +5,7 @@ use super::machine::{Command, Outbox};
 use super::{FailureCode, Millis};
 
 /// How long an entry that cannot be read waits for the next attempt, in milliseconds.
-const UNREADABLE: Millis = 60_000;
+const UNREADABLE_BACK_OFF: Millis = 60_000;
 
 /// How long a replayed event may take before others no longer wait for it, in milliseconds.
 const SLOW: Millis = 2_000;
@@ -16,17 +16,17 @@ const SLOW_AT_A_TIME: usize = 8;
 impl<P: Publication, W> Outbox<P, W> {
     /// Lets replays begin: what stands in the topics is known, or cannot be known.
     pub fn enable_replay(&mut self) {
-        self.released = true;
+        self.replay_enabled = true;
         self.replay();
     }
 
     /// Another cluster answers at the same address: what the old one has confirmed is not there. Nothing is replayed
     /// before [`Outbox::enable_replay`], because the topics have to be read first.
     pub fn cluster_replaced(&mut self) {
-        self.memory.clear();
-        self.released = false;
+        self.dedup_cache.clear();
+        self.replay_enabled = false;
         for (_, event) in &mut self.events {
-            (event.confirmed, event.learned) = (0, None);
+            (event.confirmed, event.published_verdict) = (0, None);
         }
     }
 
@@ -36,7 +36,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if self.replaying > self.limits.replay - self.limits.replay / 4 {
             return;
         }
-        while self.connected && self.released && self.replaying < self.limits.replay {
+        while self.connected && self.replay_enabled && self.replaying < self.limits.replay {
             let Some((turn, handle)) = self.parked.first().copied() else { return };
             let bytes = self.events.get(handle.slot as usize).map_or(0, |event| event.bytes as usize);
             if self.replaying > 0 && self.replaying_bytes + bytes > self.limits.replay_bytes {
@@ -88,7 +88,7 @@ impl<P: Publication, W> Outbox<P, W> {
             Loaded::Damaged => {
                 self.note_failure(handle.slot, FailureCode::JournalUnreadable, now);
                 self.stop_replaying(handle.slot);
-                self.back_off(handle.slot, now + UNREADABLE);
+                self.back_off(handle.slot, now + UNREADABLE_BACK_OFF);
             }
         }
         self.replay();
@@ -102,24 +102,24 @@ impl<P: Publication, W> Outbox<P, W> {
                 self.replaying -= 1;
                 self.replaying_bytes -= event.bytes as usize;
             }
-            ReplaySlot::Released => self.slow -= 1,
+            ReplaySlot::Released => self.slow_replays -= 1,
         }
     }
 
     /// No longer counts replays that the broker has not confirmed for long: thousands of records for one partition
     /// without a leader must not keep those of the others waiting.
-    pub(super) fn pass_slow(&mut self, now: Millis) {
+    pub(super) fn release_slow_replays(&mut self, now: Millis) {
         while let Some((since, handle)) = self.replayed.front().copied() {
             let event = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq);
             // One that was refused since, and is being read anew, is not the broker's fault.
             if let Some(event) = event.filter(|event| event.replay == ReplaySlot::Held && event.in_flight()) {
-                if since + SLOW > now || self.slow >= self.limits.replay * SLOW_AT_A_TIME {
+                if since + SLOW > now || self.slow_replays >= self.limits.replay * SLOW_AT_A_TIME {
                     return;
                 }
                 event.replay = ReplaySlot::Released;
                 self.replaying -= 1;
                 self.replaying_bytes -= event.bytes as usize;
-                self.slow += 1;
+                self.slow_replays += 1;
             }
             self.replayed.pop_front();
         }

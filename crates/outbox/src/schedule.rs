@@ -13,14 +13,14 @@ const DOUBLINGS: u8 = 6;
 
 /// How long an event waits for room in the producer, in milliseconds; twice as long each time, so that thousands that
 /// wait do not keep a processor busy.
-const ROOM: Millis = 50;
+const QUEUE_FULL_BACK_OFF: Millis = 50;
 
 /// How often that doubles: to 1.6 seconds.
-const ROOM_DOUBLINGS: u8 = 5;
+const QUEUE_FULL_DOUBLINGS: u8 = 5;
 
 /// How long an event waits at most for the news that its partition accepts records again, in milliseconds: so long that
 /// the journal is not read in vain, and only in case that the news does not come.
-const CLOSED: Millis = 600_000;
+const CLOSED_BACK_OFF: Millis = 600_000;
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Takes the broker's report on the record of an event with that index.
@@ -30,11 +30,13 @@ impl<P: Publication, W> Outbox<P, W> {
             return;
         };
         let Stage::InFlight { missing, worst, verdict } = &mut event.stage else { return };
-        *worst = worse(*worst, report);
+        *worst = decisive_report(*worst, report);
         *missing = missing.saturating_sub(1);
         match report {
             DeliveryReport::Confirmed => event.confirmed |= bit(record),
-            DeliveryReport::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
+            DeliveryReport::Failed(FailureCode::ClusterReplaced) => {
+                (event.confirmed, event.published_verdict) = (0, None)
+            }
             DeliveryReport::Rejected(_)
             | DeliveryReport::Failed(_)
             | DeliveryReport::QueueFull
@@ -43,7 +45,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if *missing > 0 {
             return;
         }
-        let (worst, verdict, learned) = (*worst, *verdict, event.learned);
+        let (worst, verdict, learned) = (*worst, *verdict, event.published_verdict);
         if worst == DeliveryReport::Confirmed && event.replay != ReplaySlot::None {
             self.replayed_total += 1;
         }
@@ -134,7 +136,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let wait = if code == FailureCode::QueueFull {
             event.queue_full_retries = event.queue_full_retries.saturating_add(1);
-            ROOM << (event.queue_full_retries - 1).min(ROOM_DOUBLINGS)
+            QUEUE_FULL_BACK_OFF << (event.queue_full_retries - 1).min(QUEUE_FULL_DOUBLINGS)
         } else {
             event.queue_full_retries = 0;
             event.attempts = event.attempts.saturating_add(1);
@@ -154,7 +156,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         event.queue_full_retries = 0;
         event.attempts = event.attempts.max(1);
-        self.back_off(slot, now + CLOSED);
+        self.back_off(slot, now + CLOSED_BACK_OFF);
         self.write(slot);
         self.evict_payload(slot);
     }
@@ -190,7 +192,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
         let Some(event) = self.events.get(slot as usize) else { return };
         if verdict.is_final() {
-            self.memory.insert(event.key, verdict, now);
+            self.dedup_cache.insert(event.key, verdict, now);
         }
         let waiters = self.remove(slot);
         for (request, position) in waiters {
@@ -214,7 +216,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         match event.durability {
             // A write that is said to have failed can be on the disk all the same.
-            Durability::Synced | Durability::Rejected => self.commands.push(Command::Forget(event.seq)),
+            Durability::Synced | Durability::Rejected => self.commands.push(Command::Delete(event.seq)),
             Durability::Pending => drop(self.writing.insert(event.seq, None)),
             Durability::None => {}
         }
@@ -228,23 +230,23 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn replace(&mut self, slot: u32, publication: P) {
         self.drop_publication(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
-            self.held += 1;
-            self.held_bytes += publication.bytes();
+            self.events_in_memory += 1;
+            self.bytes_in_memory += publication.bytes();
             event.publication = Some(std::sync::Arc::new(publication));
         }
     }
 
     pub(super) fn drop_publication(&mut self, slot: u32) {
         if let Some(publication) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
-            self.held -= 1;
-            self.held_bytes -= publication.bytes();
+            self.events_in_memory -= 1;
+            self.bytes_in_memory -= publication.bytes();
         }
     }
 }
 
 /// Of two reports on records of one event, the one that decides. A failure outweighs a refusal: what can succeed
 /// later must not be given up. What can succeed soon outweighs what waits for a partition.
-const fn worse(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
+const fn decisive_report(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
     const fn rank(report: DeliveryReport) -> u8 {
         match report {
             DeliveryReport::Confirmed => 0,

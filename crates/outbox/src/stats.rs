@@ -7,7 +7,7 @@ use super::machine::Outbox;
 use super::{LaneKey, Millis, Seq, WaitReason, WaitingHead};
 
 /// Not behind any other.
-const FIRST_TOKEN: EventHandle = EventHandle { seq: Seq(0), slot: 0 };
+const FIRST_HANDLE: EventHandle = EventHandle { seq: Seq(0), slot: 0 };
 
 impl<P> Event<P> {
     fn waiting(&self, reason: WaitReason) -> WaitingHead {
@@ -24,8 +24,8 @@ impl<P> Event<P> {
 impl<P: Publication, W> Outbox<P, W> {
     /// How many events have their publications in memory.
     #[must_use]
-    pub const fn held(&self) -> usize {
-        self.held
+    pub const fn events_in_memory(&self) -> usize {
+        self.events_in_memory
     }
 
     /// How many events are neither confirmed nor given back.
@@ -47,8 +47,8 @@ impl<P: Publication, W> Outbox<P, W> {
         for head in self.waiting_heads_with_failure() {
             *counts.entry(head.reason).or_default() += 1;
         }
-        let untried = self.ready.len() + self.parked.range(..(true, FIRST_TOKEN)).count();
-        let others = [(self.calm_reason(), untried), (WaitReason::OtherReplica, self.held_heads.len())];
+        let untried = self.ready.len() + self.parked.range(..(true, FIRST_HANDLE)).count();
+        let others = [(self.reason_without_failure(), untried), (WaitReason::OtherReplica, self.held_heads.len())];
         others.into_iter().filter(|(_, count)| *count > 0).for_each(|(reason, count)| {
             *counts.entry(reason).or_default() += count;
         });
@@ -58,23 +58,23 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Up to `limit` lane heads that wait, in the order of acceptance; those that have failed first.
     #[must_use]
     pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
-        let untried = self.parked.range(..(true, FIRST_TOKEN)).map(|(_, handle)| handle).chain(&self.ready);
-        let untried = untried.map(|handle| (*handle, self.calm_reason()));
+        let untried = self.parked.range(..(true, FIRST_HANDLE)).map(|(_, handle)| handle).chain(&self.ready);
+        let untried = untried.map(|handle| (*handle, self.reason_without_failure()));
         let held = self.held_heads.iter().map(|handle| (*handle, WaitReason::OtherReplica));
         let calm = untried.chain(held).filter_map(|(handle, reason)| Some(self.at(handle)?.waiting(reason)));
         self.waiting_heads_with_failure().chain(calm).take(limit).collect()
     }
 
     fn waiting_heads_with_failure(&self) -> impl Iterator<Item = WaitingHead> {
-        let failed = self.parked.range((true, FIRST_TOKEN)..).map(|(_, handle)| handle);
+        let failed = self.parked.range((true, FIRST_HANDLE)..).map(|(_, handle)| handle);
         let tokens = self.backing_off.iter().map(|(_, handle)| handle).chain(failed);
         tokens.filter_map(|handle| {
             let event = self.at(*handle)?;
-            Some(event.waiting(event.failure.map_or(self.calm_reason(), WaitReason::Failed)))
+            Some(event.waiting(event.failure.map_or(self.reason_without_failure(), WaitReason::Failed)))
         })
     }
 
-    const fn calm_reason(&self) -> WaitReason {
+    const fn reason_without_failure(&self) -> WaitReason {
         if self.connected { WaitReason::ReplayPending } else { WaitReason::KafkaUnavailable }
     }
 

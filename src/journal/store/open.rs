@@ -65,8 +65,9 @@ impl Store {
         let inventory = verified(&base, state, &mut seals, &path)?;
         let keys = base.key_counts().map_err(|broken| broken.at(&path))?;
         let (reseal, base, suspicion) = (Some(Place::Entries(0)), Some(base), Recovery::default());
-        let mut store = Self { path, max_size, seals, state, keys, reseal, base, suspicion, _lock: lock };
-        store.tidy();
+        let mut store =
+            Self { path, max_size, codec: seals, state, keys, reseal, file: base, recovery: suspicion, _lock: lock };
+        store.compact();
         Ok(Opened { store, inventory, next: Seq(state.next), quarantined: state.kept })
     }
 }

@@ -33,7 +33,7 @@ impl Store {
     }
 
     fn opened(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
-        let entry = self.seals.open_entry(seq, body);
+        let entry = self.codec.open_entry(seq, body);
         if entry.is_none() {
             tracing::error!(
                 code = LogCode::JournalEntryDamaged.as_str(),
@@ -56,7 +56,7 @@ impl Store {
                 sealed.len() < limit
             })
         })?;
-        Ok(sealed.into_iter().filter_map(|(seq, row)| self.seals.open_row(seq, &row)).collect())
+        Ok(sealed.into_iter().filter_map(|(seq, row)| self.codec.open_row(seq, &row)).collect())
     }
 
     /// The time of acceptance of the oldest entry, in milliseconds since 1970. None where there is no entry, or the
@@ -78,7 +78,7 @@ impl Store {
                 sealed.len() < limit
             })
         })?;
-        Ok(sealed.into_iter().filter_map(|(id, row)| self.seals.open_quarantine_row(id, &row)).collect())
+        Ok(sealed.into_iter().filter_map(|(id, row)| self.codec.open_quarantine_row(id, &row)).collect())
     }
 
     /// For each of these callbacks, whether it is in quarantine.
@@ -105,6 +105,6 @@ impl Store {
     /// As [`Store::read`].
     pub fn quarantined_callback(&mut self, id: QuarantineId) -> Result<Option<Quarantined>, JournalRejection> {
         let body = self.reading(|base| base.kept_body(id.0))?;
-        Ok(body.and_then(|body| self.seals.open_quarantined(id, &body)))
+        Ok(body.and_then(|body| self.codec.open_quarantined(id, &body)))
     }
 }

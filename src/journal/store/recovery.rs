@@ -22,7 +22,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct Recovery {
     /// Entries that were refused when their commit failed, and can be on the disk all the same.
-    ghosts: Vec<u64>,
+    possibly_written: Vec<u64>,
     /// Not before.
     next_attempt: Option<Instant>,
     pause: Duration,
@@ -32,14 +32,14 @@ pub(super) struct Recovery {
 impl Store {
     /// Makes sure that the file is open and can be trusted.
     pub(super) fn ready(&mut self) -> Result<(), JournalRejection> {
-        if self.base.is_some() {
+        if self.file.is_some() {
             return Ok(());
         }
-        let early = self.suspicion.next_attempt.is_some_and(|at| Instant::now() < at);
+        let early = self.recovery.next_attempt.is_some_and(|at| Instant::now() < at);
         if !early && self.reopened() {
             return Ok(());
         }
-        Err(if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
+        Err(if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
     }
 
     /// Runs something that reads.
@@ -48,7 +48,7 @@ impl Store {
         read: impl FnOnce(&JournalFile) -> Result<T, StoreError>,
     ) -> Result<T, JournalRejection> {
         self.ready()?;
-        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
+        let Some(base) = &self.file else { return Err(JournalRejection::Failed) };
         read(base).map_err(|broken| self.require_verification(&broken, std::iter::empty()))
     }
 
@@ -59,16 +59,16 @@ impl Store {
         ghosts: impl Iterator<Item = u64>,
     ) -> JournalRejection {
         tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %broken, "the journal has failed; it is verified before it is used again");
-        let base = self.base.take();
+        let base = self.file.take();
         // It says so itself where it finds something broken, and what it finds is known already.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(base)));
-        self.suspicion.ghosts.extend(ghosts);
-        self.suspicion.full = matches!(broken, StoreError::DiskFull);
-        if self.suspicion.pause.is_zero() {
-            self.suspicion.pause = FIRST_PAUSE;
+        self.recovery.possibly_written.extend(ghosts);
+        self.recovery.full = matches!(broken, StoreError::DiskFull);
+        if self.recovery.pause.is_zero() {
+            self.recovery.pause = FIRST_PAUSE;
         }
-        self.suspicion.next_attempt = Some(Instant::now());
-        if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
+        self.recovery.next_attempt = Some(Instant::now());
+        if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
     }
 
     /// Opens the file again, as the disk has it. Says whether it can be used.
@@ -82,14 +82,14 @@ impl Store {
                     commits,
                     "the journal was read back and is in order"
                 );
-                self.suspicion = Recovery::default();
+                self.recovery = Recovery::default();
                 true
             }
             Err(fault) => {
                 tracing::error!(code = fault.code(), "{fault}; {}", fault.remedy());
-                self.suspicion.full = matches!(fault, OpenFault::DiskFull(_));
-                self.suspicion.pause = (self.suspicion.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
-                self.suspicion.next_attempt = Some(Instant::now() + self.suspicion.pause);
+                self.recovery.full = matches!(fault, OpenFault::DiskFull(_));
+                self.recovery.pause = (self.recovery.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+                self.recovery.next_attempt = Some(Instant::now() + self.recovery.pause);
                 false
             }
         }
@@ -97,7 +97,7 @@ impl Store {
 
     fn verify_again(&mut self) -> Result<(), OpenFault> {
         if let Ok(file) = std::fs::File::open(&self.path) {
-            DiskSpace::forget_pages(&file);
+            DiskSpace::drop_page_cache(&file);
         }
         let (base, state) = open::open(&self.path)?;
         if state.commits < self.state.commits {
@@ -108,12 +108,12 @@ impl Store {
                 "the disk has lost what it had reported as synced"
             );
         }
-        let ghosts = Changes { removes: self.suspicion.ghosts.clone(), ..Changes::default() };
+        let ghosts = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
         // They were refused, so whoever wanted them keeps them elsewhere, or asks again.
         let state = if ghosts.is_empty() { state } else { base.apply(state, &ghosts).map_err(|b| b.at(&self.path))?.0 };
         self.keys = base.key_counts().map_err(|broken| broken.at(&self.path))?;
         self.state = state;
-        self.base = Some(base);
+        self.file = Some(base);
         Ok(())
     }
 }

@@ -55,9 +55,9 @@ pub struct PreparedEvent {
     /// How far the event was from what is documented.
     pub drift: Drift,
     /// What is to be done.
-    pub plan: Disposition,
+    pub disposition: Disposition,
     /// What a dead letter would be made of, should the broker refuse the record.
-    pub evidence: DeadLetterSource,
+    pub dead_letter_source: DeadLetterSource,
 }
 
 /// What is to be done with an event.
@@ -122,9 +122,9 @@ pub(super) fn normalize_with(
     let item = |event| {
         let position = positions.next().unwrap_or_default();
         let evidence = DeadLetterSource::new(Arc::clone(context), Arc::clone(events), position, moment.received_at);
-        maker.item(Event::of(event), evidence)
+        maker.prepare_event(Event::of(event), evidence)
     };
-    json::each(text, max_events, Some(DATA), item).ok_or(Refusal::Unreadable)
+    json::map_elements(text, max_events, Some(DATA), item).ok_or(Refusal::Unreadable)
 }
 
 /// What the making of every record of a callback needs.
@@ -144,7 +144,7 @@ struct Draft<'a> {
 }
 
 impl RecordBuilder<'_> {
-    fn item(&self, mut event: Event<'_>, mut evidence: DeadLetterSource) -> PreparedEvent {
+    fn prepare_event(&self, mut event: Event<'_>, mut evidence: DeadLetterSource) -> PreparedEvent {
         let event_time = event.time.as_ref().map(|time| time.milliseconds);
         if event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH) {
             evidence.generate_id();
@@ -154,18 +154,18 @@ impl RecordBuilder<'_> {
             None => EventId::Generated(evidence.generated_id().unwrap_or_default().to_owned()),
         };
         let mut drift = Drift::default();
-        let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
+        let (entity, action, plan) = match self.disposition(&mut event, &mut drift) {
             Ok(planned) => planned,
             Err(reason) => {
                 let record = self.dead_letter(reason, &event, &evidence, id.text());
                 (Entity::DeadLetter, Action::Refused, Disposition::DeadLetter { reason, record })
             }
         };
-        PreparedEvent { id, entity, action, event_time, drift, plan, evidence }
+        PreparedEvent { id, entity, action, event_time, drift, disposition: plan, dead_letter_source: evidence }
     }
 
     /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
-    fn plan(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
+    fn disposition(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
         let (entity, action) = (self.classify)(kind);

@@ -25,7 +25,7 @@ impl<P: Publication, W> Outbox<P, W> {
         for (slot, event) in &self.events {
             let (slot, seq) = (slot as u32, event.seq);
             hold(self.slot(event.key) == Some(slot), || format!("{seq:?} is not found by its key"))?;
-            hold(self.memory.get(event.key).is_none(), || format!("{seq:?} has its verdict, and is still there"))?;
+            hold(self.dedup_cache.get(event.key).is_none(), || format!("{seq:?} has its verdict, and is still there"))?;
             self.audit_stage(slot, event)?;
             let safe = event.durability == Durability::Synced;
             hold(event.publication.is_some() || safe, || format!("nothing holds {seq:?}"))?;
@@ -69,7 +69,7 @@ impl<P: Publication, W> Outbox<P, W> {
         hold((ready, backing_off) == there, || "somebody waits who is gone".to_owned())?;
         hold(self.ready.is_empty() || !self.connected, || "heads wait, and the broker is there".to_owned())?;
         let slow = count(|event| event.replay == ReplaySlot::Released);
-        hold(slow == self.slow, || format!("{slow} replays are slow, not {}", self.slow))?;
+        hold(slow == self.slow_replays, || format!("{slow} replays are slow, not {}", self.slow_replays))?;
         let replaying = count(|event| event.replay == ReplaySlot::Held);
         hold(replaying == self.replaying, || format!("{replaying} are replayed, not {}", self.replaying))?;
         hold(replaying <= self.limits.replay, || format!("{replaying} are replayed at a time"))?;
@@ -82,13 +82,13 @@ impl<P: Publication, W> Outbox<P, W> {
         let first =
             self.parked.first().and_then(|(_, handle)| self.at(*handle)).map_or(0, |event| event.bytes as usize);
         let room = replaying == 0 || bytes + first <= self.limits.replay_bytes;
-        let idle = self.connected && self.released && few && room;
+        let idle = self.connected && self.replay_enabled && few && room;
         hold(self.parked.is_empty() || !idle, || "nobody replays what is parked".to_owned())?;
         let held = count(|event| event.publication.is_some());
-        hold(held == self.held, || format!("{held} are held, not {}", self.held))?;
+        hold(held == self.events_in_memory, || format!("{held} are held, not {}", self.events_in_memory))?;
         let bytes: usize =
             self.events.iter().filter_map(|(_, event)| event.publication.as_ref()).map(|p| p.bytes()).sum();
-        hold(bytes == self.held_bytes, || format!("{bytes} bytes are held, not {}", self.held_bytes))?;
+        hold(bytes == self.bytes_in_memory, || format!("{bytes} bytes are held, not {}", self.bytes_in_memory))?;
         let fits = held <= self.limits.events && bytes <= self.limits.bytes;
         hold(fits, || format!("{held} events and {bytes} bytes are too many"))
     }
@@ -116,7 +116,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let (waiting, alarms) = (&self.requests.waiting, &self.requests.due_times);
         hold(alarms.len() == waiting.len(), || "alarms are missing".to_owned())?;
         for (id, delivery) in waiting {
-            hold(alarms.contains(&(delivery.alarm(), *id)), || format!("{id:?} has no alarm"))?;
+            hold(alarms.contains(&(delivery.next_due(), *id)), || format!("{id:?} has no alarm"))?;
             let open = delivery.open();
             hold(open.len() == delivery.open && !open.is_empty(), || format!("{id:?} waits for nothing"))?;
             for (position, handle) in open {
@@ -127,9 +127,9 @@ impl<P: Publication, W> Outbox<P, W> {
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
                 let Some(delivery) = waiting.get(id) else { continue };
-                let open = matches!(delivery.wants.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
+                let open = matches!(delivery.resolutions.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
-                let in_vain = self.slot(event.key).is_some_and(|slot| self.waits_in_vain(slot));
+                let in_vain = self.slot(event.key).is_some_and(|slot| self.is_blocked(slot));
                 let soon = !in_vain || event.durability == Durability::Pending;
                 hold(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;
             }

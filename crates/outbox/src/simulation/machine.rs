@@ -22,7 +22,7 @@ impl Machine {
     pub(super) fn has_room(&self, new_events: &[NewEvent<Payload>]) -> bool {
         let bytes: usize = new_events.iter().map(|new_event| new_event.publication.bytes()).sum();
         let Limits { events, bytes: most, .. } = self.outbox.limits;
-        self.outbox.held + new_events.len() <= events && self.outbox.held_bytes + bytes <= most
+        self.outbox.events_in_memory + new_events.len() <= events && self.outbox.bytes_in_memory + bytes <= most
     }
 
     pub(super) fn admit(
@@ -74,7 +74,7 @@ impl Machine {
 
     pub(super) fn cluster_replaced(&mut self) {
         match self.defect {
-            Some(Defect::OldClusterRemembered) => self.outbox.released = false,
+            Some(Defect::OldClusterRemembered) => self.outbox.replay_enabled = false,
             _ => self.outbox.cluster_replaced(),
         }
     }
@@ -168,7 +168,7 @@ impl Machine {
     }
 
     pub(super) fn forget_verdicts(&mut self) {
-        self.outbox.memory = DedupCache::new();
+        self.outbox.dedup_cache = DedupCache::new();
     }
 
     pub(super) fn waiting(&self) -> usize {
