@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use idaas_callback::PreparedEvent;
+use idaas_callback::{PreparedEvent, Refusal};
 use outbox::machine::{Deadlines, Limits};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitReason, WaitingHead};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
-pub use super::batch::{EventVerdict, Unanswerable};
+pub use super::batch::EventVerdict;
 use super::executor::Executor;
 pub use super::publication::EventSource;
 use super::ticker::tick;
@@ -63,7 +63,7 @@ impl Dispatcher {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
         let limits = Limits { events, bytes, replay: REPLAY, replay_bytes: REPLAY_BYTES };
-        let shared = Arc::new(Executor::new(limits, metrics));
+        let executor = Arc::new(Executor::new(limits, metrics));
         let recovered = inventory.into_iter().map(|row| Recovered {
             seq: row.seq,
             key: row.key,
@@ -71,29 +71,30 @@ impl Dispatcher {
             event_time: row.event_time.unwrap_or(row.accepted_at),
             bytes: row.memory,
         });
-        shared.outbox.lock().recover(recovered, next);
-        let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
-        shared.journal.store(Some(Arc::new(journal)));
-        let liveness = Arc::clone(&shared.metrics.liveness);
-        let producer = Producer::start(cluster, Arc::clone(&shared) as _, &liveness).map_err(StartFault::Producer)?;
-        shared.producer.store(Some(Arc::new(producer)));
-        tokio::spawn(tick(Arc::downgrade(&shared), liveness.watch("outbox clock")));
-        Ok(Arc::new(Self { executor: shared }))
+        executor.outbox.lock().recover(recovered, next);
+        let journal = Journal::start(store, Arc::clone(&executor) as _).map_err(StartFault::Journal)?;
+        executor.journal.store(Some(Arc::new(journal)));
+        let liveness = Arc::clone(&executor.metrics.liveness);
+        let producer = Producer::start(cluster, Arc::clone(&executor) as _, &liveness).map_err(StartFault::Producer)?;
+        executor.producer.store(Some(Arc::new(producer)));
+        tokio::spawn(tick(Arc::downgrade(&executor), liveness.watch("outbox clock")));
+        Ok(Arc::new(Self { executor }))
     }
 
     /// Publishes a callback's events and waits for their verdicts, at most until `deadline`.
     ///
     /// # Errors
-    /// [`Unanswerable`] where an event without an id was neither confirmed nor kept.
+    /// [`Refusal::Overloaded`] if an event without an id was neither confirmed nor persisted. Nothing in an answer could
+    /// ask for it, so the whole callback has to come again.
     pub async fn deliver(
         &self,
-        items: Vec<PreparedEvent>,
+        events: Vec<PreparedEvent>,
         source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
         trace: &CallbackTrace,
-    ) -> Result<Vec<EventVerdict>, Unanswerable> {
-        let mut batch = Batch::of(items, source);
-        batch.trace(trace);
+    ) -> Result<Vec<EventVerdict>, Refusal> {
+        let mut batch = Batch::of(events, source);
+        batch.start_spans(trace);
         if let Some(producer) = &*self.executor.producer.load() {
             batch.mark_unavailable_partitions(|record| !producer.accepts(&record.topic, record.key.as_deref()));
         }
@@ -103,10 +104,10 @@ impl Dispatcher {
         // Everything is handed over before the first wait, so a sender that hangs up stops nothing half-way.
         let (request_id, admitted) = self.executor.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
         batch.record_admissions(&admitted, source);
-        let mut request = Request { shared: &self.executor, request_id, batch: Some(batch), source };
+        let mut request = CancelOnDrop { executor: &self.executor, request_id, batch: Some(batch), source };
         // The machine answers each delivery by its deadline; without an answer nothing is promised.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
-        request.answer(&verdicts)
+        request.batch.take().map_or_else(|| Ok(Vec::new()), |batch| batch.answer(&verdicts, source))
     }
 
     /// Traces callbacks and events from now on. A second call changes nothing.
@@ -148,8 +149,9 @@ impl Dispatcher {
 
     /// Tells what the topics hold already.
     pub fn mark_published(&self, events: impl IntoIterator<Item = (EventKey, Published)>) {
-        self.executor
-            .step(|outbox, now| events.into_iter().for_each(|(key, learned)| outbox.mark_published(key, learned, now)));
+        self.executor.step(|outbox, now| {
+            events.into_iter().for_each(|(key, published)| outbox.mark_published(key, published, now))
+        });
     }
 
     /// Another cluster answers at the same address: forgets what the old one has confirmed, and replays nothing before
@@ -220,11 +222,11 @@ impl Dispatcher {
 
     /// Shows in the metrics what waits, and why.
     pub fn update_metrics(&self) {
-        let (held, heads, replayed) = {
+        let (events_in_memory, heads, replayed) = {
             let outbox = self.executor.outbox.lock();
             (outbox.events_in_memory(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
         };
-        self.executor.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.executor.metrics.events_in_flight.set(i64::try_from(events_in_memory).unwrap_or(i64::MAX));
         self.executor.metrics.journal.show_waiting(&heads, replayed);
     }
 
@@ -269,25 +271,19 @@ impl Dispatcher {
 /// A request that waits for its verdicts. One that is dropped before, because its sender has reset the connection, is
 /// forgotten by the outbox and counted as answered that nothing was confirmed: so what is received and what is answered
 /// stay the same number.
-struct Request<'a> {
-    shared: &'a Executor,
+struct CancelOnDrop<'a> {
+    executor: &'a Executor,
     request_id: RequestId,
     batch: Option<Batch>,
     source: &'a EventSource,
 }
 
-impl Request<'_> {
-    fn answer(&mut self, verdicts: &[Verdict]) -> Result<Vec<EventVerdict>, Unanswerable> {
-        self.batch.take().map_or(Ok(Vec::new()), |batch| batch.answer(verdicts, self.source))
-    }
-}
-
-impl Drop for Request<'_> {
+impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        if self.batch.is_some() {
-            self.shared.outbox.lock().cancel(self.request_id);
-            // Nobody hears it.
-            let _ = self.answer(&[]);
+        if let Some(batch) = self.batch.take() {
+            self.executor.outbox.lock().cancel(self.request_id);
+            // Only counts: the sender is gone.
+            let _ = batch.answer(&[], self.source);
         }
     }
 }

@@ -111,7 +111,8 @@ impl Executor {
                         self.loading.lock().insert(handle.seq, handle);
                         journal_ops.read.push(handle.seq);
                     }
-                    Command::Answer(finished) => wake(finished),
+                    // Whoever waited may have hung up.
+                    Command::Answer(CompletedRequest { waiter, verdicts }) => drop(waiter.send(verdicts)),
                 }
             }
             self.submit(journal_ops);
@@ -122,7 +123,7 @@ impl Executor {
             let mut outbox = self.outbox.lock();
             failed.into_iter().for_each(|(handle, record, report)| outbox.report(handle, record, report, now));
             if self.recoveries.load(Ordering::SeqCst) != recoveries {
-                // The news can have come before the report that an event waits for it.
+                // A partition can recover before the report that an event waits for it.
                 outbox.partitions_recovered();
             }
             commands = outbox.commands();
@@ -264,17 +265,12 @@ impl DiscardHook for Executor {
         let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
         let heads = self.outbox.lock().waiting_heads(limit);
-        let told = heads.into_iter().map(|head| journal::waiting::WaitingHead {
+        let waiting = heads.into_iter().map(|head| journal::waiting::WaitingHead {
             seq: head.seq,
             reason: head.reason.code(),
             attempts: head.attempts.into(),
             since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
         });
-        told.collect()
+        waiting.collect()
     }
-}
-
-fn wake(CompletedRequest { waiter, verdicts }: CompletedRequest<Waiter>) {
-    // Whoever waited may have hung up.
-    let _ = waiter.send(verdicts);
 }

@@ -71,7 +71,7 @@ impl EventPublication {
         event_time: Option<i64>,
         reason: Option<Reason>,
         (record, credential): (Record, Option<Record>),
-        evidence: DeadLetterSource,
+        dead_letter_source: DeadLetterSource,
     ) -> Self {
         // A record without a key has no order to keep; each has a lane of its own.
         let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
@@ -86,7 +86,7 @@ impl EventPublication {
             verdict,
             record,
             credential,
-            dead_letter_source: evidence,
+            dead_letter_source,
             trace: None,
             form: Form::Event,
         }
@@ -94,18 +94,8 @@ impl EventPublication {
 
     /// The event as the journal kept it.
     pub(super) fn from_entry(entry: Entry, source: Arc<EventSource>, trace: Option<EventContext>) -> Self {
-        let Entry {
-            key,
-            lane,
-            event_id,
-            sent_id,
-            event_time,
-            verdict,
-            record,
-            credential,
-            dead_letter_source: evidence,
-            ..
-        } = entry;
+        let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, dead_letter_source, .. } =
+            entry;
         let id = if sent_id { EventId::Provided(event_id) } else { EventId::Generated(event_id) };
         Self {
             key,
@@ -116,7 +106,7 @@ impl EventPublication {
             verdict,
             record,
             credential,
-            dead_letter_source: evidence,
+            dead_letter_source,
             trace,
             form: Form::Event,
         }
@@ -171,14 +161,14 @@ impl Publication for EventPublication {
             Form::Fingerprint => return None,
         };
         // Of several reasons the first counts.
-        let (reason, news) = match self.verdict {
+        let (reason, is_first) = match self.verdict {
             Verdict::DeadLettered(reason) => (reason, false),
             Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {
                 (Reason::RefusedByBroker, true)
             }
         };
         let record = self.dead_letter_source.dead_letter(reason, &rules, form == Form::Fingerprint)?;
-        if news {
+        if is_first {
             self.source.metrics.dead_letter(reason);
         }
         Some(Self {

@@ -30,35 +30,28 @@ impl Dispatcher {
     /// the first one. Its record has the event's own id.
     pub async fn republish(
         &self,
-        item: PreparedEvent,
+        event: PreparedEvent,
         attempt: &str,
         source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
     ) -> Republished {
-        let PreparedEvent {
-            id,
-            event_time,
-            disposition: plan,
-            dead_letter_source: evidence,
-            entity: _,
-            action: _,
-            drift: _,
-        } = item;
-        let records = match plan {
+        let PreparedEvent { id, event_time, disposition, dead_letter_source, entity: _, action: _, drift: _ } = event;
+        let records = match disposition {
             Disposition::Publish { record, credential } => (record, credential),
             Disposition::Skip | Disposition::DeadLetter { .. } => {
                 return Republished { verdict: Verdict::NotSubscribed, known: false };
             }
         };
         let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
-        let publication = EventPublication::new((key, id), source, event_time, None, records, evidence);
+        let publication = EventPublication::new((key, id), source, event_time, None, records, dead_letter_source);
         let event_time = event_time.unwrap_or(publication.record.timestamp);
-        let prompt = match &*self.executor.producer.load() {
-            Some(producer) => publication.all_records().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
+        let partition_unavailable = match &*self.executor.producer.load() {
+            Some(producer) => {
+                publication.all_records().any(|record| !producer.accepts(&record.topic, record.key.as_deref()))
+            }
             None => false,
         };
-        let new_event =
-            NewEvent { key, lane: publication.lane, event_time, partition_unavailable: prompt, publication };
+        let new_event = NewEvent { key, lane: publication.lane, event_time, partition_unavailable, publication };
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
         let (_, admitted) = self.executor.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));

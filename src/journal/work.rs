@@ -51,14 +51,14 @@ impl Work {
         }
         queue.writing = writes.len();
         let rest = queue.deletes.split_off(queue.deletes.len().min(COMMIT_REMOVALS));
-        let forgets = std::mem::replace(&mut queue.deletes, rest);
+        let deletes = std::mem::replace(&mut queue.deletes, rest);
         if queue.deletes.is_empty() {
             queue.deletes_since = None;
         }
         let mut work = Self {
             writes,
             cancelled: forgotten,
-            deletes: forgets,
+            deletes,
             reads: queue.reads.drain(..).collect(),
             quarantine_requests: keeps,
             quarantine_bytes: keep_bytes,
@@ -76,10 +76,10 @@ fn cancel_unwritten(queue: &mut Queue) -> Vec<Seq> {
     if queue.deletes.is_empty() || queue.writes.is_empty() {
         return Vec::new();
     }
-    let forgets: HashSet<_> = queue.deletes.iter().copied().collect();
+    let deletes: HashSet<_> = queue.deletes.iter().copied().collect();
     let mut forgotten = Vec::new();
     queue.writes.retain(|entry| {
-        let wanted = !forgets.contains(&entry.seq);
+        let wanted = !deletes.contains(&entry.seq);
         if !wanted {
             forgotten.push(entry.seq);
         }

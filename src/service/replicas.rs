@@ -95,7 +95,7 @@ impl Replicas {
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
-        let (news, received) = channel();
+        let (events, received) = channel();
         let runner = Runner::new(config, gate, dedup_rebuild, dispatcher, metrics);
         let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(move || runner.run(&received));
         let thread = match thread {
@@ -108,7 +108,7 @@ impl Replicas {
             }
         };
         let dispatcher = Arc::downgrade(dispatcher);
-        Arc::new(Self { gate: Arc::clone(gate), dispatcher, events: news, thread: Mutex::new(thread) })
+        Arc::new(Self { gate: Arc::clone(gate), dispatcher, events, thread: Mutex::new(thread) })
     }
 
     /// Reads and writes the topic with other settings from now on.

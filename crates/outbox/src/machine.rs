@@ -151,16 +151,16 @@ impl<P: Publication, W> Outbox<P, W> {
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         let id = self.requests.next_id();
-        let (mut wants, mut admitted) = (Vec::new(), Vec::new());
+        let (mut resolutions, mut admitted) = (Vec::new(), Vec::new());
         let mut full = false;
         for (position, new_event) in (0..).zip(new_events) {
-            let (want, what) = self.admit_one(new_event, (id, position), full);
+            let (resolution, what) = self.admit_one(new_event, (id, position), full);
             // Once an event found no room no later one of the delivery may pass it.
             full |= what == Admitted::Known(Verdict::Overloaded);
-            wants.push(want);
+            resolutions.push(resolution);
             admitted.push(what);
         }
-        let finished = self.requests.insert(waiter, wants, (deadlines.write, deadlines.answer));
+        let finished = self.requests.insert(waiter, resolutions, (deadlines.write, deadlines.answer));
         self.commands.extend(finished.map(Command::Answer));
         (id, admitted)
     }
@@ -185,14 +185,13 @@ impl<P: Publication, W> Outbox<P, W> {
         {
             return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, NewEvent { key, lane, event_time, partition_unavailable: prompt, publication }) =
-            (self.next, new_event);
+        let (seq, NewEvent { key, lane, event_time, partition_unavailable, publication }) = (self.next, new_event);
         self.next = Seq(seq.0 + 1);
         self.events_in_memory += 1;
         self.bytes_in_memory += bytes;
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            partition_unavailable: prompt,
+            partition_unavailable,
             publication: Some(Arc::new(publication)),
             waiters: vec![waiter],
             confirmed,
@@ -214,12 +213,12 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
-    fn join(&mut self, slot: u32, waiter: (RequestId, u32), prompt: bool) -> Resolution {
+    fn join(&mut self, slot: u32, waiter: (RequestId, u32), partition_unavailable: bool) -> Resolution {
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        event.partition_unavailable = prompt;
-        let in_vain = self.is_blocked(slot);
+        event.partition_unavailable = partition_unavailable;
+        let blocked = self.is_blocked(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        if event.durability == Durability::Synced && in_vain {
+        if event.durability == Durability::Synced && blocked {
             self.answer_if_durable(slot);
             return Resolution::Resolved(Verdict::NotConfirmed);
         }
@@ -227,7 +226,7 @@ impl<P: Publication, W> Outbox<P, W> {
         event.waiters.retain(|(request, _)| self.requests.contains(*request) || *request == waiter.0);
         event.waiters.push(waiter);
         let handle = event.handle(slot);
-        if in_vain {
+        if blocked {
             self.write(slot);
         }
         Resolution::Open(handle)
@@ -255,7 +254,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 DueAction::Answer(request, open) => {
                     for (position, handle) in open {
                         let verdict = self.verdict_at_deadline(handle);
-                        self.resolve_waiters(request, position, verdict);
+                        self.resolve_waiters([(request, position)], verdict);
                     }
                 }
             }
@@ -283,9 +282,12 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn resolve_waiters(&mut self, request: RequestId, position: u32, verdict: Verdict) {
-        let finished = self.requests.resolve(request, position, verdict);
-        self.commands.extend(finished.map(Command::Answer));
+    /// Tells these waiters the verdict, and answers the requests that have all of theirs.
+    pub(super) fn resolve_waiters(&mut self, waiters: impl IntoIterator<Item = (RequestId, u32)>, verdict: Verdict) {
+        for (request, position) in waiters {
+            let completed = self.requests.resolve(request, position, verdict);
+            self.commands.extend(completed.map(Command::Answer));
+        }
     }
 
     pub(super) fn slot(&self, key: EventKey) -> Option<u32> {

@@ -53,9 +53,8 @@ impl<P: Publication, W> Outbox<P, W> {
             let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
             published.for_each(|record| self.dedup_cache.insert_record(key, record, self.clock));
         }
-        for (request, position) in self.remove(slot) {
-            self.resolve_waiters(request, position, Verdict::Overloaded);
-        }
+        let waiters = self.remove(slot);
+        self.resolve_waiters(waiters, Verdict::Overloaded);
         self.replay();
         true
     }
@@ -177,8 +176,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
     fn resolve_with(&mut self, slot: u32, verdict: Verdict) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        for (request, position) in std::mem::take(&mut event.waiters) {
-            self.resolve_waiters(request, position, verdict);
-        }
+        let waiters = std::mem::take(&mut event.waiters);
+        self.resolve_waiters(waiters, verdict);
     }
 }

@@ -59,13 +59,13 @@ impl<W> PendingRequests<W> {
     pub(super) fn insert(
         &mut self,
         waiter: W,
-        wants: Vec<Resolution>,
+        resolutions: Vec<Resolution>,
         (write_at, deadline): (Millis, Millis),
     ) -> Option<CompletedRequest<W>> {
         let id = self.next_id();
         self.next += 1;
-        let open = wants.iter().filter(|want| matches!(want, Resolution::Open(_))).count();
-        let request = PendingRequest { waiter, resolutions: wants, open, write_at, deadline, written: false };
+        let open = resolutions.iter().filter(|resolution| matches!(resolution, Resolution::Open(_))).count();
+        let request = PendingRequest { waiter, resolutions, open, write_at, deadline, written: false };
         if open == 0 {
             return Some(request.finish());
         }
@@ -85,11 +85,11 @@ impl<W> PendingRequests<W> {
     /// Tells a delivery the verdict on its event at `position`. Returns it when that was the last.
     pub(super) fn resolve(&mut self, id: RequestId, position: u32, verdict: Verdict) -> Option<CompletedRequest<W>> {
         let request = self.waiting.get_mut(&id)?;
-        let want = request.resolutions.get_mut(position as usize)?;
-        if matches!(want, Resolution::Resolved(_)) {
+        let resolution = request.resolutions.get_mut(position as usize)?;
+        if matches!(resolution, Resolution::Resolved(_)) {
             return None;
         }
-        *want = Resolution::Resolved(verdict);
+        *resolution = Resolution::Resolved(verdict);
         request.open -= 1;
         if request.open == 0 { self.remove(id) } else { None }
     }
@@ -131,7 +131,7 @@ impl<W> PendingRequest<W> {
     }
 
     pub(super) fn open(&self) -> Vec<(u32, EventHandle)> {
-        let open = (0..).zip(&self.resolutions).filter_map(|(position, want)| match want {
+        let open = (0..).zip(&self.resolutions).filter_map(|(position, resolution)| match resolution {
             Resolution::Open(handle) => Some((position, *handle)),
             Resolution::Resolved(_) => None,
         });
@@ -139,7 +139,7 @@ impl<W> PendingRequest<W> {
     }
 
     fn finish(self) -> CompletedRequest<W> {
-        let verdict = |want| match want {
+        let verdict = |resolution| match resolution {
             Resolution::Resolved(verdict) => verdict,
             // Nobody has promised anything of it.
             Resolution::Open(_) => Verdict::Overloaded,

@@ -45,11 +45,11 @@ impl<P: Publication, W> Outbox<P, W> {
         if *missing > 0 {
             return;
         }
-        let (worst, verdict, learned) = (*worst, *verdict, event.published_verdict);
+        let (worst, verdict, published_verdict) = (*worst, *verdict, event.published_verdict);
         if worst == DeliveryReport::Confirmed && event.replay != ReplaySlot::None {
             self.replayed_total += 1;
         }
-        match (worst, learned) {
+        match (worst, published_verdict) {
             (DeliveryReport::Confirmed, _) => self.resolve(handle.slot, verdict, now),
             // Another replica has published it meanwhile.
             (
@@ -57,9 +57,9 @@ impl<P: Publication, W> Outbox<P, W> {
                 | DeliveryReport::Failed(_)
                 | DeliveryReport::QueueFull
                 | DeliveryReport::Closed(_),
-                Some(learned),
+                Some(published_verdict),
             ) => {
-                self.resolve(handle.slot, learned, now);
+                self.resolve(handle.slot, published_verdict, now);
             }
             (DeliveryReport::Rejected(code), None) => self.fall_back(handle.slot, code, now),
             (DeliveryReport::Failed(code), None) => self.fail(handle.slot, code, now),
@@ -75,17 +75,17 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Takes the news that the broker is there, or away.
     pub fn connected(&mut self, connected: bool) {
-        let news = std::mem::replace(&mut self.connected, connected) != connected;
+        let changed = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
             for handle in std::mem::take(&mut self.ready) {
                 self.produce(handle.slot);
             }
-            if news {
+            if changed {
                 // What was closed in the outage may not be any longer, and nobody may try.
                 self.partitions_recovered();
             }
             self.replay();
-        } else if news {
+        } else if changed {
             // Nobody waits for the end of an outage, and what the producer has takes no room meanwhile.
             self.answer_durable();
             self.write_all();
@@ -195,9 +195,7 @@ impl<P: Publication, W> Outbox<P, W> {
             self.dedup_cache.insert(event.key, verdict, now);
         }
         let waiters = self.remove(slot);
-        for (request, position) in waiters {
-            self.resolve_waiters(request, position, verdict);
-        }
+        self.resolve_waiters(waiters, verdict);
     }
 
     /// Takes an event out; the next of its lane takes its place.

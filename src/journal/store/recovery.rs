@@ -48,22 +48,22 @@ impl Store {
         read: impl FnOnce(&JournalFile) -> Result<T, StoreError>,
     ) -> Result<T, JournalRejection> {
         self.ready()?;
-        let Some(base) = &self.file else { return Err(JournalRejection::Failed) };
-        read(base).map_err(|broken| self.require_verification(&broken, std::iter::empty()))
+        let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
+        read(file).map_err(|error| self.require_verification(&error, std::iter::empty()))
     }
 
     /// Closes the file after a failure. `ghosts` are the entries that were to be written.
     pub(super) fn require_verification(
         &mut self,
-        broken: &StoreError,
-        ghosts: impl Iterator<Item = u64>,
+        error: &StoreError,
+        possibly_written: impl Iterator<Item = u64>,
     ) -> JournalRejection {
-        tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %broken, "the journal has failed; it is verified before it is used again");
-        let base = self.file.take();
+        tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %error, "the journal has failed; it is verified before it is used again");
+        let file = self.file.take();
         // It says so itself where it finds something broken, and what it finds is known already.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(base)));
-        self.recovery.possibly_written.extend(ghosts);
-        self.recovery.full = matches!(broken, StoreError::DiskFull);
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(file)));
+        self.recovery.possibly_written.extend(possibly_written);
+        self.recovery.full = matches!(error, StoreError::DiskFull);
         if self.recovery.pause.is_zero() {
             self.recovery.pause = FIRST_PAUSE;
         }
@@ -99,7 +99,7 @@ impl Store {
         if let Ok(file) = std::fs::File::open(&self.path) {
             DiskSpace::drop_page_cache(&file);
         }
-        let (base, state) = open::open(&self.path)?;
+        let (file, state) = open::open(&self.path)?;
         if state.commits < self.state.commits {
             let lost = self.state.commits - state.commits;
             tracing::error!(
@@ -108,12 +108,16 @@ impl Store {
                 "the disk has lost what it had reported as synced"
             );
         }
-        let ghosts = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
+        let possibly_written = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
         // They were refused, so whoever wanted them keeps them elsewhere, or asks again.
-        let state = if ghosts.is_empty() { state } else { base.apply(state, &ghosts).map_err(|b| b.at(&self.path))?.0 };
-        self.keys = base.key_counts().map_err(|broken| broken.at(&self.path))?;
+        let state = if possibly_written.is_empty() {
+            state
+        } else {
+            file.apply(state, &possibly_written).map_err(|b| b.at(&self.path))?.0
+        };
+        self.keys = file.key_counts().map_err(|error| error.at(&self.path))?;
         self.state = state;
-        self.file = Some(base);
+        self.file = Some(file);
         Ok(())
     }
 }

@@ -40,12 +40,12 @@ impl Store {
     /// Seals with the first of these keys from now on, and opens with all of them. Changes nothing if they do not open
     /// everything that is in the store.
     pub fn replace_keys(&mut self, keys: &[Arc<ContentKey>]) -> KeyChange {
-        let Some(seals) = SealedCodec::new(keys) else { return KeyChange::NoKeys };
-        let missing = self.keys.others(seals.current()).find(|(id, _)| !seals.opens(*id));
+        let Some(codec) = SealedCodec::new(keys) else { return KeyChange::NoKeys };
+        let missing = self.keys.others(codec.current()).find(|(id, _)| !codec.opens(*id));
         if let Some((id, count)) = missing {
             return KeyChange::StillNeeded(id.to_string(), count);
         }
-        self.codec = seals;
+        self.codec = codec;
         self.reseal = Some(Place::Entries(0));
         KeyChange::Applied
     }
@@ -91,8 +91,8 @@ impl Store {
 
     fn old_entries(&mut self, from: u64, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
         let (mut rows, mut looks, mut next) = (Vec::new(), 0, Some(Place::Quarantine(0)));
-        self.reading(|base| {
-            base.rows(from, |seq, row| {
+        self.reading(|file| {
+            file.rows(from, |seq, row| {
                 if looks >= STEP_LOOKS || rows.len() >= STEP_ROWS {
                     next = Some(Place::Entries(seq));
                     return false;
@@ -110,7 +110,7 @@ impl Store {
                 next = Some(Place::Entries(seq));
                 break;
             }
-            let Some(body) = self.reading(|base| base.bodies(&[seq]))?.pop().flatten() else { continue };
+            let Some(body) = self.reading(|file| file.bodies(&[seq]))?.pop().flatten() else { continue };
             let index = self.codec.reseal(Table::Index, seq.into(), &row);
             let body = self.codec.reseal(Table::Bodies, seq.into(), &body);
             if let (Some(index), Some(body)) = (index, body) {
@@ -124,8 +124,8 @@ impl Store {
 
     fn old_quarantine(&mut self, from: u128, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
         let (mut ids, mut looks, mut next) = (Vec::new(), 0, None);
-        self.reading(|base| {
-            base.kept_rows(from, |id, row| {
+        self.reading(|file| {
+            file.kept_rows(from, |id, row| {
                 if looks >= STEP_LOOKS || ids.len() >= STEP_ROWS {
                     next = Some(Place::Quarantine(id));
                     return false;
@@ -143,7 +143,7 @@ impl Store {
                 next = Some(Place::Quarantine(id));
                 break;
             }
-            let Some((row, body)) = self.reading(|base| base.kept(id))? else { continue };
+            let Some((row, body)) = self.reading(|file| file.kept(id))? else { continue };
             let index = self.codec.reseal(Table::KeptIndex, id, &row);
             let body = self.codec.reseal(Table::KeptBodies, id, &body);
             if let (Some(index), Some(body)) = (index, body) {

@@ -129,8 +129,8 @@ impl<P: Publication, W> Outbox<P, W> {
                 let Some(delivery) = waiting.get(id) else { continue };
                 let open = matches!(delivery.resolutions.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
-                let in_vain = self.slot(event.key).is_some_and(|slot| self.is_blocked(slot));
-                let soon = !in_vain || event.durability == Durability::Pending;
+                let blocked = self.slot(event.key).is_some_and(|slot| self.is_blocked(slot));
+                let soon = !blocked || event.durability == Durability::Pending;
                 hold(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;
             }
         }

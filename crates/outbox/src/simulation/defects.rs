@@ -259,7 +259,7 @@ impl Machine {
 
     fn answer_early(&mut self, handle: EventHandle, verdict: Verdict) {
         for (delivery, position) in std::mem::take(&mut self.event(handle.slot).waiters) {
-            self.outbox.resolve_waiters(delivery, position, verdict);
+            self.outbox.resolve_waiters([(delivery, position)], verdict);
         }
     }
 
