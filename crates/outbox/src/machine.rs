@@ -172,7 +172,9 @@ impl<P: Publication, W> Outbox<P, W> {
         if let Some(slot) = self.slot(new_event.key) {
             return (self.join(slot, waiter, new_event.partition_unavailable), Admitted::Joined);
         }
-        let confirmed = self.published_records(&new_event);
+        // The topics tell of the records of events, and not of dead letters. Published records are not published again.
+        let is_event = new_event.publication.verdict() == Verdict::Confirmed;
+        let confirmed = if is_event { self.dedup_cache.records(new_event.key) } else { 0 };
         if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
             let verdict = new_event.publication.verdict();
             self.dedup_cache.insert(new_event.key, verdict, self.clock);
@@ -203,13 +205,6 @@ impl<P: Publication, W> Outbox<P, W> {
             self.write(slot);
         }
         (Resolution::Open(EventHandle { seq, slot }), Admitted::New)
-    }
-
-    /// Which records of a new event the topics have already: they are not published again. That an event has a single one
-    /// cannot be seen in the topics if it could have two.
-    fn published_records(&self, new_event: &NewEvent<P>) -> u8 {
-        // The topics tell of the records of events, and not of dead letters.
-        if new_event.publication.verdict() == Verdict::Confirmed { self.dedup_cache.records(new_event.key) } else { 0 }
     }
 
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
