@@ -162,14 +162,14 @@ impl AppState {
             Original::Sealed(text) => opened(text, &application.policy.journal_keys).map(|text| letter.payload(&text)),
         };
         let Some(payload) = payload else { return DeadLetterOutcome::Unreadable };
-        let kept =
+        let callback =
             QuarantinedCallback { instance_id: instance_id.clone(), content: QuarantinedContent::Plain(payload) };
         let moment = RequestContext { received_at: *received_at, traceparent: None };
-        let Ok(prepared) = from_quarantine(kept, &application.policy, moment) else {
+        let Ok(prepared) = from_quarantine(callback, &application.policy, moment) else {
             return DeadLetterOutcome::Unreadable;
         };
-        let Some(item) = prepared.items.into_iter().next() else { return DeadLetterOutcome::Unreadable };
-        let published = match &item.plan {
+        let Some(event) = prepared.events.into_iter().next() else { return DeadLetterOutcome::Unreadable };
+        let published = match &event.disposition {
             // A second dead letter would tell nothing new.
             Disposition::DeadLetter { reason, .. } => {
                 return DeadLetterOutcome::StillRefused { reason: reason.code().to_owned() };
@@ -177,13 +177,13 @@ impl AppState {
             Disposition::Skip => return DeadLetterOutcome::Skipped,
             Disposition::Publish { record, .. } => DeadLetterOutcome::Published {
                 topic: record.topic.to_string(),
-                event: format!("{}.{}", item.entity.name(), item.action.name()),
+                event: format!("{}.{}", event.entity.name(), event.action.name()),
             },
         };
         let deadline = Instant::now() + self.limits.response_deadline;
         // The dead letter's own place tells this attempt from those on other dead letters of the same event.
         let attempt = format!("{event_id} {place}");
-        let republished = self.dispatcher.republish(item, &attempt, &application.source, deadline).await;
+        let republished = self.dispatcher.republish(event, &attempt, &application.source, deadline).await;
         match republished.verdict {
             Verdict::Confirmed if republished.known => DeadLetterOutcome::AlreadyPublished,
             Verdict::Confirmed => published,

@@ -42,10 +42,10 @@ impl AppState {
     /// [`JournalRejection`] where the journal cannot be read now.
     pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRejection> {
         let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
-        let kept = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
-        let Some(kept) = kept else { return Ok(Redriven::Missing) };
-        let Some(application) = self.application(&kept.application) else { return Ok(Redriven::NotConfigured) };
-        Ok(match ReadableCallback::read(id, kept, Arc::clone(&application.policy)).await {
+        let callback = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
+        let Some(callback) = callback else { return Ok(Redriven::Missing) };
+        let Some(application) = self.application(&callback.application) else { return Ok(Redriven::NotConfigured) };
+        Ok(match ReadableCallback::read(id, callback, Arc::clone(&application.policy)).await {
             Ok(reopened) => self.publish_reopened(reopened).await,
             Err(refusal) => Redriven::StillUnreadable(refusal),
         })
@@ -58,11 +58,11 @@ impl AppState {
         if let Some(position) = prepared.decryption_key {
             application.metrics.decrypted(position);
         }
-        let events = prepared.items.len();
+        let events = prepared.events.len();
         let deadline = Instant::now() + self.limits.response_deadline;
         let trace = CallbackTrace::default();
-        let answered = self.dispatcher.deliver(prepared.items, &application.source, deadline, &trace).await;
-        if !answered.is_ok_and(|events| events.iter().all(|event| event.verdict != Verdict::Overloaded)) {
+        let verdicts = self.dispatcher.deliver(prepared.events, &application.source, deadline, &trace).await;
+        if !verdicts.is_ok_and(|events| events.iter().all(|event| event.verdict != Verdict::Overloaded)) {
             return Redriven::NoRoom;
         }
         tracing::info!(code = LogCode::QuarantineOpened.as_str(), %id, application = name, events, "a kept callback could be read");

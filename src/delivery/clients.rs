@@ -9,12 +9,12 @@ use crate::kafka::settings::Cluster;
 impl Dispatcher {
     /// Waits until another cluster answers at the same address.
     pub async fn until_cluster_replaced(&self) {
-        self.shared.cluster_replaced.notified().await;
+        self.executor.cluster_replaced.notified().await;
     }
 
     /// Takes the news of the id of the cluster that answers.
     pub fn cluster_seen(&self, id: &str) {
-        if let Some(producer) = &*self.shared.producer.load() {
+        if let Some(producer) = &*self.executor.producer.load() {
             producer.cluster_seen(id);
         }
     }
@@ -26,13 +26,13 @@ impl Dispatcher {
     /// # Errors
     /// What librdkafka says of the settings, or that the cluster does not answer with them. Nothing has changed then.
     pub fn replace_clients(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
-        self.shared.producer.load_full().map_or(Ok(()), |producer| producer.replace(cluster))
+        self.executor.producer.load_full().map_or(Ok(()), |producer| producer.replace(cluster))
     }
 
     /// Opens the producer's connections. Says which topics there are; `None` where the cluster does not answer in time.
     /// Blocks.
     #[must_use]
     pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
-        self.shared.producer.load_full()?.warm_up(limit)
+        self.executor.producer.load_full()?.warm_up(limit)
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::event_log;
 use super::produce::trace_report;
-use super::publication::{EventPublication, Source};
+use super::publication::{EventPublication, EventSource};
 use crate::journal;
 use crate::journal::admin::DiscardHook;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
@@ -37,7 +37,7 @@ pub(super) struct Executor {
     pub(super) producer: ArcSwapOption<Producer>,
     pub(super) journal: ArcSwapOption<Journal>,
     /// The configured applications.
-    pub(super) sources: ArcSwap<HashMap<String, Arc<Source>>>,
+    pub(super) sources: ArcSwap<HashMap<String, Arc<EventSource>>>,
     /// What is being read back.
     loading: Mutex<HashMap<Seq, EventHandle>>,
     pub(super) metrics: Arc<Metrics>,
@@ -54,7 +54,7 @@ pub(super) struct Executor {
 #[derive(Default)]
 struct JournalOps {
     write: Vec<Entry>,
-    forget: Vec<Seq>,
+    delete: Vec<Seq>,
     read: Vec<Seq>,
 }
 
@@ -104,14 +104,15 @@ impl Executor {
                     Command::Write(handle, publication) => {
                         event_log::journaled(&self.metrics, &publication);
                         self.trace_write(handle.seq, &publication);
-                        journal_ops.write.push(publication.entry(handle.seq));
+                        journal_ops.write.push(publication.to_entry(handle.seq));
                     }
-                    Command::Forget(seq) => journal_ops.forget.push(seq),
+                    Command::Delete(seq) => journal_ops.delete.push(seq),
                     Command::Load(handle) => {
                         self.loading.lock().insert(handle.seq, handle);
                         journal_ops.read.push(handle.seq);
                     }
-                    Command::Answer(finished) => wake(finished),
+                    // Whoever waited may have hung up.
+                    Command::Answer(CompletedRequest { waiter, verdicts }) => drop(waiter.send(verdicts)),
                 }
             }
             self.submit(journal_ops);
@@ -122,14 +123,14 @@ impl Executor {
             let mut outbox = self.outbox.lock();
             failed.into_iter().for_each(|(handle, record, report)| outbox.report(handle, record, report, now));
             if self.recoveries.load(Ordering::SeqCst) != recoveries {
-                // The news can have come before the report that an event waits for it.
+                // A partition can recover before the report that an event waits for it.
                 outbox.partitions_recovered();
             }
             commands = outbox.commands();
         }
     }
 
-    fn submit(&self, JournalOps { write, forget, read }: JournalOps) {
+    fn submit(&self, JournalOps { write, delete: forget, read }: JournalOps) {
         if write.is_empty() && forget.is_empty() && read.is_empty() {
             return;
         }
@@ -139,7 +140,7 @@ impl Executor {
             journal.write(write);
         }
         if !forget.is_empty() {
-            journal.forget(forget);
+            journal.delete(forget);
         }
         if !read.is_empty() {
             journal.read(read);
@@ -156,7 +157,7 @@ impl Executor {
         });
     }
 
-    fn confirmed(&self, opaque: &DeliveryOpaque, topic: &str, position: Position) {
+    fn record_confirmation(&self, opaque: &DeliveryOpaque, topic: &str, position: Position) {
         let took = opaque.handed_over.elapsed();
         opaque.application.published(opaque.entity);
         self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
@@ -169,12 +170,12 @@ impl Executor {
     }
 
     /// The application of that name; where it is configured no more, as much as its events need.
-    fn source(&self, name: &str) -> Arc<Source> {
+    fn source(&self, name: &str) -> Arc<EventSource> {
         let sources = self.sources.load();
         sources.get(name).cloned().unwrap_or_else(|| {
             let metrics = self.metrics.application(name, 0);
             let others = sources.values().find_map(|source| source.policy.clone());
-            Arc::new(Source { name: name.to_owned(), policy: None, others, metrics })
+            Arc::new(EventSource { name: name.to_owned(), policy: None, others, metrics })
         })
     }
 }
@@ -182,7 +183,7 @@ impl Executor {
 impl DeliveryObserver for Executor {
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
         if let Some(position) = position {
-            self.confirmed(&opaque, topic, position);
+            self.record_confirmation(&opaque, topic, position);
         }
         trace_report(&opaque, report, position);
         self.step(|outbox, now| outbox.report(opaque.handle, opaque.record, report, now));
@@ -248,7 +249,7 @@ impl JournalEvents for Executor {
         let publication = |entry: Entry| {
             let source = self.source(&entry.application);
             let trace = self.spans.get().and_then(|spans| spans.resumed(&entry.record));
-            EventPublication::of(entry, source, trace)
+            EventPublication::from_entry(entry, source, trace)
         };
         let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(publication(entry)));
         self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));
@@ -264,17 +265,12 @@ impl DiscardHook for Executor {
         let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
         let heads = self.outbox.lock().waiting_heads(limit);
-        let told = heads.into_iter().map(|head| journal::waiting::WaitingHead {
+        let waiting = heads.into_iter().map(|head| journal::waiting::WaitingHead {
             seq: head.seq,
             reason: head.reason.code(),
             attempts: head.attempts.into(),
             since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
         });
-        told.collect()
+        waiting.collect()
     }
-}
-
-fn wake(CompletedRequest { waiter, verdicts }: CompletedRequest<Waiter>) {
-    // Whoever waited may have hung up.
-    let _ = waiter.send(verdicts);
 }

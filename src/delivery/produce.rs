@@ -22,7 +22,7 @@ impl Executor {
     ) {
         let producer = self.producer.load();
         let handed_over = Instant::now();
-        for (index, record) in (0..).zip(publication.record_list()) {
+        for (index, record) in (0..).zip(publication.all_records()) {
             if confirmed & bit(index) != 0 {
                 continue;
             }

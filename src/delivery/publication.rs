@@ -13,7 +13,7 @@ use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::spans::EventContext;
 
 /// An application, as far as its events need it on their way.
-pub struct Source {
+pub struct EventSource {
     /// Its configured name.
     pub name: String,
     /// Its rules. `None` if it is not configured any more, and only the journal remembers it.
@@ -24,7 +24,7 @@ pub struct Source {
     pub metrics: Arc<ApplicationMetrics>,
 }
 
-impl Source {
+impl EventSource {
     /// The application's id; empty where it is configured no more, as then nothing of it is accepted.
     pub(super) fn application_id(&self) -> &str {
         self.policy.as_ref().map_or("", |policy| &policy.application_id)
@@ -44,12 +44,12 @@ pub(super) struct EventPublication {
     pub(super) key: EventKey,
     pub(super) lane: LaneKey,
     pub(super) id: EventId,
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<EventSource>,
     pub(super) event_time: Option<i64>,
     pub(super) verdict: Verdict,
     pub(super) record: Record,
     pub(super) credential: Option<Record>,
-    pub(super) evidence: DeadLetterSource,
+    pub(super) dead_letter_source: DeadLetterSource,
     /// The parent of the spans of its records, if it is traced.
     pub(super) trace: Option<EventContext>,
     form: Form,
@@ -67,11 +67,11 @@ impl EventPublication {
     /// The event as it was first accepted.
     pub(super) fn new(
         (key, id): (EventKey, EventId),
-        source: &Arc<Source>,
+        source: &Arc<EventSource>,
         event_time: Option<i64>,
         reason: Option<Reason>,
         (record, credential): (Record, Option<Record>),
-        evidence: DeadLetterSource,
+        dead_letter_source: DeadLetterSource,
     ) -> Self {
         // A record without a key has no order to keep; each has a lane of its own.
         let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
@@ -86,21 +86,34 @@ impl EventPublication {
             verdict,
             record,
             credential,
-            evidence,
+            dead_letter_source,
             trace: None,
             form: Form::Event,
         }
     }
 
     /// The event as the journal kept it.
-    pub(super) fn of(entry: Entry, source: Arc<Source>, trace: Option<EventContext>) -> Self {
-        let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, evidence, .. } = entry;
+    pub(super) fn from_entry(entry: Entry, source: Arc<EventSource>, trace: Option<EventContext>) -> Self {
+        let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, dead_letter_source, .. } =
+            entry;
         let id = if sent_id { EventId::Provided(event_id) } else { EventId::Generated(event_id) };
-        Self { key, lane, id, source, event_time, verdict, record, credential, evidence, trace, form: Form::Event }
+        Self {
+            key,
+            lane,
+            id,
+            source,
+            event_time,
+            verdict,
+            record,
+            credential,
+            dead_letter_source,
+            trace,
+            form: Form::Event,
+        }
     }
 
     /// The event as the journal keeps it.
-    pub(super) fn entry(&self, seq: Seq) -> Entry {
+    pub(super) fn to_entry(&self, seq: Seq) -> Entry {
         Entry {
             seq,
             key: self.key,
@@ -113,12 +126,12 @@ impl EventPublication {
             verdict: self.verdict,
             record: self.record.clone(),
             credential: self.credential.clone(),
-            evidence: self.evidence.clone(),
+            dead_letter_source: self.dead_letter_source.clone(),
         }
     }
 
     /// All its records.
-    pub(super) fn record_list(&self) -> impl Iterator<Item = &Record> {
+    pub(super) fn all_records(&self) -> impl Iterator<Item = &Record> {
         [Some(&self.record), self.credential.as_ref()].into_iter().flatten()
     }
 }
@@ -130,7 +143,7 @@ impl Publication for EventPublication {
 
     fn bytes(&self) -> usize {
         // The evidence holds the event once more.
-        self.record_list().map(Record::size).sum::<usize>() * 2
+        self.all_records().map(Record::size).sum::<usize>() * 2
     }
 
     fn verdict(&self) -> Verdict {
@@ -148,14 +161,14 @@ impl Publication for EventPublication {
             Form::Fingerprint => return None,
         };
         // Of several reasons the first counts.
-        let (reason, news) = match self.verdict {
+        let (reason, is_first) = match self.verdict {
             Verdict::DeadLettered(reason) => (reason, false),
             Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {
                 (Reason::RefusedByBroker, true)
             }
         };
-        let record = self.evidence.dead_letter(reason, &rules, form == Form::Fingerprint)?;
-        if news {
+        let record = self.dead_letter_source.dead_letter(reason, &rules, form == Form::Fingerprint)?;
+        if is_first {
             self.source.metrics.dead_letter(reason);
         }
         Some(Self {
@@ -167,7 +180,7 @@ impl Publication for EventPublication {
             verdict: Verdict::DeadLettered(reason),
             record,
             credential: None,
-            evidence: self.evidence.clone(),
+            dead_letter_source: self.dead_letter_source.clone(),
             trace: self.trace.clone(),
             form,
         })

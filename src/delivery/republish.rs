@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::dispatcher::{Dispatcher, Source};
+use super::dispatcher::{Dispatcher, EventSource};
 use super::publication::EventPublication;
 use idaas_callback::{Disposition, PreparedEvent};
 use outbox::machine::Admitted;
@@ -30,29 +30,31 @@ impl Dispatcher {
     /// the first one. Its record has the event's own id.
     pub async fn republish(
         &self,
-        item: PreparedEvent,
+        event: PreparedEvent,
         attempt: &str,
-        source: &Arc<Source>,
+        source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
     ) -> Republished {
-        let PreparedEvent { id, event_time, plan, evidence, entity: _, action: _, drift: _ } = item;
-        let records = match plan {
+        let PreparedEvent { id, event_time, disposition, dead_letter_source, entity: _, action: _, drift: _ } = event;
+        let records = match disposition {
             Disposition::Publish { record, credential } => (record, credential),
             Disposition::Skip | Disposition::DeadLetter { .. } => {
                 return Republished { verdict: Verdict::NotSubscribed, known: false };
             }
         };
         let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
-        let publication = EventPublication::new((key, id), source, event_time, None, records, evidence);
+        let publication = EventPublication::new((key, id), source, event_time, None, records, dead_letter_source);
         let event_time = event_time.unwrap_or(publication.record.timestamp);
-        let prompt = match &*self.shared.producer.load() {
-            Some(producer) => publication.record_list().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
+        let partition_unavailable = match &*self.executor.producer.load() {
+            Some(producer) => {
+                publication.all_records().any(|record| !producer.accepts(&record.topic, record.key.as_deref()))
+            }
             None => false,
         };
-        let new_event = NewEvent { key, lane: publication.lane, event_time, prompt, publication };
+        let new_event = NewEvent { key, lane: publication.lane, event_time, partition_unavailable, publication };
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
-        let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
+        let (_, admitted) = self.executor.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
         // Without an answer nothing is promised.

@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
                 self.summary.count(entity, |counts| counts.resumed += 1);
                 continue;
             }
-            if let (Disposition::Publish { record, .. }, Some(known)) = (&item.plan, &self.known)
+            if let (Disposition::Publish { record, .. }, Some(known)) = (&item.disposition, &self.known)
                 && known.has(entity, &object.id, &record.value)
             {
                 self.summary.count(entity, |counts| counts.unchanged += 1);
@@ -225,14 +225,14 @@ impl<'a> Run<'a> {
         let mut records = Vec::with_capacity(items.len());
         let mut of = Vec::with_capacity(items.len());
         for (entity, item) in items {
-            let (record, fits) = match item.plan {
+            let (record, fits) = match item.disposition {
                 Disposition::Publish { record, .. } => (record, true),
                 Disposition::DeadLetter { record, .. } => (record, false),
                 // Fetched entities have event types of their own, which nobody can skip.
                 Disposition::Skip => continue,
             };
             records.push(record);
-            of.push((entity, item.evidence, fits));
+            of.push((entity, item.dead_letter_source, fits));
         }
         let results = self.confirm(&records).await?;
         let mut dead_letters = Vec::new();

@@ -107,7 +107,7 @@ impl JournalAdmin {
         let mut from = Some(QuarantineId::FIRST);
         while let Some(name) = from {
             let rows = or_closed(self.journal.quarantined(name, PAGE_SIZE)).await?;
-            rows.iter().for_each(|row| summing.add_held(row));
+            rows.iter().for_each(|row| summing.add_quarantined(row));
             from = rows.last().and_then(|row| row.id.next());
         }
         let waiting = self.waiting(longest).await?;
@@ -248,7 +248,7 @@ struct OfflineDiscard(Arc<Journal>);
 
 impl DiscardHook for OfflineDiscard {
     fn discard(&self, seq: Seq, _: EventKey) -> bool {
-        self.0.forget(vec![seq]);
+        self.0.delete(vec![seq]);
         true
     }
 }

@@ -57,7 +57,7 @@ pub struct Entry {
     /// The sealed password's record, where there is one.
     pub credential: Option<Record>,
     /// What a dead letter is made of, should the broker refuse the record.
-    pub evidence: DeadLetterSource,
+    pub dead_letter_source: DeadLetterSource,
 }
 
 /// Why bytes are no entry.
@@ -115,7 +115,7 @@ impl Entry {
     /// Appends the entry's form to `output`. Its [`Seq`] is no part of it, but the place where it is kept.
     pub fn encode(&self, output: &mut Vec<u8>) {
         output.reserve(self.weight());
-        let kept = self.evidence.stored_original();
+        let kept = self.dead_letter_source.stored_original();
         let wire = WireEntry {
             key: self.key.0,
             lane: self.lane.0,
@@ -170,7 +170,7 @@ impl Entry {
             verdict: verdict(wire.reason)?,
             record: wire.record.restored()?,
             credential: wire.credential.map(WireRecord::restored).transpose()?,
-            evidence: DeadLetterSource::of(wire.evidence.restored()),
+            dead_letter_source: DeadLetterSource::from_stored(wire.evidence.restored()),
         })
     }
 }
@@ -211,7 +211,7 @@ impl<'a> WireEvidence<'a> {
             event_version: kept.event_version.as_deref(),
             event: &kept.event,
             received_at: kept.received_at,
-            made_id: &kept.made_id,
+            made_id: &kept.generated_id,
         }
     }
 
@@ -223,7 +223,7 @@ impl<'a> WireEvidence<'a> {
             event_version: self.event_version.map(str::to_owned),
             event: self.event.to_owned(),
             received_at: self.received_at,
-            made_id: self.made_id.to_owned(),
+            generated_id: self.made_id.to_owned(),
         }
     }
 }

@@ -61,7 +61,7 @@ impl QuarantineReplay {
     /// # Errors
     /// [`JournalRejection`] where it cannot be read now.
     pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRejection> {
-        let walk = Arc::clone(&journal.walk).lock_owned().await;
+        let walk = Arc::clone(&journal.quarantine_replay).lock_owned().await;
         let mut turns = Vec::new();
         let mut from = Some(QuarantineId::FIRST);
         while let Some(name) = from {

@@ -134,8 +134,8 @@ pub struct QuarantinedSummary {
 pub(super) struct SummaryBuilder {
     groups: BTreeMap<(String, &'static str, String), Group>,
     oldest: Vec<EntrySummary>,
-    held_groups: BTreeMap<(String, &'static str), QuarantinedGroup>,
-    held: BTreeMap<DeliveryOrder, QuarantinedSummary>,
+    quarantine_groups: BTreeMap<(String, &'static str), QuarantinedGroup>,
+    quarantined: BTreeMap<DeliveryOrder, QuarantinedSummary>,
     longest: usize,
 }
 
@@ -143,7 +143,7 @@ impl SummaryBuilder {
     /// Shows up to `longest` entries and callbacks by themselves.
     pub(super) fn new(longest: usize) -> Self {
         let (groups, held_groups) = (BTreeMap::new(), BTreeMap::new());
-        Self { groups, oldest: Vec::new(), held_groups, held: BTreeMap::new(), longest }
+        Self { groups, oldest: Vec::new(), quarantine_groups: held_groups, quarantined: BTreeMap::new(), longest }
     }
 
     /// Adds the next entry, in order.
@@ -166,9 +166,9 @@ impl SummaryBuilder {
     }
 
     /// Adds a callback in quarantine, in any order.
-    pub(super) fn add_held(&mut self, row: &QuarantineRow) {
+    pub(super) fn add_quarantined(&mut self, row: &QuarantineRow) {
         let key = (row.application.clone(), row.reason.code());
-        let group = self.held_groups.entry(key).or_insert_with(|| QuarantinedGroup {
+        let group = self.quarantine_groups.entry(key).or_insert_with(|| QuarantinedGroup {
             application: row.application.clone(),
             reason: row.reason.code().to_owned(),
             callbacks: 0,
@@ -179,10 +179,12 @@ impl SummaryBuilder {
         group.bytes += row.bytes;
         group.oldest_received_at = group.oldest_received_at.min(row.received_at);
         let turn = DeliveryOrder { received_at: row.received_at, id: row.id };
-        if self.held.len() < self.longest || self.held.last_key_value().is_some_and(|(last, _)| turn < *last) {
-            self.held.insert(turn, QuarantinedSummary::from(row));
-            if self.held.len() > self.longest {
-                self.held.pop_last();
+        if self.quarantined.len() < self.longest
+            || self.quarantined.last_key_value().is_some_and(|(last, _)| turn < *last)
+        {
+            self.quarantined.insert(turn, QuarantinedSummary::from(row));
+            if self.quarantined.len() > self.longest {
+                self.quarantined.pop_last();
             }
         }
     }
@@ -200,8 +202,8 @@ impl SummaryBuilder {
             quarantine_callbacks: usage.quarantine,
             quarantine_bytes: usage.quarantine_bytes,
             quarantine_limit_bytes: usage.quarantine_limit,
-            quarantine_groups: self.held_groups.into_values().collect(),
-            quarantine: self.held.into_values().collect(),
+            quarantine_groups: self.quarantine_groups.into_values().collect(),
+            quarantine: self.quarantined.into_values().collect(),
         }
     }
 }

@@ -68,7 +68,7 @@ impl From<dispatcher::StartFault> for StartFault {
 pub struct Service {
     path: PathBuf,
     config: Config,
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     callbacks: Callbacks,
     admin: Admin,
     admin_token: AdminToken,
@@ -106,28 +106,29 @@ impl Service {
         }
         let key_settings = wiring::key_settings(&config, &metrics);
         let applications = wiring::applications(&config, None, &key_settings, &metrics);
-        let bridge = Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        bridge.set_cluster(cluster.clone());
-        let (dedup_rebuild, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
+        let app_state =
+            Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
+        app_state.set_cluster(cluster.clone());
+        let (dedup_rebuild, replicas) = replicas::start(&config, &app_state.dispatcher, &metrics);
         let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
-        let callbacks = Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain)?;
-        let journal_admin = wiring::journal_admin(&bridge.dispatcher).map_err(StartFault::Failed)?;
+        let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain)?;
+        let journal_admin = wiring::journal_admin(&app_state.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
-        let console = Console::start(Arc::clone(&bridge), &config);
-        let admin = serve_admin(admin, Arc::clone(&bridge), journal_admin, Arc::clone(&console), &admin_token)?;
+        let console = Console::start(Arc::clone(&app_state), &config);
+        let admin = serve_admin(admin, Arc::clone(&app_state), journal_admin, Arc::clone(&console), &admin_token)?;
         wiring::show_certificate(&config, &metrics);
         wiring::show_kafka_certificate(&config, &metrics);
         let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
-        warm_up(Arc::clone(&bridge), Arc::clone(&topic_reconciler), Arc::clone(&dedup_rebuild));
+        warm_up(Arc::clone(&app_state), Arc::clone(&topic_reconciler), Arc::clone(&dedup_rebuild));
         log_start(listen, admin_listen, config.applications.len());
         let files = file_watch::FileWatch::start(reload::watched(&config));
         let path = path.to_owned();
         Ok(Self {
             path,
             config,
-            bridge,
+            app_state,
             callbacks,
             admin,
             admin_token,
@@ -159,7 +160,7 @@ impl Service {
     /// Waits until callbacks are to be sent here, at most for `limit`. Says whether they are.
     pub async fn ready(&self, limit: Duration) -> bool {
         let ready = async {
-            while !self.bridge.is_ready() {
+            while !self.app_state.is_ready() {
                 sleep(Duration::from_millis(5)).await;
             }
         };
@@ -178,12 +179,12 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
 
 /// Warms the producer up in the background, learns what was published last, and sees to the topics.
 fn warm_up(
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     topic_reconciler: Arc<topics::TopicReconciler>,
     dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
 ) {
     tokio::spawn(async move {
-        let warming = Arc::clone(&bridge);
+        let warming = Arc::clone(&app_state);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
         let answers = matches!(known, Ok(Some(_)));
         if !answers {
@@ -193,26 +194,26 @@ fn warm_up(
             Arc::clone(&topic_reconciler).create().await;
         }
         if answers {
-            Arc::clone(&dedup_rebuild).mark_published(&bridge).await;
+            Arc::clone(&dedup_rebuild).mark_published(&app_state).await;
         }
-        bridge.warmed_up();
-        tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&bridge)));
-        tokio::spawn(learn_again(Arc::clone(&bridge), dedup_rebuild, Arc::clone(&topic_reconciler)));
-        tokio::spawn(quarantine_replay::reopen(Arc::clone(&bridge)));
-        topic_reconciler.run_until_done(bridge).await;
+        app_state.warmed_up();
+        tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&app_state)));
+        tokio::spawn(learn_again(Arc::clone(&app_state), dedup_rebuild, Arc::clone(&topic_reconciler)));
+        tokio::spawn(quarantine_replay::run(Arc::clone(&app_state)));
+        topic_reconciler.run_until_done(app_state).await;
     });
 }
 
 /// Reads the topics again, and creates them where that is asked for, whenever another cluster has taken the place of the
 /// one before: nothing is replayed before.
 async fn learn_again(
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
     topic_reconciler: Arc<topics::TopicReconciler>,
 ) {
     loop {
-        bridge.dispatcher.until_cluster_replaced().await;
+        app_state.dispatcher.until_cluster_replaced().await;
         Arc::clone(&topic_reconciler).create().await;
-        dedup_rebuild.start_over(&bridge);
+        dedup_rebuild.start_over(&app_state);
     }
 }

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::app_state::{Application, Applications, Limits};
 use crate::config::{self, Config};
-use crate::delivery::dispatcher::{Dispatcher, Source as EventSource};
+use crate::delivery::dispatcher::{Dispatcher, EventSource};
 use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::http::{Certificate, CertificateFault};
 use crate::journal::JournalAdmin;

@@ -12,7 +12,7 @@ use super::timestamp::rfc3339;
 pub(super) const MAX_ID_LENGTH: usize = 1024;
 
 /// The member that holds the most of an event; a user takes a kilobyte or two.
-pub(super) const DATA: LargeMember = LargeMember { name: "bizData", room: 2048 };
+pub(super) const DATA: LargeMember = LargeMember { name: "bizData", capacity: 2048 };
 
 /// An event as sent. Only the reading of a callback makes one.
 #[derive(Default)]

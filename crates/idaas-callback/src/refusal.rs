@@ -80,7 +80,7 @@ impl Refusal {
 
     /// Whether a callback that is refused so is authentic, and is kept until somebody can read it.
     #[must_use]
-    pub const fn is_kept(self) -> bool {
+    pub const fn is_quarantined(self) -> bool {
         matches!(self, Self::Undecryptable | Self::Unreadable)
     }
 

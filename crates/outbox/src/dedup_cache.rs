@@ -51,7 +51,7 @@ pub(crate) struct DedupCache {
     /// Positions counted from the first event ever remembered, modulo 2^32, so that forgetting the oldest moves nothing.
     index: HashTable<u32>,
     entries: VecDeque<CachedVerdict>,
-    forgotten: u32,
+    evicted: u32,
 }
 
 /// One remembered verdict, packed because there are millions.
@@ -101,7 +101,7 @@ const SOME_RECORDS: u32 = 0xc;
 
 impl DedupCache {
     pub(crate) fn new() -> Self {
-        Self { index: HashTable::new(), entries: VecDeque::new(), forgotten: 0 }
+        Self { index: HashTable::new(), entries: VecDeque::new(), evicted: 0 }
     }
 
     /// Forgets everything.
@@ -111,14 +111,14 @@ impl DedupCache {
 
     /// The final verdict on an event, if one is remembered.
     pub(crate) fn get(&self, key: EventKey) -> Option<Verdict> {
-        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let (entries, forgotten) = (&self.entries, self.evicted);
         let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key))?;
         at(entries, forgotten, *position)?.verdict()
     }
 
     /// Which of an event's own records are known to be published, one bit for each, although no verdict is known.
     pub(crate) fn records(&self, key: EventKey) -> u8 {
-        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let (entries, forgotten) = (&self.entries, self.evicted);
         let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key));
         match position.and_then(|position| at(entries, forgotten, *position)).map(|entry| entry.packed & 0xf) {
             Some(code @ (0xc | 0xd)) => 1 << (code - SOME_RECORDS),
@@ -139,7 +139,7 @@ impl DedupCache {
     }
 
     fn insert_code(&mut self, key: EventKey, code: u32, now: Millis) {
-        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let (entries, forgotten) = (&self.entries, self.evicted);
         let position = forgotten.wrapping_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         let entry = self.index.entry(
             key.hash(),
@@ -162,7 +162,7 @@ impl DedupCache {
             self.entries.reserve_exact(length.min(CAPACITY + 1 - length.min(CAPACITY)));
         }
         self.entries.push_back(CachedVerdict::new(key, code, now));
-        self.forget(now);
+        self.evict(now);
     }
 
     /// How many verdicts are remembered.
@@ -171,18 +171,18 @@ impl DedupCache {
         self.entries.len()
     }
 
-    fn forget(&mut self, now: Millis) {
+    fn evict(&mut self, now: Millis) {
         while let Some(oldest) = self.entries.front() {
             let old = now.saturating_sub(u64::from(oldest.seconds()) * 1000) > HORIZON;
             if !(self.entries.len() > CAPACITY || (old && self.entries.len() > FLOOR)) {
                 return;
             }
-            let (key, forgotten) = (EventKey(oldest.key), self.forgotten);
+            let (key, forgotten) = (EventKey(oldest.key), self.evicted);
             if let Ok(found) = self.index.find_entry(key.hash(), |position| *position == forgotten) {
                 found.remove();
             }
             self.entries.pop_front();
-            self.forgotten = self.forgotten.wrapping_add(1);
+            self.evicted = self.evicted.wrapping_add(1);
         }
     }
 }
@@ -255,7 +255,7 @@ mod tests {
         assert!(CAPACITY as u64 * 1000 / HORIZON >= per_second, "{CAPACITY}");
         let mut memory = DedupCache::new();
         // Positions go past the end of their numbers.
-        memory.forgotten = u32::MAX - 10;
+        memory.evicted = u32::MAX - 10;
         for number in 0..CAPACITY + 1000 {
             memory.insert(key(number), Verdict::Confirmed, 0);
         }

@@ -30,7 +30,7 @@ pub struct NewEvent<P> {
     pub event_time: i64,
     /// Whether its records are known not to be accepted at the moment. It is written to the journal at once, and answered
     /// as soon as it is durable.
-    pub prompt: bool,
+    pub partition_unavailable: bool,
     /// What is published for it.
     pub publication: P,
 }
@@ -137,13 +137,13 @@ pub(super) struct Event<P> {
     /// Which of the event's own records are in the topics, one bit for each. Says nothing about a dead letter in their place.
     pub(super) confirmed: u8,
     /// Whether waiting for its records is known to be in vain at the moment.
-    pub(super) prompt: bool,
+    pub(super) partition_unavailable: bool,
     /// Why the last attempt failed.
     pub(super) failure: Option<FailureCode>,
     /// When the first attempt failed, in seconds.
     pub(super) failing_since: u32,
     /// What the topics told while the producer had it.
-    pub(super) learned: Option<Verdict>,
+    pub(super) published_verdict: Option<Verdict>,
     /// `None` while the journal has it, and perhaps the producer.
     pub(super) publication: Option<Arc<P>>,
     /// The deliveries that want its verdict, each with the event's position in it.
@@ -168,10 +168,10 @@ impl<P> Event<P> {
             queue_full_retries: 0,
             fallback_level: 0,
             confirmed: 0,
-            prompt: false,
+            partition_unavailable: false,
             failure: None,
             failing_since: 0,
-            learned: None,
+            published_verdict: None,
             publication: None,
             waiters: Vec::new(),
         }

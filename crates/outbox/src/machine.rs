@@ -31,7 +31,7 @@ pub enum Command<P, W> {
     /// The publication is to be made durable under the handle's number; brings "written" or "refused".
     Write(EventHandle, Arc<P>),
     /// The journal no longer needs this entry.
-    Forget(Seq),
+    Delete(Seq),
     /// The entry's publication is to be read back; brings "loaded".
     Load(EventHandle),
     /// A delivery's verdicts are complete.
@@ -89,7 +89,7 @@ pub struct Outbox<P, W> {
     /// Whether the broker is there, as far as is known.
     pub(super) connected: bool,
     /// Whether replays may begin: what stands in the topics already must be known before.
-    pub(super) released: bool,
+    pub(super) replay_enabled: bool,
     /// How many events were confirmed that had been read back from the journal.
     pub(super) replayed_total: u64,
     /// The time of the last input that had one.
@@ -113,7 +113,7 @@ impl<P: Publication, W> Outbox<P, W> {
             replay_slots: ReplaySlots::new(&limits),
             next: Seq(0),
             connected: true,
-            released: false,
+            replay_enabled: false,
             replayed_total: 0,
             clock: 0,
             commands: Vec::new(),
@@ -127,17 +127,17 @@ impl<P: Publication, W> Outbox<P, W> {
         waiter: W,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
-        let id = self.requests.upcoming();
-        let (mut wants, mut admitted) = (Vec::new(), Vec::new());
+        let id = self.requests.next_id();
+        let (mut resolutions, mut admitted) = (Vec::new(), Vec::new());
         let mut full = false;
         for (position, new_event) in (0..).zip(new_events) {
-            let (want, what) = self.admit_one(new_event, (id, position), full);
+            let (resolution, what) = self.admit_one(new_event, (id, position), full);
             // Once an event found no room no later one of the delivery may pass it.
             full |= what == Admitted::Known(Verdict::Overloaded);
-            wants.push(want);
+            resolutions.push(resolution);
             admitted.push(what);
         }
-        let finished = self.requests.insert(waiter, wants, (deadlines.write, deadlines.answer));
+        let finished = self.requests.insert(waiter, resolutions, (deadlines.write, deadlines.answer));
         self.commands.extend(finished.map(Command::Answer));
         (id, admitted)
     }
@@ -147,9 +147,11 @@ impl<P: Publication, W> Outbox<P, W> {
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
         if let Some(slot) = self.slot(new_event.key) {
-            return (self.join(slot, waiter, new_event.prompt), Admitted::Joined);
+            return (self.join(slot, waiter, new_event.partition_unavailable), Admitted::Joined);
         }
-        let confirmed = self.published_records(&new_event);
+        // The topics tell of the records of events, and not of dead letters. Published records are not published again.
+        let is_event = new_event.publication.verdict() == Verdict::Confirmed;
+        let confirmed = if is_event { self.dedup_cache.records(new_event.key) } else { 0 };
         if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
             let verdict = new_event.publication.verdict();
             self.dedup_cache.insert(new_event.key, verdict, self.clock);
@@ -159,37 +161,30 @@ impl<P: Publication, W> Outbox<P, W> {
         if full || !self.memory.has_room(bytes) {
             return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, NewEvent { key, lane, event_time, prompt, publication }) = (self.next, new_event);
+        let (seq, NewEvent { key, lane, event_time, partition_unavailable, publication }) = (self.next, new_event);
         self.next = Seq(seq.0 + 1);
         self.memory.add(bytes);
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            prompt,
+            partition_unavailable,
             publication: Some(Arc::new(publication)),
             waiters: vec![waiter],
             confirmed,
             ..Event::new(seq, key, lane, event_time)
         });
-        if self.memory.is_half_full() || self.waits_in_vain(slot) {
+        if self.memory.is_half_full() || self.is_blocked(slot) {
             self.write(slot);
         }
         (Resolution::Open(EventHandle { seq, slot }), Admitted::New)
     }
 
-    /// Which records of a new event the topics have already: they are not published again. That an event has a single one
-    /// cannot be seen in the topics if it could have two.
-    fn published_records(&self, new_event: &NewEvent<P>) -> u8 {
-        // The topics tell of the records of events, and not of dead letters.
-        if new_event.publication.verdict() == Verdict::Confirmed { self.dedup_cache.records(new_event.key) } else { 0 }
-    }
-
     /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
-    fn join(&mut self, slot: u32, waiter: (RequestId, u32), prompt: bool) -> Resolution {
+    fn join(&mut self, slot: u32, waiter: (RequestId, u32), partition_unavailable: bool) -> Resolution {
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        event.prompt = prompt;
-        let in_vain = self.waits_in_vain(slot);
+        event.partition_unavailable = partition_unavailable;
+        let blocked = self.is_blocked(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        if event.durability == Durability::Synced && in_vain {
+        if event.durability == Durability::Synced && blocked {
             self.answer_if_durable(slot);
             return Resolution::Resolved(Verdict::NotConfirmed);
         }
@@ -197,7 +192,7 @@ impl<P: Publication, W> Outbox<P, W> {
         event.waiters.retain(|(request, _)| self.requests.contains(*request) || *request == waiter.0);
         event.waiters.push(waiter);
         let handle = event.handle(slot);
-        if in_vain {
+        if blocked {
             self.write(slot);
         }
         Resolution::Open(handle)
@@ -205,9 +200,9 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Whether it is known that waiting for the broker's confirmation of this event is in vain, so that it is written to
     /// the journal at once, and answered as soon as it is durable.
-    pub(super) fn waits_in_vain(&self, slot: u32) -> bool {
+    pub(super) fn is_blocked(&self, slot: u32) -> bool {
         let event = self.events.get(slot as usize);
-        !self.connected || event.is_some_and(|event| event.prompt || self.heads.is_withheld(event.lane))
+        !self.connected || event.is_some_and(|event| event.partition_unavailable || self.heads.is_withheld(event.lane))
     }
 
     /// Forgets a delivery whose sender has hung up. Its events go on.
@@ -220,11 +215,11 @@ impl<P: Publication, W> Outbox<P, W> {
         self.clock = self.clock.max(now);
         while let Some(alarm) = self.requests.due(now) {
             match alarm {
-                DueAction::Write(tokens) => tokens.into_iter().for_each(|handle| self.write_token(handle)),
+                DueAction::Write(tokens) => tokens.into_iter().for_each(|handle| self.write_if_current(handle)),
                 DueAction::Answer(request, open) => {
                     for (position, handle) in open {
-                        let verdict = self.verdict_at_the_deadline(handle);
-                        self.resolve_waiters(request, position, verdict);
+                        let verdict = self.verdict_at_deadline(handle);
+                        self.resolve_waiters([(request, position)], verdict);
                     }
                 }
             }
@@ -244,7 +239,7 @@ impl<P: Publication, W> Outbox<P, W> {
         std::mem::take(&mut self.commands)
     }
 
-    fn verdict_at_the_deadline(&self, handle: EventHandle) -> Verdict {
+    fn verdict_at_deadline(&self, handle: EventHandle) -> Verdict {
         match self.at(handle).map(|event| event.durability) {
             Some(Durability::Synced) => Verdict::NotConfirmed,
             // Nothing holds it safely, so nothing is promised.
@@ -252,9 +247,12 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn resolve_waiters(&mut self, request: RequestId, position: u32, verdict: Verdict) {
-        let finished = self.requests.resolve(request, position, verdict);
-        self.commands.extend(finished.map(Command::Answer));
+    /// Tells these waiters the verdict, and answers the requests that have all of theirs.
+    pub(super) fn resolve_waiters(&mut self, waiters: impl IntoIterator<Item = (RequestId, u32)>, verdict: Verdict) {
+        for (request, position) in waiters {
+            let completed = self.requests.resolve(request, position, verdict);
+            self.commands.extend(completed.map(Command::Answer));
+        }
     }
 
     pub(super) fn slot(&self, key: EventKey) -> Option<u32> {

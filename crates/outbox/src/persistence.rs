@@ -13,7 +13,7 @@ impl<P: Publication, W> Outbox<P, W> {
         for Recovered { seq, key, lane, event_time, bytes } in entries {
             // An event that stands in it twice is the same event; the first keeps its place.
             if self.slot(key).is_some() {
-                self.commands.push(Command::Forget(seq));
+                self.commands.push(Command::Delete(seq));
                 continue;
             }
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -30,7 +30,9 @@ impl<P: Publication, W> Outbox<P, W> {
         let event = slot.and_then(|slot| self.events.get_mut(slot as usize));
         match (learned, slot, event) {
             // The producer's own report is on its way, and frees the lane; what it says is then no longer decisive.
-            (Published::Whole(verdict), Some(_), Some(event)) if event.in_flight() => event.learned = Some(verdict),
+            (Published::Whole(verdict), Some(_), Some(event)) if event.in_flight() => {
+                event.published_verdict = Some(verdict)
+            }
             (Published::Whole(verdict), Some(slot), Some(_)) => {
                 self.resolve(slot, verdict, now);
                 self.replay();
@@ -48,9 +50,8 @@ impl<P: Publication, W> Outbox<P, W> {
         // What is in the topics stays known: a re-delivery adds what is missing, and repeats nothing.
         let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
         published.for_each(|record| self.dedup_cache.insert_record(key, record, self.clock));
-        for (request, position) in self.remove(slot) {
-            self.resolve_waiters(request, position, Verdict::Overloaded);
-        }
+        let waiters = self.remove(slot);
+        self.resolve_waiters(waiters, Verdict::Overloaded);
         self.replay();
         true
     }
@@ -61,7 +62,7 @@ impl<P: Publication, W> Outbox<P, W> {
             match self.writing.remove(&seq) {
                 Some(Some(slot)) => self.durable(slot),
                 // It was resolved while it was being written.
-                Some(None) => self.commands.push(Command::Forget(seq)),
+                Some(None) => self.commands.push(Command::Delete(seq)),
                 None => {}
             }
         }
@@ -82,7 +83,7 @@ impl<P: Publication, W> Outbox<P, W> {
             let mut next = self.at(*handle).map(|_| handle.slot);
             while let Some(slot) = next {
                 let Some(event) = self.events.get_mut(slot as usize) else { break };
-                (event.prompt, next) = (true, event.next);
+                (event.partition_unavailable, next) = (true, event.next);
                 self.answer_if_durable(slot);
                 self.write(slot);
             }
@@ -92,7 +93,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Answers for an event that the journal has, if waiting for more is in vain.
     pub(super) fn answer_if_durable(&mut self, slot: u32) {
         let durable = self.events.get(slot as usize).is_some_and(|event| event.durability == Durability::Synced);
-        if durable && self.waits_in_vain(slot) {
+        if durable && self.is_blocked(slot) {
             self.resolve_with(slot, Verdict::NotConfirmed);
         }
     }
@@ -103,7 +104,7 @@ impl<P: Publication, W> Outbox<P, W> {
             let slot = match self.writing.remove(&seq) {
                 Some(Some(slot)) => slot,
                 Some(None) => {
-                    self.commands.push(Command::Forget(seq));
+                    self.commands.push(Command::Delete(seq));
                     continue;
                 }
                 None => continue,
@@ -111,13 +112,13 @@ impl<P: Publication, W> Outbox<P, W> {
             if let Some(event) = self.events.get_mut(slot as usize) {
                 event.durability = Durability::Rejected;
             }
-            if self.waits_in_vain(slot) {
+            if self.is_blocked(slot) {
                 self.resolve_with(slot, Verdict::Overloaded);
             }
         }
     }
 
-    pub(super) fn write_token(&mut self, handle: EventHandle) {
+    pub(super) fn write_if_current(&mut self, handle: EventHandle) {
         if self.at(handle).is_some() {
             self.write(handle.slot);
         }
@@ -169,8 +170,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
     fn resolve_with(&mut self, slot: u32, verdict: Verdict) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        for (request, position) in std::mem::take(&mut event.waiters) {
-            self.resolve_waiters(request, position, verdict);
-        }
+        let waiters = std::mem::take(&mut event.waiters);
+        self.resolve_waiters(waiters, verdict);
     }
 }

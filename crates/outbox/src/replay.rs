@@ -5,12 +5,12 @@ use super::machine::{Command, Outbox};
 use super::{FailureCode, Millis};
 
 /// How long an entry that cannot be read waits for the next attempt, in milliseconds.
-const UNREADABLE: Millis = 60_000;
+const UNREADABLE_BACK_OFF: Millis = 60_000;
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Lets replays begin: what stands in the topics is known, or cannot be known.
     pub fn enable_replay(&mut self) {
-        self.released = true;
+        self.replay_enabled = true;
         self.replay();
     }
 
@@ -18,9 +18,9 @@ impl<P: Publication, W> Outbox<P, W> {
     /// before [`Outbox::enable_replay`], because the topics have to be read first.
     pub fn cluster_replaced(&mut self) {
         self.dedup_cache.clear();
-        self.released = false;
+        self.replay_enabled = false;
         for (_, event) in &mut self.events {
-            (event.confirmed, event.learned) = (0, None);
+            (event.confirmed, event.published_verdict) = (0, None);
         }
     }
 
@@ -29,7 +29,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if !self.replay_slots.is_worth_reading() {
             return;
         }
-        while self.connected && self.released {
+        while self.connected && self.replay_enabled {
             let Some(handle) = self.heads.first_parked() else { return };
             let bytes = self.at(handle).map_or(0, |event| event.bytes as usize);
             if !self.replay_slots.has_room(bytes) {
@@ -78,7 +78,7 @@ impl<P: Publication, W> Outbox<P, W> {
             Loaded::Damaged => {
                 self.note_failure(handle.slot, FailureCode::JournalUnreadable, now);
                 self.stop_replaying(handle.slot);
-                self.back_off(handle.slot, now + UNREADABLE);
+                self.back_off(handle.slot, now + UNREADABLE_BACK_OFF);
             }
         }
         self.replay();

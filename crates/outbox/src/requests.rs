@@ -21,7 +21,7 @@ pub(super) enum Resolution {
 
 pub(super) struct PendingRequest<W> {
     waiter: W,
-    pub(super) wants: Vec<Resolution>,
+    pub(super) resolutions: Vec<Resolution>,
     pub(super) open: usize,
     /// What of it is not durable yet is written then.
     write_at: Millis,
@@ -51,7 +51,7 @@ impl<W> PendingRequests<W> {
     }
 
     /// The id of the next delivery.
-    pub(super) const fn upcoming(&self) -> RequestId {
+    pub(super) const fn next_id(&self) -> RequestId {
         RequestId(self.next)
     }
 
@@ -59,13 +59,13 @@ impl<W> PendingRequests<W> {
     pub(super) fn insert(
         &mut self,
         waiter: W,
-        wants: Vec<Resolution>,
+        resolutions: Vec<Resolution>,
         (write_at, deadline): (Millis, Millis),
     ) -> Option<CompletedRequest<W>> {
-        let id = self.upcoming();
+        let id = self.next_id();
         self.next += 1;
-        let open = wants.iter().filter(|want| matches!(want, Resolution::Open(_))).count();
-        let request = PendingRequest { waiter, wants, open, write_at, deadline, written: false };
+        let open = resolutions.iter().filter(|resolution| matches!(resolution, Resolution::Open(_))).count();
+        let request = PendingRequest { waiter, resolutions, open, write_at, deadline, written: false };
         if open == 0 {
             return Some(request.finish());
         }
@@ -85,11 +85,11 @@ impl<W> PendingRequests<W> {
     /// Tells a delivery the verdict on its event at `position`. Returns it when that was the last.
     pub(super) fn resolve(&mut self, id: RequestId, position: u32, verdict: Verdict) -> Option<CompletedRequest<W>> {
         let request = self.waiting.get_mut(&id)?;
-        let want = request.wants.get_mut(position as usize)?;
-        if matches!(want, Resolution::Resolved(_)) {
+        let resolution = request.resolutions.get_mut(position as usize)?;
+        if matches!(resolution, Resolution::Resolved(_)) {
             return None;
         }
-        *want = Resolution::Resolved(verdict);
+        *resolution = Resolution::Resolved(verdict);
         request.open -= 1;
         if request.open == 0 { self.remove(id) } else { None }
     }
@@ -97,7 +97,7 @@ impl<W> PendingRequests<W> {
     /// Forgets a delivery; returns it as far as it is known.
     pub(super) fn remove(&mut self, id: RequestId) -> Option<CompletedRequest<W>> {
         let request = self.waiting.remove(&id)?;
-        self.due_times.remove(&(request.alarm(), id));
+        self.due_times.remove(&(request.next_due(), id));
         Some(request.finish())
     }
 
@@ -120,18 +120,18 @@ impl<W> PendingRequests<W> {
         for (id, request) in &mut self.waiting {
             request.deadline = request.deadline.min(deadline);
             request.write_at = 0;
-            self.due_times.insert((request.alarm(), *id));
+            self.due_times.insert((request.next_due(), *id));
         }
     }
 }
 
 impl<W> PendingRequest<W> {
-    pub(super) const fn alarm(&self) -> Millis {
+    pub(super) const fn next_due(&self) -> Millis {
         if self.written { self.deadline } else { self.write_at }
     }
 
     pub(super) fn open(&self) -> Vec<(u32, EventHandle)> {
-        let open = (0..).zip(&self.wants).filter_map(|(position, want)| match want {
+        let open = (0..).zip(&self.resolutions).filter_map(|(position, resolution)| match resolution {
             Resolution::Open(handle) => Some((position, *handle)),
             Resolution::Resolved(_) => None,
         });
@@ -139,11 +139,11 @@ impl<W> PendingRequest<W> {
     }
 
     fn finish(self) -> CompletedRequest<W> {
-        let verdict = |want| match want {
+        let verdict = |resolution| match resolution {
             Resolution::Resolved(verdict) => verdict,
             // Nobody has promised anything of it.
             Resolution::Open(_) => Verdict::Overloaded,
         };
-        CompletedRequest { waiter: self.waiter, verdicts: self.wants.into_iter().map(verdict).collect() }
+        CompletedRequest { waiter: self.waiter, verdicts: self.resolutions.into_iter().map(verdict).collect() }
     }
 }

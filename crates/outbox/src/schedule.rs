@@ -13,14 +13,14 @@ const DOUBLINGS: u8 = 6;
 
 /// How long an event waits for room in the producer, in milliseconds; twice as long each time, so that thousands that
 /// wait do not keep a processor busy.
-const ROOM: Millis = 50;
+const QUEUE_FULL_BACK_OFF: Millis = 50;
 
 /// How often that doubles: to 1.6 seconds.
-const ROOM_DOUBLINGS: u8 = 5;
+const QUEUE_FULL_DOUBLINGS: u8 = 5;
 
 /// How long an event waits at most for the news that its partition accepts records again, in milliseconds: so long that
 /// the journal is not read in vain, and only in case that the news does not come.
-const CLOSED: Millis = 600_000;
+const CLOSED_BACK_OFF: Millis = 600_000;
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Takes the broker's report on the record of an event with that index.
@@ -30,11 +30,13 @@ impl<P: Publication, W> Outbox<P, W> {
             return;
         };
         let Stage::InFlight { records, missing, worst, verdict } = &mut event.stage else { return };
-        *worst = worse(*worst, report);
+        *worst = decisive_report(*worst, report);
         *missing = missing.saturating_sub(1);
         match report {
             DeliveryReport::Confirmed if *verdict == Verdict::Confirmed => event.confirmed |= bit(record),
-            DeliveryReport::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
+            DeliveryReport::Failed(FailureCode::ClusterReplaced) => {
+                (event.confirmed, event.published_verdict) = (0, None)
+            }
             DeliveryReport::Confirmed
             | DeliveryReport::Rejected(_)
             | DeliveryReport::Failed(_)
@@ -46,11 +48,11 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         let (records, worst, verdict) = (*records, *worst, *verdict);
         let all_published = missing_records(event.confirmed, records, verdict) == 0;
-        let learned = event.learned.or(all_published.then_some(verdict));
+        let published_verdict = event.published_verdict.or(all_published.then_some(verdict));
         if worst == DeliveryReport::Confirmed && event.replay != ReplaySlot::None {
             self.replayed_total += 1;
         }
-        match (worst, learned) {
+        match (worst, published_verdict) {
             (DeliveryReport::Confirmed, _) => self.resolve(handle.slot, verdict, now),
             // Another replica has published it meanwhile.
             (
@@ -58,9 +60,9 @@ impl<P: Publication, W> Outbox<P, W> {
                 | DeliveryReport::Failed(_)
                 | DeliveryReport::QueueFull
                 | DeliveryReport::Closed(_),
-                Some(learned),
+                Some(published_verdict),
             ) => {
-                self.resolve(handle.slot, learned, now);
+                self.resolve(handle.slot, published_verdict, now);
             }
             (DeliveryReport::Rejected(code), None) => self.fall_back(handle.slot, code, now),
             (DeliveryReport::Failed(code), None) => self.fail(handle.slot, code, now),
@@ -76,17 +78,17 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Takes the news that the broker is there, or away.
     pub fn connected(&mut self, connected: bool) {
-        let news = std::mem::replace(&mut self.connected, connected) != connected;
+        let changed = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
             for handle in self.heads.take_ready() {
                 self.produce(handle.slot);
             }
-            if news {
+            if changed {
                 // What was closed in the outage may not be any longer, and nobody may try.
                 self.partitions_recovered();
             }
             self.replay();
-        } else if news {
+        } else if changed {
             // Nobody waits for the end of an outage, and what the producer has takes no room meanwhile.
             self.answer_durable();
             self.write_all();
@@ -133,7 +135,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let wait = if code == FailureCode::QueueFull {
             event.queue_full_retries = event.queue_full_retries.saturating_add(1);
-            ROOM << (event.queue_full_retries - 1).min(ROOM_DOUBLINGS)
+            QUEUE_FULL_BACK_OFF << (event.queue_full_retries - 1).min(QUEUE_FULL_DOUBLINGS)
         } else {
             event.queue_full_retries = 0;
             event.attempts = event.attempts.saturating_add(1);
@@ -153,7 +155,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         event.queue_full_retries = 0;
         event.attempts = event.attempts.max(1);
-        self.back_off(slot, now + CLOSED);
+        self.back_off(slot, now + CLOSED_BACK_OFF);
         self.write(slot);
         self.evict_payload(slot);
     }
@@ -190,9 +192,7 @@ impl<P: Publication, W> Outbox<P, W> {
             self.dedup_cache.insert(event.key, verdict, now);
         }
         let waiters = self.remove(slot);
-        for (request, position) in waiters {
-            self.resolve_waiters(request, position, verdict);
-        }
+        self.resolve_waiters(waiters, verdict);
     }
 
     /// Takes an event out; the next of its lane takes its place.
@@ -206,7 +206,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         match event.durability {
             // A write that is said to have failed can be on the disk all the same.
-            Durability::Synced | Durability::Rejected => self.commands.push(Command::Forget(event.seq)),
+            Durability::Synced | Durability::Rejected => self.commands.push(Command::Delete(event.seq)),
             Durability::Pending => drop(self.writing.insert(event.seq, None)),
             Durability::None => {}
         }
@@ -234,7 +234,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
 /// Of two reports on records of one event, the one that decides. A failure outweighs a refusal: what can succeed
 /// later must not be given up. What can succeed soon outweighs what waits for a partition.
-const fn worse(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
+const fn decisive_report(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
     const fn rank(report: DeliveryReport) -> u8 {
         match report {
             DeliveryReport::Confirmed => 0,

@@ -21,7 +21,7 @@ impl<P> Event<P> {
 impl<P: Publication, W> Outbox<P, W> {
     /// How many events have their publications in memory.
     #[must_use]
-    pub const fn held(&self) -> usize {
+    pub const fn events_in_memory(&self) -> usize {
         self.memory.publications()
     }
 
@@ -45,7 +45,8 @@ impl<P: Publication, W> Outbox<P, W> {
             *counts.entry(head.reason).or_default() += 1;
         }
         let untried = self.heads.untried().count();
-        let others = [(self.calm_reason(), untried), (WaitReason::OtherReplica, self.heads.withheld_count())];
+        let others =
+            [(self.reason_without_failure(), untried), (WaitReason::OtherReplica, self.heads.withheld_count())];
         others.into_iter().filter(|(_, count)| *count > 0).for_each(|(reason, count)| {
             *counts.entry(reason).or_default() += count;
         });
@@ -55,7 +56,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Up to `limit` lane heads that wait, in the order of acceptance; those that have failed first.
     #[must_use]
     pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
-        let untried = self.heads.untried().map(|handle| (handle, self.calm_reason()));
+        let untried = self.heads.untried().map(|handle| (handle, self.reason_without_failure()));
         let withheld = self.heads.withheld().map(|handle| (handle, WaitReason::OtherReplica));
         let calm = untried.chain(withheld).filter_map(|(handle, reason)| Some(self.at(handle)?.waiting(reason)));
         self.waiting_heads_with_failure().chain(calm).take(limit).collect()
@@ -65,11 +66,11 @@ impl<P: Publication, W> Outbox<P, W> {
         let failed = self.heads.backing_off().chain(self.heads.parked_after_failure());
         failed.filter_map(|handle| {
             let event = self.at(handle)?;
-            Some(event.waiting(event.failure.map_or(self.calm_reason(), WaitReason::Failed)))
+            Some(event.waiting(event.failure.map_or(self.reason_without_failure(), WaitReason::Failed)))
         })
     }
 
-    const fn calm_reason(&self) -> WaitReason {
+    const fn reason_without_failure(&self) -> WaitReason {
         if self.connected { WaitReason::ReplayPending } else { WaitReason::KafkaUnavailable }
     }
 

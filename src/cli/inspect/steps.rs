@@ -176,7 +176,7 @@ impl Screen<'_> {
         for (index, item) in items.iter().enumerate() {
             let kind = format!("{}.{}", item.entity.name(), item.action.name());
             write!(self.out, "\n{} {} {}", styled(HEADING, format_args!("event {}", index + 1)), item.id.text(), kind)?;
-            match &item.plan {
+            match &item.disposition {
                 Disposition::Publish { record, credential } => {
                     records += 1;
                     writeln!(self.out, " {}", styled(GOOD, "would be published"))?;

@@ -76,12 +76,12 @@ impl JournalAdmin {
     /// As [`JournalAdmin::summary`].
     pub async fn discard_callback(&self, id: QuarantineId, by: &str) -> Result<Lookup, JournalRejection> {
         let found = self.find_callback(id).await?;
-        if let Lookup::Callback(held) = &found {
+        if let Lookup::Callback(callback) = &found {
             or_closed(self.journal.release(id)).await?;
             tracing::warn!(
                 code = LogCode::QuarantineDiscarded.as_str(),
-                id = held.id,
-                application = held.application,
+                id = callback.id,
+                application = callback.application,
                 by,
                 "a callback was removed from quarantine by order, unread"
             );

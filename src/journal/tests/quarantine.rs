@@ -98,7 +98,7 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     let ids = |items: &[idaas_callback::PreparedEvent]| {
         items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(ids(&reopened.prepared.items), ids(&fresh.items));
+    assert_eq!(ids(&reopened.prepared.events), ids(&fresh.events));
     assert_eq!((reopened.received_at, reopened.prepared.decryption_key), (NOW * 1000, Some(1)));
     assert!(reopening.next(|_| Some(Arc::clone(&fitting))).await.is_none());
     journal.release(reopened.id).await.unwrap().unwrap();

@@ -112,7 +112,7 @@ fn a_file_that_is_nearly_empty_gives_the_disk_its_room_back() {
     let full = store.size_on_disk();
     // The last one stays, at the end of the file.
     remove(&mut store, 0..11_999);
-    store.tidy();
+    store.compact();
     assert!(store.size_on_disk() < full / 4, "{} of {full}", store.size_on_disk());
     assert!(store.read(&[Seq(11_999)]).unwrap()[0].1.is_some());
     put(&mut store, &entries([12_000]));

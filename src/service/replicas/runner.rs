@@ -182,7 +182,7 @@ impl Runner {
                 }
             }
             Command::Close => {
-                dispatcher.connected(false);
+                dispatcher.set_connected(false);
                 self.topic.purge();
             }
             Command::Hold(lanes) => {

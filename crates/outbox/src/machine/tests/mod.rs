@@ -77,7 +77,7 @@ impl Bench {
             key: EventKey::of("app", &event.to_string()),
             lane: LaneKey(event),
             event_time: 0,
-            prompt: false,
+            partition_unavailable: false,
             publication: Form::Whole,
         });
         self.outbox.admit(new_events, who, SOON).1
@@ -85,7 +85,7 @@ impl Bench {
 
     fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, publication: Form) {
         let key = EventKey::of("app", &event.to_string());
-        let new_event = NewEvent { key, lane: LaneKey(lane), event_time, prompt: false, publication };
+        let new_event = NewEvent { key, lane: LaneKey(lane), event_time, partition_unavailable: false, publication };
         self.outbox.admit([new_event], "one", SOON);
     }
 
@@ -99,7 +99,7 @@ impl Bench {
                     Said::Produce(handle.seq.0, *form)
                 }
                 Command::Write(handle, _) => Said::Write(handle.seq.0),
-                Command::Forget(seq) => Said::Forget(seq.0),
+                Command::Delete(seq) => Said::Forget(seq.0),
                 Command::Load(handle) => {
                     self.tokens.push(handle);
                     Said::Load(handle.seq.0)

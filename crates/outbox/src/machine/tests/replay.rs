@@ -84,7 +84,7 @@ fn replay_holds_no_more_bytes_than_its_budget() {
         bench.said();
         bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
         let forgotten = bench.outbox.commands.remove(0);
-        assert!(matches!(forgotten, Command::Forget(Seq(gone)) if gone == seq));
+        assert!(matches!(forgotten, Command::Delete(Seq(gone)) if gone == seq));
     }
     assert_eq!(bench.said(), [Said::Load(3)]);
 }
