@@ -31,7 +31,7 @@ pub(super) async fn search(
             format!("{time}  {place}  {}  {id}  {}", waiting.application, waiting.topic)
         };
         places.journal = Some(format!("{}/{id}", waiting.application));
-        write(&shown)?;
+        write(shown)?;
     }
     quarantine(config, &source, arguments, places).await
 }
@@ -66,7 +66,7 @@ async fn quarantine(
                 format!("{time}  {place}  {application}  {id}")
             };
             places.quarantine = Some(id);
-            write(&shown)?;
+            write(shown)?;
         }
         from = next;
     }
