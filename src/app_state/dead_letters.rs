@@ -130,8 +130,8 @@ impl AppState {
         let wanted = name.to_owned();
         let search = move || {
             let mut found = Found::new(wanted, names);
-            let scanned = scan(&cluster, &topics, Range::Newest(MAX_SEARCHED), READ_TIMEOUT, |seen| {
-                found.add(seen);
+            let scanned = scan(&cluster, &topics, Range::Newest(MAX_SEARCHED), READ_TIMEOUT, |record| {
+                found.add(record);
                 true
             });
             (scanned, found)
@@ -164,8 +164,8 @@ impl AppState {
         let Some(payload) = payload else { return DeadLetterOutcome::Unreadable };
         let callback =
             QuarantinedCallback { instance_id: instance_id.clone(), content: QuarantinedContent::Plain(payload) };
-        let moment = RequestContext { received_at: *received_at, traceparent: None };
-        let Ok(prepared) = from_quarantine(callback, &application.policy, moment) else {
+        let request = RequestContext { received_at: *received_at, traceparent: None };
+        let Ok(prepared) = from_quarantine(callback, &application.policy, request) else {
             return DeadLetterOutcome::Unreadable;
         };
         let Some(event) = prepared.events.into_iter().next() else { return DeadLetterOutcome::Unreadable };

@@ -51,11 +51,11 @@ impl Materialize {
     /// Asks it.
     pub(super) async fn look(&self) {
         let address = self.address.load_full();
-        let seen = match &address {
+        let state = match &address {
             Some(address) => Some(self.ask(**address).await),
             None => None,
         };
-        *self.last_state.lock() = seen;
+        *self.last_state.lock() = state;
     }
 
     async fn ask(&self, address: SocketAddr) -> MaterializeState {

@@ -179,10 +179,10 @@ impl Store {
     /// Takes room on the disk for so much more.
     fn space_for(&self, bytes: u64) -> Result<(), JournalRejection> {
         let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
-        let taken = file.room().take(bytes + COMMIT_HEADROOM);
+        let accepted = file.room().take(bytes + COMMIT_HEADROOM);
         // Where enough of the file is free inside, no more of the disk is needed. It is scattered, so not all of it counts.
         let free_inside = 4 * (self.state.bytes + bytes + COMMIT_HEADROOM) < 3 * file.room().top();
-        if taken.is_err() && !free_inside { Err(JournalRejection::DiskFull) } else { Ok(()) }
+        if accepted.is_err() && !free_inside { Err(JournalRejection::DiskFull) } else { Ok(()) }
     }
 
     /// Makes changes. `ghosts` are the entries that are refused if that fails.

@@ -157,7 +157,7 @@ pub(super) fn watch(
 ) -> Result<Watch, String> {
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
     let liveness = Arc::clone(&metrics.liveness);
-    Watch::start(cluster, topics(config), &liveness, move |news| match news {
+    Watch::start(cluster, topics(config), &liveness, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
         WatchEvent::Available(available) => {
             metrics.kafka.answers(available);

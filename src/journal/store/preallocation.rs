@@ -79,13 +79,13 @@ impl DiskSpace {
     pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
         self.trouble.room()?;
-        let taken = self.allocated.load(Ordering::Relaxed);
+        let allocated = self.allocated.load(Ordering::Relaxed);
         let wanted = self.top() + bytes + HEADROOM;
-        if wanted <= taken || self.unsupported.load(Ordering::Relaxed) {
+        if wanted <= allocated || self.unsupported.load(Ordering::Relaxed) {
             return Ok(());
         }
         let wanted = wanted.next_multiple_of(STEP);
-        match allocate(&self.file, taken, wanted - taken) {
+        match allocate(&self.file, allocated, wanted - allocated) {
             Ok(()) => self.allocated.store(wanted, Ordering::Relaxed),
             Err(error) if full(&error) => return Err(error),
             // A file system that cannot says so here; then a full disk is found while writing.
