@@ -12,7 +12,7 @@ use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, fix, stdo
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::connection_error::Unreachable;
+use crate::kafka::client::connection_error::Unreachable;
 use crate::kafka::topic_drift::span;
 use crate::kafka::topics::{
     Cleanup, Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences, grouped,

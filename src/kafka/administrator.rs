@@ -13,11 +13,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Runtime;
 
 use self::answers::{code, creation, settings, state, unknown};
-use super::connection_error::{ErrorCollector, Unreachable};
-use super::producer::describe;
 use super::reach::{Broker, Observer, POLL_TIMEOUT};
-use super::settings::Cluster;
 use super::topics::{State, TopicSettings, Unknown, WantedTopic};
+use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
 
 /// How long the topics' settings may take. A cluster that does not know the question leaves it unanswered.
 const SETTINGS: Duration = Duration::from_secs(3);

@@ -12,9 +12,9 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::connection::Parts;
-use super::connection_error::ErrorCollector;
 use super::health::SupervisorEvent;
-use super::settings::Cluster;
+use crate::kafka::client::connection_error::ErrorCollector;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
 /// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::breaker::{Breaker, Probe};
-use super::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
 /// How long the cluster may take to answer.
@@ -58,7 +58,7 @@ impl Watch {
         mut tell: impl FnMut(WatchEvent) + Send + 'static,
     ) -> Result<Self, String> {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
-            .map_err(|error| super::producer::describe(&error))?;
+            .map_err(|error| crate::kafka::client::error::describe(&error))?;
         let topics = Arc::new(ArcSwap::from_pointee(topics));
         let stop = Arc::new(AtomicBool::new(false));
         let (watched, stopped, alive) = (Arc::clone(&topics), Arc::clone(&stop), liveness.watch("kafka watch"));

@@ -21,15 +21,16 @@ use rdkafka::statistics::Statistics;
 
 use super::cluster_check::Check;
 use super::gate::{Change, Gate, GateDecision};
-use super::headers;
 use super::health::Health;
 use super::in_flight::{HandedOver, InFlight};
-use super::polled::Polled;
-use super::producer::{DeliveryOpaque, Position, ProducerFault};
+use super::producer::{DeliveryOpaque, Position};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
-use super::settings::Cluster;
 use super::statistics::ProducerState;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::headers;
+use crate::kafka::client::polled::Polled;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
 /// A record that waited for longer gets the current time as its timestamp. With the time of its acceptance, a topic's

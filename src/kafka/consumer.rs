@@ -13,11 +13,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::connection_error::{ConnectionError, ErrorCollector, Unreachable};
-use super::headers;
-use super::producer::describe;
 use super::published_record::{Attributes, attributes};
-use super::settings::Cluster;
+use crate::kafka::client::connection_error::{ConnectionError, ErrorCollector, Unreachable};
+use crate::kafka::client::error::describe;
+use crate::kafka::client::headers;
+use crate::kafka::client::settings::Cluster;
 
 /// How long one question may take before what librdkafka complains of is looked at.
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);

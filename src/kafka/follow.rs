@@ -15,7 +15,7 @@ use super::correlate::{Correlator, Known};
 use super::our_topics::{LiveScope, Scope};
 use super::reader::{FetchProfile, Offsets, Reader, TailFault};
 use super::recent_records::{BatchObserver, Checkpoint, Window, ago, unread};
-use super::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
 /// How long the thread waits for records before it looks whether it is to end.
@@ -157,7 +157,9 @@ impl Shared {
             teller.flush();
             if !is_read? {
                 // The client still reads what it has not finished.
-                return Err(TailFault::Away(super::connection_error::Unreachable { troubles: Vec::new() }));
+                return Err(TailFault::Away(crate::kafka::client::connection_error::Unreachable {
+                    troubles: Vec::new(),
+                }));
             }
             Ok(is_answered)
         })

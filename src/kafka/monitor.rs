@@ -13,7 +13,7 @@ use super::cluster_check::FreshClient;
 use super::health::SupervisorEvent;
 use super::producer::Undeliverable;
 use super::producer_state::ProducerState;
-use super::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
 /// How often partitions are looked at.

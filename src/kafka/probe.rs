@@ -13,8 +13,8 @@ use rdkafka::producer::BaseProducer;
 pub use self::idempotence::{Idempotence, idempotence};
 pub use self::reading::{Reading, reading};
 pub use self::writing::{Writing, WritingQuestion, writing};
-use super::producer::describe;
-use super::settings::Cluster;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
 
 /// What librdkafka says against the producer's settings, certificates and key tabs included, in words that show no
 /// value. Connects to nothing.

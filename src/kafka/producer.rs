@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use idaas_callback::event_type::Entity;
 use outbox::{DeliveryReport, EventHandle};
-use rdkafka::error::KafkaError;
 
 pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
@@ -89,41 +88,4 @@ pub trait DeliveryObserver: Send + Sync {
     fn deliverable(&self, problem: Option<Undeliverable>);
     /// Another cluster answers at the same address.
     fn cluster_replaced(&self);
-}
-
-/// There is no producer: librdkafka refuses the settings, or the system gives no thread.
-#[derive(Debug)]
-pub struct ProducerFault(String);
-
-impl ProducerFault {
-    /// There is no thread to be had.
-    pub(super) fn thread(error: &std::io::Error) -> Self {
-        Self(format!("no thread could be started for the producer: {error}"))
-    }
-
-    /// librdkafka rejects the settings.
-    pub(super) fn settings(problem: &str) -> Self {
-        Self(format!("kafka.properties: {problem}"))
-    }
-
-    /// The cluster does not answer a producer with these settings.
-    pub(super) fn unanswered() -> Self {
-        Self("Kafka does not answer a producer with the new settings; the old ones stay in use".to_owned())
-    }
-}
-
-impl std::fmt::Display for ProducerFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ProducerFault {}
-
-/// What a librdkafka error is, without the value of the property it is about, which could be a password.
-#[must_use]
-pub(super) fn describe(error: &KafkaError) -> String {
-    let KafkaError::ClientConfig(_, problem, name, _) = error else { return error.to_string() };
-    let problem = problem.split(['"', '=']).next().unwrap_or_default();
-    format!("librdkafka does not take the property \"{name}\": {problem}; see its CONFIGURATION.md")
 }

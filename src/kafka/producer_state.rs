@@ -21,9 +21,10 @@ use super::connection::Connection;
 use super::health::{Health, LAST_EPOCH, ReplaceReason, SupervisorEvent};
 use super::in_flight::InFlight;
 use super::monitor::Monitor;
-use super::producer::{DeliveryObserver, DeliveryOpaque, ProducerFault};
-use super::settings::Cluster;
+use super::producer::{DeliveryObserver, DeliveryOpaque};
 use super::supervisor::Supervisor;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 

@@ -12,10 +12,10 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use tokio::time::{sleep, timeout};
 
-use super::connection_error::ErrorCollector;
-use super::producer::{ProducerFault, describe};
 use super::record_error::RecordError;
-use super::settings::Cluster;
+use crate::kafka::client::connection_error::ErrorCollector;
+use crate::kafka::client::error::{ProducerFault, describe};
+use crate::kafka::client::settings::Cluster;
 use idaas_callback::record::Record;
 use outbox::FailureCode;
 

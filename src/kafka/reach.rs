@@ -10,8 +10,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::metadata::Metadata;
 
-use super::connection_error::{Cause, ConnectionError, ErrorCollector, Unreachable};
-use super::settings::Cluster;
+use crate::kafka::client::connection_error::{Cause, ConnectionError, ErrorCollector, Unreachable};
+use crate::kafka::client::settings::Cluster;
 
 /// How long one question may take before what librdkafka complains of is looked at.
 pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -161,7 +161,7 @@ fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<Connec
     let cluster = Cluster { bootstrap_servers: vec![broker.address()], ..cluster.clone() };
     let observer = match Observer::new(&cluster) {
         Ok(observer) => observer,
-        Err(error) => return Some(unknown(&super::producer::describe(&error))),
+        Err(error) => return Some(unknown(&crate::kafka::client::error::describe(&error))),
     };
     let away = observer.answer(limit).err()?;
     let silence =

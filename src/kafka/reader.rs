@@ -13,12 +13,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::connection_error::{ErrorCollector, Unreachable};
-use super::headers;
 use super::our_topics::Scope;
-use super::producer::describe;
 use super::published_record::{PublishedRecord, decode};
-use super::settings::Cluster;
+use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
+use crate::kafka::client::error::describe;
+use crate::kafka::client::headers;
+use crate::kafka::client::settings::Cluster;
 
 /// How long the first attempt at a question may take before librdkafka's complaints are read.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);

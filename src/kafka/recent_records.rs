@@ -18,7 +18,7 @@ use super::our_topics::Scope;
 use super::published_record::PublishedRecord;
 pub use super::reader::{FetchProfile, TailFault};
 use super::reader::{Offsets, Reader};
-use super::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 
 /// How many events are told at a time at most.
 const BATCH: usize = 1 << 16;

@@ -13,9 +13,9 @@ use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
 use super::connection::{Context, Parts, now};
 use super::in_flight::HandedOver;
-use super::polled::Polled;
-use super::producer::ProducerFault;
 use super::record_error::RecordError;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::polled::Polled;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 

@@ -10,10 +10,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::connection_error::ErrorCollector;
 use super::consumer::{FollowFault, Seen, seen};
-use super::producer::describe;
-use super::settings::Cluster;
+use crate::kafka::client::connection_error::ErrorCollector;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
 
 /// How long one poll waits.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::health::{ReplaceReason, SupervisorEvent};
-use super::producer::ProducerFault;
 use super::producer_state::ProducerState;
+use crate::kafka::client::error::ProducerFault;
 use crate::telemetry::log_code::LogCode;
 
 /// How long a new producer may take to connect. One that takes the place of a dead one need not wait for that: what it

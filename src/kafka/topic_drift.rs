@@ -292,9 +292,9 @@ impl Difference {
 
 #[cfg(test)]
 mod tests {
+    use super::topics::Unknown;
+    use super::topics::tests::wanted;
     use super::*;
-    use crate::kafka::topics::Unknown;
-    use crate::kafka::topics::tests::wanted;
 
     fn good() -> ExistingTopic {
         let settings = Settings {

@@ -10,9 +10,9 @@ use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
 pub use self::states::{Cleanup, state_pairs};
-use super::settings::Cluster;
 pub use super::topic_drift::{Difference, Severity, differences, grouped};
 use crate::config::{Config, Passwords};
+use crate::kafka::client::settings::Cluster;
 
 /// `max.message.bytes` where a broker is not told otherwise (Apache Kafka's documentation of topic settings).
 const BROKER_DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;

@@ -22,7 +22,7 @@ use parking_lot::{Condvar, Mutex};
 use self::session::{Ended, Session};
 use self::store::Store;
 use crate::http::StateHealth;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::state::TopicPair;
 use crate::telemetry::log_code::LogCode;
 

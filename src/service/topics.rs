@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::app_state::AppState;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::topics::{Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences};
 use crate::telemetry::log_code::LogCode;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idaas_bridge::config::Config;
+use idaas_bridge::kafka::client::settings::Cluster;
 use idaas_bridge::kafka::consumer;
 use idaas_bridge::kafka::embedded::mock_cluster;
 use idaas_bridge::kafka::follow::Follower;
 use idaas_bridge::kafka::our_topics::{LiveScope, Scope};
 use idaas_bridge::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, Window, read_tail};
-use idaas_bridge::kafka::settings::Cluster;
 use idaas_callback::Reason;
 use idaas_callback::event_type::Entity;
 use idaas_simulator::events::{Event, Generator};

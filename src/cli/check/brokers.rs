@@ -10,11 +10,11 @@ use super::report::plural;
 use super::topics;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Brokers};
-use crate::kafka::connection_error::{Cause, ConnectionError, Unreachable};
+use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable};
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::probe::{self, Idempotence};
 use crate::kafka::reach::{self, Broker};
 use crate::kafka::remedy::{Remedy, Right};
-use crate::kafka::settings::Cluster;
 use crate::kafka::topics::{State, TopicSettings, coordination_topic};
 use crate::service::wiring;
 

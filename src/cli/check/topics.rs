@@ -8,9 +8,9 @@ use super::finding::Finding;
 use super::report::plural;
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::probe::{self, Reading, Writing, WritingQuestion};
 use crate::kafka::remedy::{Remedy, Right};
-use crate::kafka::settings::Cluster;
 use crate::kafka::topics::{
     Difference, ExistingTopic, Severity, State, TopicSettings, Unknown, WantedTopic, differences, grouped,
 };

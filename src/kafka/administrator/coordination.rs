@@ -6,7 +6,7 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Administrator, Creation, POLL_TIMEOUT, PROPAGATION, creation, state};
-use crate::kafka::connection_error::Unreachable;
+use crate::kafka::client::connection_error::Unreachable;
 use crate::kafka::topics::State;
 
 /// The topic's settings. Segments are small, because only whole ones are deleted.

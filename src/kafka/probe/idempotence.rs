@@ -12,8 +12,8 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 
-use crate::kafka::producer::describe;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
 
 /// librdkafka's name for the state in which a producer has an id.
 const ASSIGNED: &str = "Assigned";

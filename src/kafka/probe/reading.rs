@@ -8,8 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Silent;
-use crate::kafka::producer::describe;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
 
 /// What a broker says to reading a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 
-use crate::kafka::producer::describe;
-use crate::kafka::settings::{Cluster, MAX_MESSAGE_BYTES};
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::{Cluster, MAX_MESSAGE_BYTES};
 
 /// Acknowledgements of a request that no broker accepts.
 const INVALID_ACKS: &str = "2";

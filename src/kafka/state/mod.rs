@@ -54,7 +54,7 @@ pub struct Failed(pub(super) String);
 
 impl Failed {
     fn new(what: &str, error: &KafkaError) -> Self {
-        Self(format!("{what}: {}", super::producer::describe(error)))
+        Self(format!("{what}: {}", crate::kafka::client::error::describe(error)))
     }
 
     /// A topic does not exist.
@@ -85,7 +85,10 @@ impl std::error::Error for Failed {}
 ///
 /// # Errors
 /// [`Failed`] if the cluster does not answer in time.
-pub fn partition_counts(cluster: &super::settings::Cluster, topics: &[&str]) -> Result<Vec<usize>, Failed> {
+pub fn partition_counts(
+    cluster: &crate::kafka::client::settings::Cluster,
+    topics: &[&str],
+) -> Result<Vec<usize>, Failed> {
     let consumer: BaseConsumer<Connection> =
         BaseConsumer::from_config_and_context(&cluster.observer(), Connection::default())
             .map_err(|error| Failed::new("the metadata client cannot start", &error))?;

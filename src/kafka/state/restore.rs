@@ -11,8 +11,8 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
-use crate::kafka::headers;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::headers;
+use crate::kafka::client::settings::Cluster;
 
 const SETTINGS: [(&str, &str); 8] = [
     // librdkafka requires the name of a group before it assigns anything. No group is joined.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{TopicSettings, WantedTopic};
 use crate::config::Config;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::state::TopicPair;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;

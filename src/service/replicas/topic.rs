@@ -7,8 +7,8 @@ use outbox::replicas::record::Record;
 
 use crate::config::Config;
 use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
-use crate::kafka::settings::Cluster;
 use crate::kafka::topics::coordination_topic;
 use crate::telemetry::log_code::LogCode;
 

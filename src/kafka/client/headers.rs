@@ -6,7 +6,7 @@ use idaas_callback::record::Record;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 
 /// The headers of a record that is about to be sent, with the trace context of its span if it has one.
-pub(super) fn of(record: &Record, traceparent: Option<&str>) -> OwnedHeaders {
+pub(in crate::kafka) fn of(record: &Record, traceparent: Option<&str>) -> OwnedHeaders {
     let own = record.headers.iter().map(|(name, value)| (*name, &**value));
     own.chain(traceparent.map(|context| ("traceparent", context))).fold(
         OwnedHeaders::new_with_capacity(record.headers.len() + usize::from(traceparent.is_some())),
@@ -18,7 +18,7 @@ pub(super) fn of(record: &Record, traceparent: Option<&str>) -> OwnedHeaders {
 ///
 /// Nothing where a name is no text. `rdkafka` panics at one, and whoever may write to a topic may write one: he could end
 /// everybody who reads it.
-pub(super) fn read<'m, T: Default>(
+pub(in crate::kafka) fn read<'m, T: Default>(
     message: &'m BorrowedMessage<'_>,
     read: impl FnOnce(&mut dyn Iterator<Item = (&'m str, &'m [u8])>) -> T,
 ) -> T {

@@ -125,7 +125,7 @@ impl std::error::Error for Unreachable {}
 
 /// A client's context that remembers what librdkafka complains of.
 #[derive(Clone, Default)]
-pub(super) struct ErrorCollector {
+pub(in crate::kafka) struct ErrorCollector {
     heard: Arc<Mutex<Collected>>,
 }
 
@@ -137,18 +137,18 @@ struct Collected {
 
 impl ErrorCollector {
     /// Whether waiting longer is of no use: every broker was tried in vain, or said no.
-    pub(super) fn is_decided(&self) -> bool {
+    pub(in crate::kafka) fn is_decided(&self) -> bool {
         let heard = self.heard.lock();
         let refused = |trouble: &ConnectionError| matches!(trouble.cause, Cause::Authentication | Cause::Tls);
         heard.all_down || heard.troubles.iter().any(refused)
     }
 
     /// What was heard so far.
-    pub(super) fn unreachable(&self) -> Unreachable {
+    pub(in crate::kafka) fn unreachable(&self) -> Unreachable {
         Unreachable { troubles: self.heard.lock().troubles.clone() }
     }
 
-    pub(super) fn record(&self, code: RDKafkaErrorCode, reason: &str) {
+    pub(in crate::kafka) fn record(&self, code: RDKafkaErrorCode, reason: &str) {
         let mut heard = self.heard.lock();
         if code == RDKafkaErrorCode::AllBrokersDown {
             heard.all_down = true;

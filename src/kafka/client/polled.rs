@@ -13,14 +13,14 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::producer::{BaseProducer, ProducerContext};
 
-use super::producer::{ProducerFault, describe};
+use super::error::{ProducerFault, describe};
 use crate::telemetry::liveness::Liveness;
 
 /// How long the thread waits for an event before it looks for the end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A producer and its thread. Its drop ends both, which blocks: records without a report get one that they failed.
-pub(super) struct Polled<C: ProducerContext + 'static> {
+pub(in crate::kafka) struct Polled<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -31,7 +31,11 @@ impl<C: ProducerContext + 'static> Polled<C> {
     ///
     /// # Errors
     /// [`ProducerFault`] if librdkafka rejects a property, or no thread can be started.
-    pub(super) fn start(settings: &ClientConfig, context: C, liveness: &Arc<Liveness>) -> Result<Self, ProducerFault> {
+    pub(in crate::kafka) fn start(
+        settings: &ClientConfig,
+        context: C,
+        liveness: &Arc<Liveness>,
+    ) -> Result<Self, ProducerFault> {
         let producer = BaseProducer::from_config_and_context(settings, context)
             .map_err(|error| ProducerFault::settings(&describe(&error)))?;
         let producer = Arc::new(producer);
@@ -50,7 +54,7 @@ impl<C: ProducerContext + 'static> Polled<C> {
         }
     }
 
-    pub(super) fn get(&self) -> &BaseProducer<C> {
+    pub(in crate::kafka) fn get(&self) -> &BaseProducer<C> {
         &self.producer
     }
 }

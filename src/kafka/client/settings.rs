@@ -105,7 +105,7 @@ impl Cluster {
     }
 
     /// Settings for the producer.
-    pub(super) fn producer(&self) -> ClientConfig {
+    pub(in crate::kafka) fn producer(&self) -> ClientConfig {
         let mut settings = self.client(&TUNING);
         for (name, value) in GUARANTEES {
             settings.set(name, value);
@@ -117,7 +117,7 @@ impl Cluster {
     }
 
     /// Settings for a transactional producer of state records.
-    pub(super) fn transactional(&self, id: &str) -> ClientConfig {
+    pub(in crate::kafka) fn transactional(&self, id: &str) -> ClientConfig {
         let mut settings = self.client(&TUNING);
         for (name, value) in GUARANTEES.iter().chain(&TRANSACTIONS) {
             settings.set(*name, *value);
@@ -133,7 +133,7 @@ impl Cluster {
     }
 
     /// Settings for whoever only looks: metadata, topics, records.
-    pub(super) fn observer(&self) -> ClientConfig {
+    pub(in crate::kafka) fn observer(&self) -> ClientConfig {
         self.client(&[])
     }
 
