@@ -9,9 +9,9 @@ use idaas_callback::record::Record;
 use outbox::{DeliveryReport, EventHandle, FailureCode};
 use parking_lot::Mutex;
 
-use super::availability::{Availability, Changes, Silent, Slot};
 use super::producer::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
 use super::record_error::FailureLog;
+use crate::kafka::availability::partitions::partitions::partitions::{Availability, Changes, Silent, Slot};
 
 /// What comes back from librdkafka with the report on a record.
 pub(super) struct HandedOver {

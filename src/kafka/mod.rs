@@ -1,12 +1,10 @@
 //! Everything that meets Kafka: no other place knows the `rdkafka` crate.
 
 pub mod administrator;
-mod availability;
+pub mod availability;
 mod backfill;
-mod breaker;
 pub mod client;
 mod cluster_check;
-pub mod cluster_watch;
 mod connection;
 pub mod consumer;
 mod correlate;
@@ -18,7 +16,6 @@ mod in_flight;
 mod locate;
 mod monitor;
 pub mod our_topics;
-mod partitioner;
 pub mod probe;
 pub mod producer;
 mod producer_state;

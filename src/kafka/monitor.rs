@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 
-use super::availability::Silent;
 use super::cluster_check::FreshClient;
 use super::health::SupervisorEvent;
 use super::producer::Undeliverable;
 use super::producer_state::ProducerState;
+use crate::kafka::availability::partitions::partitions::Silent;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 

@@ -15,7 +15,7 @@ use super::partitioner::partition_of;
 /// How long a record may be without a confirmation.
 const SILENCE: Duration = Duration::from_secs(2);
 /// How many records a closed partition has with the producer at most, and how many bytes.
-pub(super) const MAX_PROBES: usize = 16;
+pub(in crate::kafka) const MAX_PROBES: usize = 16;
 const MAX_PROBE_BYTES: usize = 1 << 20;
 /// Failures of records that only waited.
 const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];
@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// A partition, as this module counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(in crate::kafka) struct Slot {
     topic: usize,
     partition: usize,
 }
@@ -62,27 +62,27 @@ struct Topic {
 
 /// A closed partition whose records only wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Silent {
-    pub(super) topic: String,
-    pub(super) partition: usize,
+pub(in crate::kafka) struct Silent {
+    pub(in crate::kafka) topic: String,
+    pub(in crate::kafka) partition: usize,
     /// How long its oldest record has waited.
-    pub(super) waited: Duration,
+    pub(in crate::kafka) waited: Duration,
 }
 
 /// What has changed since the last look.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
+pub(in crate::kafka) struct Changes {
     /// Events that wait for partitions that have just closed.
-    pub(super) waiting: Vec<EventHandle>,
+    pub(in crate::kafka) waiting: Vec<EventHandle>,
     /// Topics whose number of closed partitions has changed.
-    pub(super) topics: Vec<(String, usize)>,
+    pub(in crate::kafka) topics: Vec<(String, usize)>,
     /// Whether a partition was opened.
-    pub(super) opened: bool,
+    pub(in crate::kafka) opened: bool,
 }
 
 /// All partitions that records were sent to.
 #[derive(Debug, Default)]
-pub(super) struct Availability {
+pub(in crate::kafka) struct Availability {
     topics: Vec<Topic>,
     index: HashMap<String, usize>,
     /// How many partitions the cluster's topics have.
@@ -93,7 +93,7 @@ pub(super) struct Availability {
 
 impl Availability {
     /// Takes the number of partitions of each topic over, as the cluster tells it.
-    pub(super) fn counts(&mut self, counts: impl IntoIterator<Item = (String, usize)>) {
+    pub(in crate::kafka) fn counts(&mut self, counts: impl IntoIterator<Item = (String, usize)>) {
         self.counts.extend(counts);
         for topic in &mut self.topics {
             let count = self.counts.get(&topic.name).copied().unwrap_or_default();
@@ -115,14 +115,14 @@ impl Availability {
     }
 
     /// Whether the partition of that key accepts records, as far as is known.
-    pub(super) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
+    pub(in crate::kafka) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         let partition =
             self.slot(topic, key).and_then(|slot| self.topics.get(slot.topic)?.partitions.get(slot.partition));
         partition.is_none_or(|partition| partition.closed.is_none())
     }
 
     /// Counts a record that is about to be given to the producer. `None` if its partition is closed, and has its probes.
-    pub(super) fn hand_over(
+    pub(in crate::kafka) fn hand_over(
         &mut self,
         (topic, key): (&str, Option<&str>),
         handle: EventHandle,
@@ -159,7 +159,7 @@ impl Availability {
     }
 
     /// A record was confirmed. Returns true if that opens its partition.
-    pub(super) fn confirmed(&mut self, slot: Slot, handle: EventHandle, now: Duration) -> bool {
+    pub(in crate::kafka) fn confirmed(&mut self, slot: Slot, handle: EventHandle, now: Duration) -> bool {
         self.last_success = Some(now);
         let Some(partition) = self.take(slot, handle) else { return false };
         partition.last_success = Some(now);
@@ -168,7 +168,7 @@ impl Availability {
 
     /// A record has another report: it says something about its partition only if `failure` is given. Returns the events
     /// that wait for the partition, if that closes it.
-    pub(super) fn failed(
+    pub(in crate::kafka) fn failed(
         &mut self,
         slot: Slot,
         handle: EventHandle,
@@ -181,7 +181,7 @@ impl Availability {
     }
 
     /// Closes partitions whose records wait for too long.
-    pub(super) fn tick(&mut self, now: Duration) -> Changes {
+    pub(in crate::kafka) fn tick(&mut self, now: Duration) -> Changes {
         let mut changes = Changes::default();
         for topic in &mut self.topics {
             for partition in &mut topic.partitions {
@@ -204,7 +204,7 @@ impl Availability {
     }
 
     /// Closed partitions whose records only wait, instead of failing.
-    pub(super) fn silent(&self, now: Duration) -> Vec<Silent> {
+    pub(in crate::kafka) fn silent(&self, now: Duration) -> Vec<Silent> {
         let silent = |topic: &Topic| {
             let silent = |(index, partition): (usize, &Partition)| {
                 let waited = now.saturating_sub(partition.outstanding.front()?.since);
@@ -217,19 +217,19 @@ impl Availability {
     }
 
     /// Whether any partition is closed, and whether all are.
-    pub(super) fn closed(&self) -> (bool, bool) {
+    pub(in crate::kafka) fn closed(&self) -> (bool, bool) {
         let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.closed.is_some());
         let any = partitions.clone().any(|closed| closed);
         (any, any && partitions.all(|closed| closed))
     }
 
     /// The topics that records were sent to.
-    pub(super) fn topics(&self) -> Vec<String> {
+    pub(in crate::kafka) fn topics(&self) -> Vec<String> {
         self.topics.iter().map(|topic| topic.name.clone()).collect()
     }
 
     /// The last confirmation on any partition.
-    pub(super) const fn last_success(&self) -> Option<Duration> {
+    pub(in crate::kafka) const fn last_success(&self) -> Option<Duration> {
         self.last_success
     }
 }
@@ -254,5 +254,5 @@ impl Partition {
 }
 
 #[cfg(test)]
-#[path = "tests/availability.rs"]
+#[path = "tests/partitions.rs"]
 mod tests;

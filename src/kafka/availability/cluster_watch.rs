@@ -185,7 +185,7 @@ impl Drop for Watch {
 }
 
 /// Passes a line of librdkafka's log on. Its lines name brokers and errors, never properties.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::error!(target: "kafka", facility, message);
