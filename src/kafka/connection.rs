@@ -220,7 +220,7 @@ impl ClientContext for Context {
         {
             self.parts.check();
         }
-        crate::kafka::availability::partitions::cluster_watch::log(level, facility, message);
+        crate::kafka::availability::cluster_watch::log(level, facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::producer::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
 use super::record_error::FailureLog;
-use crate::kafka::availability::partitions::partitions::partitions::{Availability, Changes, Silent, Slot};
+use crate::kafka::availability::partitions::{Availability, Changes, Silent, Slot};
 
 /// What comes back from librdkafka with the report on a record.
 pub(super) struct HandedOver {

@@ -12,7 +12,7 @@ use super::cluster_check::FreshClient;
 use super::health::SupervisorEvent;
 use super::producer::Undeliverable;
 use super::producer_state::ProducerState;
-use crate::kafka::availability::partitions::partitions::Silent;
+use crate::kafka::availability::partitions::Silent;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 

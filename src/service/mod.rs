@@ -27,7 +27,7 @@ use crate::config::{Config, Fault};
 use crate::console::Console;
 use crate::delivery::dispatcher::{self, Dispatcher};
 use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
-use crate::kafka::availability::partitions::cluster_watch::Watch;
+use crate::kafka::availability::cluster_watch::Watch;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 

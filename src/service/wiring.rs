@@ -14,7 +14,7 @@ use crate::delivery::dispatcher::{Dispatcher, Source as EventSource};
 use crate::http::{Certificate, CertificateFault};
 use crate::journal::JournalAdmin;
 use crate::journal::store::{Opened, Store};
-use crate::kafka::availability::partitions::partitions::cluster_watch::{Watch, WatchEvent};
+use crate::kafka::availability::cluster_watch::{Watch, WatchEvent};
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::topics::TopicSettings;
 use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};

@@ -12,7 +12,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
-use crate::kafka::availability::partitions::partitions::MAX_PROBES;
+use crate::kafka::availability::partitions::MAX_PROBES;
 use crate::kafka::embedded::mock_cluster;
 use crate::kafka::producer::{Position, Undeliverable};
 use crate::kafka::statistics::ProducerState;
