@@ -25,7 +25,7 @@ use super::known::{Known, KnownFault, published};
 use super::summary::{ByEntity, Summary};
 use super::walk::{Found, Problem, Walk, WalkOptions};
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::publisher::{Published, Publisher};
+use crate::kafka::producer::publisher::{Published, Publisher};
 use crate::kafka::topics::TopicSettings;
 use idaas_callback::event_type::Entity;
 use idaas_callback::fetched::{FetchedEntity, prepare_fetched};

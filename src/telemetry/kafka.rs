@@ -8,7 +8,7 @@ use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 use serde::Serialize;
 
 use super::metrics::{Total, opts, register};
-use crate::kafka::statistics::ProducerState;
+use crate::kafka::producer::statistics::ProducerState;
 
 /// The cluster and the producer at one moment.
 #[derive(Debug, Clone, Serialize)]

@@ -5,7 +5,23 @@
 //! waited for and ended on another thread, so that neither the service nor librdkafka's threads wait. A record is never
 //! moved from one to the other: only whoever handed it over may decide, when its report has come, that it is sent again.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod cluster_check;
+mod connection;
+pub mod delivery;
+mod gate;
+mod health;
+mod in_flight;
+mod monitor;
+pub mod publisher;
+mod record_error;
+mod resend;
+mod state;
+pub mod statistics;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -14,30 +30,23 @@ use arc_swap::ArcSwap;
 use idaas_callback::record::Record;
 use outbox::DeliveryReport;
 use parking_lot::Mutex;
-use rdkafka::error::RDKafkaErrorCode;
 
-use super::cluster_check::{Check, Checker};
-use super::connection::Connection;
-use super::health::{Health, LAST_EPOCH, ReplaceReason, SupervisorEvent};
-use super::in_flight::InFlight;
-use super::monitor::Monitor;
-use super::producer::{DeliveryObserver, DeliveryOpaque};
-use super::supervisor::Supervisor;
+use self::cluster_check::{Check, Checker};
+use self::connection::Connection;
+use self::delivery::{DeliveryObserver, DeliveryOpaque};
+use self::health::{Health, LAST_EPOCH, ReplaceReason, SupervisorEvent};
+use self::in_flight::InFlight;
+use self::monitor::Monitor;
+use self::state::ProducerState;
+use self::supervisor::Supervisor;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
-use crate::telemetry::log_code::LogCode;
 
 /// How long a producer is in use at least, so that a cluster that refuses all of them is not flooded with new ones.
 const MIN_LIFETIME: Duration = Duration::from_secs(5);
-/// How long an old producer may take. After a fatal error, what is already with the broker is still answered, and
-/// nothing else can come; a worn out one goes on for as long as a record may take.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
-const LAST_RECORDS: Duration = Duration::from_secs(150);
 /// How long the end waits for a thread that is just looking after the producer.
 const FINAL_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Poll interval while a replaced producer drains.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a new producer with changed settings may take to connect.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -46,22 +55,6 @@ pub struct Producer {
     life: Arc<ProducerState>,
     words: Sender<SupervisorEvent>,
     checks: Sender<Check>,
-}
-
-pub(super) struct ProducerState {
-    pub(super) cluster: Arc<ArcSwap<Cluster>>,
-    pub(super) line: ArcSwap<Connection>,
-    /// The number of the line in use.
-    pub(super) current: Arc<AtomicU64>,
-    /// The number of the newest line.
-    newest: AtomicU64,
-    pub(super) in_flight: Arc<InFlight>,
-    ended: Arc<AtomicBool>,
-    checks: Sender<Check>,
-    words: Sender<SupervisorEvent>,
-    liveness: Arc<Liveness>,
-    last_epoch: i64,
-    pub(super) least_life: Duration,
 }
 
 impl Producer {
@@ -213,81 +206,3 @@ fn spawn(
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| ProducerFault::thread(&error))?;
     Ok(())
 }
-
-impl ProducerState {
-    pub(super) fn is_current(&self, number: u64) -> bool {
-        self.current.load(Ordering::Relaxed) == number
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    /// Why the producer of that number cannot go on, if it is in use and cannot.
-    pub(super) fn fatal(&self, number: u64) -> Option<ReplaceReason> {
-        if !self.is_current(number) {
-            return None;
-        }
-        let code = self.line.load().fatal()?;
-        let denied = [RDKafkaErrorCode::ClusterAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
-        Some(if denied.contains(&code) { ReplaceReason::Denied } else { ReplaceReason::Fatal })
-    }
-
-    /// A new producer, which is not in use yet.
-    pub(super) fn new_connection(&self, cluster: &Cluster) -> Result<Connection, ProducerFault> {
-        let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
-        let health = Health::new(number, Arc::clone(&self.current), self.words.clone(), self.last_epoch);
-        Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
-    }
-
-    pub(super) fn put(&self, line: Connection, why: ReplaceReason) {
-        self.current.store(line.health().number(), Ordering::Relaxed);
-        let old = self.line.swap(Arc::new(line));
-        self.in_flight.reports.recreated();
-        tracing::warn!(
-            code = LogCode::ProducerRecreated.as_str(),
-            reason = why.code(),
-            "a new producer has taken over"
-        );
-        let ended = Arc::clone(&self.ended);
-        let retire = move || retire(old, why, &ended);
-        if std::thread::Builder::new().name("producer retiring".to_owned()).spawn(retire).is_err() {
-            // With the closure its last owner is gone, and it has ended: on this thread.
-            tracing::warn!(
-                code = LogCode::ProducerEndedEarly.as_str(),
-                "no thread could be had to wait for the old producer"
-            );
-        }
-    }
-}
-
-/// Waits until an old producer has given all of its reports, then ends it.
-fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
-    // Whoever took hold of it before it was replaced may be handing a record over this instant.
-    let line = loop {
-        match Arc::try_unwrap(shared) {
-            Ok(line) => break line,
-            Err(held) => shared = held,
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    };
-    let began = Instant::now();
-    let limit = match why {
-        ReplaceReason::Fatal | ReplaceReason::Stuck => LAST_ANSWERS,
-        ReplaceReason::Denied | ReplaceReason::Cluster => Duration::ZERO,
-        ReplaceReason::Epoch | ReplaceReason::Settings => LAST_RECORDS,
-    };
-    while line.wait(DRAIN_INTERVAL) > 0 {
-        // Also more than once: what was refused in between is sent alone now.
-        if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
-            line.purge(true);
-        } else if why == ReplaceReason::Stuck {
-            // What no request is under way for need not wait.
-            line.purge(false);
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "tests/producer_state.rs"]
-mod tests;

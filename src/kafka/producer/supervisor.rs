@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::health::{ReplaceReason, SupervisorEvent};
-use super::producer_state::ProducerState;
+use super::state::ProducerState;
 use crate::kafka::client::error::ProducerFault;
 use crate::telemetry::log_code::LogCode;
 

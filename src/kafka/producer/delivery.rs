@@ -6,7 +6,6 @@ use std::time::Instant;
 use idaas_callback::event_type::Entity;
 use outbox::{DeliveryReport, EventHandle};
 
-pub use super::producer_state::Producer;
 use super::statistics::ProducerState;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;

@@ -6,7 +6,7 @@ use outbox::{DeliveryReport, FailureCode};
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::producer::DeliveryOpaque;
+use super::delivery::DeliveryOpaque;
 use crate::telemetry::log_code::LogCode;
 
 /// A failure is logged again only after this long, so that an outage does not fill the log.

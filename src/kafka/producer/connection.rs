@@ -20,10 +20,10 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::statistics::Statistics;
 
 use super::cluster_check::Check;
+use super::delivery::{DeliveryOpaque, Position};
 use super::gate::{Change, Gate, GateDecision};
 use super::health::Health;
 use super::in_flight::{HandedOver, InFlight};
-use super::producer::{DeliveryOpaque, Position};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
 use super::statistics::ProducerState;
@@ -85,7 +85,7 @@ impl Connection {
         Ok(Self { inner, resender, parts: LastReports(parts) })
     }
 
-    /// Gives a record to the producer. Its report comes by [`super::producer::DeliveryObserver::report`], on another thread, unless
+    /// Gives a record to the producer. Its report comes by [`super::delivery::DeliveryObserver::report`], on another thread, unless
     /// this fails.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use idaas_callback::record::Record;
 use outbox::{DeliveryReport, EventHandle, FailureCode};
 use parking_lot::Mutex;
 
-use super::producer::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
+use super::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
 use super::record_error::FailureLog;
 use crate::kafka::availability::partitions::{Availability, Changes, Silent, Slot};
 

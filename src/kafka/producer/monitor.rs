@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 
 use super::cluster_check::FreshClient;
+use super::delivery::Undeliverable;
 use super::health::SupervisorEvent;
-use super::producer::Undeliverable;
-use super::producer_state::ProducerState;
+use super::state::ProducerState;
 use crate::kafka::availability::partitions::Silent;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
