@@ -22,7 +22,7 @@ use self::report::Report;
 use super::output::stdout;
 use super::{Exit, runtime};
 use crate::config::Config;
-use crate::kafka::remedy::Remedy;
+use crate::kafka::admin::remedy::Remedy;
 
 /// Check the configuration and the environment, and suggest a fix for each problem
 #[derive(Args)]

@@ -20,9 +20,9 @@ use super::tail::line;
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::counts::grouped;
+use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::consumer::Seen;
 use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::TopicSettings;
 use crate::service::wiring;
 
 /// How long the topics are read at most.

@@ -16,9 +16,9 @@ use super::tail::line;
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::counts::counted;
+use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::consumer::{FollowFault, Seen};
 use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::TopicSettings;
 use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
 

@@ -12,9 +12,9 @@ use self::runs::Folder;
 use super::output::{complain, end, note, stdout};
 use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::kafka::admin::topics::state_pairs;
 use crate::kafka::consumer::FollowFault;
 use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::state_pairs;
 use crate::service::wiring;
 
 /// How long the topics are read at most.

@@ -13,9 +13,9 @@ use idaas_callback::event_type::Entity;
 use super::output::{complain, end, fix, note, stdout, terminal_width};
 use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::kafka::admin::topics::{TopicSettings, state_pairs};
 use crate::kafka::client::connection_error::ConnectionError;
 use crate::kafka::consumer::{Begin, FollowFault, Follower};
-use crate::kafka::topics::{TopicSettings, state_pairs};
 use crate::schema::StateSchema;
 use crate::service::wiring;
 

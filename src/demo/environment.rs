@@ -18,11 +18,11 @@ use tokio::task::JoinHandle;
 
 use super::{DemoFault, Options};
 use crate::config::{Config, Fault, Sources};
-use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::consumer::{Begin, Follower, Seen};
 use crate::kafka::embedded::EmbeddedBroker;
-use crate::kafka::topics::{State, TopicSettings, WantedTopic};
 use crate::service::{ControlMessage, Service, StartFault, wiring};
 
 /// Partitions of each topic that the demo makes.

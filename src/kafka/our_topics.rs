@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use idaas_callback::event_type::Entity;
 
-use super::topics::TopicSettings;
 use crate::config::{Config, Passwords};
+use crate::kafka::admin::topics::TopicSettings;
 
 /// The topics to read, and whose events count.
 #[derive(Debug, Clone, PartialEq, Eq)]

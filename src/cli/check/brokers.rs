@@ -9,13 +9,13 @@ use super::finding::Finding;
 use super::report::plural;
 use super::topics;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Brokers};
+use crate::kafka::admin::administrator::{Administrator, Brokers};
+use crate::kafka::admin::brokers::{self, Broker};
+use crate::kafka::admin::permissions::{self, Idempotence};
+use crate::kafka::admin::remedy::{Remedy, Right};
+use crate::kafka::admin::topics::{State, TopicSettings, coordination_topic};
 use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable};
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::probe::{self, Idempotence};
-use crate::kafka::reach::{self, Broker};
-use crate::kafka::remedy::{Remedy, Right};
-use crate::kafka::topics::{State, TopicSettings, coordination_topic};
 use crate::service::wiring;
 
 /// How long the cluster may take for each question.

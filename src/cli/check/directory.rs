@@ -11,7 +11,7 @@ use super::finding::Finding;
 use crate::config::{Application, Config};
 use crate::counts::counted;
 use crate::fetch::{ApiFault, Call, Cause, Client, Rejection};
-use crate::kafka::remedy::Remedy;
+use crate::kafka::admin::remedy::Remedy;
 
 /// Attempts of one request. `fetch` makes more, because it can wait longer.
 const ATTEMPTS: u32 = 2;

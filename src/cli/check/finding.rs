@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use crate::config::{Fault, Warning};
-use crate::kafka::remedy::Remedy;
+use crate::kafka::admin::remedy::Remedy;
 
 /// How a test went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
 use crate::config::{Application, Config};
-use crate::kafka::remedy::Remedy;
+use crate::kafka::admin::remedy::Remedy;
 use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
 use crate::service::wiring;
 

@@ -16,7 +16,7 @@ use crate::config::{Config, Fault, Journal, SecretFile, Tls};
 use crate::http::Certificate;
 use crate::journal::OpenFault;
 use crate::journal::store::Store;
-use crate::kafka::remedy::Remedy;
+use crate::kafka::admin::remedy::Remedy;
 use crate::service::wiring;
 
 /// A certificate that ends within so many days is worth a word.

@@ -148,7 +148,7 @@ pub(super) fn plural(count: usize, what: &str) -> String {
 mod tests {
     use super::super::code::Code;
     use super::*;
-    use crate::kafka::remedy::{Remedy, Right};
+    use crate::kafka::admin::remedy::{Remedy, Right};
 
     fn report(findings: Vec<Finding>) -> (Exit, String) {
         let mut bytes = Vec::new();

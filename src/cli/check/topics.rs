@@ -7,13 +7,12 @@ use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::permissions::{self, Reading, Writing, WritingQuestion};
+use crate::kafka::admin::remedy::{Remedy, Right};
+use crate::kafka::admin::topic_drift::{Difference, Severity, differences, grouped};
+use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, Unknown, WantedTopic};
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::probe::{self, Reading, Writing, WritingQuestion};
-use crate::kafka::remedy::{Remedy, Right};
-use crate::kafka::topics::{
-    Difference, ExistingTopic, Severity, State, TopicSettings, Unknown, WantedTopic, differences, grouped,
-};
 
 /// What the topics are examined with.
 pub(super) struct Examination<'a> {

@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::Creation;
-use crate::kafka::topics::{ExistingTopic, Leader, Settings, State, Unknown};
+use crate::kafka::admin::topics::{ExistingTopic, Leader, Settings, State, Unknown};
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
 pub(super) fn state(topic: &MetadataTopic) -> State {

@@ -10,7 +10,6 @@ use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
 pub use self::states::{Cleanup, state_pairs};
-pub use super::topic_drift::{Difference, Severity, differences, grouped};
 use crate::config::{Config, Passwords};
 use crate::kafka::client::settings::Cluster;
 

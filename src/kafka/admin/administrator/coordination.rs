@@ -6,8 +6,8 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Administrator, Creation, POLL_TIMEOUT, PROPAGATION, creation, state};
+use crate::kafka::admin::topics::State;
 use crate::kafka::client::connection_error::Unreachable;
-use crate::kafka::topics::State;
 
 /// The topic's settings. Segments are small, because only whole ones are deleted.
 const SETTINGS: [(&str, &str); 3] =

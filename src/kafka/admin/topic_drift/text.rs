@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{CLOCK_DIFFERENCE, Difference, OLDEST_TIMESTAMP};
-use crate::kafka::remedy::{Remedy, Right};
-use crate::kafka::topics::Cleanup;
+use crate::kafka::admin::remedy::{Remedy, Right};
+use crate::kafka::admin::topics::Cleanup;
 
 impl Difference {
     /// What to do about it. `configuration` is the path of the file, for the command that creates topics.

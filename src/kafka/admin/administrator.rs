@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Runtime;
 
 use self::answers::{code, creation, settings, state, unknown};
-use super::reach::{Broker, Observer, POLL_TIMEOUT};
+use super::brokers::{Broker, Observer, POLL_TIMEOUT};
 use super::topics::{State, TopicSettings, Unknown, WantedTopic};
 use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
 use crate::kafka::client::error::describe;
