@@ -17,8 +17,8 @@ use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::counts::counted;
 use crate::kafka::admin::topics::TopicSettings;
-use crate::kafka::consumer::{FollowFault, Seen};
-use crate::kafka::scan::{Range, Scanned, scan};
+use crate::kafka::history::consumer::{FollowFault, Seen};
+use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
 

@@ -15,7 +15,7 @@ use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::admin::topics::{TopicSettings, state_pairs};
 use crate::kafka::client::connection_error::ConnectionError;
-use crate::kafka::consumer::{Begin, FollowFault, Follower};
+use crate::kafka::history::consumer::{Begin, FollowFault, Follower};
 use crate::schema::StateSchema;
 use crate::service::wiring;
 

@@ -21,8 +21,8 @@ use crate::config::{Config, Fault, Sources};
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::consumer::{Begin, Follower, Seen};
 use crate::kafka::embedded::EmbeddedBroker;
+use crate::kafka::history::consumer::{Begin, Follower, Seen};
 use crate::service::{ControlMessage, Service, StartFault, wiring};
 
 /// Partitions of each topic that the demo makes.

@@ -11,7 +11,7 @@ use idaas_simulator::stats::{Quantiles, Tally};
 use super::event_script::Awaited;
 use super::ordered::Ordered;
 use crate::counts::counted;
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::consumer::Seen;
 
 /// Everything that happened.
 #[derive(Default)]

@@ -18,9 +18,11 @@ use super::tail_window::{log, show_last_events, since, window};
 use crate::app_state::AppState;
 use crate::config::Config;
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::follow::Follower;
-use crate::kafka::our_topics::{LiveScope, Scope};
-use crate::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, read_tail};
+use crate::kafka::history::correlate::Known;
+use crate::kafka::history::follow::Follower;
+use crate::kafka::history::our_topics::{LiveScope, Scope};
+use crate::kafka::history::reader::{FetchProfile, TailFault};
+use crate::kafka::history::recent_records::{Backlog, Checkpoint, read_tail};
 use crate::telemetry::log_code::LogCode;
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.

@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idaas_bridge::config::Config;
 use idaas_bridge::kafka::client::settings::Cluster;
-use idaas_bridge::kafka::consumer;
 use idaas_bridge::kafka::embedded::mock_cluster;
-use idaas_bridge::kafka::follow::Follower;
-use idaas_bridge::kafka::our_topics::{LiveScope, Scope};
-use idaas_bridge::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, Window, read_tail};
+use idaas_bridge::kafka::history::consumer;
+use idaas_bridge::kafka::history::correlate::Known;
+use idaas_bridge::kafka::history::follow::Follower;
+use idaas_bridge::kafka::history::our_topics::{LiveScope, Scope};
+use idaas_bridge::kafka::history::reader::{FetchProfile, TailFault};
+use idaas_bridge::kafka::history::recent_records::{Backlog, Checkpoint, Window, read_tail};
 use idaas_callback::Reason;
 use idaas_callback::event_type::Entity;
 use idaas_simulator::events::{Event, Generator};

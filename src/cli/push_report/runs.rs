@@ -6,7 +6,7 @@ use std::time::Duration;
 use idaas_state::{Entity, Entry, Event, Outcome, State, apply};
 use serde_json::Value;
 
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::consumer::Seen;
 use crate::kafka::state::TopicPair;
 
 /// What a snapshot was to what was known before.

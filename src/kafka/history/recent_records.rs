@@ -12,11 +12,9 @@ use outbox::verdict::Verdict;
 
 use super::backfill::Backfill;
 use super::correlate::Correlator;
-pub use super::correlate::Known;
 use super::locate::{Located, OffsetRanges};
 use super::our_topics::Scope;
 use super::published_record::PublishedRecord;
-pub use super::reader::{FetchProfile, TailFault};
 use super::reader::{Offsets, Reader};
 use crate::kafka::client::settings::Cluster;
 
