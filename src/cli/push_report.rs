@@ -12,7 +12,7 @@ use self::runs::Folder;
 use super::output::{complain, end, note, stdout};
 use super::{Exit, print_faults};
 use crate::config::Config;
-use crate::kafka::admin::topics::state_pairs;
+use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::consumer::FollowFault;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;

@@ -12,8 +12,9 @@ use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, fix, stdo
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::admin::administrator::{Administrator, Creation};
-use crate::kafka::admin::topic_drift::span;
-use crate::kafka::admin::topic_drift::{Difference, Severity, differences, grouped};
+use crate::kafka::admin::topic_drift::compare::{differences, grouped};
+use crate::kafka::admin::topic_drift::text::span;
+use crate::kafka::admin::topic_drift::{Difference, Severity};
 use crate::kafka::admin::topics::{Cleanup, ExistingTopic, State, TopicSettings, WantedTopic};
 use crate::kafka::client::connection_error::Unreachable;
 use crate::service::wiring;

@@ -13,9 +13,9 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::kafka::client::clock::ago;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::history::recent_records::ago;
 
 /// From how long ago on the topic is read.
 const HISTORY: Duration = Duration::from_secs(600);

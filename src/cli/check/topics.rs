@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::permissions::{self, Reading, Writing, WritingQuestion};
 use crate::kafka::admin::remedy::{Remedy, Right};
-use crate::kafka::admin::topic_drift::{Difference, Severity, differences, grouped};
+use crate::kafka::admin::topic_drift::compare::{differences, grouped};
+use crate::kafka::admin::topic_drift::{Difference, Severity};
 use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, Unknown, WantedTopic};
 use crate::kafka::client::settings::Cluster;
 
@@ -132,7 +133,7 @@ impl<'a> Examination<'a> {
     fn writing(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicWrite;
         let questions: Vec<_> = existing.iter().filter_map(question).collect();
-        let answers = match probe::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
+        let answers = match permissions::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
             Ok(answers) => answers,
             Err(words) => questions.iter().map(|_| Writing::Unknown(words.clone())).collect(),
         };
@@ -171,7 +172,7 @@ impl<'a> Examination<'a> {
     fn reading(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicRead;
         let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
-        let answers = probe::reading(self.cluster, &asked, REQUEST_TIMEOUT);
+        let answers = permissions::reading(self.cluster, &asked, REQUEST_TIMEOUT);
         for (reading, topics) in by_value(asked.iter().map(|(name, _)| *name).zip(answers)) {
             let key = self.key(&topics);
             tell(match reading {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use idaas_state::{Entity, Entry, Event, Outcome, State, apply};
 use serde_json::Value;
 
+use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::history::consumer::Seen;
-use crate::kafka::state::TopicPair;
 
 /// What a snapshot was to what was known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! The topics: what they should be, and what they are. Pure: [`super::administrator`] asks.
 
-mod states;
+pub mod state_topics;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +9,6 @@ use std::time::Duration;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
-pub use self::states::{Cleanup, state_pairs};
 use crate::config::{Config, Passwords};
 use crate::kafka::client::settings::Cluster;
 
@@ -48,6 +47,29 @@ pub struct WantedTopic {
     pub retention: Option<Duration>,
 }
 
+/// What happens to old records of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// They are deleted after the retention. Compaction would drop all but an entity's last event.
+    Delete,
+    /// Only the newest record of each key is kept.
+    Compact,
+}
+
+impl Cleanup {
+    /// `delete.retention.ms` of a compacted topic: as long as deletions are remembered.
+    pub const TOMBSTONES_KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+    /// `cleanup.policy` of the topic.
+    #[must_use]
+    pub const fn policy(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Compact => "compact",
+        }
+    }
+}
+
 impl TopicSettings {
     /// The topics that this configuration publishes to: those of each prefix that an application has, with the
     /// credential topic only where one of its applications seals passwords.
@@ -61,7 +83,7 @@ impl TopicSettings {
         let prefix = |application: &crate::config::Application| {
             application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
         };
-        let prefixes = states::prefixes(config);
+        let prefixes = state_topics::prefixes(config);
         let sealing: BTreeSet<String> = config
             .applications
             .iter()

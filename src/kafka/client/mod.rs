@@ -1,5 +1,6 @@
 //! What every client of Kafka needs: settings, headers, and errors in our own words.
 
+pub(super) mod clock;
 pub mod connection_error;
 pub mod error;
 pub(super) mod headers;

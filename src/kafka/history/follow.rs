@@ -14,7 +14,8 @@ use super::backfill::Backfill;
 use super::correlate::{Correlator, Known};
 use super::our_topics::{LiveScope, Scope};
 use super::reader::{FetchProfile, Offsets, Reader, TailFault};
-use super::recent_records::{BatchObserver, Checkpoint, Window, ago, unread};
+use super::recent_records::{BatchObserver, Checkpoint, Window, unread};
+use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 

@@ -5,17 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use outbox::Published;
 use outbox::verdict::Verdict;
 
 use super::backfill::Backfill;
-use super::correlate::Correlator;
+use super::correlate::{Correlator, Known};
 use super::locate::{Located, OffsetRanges};
 use super::our_topics::Scope;
 use super::published_record::PublishedRecord;
-use super::reader::{Offsets, Reader};
+use super::reader::{FetchProfile, Offsets, Reader, TailFault};
+use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 
 /// How many events are told at a time at most.
@@ -146,12 +147,6 @@ pub(super) fn unread(located: &Located, spans: &OffsetRanges) -> BTreeSet<Arc<st
     let is_found = |topic: &str, partition: i32| spans.ends.get(topic).and_then(|ends| ends.get(&partition)).is_some();
     let silent = located.led.iter().filter(|led| !is_found(&led.topic, led.partition)).map(|led| &led.topic);
     silent.chain(&located.unanswered).cloned().collect()
-}
-
-/// That long ago, in milliseconds since 1970.
-pub(super) fn ago(time: Duration) -> i64 {
-    let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(time);
-    i64::try_from(then.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Gathers what records say, and tells it in batches. Of an event that has a dead letter as well as a record, the dead

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use idaas_callback::record::Record;
 use outbox::{DeliveryReport, FailureCode};
@@ -27,6 +27,7 @@ use super::in_flight::{HandedOver, InFlight};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
 use super::statistics::ProducerState;
+use crate::kafka::client::clock::now;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::headers;
 use crate::kafka::client::polled::Polled;
@@ -291,10 +292,4 @@ fn timestamp(accepted: i64) -> i64 {
     let now = now();
     let age = i64::try_from(MAX_TIMESTAMP_AGE.as_millis()).unwrap_or(i64::MAX);
     if now.saturating_sub(accepted) > age { now } else { accepted }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

@@ -11,9 +11,10 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
-use super::connection::{Context, Parts, now};
+use super::connection::{Context, Parts};
 use super::in_flight::HandedOver;
 use super::record_error::RecordError;
+use crate::kafka::client::clock::now;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::polled::Polled;
 use crate::telemetry::liveness::Liveness;

@@ -19,7 +19,8 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
+use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 

@@ -9,7 +9,6 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use idaas_state::Entity;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -27,17 +26,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection problem is logged again only after this long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// An event topic, and the state topic that is derived from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicPair {
-    /// What the records are about.
-    pub entity: Entity,
-    /// The event topic.
-    pub events: String,
-    /// The state topic.
-    pub states: String,
-}
 
 /// A partition of an event topic and the partition of the same number of its state topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
+use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 

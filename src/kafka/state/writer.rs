@@ -12,7 +12,8 @@ use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Membership, Partition, TopicPair};
+use super::{Connection, Failed, Membership, Partition};
+use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::polled::Polled;
 use crate::kafka::client::settings::Cluster;

@@ -1,36 +1,22 @@
 //! The state topics: which there are, and how they differ from the event topics.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use super::{TopicSettings, WantedTopic};
+use super::{Cleanup, TopicSettings, WantedTopic};
 use crate::config::Config;
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::state::TopicPair;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
-/// What happens to old records of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cleanup {
-    /// They are deleted after the retention. Compaction would drop all but an entity's last event.
-    Delete,
-    /// Only the newest record of each key is kept.
-    Compact,
-}
-
-impl Cleanup {
-    /// `delete.retention.ms` of a compacted topic: as long as deletions are remembered.
-    pub const TOMBSTONES_KEPT: Duration = Duration::from_secs(7 * 86_400);
-
-    /// `cleanup.policy` of the topic.
-    #[must_use]
-    pub const fn policy(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Compact => "compact",
-        }
-    }
+/// An event topic, and the state topic that is derived from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPair {
+    /// What the records are about.
+    pub entity: idaas_state::Entity,
+    /// The event topic.
+    pub events: String,
+    /// The state topic.
+    pub states: String,
 }
 
 /// The event topics with their state topics: three for each prefix.
