@@ -140,7 +140,7 @@ impl AppState {
         let (scanned, found) = searched;
         let scanned = scanned.map_err(|fault| match fault {
             FollowFault::Settings(words) => format!("the topics cannot be read: {words}"),
-            FollowFault::Away(away) => format!("the topics cannot be read: {away}"),
+            FollowFault::Unreachable(away) => format!("the topics cannot be read: {away}"),
         })?;
         let ids = found.ids();
         let mut letters = found.newest.into_values();

@@ -17,7 +17,7 @@ use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::counts::counted;
 use crate::kafka::admin::topics::TopicSettings;
-use crate::kafka::history::consumer::{FollowFault, Seen};
+use crate::kafka::history::consumer::{FollowFault, TopicRecord};
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
@@ -123,7 +123,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
     match scanned {
         Ok(scanned) => ended(&scanned, &places, arguments),
         Err(fault @ FollowFault::Settings(_)) => unreadable(fault),
-        Err(fault @ FollowFault::Away(_)) => {
+        Err(fault @ FollowFault::Unreachable(_)) => {
             let failed = unreadable(fault);
             if places.is_empty() { failed } else { Exit::Fine }
         }
@@ -151,7 +151,7 @@ pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
 pub(super) fn unreadable(fault: FollowFault) -> Exit {
     match fault {
         FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(&words)]),
-        FollowFault::Away(away) => {
+        FollowFault::Unreachable(away) => {
             let failed = complain(format_args!("the topics cannot be read: {away}"));
             away.troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
             failed
@@ -186,17 +186,17 @@ fn in_words(time: Duration) -> String {
 
 /// Whether a record is about an event or an entity of this id. Of a dead letter, whatever it has of the event is searched,
 /// because its key is the event's id.
-fn is_about(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+fn is_about(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let event = line::event_id(seen);
     let event = event.as_deref().map(|event| event.strip_suffix(":credential").unwrap_or(event));
     event == Some(id) || seen.key.as_deref() == Some(id.as_bytes()) || (is_dead_letter(seen) && holds(seen, id, keys))
 }
 
-fn is_dead_letter(seen: &Seen) -> bool {
+fn is_dead_letter(seen: &TopicRecord) -> bool {
     seen.topic.ends_with(".dead-letter.v1")
 }
 
-fn holds(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+fn holds(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let Some(data) = line::data(seen) else { return false };
     let original = match data.get("original") {
         Some(Value::String(sealed)) => content::unsealed(sealed, keys).unwrap_or_default(),

@@ -76,7 +76,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     let (events, states) = match read {
         Ok(read) => read,
         Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
-        Err(FollowFault::Away(away)) => return complain(format_args!("the topics cannot be read: {away}")),
+        Err(FollowFault::Unreachable(away)) => return complain(format_args!("the topics cannot be read: {away}")),
     };
     let complete = warn(&events) & warn(&states);
     let mut runs = folder.runs(arguments.gap, states.missing.is_empty());

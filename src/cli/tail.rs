@@ -69,7 +69,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
     let follower = match Follower::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
         Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
-        Err(FollowFault::Away(away)) => {
+        Err(FollowFault::Unreachable(away)) => {
             complain(&away);
             return remedies(&away.troubles);
         }

@@ -22,7 +22,7 @@ use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::embedded::EmbeddedBroker;
-use crate::kafka::history::consumer::{Begin, Follower, Seen};
+use crate::kafka::history::consumer::{Begin, Follower, TopicRecord};
 use crate::service::{ControlMessage, Service, StartFault, wiring};
 
 /// Partitions of each topic that the demo makes.
@@ -39,7 +39,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Everything that runs.
 pub(super) struct Environment {
     pub(super) sender: Sender,
-    pub(super) records: UnboundedReceiver<Seen>,
+    pub(super) records: UnboundedReceiver<TopicRecord>,
     counts: UnboundedSender<oneshot::Sender<Option<i64>>>,
     service: JoinHandle<bool>,
     orders: UnboundedSender<ControlMessage>,
@@ -236,7 +236,9 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
 type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
 /// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
-fn read_along((mut follower, began): (Follower, Option<i64>)) -> Result<(Counts, UnboundedReceiver<Seen>), DemoFault> {
+fn read_along(
+    (mut follower, began): (Follower, Option<i64>),
+) -> Result<(Counts, UnboundedReceiver<TopicRecord>), DemoFault> {
     let (found, records) = unbounded_channel();
     let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();
     let read = move || {

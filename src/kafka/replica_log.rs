@@ -64,12 +64,8 @@ impl ReplicaLog {
     /// # Errors
     /// What librdkafka says against the settings.
     pub fn new(cluster: &Cluster, topic: &str) -> Result<Self, String> {
-        let mut reading = cluster.observer();
+        let mut reading = cluster.partition_reader("replicas");
         for (name, value) in [
-            // librdkafka wants the name of a group before it assigns anything. No group is joined.
-            ("group.id", "idaas-bridge-replicas"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
             ("fetch.wait.max.ms", "500"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.max.messages.kbytes", "8192"),

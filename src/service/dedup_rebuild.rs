@@ -188,7 +188,7 @@ impl DedupRebuild {
         let cluster = self.cluster.lock().clone();
         let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
             Ok(tail) => Attempt::Read(tail),
-            Err(TailFault::Away(_)) => Attempt::Away,
+            Err(TailFault::Unreachable(_)) => Attempt::Away,
             Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
         };
         let mut state = self.state.lock();

@@ -391,7 +391,7 @@ fn a_cluster_that_is_away_is_a_fault_within_the_time() {
     mock.broker_down(1).unwrap();
     let window = Window { time_limit: Duration::from_secs(2), ..Window::default() };
     let fault = try_read(&Cluster::plain(&mock.bootstrap_servers()), &scope("away", false), window).err().unwrap();
-    assert!(matches!(fault, TailFault::Away(_)), "{fault}");
+    assert!(matches!(fault, TailFault::Unreachable(_)), "{fault}");
 }
 
 #[test]

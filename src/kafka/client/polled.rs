@@ -2,7 +2,7 @@
 //!
 //! Differs from rdkafka's `ThreadedProducer` in two ways. A thread that cannot be started is an error, not a panic. And
 //! one thread alone takes events off librdkafka's queue, so that they are handled in the order in which librdkafka put
-//! them there: `gate` relies on seeing the log line of a new connection before any delivery report from it. That is why
+//! them there: `confirmation_gate` relies on seeing the log line of a new connection before any delivery report from it. That is why
 //! nothing may call rdkafka's `flush`, which takes events off the queue on the caller's thread.
 
 use std::sync::Arc;

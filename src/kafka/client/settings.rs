@@ -110,7 +110,7 @@ impl Cluster {
         for (name, value) in GUARANTEES {
             settings.set(name, value);
         }
-        // Each change of a connection is told by a line of this log; `gate` depends on that.
+        // Each change of a connection is told by a line of this log; `confirmation_gate` depends on that.
         let debug = settings.get("debug").map_or_else(|| "broker".to_owned(), |debug| format!("{debug},broker"));
         settings.set("debug", debug).set("log_level", "7").set_log_level(RDKafkaLogLevel::Debug);
         settings
@@ -135,6 +135,18 @@ impl Cluster {
     /// Settings for whoever only looks: metadata, topics, records.
     pub(in crate::kafka) fn observer(&self) -> ClientConfig {
         self.client(&[])
+    }
+
+    /// Settings for a consumer that is assigned partitions. It joins no group and commits nothing, so it changes nothing
+    /// on the cluster and takes nothing from anybody.
+    pub(in crate::kafka) fn partition_reader(&self, name: &str) -> ClientConfig {
+        let mut settings = self.observer();
+        settings
+            // librdkafka requires the name of a group before it assigns anything. No group is joined.
+            .set("group.id", format!("idaas-bridge-{name}"))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false");
+        settings
     }
 
     fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::locate::OffsetRanges;
 use super::our_topics::Scope;
-use super::reader::{Offsets, Reader, Seen, TailFault};
+use super::reader::{Offsets, ReadRecord, Reader, TailFault};
 
 /// How long one poll waits before the clock and the consumer's positions are read.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -80,19 +80,19 @@ impl Backfill {
         reader: &Reader,
         scope: &Scope,
         end: Instant,
-        mut take: impl FnMut(Seen),
+        mut take: impl FnMut(ReadRecord),
     ) -> Result<bool, TailFault> {
         reader.read(&self.places(|slice| slice.from))?;
         let (mut looked, mut polls) = (Instant::now(), 0_usize);
         while !self.open.is_empty() {
-            let seen = reader.next(scope, POLL_TIMEOUT)?;
-            let is_idle = seen.is_none();
+            let record = reader.next(scope, POLL_TIMEOUT)?;
+            let is_idle = record.is_none();
             polls += 1;
-            if let Some(seen) = seen
-                && self.note(&seen.topic, seen.partition, seen.offset)
+            if let Some(record) = record
+                && self.note(&record.topic, record.partition, record.offset)
             {
                 self.records += 1;
-                take(seen);
+                take(record);
             }
             if is_idle || polls.is_multiple_of(CLOCK_INTERVAL) {
                 let now = Instant::now();

@@ -29,7 +29,7 @@ const OFFSETS: Duration = Duration::from_secs(10);
 
 /// One record as it stands on a topic. Has no `Debug`: it holds personal data.
 #[derive(Clone)]
-pub struct Seen {
+pub struct TopicRecord {
     /// The topic.
     pub topic: String,
     /// The partition.
@@ -46,7 +46,7 @@ pub struct Seen {
     pub value: Vec<u8>,
 }
 
-impl Seen {
+impl TopicRecord {
     /// The event's id and its data as JSON, in whichever content mode it came. `None` if it is not a CloudEvent.
     pub(crate) fn event(&self) -> Option<(Cow<'_, str>, &[u8])> {
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
@@ -76,14 +76,14 @@ pub enum FollowFault {
     /// librdkafka refuses a property, in words that show no value.
     Settings(String),
     /// The cluster does not answer.
-    Away(Unreachable),
+    Unreachable(Unreachable),
 }
 
 impl std::fmt::Display for FollowFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Settings(words) => f.write_str(words),
-            Self::Away(away) => write!(f, "{away}"),
+            Self::Unreachable(unreachable) => write!(f, "{unreachable}"),
         }
     }
 }
@@ -100,18 +100,14 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Starts to follow. When this returns, every record that comes from now on will be seen. A topic that is not
+    /// Starts to follow. When this returns, every record that comes from now on is read. A topic that is not
     /// there is followed from its beginning as soon as it is.
     ///
     /// # Errors
-    /// [`FollowFault`]; [`FollowFault::Away`] where the cluster does not answer within `limit`.
+    /// [`FollowFault`]; [`FollowFault::Unreachable`] where the cluster does not answer within `limit`.
     pub fn start(cluster: &Cluster, topics: &[String], begin: Begin, limit: Duration) -> Result<Self, FollowFault> {
-        let mut settings = cluster.observer();
+        let mut settings = cluster.partition_reader("follower");
         settings
-            // librdkafka wants the name of a group before it assigns anything. No group is joined.
-            .set("group.id", "idaas-bridge-follower")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
             // Some brokers answer a fetch only when its time is over, whatever arrives meanwhile.
             .set("fetch.wait.max.ms", "25");
@@ -125,7 +121,7 @@ impl Follower {
             // Serves the error callback.
             let _ = follower.consumer.poll(Duration::ZERO);
             if Instant::now() >= end || follower.listener.is_decided() {
-                return Err(FollowFault::Away(follower.listener.unreachable()));
+                return Err(FollowFault::Unreachable(follower.listener.unreachable()));
             }
         }
         Ok(follower)
@@ -133,7 +129,7 @@ impl Follower {
 
     /// The next record, whatever its topic; `None` where none comes within `limit`. Errors pass or stay: see
     /// [`Follower::troubles`].
-    pub fn next(&mut self, limit: Duration) -> Option<Seen> {
+    pub fn next(&mut self, limit: Duration) -> Option<TopicRecord> {
         let end = Instant::now() + limit;
         loop {
             let rescan = if self.missing().is_empty() { RESCAN } else { RESCAN_MISSING };
@@ -141,7 +137,7 @@ impl Follower {
                 self.scan(Begin::Oldest);
             }
             match self.consumer.poll(end.saturating_duration_since(Instant::now()).min(rescan)) {
-                Some(Ok(message)) => return Some(seen(&message)),
+                Some(Ok(message)) => return Some(topic_record(&message)),
                 Some(Err(error)) => self.note(&error),
                 None => {}
             }
@@ -161,7 +157,7 @@ impl Follower {
         next.map(|watermarks| watermarks.ok().map(|(_, next)| next)).sum()
     }
 
-    /// The topics that are not there, or cannot be seen.
+    /// The topics that are not there, or cannot be described.
     #[must_use]
     pub fn missing(&self) -> Vec<&str> {
         self.followed.iter().filter(|(_, partitions)| **partitions == 0).map(|(topic, _)| topic.as_str()).collect()
@@ -209,18 +205,21 @@ impl Follower {
         if fresh.set_all_offsets(offset).is_err() {
             return false;
         }
-        let places = match begin {
+        let offsets = match begin {
             Begin::Oldest => Ok(fresh),
-            // "The end" as of now, not as of when the partition is first fetched: what comes between must be seen.
+            // "The end" as of now, not as of when the partition is first fetched: what comes between must be read.
             Begin::Now => self.consumer.offsets_for_times(fresh.clone(), OFFSETS).map(|ends| or_end(&fresh, &ends)),
         };
-        places.and_then(|places| self.consumer.incremental_assign(&places)).map_err(|error| self.note(&error)).is_ok()
+        offsets
+            .and_then(|offsets| self.consumer.incremental_assign(&offsets))
+            .map_err(|error| self.note(&error))
+            .is_ok()
     }
 }
 
 /// The offsets that the brokers told; the end where one told none.
 fn or_end(wanted: &TopicPartitionList, told: &TopicPartitionList) -> TopicPartitionList {
-    let mut places = TopicPartitionList::new();
+    let mut offsets = TopicPartitionList::new();
     for element in wanted.elements() {
         let (topic, partition) = (element.topic(), element.partition());
         let offset = match told.find_partition(topic, partition).map(|told| told.offset()) {
@@ -230,13 +229,13 @@ fn or_end(wanted: &TopicPartitionList, told: &TopicPartitionList) -> TopicPartit
             }
         };
         // Only a partition beyond all numbers is refused.
-        let _ = places.add_partition_offset(topic, partition, offset);
+        let _ = offsets.add_partition_offset(topic, partition, offset);
     }
-    places
+    offsets
 }
 
-pub(super) fn seen(message: &BorrowedMessage<'_>) -> Seen {
-    Seen {
+pub(super) fn topic_record(message: &BorrowedMessage<'_>) -> TopicRecord {
+    TopicRecord {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),

@@ -67,13 +67,13 @@ impl Follower {
         tell: impl Fn(&[Known]) + Send + Sync + 'static,
     ) -> Result<Self, TailFault> {
         let reader = Reader::new(cluster, FetchProfile::Easy)?;
-        reader.read(&resume.places)?;
+        reader.read(&resume.offsets)?;
         let shared = Arc::new(Shared {
             cluster: cluster.clone(),
             scope,
             stop: AtomicBool::new(false),
             is_fast: AtomicBool::new(false),
-            followed: Mutex::new(resume.places),
+            followed: Mutex::new(resume.offsets),
             correlator: Mutex::new(resume.correlator),
             tell: Box::new(tell),
             asking: Mutex::new(None),
@@ -143,22 +143,22 @@ impl Shared {
             let followed = self.followed.lock().clone();
             for (topic, begins) in &mut spans.begins {
                 for (partition, begin) in begins {
-                    let next = followed.get(topic).and_then(|places| places.get(partition));
+                    let next = followed.get(topic).and_then(|offsets| offsets.get(partition));
                     *begin = next.copied().unwrap_or(*begin);
                 }
             }
             let mut backfill = Backfill::new(&spans);
             let mut correlator = self.correlator.lock();
             let mut teller = BatchObserver::new(&mut correlator, &self.tell);
-            let is_read = backfill.read(reader, &scope, end, |seen| {
-                if let Some(published_record) = seen.published_record {
-                    teller.take(published_record, seen.timestamp);
+            let is_read = backfill.read(reader, &scope, end, |record| {
+                if let Some(published_record) = record.published_record {
+                    teller.take(published_record, record.timestamp);
                 }
             });
             teller.flush();
             if !is_read? {
                 // The client still reads what it has not finished.
-                return Err(TailFault::Away(crate::kafka::client::connection_error::Unreachable {
+                return Err(TailFault::Unreachable(crate::kafka::client::connection_error::Unreachable {
                     troubles: Vec::new(),
                 }));
             }
@@ -196,7 +196,7 @@ impl Following {
                     std::thread::sleep(POLL_TIMEOUT);
                 }
                 // Told elsewhere, and it passes.
-                Err(fault @ (TailFault::Settings(_) | TailFault::Away(_))) => {
+                Err(fault @ (TailFault::Settings(_) | TailFault::Unreachable(_))) => {
                     tracing::debug!(target: "kafka", %fault, "following goes on");
                 }
             }
@@ -225,13 +225,13 @@ impl Following {
         let (mut limit, mut read, mut result) = (POLL_TIMEOUT, Offsets::new(), Ok(()));
         while batch.len() < BATCH {
             match self.reader.next(scope, limit) {
-                Ok(Some(seen)) => {
+                Ok(Some(record)) => {
                     limit = Duration::ZERO;
-                    let published_record = seen.published_record;
+                    let published_record = record.published_record;
                     batch.extend(published_record.and_then(|published_record| {
-                        self.shared.correlator.lock().insert(published_record, seen.timestamp)
+                        self.shared.correlator.lock().insert(published_record, record.timestamp)
                     }));
-                    read.entry(seen.topic).or_default().insert(seen.partition, seen.offset + 1);
+                    read.entry(record.topic).or_default().insert(record.partition, record.offset + 1);
                 }
                 Ok(None) => break,
                 Err(fault) => {
@@ -276,7 +276,7 @@ impl Following {
     fn ask(&self, asking: &Reader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), TailFault> {
         let mut located = asking.locate(&scope.topic_names(), end)?;
         let followed = self.shared.followed.lock().clone();
-        located.led.retain(|led| followed.get(&led.topic).is_none_or(|places| !places.contains_key(&led.partition)));
+        located.led.retain(|led| followed.get(&led.topic).is_none_or(|offsets| !offsets.contains_key(&led.partition)));
         let spans = asking.offset_ranges(&located.led, ago(Window::default().since), end);
         let is_all = located.missing.is_empty() && unread(&located, &spans).is_empty();
         Ok((spans.begins, is_all))

@@ -74,7 +74,7 @@ pub enum TailFault {
     /// librdkafka refuses a property, in words that show no value.
     Settings(String),
     /// The cluster does not answer.
-    Away(Unreachable),
+    Unreachable(Unreachable),
     /// This user may not read the topics: it needs READ and DESCRIBE on them.
     NotAllowed,
 }
@@ -83,7 +83,7 @@ impl std::fmt::Display for TailFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Settings(words) => f.write_str(words),
-            Self::Away(away) => write!(f, "{away}"),
+            Self::Unreachable(unreachable) => write!(f, "{unreachable}"),
             Self::NotAllowed => {
                 f.write_str("the user of [kafka.properties] may not read the topics; give it READ on them")
             }
@@ -94,7 +94,7 @@ impl std::fmt::Display for TailFault {
 impl std::error::Error for TailFault {}
 
 /// A record of one of our topics, and what it says; garbage says nothing.
-pub(super) struct Seen {
+pub(super) struct ReadRecord {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
     pub(super) offset: i64,
@@ -110,12 +110,8 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(cluster: &Cluster, pace: FetchProfile) -> Result<Self, TailFault> {
-        let mut settings = cluster.observer();
+        let mut settings = cluster.partition_reader("memory");
         settings
-            // librdkafka wants the name of a group before it assigns anything. No group is joined.
-            .set("group.id", "idaas-bridge-memory")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
             // Others' transactions hide nothing of ours.
             .set("isolation.level", "read_uncommitted");
         for (name, value) in pace.settings() {
@@ -139,7 +135,7 @@ impl Reader {
             let answer = question(rest.clamp(Duration::from_millis(1), patience));
             match answer {
                 Ok(answer) => return Ok(answer),
-                Err(error) if rest.is_zero() || self.listener.is_decided() => return Err(self.away(&error)),
+                Err(error) if rest.is_zero() || self.listener.is_decided() => return Err(self.unreachable(&error)),
                 Err(error) if refused(&error) => return Err(TailFault::NotAllowed),
                 // Serves the error callback.
                 Err(_) => drop(self.consumer.poll(Duration::ZERO)),
@@ -149,41 +145,43 @@ impl Reader {
         }
     }
 
-    pub(super) fn away(&self, error: &KafkaError) -> TailFault {
-        let away = self.listener.unreachable();
-        if away.troubles.is_empty()
+    pub(super) fn unreachable(&self, error: &KafkaError) -> TailFault {
+        let unreachable = self.listener.unreachable();
+        if unreachable.troubles.is_empty()
             && let Some(code) = error.rdkafka_error_code()
         {
             self.listener.record(code, &error.to_string());
-            return TailFault::Away(self.listener.unreachable());
+            return TailFault::Unreachable(self.listener.unreachable());
         }
-        TailFault::Away(away)
+        TailFault::Unreachable(unreachable)
     }
 
     /// Reads these partitions as well from now on, from there.
-    pub(super) fn read(&self, places: &Offsets) -> Result<(), TailFault> {
-        if places.values().all(BTreeMap::is_empty) {
+    pub(super) fn read(&self, offsets: &Offsets) -> Result<(), TailFault> {
+        if offsets.values().all(BTreeMap::is_empty) {
             return Ok(());
         }
-        self.consumer.incremental_assign(&self.list(places)?).map_err(|error| self.away(&error))
+        self.consumer.incremental_assign(&self.list(offsets)?).map_err(|error| self.unreachable(&error))
     }
 
     /// Stops reading these partitions, whatever their offsets.
-    pub(super) fn stop(&self, places: &Offsets) -> Result<(), TailFault> {
-        if places.values().all(BTreeMap::is_empty) {
+    pub(super) fn stop(&self, offsets: &Offsets) -> Result<(), TailFault> {
+        if offsets.values().all(BTreeMap::is_empty) {
             return Ok(());
         }
-        self.consumer.incremental_unassign(&self.list(places)?).map_err(|error| self.away(&error))
+        self.consumer.incremental_unassign(&self.list(offsets)?).map_err(|error| self.unreachable(&error))
     }
 
     /// Goes on reading these partitions at other offsets. Records of the old ones no longer come after this, because
     /// librdkafka drops what it has fetched before. Returns the partitions that are read there now.
-    pub(super) fn seek(&self, places: &Offsets) -> Result<Offsets, TailFault> {
-        if places.values().all(BTreeMap::is_empty) {
+    pub(super) fn seek(&self, offsets: &Offsets) -> Result<Offsets, TailFault> {
+        if offsets.values().all(BTreeMap::is_empty) {
             return Ok(Offsets::new());
         }
-        let moved =
-            self.consumer.seek_partitions(self.list(places)?, SEEK_TIMEOUT).map_err(|error| self.away(&error))?;
+        let moved = self
+            .consumer
+            .seek_partitions(self.list(offsets)?, SEEK_TIMEOUT)
+            .map_err(|error| self.unreachable(&error))?;
         let mut done = Offsets::new();
         for element in moved.elements() {
             if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
@@ -193,22 +191,22 @@ impl Reader {
         Ok(done)
     }
 
-    fn list(&self, places: &Offsets) -> Result<TopicPartitionList, TailFault> {
+    fn list(&self, offsets: &Offsets) -> Result<TopicPartitionList, TailFault> {
         let mut list = TopicPartitionList::new();
-        for (topic, partitions) in places {
+        for (topic, partitions) in offsets {
             for (partition, offset) in partitions {
                 list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
-                    .map_err(|error| self.away(&error))?;
+                    .map_err(|error| self.unreachable(&error))?;
             }
         }
         Ok(list)
     }
 
     /// The next record of a topic in `scope`. `None` where none comes within `limit`, or only an error that passes.
-    pub(super) fn next(&self, scope: &Scope, limit: Duration) -> Result<Option<Seen>, TailFault> {
+    pub(super) fn next(&self, scope: &Scope, limit: Duration) -> Result<Option<ReadRecord>, TailFault> {
         match self.consumer.poll(limit) {
             None => Ok(None),
-            Some(Ok(message)) => Ok(seen(scope, &message)),
+            Some(Ok(message)) => Ok(read_record(scope, &message)),
             Some(Err(error)) if refused(&error) => Err(TailFault::NotAllowed),
             Some(Err(error)) => {
                 tracing::debug!(target: "kafka", %error, "reading goes on");
@@ -224,13 +222,13 @@ impl Reader {
 
     /// How far it has read, also past what is no record (marks of others' transactions).
     pub(super) fn positions(&self) -> Offsets {
-        let mut places = Offsets::new();
+        let mut offsets = Offsets::new();
         for element in self.consumer.position().iter().flat_map(TopicPartitionList::elements) {
             if let Offset::Offset(offset) = element.offset() {
-                places.entry(Arc::from(element.topic())).or_default().insert(element.partition(), offset);
+                offsets.entry(Arc::from(element.topic())).or_default().insert(element.partition(), offset);
             }
         }
-        places
+        offsets
     }
 }
 
@@ -238,9 +236,9 @@ fn refused(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 
-fn seen(scope: &Scope, message: &BorrowedMessage<'_>) -> Option<Seen> {
+fn read_record(scope: &Scope, message: &BorrowedMessage<'_>) -> Option<ReadRecord> {
     let (topic, entity) = scope.topic(message.topic())?;
-    Some(Seen {
+    Some(ReadRecord {
         topic: Arc::clone(topic),
         partition: message.partition(),
         offset: message.offset(),

@@ -71,19 +71,21 @@ impl Backlog {
 /// seen.
 #[derive(Default)]
 pub struct Checkpoint {
-    pub(super) places: Offsets,
+    pub(super) offsets: Offsets,
     pub(super) correlator: Correlator,
 }
 
 impl Checkpoint {
     /// A copy for a follower. Events of which only a part was seen go with it.
     pub fn fork(&mut self) -> Self {
-        Self { places: self.places.clone(), correlator: std::mem::take(&mut self.correlator) }
+        Self { offsets: self.offsets.clone(), correlator: std::mem::take(&mut self.correlator) }
     }
 
     /// Topic, partition and next offset of each partition that was read.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&str, i32, i64)> {
-        self.places.iter().flat_map(|(topic, places)| places.iter().map(|(partition, at)| (&**topic, *partition, *at)))
+        self.offsets
+            .iter()
+            .flat_map(|(topic, offsets)| offsets.iter().map(|(partition, at)| (&**topic, *partition, *at)))
     }
 }
 
@@ -92,7 +94,7 @@ impl Checkpoint {
 /// more. `tell` is called with what became known, the newest part first. A partition that does not answer is left out.
 ///
 /// # Errors
-/// [`TailFault`] if nothing could be read: [`TailFault::Away`] if no broker answers within the time,
+/// [`TailFault`] if nothing could be read: [`TailFault::Unreachable`] if no broker answers within the time,
 /// [`TailFault::NotAllowed`] if this user may read none of the topics, or may describe but not read one.
 pub fn read_tail(
     cluster: &Cluster,
@@ -107,20 +109,20 @@ pub fn read_tail(
     if located.led.is_empty() && !located.denied.is_empty() && located.unanswered.is_empty() {
         return Err(TailFault::NotAllowed);
     }
-    let is_read = |topic: &str, partition: i32| resume.places.get(topic)?.get(&partition).copied();
+    let is_read = |topic: &str, partition: i32| resume.offsets.get(topic)?.get(&partition).copied();
     located.led.retain(|led| is_read(&led.topic, led.partition).is_none());
     let mut spans = reader.offset_ranges(&located.led, ago(window.since), end);
     let is_whole = trim(&mut spans, window.limit);
     let mut backfill = Backfill::new(&spans);
     let mut teller = BatchObserver::new(&mut resume.correlator, tell);
     let mut newest: HashMap<usize, i64> = HashMap::new();
-    let result = backfill.read(&reader, scope, end, |seen| {
-        if let Some(published_record) = seen.published_record {
+    let result = backfill.read(&reader, scope, end, |record| {
+        if let Some(published_record) = record.published_record {
             newest
                 .entry(published_record.application)
-                .and_modify(|at| *at = seen.timestamp.max(*at))
-                .or_insert(seen.timestamp);
-            teller.take(published_record, seen.timestamp);
+                .and_modify(|at| *at = record.timestamp.max(*at))
+                .or_insert(record.timestamp);
+            teller.take(published_record, record.timestamp);
         }
     });
     teller.flush();
@@ -133,7 +135,7 @@ pub fn read_tail(
         unread.insert(Arc::clone(topic));
     }
     for (topic, ends) in spans.ends {
-        resume.places.entry(topic).or_default().extend(ends);
+        resume.offsets.entry(topic).or_default().extend(ends);
     }
     let applications = scope.applications();
     let newest = applications.filter_map(|(id, number)| Some((id.to_owned(), *newest.get(&number)?))).collect();
@@ -205,17 +207,17 @@ fn trim(spans: &mut OffsetRanges, limit: usize) -> bool {
 mod tests {
     use super::*;
 
-    fn places(of: &[(&str, i32, i64)]) -> Offsets {
-        let mut places = Offsets::new();
+    fn offsets(of: &[(&str, i32, i64)]) -> Offsets {
+        let mut offsets = Offsets::new();
         for (topic, partition, at) in of {
-            places.entry((*topic).into()).or_default().insert(*partition, *at);
+            offsets.entry((*topic).into()).or_default().insert(*partition, *at);
         }
-        places
+        offsets
     }
 
     fn spans(of: &[(&str, i32, i64, i64)]) -> OffsetRanges {
         let part = |which: fn(&(&'static str, i32, i64, i64)) -> i64, of: &[(&'static str, i32, i64, i64)]| {
-            places(&of.iter().map(|span| (span.0, span.1, which(span))).collect::<Vec<_>>())
+            offsets(&of.iter().map(|span| (span.0, span.1, which(span))).collect::<Vec<_>>())
         };
         let of: Vec<(&'static str, i32, i64, i64)> =
             of.iter().map(|span| (if span.0 == "a" { "a" } else { "b" }, span.1, span.2, span.3)).collect();
@@ -227,6 +229,6 @@ mod tests {
         let mut spans = spans(&[("a", 0, 0, 1000), ("a", 1, 500, 500), ("b", 0, 2000, 5000)]);
         assert!(trim(&mut spans, 4000));
         assert!(!trim(&mut spans, 400));
-        assert_eq!(spans.begins, places(&[("a", 0, 900), ("a", 1, 500), ("b", 0, 4700)]));
+        assert_eq!(spans.begins, offsets(&[("a", 0, 900), ("a", 1, 500), ("b", 0, 4700)]));
     }
 }

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::consumer::{FollowFault, Seen, seen};
+use super::consumer::{FollowFault, TopicRecord, topic_record};
 use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
@@ -38,7 +38,7 @@ pub struct Scanned {
     pub records: u64,
     /// Whether everything in the range was read. False if a partition could not be read, or the time was over.
     pub complete: bool,
-    /// Topics that do not exist, or cannot be seen.
+    /// Topics that do not exist, or cannot be described.
     pub missing: Vec<String>,
 }
 
@@ -46,30 +46,24 @@ pub struct Scanned {
 /// most for `limit` and a moment more.
 ///
 /// # Errors
-/// [`FollowFault`]; [`FollowFault::Away`] if the cluster does not answer.
+/// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer.
 pub fn scan(
     cluster: &Cluster,
     topics: &[String],
     range: Range,
     limit: Duration,
-    mut each: impl FnMut(Seen) -> bool,
+    mut each: impl FnMut(TopicRecord) -> bool,
 ) -> Result<Scanned, FollowFault> {
     let end = Instant::now() + limit;
-    let mut settings = cluster.observer();
-    settings
-        // librdkafka wants the name of a group before it assigns anything. No group is joined.
-        .set("group.id", "idaas-bridge-scan")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("fetch.wait.max.ms", "25");
+    let mut settings = cluster.partition_reader("scan");
+    settings.set("auto.offset.reset", "earliest").set("fetch.wait.max.ms", "25");
     let listener = ErrorCollector::default();
     let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
         .map_err(|error| FollowFault::Settings(describe(&error)))?;
     let mut scanned = Scanned { complete: true, ..Scanned::default() };
     let (begins, mut ends) = places(&consumer, &listener, topics, range, (end, &mut scanned))?;
     if consumer.assign(&begins).is_err() {
-        return Err(FollowFault::Away(listener.unreachable()));
+        return Err(FollowFault::Unreachable(listener.unreachable()));
     }
     while !ends.is_empty() {
         if Instant::now() >= end {
@@ -78,15 +72,15 @@ pub fn scan(
         }
         match consumer.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
-                let seen = seen(&message);
-                let place = (seen.topic.clone(), seen.partition);
+                let record = topic_record(&message);
+                let place = (record.topic.clone(), record.partition);
                 let Some(last) = ends.get(&place).copied() else { continue };
-                if seen.offset + 1 >= last {
+                if record.offset + 1 >= last {
                     ends.remove(&place);
                 }
-                if seen.offset < last {
+                if record.offset < last {
                     scanned.records += 1;
-                    if !each(seen) {
+                    if !each(record) {
                         return Ok(scanned);
                     }
                 }
@@ -125,7 +119,7 @@ fn metadata(
         // Serves the error callback.
         let _ = consumer.poll(Duration::ZERO);
         if Instant::now() >= end || listener.is_decided() {
-            return Err(FollowFault::Away(listener.unreachable()));
+            return Err(FollowFault::Unreachable(listener.unreachable()));
         }
     }
 }
@@ -141,7 +135,7 @@ fn places(
     (end, scanned): (Instant, &mut Scanned),
 ) -> Result<(TopicPartitionList, Ends), FollowFault> {
     let rest = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let away = |_| FollowFault::Away(listener.unreachable());
+    let unreachable = |_| FollowFault::Unreachable(listener.unreachable());
     let mut times = TopicPartitionList::new();
     for topic in topics {
         let metadata = metadata(consumer, listener, topic, end)?;
@@ -159,7 +153,7 @@ fn places(
         Range::Newest(_) => None,
         Range::Since(time) => {
             let _ = times.set_all_offsets(Offset::Offset(time));
-            Some(consumer.offsets_for_times(times.clone(), rest()).map_err(away)?)
+            Some(consumer.offsets_for_times(times.clone(), rest()).map_err(unreachable)?)
         }
     };
     let (mut begins, mut ends) = (TopicPartitionList::new(), Ends::new());

@@ -1,4 +1,4 @@
-//! Verifies that brokers belong to the cluster that the producer has published to before, on a thread of its own. `gate`
+//! Verifies that brokers belong to the cluster that the producer has published to before, on a thread of its own. `confirmation_gate`
 //! says why.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::connection::Parts;
+use super::connection::ConnectionState;
 use super::health::SupervisorEvent;
 use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::settings::Cluster;
@@ -29,9 +29,9 @@ const SLOW_CHECK: Duration = Duration::from_secs(5);
 /// What the thread is told.
 pub(super) enum Check {
     /// This producer has new connections, or confirmations that wait.
-    Gate(Arc<Parts>),
+    Connection(Arc<ConnectionState>),
     /// The cluster that answers at the bootstrap addresses has this id, as another client has found.
-    Seen(String),
+    ClusterId(String),
     End,
 }
 
@@ -39,33 +39,33 @@ pub(super) enum Check {
 pub(super) struct Checker {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
     /// The producer in use.
-    pub(super) current: Arc<dyn Fn() -> Option<Arc<Parts>> + Send + Sync>,
-    pub(super) words: Sender<SupervisorEvent>,
+    pub(super) current: Arc<dyn Fn() -> Option<Arc<ConnectionState>> + Send + Sync>,
+    pub(super) events: Sender<SupervisorEvent>,
     /// The id of the cluster that was published to last.
     pub(super) identity: Arc<Mutex<Option<String>>>,
 }
 
 impl Checker {
-    pub(super) fn run(&self, told: &Receiver<Check>) {
-        let mut pending: Vec<(Arc<Parts>, Instant, bool)> = Vec::new();
+    pub(super) fn run(&self, checks: &Receiver<Check>) {
+        let mut pending: Vec<(Arc<ConnectionState>, Instant, bool)> = Vec::new();
         loop {
             let check = if pending.is_empty() {
-                told.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                checks.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                told.recv_timeout(RETRY_INTERVAL)
+                checks.recv_timeout(RETRY_INTERVAL)
             };
             match check {
-                Ok(Check::Gate(parts)) => {
-                    if !pending.iter().any(|(known, _, _)| Arc::ptr_eq(known, &parts)) {
-                        pending.push((parts, Instant::now(), false));
+                Ok(Check::Connection(state)) => {
+                    if !pending.iter().any(|(known, _, _)| Arc::ptr_eq(known, &state)) {
+                        pending.push((state, Instant::now(), false));
                     }
                 }
-                Ok(Check::Seen(id)) => self.seen(&id),
+                Ok(Check::ClusterId(id)) => self.check_cluster_id(&id),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Check::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            pending.retain_mut(|(parts, since, warned)| {
-                let waits = self.verify(parts);
+            pending.retain_mut(|(state, since, warned)| {
+                let waits = self.verify(state);
                 if waits && !*warned && since.elapsed() >= SLOW_CHECK {
                     *warned = true;
                     tracing::warn!(
@@ -79,47 +79,47 @@ impl Checker {
     }
 
     /// Verifies each new connection of a producer. Returns true if some could not be.
-    fn verify(&self, parts: &Arc<Parts>) -> bool {
-        let (mut suspects, held) = parts.gate.unverified();
-        if suspects.is_empty() && held {
+    fn verify(&self, state: &Arc<ConnectionState>) -> bool {
+        let (mut unverified, has_pending) = state.gate.unverified();
+        if unverified.is_empty() && has_pending {
             // No connection was announced: whatever answers at the bootstrap addresses has to do.
-            suspects.push((self.cluster.load().bootstrap_servers.join(","), 0));
+            unverified.push((self.cluster.load().bootstrap_servers.join(","), 0));
         }
-        for (address, connection) in suspects {
+        for (address, connection) in unverified {
             let asked = FreshClient::new(&self.cluster.load(), &address);
             match asked.as_ref().and_then(FreshClient::cluster_id) {
-                Some(id) if parts.gate.expects(&id) => {
+                Some(id) if state.gate.expects(&id) => {
                     if self.identity.lock().as_ref() != Some(&id) {
-                        self.found(&id);
+                        self.store_cluster_id(&id);
                     }
-                    parts.release(parts.gate.verified(&address, connection), None);
+                    state.release(state.gate.verified(&address, connection), None);
                 }
                 Some(id) => {
-                    self.foreign(parts, &id);
+                    self.foreign(state, &id);
                     return false;
                 }
                 None => {
-                    let failed = parts.gate.unreachable(&address, connection, Instant::now());
-                    parts.release(failed, Some(FailureCode::TimedOut));
+                    let failed = state.gate.unreachable(&address, connection, Instant::now());
+                    state.release(failed, Some(FailureCode::TimedOut));
                 }
             }
         }
-        let (suspects, held) = parts.gate.unverified();
-        !parts.gate.is_foreign() && (held || !suspects.is_empty())
+        let (unverified, has_pending) = state.gate.unverified();
+        !state.gate.is_foreign() && (has_pending || !unverified.is_empty())
     }
 
     /// The producer has reached another cluster: nothing that it reports from now on counts.
-    fn foreign(&self, parts: &Arc<Parts>, id: &str) {
+    fn foreign(&self, state: &Arc<ConnectionState>, id: &str) {
         // First, so that what fails now finds a dedup cache without what the old cluster has confirmed.
         if self.identity.lock().as_deref() != Some(id) {
-            self.found(id);
+            self.store_cluster_id(id);
         }
-        parts.release(parts.gate.foreign(), Some(FailureCode::ClusterReplaced));
-        let _ = self.words.send(SupervisorEvent::Foreign(parts.health.number()));
+        state.release(state.gate.foreign(), Some(FailureCode::ClusterReplaced));
+        let _ = self.events.send(SupervisorEvent::ClusterReplaced(state.health.number()));
     }
 
     /// Remembers the cluster id, and tells if it is another one than before.
-    fn found(&self, id: &str) {
+    fn store_cluster_id(&self, id: &str) {
         let Some(before) = self.identity.lock().replace(id.to_owned()) else { return };
         tracing::error!(
             code = LogCode::ClusterReplaced.as_str(),
@@ -128,22 +128,22 @@ impl Checker {
             "another Kafka cluster answers at the same address; events that wait are published to it, and what the old \
              cluster has confirmed is there only"
         );
-        if let Some(parts) = (self.current)() {
-            parts.in_flight.reports.cluster_replaced();
+        if let Some(state) = (self.current)() {
+            state.in_flight.reports.cluster_replaced();
         }
     }
 
-    fn seen(&self, id: &str) {
+    fn check_cluster_id(&self, id: &str) {
         let known = self.identity.lock().clone();
-        let Some(parts) = (self.current)().filter(|_| known.as_deref().is_some_and(|known| known != id)) else {
+        let Some(state) = (self.current)().filter(|_| known.as_deref().is_some_and(|known| known != id)) else {
             return;
         };
         // What the other client has seen may be older than what is known here.
         let servers = self.cluster.load().bootstrap_servers.join(",");
         let asked = FreshClient::new(&self.cluster.load(), &servers);
         let Some(id) = asked.as_ref().and_then(FreshClient::cluster_id) else { return };
-        if known.as_deref() != Some(&id) && !parts.gate.expects(&id) {
-            self.foreign(&parts, &id);
+        if known.as_deref() != Some(&id) && !state.gate.expects(&id) {
+            self.foreign(&state, &id);
         }
     }
 }

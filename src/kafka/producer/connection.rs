@@ -20,13 +20,13 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::statistics::Statistics;
 
 use super::cluster_check::Check;
+use super::confirmation_gate::{Change, ConfirmationGate, GateDecision};
 use super::delivery::{DeliveryOpaque, Position};
-use super::gate::{Change, Gate, GateDecision};
 use super::health::Health;
 use super::in_flight::{HandedOver, InFlight};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
-use super::statistics::ProducerState;
+use super::statistics::ProducerStatistics;
 use crate::kafka::client::clock::now;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::headers;
@@ -44,23 +44,23 @@ pub(super) struct Connection {
     // In this order: the end of the first two sends reports.
     inner: Polled<Context>,
     resender: Resender,
-    parts: LastReports,
+    state: LastReports,
 }
 
 /// Reports, at the end, the confirmations that nobody can verify any more.
-struct LastReports(Arc<Parts>);
+struct LastReports(Arc<ConnectionState>);
 
-/// What a line and its callbacks share. Owns no producer, so that no thread of librdkafka can be a producer's last owner.
-pub(super) struct Parts {
+/// What a connection and its callbacks share. Owns no producer, so that no thread of librdkafka can be a producer's last owner.
+pub(super) struct ConnectionState {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) health: Health,
-    pub(super) gate: Gate<HeldReport>,
+    pub(super) gate: ConfirmationGate<PendingReport>,
     open: AtomicUsize,
     checks: Sender<Check>,
 }
 
 /// A confirmation that waits until the cluster is verified.
-pub(super) struct HeldReport {
+pub(super) struct PendingReport {
     handed: Box<HandedOver>,
     topic: Box<str>,
     position: Position,
@@ -79,11 +79,17 @@ impl Connection {
         liveness: &Arc<Liveness>,
     ) -> Result<Self, ProducerFault> {
         let settings = cluster.producer();
-        let parts = Arc::new(Parts { in_flight, health, gate: Gate::new(), open: AtomicUsize::new(0), checks });
-        let resender = Resender::start(settings.clone(), Arc::clone(&parts), Arc::clone(liveness))?;
-        let context = Context { parts: Arc::clone(&parts), resend: Some(resender.sender()) };
+        let state = Arc::new(ConnectionState {
+            in_flight,
+            health,
+            gate: ConfirmationGate::new(),
+            open: AtomicUsize::new(0),
+            checks,
+        });
+        let resender = Resender::start(settings.clone(), Arc::clone(&state), Arc::clone(liveness))?;
+        let context = Context { state: Arc::clone(&state), resend: Some(resender.sender()) };
         let inner = Polled::start(&settings, context, liveness)?;
-        Ok(Self { inner, resender, parts: LastReports(parts) })
+        Ok(Self { inner, resender, state: LastReports(state) })
     }
 
     /// Gives a record to the producer. Its report comes by [`super::delivery::DeliveryObserver::report`], on another thread, unless
@@ -94,10 +100,10 @@ impl Connection {
     /// [`DeliveryReport::Rejected`] if the record is larger than the producer takes,
     /// [`DeliveryReport::Failed`] for everything else.
     pub(super) fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
-        if self.parts.0.gate.is_foreign() {
+        if self.state.0.gate.is_foreign() {
             return Err(DeliveryReport::Failed(FailureCode::ClusterReplaced));
         }
-        let (handle, in_flight) = (opaque.handle, &self.parts.0.in_flight);
+        let (handle, in_flight) = (opaque.handle, &self.state.0.in_flight);
         let headers = headers::of(record, opaque.span.as_ref().map(|span| span.traceparent()));
         let handed = Box::new(in_flight.hand_over(record, opaque)?);
         let slot = handed.slot;
@@ -106,17 +112,17 @@ impl Connection {
             .timestamp(timestamp(record.timestamp))
             .headers(headers);
         base.key = record.key.as_deref();
-        self.parts.0.open.fetch_add(1, Ordering::Relaxed);
+        self.state.0.open.fetch_add(1, Ordering::Relaxed);
         self.inner.get().send(base).map_err(|(error, _)| {
             in_flight.not_accepted(slot, handle);
-            self.parts.0.open.fetch_sub(1, Ordering::Release);
+            self.state.0.open.fetch_sub(1, Ordering::Release);
             RecordError::of(error.rdkafka_error_code()).when_alone()
         })
     }
 
     /// How many of its records have no report yet.
     pub(super) fn open(&self) -> usize {
-        self.parts.0.open.load(Ordering::Acquire)
+        self.state.0.open.load(Ordering::Acquire)
     }
 
     /// Waits until every record has its report, or the time is over. Returns how many have none.
@@ -134,23 +140,23 @@ impl Connection {
         self.inner.get().purge(if everything { what.inflight() } else { what });
         self.resender.purge();
         if everything {
-            self.parts.0.release(self.parts.0.gate.take_held(), Some(FailureCode::ProducerReplaced));
+            self.state.0.release(self.state.0.gate.take_pending(), Some(FailureCode::ProducerReplaced));
         }
     }
 
     /// Why librdkafka has given it up, if it has.
     pub(super) fn fatal(&self) -> Option<RDKafkaErrorCode> {
-        self.parts.0.health.looking();
+        self.state.0.health.clear_error();
         self.inner.get().client().fatal_error().map(|(code, _)| code)
     }
 
     /// The number of this producer, and what is known of its state.
     pub(super) fn health(&self) -> &Health {
-        &self.parts.0.health
+        &self.state.0.health
     }
 
-    pub(super) const fn parts(&self) -> &Arc<Parts> {
-        &self.parts.0
+    pub(super) const fn state(&self) -> &Arc<ConnectionState> {
+        &self.state.0
     }
 
     /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
@@ -158,7 +164,7 @@ impl Connection {
     pub(super) fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
         let metadata = self.inner.get().client().fetch_metadata(None, limit).ok()?;
         let topics = metadata.topics().iter();
-        self.parts
+        self.state
             .0
             .in_flight
             .counts(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
@@ -172,7 +178,7 @@ impl Drop for LastReports {
     }
 }
 
-impl Parts {
+impl ConnectionState {
     /// A record has its report.
     pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
         self.in_flight.finish(handed, topic, report, position);
@@ -180,8 +186,8 @@ impl Parts {
     }
 
     /// Reports confirmations that have waited in the gate: as such, or as failures.
-    pub(super) fn release(&self, held: Vec<HeldReport>, failure: Option<FailureCode>) {
-        for HeldReport { handed, topic, position } in held {
+    pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
+        for PendingReport { handed, topic, position } in pending {
             match failure {
                 None => self.finish(*handed, &topic, DeliveryReport::Confirmed, Some(position)),
                 Some(code) => self.finish(*handed, &topic, DeliveryReport::Failed(code), None),
@@ -193,22 +199,22 @@ impl Parts {
         if !self.gate.is_shut() {
             return self.finish(*handed, topic, DeliveryReport::Confirmed, Some(position));
         }
-        match self.gate.pass(HeldReport { handed, topic: topic.into(), position }) {
-            GateDecision::Open(held) => self.release(vec![held], None),
-            GateDecision::Held => self.check(),
-            GateDecision::Foreign(held) => self.release(vec![held], Some(FailureCode::ClusterReplaced)),
+        match self.gate.pass(PendingReport { handed, topic: topic.into(), position }) {
+            GateDecision::Open(pending) => self.release(vec![pending], None),
+            GateDecision::Pending => self.check(),
+            GateDecision::Foreign(pending) => self.release(vec![pending], Some(FailureCode::ClusterReplaced)),
         }
     }
 
     fn check(self: &Arc<Self>) {
         // Whoever verifies ends after the last producer.
-        let _ = self.checks.send(Check::Gate(Arc::clone(self)));
+        let _ = self.checks.send(Check::Connection(Arc::clone(self)));
     }
 }
 
 /// librdkafka's calls back into the service.
 pub(super) struct Context {
-    pub(super) parts: Arc<Parts>,
+    pub(super) state: Arc<ConnectionState>,
     /// `None` in the producer for records that are sent alone.
     pub(super) resend: Option<Sender<Resend>>,
 }
@@ -217,24 +223,24 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "STATE"
             && let Some(change) = Change::parse(message)
-            && self.parts.gate.change(change, Instant::now())
+            && self.state.gate.change(change, Instant::now())
         {
-            self.parts.check();
+            self.state.check();
         }
         crate::kafka::availability::cluster_watch::log(level, facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
-        let state = ProducerState::from(&statistics);
-        self.parts.health.epoch(state.epoch);
+        let statistics = ProducerStatistics::from(&statistics);
+        self.state.health.epoch(statistics.epoch);
         // One that only waits for its last reports says nothing about how things are.
-        if self.parts.health.is_current() {
-            self.parts.in_flight.reports.state(state);
+        if self.state.health.is_current() {
+            self.state.in_flight.reports.state(statistics);
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.parts.health.suspect();
+        self.state.health.report_error();
         // The same text comes by `log` as well.
         tracing::debug!(target: "kafka", %error, reason, "librdkafka reports an error");
     }
@@ -247,7 +253,7 @@ impl ProducerContext for Context {
         match result {
             Ok(message) => {
                 let position = Position { partition: message.partition(), offset: message.offset() };
-                self.parts.confirmed(handed, message.topic(), position);
+                self.state.confirmed(handed, message.topic(), position);
             }
             Err((error, message)) => self.failed(error, message, handed),
         }
@@ -256,7 +262,7 @@ impl ProducerContext for Context {
 
 impl Context {
     fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, handed: Box<HandedOver>) {
-        self.parts.health.suspect();
+        self.state.health.report_error();
         let failure = RecordError::of(error.rdkafka_error_code());
         let report = match (failure, &self.resend) {
             (RecordError::Alone(code), Some(resend)) => {
@@ -271,17 +277,17 @@ impl Context {
         };
         match report {
             DeliveryReport::Failed(code) | DeliveryReport::Rejected(code) => {
-                self.parts.in_flight.log.failed(code, &handed.opaque, message.topic(), error);
+                self.state.in_flight.log.failed(code, &handed.opaque, message.topic(), error);
             }
             DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {}
         }
-        self.parts.finish(*handed, message.topic(), report, None);
+        self.state.finish(*handed, message.topic(), report, None);
     }
 
     /// The thread that sends records alone has ended.
     fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
-            Resend::Record(_, handed, _) => self.parts.finish(*handed, topic, failure.when_batched(), None),
+            Resend::Record(_, handed, _) => self.state.finish(*handed, topic, failure.when_batched(), None),
             Resend::Purge => {}
         }
     }

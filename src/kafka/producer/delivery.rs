@@ -6,7 +6,7 @@ use std::time::Instant;
 use idaas_callback::event_type::Entity;
 use outbox::{DeliveryReport, EventHandle};
 
-use super::statistics::ProducerState;
+use super::statistics::ProducerStatistics;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::spans::SendSpan;
@@ -74,7 +74,7 @@ pub trait DeliveryObserver: Send + Sync {
     /// What the broker said of one record.
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
     /// The producer's state, about once a second.
-    fn state(&self, state: ProducerState);
+    fn state(&self, state: ProducerStatistics);
     /// The producer was replaced by a new one.
     fn recreated(&self);
     /// A partition that took no records takes them again.

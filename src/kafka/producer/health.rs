@@ -39,29 +39,29 @@ impl ReplaceReason {
     }
 }
 
-/// What whoever replaces producers is told.
+/// What the supervisor of producers receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SupervisorEvent {
-    /// Something went wrong in the producer of that number: see whether it can go on.
-    Look(u64),
-    /// The producer of that number is worn out.
-    Worn(u64),
+    /// The producer of that number has reported an error, which can be a fatal one.
+    ErrorReported(u64),
+    /// The epoch of the producer of that number is close to its end.
+    EpochExhausted(u64),
     /// The producer of that number has reached another cluster.
-    Foreign(u64),
+    ClusterReplaced(u64),
     /// The producer of that number is stuck.
     Stuck(u64),
-    /// Nobody needs a producer any more.
-    End,
+    /// The producer is dropped.
+    Stop,
 }
 
 /// The state of one producer.
 pub(super) struct Health {
     number: u64,
     current: Arc<AtomicU64>,
-    words: Sender<SupervisorEvent>,
+    events: Sender<SupervisorEvent>,
     last_epoch: i64,
-    suspected: AtomicBool,
-    worn: AtomicBool,
+    has_error: AtomicBool,
+    is_epoch_exhausted: AtomicBool,
 }
 
 impl Health {
@@ -69,11 +69,11 @@ impl Health {
     pub(super) const fn new(
         number: u64,
         current: Arc<AtomicU64>,
-        words: Sender<SupervisorEvent>,
+        events: Sender<SupervisorEvent>,
         last_epoch: i64,
     ) -> Self {
-        let [suspected, worn] = [AtomicBool::new(false), AtomicBool::new(false)];
-        Self { number, current, words, last_epoch, suspected, worn }
+        let [has_error, is_epoch_exhausted] = [AtomicBool::new(false), AtomicBool::new(false)];
+        Self { number, current, events, last_epoch, has_error, is_epoch_exhausted }
     }
 
     /// The producer's number; each has one of its own.
@@ -88,23 +88,23 @@ impl Health {
 
     /// Something failed, which can mean that the producer was given up: the error that librdkafka tells does not say,
     /// only the client itself does. Asks for a look at it, once until somebody has looked.
-    pub(super) fn suspect(&self) {
-        self.notify(&self.suspected, SupervisorEvent::Look(self.number));
+    pub(super) fn report_error(&self) {
+        self.notify(&self.has_error, SupervisorEvent::ErrorReported(self.number));
     }
 
-    /// Whoever looks says so before.
-    pub(super) fn looking(&self) {
-        self.suspected.store(false, Ordering::Relaxed);
+    /// Called before the client is asked for a fatal error, so that a later error is sent again.
+    pub(super) fn clear_error(&self) {
+        self.has_error.store(false, Ordering::Relaxed);
     }
 
     fn epoch_exhausted(&self) {
-        self.notify(&self.worn, SupervisorEvent::Worn(self.number));
+        self.notify(&self.is_epoch_exhausted, SupervisorEvent::EpochExhausted(self.number));
     }
 
-    fn notify(&self, told: &AtomicBool, word: SupervisorEvent) {
-        if !told.swap(true, Ordering::Relaxed) {
+    fn notify(&self, is_sent: &AtomicBool, event: SupervisorEvent) {
+        if !is_sent.swap(true, Ordering::Relaxed) {
             // Whoever has stopped listening is about to end this producer anyway.
-            let _ = self.words.send(word);
+            let _ = self.events.send(event);
         }
     }
 
@@ -123,22 +123,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_told_once_and_a_suspicion_again_after_a_look() {
-        let (words, told) = channel();
-        let health = Health::new(3, Arc::new(AtomicU64::new(3)), words, 2);
+    fn each_reason_is_sent_once_and_an_error_again_once_cleared() {
+        let (events, received) = channel();
+        let health = Health::new(3, Arc::new(AtomicU64::new(3)), events, 2);
         for epoch in [-1, 0, 2] {
             health.epoch(epoch);
         }
-        assert!(told.try_recv().is_err());
+        assert!(received.try_recv().is_err());
         for _ in 0..2 {
             health.epoch(3);
-            health.suspect();
+            health.report_error();
         }
-        health.looking();
-        health.suspect();
+        health.clear_error();
+        health.report_error();
         assert_eq!(
-            told.try_iter().collect::<Vec<_>>(),
-            [SupervisorEvent::Worn(3), SupervisorEvent::Look(3), SupervisorEvent::Look(3)]
+            received.try_iter().collect::<Vec<_>>(),
+            [SupervisorEvent::EpochExhausted(3), SupervisorEvent::ErrorReported(3), SupervisorEvent::ErrorReported(3)]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The producer's life: there always is one that works, and what the one before it had taken gets its report.
+//! The producer: there always is one that works, and what the one before it had taken gets its report.
 //!
 //! librdkafka gives a producer up after what it calls a fatal error, its epoch comes to an end, it can be stuck, or the
 //! cluster or its settings change. Then a new one is made, warmed up and put in its place (`supervisor`); the old one is
@@ -6,9 +6,9 @@
 //! moved from one to the other: only whoever handed it over may decide, when its report has come, that it is sent again.
 
 mod cluster_check;
+mod confirmation_gate;
 mod connection;
 pub mod delivery;
-mod gate;
 mod health;
 mod in_flight;
 mod monitor;
@@ -52,8 +52,8 @@ const WARM_UP: Duration = Duration::from_secs(5);
 
 /// The producer. Its drop ends it, which blocks; librdkafka's threads never own it.
 pub struct Producer {
-    life: Arc<ProducerState>,
-    words: Sender<SupervisorEvent>,
+    state: Arc<ProducerState>,
+    events: Sender<SupervisorEvent>,
     checks: Sender<Check>,
 }
 
@@ -75,40 +75,40 @@ impl Producer {
         reports: Arc<dyn DeliveryObserver>,
         liveness: &Arc<Liveness>,
         last_epoch: i64,
-        least_life: Duration,
+        min_lifetime: Duration,
     ) -> Result<Self, ProducerFault> {
-        let (words, told) = channel();
+        let (events, received) = channel();
         let (checks, to_check) = channel();
         let in_flight = Arc::new(InFlight::new(reports));
         let current = Arc::new(AtomicU64::new(0));
-        let health = Health::new(0, Arc::clone(&current), words.clone(), last_epoch);
-        let line = Connection::start(cluster, Arc::clone(&in_flight), health, checks.clone(), liveness)?;
-        let life = Arc::new(ProducerState {
+        let health = Health::new(0, Arc::clone(&current), events.clone(), last_epoch);
+        let connection = Connection::start(cluster, Arc::clone(&in_flight), health, checks.clone(), liveness)?;
+        let state = Arc::new(ProducerState {
             cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
-            line: ArcSwap::from_pointee(line),
+            connection: ArcSwap::from_pointee(connection),
             current,
             newest: AtomicU64::new(0),
             in_flight,
             ended: Arc::default(),
             checks: checks.clone(),
-            words: words.clone(),
+            events: events.clone(),
             liveness: Arc::clone(liveness),
             last_epoch,
-            least_life,
+            min_lifetime,
         });
-        let (weak, for_checks) = (Arc::downgrade(&life), Arc::downgrade(&life));
+        let (weak, for_checks) = (Arc::downgrade(&state), Arc::downgrade(&state));
         let checker = Checker {
-            cluster: Arc::clone(&life.cluster),
-            current: Arc::new(move || for_checks.upgrade().map(|life| Arc::clone(life.line.load().parts()))),
-            words: words.clone(),
+            cluster: Arc::clone(&state.cluster),
+            current: Arc::new(move || for_checks.upgrade().map(|state| Arc::clone(state.connection.load().state()))),
+            events: events.clone(),
             identity: Arc::new(Mutex::new(None)),
         };
-        let monitor = Monitor::new(Weak::clone(&weak), words.clone());
-        let supervisor = Supervisor { life: weak, words: words.clone(), told };
+        let monitor = Monitor::new(Weak::clone(&weak), events.clone());
+        let supervisor = Supervisor { producer: weak, events: events.clone(), received };
         spawn("producer keeper", liveness, move || supervisor.run())?;
         spawn("kafka cluster check", liveness, move || checker.run(&to_check))?;
         spawn("producer monitor", liveness, move || monitor.run())?;
-        Ok(Self { life, words, checks })
+        Ok(Self { state, events, checks })
     }
 
     /// Hands a record over. Its report comes by [`DeliveryObserver::report`], on another thread, unless the hand-over itself
@@ -118,14 +118,14 @@ impl Producer {
     /// [`DeliveryReport::QueueFull`] where the queue is full, [`DeliveryReport::Rejected`] where the record is larger than the producer
     /// takes, [`DeliveryReport::Failed`] for everything else.
     pub fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
-        let line = self.life.line.load();
-        line.send(record, opaque).inspect_err(|_| line.health().suspect())
+        let connection = self.state.connection.load();
+        connection.send(record, opaque).inspect_err(|_| connection.health().report_error())
     }
 
     /// Whether records of that topic and key are accepted at the moment, as far as is known.
     #[must_use]
     pub fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
-        self.life.in_flight.accepts(topic, key)
+        self.state.in_flight.accepts(topic, key)
     }
 
     /// Waits until everything that was handed over has its report, or the time is over. Says how many are left: in
@@ -133,22 +133,22 @@ impl Producer {
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
-        while self.life.in_flight.open() > 0 && Instant::now() < end {
+        while self.state.in_flight.open() > 0 && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.life.in_flight.open()
+        self.state.in_flight.open()
     }
 
     /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
     /// second for them. `None` where the cluster does not answer in time.
     #[must_use]
     pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
-        self.life.line.load_full().warm_up(limit)
+        self.state.connection.load_full().warm_up(limit)
     }
 
     /// Takes the news of the id of the cluster that answers at the bootstrap addresses.
     pub fn cluster_seen(&self, id: &str) {
-        let _ = self.checks.send(Check::Seen(id.to_owned()));
+        let _ = self.checks.send(Check::ClusterId(id.to_owned()));
     }
 
     /// Puts a producer with other settings in the place of the one in use. Records that the old one has stay with it until
@@ -158,12 +158,12 @@ impl Producer {
     /// [`ProducerFault`] if librdkafka rejects the settings, or if the cluster answers with the old settings and does not
     /// with the new ones. Nothing has changed then.
     pub fn replace(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
-        let line = self.life.new_connection(cluster)?;
-        if line.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
+        let connection = self.state.new_connection(cluster)?;
+        if connection.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
             return Err(ProducerFault::unanswered());
         }
-        self.life.cluster.store(Arc::new(cluster.clone()));
-        self.life.put(line, ReplaceReason::Settings);
+        self.state.cluster.store(Arc::new(cluster.clone()));
+        self.state.put(connection, ReplaceReason::Settings);
         Ok(())
     }
 
@@ -181,13 +181,13 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.life.ended.store(true, Ordering::Relaxed);
+        self.state.ended.store(true, Ordering::Relaxed);
         // They may have ended.
-        let _ = self.words.send(SupervisorEvent::End);
+        let _ = self.events.send(SupervisorEvent::Stop);
         let _ = self.checks.send(Check::End);
         // So that the end comes on this thread, which waits for it.
         let patience = Instant::now() + FINAL_POLL_INTERVAL;
-        while Arc::strong_count(&self.life) > 1 && Instant::now() < patience {
+        while Arc::strong_count(&self.state) > 1 && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

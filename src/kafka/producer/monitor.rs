@@ -27,8 +27,8 @@ const STUCK: Duration = Duration::from_secs(20);
 const MAX_STUCK_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(super) struct Monitor {
-    life: Weak<ProducerState>,
-    words: Sender<SupervisorEvent>,
+    producer: Weak<ProducerState>,
+    events: Sender<SupervisorEvent>,
 }
 
 /// What a probe has found.
@@ -53,8 +53,8 @@ struct State {
 }
 
 impl Monitor {
-    pub(super) const fn new(life: Weak<ProducerState>, words: Sender<SupervisorEvent>) -> Self {
-        Self { life, words }
+    pub(super) const fn new(producer: Weak<ProducerState>, events: Sender<SupervisorEvent>) -> Self {
+        Self { producer, events }
     }
 
     pub(super) fn run(&self) {
@@ -62,16 +62,16 @@ impl Monitor {
             State { probing: None, probed: None, leaders: None, problem: None, replaced: None, patience: STUCK };
         loop {
             std::thread::sleep(TICK);
-            let Some(life) = self.life.upgrade() else { return };
-            if life.has_ended() {
+            let Some(producer) = self.producer.upgrade() else { return };
+            if producer.has_ended() {
                 return;
             }
-            self.check(&life, &mut state);
+            self.check(&producer, &mut state);
         }
     }
 
-    fn check(&self, life: &ProducerState, state: &mut State) {
-        let (in_flight, reports) = (&life.in_flight, &life.in_flight.reports);
+    fn check(&self, producer: &ProducerState, state: &mut State) {
+        let (in_flight, reports) = (&producer.in_flight, &producer.in_flight.reports);
         let changes = in_flight.tick();
         if !changes.waiting.is_empty() {
             reports.partition_closed(&changes.waiting);
@@ -84,8 +84,8 @@ impl Monitor {
         }
         let (any, all, success) = in_flight.closed();
         if any {
-            state.probe(life);
-            self.replace_stuck(life, state);
+            state.probe(producer);
+            self.replace_stuck(producer, state);
         } else {
             (state.leaders, state.patience) = (None, STUCK);
         }
@@ -106,7 +106,7 @@ impl Monitor {
         }
     }
 
-    fn replace_stuck(&self, life: &ProducerState, state: &mut State) {
+    fn replace_stuck(&self, producer: &ProducerState, state: &mut State) {
         let Some(leaders) = &state.leaders else { return };
         if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.patience) {
             return;
@@ -114,7 +114,7 @@ impl Monitor {
         let is_stuck = |silent: &Silent| {
             silent.waited >= STUCK && leaders.reachable.contains(&(silent.topic.clone(), silent.partition))
         };
-        let Some(stuck) = life.in_flight.silent().into_iter().find(is_stuck) else { return };
+        let Some(stuck) = producer.in_flight.silent().into_iter().find(is_stuck) else { return };
         tracing::warn!(
             code = LogCode::ProducerStuck.as_str(),
             topic = stuck.topic,
@@ -124,17 +124,17 @@ impl Monitor {
         if state.replaced.replace(Instant::now()).is_some() {
             state.patience = (state.patience * 2).min(MAX_STUCK_INTERVAL);
         }
-        let _ = self.words.send(SupervisorEvent::Stuck(life.line.load().health().number()));
+        let _ = self.events.send(SupervisorEvent::Stuck(producer.connection.load().health().number()));
     }
 }
 
 impl State {
     /// Has the leaders probed now and then, on a thread that may wait for them.
-    fn probe(&mut self, life: &ProducerState) {
+    fn probe(&mut self, producer: &ProducerState) {
         if let Some(probing) = &self.probing {
             match probing.try_recv() {
                 Ok(leaders) => {
-                    life.in_flight.counts(leaders.counts.clone());
+                    producer.in_flight.counts(leaders.counts.clone());
                     self.leaders = Some(leaders);
                 }
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,
@@ -148,16 +148,16 @@ impl State {
             return;
         }
         self.probed = Some(Instant::now());
-        let (tell, told) = channel();
-        let cluster = life.cluster.load_full();
-        let topics: Vec<_> = life.in_flight.topics();
+        let (sender, receiver) = channel();
+        let cluster = producer.cluster.load_full();
+        let topics: Vec<_> = producer.in_flight.topics();
         let run = move || {
             if let Some(leaders) = probe(&cluster, &topics) {
-                let _ = tell.send(leaders);
+                let _ = sender.send(leaders);
             }
         };
         if std::thread::Builder::new().name("kafka leader probe".to_owned()).spawn(run).is_ok() {
-            self.probing = Some(told);
+            self.probing = Some(receiver);
         }
     }
 }

@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
-use super::connection::{Context, Parts};
+use super::connection::{ConnectionState, Context};
 use super::in_flight::HandedOver;
 use super::record_error::RecordError;
 use crate::kafka::client::clock::now;
@@ -44,14 +44,14 @@ impl Resender {
     /// [`ProducerFault`] if no thread can be started.
     pub(super) fn start(
         mut settings: ClientConfig,
-        parts: Arc<Parts>,
+        state: Arc<ConnectionState>,
         liveness: Arc<Liveness>,
     ) -> Result<Self, ProducerFault> {
         settings.set("batch.num.messages", "1").set("statistics.interval.ms", "0");
         let (sender, receiver) = channel();
         let alive = liveness.watch("producer resend");
         let run = move || {
-            Worker { settings, parts, liveness, producer: None, records: 0 }.run(&receiver);
+            Worker { settings, state, liveness, producer: None, records: 0 }.run(&receiver);
             drop(alive);
         };
         let thread = std::thread::Builder::new().name("producer resend".to_owned()).spawn(run);
@@ -80,7 +80,7 @@ impl Drop for Resender {
 
 struct Worker {
     settings: ClientConfig,
-    parts: Arc<Parts>,
+    state: Arc<ConnectionState>,
     liveness: Arc<Liveness>,
     producer: Option<Polled<Context>>,
     records: u32,
@@ -104,7 +104,7 @@ impl Worker {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
             // It was never tried alone, so it is not refused.
-            return self.parts.finish(*handed, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
+            return self.state.finish(*handed, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
         };
         let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =
             BaseRecord::with_opaque_to(topic, handed).payload(message.payload().unwrap_or_default());
@@ -113,7 +113,7 @@ impl Worker {
         record.headers = message.headers().cloned();
         if let Err((error, record)) = producer.get().send(record) {
             let report = RecordError::of(error.rdkafka_error_code()).when_batched();
-            self.parts.finish(*record.delivery_opaque, topic, report, None);
+            self.state.finish(*record.delivery_opaque, topic, report, None);
         }
     }
 
@@ -124,7 +124,7 @@ impl Worker {
             (self.producer, self.records) = (None, 0);
         }
         if self.producer.is_none() {
-            let context = Context { parts: Arc::clone(&self.parts), resend: None };
+            let context = Context { state: Arc::clone(&self.state), resend: None };
             match Polled::start(&self.settings, context, &self.liveness) {
                 Ok(producer) => self.producer = Some(producer),
                 Err(fault) => {

@@ -25,18 +25,18 @@ const LAST_RECORDS: Duration = Duration::from_secs(150);
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) struct ProducerState {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
-    pub(super) line: ArcSwap<Connection>,
-    /// The number of the line in use.
+    pub(super) connection: ArcSwap<Connection>,
+    /// The number of the connection in use.
     pub(super) current: Arc<AtomicU64>,
-    /// The number of the newest line.
+    /// The number of the newest connection.
     pub(super) newest: AtomicU64,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) ended: Arc<AtomicBool>,
     pub(super) checks: Sender<Check>,
-    pub(super) words: Sender<SupervisorEvent>,
+    pub(super) events: Sender<SupervisorEvent>,
     pub(super) liveness: Arc<Liveness>,
     pub(super) last_epoch: i64,
-    pub(super) least_life: Duration,
+    pub(super) min_lifetime: Duration,
 }
 
 impl ProducerState {
@@ -53,7 +53,7 @@ impl ProducerState {
         if !self.is_current(number) {
             return None;
         }
-        let code = self.line.load().fatal()?;
+        let code = self.connection.load().fatal()?;
         let denied = [RDKafkaErrorCode::ClusterAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
         Some(if denied.contains(&code) { ReplaceReason::Denied } else { ReplaceReason::Fatal })
     }
@@ -61,13 +61,13 @@ impl ProducerState {
     /// A new producer, which is not in use yet.
     pub(super) fn new_connection(&self, cluster: &Cluster) -> Result<Connection, ProducerFault> {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
-        let health = Health::new(number, Arc::clone(&self.current), self.words.clone(), self.last_epoch);
+        let health = Health::new(number, Arc::clone(&self.current), self.events.clone(), self.last_epoch);
         Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
     }
 
-    pub(super) fn put(&self, line: Connection, why: ReplaceReason) {
-        self.current.store(line.health().number(), Ordering::Relaxed);
-        let old = self.line.swap(Arc::new(line));
+    pub(super) fn put(&self, connection: Connection, why: ReplaceReason) {
+        self.current.store(connection.health().number(), Ordering::Relaxed);
+        let old = self.connection.swap(Arc::new(connection));
         self.in_flight.reports.recreated();
         tracing::warn!(
             code = LogCode::ProducerRecreated.as_str(),
@@ -89,9 +89,9 @@ impl ProducerState {
 /// Waits until an old producer has given all of its reports, then ends it.
 fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
     // Whoever took hold of it before it was replaced may be handing a record over this instant.
-    let line = loop {
+    let connection = loop {
         match Arc::try_unwrap(shared) {
-            Ok(line) => break line,
+            Ok(connection) => break connection,
             Err(held) => shared = held,
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -102,13 +102,13 @@ fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
         ReplaceReason::Denied | ReplaceReason::Cluster => Duration::ZERO,
         ReplaceReason::Epoch | ReplaceReason::Settings => LAST_RECORDS,
     };
-    while line.wait(DRAIN_INTERVAL) > 0 {
+    while connection.wait(DRAIN_INTERVAL) > 0 {
         // Also more than once: what was refused in between is sent alone now.
         if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
-            line.purge(true);
+            connection.purge(true);
         } else if why == ReplaceReason::Stuck {
             // What no request is under way for need not wait.
-            line.purge(false);
+            connection.purge(false);
         }
     }
 }

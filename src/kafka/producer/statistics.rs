@@ -4,7 +4,7 @@ use rdkafka::statistics::Statistics;
 
 /// The producer's state at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProducerState {
+pub struct ProducerStatistics {
     /// Records that wait in the producer.
     pub queue_events: u64,
     /// How many of them it takes.
@@ -23,7 +23,7 @@ pub struct ProducerState {
     pub epoch: i64,
 }
 
-impl From<&Statistics> for ProducerState {
+impl From<&Statistics> for ProducerStatistics {
     fn from(statistics: &Statistics) -> Self {
         let brokers = statistics.brokers.values();
         Self {

@@ -40,11 +40,8 @@ pub fn reading(cluster: &Cluster, topics: &[(&str, i32)], limit: Duration) -> Ve
 }
 
 fn ask(cluster: &Cluster, topic: &str, partition: i32, limit: Duration) -> Result<Reading, String> {
-    let mut settings = cluster.observer();
+    let mut settings = cluster.partition_reader("check");
     settings
-        // librdkafka wants the name of a group before it assigns anything. No group is joined.
-        .set("group.id", "idaas-bridge-check")
-        .set("enable.auto.commit", "false")
         // The end is an answer as well.
         .set("enable.partition.eof", "true");
     let consumer: BaseConsumer<Silent> =

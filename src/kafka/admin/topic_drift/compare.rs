@@ -130,6 +130,7 @@ fn cleanup_differences(wanted: &WantedTopic, settings: &Settings, differences: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::admin::topic_drift::Severity;
     use crate::kafka::admin::topics::Unknown;
     use crate::kafka::admin::topics::tests::wanted;
 

@@ -15,7 +15,7 @@ use super::*;
 use crate::kafka::availability::partitions::MAX_PROBES;
 use crate::kafka::embedded::mock_cluster;
 use crate::kafka::producer::delivery::{Position, Undeliverable};
-use crate::kafka::producer::statistics::ProducerState;
+use crate::kafka::producer::statistics::ProducerStatistics;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::metrics::Metrics;
@@ -51,7 +51,7 @@ impl DeliveryObserver for Book {
         self.turned.notify_all();
     }
 
-    fn state(&self, _: ProducerState) {}
+    fn state(&self, _: ProducerStatistics) {}
 
     fn recreated(&self) {
         self.pages.lock().recreated += 1;
@@ -124,11 +124,11 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(last_epoch: i64, least_life: Duration) -> Self {
-        Self::with_properties(last_epoch, least_life, &[])
+    fn new(last_epoch: i64, min_lifetime: Duration) -> Self {
+        Self::with_properties(last_epoch, min_lifetime, &[])
     }
 
-    fn with_properties(last_epoch: i64, least_life: Duration, properties: &[(&str, &str)]) -> Self {
+    fn with_properties(last_epoch: i64, min_lifetime: Duration, properties: &[(&str, &str)]) -> Self {
         let mock = mock_cluster(1).unwrap();
         mock.create_topic(TOPIC, 1, 1).unwrap();
         let mut cluster = Cluster::plain(&mock.bootstrap_servers());
@@ -137,7 +137,7 @@ impl Stage {
         }
         let book = Arc::new(Book::default());
         let reports = Arc::clone(&book) as Arc<dyn DeliveryObserver>;
-        let producer = Producer::start_with(&cluster, reports, &Arc::default(), last_epoch, least_life).unwrap();
+        let producer = Producer::start_with(&cluster, reports, &Arc::default(), last_epoch, min_lifetime).unwrap();
         assert!(producer.warm_up(PATIENCE).is_some());
         let application = Metrics::new().unwrap().application("workforce", 0);
         Self { mock, producer, book, application, sent: 0 }

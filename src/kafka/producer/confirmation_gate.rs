@@ -32,7 +32,7 @@ pub(super) enum GateDecision<T> {
     /// It counts.
     Open(T),
     /// It waits in the gate.
-    Held,
+    Pending,
     /// It comes from another cluster, and does not count.
     Foreign(T),
 }
@@ -64,19 +64,19 @@ impl<'a> Change<'a> {
 }
 
 /// The gate of one producer.
-pub(super) struct Gate<T> {
+pub(super) struct ConfirmationGate<T> {
     shut: AtomicBool,
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
     /// Addresses whose newest connection is not verified.
-    suspects: BTreeMap<String, UnverifiedBroker>,
+    unverified: BTreeMap<String, UnverifiedBroker>,
     /// How many connections were made.
     connections: u64,
     expected: Option<String>,
     foreign: bool,
-    held: Vec<T>,
+    pending: Vec<T>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,15 +85,15 @@ struct UnverifiedBroker {
     down_since: Option<Instant>,
 }
 
-impl<T> Gate<T> {
+impl<T> ConfirmationGate<T> {
     /// A gate that is shut until the first connection is verified.
     pub(super) const fn new() -> Self {
         let state =
-            State { suspects: BTreeMap::new(), connections: 0, expected: None, foreign: false, held: Vec::new() };
+            State { unverified: BTreeMap::new(), connections: 0, expected: None, foreign: false, pending: Vec::new() };
         Self { shut: AtomicBool::new(true), state: Mutex::new(state) }
     }
 
-    /// Whether confirmations have to go through [`Gate::pass`].
+    /// Whether confirmations have to go through [`ConfirmationGate::pass`].
     pub(super) fn is_shut(&self) -> bool {
         self.shut.load(Ordering::Acquire)
     }
@@ -109,14 +109,14 @@ impl<T> Gate<T> {
         match change {
             Change::Up(address) => {
                 state.connections += 1;
-                let suspect = UnverifiedBroker { connection: state.connections, down_since: None };
-                state.suspects.insert(address.to_owned(), suspect);
+                let broker = UnverifiedBroker { connection: state.connections, down_since: None };
+                state.unverified.insert(address.to_owned(), broker);
                 self.shut.store(true, Ordering::Release);
                 true
             }
             Change::Down(address) => {
-                if let Some(suspect) = state.suspects.get_mut(address) {
-                    suspect.down_since.get_or_insert(now);
+                if let Some(broker) = state.unverified.get_mut(address) {
+                    broker.down_since.get_or_insert(now);
                 }
                 false
             }
@@ -129,8 +129,8 @@ impl<T> Gate<T> {
         if state.foreign {
             GateDecision::Foreign(confirmation)
         } else if self.is_shut() {
-            state.held.push(confirmation);
-            GateDecision::Held
+            state.pending.push(confirmation);
+            GateDecision::Pending
         } else {
             GateDecision::Open(confirmation)
         }
@@ -139,8 +139,8 @@ impl<T> Gate<T> {
     /// The addresses to be verified, each with the number of its connection; and whether confirmations wait.
     pub(super) fn unverified(&self) -> (Vec<(String, u64)>, bool) {
         let state = self.state.lock();
-        let suspects = state.suspects.iter().map(|(address, suspect)| (address.clone(), suspect.connection));
-        (suspects.collect(), !state.held.is_empty())
+        let unverified = state.unverified.iter().map(|(address, broker)| (address.clone(), broker.connection));
+        (unverified.collect(), !state.pending.is_empty())
     }
 
     /// Whether this cluster id is the one that was found first.
@@ -152,8 +152,8 @@ impl<T> Gate<T> {
     /// by that.
     pub(super) fn verified(&self, address: &str, connection: u64) -> Vec<T> {
         let mut state = self.state.lock();
-        if state.suspects.get(address).is_some_and(|suspect| suspect.connection == connection) {
-            state.suspects.remove(address);
+        if state.unverified.get(address).is_some_and(|broker| broker.connection == connection) {
+            state.unverified.remove(address);
         }
         self.open_if_clear(&mut state)
     }
@@ -162,16 +162,16 @@ impl<T> Gate<T> {
     /// that is gone before anybody could ask it.
     pub(super) fn unreachable(&self, address: &str, connection: u64, now: Instant) -> Vec<T> {
         let mut state = self.state.lock();
-        let Some(suspect) = state.suspects.get(address).copied() else { return Vec::new() };
-        let Some(down_since) = suspect.down_since.filter(|_| suspect.connection == connection) else {
+        let Some(broker) = state.unverified.get(address).copied() else { return Vec::new() };
+        let Some(down_since) = broker.down_since.filter(|_| broker.connection == connection) else {
             return Vec::new();
         };
-        if !state.held.is_empty() && now.saturating_duration_since(down_since) < MAX_WAIT {
+        if !state.pending.is_empty() && now.saturating_duration_since(down_since) < MAX_WAIT {
             return Vec::new();
         }
         // Its next connection is announced again.
-        state.suspects.remove(address);
-        let failed = std::mem::take(&mut state.held);
+        state.unverified.remove(address);
+        let failed = std::mem::take(&mut state.pending);
         self.open_if_clear(&mut state);
         failed
     }
@@ -180,22 +180,22 @@ impl<T> Gate<T> {
     pub(super) fn foreign(&self) -> Vec<T> {
         let mut state = self.state.lock();
         state.foreign = true;
-        state.suspects.clear();
+        state.unverified.clear();
         self.shut.store(true, Ordering::Release);
-        std::mem::take(&mut state.held)
+        std::mem::take(&mut state.pending)
     }
 
     /// Takes out what waits.
-    pub(super) fn take_held(&self) -> Vec<T> {
-        std::mem::take(&mut self.state.lock().held)
+    pub(super) fn take_pending(&self) -> Vec<T> {
+        std::mem::take(&mut self.state.lock().pending)
     }
 
     fn open_if_clear(&self, state: &mut State<T>) -> Vec<T> {
-        if state.foreign || !state.suspects.is_empty() || state.expected.is_none() {
+        if state.foreign || !state.unverified.is_empty() || state.expected.is_none() {
             return Vec::new();
         }
         self.shut.store(false, Ordering::Release);
-        std::mem::take(&mut state.held)
+        std::mem::take(&mut state.pending)
     }
 }
 
@@ -206,8 +206,8 @@ mod tests {
     const A: &str = "kafka-1:9092";
     const B: &str = "kafka-2:9092";
 
-    fn open() -> Gate<u32> {
-        let gate = Gate::new();
+    fn open() -> ConfirmationGate<u32> {
+        let gate = ConfirmationGate::new();
         assert!(gate.change(Change::Up(A), Instant::now()));
         assert!(gate.expects("one"));
         assert!(gate.verified(A, 1).is_empty());
@@ -233,9 +233,9 @@ mod tests {
 
     #[test]
     fn the_first_confirmation_waits_until_the_cluster_is_known() {
-        let gate = Gate::new();
+        let gate = ConfirmationGate::new();
         gate.change(Change::Up(A), Instant::now());
-        assert_eq!(gate.pass(1), GateDecision::Held);
+        assert_eq!(gate.pass(1), GateDecision::Pending);
         assert!(gate.expects("one"));
         assert_eq!(gate.verified(A, 1), [1]);
         assert_eq!(gate.pass(2), GateDecision::Open(2));
@@ -246,7 +246,7 @@ mod tests {
         let gate = open();
         gate.change(Change::Up(A), Instant::now());
         gate.change(Change::Up(B), Instant::now());
-        assert_eq!(gate.pass(1), GateDecision::Held);
+        assert_eq!(gate.pass(1), GateDecision::Pending);
         assert!(gate.verified(A, 2).is_empty());
         assert_eq!(gate.verified(B, 3), [1]);
         assert!(!gate.is_shut());
@@ -257,7 +257,7 @@ mod tests {
         let gate = open();
         gate.change(Change::Up(A), Instant::now());
         gate.change(Change::Up(A), Instant::now());
-        assert_eq!(gate.pass(1), GateDecision::Held);
+        assert_eq!(gate.pass(1), GateDecision::Pending);
         assert!(gate.verified(A, 2).is_empty());
         assert_eq!(gate.verified(A, 3), [1]);
     }
@@ -266,7 +266,7 @@ mod tests {
     fn another_cluster_lets_no_confirmation_pass_ever_again() {
         let gate = open();
         gate.change(Change::Up(A), Instant::now());
-        assert_eq!(gate.pass(1), GateDecision::Held);
+        assert_eq!(gate.pass(1), GateDecision::Pending);
         assert!(!gate.expects("other"));
         assert_eq!(gate.foreign(), [1]);
         assert_eq!(gate.pass(2), GateDecision::Foreign(2));
@@ -280,7 +280,7 @@ mod tests {
     fn a_broker_that_is_gone_again_fails_what_may_be_from_it() {
         let (gate, now) = (open(), Instant::now());
         gate.change(Change::Up(B), now);
-        assert_eq!(gate.pass(1), GateDecision::Held);
+        assert_eq!(gate.pass(1), GateDecision::Pending);
         assert!(gate.unreachable(B, 2, now).is_empty(), "it is connected");
         gate.change(Change::Down(B), now);
         assert!(gate.unreachable(B, 2, now).is_empty(), "it may come back");
