@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use self::letter::{Found, Letter, Original};
 use super::{AppState, Application};
-use crate::kafka::history::consumer::FollowFault;
 use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use idaas_callback::{Disposition, QuarantinedCallback, QuarantinedContent, RequestContext, from_quarantine};

@@ -21,8 +21,8 @@ use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::counts::grouped;
 use crate::kafka::admin::topics::TopicSettings;
-use crate::kafka::history::consumer::TopicRecord;
 use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::TopicRecord;
 use crate::service::wiring;
 
 /// How long the topics are read at most.

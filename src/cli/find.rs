@@ -17,8 +17,8 @@ use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::counts::counted;
 use crate::kafka::admin::topics::TopicSettings;
-use crate::kafka::history::consumer::{FollowFault, TopicRecord};
 use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::{FollowFault, TopicRecord};
 use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
 

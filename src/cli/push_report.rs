@@ -13,8 +13,8 @@ use super::output::{complain, end, note, stdout};
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::kafka::admin::topics::state_topics::state_pairs;
-use crate::kafka::history::consumer::FollowFault;
 use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::FollowFault;
 use crate::service::wiring;
 
 /// How long the topics are read at most.

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::client::connection_error::ConnectionError;
-use crate::kafka::history::consumer::{Begin, FollowFault, Follower};
+use crate::kafka::history::tail::{Begin, FollowFault, TailReader};
 use crate::schema::StateSchema;
 use crate::service::wiring;
 
@@ -66,7 +66,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
         return failed;
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
-    let follower = match Follower::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
+    let follower = match TailReader::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
         Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
         Err(FollowFault::Unreachable(away)) => {
@@ -97,7 +97,7 @@ fn topics(config: &Config, names: &[String]) -> Vec<String> {
     events.chain(states).collect()
 }
 
-fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
+fn follow(mut follower: TailReader, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let width = terminal_width();
     let mut told = 0;

@@ -22,7 +22,7 @@ use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::embedded::EmbeddedBroker;
-use crate::kafka::history::consumer::{Begin, Follower, TopicRecord};
+use crate::kafka::history::tail::{Begin, TailReader, TopicRecord};
 use crate::service::{ControlMessage, Service, StartFault, wiring};
 
 /// Partitions of each topic that the demo makes.
@@ -182,12 +182,12 @@ fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Confi
 }
 
 /// Starts to follow the topics, and says by which count; those that are missing on a real cluster are made first. Blocks.
-fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(Follower, Option<i64>), DemoFault> {
+fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(TailReader, Option<i64>), DemoFault> {
     let names: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.clone()).collect();
     if make {
         make_missing(cluster, plan)?;
     }
-    let follower = Follower::start(cluster, &names, Begin::Now, CLUSTER).map_err(failed)?;
+    let follower = TailReader::start(cluster, &names, Begin::Now, CLUSTER).map_err(failed)?;
     match follower.missing().as_slice() {
         [] => {
             let began = count(&follower);
@@ -198,7 +198,7 @@ fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(Follower,
 }
 
 /// The follower's count, asked for again where a partition is too new to have one. Blocks.
-fn count(follower: &Follower) -> Option<i64> {
+fn count(follower: &TailReader) -> Option<i64> {
     let end = Instant::now() + CLUSTER;
     loop {
         let count = follower.published();
@@ -237,7 +237,7 @@ type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
 /// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
 fn read_along(
-    (mut follower, began): (Follower, Option<i64>),
+    (mut follower, began): (TailReader, Option<i64>),
 ) -> Result<(Counts, UnboundedReceiver<TopicRecord>), DemoFault> {
     let (found, records) = unbounded_channel();
     let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();

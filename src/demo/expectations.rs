@@ -11,7 +11,7 @@ use idaas_simulator::stats::{Quantiles, Tally};
 use super::event_script::Awaited;
 use super::ordered::Ordered;
 use crate::counts::counted;
-use crate::kafka::history::consumer::TopicRecord;
+use crate::kafka::history::tail::TopicRecord;
 
 /// Everything that happened.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use super::json;
 use super::ordered::Ordered;
 use crate::counts::counted;
 use crate::counts::milliseconds;
-use crate::kafka::history::consumer::TopicRecord;
+use crate::kafka::history::tail::TopicRecord;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();

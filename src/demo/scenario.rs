@@ -20,7 +20,7 @@ use super::renderer::{BAD, BOLD, DIM, GOOD, PLACE, REFUSED, Renderer, Said, at};
 use super::{DemoFault, Options, broken, ended};
 use crate::counts::counted;
 use crate::counts::milliseconds;
-use crate::kafka::history::consumer::TopicRecord;
+use crate::kafka::history::tail::TopicRecord;
 use crate::service::ControlMessages;
 
 /// How long a record may take to its reader. It has been confirmed by then, so it is nearly there.

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::summary::ByEntity;
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::history::consumer::FollowFault;
 use crate::kafka::history::scan::{Range, scan};
+use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 

@@ -21,7 +21,7 @@ use crate::kafka::client::settings::Cluster;
 use crate::kafka::history::correlate::Known;
 use crate::kafka::history::follow::Follower;
 use crate::kafka::history::our_topics::{LiveScope, Scope};
-use crate::kafka::history::reader::{FetchProfile, TailFault};
+use crate::kafka::history::partition_reader::{FetchProfile, ReadFault};
 use crate::kafka::history::recent_records::{Backlog, Checkpoint, read_tail};
 use crate::telemetry::log_code::LogCode;
 
@@ -72,7 +72,7 @@ enum Attempt {
     /// All that can be read is read, except these topics.
     Read(Backlog),
     /// Nothing can be read, now or later.
-    Impossible(TailFault),
+    Impossible(ReadFault),
     /// Kafka does not answer.
     Away,
 }
@@ -188,8 +188,8 @@ impl DedupRebuild {
         let cluster = self.cluster.lock().clone();
         let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
             Ok(tail) => Attempt::Read(tail),
-            Err(TailFault::Unreachable(_)) => Attempt::Away,
-            Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
+            Err(ReadFault::Unreachable(_)) => Attempt::Away,
+            Err(fault @ (ReadFault::Settings(_) | ReadFault::NotAllowed)) => Attempt::Impossible(fault),
         };
         let mut state = self.state.lock();
         if (state.generation, state.revision) != (generation, revision) {

@@ -7,7 +7,7 @@ use idaas_state::{Entity, Entry, Event, Outcome, State, apply};
 use serde_json::Value;
 
 use crate::kafka::admin::topics::state_topics::TopicPair;
-use crate::kafka::history::consumer::TopicRecord;
+use crate::kafka::history::tail::TopicRecord;
 
 /// What a snapshot was to what was known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::cli::output::{BAD, GOOD, QUIET, WARNING, styled};
-use crate::kafka::history::consumer::TopicRecord;
+use crate::kafka::history::tail::TopicRecord;
 
 const PLAIN: Style = Style::new();
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::locate::OffsetRanges;
 use super::our_topics::Scope;
-use super::reader::{Offsets, ReadRecord, Reader, TailFault};
+use super::partition_reader::{Offsets, PartitionReader, ReadFault, ReadRecord};
 
 /// How long one poll waits before the clock and the consumer's positions are read.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -77,11 +77,11 @@ impl Backfill {
     /// these partitions any longer then.
     pub(super) fn read(
         &mut self,
-        reader: &Reader,
+        reader: &PartitionReader,
         scope: &Scope,
         end: Instant,
         mut take: impl FnMut(ReadRecord),
-    ) -> Result<bool, TailFault> {
+    ) -> Result<bool, ReadFault> {
         reader.read(&self.places(|slice| slice.from))?;
         let (mut looked, mut polls) = (Instant::now(), 0_usize);
         while !self.open.is_empty() {
@@ -147,7 +147,7 @@ impl Backfill {
     }
 
     /// Moves partitions whose slice is read to the slice before it.
-    fn go_back(&mut self, reader: &Reader) -> Result<(), TailFault> {
+    fn go_back(&mut self, reader: &PartitionReader) -> Result<(), ReadFault> {
         let (mut back, mut done) = (Offsets::new(), Offsets::new());
         for (topic, partition) in std::mem::take(&mut self.finished) {
             let Some(slice) = self.open.get_mut(&topic).and_then(|slices| slices.get_mut(&partition)) else { continue };

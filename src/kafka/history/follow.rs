@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::backfill::Backfill;
 use super::correlate::{Correlator, Known};
 use super::our_topics::{LiveScope, Scope};
-use super::reader::{FetchProfile, Offsets, Reader, TailFault};
+use super::partition_reader::{FetchProfile, Offsets, PartitionReader, ReadFault};
 use super::recent_records::{BatchObserver, Checkpoint, Window, unread};
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
@@ -50,7 +50,7 @@ struct Shared {
     tell: Box<Observer>,
     /// For questions, and for catching up, over connections of its own: behind a request for records that waits for
     /// some, every question would wait.
-    asking: Mutex<Option<Reader>>,
+    asking: Mutex<Option<PartitionReader>>,
 }
 
 impl Follower {
@@ -59,14 +59,14 @@ impl Follower {
     /// not have are read from ten minutes before they are found.
     ///
     /// # Errors
-    /// [`TailFault::Settings`] where librdkafka refuses a property, or the system a thread.
+    /// [`ReadFault::Settings`] where librdkafka refuses a property, or the system a thread.
     pub fn start(
         cluster: &Cluster,
         scope: LiveScope,
         resume: Checkpoint,
         tell: impl Fn(&[Known]) + Send + Sync + 'static,
-    ) -> Result<Self, TailFault> {
-        let reader = Reader::new(cluster, FetchProfile::Easy)?;
+    ) -> Result<Self, ReadFault> {
+        let reader = PartitionReader::of_events(cluster, FetchProfile::Easy)?;
         reader.read(&resume.offsets)?;
         let shared = Arc::new(Shared {
             cluster: cluster.clone(),
@@ -86,7 +86,7 @@ impl Follower {
             next_scan: Instant::now(),
         };
         let thread = std::thread::Builder::new().name("kafka follower".to_owned()).spawn(move || following.run());
-        let thread = thread.map_err(|error| TailFault::Settings(error.to_string()))?;
+        let thread = thread.map_err(|error| ReadFault::Settings(error.to_string()))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -119,11 +119,11 @@ impl Drop for Follower {
 
 impl Shared {
     /// Uses the client for questions; a new one if the last question failed.
-    fn with_asking<T>(&self, ask: impl FnOnce(&Reader) -> Result<T, TailFault>) -> Result<T, TailFault> {
+    fn with_asking<T>(&self, ask: impl FnOnce(&PartitionReader) -> Result<T, ReadFault>) -> Result<T, ReadFault> {
         let mut kept = self.asking.lock();
         let reader = match kept.take() {
             Some(reader) => reader,
-            None => Reader::new(&self.cluster, FetchProfile::Fast)?,
+            None => PartitionReader::of_events(&self.cluster, FetchProfile::Fast)?,
         };
         let result = ask(&reader);
         if result.is_ok() {
@@ -134,7 +134,7 @@ impl Shared {
         result
     }
 
-    fn catch_up(&self, end: Instant) -> Result<bool, TailFault> {
+    fn catch_up(&self, end: Instant) -> Result<bool, ReadFault> {
         let scope = self.scope.load();
         self.with_asking(|reader| {
             let located = reader.locate(&scope.topic_names(), end)?;
@@ -158,7 +158,7 @@ impl Shared {
             teller.flush();
             if !is_read? {
                 // The client still reads what it has not finished.
-                return Err(TailFault::Unreachable(crate::kafka::client::connection_error::Unreachable {
+                return Err(ReadFault::Unreachable(crate::kafka::client::connection_error::Unreachable {
                     troubles: Vec::new(),
                 }));
             }
@@ -169,7 +169,7 @@ impl Shared {
 
 struct Following {
     shared: Arc<Shared>,
-    reader: Reader,
+    reader: PartitionReader,
     pace: FetchProfile,
     /// The scope for which partitions were looked for last.
     scanned: Option<Arc<Scope>>,
@@ -186,7 +186,7 @@ impl Following {
                 self.change_pace().and_then(|()| self.scan(&scope)).and_then(|()| self.gather(&scope, &mut batch));
             match result {
                 Ok(()) => {}
-                Err(fault @ TailFault::NotAllowed) => {
+                Err(fault @ ReadFault::NotAllowed) => {
                     if std::mem::replace(&mut allowed, false) {
                         tracing::warn!(
                             code = LogCode::ReplicasNotFollowed.as_str(),
@@ -196,7 +196,7 @@ impl Following {
                     std::thread::sleep(POLL_TIMEOUT);
                 }
                 // Told elsewhere, and it passes.
-                Err(fault @ (TailFault::Settings(_) | TailFault::Unreachable(_))) => {
+                Err(fault @ (ReadFault::Settings(_) | ReadFault::Unreachable(_))) => {
                     tracing::debug!(target: "kafka", %fault, "following goes on");
                 }
             }
@@ -208,12 +208,12 @@ impl Following {
     }
 
     /// Replaces the consumer if it is to fetch at another pace.
-    fn change_pace(&mut self) -> Result<(), TailFault> {
+    fn change_pace(&mut self) -> Result<(), ReadFault> {
         let pace = if self.shared.is_fast.load(Ordering::Relaxed) { FetchProfile::Fast } else { FetchProfile::Easy };
         if pace == self.pace {
             return Ok(());
         }
-        let reader = Reader::new(&self.shared.cluster, pace)?;
+        let reader = PartitionReader::of_events(&self.shared.cluster, pace)?;
         reader.read(&self.shared.followed.lock())?;
         std::mem::replace(&mut self.reader, reader).end();
         self.pace = pace;
@@ -221,7 +221,7 @@ impl Following {
     }
 
     /// Waits for records, takes what is there, and tells it.
-    fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), TailFault> {
+    fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), ReadFault> {
         let (mut limit, mut read, mut result) = (POLL_TIMEOUT, Offsets::new(), Ok(()));
         while batch.len() < BATCH {
             match self.reader.next(scope, limit) {
@@ -252,7 +252,7 @@ impl Following {
     }
 
     /// Looks for partitions that are not followed yet: from time to time, and when the scope has changed.
-    fn scan(&mut self, scope: &Arc<Scope>) -> Result<(), TailFault> {
+    fn scan(&mut self, scope: &Arc<Scope>) -> Result<(), ReadFault> {
         let now = Instant::now();
         let is_new = self.scanned.as_ref().is_none_or(|scanned| !Arc::ptr_eq(scanned, scope));
         if now < self.next_scan && !is_new {
@@ -273,7 +273,7 @@ impl Following {
     }
 
     /// The partitions that are not followed yet, with where to begin, and whether that is all there will be.
-    fn ask(&self, asking: &Reader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), TailFault> {
+    fn ask(&self, asking: &PartitionReader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), ReadFault> {
         let mut located = asking.locate(&scope.topic_names(), end)?;
         let followed = self.shared.followed.lock().clone();
         located.led.retain(|led| followed.get(&led.topic).is_none_or(|offsets| !offsets.contains_key(&led.partition)));

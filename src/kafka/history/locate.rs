@@ -15,7 +15,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::reader::{Offsets, Reader, TailFault};
+use super::partition_reader::{Offsets, PartitionReader, ReadFault};
 
 /// Up to that many topics are asked for one by one. For more of them a single request asks for all topics of the
 /// cluster: its answer also describes topics that are not ours, but it costs one round trip.
@@ -80,12 +80,12 @@ impl Located {
     }
 }
 
-impl Reader {
+impl PartitionReader {
     /// Finds the partitions of these topics.
     ///
     /// # Errors
-    /// [`TailFault`] if no topic could be asked for.
-    pub(super) fn locate(&self, topics: &[Arc<str>], end: Instant) -> Result<Located, TailFault> {
+    /// [`ReadFault`] if no topic could be asked for.
+    pub(super) fn locate(&self, topics: &[Arc<str>], end: Instant) -> Result<Located, ReadFault> {
         let mut located = Located::default();
         // The first answer also tells whether the cluster can be reached at all, and why not.
         let Some((first, rest)) = topics.split_first() else { return Ok(located) };

@@ -14,8 +14,8 @@ use super::backfill::Backfill;
 use super::correlate::{Correlator, Known};
 use super::locate::{Located, OffsetRanges};
 use super::our_topics::Scope;
+use super::partition_reader::{FetchProfile, Offsets, PartitionReader, ReadFault};
 use super::published_record::PublishedRecord;
-use super::reader::{FetchProfile, Offsets, Reader, TailFault};
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 
@@ -94,20 +94,20 @@ impl Checkpoint {
 /// more. `tell` is called with what became known, the newest part first. A partition that does not answer is left out.
 ///
 /// # Errors
-/// [`TailFault`] if nothing could be read: [`TailFault::Unreachable`] if no broker answers within the time,
-/// [`TailFault::NotAllowed`] if this user may read none of the topics, or may describe but not read one.
+/// [`ReadFault`] if nothing could be read: [`ReadFault::Unreachable`] if no broker answers within the time,
+/// [`ReadFault::NotAllowed`] if this user may read none of the topics, or may describe but not read one.
 pub fn read_tail(
     cluster: &Cluster,
     scope: &Scope,
     window: Window,
     resume: &mut Checkpoint,
     tell: impl FnMut(&[Known]),
-) -> Result<Backlog, TailFault> {
+) -> Result<Backlog, ReadFault> {
     let end = Instant::now() + window.time_limit;
-    let reader = Reader::new(cluster, FetchProfile::Fast)?;
+    let reader = PartitionReader::of_events(cluster, FetchProfile::Fast)?;
     let mut located = reader.locate(&scope.topic_names(), end)?;
     if located.led.is_empty() && !located.denied.is_empty() && located.unanswered.is_empty() {
-        return Err(TailFault::NotAllowed);
+        return Err(ReadFault::NotAllowed);
     }
     let is_read = |topic: &str, partition: i32| resume.offsets.get(topic)?.get(&partition).copied();
     located.led.retain(|led| is_read(&led.topic, led.partition).is_none());

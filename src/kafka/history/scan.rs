@@ -3,16 +3,15 @@
 //! As following does, it joins no group and commits nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::consumer::{FollowFault, TopicRecord, topic_record};
-use crate::kafka::client::connection_error::ErrorCollector;
-use crate::kafka::client::error::describe;
+use super::partition_reader::{Offsets, PartitionReader};
+use super::tail::{FollowFault, TopicRecord, topic_record};
 use crate::kafka::client::settings::Cluster;
 
 /// How long one poll waits.
@@ -55,22 +54,19 @@ pub fn scan(
     mut each: impl FnMut(TopicRecord) -> bool,
 ) -> Result<Scanned, FollowFault> {
     let end = Instant::now() + limit;
-    let mut settings = cluster.partition_reader("scan");
-    settings.set("auto.offset.reset", "earliest").set("fetch.wait.max.ms", "25");
-    let listener = ErrorCollector::default();
-    let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
-        .map_err(|error| FollowFault::Settings(describe(&error)))?;
+    let properties = [("auto.offset.reset", "earliest"), ("fetch.wait.max.ms", "25")];
+    let reader = PartitionReader::start(cluster, "scan", &properties).map_err(FollowFault::Settings)?;
     let mut scanned = Scanned { complete: true, ..Scanned::default() };
-    let (begins, mut ends) = places(&consumer, &listener, topics, range, (end, &mut scanned))?;
-    if consumer.assign(&begins).is_err() {
-        return Err(FollowFault::Unreachable(listener.unreachable()));
+    let (begins, mut ends) = places(&reader, topics, range, (end, &mut scanned))?;
+    if reader.read(&begins).is_err() {
+        return Err(FollowFault::Unreachable(reader.errors.unreachable()));
     }
     while !ends.is_empty() {
         if Instant::now() >= end {
             scanned.complete = false;
             break;
         }
-        match consumer.poll(POLL_TIMEOUT) {
+        match reader.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
                 let record = topic_record(&message);
                 let place = (record.topic.clone(), record.partition);
@@ -86,17 +82,17 @@ pub fn scan(
                 }
             }
             // What is left may hold no records: marks of others' transactions, and what retention has removed.
-            Some(Err(_)) | None => past_the_end(&consumer, &mut ends),
+            Some(Err(_)) | None => past_the_end(&reader, &mut ends),
         }
     }
     Ok(scanned)
 }
 
 /// Removes the partitions that are read to their end.
-fn past_the_end(consumer: &BaseConsumer<ErrorCollector>, ends: &mut Ends) {
-    for element in consumer.position().iter().flat_map(TopicPartitionList::elements) {
-        if let Offset::Offset(next) = element.offset() {
-            let place = (element.topic().to_owned(), element.partition());
+fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
+    for (topic, positions) in reader.positions() {
+        for (partition, next) in positions {
+            let place = ((*topic).to_owned(), partition);
             if ends.get(&place).is_some_and(|last| next >= *last) {
                 ends.remove(&place);
             }
@@ -105,21 +101,16 @@ fn past_the_end(consumer: &BaseConsumer<ErrorCollector>, ends: &mut Ends) {
 }
 
 /// Where a topic is. Without a broker there is nothing to wait for, so it ends as soon as that is known.
-fn metadata(
-    consumer: &BaseConsumer<ErrorCollector>,
-    listener: &ErrorCollector,
-    topic: &str,
-    end: Instant,
-) -> Result<Metadata, FollowFault> {
+fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, FollowFault> {
     let end = end.min(Instant::now() + METADATA_TIMEOUT);
     loop {
-        if let Ok(metadata) = consumer.fetch_metadata(Some(topic), POLL_METADATA) {
+        if let Ok(metadata) = reader.consumer.fetch_metadata(Some(topic), POLL_METADATA) {
             return Ok(metadata);
         }
         // Serves the error callback.
-        let _ = consumer.poll(Duration::ZERO);
-        if Instant::now() >= end || listener.is_decided() {
-            return Err(FollowFault::Unreachable(listener.unreachable()));
+        let _ = reader.poll(Duration::ZERO);
+        if Instant::now() >= end || reader.errors.is_decided() {
+            return Err(FollowFault::Unreachable(reader.errors.unreachable()));
         }
     }
 }
@@ -128,17 +119,16 @@ type Ends = BTreeMap<(String, i32), i64>;
 
 /// Where to begin in each partition that has anything in the range, and its next offset.
 fn places(
-    consumer: &BaseConsumer<ErrorCollector>,
-    listener: &ErrorCollector,
+    reader: &PartitionReader,
     topics: &[String],
     range: Range,
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<(TopicPartitionList, Ends), FollowFault> {
+) -> Result<(Offsets, Ends), FollowFault> {
     let rest = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let unreachable = |_| FollowFault::Unreachable(listener.unreachable());
+    let unreachable = |_| FollowFault::Unreachable(reader.errors.unreachable());
     let mut times = TopicPartitionList::new();
     for topic in topics {
-        let metadata = metadata(consumer, listener, topic, end)?;
+        let metadata = metadata(reader, topic, end)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
         match found {
             Some(found) if !found.partitions().is_empty() => {
@@ -153,13 +143,13 @@ fn places(
         Range::Newest(_) => None,
         Range::Since(time) => {
             let _ = times.set_all_offsets(Offset::Offset(time));
-            Some(consumer.offsets_for_times(times.clone(), rest()).map_err(unreachable)?)
+            Some(reader.consumer.offsets_for_times(times.clone(), rest()).map_err(unreachable)?)
         }
     };
-    let (mut begins, mut ends) = (TopicPartitionList::new(), Ends::new());
+    let (mut begins, mut ends) = (Offsets::new(), Ends::new());
     for element in times.elements() {
         let (topic, partition) = (element.topic(), element.partition());
-        let Ok((low, high)) = consumer.fetch_watermarks(topic, partition, rest()) else {
+        let Ok((low, high)) = reader.consumer.fetch_watermarks(topic, partition, rest()) else {
             scanned.complete = false;
             continue;
         };
@@ -174,8 +164,8 @@ fn places(
                 None => low,
             },
         };
-        // Only a partition beyond all numbers is refused.
-        if begin < high && begins.add_partition_offset(topic, partition, Offset::Offset(begin)).is_ok() {
+        if begin < high {
+            begins.entry(Arc::from(topic)).or_default().insert(partition, begin);
             ends.insert((topic.to_owned(), partition), high);
         }
     }

@@ -1,5 +1,5 @@
-//! Verifies that brokers belong to the cluster that the producer has published to before, on a thread of its own. `confirmation_gate`
-//! says why.
+//! Verifies that brokers belong to the cluster that the producer has published to before, on a thread of its own.
+//! `confirmation_gate` explains why.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};

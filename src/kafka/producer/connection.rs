@@ -1,5 +1,5 @@
 //! One connection to the cluster: records go in, one report per record comes back, from the broker's delivery report and
-//! nowhere else. `producer_state` replaces it when it no longer works.
+//! nowhere else. `supervisor` replaces it when it no longer works.
 //!
 //! A record stays in the producer for two minutes whatever its sender is told meanwhile; that keeps a short outage of the
 //! cluster from making duplicates. Nothing here may panic: librdkafka's thread would die of it, and with it every later
@@ -27,16 +27,12 @@ use super::in_flight::{HandedOver, InFlight};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
 use super::statistics::ProducerStatistics;
-use crate::kafka::client::clock::now;
+use crate::kafka::client::clock::record_timestamp;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::headers;
 use crate::kafka::client::polled::Polled;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
-
-/// A record that waited for longer gets the current time as its timestamp. With the time of its acceptance, a topic's
-/// retention would delete it soon after it is published, and a topic may reject timestamps that are too old.
-const MAX_TIMESTAMP_AGE: Duration = Duration::from_secs(3600);
 
 /// One producer of librdkafka, with the one beside it for records that are sent alone. Its drop ends both, which blocks:
 /// records without a report get one that they failed.
@@ -50,7 +46,8 @@ pub(super) struct Connection {
 /// Reports, at the end, the confirmations that nobody can verify any more.
 struct LastReports(Arc<ConnectionState>);
 
-/// What a connection and its callbacks share. Owns no producer, so that no thread of librdkafka can be a producer's last owner.
+/// What a connection and its callbacks share. Owns no producer, so that no thread of librdkafka can be a producer's
+/// last owner.
 pub(super) struct ConnectionState {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) health: Health,
@@ -109,7 +106,7 @@ impl Connection {
         let slot = handed.slot;
         let mut base: BaseRecord<'_, str, [u8], Box<HandedOver>> = BaseRecord::with_opaque_to(&record.topic, handed)
             .payload(record.value.as_slice())
-            .timestamp(timestamp(record.timestamp))
+            .timestamp(record_timestamp(record.timestamp))
             .headers(headers);
         base.key = record.key.as_deref();
         self.state.0.open.fetch_add(1, Ordering::Relaxed);
@@ -291,11 +288,4 @@ impl Context {
             Resend::Purge => {}
         }
     }
-}
-
-/// The timestamp with which a record is published that was accepted at that time.
-fn timestamp(accepted: i64) -> i64 {
-    let now = now();
-    let age = i64::try_from(MAX_TIMESTAMP_AGE.as_millis()).unwrap_or(i64::MAX);
-    if now.saturating_sub(accepted) > age { now } else { accepted }
 }

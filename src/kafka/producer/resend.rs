@@ -88,9 +88,9 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, receiver: &Receiver<Resend>) {
-        while let Ok(told) = receiver.recv() {
-            match told {
-                Resend::Record(message, handed, now) => self.send(&message, handed, now),
+        while let Ok(message) = receiver.recv() {
+            match message {
+                Resend::Record(record, handed, now) => self.send(&record, handed, now),
                 Resend::Purge => {
                     if let Some(producer) = &self.producer {
                         producer.get().purge(PurgeConfig::default().queue().inflight());

@@ -7,7 +7,7 @@ use super::{DedupRebuild, State};
 use crate::app_state::AppState;
 use crate::kafka::history::correlate::Known;
 use crate::kafka::history::follow::Follower;
-use crate::kafka::history::reader::FetchProfile;
+use crate::kafka::history::partition_reader::FetchProfile;
 use crate::kafka::history::recent_records::Checkpoint;
 use crate::telemetry::log_code::LogCode;
 

@@ -16,7 +16,7 @@ use super::{DedupRebuild, Gate};
 use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::history::reader::FetchProfile;
+use crate::kafka::history::partition_reader::FetchProfile;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 

@@ -1,7 +1,7 @@
-//! Reads our topics by partition and offset, for the memory of what became of events.
+//! Reads partitions from given offsets: for commands, for the dedup cache, and to follow other replicas.
 //!
-//! Partitions are assigned, not shared out, and no offset is committed: reading changes nothing on the cluster. Nothing of a
-//! record but what it says of its event gets out of here.
+//! Partitions are assigned, not shared out, and no offset is committed: reading changes nothing on the cluster. Of a
+//! record of our topics, [`PartitionReader::next`] returns nothing but what it says of its event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,9 +42,11 @@ pub enum FetchProfile {
 }
 
 impl FetchProfile {
-    const fn settings(self) -> [(&'static str, &'static str); 7] {
+    const fn settings(self) -> [(&'static str, &'static str); 8] {
         match self {
             Self::Fast => [
+                // Others' transactions hide nothing of ours.
+                ("isolation.level", "read_uncommitted"),
                 ("fetch.wait.max.ms", "10"),
                 ("fetch.min.bytes", "1"),
                 ("fetch.max.bytes", "4194304"),
@@ -55,6 +57,7 @@ impl FetchProfile {
                 ("auto.offset.reset", "earliest"),
             ],
             Self::Easy => [
+                ("isolation.level", "read_uncommitted"),
                 ("fetch.wait.max.ms", "500"),
                 ("fetch.min.bytes", "262144"),
                 ("fetch.max.bytes", "4194304"),
@@ -70,7 +73,7 @@ impl FetchProfile {
 
 /// Why topics cannot be read.
 #[derive(Debug)]
-pub enum TailFault {
+pub enum ReadFault {
     /// librdkafka refuses a property, in words that show no value.
     Settings(String),
     /// The cluster does not answer.
@@ -79,7 +82,7 @@ pub enum TailFault {
     NotAllowed,
 }
 
-impl std::fmt::Display for TailFault {
+impl std::fmt::Display for ReadFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Settings(words) => f.write_str(words),
@@ -91,7 +94,7 @@ impl std::fmt::Display for TailFault {
     }
 }
 
-impl std::error::Error for TailFault {}
+impl std::error::Error for ReadFault {}
 
 /// A record of one of our topics, and what it says; garbage says nothing.
 pub(super) struct ReadRecord {
@@ -103,24 +106,29 @@ pub(super) struct ReadRecord {
 }
 
 /// A consumer that reads where it is told to.
-pub(super) struct Reader {
+pub(super) struct PartitionReader {
     pub(super) consumer: BaseConsumer<ErrorCollector>,
-    listener: ErrorCollector,
+    pub(super) errors: ErrorCollector,
 }
 
-impl Reader {
-    pub(super) fn new(cluster: &Cluster, pace: FetchProfile) -> Result<Self, TailFault> {
-        let mut settings = cluster.partition_reader("memory");
-        settings
-            // Others' transactions hide nothing of ours.
-            .set("isolation.level", "read_uncommitted");
-        for (name, value) in pace.settings() {
-            settings.set(name, value);
+impl PartitionReader {
+    /// A reader that has no partition yet. `name` tells it from the service's other readers, for example in quotas.
+    ///
+    /// # Errors
+    /// The problem in words, if librdkafka rejects a property.
+    pub(super) fn start(cluster: &Cluster, name: &str, properties: &[(&str, &str)]) -> Result<Self, String> {
+        let mut settings = cluster.partition_reader(name);
+        for (name, value) in properties {
+            settings.set(*name, *value);
         }
-        let listener = ErrorCollector::default();
-        let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
-            .map_err(|error| TailFault::Settings(describe(&error)))?;
-        Ok(Self { consumer, listener })
+        let errors = ErrorCollector::default();
+        let consumer = BaseConsumer::from_config_and_context(&settings, errors.clone());
+        Ok(Self { consumer: consumer.map_err(|error| describe(&error))?, errors })
+    }
+
+    /// A reader for the events that the topics hold.
+    pub(super) fn of_events(cluster: &Cluster, profile: FetchProfile) -> Result<Self, ReadFault> {
+        Self::start(cluster, "memory", &profile.settings()).map_err(ReadFault::Settings)
     }
 
     /// Asks until there is an answer, the time is over, or it is clear that there will be none.
@@ -128,15 +136,15 @@ impl Reader {
         &self,
         end: Instant,
         question: impl Fn(Duration) -> Result<T, KafkaError>,
-    ) -> Result<T, TailFault> {
+    ) -> Result<T, ReadFault> {
         let mut patience = REQUEST_TIMEOUT;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
             let answer = question(rest.clamp(Duration::from_millis(1), patience));
             match answer {
                 Ok(answer) => return Ok(answer),
-                Err(error) if rest.is_zero() || self.listener.is_decided() => return Err(self.unreachable(&error)),
-                Err(error) if refused(&error) => return Err(TailFault::NotAllowed),
+                Err(error) if rest.is_zero() || self.errors.is_decided() => return Err(self.unreachable(&error)),
+                Err(error) if refused(&error) => return Err(ReadFault::NotAllowed),
                 // Serves the error callback.
                 Err(_) => drop(self.consumer.poll(Duration::ZERO)),
             }
@@ -145,19 +153,19 @@ impl Reader {
         }
     }
 
-    pub(super) fn unreachable(&self, error: &KafkaError) -> TailFault {
-        let unreachable = self.listener.unreachable();
+    pub(super) fn unreachable(&self, error: &KafkaError) -> ReadFault {
+        let unreachable = self.errors.unreachable();
         if unreachable.troubles.is_empty()
             && let Some(code) = error.rdkafka_error_code()
         {
-            self.listener.record(code, &error.to_string());
-            return TailFault::Unreachable(self.listener.unreachable());
+            self.errors.record(code, &error.to_string());
+            return ReadFault::Unreachable(self.errors.unreachable());
         }
-        TailFault::Unreachable(unreachable)
+        ReadFault::Unreachable(unreachable)
     }
 
     /// Reads these partitions as well from now on, from there.
-    pub(super) fn read(&self, offsets: &Offsets) -> Result<(), TailFault> {
+    pub(super) fn read(&self, offsets: &Offsets) -> Result<(), ReadFault> {
         if offsets.values().all(BTreeMap::is_empty) {
             return Ok(());
         }
@@ -165,7 +173,7 @@ impl Reader {
     }
 
     /// Stops reading these partitions, whatever their offsets.
-    pub(super) fn stop(&self, offsets: &Offsets) -> Result<(), TailFault> {
+    pub(super) fn stop(&self, offsets: &Offsets) -> Result<(), ReadFault> {
         if offsets.values().all(BTreeMap::is_empty) {
             return Ok(());
         }
@@ -174,7 +182,7 @@ impl Reader {
 
     /// Goes on reading these partitions at other offsets. Records of the old ones no longer come after this, because
     /// librdkafka drops what it has fetched before. Returns the partitions that are read there now.
-    pub(super) fn seek(&self, offsets: &Offsets) -> Result<Offsets, TailFault> {
+    pub(super) fn seek(&self, offsets: &Offsets) -> Result<Offsets, ReadFault> {
         if offsets.values().all(BTreeMap::is_empty) {
             return Ok(Offsets::new());
         }
@@ -191,7 +199,7 @@ impl Reader {
         Ok(done)
     }
 
-    fn list(&self, offsets: &Offsets) -> Result<TopicPartitionList, TailFault> {
+    fn list(&self, offsets: &Offsets) -> Result<TopicPartitionList, ReadFault> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in offsets {
             for (partition, offset) in partitions {
@@ -202,12 +210,17 @@ impl Reader {
         Ok(list)
     }
 
+    /// The next record, or an error that can pass. `None` if neither comes within `limit`.
+    pub(super) fn poll(&self, limit: Duration) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
+        self.consumer.poll(limit)
+    }
+
     /// The next record of a topic in `scope`. `None` where none comes within `limit`, or only an error that passes.
-    pub(super) fn next(&self, scope: &Scope, limit: Duration) -> Result<Option<ReadRecord>, TailFault> {
-        match self.consumer.poll(limit) {
+    pub(super) fn next(&self, scope: &Scope, limit: Duration) -> Result<Option<ReadRecord>, ReadFault> {
+        match self.poll(limit) {
             None => Ok(None),
             Some(Ok(message)) => Ok(read_record(scope, &message)),
-            Some(Err(error)) if refused(&error) => Err(TailFault::NotAllowed),
+            Some(Err(error)) if refused(&error) => Err(ReadFault::NotAllowed),
             Some(Err(error)) => {
                 tracing::debug!(target: "kafka", %error, "reading goes on");
                 Ok(None)

@@ -7,15 +7,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::partition_reader::PartitionReader;
 use super::published_record::{Attributes, attributes};
-use crate::kafka::client::connection_error::{ConnectionError, ErrorCollector, Unreachable};
-use crate::kafka::client::error::describe;
+use crate::kafka::client::connection_error::{ConnectionError, Unreachable};
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
@@ -91,44 +90,41 @@ impl std::fmt::Display for FollowFault {
 impl std::error::Error for FollowFault {}
 
 /// Follows topics. Blocks while it waits.
-pub struct Follower {
-    consumer: BaseConsumer<ErrorCollector>,
-    listener: ErrorCollector,
+pub struct TailReader {
+    reader: PartitionReader,
     /// How many partitions of each topic are followed.
     followed: BTreeMap<String, usize>,
     scanned: Instant,
 }
 
-impl Follower {
+impl TailReader {
     /// Starts to follow. When this returns, every record that comes from now on is read. A topic that is not
     /// there is followed from its beginning as soon as it is.
     ///
     /// # Errors
     /// [`FollowFault`]; [`FollowFault::Unreachable`] where the cluster does not answer within `limit`.
     pub fn start(cluster: &Cluster, topics: &[String], begin: Begin, limit: Duration) -> Result<Self, FollowFault> {
-        let mut settings = cluster.partition_reader("follower");
-        settings
-            .set("auto.offset.reset", "earliest")
+        let properties = [
+            ("auto.offset.reset", "earliest"),
             // Some brokers answer a fetch only when its time is over, whatever arrives meanwhile.
-            .set("fetch.wait.max.ms", "25");
-        let listener = ErrorCollector::default();
-        let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())
-            .map_err(|error| FollowFault::Settings(describe(&error)))?;
+            ("fetch.wait.max.ms", "25"),
+        ];
+        let reader = PartitionReader::start(cluster, "follower", &properties).map_err(FollowFault::Settings)?;
         let followed = topics.iter().map(|topic| (topic.clone(), 0)).collect();
-        let mut follower = Self { consumer, listener, followed, scanned: Instant::now() };
+        let mut follower = Self { reader, followed, scanned: Instant::now() };
         let end = Instant::now() + limit;
         while !follower.scan(begin) {
             // Serves the error callback.
-            let _ = follower.consumer.poll(Duration::ZERO);
-            if Instant::now() >= end || follower.listener.is_decided() {
-                return Err(FollowFault::Unreachable(follower.listener.unreachable()));
+            let _ = follower.reader.poll(Duration::ZERO);
+            if Instant::now() >= end || follower.reader.errors.is_decided() {
+                return Err(FollowFault::Unreachable(follower.reader.errors.unreachable()));
             }
         }
         Ok(follower)
     }
 
     /// The next record, whatever its topic; `None` where none comes within `limit`. Errors pass or stay: see
-    /// [`Follower::troubles`].
+    /// [`TailReader::troubles`].
     pub fn next(&mut self, limit: Duration) -> Option<TopicRecord> {
         let end = Instant::now() + limit;
         loop {
@@ -136,7 +132,7 @@ impl Follower {
             if self.scanned.elapsed() >= rescan {
                 self.scan(Begin::Oldest);
             }
-            match self.consumer.poll(end.saturating_duration_since(Instant::now()).min(rescan)) {
+            match self.reader.poll(end.saturating_duration_since(Instant::now()).min(rescan)) {
                 Some(Ok(message)) => return Some(topic_record(&message)),
                 Some(Err(error)) => self.note(&error),
                 None => {}
@@ -153,7 +149,8 @@ impl Follower {
     pub fn published(&self) -> Option<i64> {
         let partitions =
             self.followed.iter().flat_map(|(topic, count)| (0_i32..).take(*count).map(move |at| (topic, at)));
-        let next = partitions.map(|(topic, partition)| self.consumer.fetch_watermarks(topic, partition, OFFSETS));
+        let next =
+            partitions.map(|(topic, partition)| self.reader.consumer.fetch_watermarks(topic, partition, OFFSETS));
         next.map(|watermarks| watermarks.ok().map(|(_, next)| next)).sum()
     }
 
@@ -166,12 +163,12 @@ impl Follower {
     /// What librdkafka has complained of so far, each complaint once.
     #[must_use]
     pub fn troubles(&self) -> Vec<ConnectionError> {
-        self.listener.unreachable().troubles
+        self.reader.errors.unreachable().troubles
     }
 
     fn note(&self, error: &KafkaError) {
         if let Some(code) = error.rdkafka_error_code() {
-            self.listener.record(code, &error.to_string());
+            self.reader.errors.record(code, &error.to_string());
         }
     }
 
@@ -182,7 +179,7 @@ impl Follower {
         let mut fresh = TopicPartitionList::new();
         let mut found = BTreeMap::new();
         for (topic, followed) in &self.followed {
-            let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), POLL_TIMEOUT) else { return false };
+            let Ok(metadata) = self.reader.consumer.fetch_metadata(Some(topic), POLL_TIMEOUT) else { return false };
             let partitions = metadata.topics().iter().find(|found| found.name() == topic);
             let count = partitions.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
             for partition in *followed..count {
@@ -208,10 +205,12 @@ impl Follower {
         let offsets = match begin {
             Begin::Oldest => Ok(fresh),
             // "The end" as of now, not as of when the partition is first fetched: what comes between must be read.
-            Begin::Now => self.consumer.offsets_for_times(fresh.clone(), OFFSETS).map(|ends| or_end(&fresh, &ends)),
+            Begin::Now => {
+                self.reader.consumer.offsets_for_times(fresh.clone(), OFFSETS).map(|ends| or_end(&fresh, &ends))
+            }
         };
         offsets
-            .and_then(|offsets| self.consumer.incremental_assign(&offsets))
+            .and_then(|offsets| self.reader.consumer.incremental_assign(&offsets))
             .map_err(|error| self.note(&error))
             .is_ok()
     }
