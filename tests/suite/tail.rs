@@ -8,7 +8,7 @@ use idaas_bridge::config::Config;
 use idaas_bridge::kafka::client::settings::Cluster;
 use idaas_bridge::kafka::embedded::mock_cluster;
 use idaas_bridge::kafka::history::correlate::Known;
-use idaas_bridge::kafka::history::follow::TailReader;
+use idaas_bridge::kafka::history::follow::Follower;
 use idaas_bridge::kafka::history::our_topics::{LiveScope, Scope};
 use idaas_bridge::kafka::history::partition_reader::{FetchProfile, ReadFault};
 use idaas_bridge::kafka::history::recent_records::{Backlog, Checkpoint, Window, read_tail};
@@ -148,13 +148,13 @@ fn tail(kafka: &RealKafka, scope: &Scope) -> Read {
 struct Told(Arc<(Mutex<Vec<Known>>, Condvar)>);
 
 impl Told {
-    fn follow(&self, cluster: &Cluster, scope: Scope, resume: Checkpoint) -> TailReader {
+    fn follow(&self, cluster: &Cluster, scope: Scope, resume: Checkpoint) -> Follower {
         let told = self.clone();
         let tell = move |events: &[Known]| {
             told.0.0.lock().extend(events);
             told.0.1.notify_all();
         };
-        TailReader::start(cluster, LiveScope::new(scope), resume, tell).unwrap()
+        Follower::start(cluster, LiveScope::new(scope), resume, tell).unwrap()
     }
 
     fn wait_for(&self, of: &[(&str, Verdict)]) {
@@ -283,7 +283,7 @@ fn only_what_is_as_ours_and_within_the_window_is_known() {
     let topics = ["odd.user.v1".to_owned()];
     let cluster = Cluster::plain(kafka.bootstrap_servers());
     let limit = Duration::from_secs(30);
-    let mut looking = consumer::TailReader::start(&cluster, &topics, consumer::Begin::Oldest, limit).unwrap();
+    let mut looking = tail::TailReader::start(&cluster, &topics, tail::Begin::Oldest, limit).unwrap();
     let mut seen = std::iter::from_fn(|| looking.next(limit));
     assert!(seen.any(|record| record.header("ce_id") == Some("behind")));
 }

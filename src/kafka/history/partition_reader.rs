@@ -1,7 +1,7 @@
 //! Reads partitions from given offsets: for commands, for the dedup cache, and to follow other replicas.
 //!
 //! Partitions are assigned, not shared out, and no offset is committed: reading changes nothing on the cluster. Of a
-//! record of our topics, [`PartitionReader::next`] returns nothing but what it says of its event.
+//! record of our topics, `PartitionReader::next` returns nothing but what it says of its event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
