@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::delivery::dispatcher::{Dispatcher, EventSource};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::keys::{KeyRing, KeyStore};
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::{ApplicationState, Metrics};

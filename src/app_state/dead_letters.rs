@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use self::letter::{Found, Letter, Original};
 use super::{AppState, Application};
-use crate::kafka::consumer::FollowFault;
-use crate::kafka::scan::{Range, Scanned, scan};
+use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use idaas_callback::{Disposition, QuarantinedCallback, QuarantinedContent, RequestContext, from_quarantine};
@@ -140,7 +140,7 @@ impl AppState {
         let (scanned, found) = searched;
         let scanned = scanned.map_err(|fault| match fault {
             FollowFault::Settings(words) => format!("the topics cannot be read: {words}"),
-            FollowFault::Away(away) => format!("the topics cannot be read: {away}"),
+            FollowFault::Unreachable(away) => format!("the topics cannot be read: {away}"),
         })?;
         let ids = found.ids();
         let mut letters = found.newest.into_values();

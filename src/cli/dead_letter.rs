@@ -20,9 +20,9 @@ use super::tail::line;
 use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
 use crate::counts::grouped;
-use crate::kafka::consumer::Seen;
-use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::TopicSettings;
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::TopicRecord;
 use crate::service::wiring;
 
 /// How long the topics are read at most.
@@ -128,7 +128,7 @@ fn list(config: &Config, count: u32, json: bool, call: &Call<'_>) -> Exit {
 }
 
 fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>) -> Exit {
-    let mut newest: Option<Seen> = None;
+    let mut newest: Option<TopicRecord> = None;
     let scanned = read(config, SEARCHED, |seen| {
         let is_newer = newest.as_ref().is_none_or(|known| known.timestamp <= seen.timestamp);
         if is_newer && line::event_id(&seen).as_deref() == Some(id) {
@@ -170,7 +170,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
 }
 
 /// One dead letter as a line.
-fn summary(seen: &Seen) -> String {
+fn summary(seen: &TopicRecord) -> String {
     let data = line::data(seen).unwrap_or_default();
     let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
     let kind = data.pointer("/origin/eventType").and_then(Value::as_str).unwrap_or("-").to_owned();
@@ -182,7 +182,7 @@ fn summary(seen: &Seen) -> String {
 }
 
 /// The parts of a line that fits a terminal, the most useful first.
-fn compact(seen: &Seen) -> Vec<(Style, String)> {
+fn compact(seen: &TopicRecord) -> Vec<(Style, String)> {
     /// What every type of IDaaS begins with.
     const TYPE: &str = "urn:alibaba:idaas:app:event:";
     let data = line::data(seen).unwrap_or_default();
@@ -200,7 +200,7 @@ fn compact(seen: &Seen) -> Vec<(Style, String)> {
     ]
 }
 
-fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scanned, Exit> {
+fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Result<Scanned, Exit> {
     let topics = TopicSettings::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
     let topics: Vec<_> = topics.map(|topic| topic.name).collect();
     let scanned = scan(&wiring::cluster(config), &topics, Range::Newest(newest), LIMIT, |seen| {

@@ -18,7 +18,7 @@ use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::fetch::run::{RunFault, RunSettings, run as run_fetch};
 use crate::fetch::summary::Summary;
 use crate::fetch::{ATTEMPTS, ClientSettings};
-use crate::kafka::topics::TopicSettings;
+use crate::kafka::admin::topics::TopicSettings;
 use crate::service::wiring;
 use idaas_callback::timestamp::rfc3339;
 

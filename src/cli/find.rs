@@ -17,9 +17,9 @@ use super::tail::line;
 use super::{Exit, print_faults, print_unreadable, runtime};
 use crate::config::Config;
 use crate::counts::counted;
-use crate::kafka::consumer::{FollowFault, Seen};
-use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::TopicSettings;
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::{FollowFault, TopicRecord};
 use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
 
@@ -131,7 +131,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
     match scanned {
         Ok(scanned) => ended(&scanned, &places, arguments),
         Err(fault @ FollowFault::Settings(_)) => print_unreadable(fault),
-        Err(fault @ FollowFault::Away(_)) => {
+        Err(fault @ FollowFault::Unreachable(_)) => {
             let failed = print_unreadable(fault);
             if places.is_empty() { failed } else { Exit::Fine }
         }
@@ -180,17 +180,17 @@ fn in_words(time: Duration) -> String {
 
 /// Whether a record is about an event or an entity of this id. Of a dead letter, whatever it has of the event is searched,
 /// because its key is the event's id.
-fn is_about(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+fn is_about(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let event = line::event_id(seen);
     let event = event.as_deref().map(|event| event.strip_suffix(":credential").unwrap_or(event));
     event == Some(id) || seen.key.as_deref() == Some(id.as_bytes()) || (is_dead_letter(seen) && holds(seen, id, keys))
 }
 
-fn is_dead_letter(seen: &Seen) -> bool {
+fn is_dead_letter(seen: &TopicRecord) -> bool {
     seen.topic.ends_with(".dead-letter.v1")
 }
 
-fn holds(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+fn holds(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let Some(data) = line::data(seen) else { return false };
     let original = match data.get("original") {
         Some(Value::String(sealed)) => content::unsealed(sealed, keys).unwrap_or_default(),

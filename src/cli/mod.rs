@@ -25,8 +25,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
-use crate::kafka::connection_error::Unreachable;
-use crate::kafka::consumer::FollowFault;
+use crate::kafka::client::connection_error::Unreachable;
+use crate::kafka::history::tail::FollowFault;
 use crate::service::wiring;
 use simulate::show::Colour;
 
@@ -141,7 +141,7 @@ pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
 pub(crate) fn print_unreadable(fault: FollowFault) -> Exit {
     match fault {
         FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(words)]),
-        FollowFault::Away(away) => print_unreachable("the topics cannot be read: ", &away),
+        FollowFault::Unreachable(away) => print_unreachable("the topics cannot be read: ", &away),
     }
 }
 

@@ -12,8 +12,8 @@ use self::runs::Folder;
 use super::output::{complain, end, note, stdout};
 use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
-use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::state_pairs;
+use crate::kafka::admin::topics::state_topics::state_pairs;
+use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;
 
 /// How long the topics are read at most.

@@ -13,8 +13,9 @@ use idaas_callback::event_type::Entity;
 use super::output::{end, fail, note, stdout, terminal_width};
 use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
-use crate::kafka::consumer::{Begin, Follower};
-use crate::kafka::topics::{TopicSettings, state_pairs};
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::admin::topics::state_topics::state_pairs;
+use crate::kafka::history::tail::{Begin, TailReader};
 use crate::schema::StateSchema;
 use crate::service::wiring;
 
@@ -65,7 +66,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
         );
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
-    let follower = match Follower::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
+    let follower = match TailReader::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
         Err(fault) => return print_unreadable(fault),
     };
@@ -92,7 +93,7 @@ fn topics(config: &Config, names: &[String]) -> Vec<String> {
     events.chain(states).collect()
 }
 
-fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
+fn follow(mut follower: TailReader, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let width = terminal_width();
     let mut told = 0;

@@ -11,12 +11,12 @@ use clap::Args;
 use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, end, fix_line, stdout, styled};
 use super::{Exit, print_faults, print_unreachable};
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::connection_error::Unreachable;
-use crate::kafka::topic_drift::span;
-use crate::kafka::topics::{
-    Cleanup, Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences, grouped,
-};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topic_drift::compare::{differences, grouped};
+use crate::kafka::admin::topic_drift::text::span;
+use crate::kafka::admin::topic_drift::{Difference, Severity};
+use crate::kafka::admin::topics::{Cleanup, ExistingTopic, State, TopicSettings, WantedTopic};
+use crate::kafka::client::connection_error::Unreachable;
 use crate::service::wiring;
 
 /// How long the cluster may take to answer.
@@ -223,7 +223,7 @@ mod tests {
     use idaas_callback::event_type::Entity;
 
     use super::*;
-    use crate::kafka::topics::{Settings, Unknown};
+    use crate::kafka::admin::topics::{Settings, Unknown};
 
     fn present(settings: Result<Settings, Unknown>) -> ExistingTopic {
         ExistingTopic { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }

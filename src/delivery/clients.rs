@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::dispatcher::Dispatcher;
-use crate::kafka::producer::ProducerFault;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::settings::Cluster;
 
 impl Dispatcher {
     /// Waits until another cluster answers at the same address.

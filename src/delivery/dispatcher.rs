@@ -19,8 +19,9 @@ pub use super::publication::EventSource;
 use super::ticker::tick;
 use crate::journal::store::Opened;
 use crate::journal::{Journal, JournalAdmin, Quarantined};
-use crate::kafka::producer::{Producer, ProducerFault};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::producer::Producer;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::{CallbackTrace, Spans};
 

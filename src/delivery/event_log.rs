@@ -10,7 +10,7 @@ use outbox::verdict::Verdict;
 use serde::Deserialize;
 
 use super::publication::EventPublication;
-use crate::kafka::producer::{DeliveryOpaque, Position};
+use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
 use crate::telemetry::event::{PublishedAt, RecordedEvent, TrackedEvent};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;

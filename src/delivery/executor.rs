@@ -21,8 +21,9 @@ use super::publication::{EventPublication, EventSource};
 use crate::journal;
 use crate::journal::admin::DiscardHook;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
-use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Producer, Undeliverable};
-use crate::kafka::statistics::ProducerState;
+use crate::kafka::producer::Producer;
+use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
+use crate::kafka::producer::statistics::ProducerStatistics;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
@@ -189,7 +190,7 @@ impl DeliveryObserver for Executor {
         self.step(|outbox, now| outbox.report(opaque.handle, opaque.record, report, now));
     }
 
-    fn state(&self, state: ProducerState) {
+    fn state(&self, state: ProducerStatistics) {
         self.metrics.kafka.show(&state);
     }
 

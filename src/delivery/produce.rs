@@ -9,7 +9,7 @@ use super::event_log;
 use super::executor::Executor;
 use super::publication::EventPublication;
 use crate::journal::JournalRejection;
-use crate::kafka::producer::{DeliveryOpaque, Position};
+use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
 
 impl Executor {
     /// Hands the records over whose bits are not set in `confirmed`.

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::summary::ByEntity;
-use crate::kafka::consumer::FollowFault;
-use crate::kafka::scan::{Range, scan};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::scan::{Range, scan};
+use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 

@@ -48,13 +48,13 @@ impl EmbeddedBroker {
     /// The reason in words.
     pub fn start(topics: &[(String, i32)]) -> Result<Self, String> {
         let (stop, stopped) = channel();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let topics = topics.to_owned();
         // The library's handle cannot leave its thread, so it has one of its own, and this one can go anywhere.
-        let run = move || retain(&topics, &tell, &stopped);
+        let run = move || retain(&topics, &sender, &stopped);
         let thread = std::thread::Builder::new().name("embedded broker".to_owned()).spawn(run);
         let thread = thread.map_err(|error| error.to_string())?;
-        let bootstrap_servers = told.recv().map_err(|_| "the embedded broker did not start".to_owned())??;
+        let bootstrap_servers = receiver.recv().map_err(|_| "the embedded broker did not start".to_owned())??;
         Ok(Self { bootstrap_servers, stop: Some(stop), thread: Some(thread) })
     }
 

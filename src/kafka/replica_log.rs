@@ -13,9 +13,9 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::producer::describe;
-use super::recent_records::ago;
-use super::settings::Cluster;
+use crate::kafka::client::clock::ago;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
 
 /// From how long ago on the topic is read.
 const HISTORY: Duration = Duration::from_secs(600);
@@ -64,12 +64,8 @@ impl ReplicaLog {
     /// # Errors
     /// What librdkafka says against the settings.
     pub fn new(cluster: &Cluster, topic: &str) -> Result<Self, String> {
-        let mut reading = cluster.observer();
+        let mut reading = cluster.partition_reader("replicas");
         for (name, value) in [
-            // librdkafka wants the name of a group before it assigns anything. No group is joined.
-            ("group.id", "idaas-bridge-replicas"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
             ("fetch.wait.max.ms", "500"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.max.messages.kbytes", "8192"),

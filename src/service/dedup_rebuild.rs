@@ -17,10 +17,12 @@ use super::replicas::Gate;
 use super::tail_window::{log, show_last_events, since, window};
 use crate::app_state::AppState;
 use crate::config::Config;
-use crate::kafka::follow::Follower;
-use crate::kafka::our_topics::{LiveScope, Scope};
-use crate::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, read_tail};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::correlate::Known;
+use crate::kafka::history::follow::Follower;
+use crate::kafka::history::our_topics::{LiveScope, Scope};
+use crate::kafka::history::partition_reader::{FetchProfile, ReadFault};
+use crate::kafka::history::recent_records::{Backlog, Checkpoint, read_tail};
 use crate::telemetry::log_code::LogCode;
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
@@ -70,7 +72,7 @@ enum Attempt {
     /// All that can be read is read, except these topics.
     Read(Backlog),
     /// Nothing can be read, now or later.
-    Impossible(TailFault),
+    Impossible(ReadFault),
     /// Kafka does not answer.
     Away,
 }
@@ -186,8 +188,8 @@ impl DedupRebuild {
         let cluster = self.cluster.lock().clone();
         let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
             Ok(tail) => Attempt::Read(tail),
-            Err(TailFault::Away(_)) => Attempt::Away,
-            Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
+            Err(ReadFault::Unreachable(_)) => Attempt::Away,
+            Err(fault @ (ReadFault::Settings(_) | ReadFault::NotAllowed)) => Attempt::Impossible(fault),
         };
         let mut state = self.state.lock();
         if (state.generation, state.revision) != (generation, revision) {

@@ -28,7 +28,7 @@ use crate::console::Console;
 use crate::delivery::dispatcher::{self, Dispatcher};
 use crate::diagnosis::Diagnosis;
 use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
-use crate::kafka::cluster_watch::Watch;
+use crate::kafka::availability::cluster_watch::Watch;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 

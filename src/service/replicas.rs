@@ -18,7 +18,7 @@ use self::runner::{ReplicaEvent, Runner};
 use super::dedup_rebuild::DedupRebuild;
 use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 

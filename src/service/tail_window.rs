@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::app_state::AppState;
-use crate::kafka::recent_records::{Backlog, Window};
+use crate::kafka::history::recent_records::{Backlog, Window};
 use crate::telemetry::log_code::LogCode;
 
 /// How much earlier than the oldest event of the journal the reading begins.

@@ -15,9 +15,11 @@ use tokio::time::timeout;
 
 use crate::app_state::AppState;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topic_drift::compare::differences;
+use crate::kafka::admin::topic_drift::{Difference, Severity};
+use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, WantedTopic};
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
 /// How long the cluster may take for one attempt, and how long to wait before the next.
@@ -216,7 +218,7 @@ mod tests {
     use idaas_callback::event_type::Entity;
 
     use super::*;
-    use crate::kafka::topics::{Cleanup, Unknown};
+    use crate::kafka::admin::topics::{Cleanup, Unknown};
 
     fn settings() -> TopicSettings {
         let topic = |name: &str| WantedTopic {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::tail::TopicRecord;
 use idaas_callback::timestamp;
 
 /// The newest dead letter of each application that a name means.
@@ -23,7 +23,7 @@ impl Found {
     }
 
     /// Takes a record into account.
-    pub(super) fn add(&mut self, record: Seen) {
+    pub(super) fn add(&mut self, record: TopicRecord) {
         let Some((id, data)) = record.event() else { return };
         let unqualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
         if self.name != id && !unqualified {
@@ -92,7 +92,7 @@ struct Origin {
 
 impl Letter {
     /// Reads a record. `None` if it is not a dead letter of this bridge.
-    fn read(event_id: &str, data: &[u8], record: &Seen) -> Option<Self> {
+    fn read(event_id: &str, data: &[u8], record: &TopicRecord) -> Option<Self> {
         let Data { reason, original, origin } = serde_json::from_slice(data).ok()?;
         let original = match original.map(RawValue::get) {
             None => Original::Missing,

@@ -10,13 +10,13 @@ use super::report::plural;
 use super::topics;
 use crate::config::Config;
 use crate::diagnosis::Remedy;
-use crate::kafka::administrator::{Administrator, Brokers};
-use crate::kafka::connection_error::{Cause, ConnectionError, Unreachable};
-use crate::kafka::probe::{self, Idempotence};
-use crate::kafka::reach::{self, Broker};
-use crate::kafka::remedy::Right;
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{State, TopicSettings, coordination_topic};
+use crate::kafka::admin::administrator::{Administrator, Brokers};
+use crate::kafka::admin::brokers::{self, Broker};
+use crate::kafka::admin::permissions::{self, Idempotence};
+use crate::kafka::admin::remedy::Right;
+use crate::kafka::admin::topics::{State, TopicSettings, coordination_topic};
+use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable};
+use crate::kafka::client::settings::Cluster;
 use crate::service::wiring;
 
 /// How long the cluster may take for each question.
@@ -29,7 +29,7 @@ const USER: &str = "kafka.properties";
 
 /// Whether librdkafka accepts the properties; connects to nothing.
 pub(super) fn settings(config: &Config) -> Finding {
-    match probe::settings_fault(&wiring::cluster(config)) {
+    match permissions::settings_fault(&wiring::cluster(config)) {
         Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(problem)),
         None => Finding::ok(Code::KafkaProperties, "kafka.properties", "librdkafka accepts them"),
     }
@@ -107,7 +107,7 @@ fn unreachable(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding
 /// Asks every broker at the address that it advertises. Returns the ids of those that answer.
 fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
     let list: Vec<&Broker> = brokers.list.iter().collect();
-    let unreachable = reach::unreachable(cluster, &list, BROKER_TIMEOUT);
+    let unreachable = brokers::unreachable(cluster, &list, BROKER_TIMEOUT);
     let mut reached: BTreeSet<i32> = list.iter().map(|broker| broker.id).collect();
     for (broker, trouble) in &unreachable {
         reached.remove(&broker.id);
@@ -181,7 +181,7 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
 fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Finding)) {
     let code = Code::IdempotentWrite;
     let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
-    tell(match probe::idempotence(cluster, REQUEST_TIMEOUT) {
+    tell(match permissions::idempotence(cluster, REQUEST_TIMEOUT) {
         Ok(Idempotence::Allowed) => Finding::ok(code, USER, "the user may produce idempotently"),
         Ok(Idempotence::NotAllowed(words)) => {
             let problem = format!(

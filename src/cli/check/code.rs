@@ -47,7 +47,7 @@ pub(super) enum Code {
     TopicCreate,
     /// The topic over which replicas coordinate.
     ReplicasTopic,
-    /// How a topic differs from what it should be: [`crate::kafka::topics::Difference::code`].
+    /// How a topic differs from what it should be: [`crate::kafka::admin::topic_drift::Difference::code`].
     Difference(&'static str),
 }
 

@@ -136,7 +136,7 @@ mod tests {
     use super::super::code::Code;
     use super::*;
     use crate::diagnosis::Remedy;
-    use crate::kafka::remedy::Right;
+    use crate::kafka::admin::remedy::Right;
 
     fn report(findings: Vec<Finding>) -> (Exit, String) {
         let mut bytes = Vec::new();

@@ -8,13 +8,13 @@ use super::finding::Finding;
 use super::report::plural;
 use crate::config::Config;
 use crate::diagnosis::Remedy;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::probe::{self, Reading, Writing, WritingQuestion};
-use crate::kafka::remedy::Right;
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{
-    Difference, ExistingTopic, Severity, State, TopicSettings, Unknown, WantedTopic, differences, grouped,
-};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::permissions::{self, Reading, Writing, WritingQuestion};
+use crate::kafka::admin::remedy::Right;
+use crate::kafka::admin::topic_drift::compare::{differences, grouped};
+use crate::kafka::admin::topic_drift::{Difference, Severity};
+use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, Unknown, WantedTopic};
+use crate::kafka::client::settings::Cluster;
 
 /// What the topics are examined with.
 pub(super) struct Examination<'a> {
@@ -134,7 +134,7 @@ impl<'a> Examination<'a> {
     fn writing(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicWrite;
         let questions: Vec<_> = existing.iter().filter_map(question).collect();
-        let answers = match probe::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
+        let answers = match permissions::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
             Ok(answers) => answers,
             Err(words) => questions.iter().map(|_| Writing::Unknown(words.clone())).collect(),
         };
@@ -173,7 +173,7 @@ impl<'a> Examination<'a> {
     fn reading(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicRead;
         let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
-        let answers = probe::reading(self.cluster, &asked, REQUEST_TIMEOUT);
+        let answers = permissions::reading(self.cluster, &asked, REQUEST_TIMEOUT);
         for (reading, topics) in by_value(asked.iter().map(|(name, _)| *name).zip(answers)) {
             let key = self.key(&topics);
             tell(match reading {

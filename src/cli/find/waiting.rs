@@ -31,9 +31,9 @@ pub(super) async fn search(
             format!("{time}  {place}  {}  {id}  {}", waiting.application, waiting.topic)
         };
         places.journal = Some(format!("{}/{id}", waiting.application));
-        write(shown)?;
+        write(&shown)?;
     }
-    quarantine(config, &source, arguments, places).await
+    quarantine(config, source, arguments, places).await
 }
 
 /// Goes through the quarantine. What no configured key opens cannot be searched, which is told.
@@ -66,7 +66,7 @@ async fn quarantine(
                 format!("{time}  {place}  {application}  {id}")
             };
             places.quarantine = Some(id);
-            write(shown)?;
+            write(&shown)?;
         }
         from = next;
     }

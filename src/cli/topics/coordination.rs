@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::super::output::{GOOD, QUIET, WARNING, fix_line, styled};
 use super::REQUEST_TIMEOUT;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::topics::{State, coordination_topic};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topics::{State, coordination_topic};
 
 /// Shows the topic, and creates it if it is missing and `create` is set. Never a failure.
 pub(super) fn show(

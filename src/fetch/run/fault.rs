@@ -6,7 +6,7 @@ use crate::fetch::fault::ApiFault;
 use crate::fetch::known::KnownFault;
 use crate::fetch::walk::Problem;
 use crate::http_client::HttpFault;
-use crate::kafka::connection_error::Unreachable;
+use crate::kafka::client::connection_error::Unreachable;
 
 /// Why a run ends early.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]

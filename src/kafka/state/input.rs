@@ -19,9 +19,10 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
-use crate::kafka::headers;
-use crate::kafka::settings::Cluster;
+use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::client::headers;
+use crate::kafka::client::settings::Cluster;
 
 /// The operator can set these otherwise.
 const DEFAULTS: [(&str, &str); 6] = [

@@ -9,7 +9,6 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use idaas_state::Entity;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -28,17 +27,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection problem is logged again only after this long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// An event topic, and the state topic that is derived from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicPair {
-    /// What the records are about.
-    pub entity: Entity,
-    /// The event topic.
-    pub events: String,
-    /// The state topic.
-    pub states: String,
-}
-
 /// A partition of an event topic and the partition of the same number of its state topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
@@ -54,7 +42,7 @@ pub struct Failed(pub(super) String);
 
 impl Failed {
     fn new(what: &str, error: &KafkaError) -> Self {
-        Self(format!("{what}: {}", super::producer::describe(error)))
+        Self(format!("{what}: {}", crate::kafka::client::error::describe(error)))
     }
 
     /// A topic does not exist.
@@ -85,7 +73,10 @@ impl std::error::Error for Failed {}
 ///
 /// # Errors
 /// [`Failed`] if the cluster does not answer in time.
-pub fn partition_counts(cluster: &super::settings::Cluster, topics: &[&str]) -> Result<Vec<usize>, Failed> {
+pub fn partition_counts(
+    cluster: &crate::kafka::client::settings::Cluster,
+    topics: &[&str],
+) -> Result<Vec<usize>, Failed> {
     let consumer: BaseConsumer<Connection> =
         BaseConsumer::from_config_and_context(&cluster.observer(), Connection::default())
             .map_err(|error| Failed::new("the metadata client cannot start", &error))?;

@@ -10,15 +10,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
-use crate::kafka::headers;
-use crate::kafka::settings::Cluster;
+use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::client::headers;
+use crate::kafka::client::settings::Cluster;
 
-const SETTINGS: [(&str, &str); 8] = [
-    // librdkafka requires the name of a group before it assigns anything. No group is joined.
-    ("group.id", "idaas-bridge-state-restore"),
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
+const SETTINGS: [(&str, &str); 5] = [
     ("auto.offset.reset", "earliest"),
     ("enable.partition.eof", "true"),
     ("fetch.wait.max.ms", "10"),
@@ -62,7 +59,7 @@ impl Restore {
     /// [`Failed`] if librdkafka rejects a property.
     pub fn new(cluster: &Cluster, pairs: &Arc<[TopicPair]>) -> Result<Self, Failed> {
         let client = |isolation: &str| {
-            let mut settings = cluster.observer();
+            let mut settings = cluster.partition_reader("state-restore");
             for (name, value) in SETTINGS {
                 settings.set(name, value);
             }

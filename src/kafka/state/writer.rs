@@ -12,10 +12,11 @@ use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Membership, Partition, TopicPair};
-use crate::kafka::polled::Polled;
-use crate::kafka::producer::describe;
-use crate::kafka::settings::Cluster;
+use super::{Connection, Failed, Membership, Partition};
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::polled::Polled;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
 /// How long one call to the transaction coordinator may take before it is repeated.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::{DedupRebuild, State};
 use crate::app_state::AppState;
-use crate::kafka::follow::Follower;
-use crate::kafka::recent_records::{Checkpoint, FetchProfile, Known};
+use crate::kafka::history::correlate::Known;
+use crate::kafka::history::follow::Follower;
+use crate::kafka::history::partition_reader::FetchProfile;
+use crate::kafka::history::recent_records::Checkpoint;
 use crate::telemetry::log_code::LogCode;
 
 impl DedupRebuild {

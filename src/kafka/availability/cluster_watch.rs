@@ -1,0 +1,224 @@
+//! Watches whether the cluster takes records, on a thread of its own, and passes librdkafka's log lines on.
+//!
+//! librdkafka's own connection states say little of whether a record would be taken; a metadata request does. Only one
+//! that names a leader counts: a cluster that has lost its quorum still answers, and takes nothing. What the answers
+//! amount to is decided in `breaker`, not here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+
+use super::breaker::{Breaker, Probe};
+use crate::kafka::client::settings::Cluster;
+use crate::telemetry::liveness::Liveness;
+
+/// How long the cluster may take to answer.
+const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often the cluster is asked for its id while nothing else gives a reason.
+const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the watch tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchEvent {
+    /// Whether the cluster takes records.
+    Available(bool),
+    /// The id of the cluster that answers: at first, and when it changes.
+    Cluster(String),
+}
+
+/// The running watch; ends when dropped.
+pub struct Watch {
+    topics: Arc<ArcSwap<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as something is known:
+    /// at the first good answer, or when it is sure that there is none.
+    ///
+    /// Kafka is available where a partition of one of `topics` has a leader. One that has none, or a topic that is
+    /// missing, holds up its own records only.
+    ///
+    /// # Errors
+    /// The reason in words, where librdkafka refuses the settings or no thread can be had.
+    pub fn start(
+        cluster: &Cluster,
+        topics: Vec<String>,
+        liveness: &Arc<Liveness>,
+        mut tell: impl FnMut(WatchEvent) + Send + 'static,
+    ) -> Result<Self, String> {
+        let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
+            .map_err(|error| crate::kafka::client::error::describe(&error))?;
+        let topics = Arc::new(ArcSwap::from_pointee(topics));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (watched, stopped, alive) = (Arc::clone(&topics), Arc::clone(&stop), liveness.watch("kafka watch"));
+        let run = move || {
+            let began = Instant::now();
+            let mut breaker = Breaker::default();
+            let (mut good, mut identity) = (None, Identity::default());
+            while !stopped.load(Ordering::Relaxed) {
+                let asked = began.elapsed();
+                let takes = accepting(&client, &watched.load(), &mut good);
+                let all_down = client.context().all_down(takes);
+                let question = Probe { asked, ended: began.elapsed(), takes, all_down };
+                let ask = || client.client().fetch_cluster_id(Duration::ZERO);
+                if let Some(id) = identity.changed(asked, takes, ask) {
+                    tell(WatchEvent::Cluster(id));
+                }
+                if let Some(available) = breaker.record(question) {
+                    tell(WatchEvent::Available(available));
+                }
+                std::thread::park_timeout(breaker.interval());
+            }
+            drop(alive);
+        };
+        let thread = std::thread::Builder::new().name("kafka watch".to_owned()).spawn(run);
+        Ok(Self { topics, stop, thread: Some(thread.map_err(|error| error.to_string())?) })
+    }
+
+    /// Watches these topics from now on.
+    pub fn topics(&self, topics: Vec<String>) {
+        self.topics.store(Arc::new(topics));
+    }
+}
+
+/// The id of the cluster, asked for at times only: rdkafka never frees what librdkafka answers, some 30 bytes each time.
+#[derive(Default)]
+struct Identity {
+    id: Option<String>,
+    asked: Option<Duration>,
+    accepting: bool,
+}
+
+impl Identity {
+    /// The id if it is another one than before. Another cluster comes with new connections, so it is asked for when the
+    /// cluster begins to accept records, and every 10 s besides.
+    fn changed(&mut self, now: Duration, accepting: bool, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+        let begins = accepting && !self.accepting;
+        self.accepting = accepting;
+        let due = self.asked.is_none_or(|asked| now.saturating_sub(asked) >= IDENTITY_INTERVAL);
+        if self.id.is_some() && !begins && !due {
+            return None;
+        }
+        self.asked = Some(now);
+        let id = ask().filter(|id| self.id.as_ref() != Some(id))?;
+        self.id = Some(id.clone());
+        Some(id)
+    }
+}
+
+/// Whether a partition of one of the topics has a leader. Where all is well, that is one small request, for the topic that
+/// had one before; else one request for all topics.
+fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Option<String>) -> bool {
+    let first = good.take().filter(|good| topics.contains(good)).or_else(|| topics.first().cloned());
+    let mut found = None;
+    if let Ok(metadata) = client.fetch_metadata(first.as_deref(), METADATA_TIMEOUT) {
+        found = with_leader(&metadata, topics);
+        if found.is_none() {
+            found =
+                client.fetch_metadata(None, METADATA_TIMEOUT).ok().and_then(|metadata| with_leader(&metadata, topics));
+        }
+    }
+    // Serves the error callback, and nothing else: nothing is assigned.
+    while client.poll(Duration::ZERO).is_some() {}
+    *good = found;
+    good.is_some()
+}
+
+/// One of the topics that has a partition with a leader.
+fn with_leader(metadata: &Metadata, topics: &[String]) -> Option<String> {
+    let ours = metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()));
+    let mut led = ours.filter(|topic| topic.partitions().iter().any(|partition| partition.leader() >= 0));
+    led.next().map(|topic| topic.name().to_owned())
+}
+
+/// Remembers that the connections to all brokers are lost.
+#[derive(Default)]
+struct Watcher {
+    all_down: AtomicBool,
+}
+
+impl Watcher {
+    /// Whether they are; a good answer makes that a thing of the past.
+    fn all_down(&self, takes: bool) -> bool {
+        if takes {
+            self.all_down.store(false, Ordering::Relaxed);
+        }
+        self.all_down.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientContext for Watcher {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "kafka", facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "kafka", %error, reason);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.all_down.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl ConsumerContext for Watcher {}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic in it has been told by its own message.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Passes a line of librdkafka's log on. Its lines name brokers and errors, never properties.
+pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(target: "kafka", facility, message);
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, message),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
+        // The producer logs each change of a connection at this level, whatever level the operator wants to see.
+        RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_id_is_asked_for_when_it_can_have_changed_and_seldom_else() {
+        let mut identity = Identity::default();
+        let mut asked = 0;
+        let mut changed = |at: u32, accepting, id: Option<&str>| {
+            let answer = identity.changed(at * SECOND, accepting, || {
+                asked += 1;
+                id.map(str::to_owned)
+            });
+            (answer, asked)
+        };
+        assert_eq!(changed(0, false, None), (None, 1));
+        assert_eq!(changed(1, true, Some("a")), (Some("a".to_owned()), 2));
+        assert_eq!(changed(2, true, Some("a")), (None, 2), "nothing happened");
+        assert_eq!(changed(3, false, Some("a")), (None, 2));
+        assert_eq!(changed(4, true, Some("b")), (Some("b".to_owned()), 3), "it accepts records again");
+        assert_eq!(changed(14, true, Some("c")), (Some("c".to_owned()), 4), "10 s have passed");
+    }
+}

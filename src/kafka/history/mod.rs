@@ -1,0 +1,12 @@
+//! What our topics hold: records for commands, and what became of events.
+
+mod backfill;
+pub mod correlate;
+pub mod follow;
+mod locate;
+pub mod our_topics;
+pub mod partition_reader;
+mod published_record;
+pub mod recent_records;
+pub mod scan;
+pub mod tail;

@@ -1,0 +1,173 @@
+//! The records that are with any of the producers, old ones included: each gets one report, and what the reports say about
+//! partitions is concluded on the way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use idaas_callback::record::Record;
+use outbox::{DeliveryReport, EventHandle, FailureCode};
+use parking_lot::Mutex;
+
+use super::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
+use super::record_error::FailureLog;
+use crate::kafka::availability::partitions::{Availability, Changes, Silent, Slot};
+
+/// What comes back from librdkafka with the report on a record.
+pub(super) struct HandedOver {
+    pub(super) opaque: DeliveryOpaque,
+    pub(super) slot: Slot,
+}
+
+pub(super) struct InFlight {
+    pub(super) reports: Arc<dyn DeliveryObserver>,
+    pub(super) log: FailureLog,
+    open: AtomicUsize,
+    availability: Mutex<Availability>,
+    denied: AtomicBool,
+    undeliverable: AtomicBool,
+    started: Instant,
+}
+
+impl InFlight {
+    pub(super) fn new(reports: Arc<dyn DeliveryObserver>) -> Self {
+        Self {
+            reports,
+            log: FailureLog::default(),
+            open: AtomicUsize::new(0),
+            availability: Mutex::default(),
+            denied: AtomicBool::new(false),
+            undeliverable: AtomicBool::new(false),
+            started: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How many records have no report yet.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Whether records of that key are accepted at the moment, as far as is known.
+    pub(super) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
+        let nothing = self.is_denied() || self.undeliverable.load(Ordering::Relaxed);
+        !nothing && self.availability.lock().accepts(topic, key)
+    }
+
+    /// Counts a record that is about to be given to a producer.
+    ///
+    /// # Errors
+    /// The report, if it is not to be given to one.
+    pub(super) fn hand_over(&self, record: &Record, opaque: DeliveryOpaque) -> Result<HandedOver, DeliveryReport> {
+        if self.is_denied() {
+            return Err(DeliveryReport::Closed(FailureCode::NotAuthorized));
+        }
+        let place = (&*record.topic, record.key.as_deref());
+        let slot = self.availability.lock().hand_over(place, opaque.handle, record.value.len(), self.now());
+        let slot = slot.ok_or(DeliveryReport::Closed(FailureCode::PartitionUnavailable))?;
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(HandedOver { opaque, slot })
+    }
+
+    /// The producer did not take a record that was counted.
+    pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle) {
+        self.availability.lock().failed(slot, handle, None, self.now());
+        self.open.fetch_sub(1, Ordering::Release);
+    }
+
+    /// A record has its report.
+    pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
+        let HandedOver { opaque, slot } = handed;
+        let (handle, now) = (opaque.handle, self.now());
+        let mut opened = false;
+        let waiting = match report {
+            DeliveryReport::Confirmed => {
+                opened = self.availability.lock().confirmed(slot, handle, now);
+                if opened {
+                    self.undeliverable.store(false, Ordering::Relaxed);
+                }
+                Vec::new()
+            }
+            DeliveryReport::Failed(code) => self.availability.lock().failed(slot, handle, sign(code), now),
+            DeliveryReport::Rejected(_) | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {
+                self.availability.lock().failed(slot, handle, None, now)
+            }
+        };
+        if !waiting.is_empty() {
+            self.reports.partition_closed(&waiting);
+        }
+        self.reports.report(opaque, topic, report, position);
+        self.open.fetch_sub(1, Ordering::Release);
+        if opened {
+            self.reports.partitions_recovered();
+        }
+    }
+
+    /// Whether the Kafka user may publish nothing at all.
+    pub(super) fn is_denied(&self) -> bool {
+        self.denied.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn deny(&self, denied: bool) {
+        if self.denied.swap(denied, Ordering::Relaxed) && !denied {
+            self.reports.partitions_recovered();
+        }
+    }
+
+    /// Tells whether anything can be published, and whoever waits for it at each change.
+    pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
+        // What fails on some partitions says nothing about those that nobody has tried.
+        self.undeliverable.store(problem == Some(Undeliverable::Unreachable), Ordering::Relaxed);
+        self.reports.deliverable(problem);
+    }
+
+    pub(super) fn counts(&self, counts: Vec<(String, usize)>) {
+        self.availability.lock().counts(counts);
+    }
+
+    /// The topics that records were sent to.
+    pub(super) fn topics(&self) -> Vec<String> {
+        self.availability.lock().topics()
+    }
+
+    pub(super) fn tick(&self) -> Changes {
+        self.availability.lock().tick(self.now())
+    }
+
+    /// Closed partitions whose records only wait.
+    pub(super) fn silent(&self) -> Vec<Silent> {
+        self.availability.lock().silent(self.now())
+    }
+
+    /// Whether any partition is closed, whether all are, and how long ago the last confirmation was.
+    pub(super) fn closed(&self) -> (bool, bool, Option<Duration>) {
+        let availability = self.availability.lock();
+        let (any, all) = availability.closed();
+        (any, all, availability.last_success().map(|success| self.now().saturating_sub(success)))
+    }
+}
+
+/// The failures that say something about the record's partition.
+const fn sign(code: FailureCode) -> Option<FailureCode> {
+    match code {
+        FailureCode::TimedOut
+        | FailureCode::NotAuthorized
+        | FailureCode::UnknownTopic
+        | FailureCode::NotEnoughReplicas
+        | FailureCode::PartitionUnavailable => Some(code),
+        // Fatal errors of the producer are among the others.
+        FailureCode::Other
+        | FailureCode::QueueFull
+        | FailureCode::RecordTooLarge
+        | FailureCode::InvalidRecord
+        | FailureCode::InvalidTimestamp
+        | FailureCode::PolicyViolation
+        | FailureCode::ProducerReplaced
+        | FailureCode::ClusterReplaced
+        | FailureCode::ProducerFailed
+        | FailureCode::JournalUnreadable => None,
+    }
+}
