@@ -33,7 +33,7 @@ pub(super) async fn search(
         places.journal = Some(format!("{}/{id}", waiting.application));
         write(&shown)?;
     }
-    quarantine(config, &source, arguments, places).await
+    quarantine(config, source, arguments, places).await
 }
 
 /// Goes through the quarantine. What no configured key opens cannot be searched, which is told.
