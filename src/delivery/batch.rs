@@ -1,4 +1,4 @@
-//! The events of one callback, each id once: what goes to the outbox, and the answer that comes of the verdicts.
+//! The events of one callback, each id once: what goes to the outbox, and the answer that the verdicts add up to.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::telemetry::spans::{CallbackTrace, EventSpan};
 
 /// One event and its verdict, for the answer.
 pub struct EventVerdict {
-    /// The eventId.
+    /// The `eventId`.
     pub event_id: String,
-    /// What is answered.
+    /// The verdict that is answered.
     pub verdict: Verdict,
 }
 
 pub(super) struct Batch {
     pub(super) new_events: Vec<NewEvent<EventPublication>>,
-    /// Id and reason of each new event.
+    /// Id and dead-letter reason of each new event.
     events: Vec<(EventId, Option<Reason>)>,
-    /// The verdicts that need no broker.
+    /// The ids of events that are answered without the broker.
     skipped: Vec<String>,
-    /// The span of each new event; none if the callback is not traced.
+    /// The span of each new event. Empty if the callback is not traced.
     spans: Vec<EventSpan>,
 }
 
@@ -42,7 +42,7 @@ impl Batch {
         let mut known_keys: HashSet<EventKey, Hashed> = HashSet::with_capacity_and_hasher(size, Hashed::default());
         for event in events {
             let key = EventKey::of(source.application_id(), event.id.text());
-            // An id that is in the callback twice has one verdict.
+            // An id that occurs twice in the callback has one verdict.
             if !known_keys.insert(key) {
                 continue;
             }
@@ -74,7 +74,7 @@ impl Batch {
         batch
     }
 
-    /// Marks the events whose records are known not to be taken at the moment.
+    /// Marks the events whose partitions are known not to accept records at the moment.
     pub(super) fn mark_unavailable_partitions(&mut self, is_unavailable: impl Fn(&Record) -> bool) {
         for new_event in &mut self.new_events {
             let EventPublication { record, credential, .. } = &new_event.publication;
@@ -83,7 +83,7 @@ impl Batch {
         }
     }
 
-    /// Begins a span for each event, if the callback is traced.
+    /// Starts a span for each event, if the callback is traced.
     pub(super) fn start_spans(&mut self, trace: &CallbackTrace) {
         if !trace.is_recorded() {
             return;
@@ -95,7 +95,7 @@ impl Batch {
         }
     }
 
-    /// Counts what became of the events at their admission.
+    /// Counts the results of the admission.
     pub(super) fn record_admissions(&mut self, admitted: &[Admitted], source: &EventSource) {
         self.spans.iter_mut().zip(admitted).for_each(|(span, what)| span.admitted(*what));
         for (what, (_, reason)) in admitted.iter().zip(&self.events) {
@@ -108,7 +108,7 @@ impl Batch {
         }
     }
 
-    /// The answer. Without verdicts, nothing was confirmed.
+    /// Builds the answer. A missing verdict counts as not confirmed.
     pub(super) fn answer(self, verdicts: &[Verdict], source: &EventSource) -> Result<Vec<EventVerdict>, Refusal> {
         let skipped =
             self.skipped.into_iter().map(|event_id| EventVerdict { event_id, verdict: Verdict::NotSubscribed });
@@ -116,14 +116,15 @@ impl Batch {
         for (position, span) in self.spans.into_iter().enumerate() {
             span.answered(verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed));
         }
-        // An event without an id is neither confirmed nor persisted, so the whole callback has to come again.
+        // The answer cannot list an event without an id. If it is neither confirmed nor durable, IDaaS has to send the
+        // whole callback again.
         let mut overloaded = false;
         for (position, (id, _)) in self.events.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
             match (id, verdict) {
                 (EventId::Provided(event_id), verdict) => answered.push(EventVerdict { event_id, verdict }),
                 (EventId::Generated(_), Verdict::Overloaded) => overloaded = true,
-                // On the broker, or in the journal.
+                // It is on the broker, or in the journal.
                 (
                     EventId::Generated(_),
                     Verdict::Confirmed | Verdict::DeadLettered(_) | Verdict::NotSubscribed | Verdict::NotConfirmed,
@@ -131,7 +132,7 @@ impl Batch {
             }
         }
         for event in &answered {
-            // The whole callback is refused: each of its events is asked for again.
+            // The whole callback is refused, so IDaaS sends each of its events again.
             source.metrics.answered(if overloaded { Verdict::Overloaded } else { event.verdict });
         }
         if overloaded { Err(Refusal::Overloaded) } else { Ok(answered) }

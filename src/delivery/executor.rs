@@ -1,7 +1,8 @@
-//! Does what the machine says, and tells it what has come of it: the producer's reports, the journal's, the clock's.
+//! Executes the commands of the state machine, and passes reports of the producer, results of the journal and the time
+//! to it.
 //!
-//! Called on librdkafka's, the journal's and the runtime's threads alike; must never wait for any of them, and never
-//! hold the machine's lock while it does something.
+//! Called on threads of librdkafka, the journal and the runtime. Must never wait for any of them, and never hold the
+//! machine's lock while it executes a command.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,27 +32,27 @@ use crate::telemetry::spans::Spans;
 pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
 type Machine = Outbox<EventPublication, Waiter>;
 
-/// The machine, and what it moves.
+/// The state machine, and the producer and journal that it drives.
 pub(super) struct Executor {
     pub(super) outbox: Mutex<Machine>,
-    /// `None` before the start and after the end.
+    /// `None` before the start and after the shutdown.
     pub(super) producer: ArcSwapOption<Producer>,
     pub(super) journal: ArcSwapOption<Journal>,
     /// The configured applications.
     pub(super) sources: ArcSwap<HashMap<String, Arc<EventSource>>>,
-    /// What is being read back.
+    /// Entries that are being read back.
     loading: Mutex<HashMap<Seq, EventHandle>>,
     pub(super) metrics: Arc<Metrics>,
     /// Empty if tracing is off.
     pub(super) spans: OnceLock<Arc<Spans>>,
-    /// Another cluster answers at the same address.
+    /// Notified when another cluster answers at the same address.
     pub(super) cluster_replaced: Notify,
     started: Instant,
-    /// How often partitions have recovered.
+    /// How many times partitions have recovered.
     recoveries: AtomicU64,
 }
 
-/// What goes to the journal together.
+/// Operations that go to the journal together.
 #[derive(Default)]
 struct JournalOps {
     write: Vec<Entry>,
@@ -75,12 +76,12 @@ impl Executor {
         }
     }
 
-    /// The machine's time.
+    /// Returns the machine's time.
     pub(super) fn now(&self) -> Millis {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
-    /// One input to the machine, and all that follows from it.
+    /// Passes one input to the machine, and executes the commands that follow.
     pub(super) fn step<T>(&self, input: impl FnOnce(&mut Machine, Millis) -> T) -> T {
         let now = self.now();
         let (result, commands) = {
@@ -91,7 +92,7 @@ impl Executor {
         result
     }
 
-    /// Does what the machine says.
+    /// Executes commands, until no more follow.
     fn execute(&self, mut commands: Vec<Command<EventPublication, Waiter>>) {
         while !commands.is_empty() {
             let mut journal_ops = JournalOps::default();
@@ -112,7 +113,7 @@ impl Executor {
                         self.loading.lock().insert(handle.seq, handle);
                         journal_ops.read.push(handle.seq);
                     }
-                    // Whoever waited may have hung up.
+                    // The sender may have disconnected.
                     Command::Answer(CompletedRequest { waiter, verdicts }) => drop(waiter.send(verdicts)),
                 }
             }
@@ -124,15 +125,15 @@ impl Executor {
             let mut outbox = self.outbox.lock();
             failed.into_iter().for_each(|(handle, record, report)| outbox.report(handle, record, report, now));
             if self.recoveries.load(Ordering::SeqCst) != recoveries {
-                // A partition can recover before the report that an event waits for it.
+                // A partition can recover before the machine has the report that an event waits for it.
                 outbox.partitions_recovered();
             }
             commands = outbox.commands();
         }
     }
 
-    fn submit(&self, JournalOps { write, delete: forget, read }: JournalOps) {
-        if write.is_empty() && forget.is_empty() && read.is_empty() {
+    fn submit(&self, JournalOps { write, delete, read }: JournalOps) {
+        if write.is_empty() && delete.is_empty() && read.is_empty() {
             return;
         }
         let journal = self.journal.load();
@@ -140,8 +141,8 @@ impl Executor {
         if !write.is_empty() {
             journal.write(write);
         }
-        if !forget.is_empty() {
-            journal.delete(forget);
+        if !delete.is_empty() {
+            journal.delete(delete);
         }
         if !read.is_empty() {
             journal.read(read);
@@ -170,7 +171,7 @@ impl Executor {
         event_log::published(&self.metrics, opaque, topic, position, took);
     }
 
-    /// The application of that name; where it is configured no more, as much as its events need.
+    /// Returns the application with that name. If it is no longer configured, returns what its events need.
     fn source(&self, name: &str) -> Arc<EventSource> {
         let sources = self.sources.load();
         sources.get(name).cloned().unwrap_or_else(|| {
@@ -236,9 +237,9 @@ impl JournalEvents for Executor {
         self.step(|outbox, _| outbox.written(entries));
     }
 
-    fn rejected(&self, entries: Vec<Seq>, refusal: JournalRejection) {
-        self.metrics.journal.refused(refusal, entries.len());
-        self.trace_written(&entries, Some(refusal));
+    fn rejected(&self, entries: Vec<Seq>, rejection: JournalRejection) {
+        self.metrics.journal.refused(rejection, entries.len());
+        self.trace_written(&entries, Some(rejection));
         self.step(|outbox, _| outbox.rejected(entries));
     }
 

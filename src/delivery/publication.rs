@@ -1,4 +1,4 @@
-//! An event as the outbox carries it: its records, what a dead letter would be made of, and whose it is.
+//! The publication of an event: its records, the source of its dead letter, and its application.
 
 use std::sync::Arc;
 
@@ -12,25 +12,27 @@ use crate::journal::Entry;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::spans::EventContext;
 
-/// An application, as far as its events need it on their way.
+/// An application, reduced to what its events need while they are in progress.
 pub struct EventSource {
     /// Its configured name.
     pub name: String,
-    /// Its rules. `None` if it is not configured any more, and only the journal remembers it.
+    /// Its rules. `None` if it is no longer configured and only the journal has its events.
     pub policy: Option<Arc<Policy>>,
-    /// The rules of another application, if it has none itself: what a dead letter needs of them is the same for all.
+    /// The rules of another application, if it has none itself. The parts that a dead letter needs are the same for
+    /// all.
     pub others: Option<Arc<Policy>>,
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
 }
 
 impl EventSource {
-    /// The application's id; empty where it is configured no more, as then nothing of it is accepted.
+    /// Returns the application's id. Empty if the application is no longer configured, because none of its events are
+    /// accepted then.
     pub(super) fn application_id(&self) -> &str {
         self.policy.as_ref().map_or("", |policy| &policy.application_id)
     }
 
-    /// How the dead letter of a record is made.
+    /// Returns the rules for the dead letter of a record.
     fn dead_letters(&self, record: &Record) -> Option<DeadLetterRules> {
         match &self.policy {
             Some(policy) => Some(policy.dead_letters()),
@@ -39,7 +41,7 @@ impl EventSource {
     }
 }
 
-/// One event's records on their way. Has no `Debug`: it holds personal data.
+/// The records of one event. Has no `Debug`, because it holds personal data.
 pub(super) struct EventPublication {
     pub(super) key: EventKey,
     pub(super) lane: LaneKey,
@@ -50,12 +52,12 @@ pub(super) struct EventPublication {
     pub(super) record: Record,
     pub(super) credential: Option<Record>,
     pub(super) dead_letter_source: DeadLetterSource,
-    /// The parent of the spans of its records, if it is traced.
+    /// The parent of its records' spans, if the event is traced.
     pub(super) trace: Option<EventContext>,
     form: Form,
 }
 
-/// Which form of the event is on its way.
+/// The form of the event that is being published.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Event,
@@ -64,7 +66,7 @@ enum Form {
 }
 
 impl EventPublication {
-    /// The event as it was first accepted.
+    /// Creates the publication of an accepted event.
     pub(super) fn new(
         (key, id): (EventKey, EventId),
         source: &Arc<EventSource>,
@@ -73,7 +75,7 @@ impl EventPublication {
         (record, credential): (Record, Option<Record>),
         dead_letter_source: DeadLetterSource,
     ) -> Self {
-        // A record without a key has no order to keep; each has a lane of its own.
+        // A record without a key has no order to keep, so it gets a lane of its own.
         let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
         let verdict = reason.map_or(Verdict::Confirmed, Verdict::DeadLettered);
         let source = Arc::clone(source);
@@ -92,7 +94,7 @@ impl EventPublication {
         }
     }
 
-    /// The event as the journal kept it.
+    /// Restores the publication from a journal entry.
     pub(super) fn from_entry(entry: Entry, source: Arc<EventSource>, trace: Option<EventContext>) -> Self {
         let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, dead_letter_source, .. } =
             entry;
@@ -112,7 +114,7 @@ impl EventPublication {
         }
     }
 
-    /// The event as the journal keeps it.
+    /// Converts the publication to a journal entry.
     pub(super) fn to_entry(&self, seq: Seq) -> Entry {
         Entry {
             seq,
@@ -130,7 +132,7 @@ impl EventPublication {
         }
     }
 
-    /// All its records.
+    /// Returns all of its records.
     pub(super) fn all_records(&self) -> impl Iterator<Item = &Record> {
         [Some(&self.record), self.credential.as_ref()].into_iter().flatten()
     }
@@ -142,7 +144,7 @@ impl Publication for EventPublication {
     }
 
     fn bytes(&self) -> usize {
-        // The evidence holds the event once more.
+        // The dead-letter source holds the event once more.
         self.all_records().map(Record::size).sum::<usize>() * 2
     }
 
@@ -150,17 +152,17 @@ impl Publication for EventPublication {
         self.verdict
     }
 
-    /// The dead letter in its place; counted where it was none before.
+    /// Returns the dead letter that replaces it. Counts the dead letter if the event was not one before.
     fn fallback(&self) -> Option<Self> {
         let rules = self.source.dead_letters(&self.record)?;
         let form = match self.form {
-            // A dead letter that is refused can only have been too large.
+            // A dead letter can only be rejected because it is too large.
             Form::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Form::Fingerprint,
             Form::Event => Form::Original,
             Form::Original => Form::Fingerprint,
             Form::Fingerprint => return None,
         };
-        // Of several reasons the first counts.
+        // If there are several reasons, the first counts.
         let (reason, is_first) = match self.verdict {
             Verdict::DeadLettered(reason) => (reason, false),
             Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {

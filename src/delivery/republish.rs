@@ -1,4 +1,4 @@
-//! Publishing an event again whose final verdict is remembered already: by an operator's order, never by itself.
+//! Publishes an event again whose final verdict is already known. Only an operator's order does this.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, NewEvent};
 
-/// What became of an event that was published again.
+/// The result of publishing an event again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Republished {
     /// Its verdict.
     pub verdict: Verdict,
-    /// Whether this verdict is that of an earlier order for the same attempt.
+    /// True if the verdict is that of an earlier order for the same attempt.
     pub known: bool,
 }
 
 impl Dispatcher {
-    /// Publishes an event again, and waits for its verdict, at most until `deadline`. What does not become a record of
-    /// its own is [`Verdict::NotSubscribed`], and nothing is published.
+    /// Publishes an event again, and waits for its verdict, at most until `deadline`. Returns
+    /// [`Verdict::NotSubscribed`] and publishes nothing if the event does not become a record of its own.
     ///
-    /// The dedup cache and what the topics tell know the event by its id, and would answer with its first verdict; at the
-    /// next start they would also take the entry in the journal for published. So this event has another identity, made
-    /// of its id and the name of the attempt. It lasts through journal and restart, and repeating the same order joins
-    /// the first one. Its record has the event's own id.
+    /// The dedup cache and the topics know the event by its id, so they would answer with its first verdict, and the
+    /// next start would consider the journal entry published. So this event gets another key, derived from its id and
+    /// the name of the attempt. The key lasts through journal and restart, and repeating the order joins the first
+    /// one. The record has the event's original id.
     pub async fn republish(
         &self,
         event: PreparedEvent,
@@ -57,7 +57,7 @@ impl Dispatcher {
         let (_, admitted) = self.executor.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
-        // Without an answer nothing is promised.
+        // Without an answer, nothing is promised.
         Republished { verdict: verdicts.first().copied().unwrap_or(Verdict::Overloaded), known }
     }
 }

@@ -1,4 +1,4 @@
-//! The task that passes the time to the outbox, so that deadlines and retries happen, and logs what waits.
+//! The task that passes the time to the outbox, so that deadlines and retries happen, and that logs waiting events.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::episodes::Episodes;
 use super::executor::Executor;
 use crate::telemetry::liveness::Alive;
 
-/// How often deadlines are looked at.
+/// Interval at which deadlines are checked.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Runs until the outbox is dropped.

@@ -1,29 +1,29 @@
-//! The way of events to the producer, back on a failure, and out when they are resolved.
+//! Moves events to the producer, handles failures, and resolves events.
 
 use super::event::{Durability, EventHandle, Publication, ReplaySlot, Stage};
 use super::machine::{Command, Outbox};
 use super::verdict::Verdict;
 use super::{DeliveryReport, FailureCode, Millis};
 
-/// How long a lane waits after its first failure, in milliseconds; twice as long after each further one.
+/// Back-off of a lane after its first failure, in milliseconds. Doubles with each further failure.
 const FIRST_BACK_OFF: Millis = 250;
 
-/// How often the back-off doubles: to 16 seconds.
+/// How many times the back-off doubles: up to 16 seconds.
 const DOUBLINGS: u8 = 6;
 
-/// How long an event waits for room in the producer, in milliseconds; twice as long each time, so that thousands that
-/// wait do not keep a processor busy.
+/// Back-off while the producer's queue is full, in milliseconds. Doubles each time, so that thousands of waiting
+/// events do not keep a processor busy.
 const QUEUE_FULL_BACK_OFF: Millis = 50;
 
-/// How often that doubles: to 1.6 seconds.
+/// How many times that back-off doubles: up to 1.6 seconds.
 const QUEUE_FULL_DOUBLINGS: u8 = 5;
 
-/// How long an event waits at most for the news that its partition accepts records again, in milliseconds: so long that
-/// the journal is not read in vain, and only in case that the news does not come.
+/// Maximum back-off of an event whose partition does not accept records, in milliseconds. The recovery of the
+/// partition normally ends it earlier, so it is long enough to avoid useless reads of the journal.
 const CLOSED_BACK_OFF: Millis = 600_000;
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Takes the broker's report on the record of an event with that index.
+    /// Handles the delivery report on the record of an event with that index.
     pub fn report(&mut self, handle: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
         self.clock = self.clock.max(now);
         let Some(event) = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq) else {
@@ -54,7 +54,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         match (worst, published_verdict) {
             (DeliveryReport::Confirmed, _) => self.resolve(handle.slot, verdict, now),
-            // Another replica has published it meanwhile.
+            // Another replica has published it in the meantime.
             (
                 DeliveryReport::Rejected(_)
                 | DeliveryReport::Failed(_)
@@ -70,13 +70,14 @@ impl<P: Publication, W> Outbox<P, W> {
             (DeliveryReport::Closed(code), None) if matches!(report, DeliveryReport::Closed(_)) => {
                 self.fail_closed(handle.slot, code, now)
             }
-            // The partition can have recovered while the other record was on its way, so the news is not waited for.
+            // The partition can have recovered while the other record was in flight, so the event must not wait for
+            // the recovery.
             (DeliveryReport::Closed(code), None) => self.fail(handle.slot, code, now),
         }
         self.replay();
     }
 
-    /// Takes the news that the broker is there, or away.
+    /// Notes whether the broker is available.
     pub fn connected(&mut self, connected: bool) {
         let changed = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
@@ -84,12 +85,13 @@ impl<P: Publication, W> Outbox<P, W> {
                 self.produce(handle.slot);
             }
             if changed {
-                // What was closed in the outage may not be any longer, and nobody may try.
+                // Partitions that were closed during the outage may be open again, and nothing else would try them.
                 self.partitions_recovered();
             }
             self.replay();
         } else if changed {
-            // Nobody waits for the end of an outage, and what the producer has takes no room meanwhile.
+            // Requests do not wait for the end of an outage, and publications that are with the producer leave the
+            // memory.
             self.answer_durable();
             self.write_all();
         }
@@ -109,7 +111,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.evict_payload(slot);
     }
 
-    /// Puts what is smaller in the place of what the broker refuses; reads it back where only the journal has it.
+    /// Replaces a rejected publication with its fallback. Reads it back first if only the journal has it.
     fn fall_back(&mut self, slot: u32, code: FailureCode, now: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let smaller = event.publication.as_ref().map(|publication| publication.fallback());
@@ -148,7 +150,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.evict_payload(slot);
     }
 
-    /// Lets an event wait until its partition accepts records again. The journal has it meanwhile.
+    /// Lets an event wait until its partition accepts records again. The event is written to the journal.
     fn fail_closed(&mut self, slot: u32, code: FailureCode, now: Millis) {
         self.stop_replaying(slot);
         self.note_failure(slot, code, now);
@@ -160,7 +162,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.evict_payload(slot);
     }
 
-    /// Whether a head waits for its partition, or for longer than after any failed attempt.
+    /// Returns true if a head waits for its partition, or for longer than the longest back-off after a failed attempt.
     pub(super) fn waits_long(&self, event: &super::event::Event<P>) -> bool {
         matches!(event.stage, Stage::BackingOff(until) if until > self.clock + (FIRST_BACK_OFF << DOUBLINGS))
     }
@@ -177,7 +179,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.heads.back_off(event, slot, until);
     }
 
-    /// Gives those another chance whose back-off is over.
+    /// Retries the events whose back-off is over.
     pub(super) fn retry(&mut self, now: Millis) {
         while let Some(handle) = self.heads.pop_due(now) {
             self.activate(handle.slot);
@@ -185,7 +187,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
-    /// Ends an event's way with a verdict.
+    /// Resolves an event with a verdict.
     pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
         let Some(event) = self.events.get(slot as usize) else { return };
         if verdict.is_final() {
@@ -195,7 +197,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.resolve_waiters(waiters, verdict);
     }
 
-    /// Takes an event out; the next of its lane takes its place.
+    /// Removes an event, and activates the next event of its lane. Returns the waiters.
     pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::RequestId, u32)> {
         self.stop_replaying(slot);
         self.drop_publication(slot);
@@ -205,7 +207,7 @@ impl<P: Publication, W> Outbox<P, W> {
             entry.remove();
         }
         match event.durability {
-            // A write that is said to have failed can be on the disk all the same.
+            // A write that was reported as failed can be on disk all the same.
             Durability::Synced | Durability::Rejected => self.commands.push(Command::Delete(event.seq)),
             Durability::Pending => drop(self.writing.insert(event.seq, None)),
             Durability::None => {}
@@ -216,7 +218,7 @@ impl<P: Publication, W> Outbox<P, W> {
         event.waiters
     }
 
-    /// Gives an event what is to be published for it.
+    /// Sets the publication of an event.
     pub(super) fn replace(&mut self, slot: u32, publication: P) {
         self.drop_publication(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
@@ -232,8 +234,9 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 }
 
-/// Of two reports on records of one event, the one that decides. A failure outweighs a refusal: what can succeed
-/// later must not be given up. What can succeed soon outweighs what waits for a partition.
+/// Returns the report that decides, of two reports on records of one event. A failure outweighs a rejection, because
+/// an event that can succeed later must not be given up. A failure that can be retried soon outweighs one that waits
+/// for a partition.
 const fn decisive_report(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
     const fn rank(report: DeliveryReport) -> u8 {
         match report {
@@ -247,8 +250,8 @@ const fn decisive_report(one: DeliveryReport, other: DeliveryReport) -> Delivery
     if rank(one) < rank(other) { other } else { one }
 }
 
-/// How many records of a publication with this verdict are not in the topics yet. Only an event's own records are known one
-/// by one; of a dead letter, all are missing.
+/// Returns how many records of a publication with this verdict are not in the topics yet. Only an event's own records
+/// are tracked individually; a dead letter is always missing.
 fn missing_records(published: u8, records: u8, verdict: Verdict) -> u8 {
     if verdict != Verdict::Confirmed {
         return records;
@@ -257,7 +260,7 @@ fn missing_records(published: u8, records: u8, verdict: Verdict) -> u8 {
     u8::try_from(missing).unwrap_or(u8::MAX)
 }
 
-/// The bit of a record in a mask of records.
+/// Returns the bit of a record in a mask of records.
 #[must_use]
 pub const fn bit(record: u8) -> u8 {
     if record < 8 { 1 << record } else { 0 }

@@ -1,6 +1,6 @@
-//! Asks a cluster what the topics are, and creates those that are missing.
+//! Queries a cluster's topics, and creates missing ones.
 //!
-//! Everything here blocks, for a bounded time. It must never change a topic that is there.
+//! All functions block, for a bounded time. An existing topic must never be changed.
 
 mod answers;
 mod coordination;
@@ -19,12 +19,13 @@ use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
-/// How long the topics' settings may take. A cluster that does not know the question leaves it unanswered.
+/// How long the request for the topics' settings may take. A cluster that does not support the request leaves it
+/// unanswered.
 const SETTINGS: Duration = Duration::from_secs(3);
-/// How long a created topic may take to be seen.
+/// How long a created topic may take to become visible.
 const PROPAGATION: Duration = Duration::from_secs(5);
 
-/// Why there is no administrator: librdkafka refuses a property, in words that show no value.
+/// Why there is no administrator: librdkafka rejects a property. The text shows no value.
 #[derive(Debug)]
 pub struct SettingsFault(String);
 
@@ -36,34 +37,34 @@ impl std::fmt::Display for SettingsFault {
 
 impl std::error::Error for SettingsFault {}
 
-/// What the cluster is.
+/// The brokers of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brokers {
-    /// How many brokers it has.
+    /// The number of brokers.
     pub count: usize,
     /// The brokers, by their ids.
     pub list: Vec<Broker>,
 }
 
-/// What became of a topic that was to be created.
+/// The result of creating a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Creation {
-    /// It is there now.
+    /// It was created.
     Created,
-    /// Somebody else was quicker.
+    /// Another client created it first.
     WasThere,
-    /// The cluster refuses: problem, and remedy.
+    /// The cluster rejects the request.
     Refused {
         /// In Kafka's words.
         problem: String,
         /// What to do about it.
         remedy: &'static str,
-        /// Whether the user does not have the right to create it.
+        /// True if the user is not allowed to create it.
         forbidden: bool,
     },
 }
 
-/// A connection to a cluster, for questions about topics. Must be used and dropped on a thread that may block.
+/// A connection to a cluster, for administration of topics. Must be used and dropped on a thread that may block.
 pub struct Administrator {
     observer: Observer,
     admin: AdminClient<ErrorCollector>,
@@ -71,10 +72,10 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// Prepares the connection; nothing is sent yet.
+    /// Creates the client. Sends nothing yet.
     ///
     /// # Errors
-    /// [`SettingsFault`] where librdkafka refuses a property.
+    /// [`SettingsFault`] if librdkafka rejects a property.
     pub fn new(cluster: &Cluster) -> Result<Self, SettingsFault> {
         let fault = |error: KafkaError| SettingsFault(describe(&error));
         let observer = Observer::new(cluster).map_err(fault)?;
@@ -88,7 +89,7 @@ impl Administrator {
     /// Waits until the cluster answers.
     ///
     /// # Errors
-    /// [`Unreachable`] where it does not within `limit`, or says no.
+    /// [`Unreachable`] if it does not answer within `limit`, or rejects the connection.
     pub fn reach(&self, limit: Duration) -> Result<Brokers, Unreachable> {
         let metadata = self.observer.answer(limit)?;
         let broker = |broker: &rdkafka::metadata::MetadataBroker| Broker {
@@ -101,20 +102,20 @@ impl Administrator {
         Ok(Brokers { count: list.len(), list })
     }
 
-    /// What the topics of `plan` are, in its order.
+    /// Returns the state of the topics of `plan`, in the same order.
     ///
     /// # Errors
-    /// [`Unreachable`] where the cluster does not answer within `limit`.
+    /// [`Unreachable`] if the cluster does not answer within `limit`.
     pub fn observe(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
         let mut states = self.presence(plan, limit)?;
         self.add_settings(plan, &mut states);
         Ok(states)
     }
 
-    /// As [`Administrator::observe`], without the topics' settings, which can take longer.
+    /// Like [`Administrator::observe`], without the topics' settings, which can take longer.
     ///
     /// # Errors
-    /// As [`Administrator::observe`].
+    /// See [`Administrator::observe`].
     pub fn presence(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
         let end = Instant::now() + limit;
         self.reach(limit)?;
@@ -132,7 +133,7 @@ impl Administrator {
         Ok(topic.map_or(State::Missing, state))
     }
 
-    /// Asks for the settings of the topics that are there.
+    /// Requests the settings of the topics that exist.
     fn add_settings(&self, plan: &TopicSettings, states: &mut [State]) {
         let present: Vec<_> = plan
             .topics
@@ -164,20 +165,21 @@ impl Administrator {
         }
     }
 
-    /// Creates the topics of `wanted`, and waits until they are seen. Says what became of each, in their order.
+    /// Creates the topics of `wanted`, and waits until they are visible. Returns the result of each, in the same
+    /// order.
     ///
     /// # Errors
-    /// [`Unreachable`] where the cluster does not answer within `limit`.
+    /// [`Unreachable`] if the cluster does not answer within `limit`.
     pub fn create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Unreachable> {
         let creations = self.request(wanted, limit, false)?;
         self.wait_for(wanted, &creations);
         Ok(creations)
     }
 
-    /// What [`Administrator::create`] would do: the cluster checks the request and creates nothing.
+    /// Validates what [`Administrator::create`] would do: the cluster checks the request and creates nothing.
     ///
     /// # Errors
-    /// As [`Administrator::create`].
+    /// See [`Administrator::create`].
     pub fn try_create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Unreachable> {
         self.request(wanted, limit, true)
     }

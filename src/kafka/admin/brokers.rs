@@ -1,4 +1,4 @@
-//! Whether brokers answer: the bootstrap servers, and each broker by the address that it advertises. Blocks.
+//! Tests whether brokers answer: the bootstrap servers, and each broker at the address that it advertises. Blocks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use rdkafka::metadata::Metadata;
 use crate::kafka::client::connection_error::{Cause, ConnectionError, ErrorCollector, Unreachable};
 use crate::kafka::client::settings::Cluster;
 
-/// How long one question may take before what librdkafka complains of is looked at.
+/// How long one request may take before librdkafka's errors are checked.
 pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long one question may take at most. It takes [`POLL_TIMEOUT`] at first, and twice as long with each new client.
+/// How long one request may take at most. It starts with [`POLL_TIMEOUT`] and doubles with each new client.
 const MAX_QUESTION: Duration = Duration::from_secs(2);
-/// How long to wait before a question is asked again that failed at once.
+/// How long to wait before a request that failed at once is repeated.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How many brokers are asked at once.
+/// How many brokers are tested at once.
 const MAX_CONCURRENT: usize = 16;
 
 /// A broker, by the address that it advertises to clients.
@@ -42,23 +42,23 @@ impl Broker {
     }
 }
 
-/// A client that only asks for metadata, and remembers why it gets none.
+/// A client that only requests metadata, and records why it gets none.
 pub(super) struct Observer {
     pub(super) listener: ErrorCollector,
     settings: ClientConfig,
     consumer: Mutex<BaseConsumer<ErrorCollector>>,
-    /// Whether the cluster has answered a client, at least with its id.
+    /// True if the cluster has answered a client, at least with its id.
     has_answered: AtomicBool,
-    /// Whether a question failed after that.
+    /// True if a request has failed after that.
     needs_new_client: AtomicBool,
 }
 
 impl Observer {
-    /// Prepares the connection; nothing is sent yet.
+    /// Creates the client. Sends nothing yet.
     pub(super) fn new(cluster: &Cluster) -> KafkaResult<Self> {
         let listener = ErrorCollector::default();
         let mut settings = cluster.observer();
-        // A broker that hangs up is what a wrong "security.protocol" looks like, and must be heard.
+        // A wrong `security.protocol` shows as a broker that disconnects, so disconnects must be reported.
         settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
         let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())?;
         let consumer = Mutex::new(consumer);
@@ -73,26 +73,27 @@ impl Observer {
 
     /// Waits until a broker answers.
     pub(super) fn answer(&self, limit: Duration) -> Result<Metadata, Unreachable> {
-        // The answer names the brokers whether or not the topic is there; one without a topic would list them all.
+        // The answer names the brokers whether or not the topic exists. A request without a topic would list all
+        // topics.
         self.metadata("idaas", limit)
     }
 
-    /// Puts a new client in the place of the one that has left the bootstrap servers.
+    /// Replaces the client that has left the bootstrap servers.
     fn renew(&self, consumer: &mut BaseConsumer<ErrorCollector>) {
         if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {
             let old = std::mem::replace(consumer, other);
-            // Its end waits for connections that do not answer. If there is no thread, it ends here.
+            // Closing the client waits for connections that do not answer. Without a thread, it is closed here.
             let _ = std::thread::Builder::new().name("client's end".to_owned()).spawn(move || drop(old));
         }
     }
 
-    /// What the cluster says of a topic.
+    /// Requests the metadata of a topic.
     ///
     /// With the first answer of the cluster, librdkafka leaves the bootstrap servers for the addresses that brokers
-    /// advertise. If those do not answer, only another client asks the bootstrap servers soon. The first answer can be one
-    /// to librdkafka itself, which asks as soon as it is connected; then the question here comes too late. So a question
-    /// fails for good only if no client was ever told the cluster's id, or at the end of `limit`, or at the end of twice that
-    /// time if the cluster has answered at all: then it would be wrong to say that it does not.
+    /// advertise. If those do not answer, only a new client asks the bootstrap servers again soon. The first answer
+    /// can be one to librdkafka itself, which asks as soon as it is connected; then the request here comes too late.
+    /// So a request fails for good only if no client has received the cluster's id, or after `limit`, or after twice
+    /// that time if the cluster has answered at all: then it would be wrong to report that it does not.
     pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Unreachable> {
         let (mut end, mut is_extended) = (Instant::now() + limit, false);
         let mut patience = POLL_TIMEOUT;
@@ -103,7 +104,7 @@ impl Observer {
         loop {
             let rest = end.saturating_duration_since(Instant::now()).max(PAUSE);
             let answer = consumer.fetch_metadata(Some(topic), patience.min(rest));
-            // Serves the error callback, and nothing else: nothing is assigned.
+            // Serves the error callback only: nothing is assigned.
             while consumer.poll(Duration::ZERO).is_some() {}
             let knows_brokers = answer.is_ok() || consumer.client().fetch_cluster_id(Duration::ZERO).is_some();
             if knows_brokers {
@@ -123,7 +124,7 @@ impl Observer {
                     self.renew(&mut consumer);
                     patience = (patience * 2).min(MAX_QUESTION);
                 }
-                // What was heard can be about the addresses that brokers advertise.
+                // The recorded errors can be about the addresses that brokers advertise.
                 Err(_) if self.has_answered.load(Ordering::Relaxed) => std::thread::sleep(PAUSE),
                 Err(_) if self.listener.is_decided() => return Err(self.listener.unreachable()),
                 Err(_) => {}
@@ -132,9 +133,9 @@ impl Observer {
     }
 }
 
-/// The brokers that do not answer at the address that they advertise, each with the reason.
+/// Returns the brokers that do not answer at the address that they advertise, each with the reason.
 ///
-/// A client uses the bootstrap servers for its first question only. Records go to the addresses that the answer names.
+/// A client uses the bootstrap servers for its first request only. Records go to the addresses that the answer names.
 #[must_use]
 pub fn unreachable<'a>(
     cluster: &Cluster,
@@ -147,7 +148,7 @@ pub fn unreachable<'a>(
             let asked: Vec<_> =
                 some.iter().map(|broker| (*broker, scope.spawn(move || trouble(cluster, broker, limit)))).collect();
             for (broker, asking) in asked {
-                // A thread that panicked found nothing out.
+                // A thread that panicked has no result.
                 let trouble = asking.join().unwrap_or_else(|_| Some(unknown("it could not be asked")));
                 unreachable.extend(trouble.map(|trouble| (broker, trouble)));
             }
@@ -156,7 +157,7 @@ pub fn unreachable<'a>(
     unreachable
 }
 
-/// What stands between here and one broker.
+/// Returns why a broker cannot be reached. `None` if it answers.
 fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<ConnectionError> {
     let cluster = Cluster { bootstrap_servers: vec![broker.address()], ..cluster.clone() };
     let observer = match Observer::new(&cluster) {
@@ -166,7 +167,7 @@ fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<Connec
     let away = observer.answer(limit).err()?;
     let silence =
         || ConnectionError { cause: Cause::Timeout, words: format!("no answer within {} s", limit.as_secs()) };
-    // The last one is of the latest attempt.
+    // The last error belongs to the latest attempt.
     Some(away.troubles.into_iter().next_back().unwrap_or_else(silence))
 }
 

@@ -1,4 +1,4 @@
-//! What the topics, the brokers and the rights of the Kafka user should be and are, and how to correct them.
+//! Expected and actual state of the topics, the brokers and the rights of the Kafka user, and how to correct them.
 
 pub mod administrator;
 pub mod brokers;

@@ -1,4 +1,5 @@
-//! Would the producer's settings be accepted, may this user write and read? Asked without publishing anything.
+//! Tests whether librdkafka accepts the producer's settings, and whether this user may write and read. Publishes
+//! nothing.
 
 mod idempotence;
 mod reading;
@@ -16,7 +17,7 @@ pub use self::writing::{Writing, WritingQuestion, writing};
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
-/// What librdkafka says against the producer's settings, certificates and key tabs included, in words that show no
+/// Returns why librdkafka rejects the producer's settings, including certificates and key tabs, in words that show no
 /// value. Connects to nothing.
 #[must_use]
 pub fn settings_fault(cluster: &Cluster) -> Option<String> {
@@ -25,7 +26,7 @@ pub fn settings_fault(cluster: &Cluster) -> Option<String> {
     BaseProducer::from_config_and_context(&settings, writing::Answers::default()).err().map(|error| describe(&error))
 }
 
-/// Says nothing but at the level of debugging: the answers are what counts.
+/// Logs at debug level only, because the test results matter, not the log lines.
 struct Silent;
 
 impl ClientContext for Silent {

@@ -1,4 +1,4 @@
-//! What to do about a missing right of the Kafka user. Pure.
+//! How to grant a missing right to the Kafka user. Pure.
 
 use crate::diagnosis::Remedy;
 
@@ -18,7 +18,7 @@ pub enum Right {
 }
 
 impl Right {
-    /// The name that `kafka-acls.sh --operation` accepts.
+    /// Returns the name that `kafka-acls.sh --operation` accepts.
     #[must_use]
     pub const fn operation(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Right {
 }
 
 impl Remedy {
-    /// Grants these rights on these topics.
+    /// Returns the command that grants these rights on these topics.
     #[must_use]
     pub fn grant(rights: &[Right], topics: &[&str]) -> Self {
         let mut command = "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME".to_owned();

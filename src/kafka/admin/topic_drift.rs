@@ -1,99 +1,99 @@
-//! How a topic differs from what it should be, how bad that is, and what to do. Pure.
+//! How a topic differs from its plan, how severe that is, and how to fix it. Pure.
 //!
-//! What is not known is never a difference: a cluster that keeps its settings to itself may still be right.
+//! An unknown setting is never a difference: a cluster that does not report its settings can still be right.
 
 pub mod compare;
 pub mod text;
 
 use std::time::Duration;
 
-/// The oldest timestamp that the bridge publishes, counted from now. A record that waited for longer than an hour gets
-/// the current time; the rest is room for the way to the broker and for clocks that differ.
+/// The oldest timestamp that the bridge publishes, relative to now. A record that waited for longer than an hour gets
+/// the current time; the rest is tolerance for the transport to the broker and for clock differences.
 pub const OLDEST_TIMESTAMP: Duration = Duration::from_secs(65 * 60);
 /// How far the broker's clock may be behind before it rejects records as being from the future.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
-/// How bad a difference is.
+/// How severe a difference is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It works, and is likely not meant.
+    /// It works, but is probably not intended.
     Notable,
-    /// A promise is not kept, or records are not taken.
+    /// A guarantee does not hold, or records are rejected.
     Wrong,
 }
 
-/// One difference between what a topic should be and what it is.
+/// One difference between the plan of a topic and its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// It is not there.
+    /// The topic does not exist.
     Missing,
-    /// It cannot be seen.
+    /// The topic is not visible to this user.
     Hidden,
-    /// The broker tells an error instead.
+    /// The broker reports an error instead.
     Unreadable(String),
-    /// That many partitions have no leader.
+    /// This many partitions have no leader.
     NoLeader(usize),
     /// Fewer partitions than configured.
     FewerPartitions {
         /// As configured.
         wanted: i32,
-        /// As they are.
+        /// As found.
         found: i32,
     },
     /// More partitions than configured.
     MorePartitions {
         /// As configured.
         wanted: i32,
-        /// As they are.
+        /// As found.
         found: i32,
     },
     /// Fewer replicas than configured.
     Replication {
         /// As configured.
         wanted: i32,
-        /// As they are.
+        /// As found.
         found: i32,
     },
     /// A record counts as confirmed when only one broker has it.
     MinInsyncReplicas {
-        /// As it is.
+        /// `min.insync.replicas`.
         found: i32,
     },
-    /// There is one replica, on purpose: the broker's loss loses events.
+    /// There is one replica, on purpose: losing the broker loses events.
     SingleReplica,
-    /// More replicas must have a record than there are.
+    /// More replicas must have a record than exist.
     NeverInsync {
         /// `min.insync.replicas`.
         needed: i32,
         /// The replicas.
         replication: i32,
     },
-    /// All replicas must have a record, so the absence of one broker stops everything.
+    /// All replicas must have a record, so one unavailable broker stops everything.
     NoSpareReplica {
         /// `min.insync.replicas`.
         needed: i32,
     },
     /// Fewer replicas are in sync than a confirmed record needs.
     NotInSync {
-        /// How many are.
+        /// How many replicas are in sync.
         in_sync: i32,
-        /// How many it needs.
+        /// How many a confirmed record needs.
         needed: i32,
     },
-    /// Old events are dropped when newer ones of the entity come.
+    /// Old events are removed when newer events of the entity arrive.
     Compacted(String),
-    /// The topic keeps all records of an entity, so that reading it takes ever longer.
+    /// The topic keeps all records of an entity, so reading it takes longer and longer.
     NotCompacted(String),
-    /// Deletions vanish before they are forgotten.
+    /// Tombstones are removed earlier than they should be.
     TombstoneRetention {
-        /// As it is, in milliseconds.
+        /// As found, in milliseconds.
         found: i64,
     },
-    /// The topic takes smaller records than are published.
+    /// The topic accepts only smaller records than are published.
     MessageSize {
-        /// What is published, in bytes.
+        /// The largest published record, in bytes.
         wanted: usize,
-        /// What the topic takes, in bytes.
+        /// The largest record that the topic accepts, in bytes.
         found: usize,
     },
     /// The topic rejects timestamps that the bridge publishes, because they are too old.
@@ -108,15 +108,15 @@ pub enum Difference {
     },
     /// Records are deleted earlier than configured.
     Retention {
-        /// As configured, in milliseconds; -1 is without limit.
+        /// As configured, in milliseconds; -1 means no limit.
         wanted: i64,
-        /// As it is, in milliseconds.
+        /// As found, in milliseconds.
         found: i64,
     },
 }
 
 impl Difference {
-    /// The stable code, for log lines.
+    /// Returns the stable code, for log lines.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -139,7 +139,7 @@ impl Difference {
         }
     }
 
-    /// How bad it is.
+    /// Returns how severe it is.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {

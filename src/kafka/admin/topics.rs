@@ -1,4 +1,4 @@
-//! The topics: what they should be, and what they are. Pure: [`super::administrator`] asks.
+//! The topics: their plan, and their actual state. Pure: [`super::administrator`] queries the cluster.
 
 pub mod state_topics;
 
@@ -12,7 +12,7 @@ use idaas_callback::policy::Topics;
 use crate::config::{Config, Passwords};
 use crate::kafka::client::settings::Cluster;
 
-/// `max.message.bytes` where a broker is not told otherwise (Apache Kafka's documentation of topic settings).
+/// The broker's default of `max.message.bytes` (Apache Kafka's documentation of topic settings).
 const BROKER_DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;
 
 /// The topic over which replicas coordinate.
@@ -21,19 +21,19 @@ pub fn coordination_topic(prefix: &str) -> String {
     format!("{prefix}.replicas.v1")
 }
 
-/// What the topics should be.
+/// The plan of all topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSettings {
-    /// One per prefix and entity, in the order in which they are shown.
+    /// One per prefix and entity, in the order of display.
     pub topics: Vec<WantedTopic>,
 }
 
-/// What one topic should be.
+/// The plan of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
     /// Its name.
     pub name: String,
-    /// What its records are about.
+    /// The entity that its records describe.
     pub entity: Entity,
     /// Its partitions.
     pub partitions: i32,
@@ -43,24 +43,24 @@ pub struct WantedTopic {
     pub cleanup: Cleanup,
     /// The largest record that is published, in bytes.
     pub max_message_bytes: usize,
-    /// How long its records are kept; `None` is without limit.
+    /// How long its records are kept. `None` means no limit.
     pub retention: Option<Duration>,
 }
 
 /// What happens to old records of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
-    /// They are deleted after the retention. Compaction would drop all but an entity's last event.
+    /// They are deleted after the retention. Compaction would remove all but an entity's last event.
     Delete,
     /// Only the newest record of each key is kept.
     Compact,
 }
 
 impl Cleanup {
-    /// `delete.retention.ms` of a compacted topic: as long as deletions are remembered.
+    /// `delete.retention.ms` of a compacted topic: how long tombstones are kept.
     pub const TOMBSTONES_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-    /// `cleanup.policy` of the topic.
+    /// Returns the `cleanup.policy` of the topic.
     #[must_use]
     pub const fn policy(self) -> &'static str {
         match self {
@@ -71,8 +71,8 @@ impl Cleanup {
 }
 
 impl TopicSettings {
-    /// The topics that this configuration publishes to: those of each prefix that an application has, with the
-    /// credential topic only where one of its applications seals passwords.
+    /// Returns the topics that this configuration publishes to: those of each prefix that an application has. The
+    /// credential topic is included only if one of its applications seals passwords.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let cluster = Cluster {
@@ -113,26 +113,26 @@ impl TopicSettings {
 }
 
 impl WantedTopic {
-    /// How many replicas must have a record before it counts as confirmed: two, so that the loss of one broker loses
-    /// nothing that was acknowledged; one where there is only one.
+    /// Returns how many replicas must have a record before it counts as confirmed: two, so that losing one broker
+    /// loses nothing that was acknowledged, or one if there is only one replica.
     #[must_use]
     pub fn min_insync_replicas(&self) -> i32 {
         self.replication.min(2)
     }
 
-    /// `retention.ms` of the topic; -1 is without limit.
+    /// Returns the `retention.ms` of the topic. -1 means no limit.
     #[must_use]
     pub fn retention_ms(&self) -> i64 {
         self.retention.map_or(-1, |retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// The settings with which the topic is created.
+    /// Returns the settings with which the topic is created.
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![
             ("cleanup.policy", self.cleanup.policy().to_owned()),
             ("min.insync.replicas", self.min_insync_replicas().to_string()),
             match self.cleanup {
-                // The broker's default is seven days, or whatever its operator set for other topics.
+                // The broker's default is seven days, or what its operator set for other topics.
                 Cleanup::Delete => ("retention.ms", self.retention_ms().to_string()),
                 Cleanup::Compact => ("delete.retention.ms", Cleanup::TOMBSTONES_KEPT.as_millis().to_string()),
             },
@@ -144,20 +144,20 @@ impl WantedTopic {
     }
 }
 
-/// What one topic is.
+/// The actual state of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It is there.
+    /// It exists.
     Present(ExistingTopic),
-    /// It is not there.
+    /// It does not exist.
     Missing,
-    /// The broker does not let this user see it (`DESCRIBE`).
+    /// This user may not describe it (`DESCRIBE`).
     Hidden,
-    /// The broker tells an error instead, in its words.
+    /// The broker reports an error instead, in its words.
     Unreadable(String),
 }
 
-/// A topic that is there.
+/// An existing topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingTopic {
     /// Its partitions.
@@ -166,9 +166,9 @@ pub struct ExistingTopic {
     pub replication: i32,
     /// The in-sync replicas of the partition that has the fewest; `None` if no partition has a leader.
     pub in_sync: Option<i32>,
-    /// How many partitions have no leader, and so take no record.
+    /// How many partitions have no leader, and so accept no record.
     pub leaderless: usize,
-    /// Each broker that leads partitions, with one of them and their number.
+    /// The brokers that lead partitions, each with one partition and their number.
     pub leaders: Vec<Leader>,
     /// Its settings, or why they are not known.
     pub settings: Result<Settings, Unknown>,
@@ -188,11 +188,11 @@ pub struct Leader {
 /// Why the settings of a topic are not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
-    /// Nobody asked for them.
+    /// They were not requested.
     NotAsked,
     /// This user may not read them.
     NotAllowed,
-    /// The cluster does not know the question. Then it is not Apache Kafka, or it hides behind a proxy.
+    /// The cluster does not support the request. Then it is not Apache Kafka, or it is behind a proxy.
     NotSupported,
     /// The answer did not come in time.
     NoAnswer,
@@ -212,7 +212,7 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The settings of a topic that matter here; `None` where the broker did not tell one.
+/// The settings of a topic that matter here. `None` if the broker did not report one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `min.insync.replicas`.
@@ -221,7 +221,7 @@ pub struct Settings {
     pub cleanup_policy: Option<String>,
     /// `max.message.bytes`.
     pub max_message_bytes: Option<usize>,
-    /// `retention.ms`; -1 is without limit.
+    /// `retention.ms`; -1 means no limit.
     pub retention_ms: Option<i64>,
     /// `delete.retention.ms`.
     pub delete_retention_ms: Option<i64>,
@@ -235,7 +235,7 @@ pub struct Settings {
 pub(super) mod tests {
     use super::*;
 
-    /// A topic as production has it.
+    /// Creates a topic as in production.
     pub(in crate::kafka) fn wanted() -> WantedTopic {
         WantedTopic {
             name: "idaas.user.v1".to_owned(),

@@ -1,36 +1,37 @@
-//! When Kafka counts as away: a pure decision over the answers to the watch's questions. It knows no clock and asks nobody.
+//! The breaker: decides from the watch's probes when Kafka counts as unavailable. Pure, without a clock.
 //!
-//! To open by mistake costs little (events take the way over the journal), to open late costs every event of that time
-//! its answer's deadline. A broker that collects garbage for half a second must not open it, an outage must within about
-//! two seconds: so it opens after at least [`FAILURES`] failed questions in a row that span [`MIN_SILENCE`]. It closes at
-//! the first good answer, because a record that was given too early is only waited for.
+//! Opening by mistake costs little, because events then go through the journal. Opening late costs every event of that
+//! time its answer's deadline. A broker that pauses for garbage collection for half a second must not open the
+//! breaker, and an outage must open it within about two seconds. So it opens after at least [`FAILURES`] failed probes
+//! in a row that span [`MIN_SILENCE`]. It closes at the first successful probe, because a record that is sent too
+//! early only waits.
 
 use std::time::Duration;
 
-/// How many questions in a row must fail.
+/// How many probes in a row must fail.
 const FAILURES: u32 = 3;
-/// How long Kafka must have failed, counted from when the first of them was asked.
+/// How long Kafka must have failed, counted from the start of the first failed probe.
 const MIN_SILENCE: Duration = Duration::from_millis(1500);
 
-/// How long the watch rests between two questions: while all is well, while there is doubt, while Kafka is away.
+/// Interval between two probes: while Kafka is available, while it is in doubt, while it is unavailable.
 const INTERVAL_AVAILABLE: Duration = Duration::from_millis(500);
 const INTERVAL_FAILING: Duration = Duration::from_millis(100);
 const INTERVAL_UNAVAILABLE: Duration = Duration::from_millis(250);
 
-/// One question, and how it ended.
+/// The result of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Probe {
-    /// When it was asked, by a clock that only goes forward.
+    /// When the probe started, on a monotonic clock.
     pub(super) asked: Duration,
-    /// When it ended, by the same clock.
+    /// When it ended, on the same clock.
     pub(super) ended: Duration,
-    /// Whether the answer says that records can be taken.
+    /// True if the cluster accepts records.
     pub(super) takes: bool,
-    /// Whether, since the last good answer, the connections to all brokers were reported as lost.
+    /// True if the connections to all brokers were reported as lost since the last successful probe.
     pub(super) all_down: bool,
 }
 
-/// What is known so far.
+/// The state of the breaker.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     available: Option<bool>,
@@ -40,20 +41,20 @@ pub(super) struct Breaker {
 #[derive(Debug)]
 struct Failing {
     since: Duration,
-    questions: u32,
+    probes: u32,
 }
 
 impl Breaker {
-    /// Takes a question's end in; says whether Kafka is available, where that is news.
-    pub(super) fn record(&mut self, question: Probe) -> Option<bool> {
-        let available = if question.takes {
+    /// Records a probe result. Returns the new availability if it changed.
+    pub(super) fn record(&mut self, probe: Probe) -> Option<bool> {
+        let available = if probe.takes {
             self.failing = None;
             true
         } else {
-            let failing = self.failing.get_or_insert(Failing { since: question.asked, questions: 0 });
-            failing.questions = failing.questions.saturating_add(1);
-            let long = question.ended.saturating_sub(failing.since) >= MIN_SILENCE;
-            let sure = question.all_down || (long && failing.questions >= FAILURES);
+            let failing = self.failing.get_or_insert(Failing { since: probe.asked, probes: 0 });
+            failing.probes = failing.probes.saturating_add(1);
+            let long = probe.ended.saturating_sub(failing.since) >= MIN_SILENCE;
+            let sure = probe.all_down || (long && failing.probes >= FAILURES);
             if !sure {
                 return None;
             }
@@ -62,7 +63,7 @@ impl Breaker {
         (self.available.replace(available) != Some(available)).then_some(available)
     }
 
-    /// How long to rest before the next question.
+    /// Returns the interval before the next probe.
     pub(super) const fn interval(&self) -> Duration {
         match (self.available, &self.failing) {
             (Some(true), None) => INTERVAL_AVAILABLE,
@@ -76,22 +77,22 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    /// Plays questions that time out after half a second while Kafka is silent, from `silence` on for so long; says at
-    /// what time which news came. All in milliseconds.
+    /// Simulates probes that time out after half a second while Kafka is silent during `silence`. Returns the changes
+    /// with their times. All times are in milliseconds.
     fn play(silence: std::ops::Range<u64>, until: u64, all_down: bool) -> Vec<(u64, bool)> {
-        let (mut breaker, mut news, mut now) = (Breaker::default(), Vec::new(), 0);
+        let (mut breaker, mut changes, mut now) = (Breaker::default(), Vec::new(), 0);
         while now < until {
             let asked = now;
             let answered = if silence.contains(&asked) { silence.end } else { asked };
             let takes = answered < asked + 500;
             now = answered.min(asked + 500);
             let [asked, ended] = [asked, now].map(Duration::from_millis);
-            news.extend(
+            changes.extend(
                 breaker.record(Probe { asked, ended, takes, all_down: all_down && !takes }).map(|is| (now, is)),
             );
             now += breaker.interval().as_millis() as u64;
         }
-        news
+        changes
     }
 
     #[test]
@@ -106,8 +107,8 @@ mod tests {
     #[test]
     fn the_breaker_opens_after_two_seconds_and_closes_at_once() {
         for begin in (2000..3000).step_by(10) {
-            let news = play(begin..begin + 30_000, 40_000, false);
-            let [(0, true), (opened, false), (closed, true)] = news.as_slice() else { panic!("{news:?}") };
+            let changes = play(begin..begin + 30_000, 40_000, false);
+            let [(0, true), (opened, false), (closed, true)] = changes.as_slice() else { panic!("{changes:?}") };
             assert!(opened - begin <= 2200, "opened after {} ms", opened - begin);
             assert!(closed - (begin + 30_000) <= 250, "closed after {} ms", closed - begin - 30_000);
         }
@@ -115,34 +116,34 @@ mod tests {
 
     #[test]
     fn losing_all_connections_opens_the_breaker_at_once() {
-        let news = play(2000..10_000, 9000, true);
-        assert_eq!(news, [(0, true), (2500, false)]);
+        let changes = play(2000..10_000, 9000, true);
+        assert_eq!(changes, [(0, true), (2500, false)]);
     }
 
     #[test]
     fn the_loss_of_all_connections_alone_opens_nothing() {
         let mut breaker = Breaker::default();
-        let question = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
-        assert_eq!(breaker.record(question), Some(true));
-        assert_eq!(breaker.record(question), None);
+        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
+        assert_eq!(breaker.record(probe), Some(true));
+        assert_eq!(breaker.record(probe), None);
     }
 
     #[test]
     fn fast_failures_do_not_open_the_breaker_early() {
         let mut breaker = Breaker::default();
-        let mut news = Vec::new();
+        let mut changes = Vec::new();
         for now in (0..3000).step_by(100) {
             let now = Duration::from_millis(now);
-            let question = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false };
-            news.extend(breaker.record(question).map(|is| (now.as_millis(), is)));
+            let probe = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false };
+            changes.extend(breaker.record(probe).map(|is| (now.as_millis(), is)));
         }
-        assert_eq!(news, [(0, true), (1600, false)]);
+        assert_eq!(changes, [(0, true), (1600, false)]);
     }
 
     #[test]
     fn a_start_without_kafka_is_told_once_it_is_sure() {
-        let news = play(0..5000, 6000, false);
-        let [(opened, false), (5000.., true)] = news.as_slice() else { panic!("{news:?}") };
+        let changes = play(0..5000, 6000, false);
+        let [(opened, false), (5000.., true)] = changes.as_slice() else { panic!("{changes:?}") };
         assert!((1500..=2000).contains(opened), "{opened}");
     }
 }

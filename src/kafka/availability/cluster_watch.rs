@@ -1,8 +1,8 @@
-//! Watches whether the cluster takes records, on a thread of its own, and passes librdkafka's log lines on.
+//! Watches whether the cluster accepts records, on its own thread, and forwards librdkafka's log lines.
 //!
-//! librdkafka's own connection states say little of whether a record would be taken; a metadata request does. Only one
-//! that names a leader counts: a cluster that has lost its quorum still answers, and takes nothing. What the answers
-//! amount to is decided in `breaker`, not here.
+//! librdkafka's connection states do not show whether a record would be accepted; a metadata request does. Only an
+//! answer that names a leader counts: a cluster that has lost its quorum still answers, but accepts nothing. `breaker`
+//! decides what the answers mean.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +23,13 @@ use crate::telemetry::liveness::Liveness;
 /// How long the cluster may take to answer.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often the cluster is asked for its id while nothing else gives a reason.
+/// How often the cluster id is requested without any other reason.
 const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the watch tells.
+/// A notification of the watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// Whether the cluster takes records.
+    /// Whether the cluster accepts records.
     Available(bool),
     /// The id of the cluster that answers: at first, and when it changes.
     Cluster(String),
@@ -43,14 +43,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as something is known:
-    /// at the first good answer, or when it is sure that there is none.
+    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is known:
+    /// at the first successful probe, or when it is certain that Kafka is unavailable.
     ///
-    /// Kafka is available where a partition of one of `topics` has a leader. One that has none, or a topic that is
-    /// missing, holds up its own records only.
+    /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
+    /// topic, delays its own records only.
     ///
     /// # Errors
-    /// The reason in words, where librdkafka refuses the settings or no thread can be had.
+    /// The reason in words, if librdkafka rejects the settings or no thread can be started.
     pub fn start(
         cluster: &Cluster,
         topics: Vec<String>,
@@ -70,12 +70,12 @@ impl Watch {
                 let asked = began.elapsed();
                 let takes = accepting(&client, &watched.load(), &mut good);
                 let all_down = client.context().all_down(takes);
-                let question = Probe { asked, ended: began.elapsed(), takes, all_down };
+                let probe = Probe { asked, ended: began.elapsed(), takes, all_down };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
                 if let Some(id) = identity.changed(asked, takes, ask) {
                     tell(WatchEvent::Cluster(id));
                 }
-                if let Some(available) = breaker.record(question) {
+                if let Some(available) = breaker.record(probe) {
                     tell(WatchEvent::Available(available));
                 }
                 std::thread::park_timeout(breaker.interval());
@@ -92,7 +92,8 @@ impl Watch {
     }
 }
 
-/// The id of the cluster, asked for at times only: rdkafka never frees what librdkafka answers, some 30 bytes each time.
+/// The id of the cluster. It is requested rarely, because rdkafka never frees librdkafka's answer, about 30 bytes each
+/// time.
 #[derive(Default)]
 struct Identity {
     id: Option<String>,
@@ -101,8 +102,8 @@ struct Identity {
 }
 
 impl Identity {
-    /// The id if it is another one than before. Another cluster comes with new connections, so it is asked for when the
-    /// cluster begins to accept records, and every 10 s besides.
+    /// Returns the id if it has changed. Another cluster means new connections, so the id is requested when the
+    /// cluster begins to accept records, and also every 10 s.
     fn changed(&mut self, now: Duration, accepting: bool, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         let begins = accepting && !self.accepting;
         self.accepting = accepting;
@@ -117,8 +118,8 @@ impl Identity {
     }
 }
 
-/// Whether a partition of one of the topics has a leader. Where all is well, that is one small request, for the topic that
-/// had one before; else one request for all topics.
+/// Returns true if a partition of one of the topics has a leader. In the normal case, this is one small request for
+/// the topic that had a leader before; otherwise it is one request for all topics.
 fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Option<String>) -> bool {
     let first = good.take().filter(|good| topics.contains(good)).or_else(|| topics.first().cloned());
     let mut found = None;
@@ -129,27 +130,27 @@ fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Optio
                 client.fetch_metadata(None, METADATA_TIMEOUT).ok().and_then(|metadata| with_leader(&metadata, topics));
         }
     }
-    // Serves the error callback, and nothing else: nothing is assigned.
+    // Serves the error callback only: nothing is assigned.
     while client.poll(Duration::ZERO).is_some() {}
     *good = found;
     good.is_some()
 }
 
-/// One of the topics that has a partition with a leader.
+/// Returns one of the topics that has a partition with a leader.
 fn with_leader(metadata: &Metadata, topics: &[String]) -> Option<String> {
     let ours = metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()));
     let mut led = ours.filter(|topic| topic.partitions().iter().any(|partition| partition.leader() >= 0));
     led.next().map(|topic| topic.name().to_owned())
 }
 
-/// Remembers that the connections to all brokers are lost.
+/// Records that the connections to all brokers are lost.
 #[derive(Default)]
 struct Watcher {
     all_down: AtomicBool,
 }
 
 impl Watcher {
-    /// Whether they are; a good answer makes that a thing of the past.
+    /// Returns true if they are lost. A successful probe resets it.
     fn all_down(&self, takes: bool) -> bool {
         if takes {
             self.all_down.store(false, Ordering::Relaxed);
@@ -178,13 +179,13 @@ impl Drop for Watch {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic in it has been told by its own message.
+            // A panic in it has already been reported.
             let _ = thread.join();
         }
     }
 }
 
-/// Passes a line of librdkafka's log on. Its lines name brokers and errors, never properties.
+/// Forwards a line of librdkafka's log. Its lines name brokers and errors, never properties.
 pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
@@ -192,7 +193,7 @@ pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
         }
         RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, message),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
-        // The producer logs each change of a connection at this level, whatever level the operator wants to see.
+        // The producer logs each change of a connection at this level, whatever level the operator has configured.
         RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
     }
 }

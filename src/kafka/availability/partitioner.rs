@@ -1,6 +1,6 @@
-//! The partition of a key, as librdkafka's `murmur2_random` and Java's default partitioner compute it.
+//! The partition of a key, computed like librdkafka's `murmur2_random` and Java's default partitioner.
 
-/// The partition of a key among `count` partitions.
+/// Returns the partition of a key among `count` partitions.
 pub(super) fn partition_of(key: &[u8], count: usize) -> usize {
     let positive = murmur2(key) & 0x7fff_ffff;
     usize::try_from(positive).unwrap_or_default().checked_rem(count).unwrap_or_default()

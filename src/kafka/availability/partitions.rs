@@ -2,8 +2,8 @@
 //!
 //! A partition is closed if its oldest record has waited for [`SILENCE`] without a confirmation in between, or if the
 //! last reports were failures. Its first confirmation opens it. While it is closed, only a few records at a time are
-//! given to the producer, as probes; the others wait in the outbox, with their bodies in the journal. So a partition
-//! without a leader neither fills the producer's queue nor holds an answer up.
+//! given to the producer, as probes; the others wait in the outbox, with their publications in the journal. So a
+//! partition without a leader neither fills the producer's queue nor delays an answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -12,14 +12,15 @@ use outbox::{EventHandle, FailureCode};
 
 use super::partitioner::partition_of;
 
-/// How long a record may be without a confirmation.
+/// How long a record may stay without a confirmation.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How many records a closed partition has with the producer at most, and how many bytes.
+/// How many records of a closed partition are with the producer at most, and how many bytes.
 pub(in crate::kafka) const MAX_PROBES: usize = 16;
 const MAX_PROBE_BYTES: usize = 1 << 20;
-/// Failures of records that only waited.
+/// Failures of records that only timed out.
 const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];
-/// A closed partition without a record opens after this long: only a record can tell that it accepts records again.
+/// A closed partition without a record opens after this long, because only a record can show that it accepts records
+/// again.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// A partition, as this module counts them.
@@ -29,7 +30,7 @@ pub(in crate::kafka) struct Slot {
     partition: usize,
 }
 
-/// A record with the producer.
+/// A record that is with the producer.
 #[derive(Debug, Clone, Copy)]
 struct Outstanding {
     handle: EventHandle,
@@ -45,10 +46,10 @@ struct Partition {
     closed: Option<Closed>,
 }
 
-/// Since when and why a partition is closed.
+/// When and why a partition was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Closed {
-    /// The last sign that it accepts nothing.
+    /// The last sign that it does not accept records.
     last_sign: Duration,
     failure: Option<FailureCode>,
 }
@@ -69,14 +70,14 @@ pub(in crate::kafka) struct Silent {
     pub(in crate::kafka) waited: Duration,
 }
 
-/// What has changed since the last look.
+/// The changes since the last check.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::kafka) struct Changes {
     /// Events that wait for partitions that have just closed.
     pub(in crate::kafka) waiting: Vec<EventHandle>,
-    /// Topics whose number of closed partitions has changed.
+    /// Topics whose number of closed partitions has changed, with the number.
     pub(in crate::kafka) topics: Vec<(String, usize)>,
-    /// Whether a partition was opened.
+    /// True if a partition was opened.
     pub(in crate::kafka) opened: bool,
 }
 
@@ -85,14 +86,14 @@ pub(in crate::kafka) struct Changes {
 pub(in crate::kafka) struct Availability {
     topics: Vec<Topic>,
     index: HashMap<String, usize>,
-    /// How many partitions the cluster's topics have.
+    /// The number of partitions of the cluster's topics.
     counts: HashMap<String, usize>,
     /// The last confirmation on any partition.
     last_success: Option<Duration>,
 }
 
 impl Availability {
-    /// Takes the number of partitions of each topic over, as the cluster tells it.
+    /// Sets the number of partitions of topics, as reported by the cluster.
     pub(in crate::kafka) fn counts(&mut self, counts: impl IntoIterator<Item = (String, usize)>) {
         self.counts.extend(counts);
         for topic in &mut self.topics {
@@ -103,7 +104,7 @@ impl Availability {
         }
     }
 
-    /// Where a record of that key goes. A record without a key goes anywhere.
+    /// Returns the partition of a record with that key. A record without a key can go to any partition.
     fn slot(&self, topic: &str, key: Option<&str>) -> Option<Slot> {
         let topic = *self.index.get(topic)?;
         let count = self.topics.get(topic)?.partitions.len();
@@ -114,14 +115,15 @@ impl Availability {
         self.topics.get_mut(slot.topic)?.partitions.get_mut(slot.partition)
     }
 
-    /// Whether the partition of that key accepts records, as far as is known.
+    /// Returns true if the partition of that key is considered to accept records.
     pub(in crate::kafka) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         let partition =
             self.slot(topic, key).and_then(|slot| self.topics.get(slot.topic)?.partitions.get(slot.partition));
         partition.is_none_or(|partition| partition.closed.is_none())
     }
 
-    /// Counts a record that is about to be given to the producer. `None` if its partition is closed, and has its probes.
+    /// Counts a record that is about to be given to the producer. `None` if its partition is closed and has enough
+    /// probes.
     pub(in crate::kafka) fn hand_over(
         &mut self,
         (topic, key): (&str, Option<&str>),
@@ -147,10 +149,10 @@ impl Availability {
         Some(slot)
     }
 
-    /// Takes a record out that has its report.
+    /// Removes a record that has its report.
     fn take(&mut self, slot: Slot, handle: EventHandle) -> Option<&mut Partition> {
         let partition = self.at(slot)?;
-        // Reports come in the order of the records, nearly always.
+        // Reports nearly always come in the order of the records.
         let index = partition.outstanding.iter().position(|record| record.handle == handle);
         if let Some(record) = index.and_then(|index| partition.outstanding.remove(index)) {
             partition.bytes -= record.bytes;
@@ -158,7 +160,7 @@ impl Availability {
         Some(partition)
     }
 
-    /// A record was confirmed. Returns true if that opens its partition.
+    /// Notes that a record was confirmed. Returns true if that opens its partition.
     pub(in crate::kafka) fn confirmed(&mut self, slot: Slot, handle: EventHandle, now: Duration) -> bool {
         self.last_success = Some(now);
         let Some(partition) = self.take(slot, handle) else { return false };
@@ -166,8 +168,8 @@ impl Availability {
         partition.closed.take().is_some()
     }
 
-    /// A record has another report: it says something about its partition only if `failure` is given. Returns the events
-    /// that wait for the partition, if that closes it.
+    /// Notes another report on a record. The report says something about the partition only if `failure` is given.
+    /// Returns the events that wait for the partition, if that closes it.
     pub(in crate::kafka) fn failed(
         &mut self,
         slot: Slot,
@@ -180,7 +182,7 @@ impl Availability {
         partition.close(Some(code), now)
     }
 
-    /// Closes partitions whose records wait for too long.
+    /// Closes partitions whose records have waited for too long.
     pub(in crate::kafka) fn tick(&mut self, now: Duration) -> Changes {
         let mut changes = Changes::default();
         for topic in &mut self.topics {
@@ -203,7 +205,7 @@ impl Availability {
         changes
     }
 
-    /// Closed partitions whose records only wait, instead of failing.
+    /// Returns closed partitions whose records only wait, instead of failing.
     pub(in crate::kafka) fn silent(&self, now: Duration) -> Vec<Silent> {
         let silent = |topic: &Topic| {
             let silent = |(index, partition): (usize, &Partition)| {
@@ -216,32 +218,32 @@ impl Availability {
         self.topics.iter().flat_map(silent).collect()
     }
 
-    /// Whether any partition is closed, and whether all are.
+    /// Returns whether any partition is closed, and whether all are.
     pub(in crate::kafka) fn closed(&self) -> (bool, bool) {
         let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.closed.is_some());
         let any = partitions.clone().any(|closed| closed);
         (any, any && partitions.all(|closed| closed))
     }
 
-    /// The topics that records were sent to.
+    /// Returns the topics that records were sent to.
     pub(in crate::kafka) fn topics(&self) -> Vec<String> {
         self.topics.iter().map(|topic| topic.name.clone()).collect()
     }
 
-    /// The last confirmation on any partition.
+    /// Returns the time of the last confirmation on any partition.
     pub(in crate::kafka) const fn last_success(&self) -> Option<Duration> {
         self.last_success
     }
 }
 
 impl Partition {
-    /// How long the oldest record has waited without a confirmation in between; `None` if there is none.
+    /// Returns how long the oldest record has waited without a confirmation in between. `None` if there is no record.
     fn silence(&self, now: Duration) -> Option<Duration> {
         let since = self.outstanding.front()?.since;
         Some(now.saturating_sub(self.last_success.map_or(since, |success| success.max(since))))
     }
 
-    /// Closes it. Returns the events that wait for it, if it was open.
+    /// Closes the partition. Returns the events that wait for it, if it was open.
     fn close(&mut self, failure: Option<FailureCode>, now: Duration) -> Vec<EventHandle> {
         let before = self.closed;
         let failure = failure.or(before.and_then(|closed| closed.failure));

@@ -1,4 +1,4 @@
-//! Why a cluster cannot be reached: what librdkafka says, sorted, with a remedy.
+//! Why a cluster cannot be reached: librdkafka's errors, classified, each with a fix.
 //!
 //! librdkafka's texts name brokers and errors, never the value of a property.
 
@@ -11,7 +11,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// What stands between here and a broker.
+/// The cause of a connection error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The host's name cannot be resolved.
@@ -22,16 +22,16 @@ pub enum Cause {
     Timeout,
     /// TLS failed.
     Tls,
-    /// The login was refused.
+    /// The authentication failed.
     Authentication,
-    /// The broker hung up: most often one side speaks TLS or SASL, and the other does not.
+    /// The broker disconnected: most often one side uses TLS or SASL, and the other does not.
     Disconnected,
     /// Anything else.
     Other,
 }
 
 impl Cause {
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Cause {
         }
     }
 
-    /// What to do about it.
+    /// Returns how to fix it.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -95,19 +95,19 @@ impl Cause {
     }
 }
 
-/// One cause, in librdkafka's words.
+/// One connection error, in librdkafka's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionError {
-    /// What it is.
+    /// The cause.
     pub cause: Cause,
-    /// What librdkafka says, which names the broker.
+    /// librdkafka's text, which names the broker.
     pub words: String,
 }
 
 /// The cluster did not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreachable {
-    /// Each cause once; empty where librdkafka says nothing.
+    /// Each error once. Empty if librdkafka reports none.
     pub troubles: Vec<ConnectionError>,
 }
 
@@ -123,7 +123,7 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
-/// A client's context that remembers what librdkafka complains of.
+/// A client context that collects librdkafka's connection errors.
 #[derive(Clone, Default)]
 pub(in crate::kafka) struct ErrorCollector {
     heard: Arc<Mutex<Collected>>,
@@ -136,14 +136,14 @@ struct Collected {
 }
 
 impl ErrorCollector {
-    /// Whether waiting longer is of no use: every broker was tried in vain, or said no.
+    /// Returns true if waiting longer is useless: all brokers are down, or one rejected the connection.
     pub(in crate::kafka) fn is_decided(&self) -> bool {
         let heard = self.heard.lock();
         let refused = |trouble: &ConnectionError| matches!(trouble.cause, Cause::Authentication | Cause::Tls);
         heard.all_down || heard.troubles.iter().any(refused)
     }
 
-    /// What was heard so far.
+    /// Returns the errors collected so far.
     pub(in crate::kafka) fn unreachable(&self) -> Unreachable {
         Unreachable { troubles: self.heard.lock().troubles.clone() }
     }
@@ -161,7 +161,7 @@ impl ErrorCollector {
     }
 }
 
-/// Without how long it took and how often it was said, which differ from time to time.
+/// Removes the duration and the number of repetitions, which vary.
 fn shortened(reason: &str) -> String {
     let end = reason.rfind(" (after ").or_else(|| reason.rfind(" (connect")).unwrap_or(reason.len());
     reason.get(..end).unwrap_or(reason).replace("/bootstrap", "")
@@ -170,7 +170,7 @@ fn shortened(reason: &str) -> String {
 impl ClientContext for ErrorCollector {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "kafka", facility, message);
-        // A broker that hangs up is not reported as an error, only told in the log: "[thrd:…]: broker: Disconnected …".
+        // A disconnect is not reported as an error, only logged: "[thrd:…]: broker: Disconnected …".
         let words = message.split_once("]: ").map_or(message, |(_, words)| words);
         let code = RDKafkaErrorCode::BrokerTransportFailure;
         if facility == "FAIL" && Cause::of(code, words) == Cause::Disconnected {

@@ -1,13 +1,13 @@
-//! Errors of librdkafka in our own words, without the values of properties.
+//! Errors of librdkafka without the values of properties.
 
 use rdkafka::error::KafkaError;
 
-/// There is no producer: librdkafka refuses the settings, or the system gives no thread.
+/// Why there is no producer.
 #[derive(Debug)]
 pub struct ProducerFault(String);
 
 impl ProducerFault {
-    /// There is no thread to be had.
+    /// A thread could not be started.
     pub(in crate::kafka) fn thread(error: &std::io::Error) -> Self {
         Self(format!("no thread could be started for the producer: {error}"))
     }
@@ -31,7 +31,7 @@ impl std::fmt::Display for ProducerFault {
 
 impl std::error::Error for ProducerFault {}
 
-/// What a librdkafka error is, without the value of the property it is about, which could be a password.
+/// Describes a librdkafka error without the value of the property, which could be a password.
 #[must_use]
 pub(in crate::kafka) fn describe(error: &KafkaError) -> String {
     let KafkaError::ClientConfig(_, problem, name, _) = error else { return error.to_string() };

@@ -1,11 +1,11 @@
-//! The headers of a record: as they are sent, and as they were read.
+//! The headers of a record, as sent and as read.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use idaas_callback::record::Record;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 
-/// The headers of a record that is about to be sent, with the trace context of its span if it has one.
+/// Builds the headers of a record that is about to be sent, with the trace context of its span if it has one.
 pub(in crate::kafka) fn of(record: &Record, traceparent: Option<&str>) -> OwnedHeaders {
     let own = record.headers.iter().map(|(name, value)| (*name, &**value));
     own.chain(traceparent.map(|context| ("traceparent", context))).fold(
@@ -14,10 +14,11 @@ pub(in crate::kafka) fn of(record: &Record, traceparent: Option<&str>) -> OwnedH
     )
 }
 
-/// What `read` makes of a record's headers: name and value in their order, a missing value as an empty one.
+/// Returns what `read` makes of a record's headers: names and values in their order. A missing value is passed as an
+/// empty one.
 ///
-/// Nothing where a name is no text. `rdkafka` panics at one, and whoever may write to a topic may write one: he could end
-/// everybody who reads it.
+/// Returns `None` if a name is not valid text. `rdkafka` panics on such a name, and anyone who may write to a topic
+/// could use it to crash every reader.
 pub(in crate::kafka) fn read<'m, T: Default>(
     message: &'m BorrowedMessage<'_>,
     read: impl FnOnce(&mut dyn Iterator<Item = (&'m str, &'m [u8])>) -> T,

@@ -1,4 +1,4 @@
-//! What every client of Kafka needs: settings, headers, and errors in our own words.
+//! What every Kafka client needs: settings, headers, and error types.
 
 pub(super) mod clock;
 pub mod connection_error;

@@ -1,9 +1,9 @@
 //! A producer of librdkafka with the thread that serves its log lines and delivery reports.
 //!
-//! Differs from rdkafka's `ThreadedProducer` in two ways. A thread that cannot be started is an error, not a panic. And
-//! one thread alone takes events off librdkafka's queue, so that they are handled in the order in which librdkafka put
-//! them there: `confirmation_gate` relies on seeing the log line of a new connection before any delivery report from it. That is why
-//! nothing may call rdkafka's `flush`, which takes events off the queue on the caller's thread.
+//! It differs from rdkafka's `ThreadedProducer` in two ways. A thread that cannot be started is an error, not a panic.
+//! And only one thread takes events from librdkafka's queue, so that they are handled in the order in which librdkafka
+//! put them there: `confirmation_gate` relies on seeing the log line of a new connection before any delivery report
+//! from it. So rdkafka's `flush` must not be called, because it takes events from the queue on the caller's thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +16,10 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 use super::error::{ProducerFault, describe};
 use crate::telemetry::liveness::Liveness;
 
-/// How long the thread waits for an event before it looks for the end.
+/// How long the thread waits for an event before it checks whether to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A producer and its thread. Its drop ends both, which blocks: records without a report get one that they failed.
+/// A producer and its thread. Dropping it ends both, which blocks; records without a report get a failure report.
 pub(in crate::kafka) struct Polled<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
     stop: Arc<AtomicBool>,
@@ -63,7 +63,7 @@ impl<C: ProducerContext + 'static> Drop for Polled<C> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return };
-        // The polling thread never owns a `Polled`. Should that ever change, not to wait for itself is all it can do.
+        // The polling thread never owns a `Polled`. If that ever changes, it must at least not wait for itself.
         if thread.thread().id() != std::thread::current().id() {
             let _ = thread.join();
         }

@@ -1,6 +1,6 @@
-//! librdkafka's properties: ours, which keep the guarantees, and the operator's, which say how to reach the cluster.
+//! librdkafka's properties: fixed ones, which keep the guarantees, and the operator's, which configure the connection.
 //!
-//! The values come from measurement: a reconnect back-off of librdkafka's default ten seconds outlasts every
+//! The values are based on measurements: librdkafka's default reconnect back-off of ten seconds exceeds every
 //! deadline, and a record that is given up at the answer's deadline comes back as a duplicate.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::secret::Secret;
 
-/// The largest record that the producer takes where the operator says nothing else, in bytes.
+/// The largest record that the producer accepts by default, in bytes.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_000_000;
 
 /// The largest state record unless larger records are configured, in bytes: about 80,000 members.
@@ -35,15 +35,16 @@ const COMMON: [(&str, &str); 10] = [
     ("enable.metrics.push", "false"),
 ];
 
-/// May be set otherwise by the operator.
+/// Defaults that the operator can override.
 const TUNING: [(&str, &str); 11] = [
     ("request.timeout.ms", "3000"),
     ("retry.backoff.ms", "50"),
     ("retry.backoff.max.ms", "250"),
-    // Nothing to wait for: under load records gather while the request before them is on its way.
+    // No lingering: under load, records are batched while the previous request is in flight.
     ("linger.ms", "0"),
     ("batch.size", "1000000"),
-    // Every client reads it. kafkajs, for one, ends on the first record that is compressed with lz4, snappy or zstd.
+    // All clients can read it. kafkajs, for example, stops at the first record that is compressed with lz4, snappy or
+    // zstd.
     ("compression.type", "none"),
     ("queue.buffering.max.messages", "50000"),
     (QUEUE_KILOBYTES, "65536"),
@@ -52,7 +53,7 @@ const TUNING: [(&str, &str); 11] = [
     ("statistics.interval.ms", "1000"),
 ];
 
-/// What the guarantees rest on; set last, so that nothing can undo it.
+/// Properties that the guarantees depend on. They are set last, so that nothing overrides them.
 const GUARANTEES: [(&str, &str); 5] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
@@ -61,8 +62,8 @@ const GUARANTEES: [(&str, &str); 5] = [
     ("partitioner", "murmur2_random"),
 ];
 
-/// What transactions take on top. A transaction that an instance leaves behind holds up the readers of its partitions
-/// until its timeout; the loss of a broker holds up a transaction for up to nine seconds.
+/// Additional properties for transactions. A transaction that an instance leaves open blocks the readers of its
+/// partitions until its timeout. Losing a broker delays a transaction by up to nine seconds.
 const TRANSACTIONS: [(&str, &str); 4] = [
     ("transaction.timeout.ms", "15000"),
     ("message.timeout.ms", "15000"),
@@ -70,7 +71,7 @@ const TRANSACTIONS: [(&str, &str); 4] = [
     ("statistics.interval.ms", "0"),
 ];
 
-/// How to reach the cluster. Has no `Debug`: the properties hold passwords.
+/// How to reach the cluster. Has no `Debug`, because the properties can hold passwords.
 #[derive(Clone)]
 pub struct Cluster {
     /// `host:port` of some brokers.
@@ -80,7 +81,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster that is reached without any property.
+    /// Creates the settings of a cluster that is reached without further properties.
     #[must_use]
     pub fn plain(bootstrap_servers: &str) -> Self {
         Self {
@@ -89,7 +90,7 @@ impl Cluster {
         }
     }
 
-    /// Bounds the producer's queue to so many bytes, unless the operator's properties say otherwise.
+    /// Limits the producer's queue to this many bytes, unless the operator's properties override it.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
         let value = || Secret::new((bytes / 1024).to_string());
@@ -97,26 +98,26 @@ impl Cluster {
         self
     }
 
-    /// The largest record that the producer takes, in bytes.
+    /// Returns the largest record that the producer accepts, in bytes.
     #[must_use]
     pub fn max_message_bytes(&self) -> usize {
         let configured = self.properties.get(MAX_MESSAGE_BYTES).and_then(|value| value.expose().parse().ok());
         configured.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES)
     }
 
-    /// Settings for the producer.
+    /// Returns the settings for the producer.
     pub(in crate::kafka) fn producer(&self) -> ClientConfig {
         let mut settings = self.client(&TUNING);
         for (name, value) in GUARANTEES {
             settings.set(name, value);
         }
-        // Each change of a connection is told by a line of this log; `confirmation_gate` depends on that.
+        // Each change of a connection produces a line in this log; `confirmation_gate` depends on it.
         let debug = settings.get("debug").map_or_else(|| "broker".to_owned(), |debug| format!("{debug},broker"));
         settings.set("debug", debug).set("log_level", "7").set_log_level(RDKafkaLogLevel::Debug);
         settings
     }
 
-    /// Settings for a transactional producer of state records.
+    /// Returns the settings for a transactional producer of state records.
     pub(in crate::kafka) fn transactional(&self, id: &str) -> ClientConfig {
         let mut settings = self.client(&TUNING);
         for (name, value) in GUARANTEES.iter().chain(&TRANSACTIONS) {
@@ -126,23 +127,23 @@ impl Cluster {
         settings
     }
 
-    /// The largest state record, in bytes: a group can have many more members than one event names.
+    /// Returns the largest state record, in bytes: a group can have many more members than one event names.
     #[must_use]
     pub fn max_state_bytes(&self) -> usize {
         self.max_message_bytes().max(MAX_STATE_BYTES)
     }
 
-    /// Settings for whoever only looks: metadata, topics, records.
+    /// Returns the settings for clients that only read: metadata, topics, records.
     pub(in crate::kafka) fn observer(&self) -> ClientConfig {
         self.client(&[])
     }
 
-    /// Settings for a consumer that is assigned partitions. It joins no group and commits nothing, so it changes nothing
-    /// on the cluster and takes nothing from anybody.
+    /// Returns the settings for a consumer that is assigned partitions. It joins no group and commits no offsets, so
+    /// it changes nothing on the cluster and does not affect other consumers.
     pub(in crate::kafka) fn partition_reader(&self, name: &str) -> ClientConfig {
         let mut settings = self.observer();
         settings
-            // librdkafka requires the name of a group before it assigns anything. No group is joined.
+            // librdkafka requires a group name before it assigns anything. No group is joined.
             .set("group.id", format!("idaas-bridge-{name}"))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false");
@@ -156,7 +157,7 @@ impl Cluster {
         }
         let producing = !defaults.is_empty();
         for (name, value) in &self.properties {
-            // A consumer or admin client would warn of each property that only producers know.
+            // A consumer or admin client would log a warning for each property that only producers know.
             if producing || !TUNING.iter().any(|(tuning, _)| tuning == name) {
                 settings.set(name, value.expose());
             }

@@ -1,7 +1,8 @@
-//! Reads spans of partitions, the newest records first: what a time limit cuts off is the oldest part.
+//! Reads ranges of partitions, the newest records first, so that a time limit cuts off the oldest part.
 //!
-//! Kafka is read forwards only, so each partition is read in slices: its last records first, then those before them, in
-//! slices that double. Partitions go back independently, so that one that does not answer holds up nobody.
+//! Kafka can only be read forwards, so each partition is read in slices: its last records first, then the records
+//! before them, in slices that double. Partitions proceed independently, so one that does not answer does not delay
+//! the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,50 +12,50 @@ use super::locate::OffsetRanges;
 use super::our_topics::Scope;
 use super::partition_reader::{Offsets, PartitionReader, ReadFault, ReadRecord};
 
-/// How long one poll waits before the clock and the consumer's positions are read.
+/// How long one poll waits before the clock and the consumer's positions are checked.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// After how many polls the clock is read. That costs more than handling a record.
+/// Number of polls between two readings of the clock, because reading it costs more than handling a record.
 const CLOCK_INTERVAL: usize = 256;
 
-/// How many records the first slice of a partition has, and the largest.
+/// How many records the first slice of a partition has, and the largest slice.
 const FIRST_SLICE: i64 = 1_000;
 const MAX_SLICE: i64 = 128_000;
 
-/// A span that is being read.
+/// The slice of a range that is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slice {
-    /// The first offset of the whole span.
+    /// The first offset of the whole range.
     begin: i64,
-    /// The first offset of this slice, and the offset behind it.
+    /// The first offset of this slice, and the offset after its last one.
     from: i64,
     end: i64,
-    /// Whether anything of the span has been read.
+    /// True if anything of the range has been read.
     is_answered: bool,
 }
 
 impl Slice {
-    /// The last slice of a span.
+    /// Returns the last slice of a range.
     fn last(begin: i64, end: i64) -> Self {
         Self { begin, from: begin.max(end - FIRST_SLICE), end, is_answered: false }
     }
 
-    /// The slice before this one, of twice its size. `None` if this is the first.
+    /// Returns the slice before this one, of twice its size. `None` if this is the first.
     fn previous(self) -> Option<Self> {
         let size = (2 * (self.end - self.from)).clamp(FIRST_SLICE, MAX_SLICE);
         (self.from > self.begin).then(|| Self { from: self.begin.max(self.from - size), end: self.from, ..self })
     }
 }
 
-/// Reads spans backwards.
+/// Reads ranges backwards.
 pub(super) struct Backfill {
     open: BTreeMap<Arc<str>, BTreeMap<i32, Slice>>,
-    /// Partitions whose slice is read.
+    /// Partitions whose slice has been read.
     finished: Vec<(Arc<str>, i32)>,
-    /// How many slices are not read.
+    /// The number of slices that have not been read yet.
     unfinished: usize,
     pub(super) records: usize,
-    /// Whether a part was given up.
+    /// True if a part was given up.
     is_cut: bool,
 }
 
@@ -73,8 +74,8 @@ impl Backfill {
         Self { open, finished: Vec::new(), unfinished, records: 0, is_cut: false }
     }
 
-    /// Reads until everything is read or the time is over. Returns true if everything is read; the reader reads none of
-    /// these partitions any longer then.
+    /// Reads until everything is read or the time is over. Returns true if everything is read. In that case the reader
+    /// no longer reads any of these partitions.
     pub(super) fn read(
         &mut self,
         reader: &PartitionReader,
@@ -112,7 +113,7 @@ impl Backfill {
         Ok(!self.is_cut)
     }
 
-    /// The partitions of which nothing has been read, though they have records.
+    /// Returns the partitions of which nothing has been read, although they have records.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = (&Arc<str>, i32)> {
         let slices = self.open.iter().flat_map(|(topic, slices)| slices.iter().map(move |slice| (topic, slice)));
         slices.filter(|(_, (_, slice))| !slice.is_answered).map(|(topic, (partition, _))| (topic, *partition))
@@ -127,7 +128,7 @@ impl Backfill {
         is_within
     }
 
-    /// Notes how far partitions were read, also past what is not a record, such as the marks of transactions.
+    /// Notes how far partitions were read. Positions also advance past transaction markers, which are not records.
     fn pass(&mut self, positions: &Offsets) {
         for (topic, partitions) in positions {
             for (partition, position) in partitions {
@@ -139,14 +140,14 @@ impl Backfill {
     fn reach(&mut self, topic: &str, partition: i32, next: i64) {
         let Some((topic, slices)) = self.open.get_key_value(topic) else { return };
         let is_read = slices.get(&partition).is_some_and(|slice| next >= slice.end);
-        // Few are finished at a time.
+        // Only a few are finished at a time, so a linear search is fast enough.
         if is_read && !self.finished.iter().any(|(known, at)| (known, *at) == (topic, partition)) {
             self.finished.push((Arc::clone(topic), partition));
             self.unfinished = self.unfinished.saturating_sub(1);
         }
     }
 
-    /// Moves partitions whose slice is read to the slice before it.
+    /// Continues partitions whose slice has been read with the previous slice.
     fn go_back(&mut self, reader: &PartitionReader) -> Result<(), ReadFault> {
         let (mut back, mut done) = (Offsets::new(), Offsets::new());
         for (topic, partition) in std::mem::take(&mut self.finished) {
@@ -162,7 +163,8 @@ impl Backfill {
         self.close(&done);
         let moved = reader.seek(&back)?;
         self.unfinished += moved.values().map(BTreeMap::len).sum::<usize>();
-        // A partition that librdkafka does not move has ended its reading: what comes of it now is not of its slice.
+        // Reading has ended for a partition that librdkafka did not move. Its further records do not belong to the
+        // slice.
         back.retain(|topic, places| {
             places.retain(|at, _| moved.get(topic).is_none_or(|moved| !moved.contains_key(at)));
             !places.is_empty()
@@ -226,7 +228,7 @@ mod tests {
             assert_eq!(backfill.note(topic, partition, offset), counts, "{topic} {partition} {offset}");
         }
         assert_eq!((backfill.unfinished, backfill.unanswered().count()), (1, 0));
-        // What is behind the end is left to whoever follows.
+        // Records after the end are left to the follower.
         assert!(!backfill.note("a", 0, 5_000));
         assert_eq!((backfill.unfinished, backfill.finished.len()), (0, 1));
         assert!(!backfill.note("a", 0, 5_001));

@@ -1,5 +1,5 @@
-//! Puts what records say together to what became of events: an event of two records is whole when both were seen. Until
-//! then it is known which one is published, so that it is not published again. Pure.
+//! Correlates records with events: an event of two records is complete when both were found. Until then it is known
+//! which record is published, so that only the other one is published again. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,18 +8,18 @@ use outbox::{EventKey, Published};
 
 use super::published_record::{Part, PublishedRecord};
 
-/// What became known of an event.
+/// What became known about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// Which event.
+    /// The event.
     pub key: EventKey,
     /// Its final verdict, or which one of its two records is published.
     pub learned: Published,
-    /// The timestamp of its record, of two the later one, in milliseconds since 1970.
+    /// The timestamp of its record, or of the later one if there are two, in milliseconds since 1970.
     pub timestamp: i64,
 }
 
-/// Events of which one of two records was seen; the oldest go where they are too many.
+/// Events of which one of two records was found. If there are too many, the oldest are removed.
 #[derive(Default)]
 pub(super) struct Correlator {
     halves: HashMap<EventKey, PartiallySeen>,
@@ -31,14 +31,14 @@ struct PartiallySeen {
     timestamp: i64,
 }
 
-/// How many halves are kept at most. The records of an event are published one right after the other.
+/// Maximum number of halves. The records of an event are published in direct succession.
 const MAX_PARTIALLY_SEEN: usize = 1 << 17;
 
 impl Correlator {
-    /// Takes what a record says, and its timestamp. Returns what that adds to what is known of the event.
+    /// Adds a record and its timestamp. Returns what the record adds to what is known about the event.
     ///
-    /// A dead letter stands alone, also for an event half of which was seen: it was produced because the other half was
-    /// not taken.
+    /// A dead letter completes an event alone, even if one of its records was found: it was produced because the other
+    /// record was rejected.
     pub(super) fn insert(
         &mut self,
         PublishedRecord { key, part, .. }: PublishedRecord,
@@ -68,7 +68,7 @@ impl Correlator {
     }
 
     fn forget(&mut self) {
-        // What was completed meanwhile has its place in the order still.
+        // Events that were completed in the meantime are still in the order.
         if self.order.len() > 2 * MAX_PARTIALLY_SEEN {
             self.order.retain(|key| self.halves.contains_key(key));
         }

@@ -1,7 +1,7 @@
-//! Follows our topics as they grow, on a thread of its own: what another replica has confirmed becomes known here.
+//! Follows our topics as they grow, on its own thread, so that this replica learns what others have published.
 //!
-//! It must never be needed: while Kafka is away nothing comes, and when it is back what was missed comes. Nothing that a
-//! callback waits for waits for it.
+//! The service must work without it: it reads nothing while Kafka is unavailable, and catches up afterwards. No
+//! callback waits for it, directly or indirectly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,47 +19,48 @@ use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// How long the thread waits for records before it looks whether it is to end.
+/// How long the thread waits for records before it checks whether to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// How many events are told at once at most.
+/// Maximum number of events per call of `tell`.
 const BATCH: usize = 1000;
-/// How often partitions that came later are looked for; sooner where the last look found a topic missing, or failed.
+/// How often new partitions are searched for; sooner if the last scan found a topic missing, or failed.
 const RESCAN: Duration = Duration::from_secs(30);
 const SHORT_RESCAN: Duration = Duration::from_secs(5);
-/// How long a look may take.
+/// How long a scan may take.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The running thread; ends when dropped, which takes a tenth of a second, or some seconds while brokers do not answer.
+/// The running thread. Dropping it stops the thread, which takes a tenth of a second, or some seconds while brokers do
+/// not answer.
 pub struct Follower {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Called with what became known.
+/// Called with what became known about events.
 type Observer = dyn Fn(&[Known]) + Send + Sync;
 
-/// What the thread shares with whoever waits for it to catch up.
+/// State that the thread shares with callers that wait for it to catch up.
 struct Shared {
     cluster: Cluster,
     scope: LiveScope,
     stop: AtomicBool,
     is_fast: AtomicBool,
-    /// The next offset of each partition that is followed; what is before it has been told.
+    /// The next offset of each followed partition. Earlier records have been passed on.
     followed: Mutex<Offsets>,
     correlator: Mutex<Correlator>,
     tell: Box<Observer>,
-    /// For questions, and for catching up, over connections of its own: behind a request for records that waits for
-    /// some, every question would wait.
+    /// A client for queries and for catching up, with its own connections: behind a fetch request that waits for
+    /// records, every query would wait too.
     asking: Mutex<Option<PartitionReader>>,
 }
 
 impl Follower {
-    /// Starts to follow, from where a tail was read to. `tell` is called with what became known, in order per
-    /// partition; an event can come more than once, and this replica's own come as well. Partitions that the tail did
-    /// not have are read from ten minutes before they are found.
+    /// Starts to follow from the offsets that a tail was read to. `tell` is called with what became known, in order
+    /// per partition. An event can be passed more than once, and this replica's own events are passed too. Partitions
+    /// that are not in the tail are read from ten minutes before they are found.
     ///
     /// # Errors
-    /// [`ReadFault::Settings`] where librdkafka refuses a property, or the system a thread.
+    /// [`ReadFault::Settings`] if librdkafka rejects a property, or no thread can be started.
     pub fn start(
         cluster: &Cluster,
         scope: LiveScope,
@@ -90,13 +91,14 @@ impl Follower {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Fetches at another pace from now on.
+    /// Changes the fetch profile.
     pub fn set_fetch_profile(&self, pace: FetchProfile) {
         self.shared.is_fast.store(pace == FetchProfile::Fast, Ordering::Relaxed);
     }
 
-    /// Reads everything that the topics hold now and that has not been told yet, and tells it. Returns true if nothing
-    /// was left out: every partition has a leader that answered, and all of it was read within `limit`. Blocks.
+    /// Reads everything that is in the topics now and has not been passed on yet, and passes it on. Returns true if
+    /// nothing was left out: every partition has a leader that answered, and all of it was read within `limit`.
+    /// Blocks.
     #[must_use]
     pub fn catch_up(&self, limit: Duration) -> bool {
         let caught_up = self.shared.catch_up(Instant::now() + limit);
@@ -111,23 +113,23 @@ impl Drop for Follower {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic in it has been told by its own message.
+            // A panic in it has already been reported.
             let _ = thread.join();
         }
     }
 }
 
 impl Shared {
-    /// Uses the client for questions; a new one if the last question failed.
+    /// Runs a query with the query client. Uses a new client if the last query failed.
     fn with_asking<T>(&self, ask: impl FnOnce(&PartitionReader) -> Result<T, ReadFault>) -> Result<T, ReadFault> {
-        let mut kept = self.asking.lock();
-        let reader = match kept.take() {
+        let mut client = self.asking.lock();
+        let reader = match client.take() {
             Some(reader) => reader,
             None => PartitionReader::of_events(&self.cluster, FetchProfile::Fast)?,
         };
         let result = ask(&reader);
         if result.is_ok() {
-            *kept = Some(reader);
+            *client = Some(reader);
         } else {
             reader.end();
         }
@@ -157,7 +159,7 @@ impl Shared {
             });
             teller.flush();
             if !is_read? {
-                // The client still reads what it has not finished.
+                // The client still reads the partitions that it has not finished.
                 return Err(ReadFault::Unreachable(crate::kafka::client::connection_error::Unreachable {
                     troubles: Vec::new(),
                 }));
@@ -171,7 +173,7 @@ struct Following {
     shared: Arc<Shared>,
     reader: PartitionReader,
     pace: FetchProfile,
-    /// The scope for which partitions were looked for last.
+    /// The scope of the last scan for partitions.
     scanned: Option<Arc<Scope>>,
     next_scan: Instant,
 }
@@ -195,7 +197,7 @@ impl Following {
                     }
                     std::thread::sleep(POLL_TIMEOUT);
                 }
-                // Told elsewhere, and it passes.
+                // Logged elsewhere, and temporary.
                 Err(fault @ (ReadFault::Settings(_) | ReadFault::Unreachable(_))) => {
                     tracing::debug!(target: "kafka", %fault, "following goes on");
                 }
@@ -207,7 +209,7 @@ impl Following {
         self.reader.end();
     }
 
-    /// Replaces the consumer if it is to fetch at another pace.
+    /// Replaces the consumer if the fetch profile has changed.
     fn change_pace(&mut self) -> Result<(), ReadFault> {
         let pace = if self.shared.is_fast.load(Ordering::Relaxed) { FetchProfile::Fast } else { FetchProfile::Easy };
         if pace == self.pace {
@@ -220,7 +222,7 @@ impl Following {
         Ok(())
     }
 
-    /// Waits for records, takes what is there, and tells it.
+    /// Waits for records, handles those that are available, and passes on what they show.
     fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), ReadFault> {
         let (mut limit, mut read, mut result) = (POLL_TIMEOUT, Offsets::new(), Ok(()));
         while batch.len() < BATCH {
@@ -251,7 +253,7 @@ impl Following {
         result
     }
 
-    /// Looks for partitions that are not followed yet: from time to time, and when the scope has changed.
+    /// Searches for partitions that are not followed yet: at intervals, and when the scope has changed.
     fn scan(&mut self, scope: &Arc<Scope>) -> Result<(), ReadFault> {
         let now = Instant::now();
         let is_new = self.scanned.as_ref().is_none_or(|scanned| !Arc::ptr_eq(scanned, scope));
@@ -272,7 +274,7 @@ impl Following {
         Ok(())
     }
 
-    /// The partitions that are not followed yet, with where to begin, and whether that is all there will be.
+    /// Returns the partitions that are not followed yet, with their first offsets, and whether the list is complete.
     fn ask(&self, asking: &PartitionReader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), ReadFault> {
         let mut located = asking.locate(&scope.topic_names(), end)?;
         let followed = self.shared.followed.lock().clone();

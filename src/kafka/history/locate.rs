@@ -1,7 +1,7 @@
-//! Finds the partitions of our topics and the offsets to read, in few requests: many applications have many topics, and
-//! brokers can be far away.
+//! Finds the partitions of our topics and the offsets to read, in few requests: many applications have many topics,
+//! and brokers can be far away.
 //!
-//! A broker that does not answer holds up its own partitions only.
+//! A broker that does not answer delays its own partitions only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::partition_reader::{Offsets, PartitionReader, ReadFault};
 
-/// Up to that many topics are asked for one by one. For more of them a single request asks for all topics of the
+/// Up to this many topics are requested individually. For more topics, a single request asks for all topics of the
 /// cluster: its answer also describes topics that are not ours, but it costs one round trip.
 const MAX_SINGLE_REQUESTS: usize = 64;
 
-/// How many single requests are in flight at a time.
+/// How many of these requests are in flight at a time.
 const CONCURRENT_REQUESTS: usize = 16;
 
-/// How long a broker may take to tell the offsets of all of its partitions.
+/// How long a broker may take to return the offsets of all of its partitions.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to wait before a broker is asked again for offsets that it did not tell, as after a change of leaders.
+/// How long to wait before a broker is asked again for offsets that it did not return, as after a change of leaders.
 const OFFSETS_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A partition, and the broker that leads it.
@@ -42,7 +42,7 @@ pub(super) struct Led {
 pub(super) struct Located {
     /// The partitions that have a leader.
     pub(super) led: Vec<Led>,
-    /// Topics that have a partition without a leader, or that could not be asked for.
+    /// Topics that have a partition without a leader, or whose request failed.
     pub(super) unanswered: BTreeSet<Arc<str>>,
     /// Topics that this user may not describe.
     pub(super) denied: BTreeSet<Arc<str>>,
@@ -50,12 +50,12 @@ pub(super) struct Located {
     pub(super) missing: BTreeSet<Arc<str>>,
 }
 
-/// What is to be read of each partition whose broker answers.
+/// The range to read of each partition whose broker answers.
 #[derive(Default)]
 pub(super) struct OffsetRanges {
-    /// The first offset of each.
+    /// The first offset of each partition.
     pub(super) begins: Offsets,
-    /// The next offset of each: the end of the log when it was asked for.
+    /// The next offset of each partition: the end of the log when it was requested.
     pub(super) ends: Offsets,
 }
 
@@ -84,10 +84,10 @@ impl PartitionReader {
     /// Finds the partitions of these topics.
     ///
     /// # Errors
-    /// [`ReadFault`] if no topic could be asked for.
+    /// [`ReadFault`] if no topic could be requested.
     pub(super) fn locate(&self, topics: &[Arc<str>], end: Instant) -> Result<Located, ReadFault> {
         let mut located = Located::default();
-        // The first answer also tells whether the cluster can be reached at all, and why not.
+        // The first answer also shows whether the cluster can be reached at all, and why not.
         let Some((first, rest)) = topics.split_first() else { return Ok(located) };
         if topics.len() <= MAX_SINGLE_REQUESTS {
             let metadata = self.ask(end, |limit| self.consumer.fetch_metadata(Some(first), limit))?;
@@ -104,15 +104,15 @@ impl PartitionReader {
                 None => absent.push(Arc::clone(topic)),
             }
         }
-        // A list of all topics leaves out those that do not exist and those that this user may not describe. Asking for
-        // some of them tells which it is.
+        // A list of all topics omits those that do not exist and those that this user may not describe. Requesting
+        // some of them shows the reason.
         let asked = absent.len().min(MAX_SINGLE_REQUESTS);
         located.missing.extend(absent.drain(asked..));
         self.locate_singly(&absent, end, &mut located);
         Ok(located)
     }
 
-    /// Asks for each topic, several at a time.
+    /// Requests each topic, several at a time.
     fn locate_singly(&self, topics: &[Arc<str>], end: Instant, located: &mut Located) {
         let (next, shared) = (AtomicUsize::new(0), Mutex::new(located));
         let work = || {
@@ -128,15 +128,15 @@ impl PartitionReader {
         };
         std::thread::scope(|scope| {
             for _ in 1..topics.len().min(CONCURRENT_REQUESTS) {
-                // Without another thread, this one does all of it.
+                // Without another thread, this one sends all requests.
                 let _ = Builder::new().name("kafka metadata".to_owned()).spawn_scoped(scope, work);
             }
             work();
         });
     }
 
-    /// Where reading begins and ends in each of these partitions: records from `since` (milliseconds since 1970) up to
-    /// now. Brokers are asked at the same time; the partitions of one that does not answer are left out.
+    /// Returns the range to read in each of these partitions: records from `since` (milliseconds since 1970) up to
+    /// now. Brokers are asked in parallel. The partitions of a broker that does not answer are left out.
     pub(super) fn offset_ranges(&self, led: &[Led], since: i64, end: Instant) -> OffsetRanges {
         let end = end.min(Instant::now() + OFFSETS_TIMEOUT);
         let leaders: BTreeSet<i32> = led.iter().map(|led| led.leader).collect();
@@ -145,7 +145,7 @@ impl PartitionReader {
             for leader in leaders {
                 let (partitions, spans) = (list(led.iter().filter(|led| led.leader == leader)), &spans);
                 let ask = move || self.offset_ranges_of(partitions, since, end, spans);
-                // Without a thread its partitions are left out, and asked for later.
+                // Without a thread, its partitions are left out, and requested later.
                 let _ = Builder::new().name("kafka offsets".to_owned()).spawn_scoped(scope, ask);
             }
         });
@@ -154,12 +154,12 @@ impl PartitionReader {
 
     /// Asks one broker.
     fn offset_ranges_of(&self, partitions: TopicPartitionList, since: i64, end: Instant, spans: &Mutex<OffsetRanges>) {
-        // The ends first: what is published between the questions is behind them, and is read later.
+        // The ends first: records that are published between the two requests are after them, and are read later.
         let ends = self.offsets(partitions.clone(), Offset::End, end);
         let young = self.offsets(partitions, Offset::Offset(since), end);
         let mut spans = spans.lock();
         for ((topic, partition), next) in ends {
-            // Without an offset there is no record as young.
+            // No offset means that no record is that recent.
             let Some(begin) = young.get(&(Arc::clone(&topic), partition)) else { continue };
             let Some(next) = next else { continue };
             spans.begins.entry(Arc::clone(&topic)).or_default().insert(partition, begin.unwrap_or(next).min(next));
@@ -167,8 +167,8 @@ impl PartitionReader {
         }
     }
 
-    /// The offsets of a time, or of the end, of those partitions that are answered in time. `None` if no record is as
-    /// young.
+    /// Returns the offsets of a time, or of the end, for those partitions that are answered in time. `None` if no
+    /// record is that recent.
     fn offsets(&self, partitions: TopicPartitionList, at: Offset, end: Instant) -> Told {
         let mut told = Told::new();
         let mut wanted = partitions;

@@ -1,4 +1,4 @@
-//! What our topics hold: records for commands, and what became of events.
+//! Reads our topics: records for commands, and the verdicts of events.
 
 mod backfill;
 pub mod correlate;

@@ -1,4 +1,4 @@
-//! What is ours: the topics that this configuration publishes to, and the applications whose events they hold. Pure.
+//! The scope: the topics that this configuration publishes to, and the applications whose events they hold. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use idaas_callback::event_type::Entity;
 use crate::config::{Config, Passwords};
 use crate::kafka::admin::topics::TopicSettings;
 
-/// The topics to read, and whose events count.
+/// The topics to read, and the applications whose events count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     topics: HashMap<Arc<str>, Entity>,
@@ -19,14 +19,14 @@ pub struct Scope {
 /// One of our applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ours {
-    /// Its place among the others, by their ids.
+    /// Its number among the applications, sorted by id.
     pub(super) number: usize,
-    /// Whether its passwords are sealed, so that some of its events are made of two records.
+    /// True if its passwords are sealed, so that some of its events consist of two records.
     pub(super) seals: bool,
 }
 
 impl Scope {
-    /// What this configuration publishes: the topics of all of its applications, and those applications.
+    /// Returns the topics and applications of this configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let topics = TopicSettings::of(config).topics.into_iter().map(|wanted| (wanted.name.into(), wanted.entity));
@@ -39,42 +39,42 @@ impl Scope {
         Self { topics: topics.collect(), applications: numbered(applications) }
     }
 
-    /// These topics and applications; of each application whether it seals passwords.
+    /// Creates a scope of these topics and applications. The flag of an application is true if it seals passwords.
     #[must_use]
     pub fn new(topics: HashMap<String, Entity>, applications: HashMap<String, bool>) -> Self {
         let topics = topics.into_iter().map(|(name, entity)| (name.into(), entity)).collect();
         Self { topics, applications: numbered(applications) }
     }
 
-    /// The names of the topics.
+    /// Returns the names of the topics.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<str>> {
         self.topics.keys()
     }
 
-    /// The names of the topics.
+    /// Returns the names of the topics.
     pub(super) fn topic_names(&self) -> Vec<Arc<str>> {
         self.topics().cloned().collect()
     }
 
-    /// Whether everything that is `other`'s is this scope's as well, so that whoever has read with this one need not
-    /// read again.
+    /// Returns true if this scope contains everything that is in `other`, so that topics that were read with this one
+    /// need not be read again.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         other.topics.iter().all(|(name, entity)| self.topics.get(name) == Some(entity))
             && other.applications.iter().all(|(id, of)| self.application(id).is_some_and(|ours| ours.seals == of.seals))
     }
 
-    /// A topic's name, and what its records are about; `None` where it is not ours.
+    /// Returns a topic's name, and the entity that its records describe. `None` if it is not ours.
     pub(super) fn topic(&self, name: &str) -> Option<(&Arc<str>, Entity)> {
         self.topics.get_key_value(name).map(|(name, entity)| (name, *entity))
     }
 
-    /// An application by its id; `None` if it is not ours.
+    /// Returns an application by its id. `None` if it is not ours.
     pub(super) fn application(&self, id: &str) -> Option<Ours> {
         self.applications.get(id).copied()
     }
 
-    /// The ids of the applications, each with its number.
+    /// Returns the ids of the applications, each with its number.
     pub(super) fn applications(&self) -> impl Iterator<Item = (&str, usize)> {
         self.applications.iter().map(|(id, ours)| (id.as_str(), ours.number))
     }
@@ -85,18 +85,18 @@ fn numbered(applications: impl IntoIterator<Item = (String, bool)>) -> HashMap<S
     (0..).zip(sorted).map(|(number, (id, seals))| (id, Ours { number, seals })).collect()
 }
 
-/// The scope as it is now, for everybody who reads topics: a reload replaces it.
+/// The current scope, shared by all readers of topics. A reload replaces it.
 #[derive(Clone)]
 pub struct LiveScope(Arc<ArcSwap<Scope>>);
 
 impl LiveScope {
-    /// Begins with that scope.
+    /// Creates it with this scope.
     #[must_use]
     pub fn new(scope: Scope) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(scope)))
     }
 
-    /// The scope as it is now.
+    /// Returns the current scope.
     #[must_use]
     pub fn load(&self) -> Arc<Scope> {
         self.0.load_full()

@@ -1,7 +1,7 @@
 //! Reads partitions from given offsets: for commands, for the dedup cache, and to follow other replicas.
 //!
-//! Partitions are assigned, not shared out, and no offset is committed: reading changes nothing on the cluster. Of a
-//! record of our topics, `PartitionReader::next` returns nothing but what it says of its event.
+//! Partitions are assigned, not shared out, and no offset is committed, so reading changes nothing on the cluster.
+//! `PartitionReader::next` returns only what a record of our topics shows about its event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::kafka::client::error::describe;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
-/// How long the first attempt at a question may take before librdkafka's complaints are read.
+/// How long the first attempt of a request may take before librdkafka's errors are checked.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a later attempt may take.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long librdkafka's own thread may take to move a partition to another offset.
+/// How long librdkafka's own thread may take to seek in a partition.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The partitions of topics, each with an offset.
@@ -35,9 +35,9 @@ pub(super) type Offsets = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
 /// How a reader fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchProfile {
-    /// As much as there is, as fast as it comes.
+    /// As much as possible, as fast as possible.
     Fast,
-    /// Seldom: two requests a second and broker, or as soon as there is much.
+    /// Rarely: two requests per second and broker, or as soon as there is much data.
     Easy,
 }
 
@@ -45,7 +45,7 @@ impl FetchProfile {
     const fn settings(self) -> [(&'static str, &'static str); 8] {
         match self {
             Self::Fast => [
-                // Others' transactions hide nothing of ours.
+                // Open transactions of others do not delay our records.
                 ("isolation.level", "read_uncommitted"),
                 ("fetch.wait.max.ms", "10"),
                 ("fetch.min.bytes", "1"),
@@ -53,7 +53,7 @@ impl FetchProfile {
                 ("queued.max.messages.kbytes", "8192"),
                 ("fetch.queue.backoff.ms", "5"),
                 ("fetch.error.backoff.ms", "50"),
-                // Where retention was faster.
+                // Used if retention has already removed the offset.
                 ("auto.offset.reset", "earliest"),
             ],
             Self::Easy => [
@@ -64,7 +64,7 @@ impl FetchProfile {
                 ("queued.max.messages.kbytes", "8192"),
                 ("fetch.queue.backoff.ms", "100"),
                 ("fetch.error.backoff.ms", "500"),
-                // A partition that has lost its end is not read from its beginning, which can be weeks ago.
+                // A partition whose end offset became invalid is not read from its beginning, which can be weeks ago.
                 ("auto.offset.reset", "latest"),
             ],
         }
@@ -74,7 +74,7 @@ impl FetchProfile {
 /// Why topics cannot be read.
 #[derive(Debug)]
 pub enum ReadFault {
-    /// librdkafka refuses a property, in words that show no value.
+    /// librdkafka rejects a property. The text shows no value.
     Settings(String),
     /// The cluster does not answer.
     Unreachable(Unreachable),
@@ -96,7 +96,7 @@ impl std::fmt::Display for ReadFault {
 
 impl std::error::Error for ReadFault {}
 
-/// A record of one of our topics, and what it says; garbage says nothing.
+/// A record of one of our topics, with what it shows about its event. An invalid record shows nothing.
 pub(super) struct ReadRecord {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
@@ -105,14 +105,15 @@ pub(super) struct ReadRecord {
     pub(super) published_record: Option<PublishedRecord>,
 }
 
-/// A consumer that reads where it is told to.
+/// A consumer of assigned partitions.
 pub(super) struct PartitionReader {
     pub(super) consumer: BaseConsumer<ErrorCollector>,
     pub(super) errors: ErrorCollector,
 }
 
 impl PartitionReader {
-    /// A reader that has no partition yet. `name` tells it from the service's other readers, for example in quotas.
+    /// Creates a reader without partitions. `name` distinguishes it from the service's other readers, for example in
+    /// quotas.
     ///
     /// # Errors
     /// The problem in words, if librdkafka rejects a property.
@@ -126,12 +127,12 @@ impl PartitionReader {
         Ok(Self { consumer: consumer.map_err(|error| describe(&error))?, errors })
     }
 
-    /// A reader for the events that the topics hold.
+    /// Creates a reader of events.
     pub(super) fn of_events(cluster: &Cluster, profile: FetchProfile) -> Result<Self, ReadFault> {
         Self::start(cluster, "memory", &profile.settings()).map_err(ReadFault::Settings)
     }
 
-    /// Asks until there is an answer, the time is over, or it is clear that there will be none.
+    /// Repeats a request until it is answered, the time is over, or it is certain that there is no answer.
     pub(super) fn ask<T>(
         &self,
         end: Instant,
@@ -164,7 +165,7 @@ impl PartitionReader {
         ReadFault::Unreachable(unreachable)
     }
 
-    /// Reads these partitions as well from now on, from there.
+    /// Also reads these partitions, from these offsets on.
     pub(super) fn read(&self, offsets: &Offsets) -> Result<(), ReadFault> {
         if offsets.values().all(BTreeMap::is_empty) {
             return Ok(());
@@ -180,8 +181,8 @@ impl PartitionReader {
         self.consumer.incremental_unassign(&self.list(offsets)?).map_err(|error| self.unreachable(&error))
     }
 
-    /// Goes on reading these partitions at other offsets. Records of the old ones no longer come after this, because
-    /// librdkafka drops what it has fetched before. Returns the partitions that are read there now.
+    /// Continues reading these partitions at other offsets. Records of the old offsets are no longer returned after
+    /// this, because librdkafka drops what it has fetched before. Returns the partitions that were moved.
     pub(super) fn seek(&self, offsets: &Offsets) -> Result<Offsets, ReadFault> {
         if offsets.values().all(BTreeMap::is_empty) {
             return Ok(Offsets::new());
@@ -210,12 +211,13 @@ impl PartitionReader {
         Ok(list)
     }
 
-    /// The next record, or an error that can pass. `None` if neither comes within `limit`.
+    /// Returns the next record, or an error that can be temporary. `None` if neither arrives within `limit`.
     pub(super) fn poll(&self, limit: Duration) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
         self.consumer.poll(limit)
     }
 
-    /// The next record of a topic in `scope`. `None` where none comes within `limit`, or only an error that passes.
+    /// Returns the next record of a topic in `scope`. `None` if none arrives within `limit`, or after a temporary
+    /// error.
     pub(super) fn next(&self, scope: &Scope, limit: Duration) -> Result<Option<ReadRecord>, ReadFault> {
         match self.poll(limit) {
             None => Ok(None),
@@ -228,12 +230,13 @@ impl PartitionReader {
         }
     }
 
-    /// Ends it. That takes a while, for which nobody need wait; where no thread is to be had, it takes place here.
+    /// Closes the reader on a background thread, because closing blocks. Closes it here if no thread can be started.
     pub(super) fn end(self) {
         let _ = std::thread::Builder::new().name("reader's end".to_owned()).spawn(move || drop(self));
     }
 
-    /// How far it has read, also past what is no record (marks of others' transactions).
+    /// Returns how far it has read. Positions also advance past markers of others' transactions, which are not
+    /// records.
     pub(super) fn positions(&self) -> Offsets {
         let mut offsets = Offsets::new();
         for element in self.consumer.position().iter().flat_map(TopicPartitionList::elements) {

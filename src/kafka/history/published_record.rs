@@ -1,7 +1,7 @@
-//! What a record on one of our topics says of an event: whose it is, and what became of it. Pure.
+//! What a record on one of our topics shows about an event. Pure.
 //!
-//! Anybody may have written to the topics. A record that is not exactly as ours are says nothing, and nothing of it is
-//! kept or shown.
+//! Anyone may have written to the topics. A record that does not have exactly our format is ignored, and nothing of it
+//! is stored or shown.
 
 use std::borrow::Cow;
 
@@ -15,21 +15,21 @@ use serde_json::value::RawValue;
 
 use super::our_topics::Scope;
 
-/// What one record says.
+/// The event of one record, and its part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PublishedRecord {
-    /// Of which event.
+    /// The event.
     pub(super) key: EventKey,
-    /// Of which application, by its number in the scope.
+    /// The application, by its number in the scope.
     pub(super) application: usize,
-    /// What.
+    /// The part of the event.
     pub(super) part: Part,
 }
 
-/// What of an event a record is.
+/// The part of an event that a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All of it: this became of the event.
+    /// The whole event. This is its verdict.
     Whole(Verdict),
     /// The event's own record, which can have a credential beside it.
     Event,
@@ -38,7 +38,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// Which of an event's own records it is. `None` if it is not one of two.
+    /// Returns the record's index among the event's own records. `None` if it is not one of two.
     pub(super) const fn index(self) -> Option<u8> {
         match self {
             Self::Whole(_) => None,
@@ -57,7 +57,8 @@ pub(super) struct Attributes<'a> {
     pub(super) data: &'a [u8],
 }
 
-/// Reads a record of a topic about `entity`, by its headers in their order and its value. `None` where it says nothing.
+/// Decodes a record of a topic about `entity` from its headers, in their order, and its value. `None` if it is not
+/// ours.
 pub(super) fn decode<'a>(
     scope: &Scope,
     entity: Entity,
@@ -78,14 +79,14 @@ pub(super) fn decode<'a>(
         }
     };
     let id = match part {
-        // Records of earlier versions have the event's id alone.
+        // Records of earlier versions have only the event's id.
         Part::Credential => id.strip_suffix(CREDENTIAL_SUFFIX).unwrap_or(&id),
         Part::Whole(_) | Part::Event => &id,
     };
     Some(PublishedRecord { key: EventKey::of(application, id), application: ours.number, part })
 }
 
-/// The attributes, wherever the content mode has put them.
+/// Returns the attributes, in either content mode.
 pub(super) fn attributes<'a>(
     headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     value: &'a [u8],
@@ -102,7 +103,7 @@ pub(super) fn attributes<'a>(
             }
             _ => continue,
         };
-        // Of several, the first counts, as for everybody who reads it.
+        // If there are several, the first counts, as for every reader.
         if slot.is_none() {
             *slot = Some(std::str::from_utf8(value).ok()?);
         }
@@ -119,7 +120,7 @@ fn is_structured(content_type: &[u8]) -> bool {
     content_type.get(..STRUCTURED.len()).is_some_and(|start| start.eq_ignore_ascii_case(STRUCTURED))
 }
 
-/// A structured event, as far as it matters here.
+/// The members of a structured event that matter here.
 #[derive(Deserialize)]
 struct Structured<'a> {
     #[serde(borrow)]
@@ -139,24 +140,24 @@ impl<'a> Structured<'a> {
     }
 }
 
-/// The application of `/idaas/<instance>/<application>`.
+/// Returns the application of `/idaas/<instance>/<application>`.
 fn application(source: &str) -> Option<&str> {
     let (_, application) = source.strip_prefix("/idaas/")?.split_once('/')?;
     Some(application)
 }
 
-/// The action of `com.alibabacloud.idaas.<entity>.<action>.v1`.
+/// Returns the action of `com.alibabacloud.idaas.<entity>.<action>.v1`.
 fn action(kind: &str, entity: Entity) -> Option<&str> {
     let rest = kind.strip_prefix("com.alibabacloud.idaas.")?.strip_prefix(entity.name())?;
     rest.strip_prefix('.')?.strip_suffix(".v1")
 }
 
-/// Whether a password can come with it.
+/// Returns true if such an event can have a password.
 fn can_have_credential(action: &str) -> bool {
     [Action::Created, Action::PasswordChanged].iter().any(|with| with.name() == action)
 }
 
-/// Why an event is a dead letter. A reason that this version does not know says nothing.
+/// Returns why an event is a dead letter. `None` if this version does not know the reason.
 fn reason(data: &[u8]) -> Option<Reason> {
     #[derive(Deserialize)]
     struct Letter<'a> {
@@ -224,7 +225,7 @@ mod tests {
                 seen,
                 PublishedRecord { key: EventKey::of("app_seals", "evnt_1"), application: 1, part: Part::Credential }
             );
-            // The same ids on another topic are what they are.
+            // The same ids on another topic have their own meaning.
             let headers =
                 [("ce_id", id), ("ce_source", "/idaas/i/app_seals"), ("ce_type", &kind.replace("credential", "user"))];
             let seen = decode(&scope(), Entity::User, bytes(&headers), b"{}").unwrap();

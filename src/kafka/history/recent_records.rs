@@ -1,7 +1,8 @@
-//! The tail of our own topics: what became of the events of the last minutes, for a memory that outlives the process.
+//! The tail of our topics: the verdicts of the last minutes' events, from which the dedup cache is rebuilt after a
+//! restart.
 //!
-//! What the brokers tell is what they have persisted, so it may be answered as a success. What cannot be told for certain is
-//! left out: then a copy can follow, and that is all.
+//! The brokers return only what they have persisted, so it may be answered as a success. Uncertain records are left
+//! out; the worst consequence is a duplicate.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,19 +20,19 @@ use super::published_record::PublishedRecord;
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 
-/// How many events are told at a time at most.
+/// Maximum number of events per call of `tell`.
 const BATCH: usize = 1 << 16;
 
-/// How much of the tail is read.
+/// Limits how much of the tail is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// From the first record of each partition that is not older than this. A record's timestamp is its time of
-    /// acceptance, or later; so every record that was published within this time is at or behind that place, even if
-    /// its own timestamp is older.
+    /// From the first record of each partition that is not older than this. A record's timestamp is its acceptance
+    /// time, or later. So every record that was published within this time is at or after that offset, even if its own
+    /// timestamp is older.
     pub since: Duration,
-    /// At most that many records; of more, the last of each partition.
+    /// At most this many records. If there are more, the last ones of each partition.
     pub limit: usize,
-    /// At most for that long. The newest records of each partition are read first.
+    /// At most for this long. The newest records of each partition are read first.
     pub time_limit: Duration,
 }
 
@@ -42,33 +43,34 @@ impl Default for Window {
     }
 }
 
-/// What came of reading the tail.
+/// The result of reading the tail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backlog {
-    /// How many events became known; one can be counted twice.
+    /// How many events became known. An event can be counted twice.
     pub events: usize,
-    /// How many records were read, garbage included.
+    /// How many records were read, including invalid ones.
     pub records: usize,
-    /// Topics of which some partition did not answer. It is not in the [`Checkpoint`], so reading again reads it.
+    /// Topics of which some partition did not answer. That partition is not in the [`Checkpoint`], so the next attempt
+    /// reads it.
     pub unread: Vec<String>,
     /// Topics that this user may not describe.
     pub denied: Vec<String>,
-    /// Whether a limit left out the oldest part of what did answer.
+    /// True if a limit left out the oldest part of the partitions that answered.
     pub is_cut: bool,
-    /// By application id, the timestamp of its newest record, in milliseconds since 1970.
+    /// The timestamp of the newest record by application id, in milliseconds since 1970.
     pub newest: BTreeMap<String, i64>,
 }
 
 impl Backlog {
-    /// Whether nothing within the window was left out.
+    /// Returns true if nothing within the window was left out.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unread.is_empty() && self.denied.is_empty() && !self.is_cut
     }
 }
 
-/// Where following goes on: the next offset of each partition that was read, and the events of which only a part was
-/// seen.
+/// Where following continues: the next offset of each partition that was read, and the events of which only a part was
+/// found.
 #[derive(Default)]
 pub struct Checkpoint {
     pub(super) offsets: Offsets,
@@ -76,12 +78,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// A copy for a follower. Events of which only a part was seen go with it.
+    /// Returns a copy for a follower. Events of which only a part was found are moved to the copy.
     pub fn fork(&mut self) -> Self {
         Self { offsets: self.offsets.clone(), correlator: std::mem::take(&mut self.correlator) }
     }
 
-    /// Topic, partition and next offset of each partition that was read.
+    /// Returns topic, partition and next offset of each partition that was read.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&str, i32, i64)> {
         self.offsets
             .iter()
@@ -89,9 +91,10 @@ impl Checkpoint {
     }
 }
 
-/// Reads the tail of the topics, up to what the brokers had persisted when it began, without the partitions that
-/// `resume` has already; those that are read are in it afterwards. Blocks, for `window.time_limit` at most and a moment
-/// more. `tell` is called with what became known, the newest part first. A partition that does not answer is left out.
+/// Reads the tail of the topics, up to what the brokers had persisted at the beginning. Skips partitions that are
+/// already in `resume`, and adds those that are read to it. Blocks, for at most a little longer than
+/// `window.time_limit`. `tell` is called with what became known, the newest part first. A partition that does not
+/// answer is left out.
 ///
 /// # Errors
 /// [`ReadFault`] if nothing could be read: [`ReadFault::Unreachable`] if no broker answers within the time,
@@ -144,15 +147,15 @@ pub fn read_tail(
     Ok(Backlog { events, records, unread, denied, is_cut, newest })
 }
 
-/// The topics of which some partition did not answer.
+/// Returns the topics of which some partition did not answer.
 pub(super) fn unread(located: &Located, spans: &OffsetRanges) -> BTreeSet<Arc<str>> {
     let is_found = |topic: &str, partition: i32| spans.ends.get(topic).and_then(|ends| ends.get(&partition)).is_some();
     let silent = located.led.iter().filter(|led| !is_found(&led.topic, led.partition)).map(|led| &led.topic);
     silent.chain(&located.unanswered).cloned().collect()
 }
 
-/// Gathers what records say, and tells it in batches. Of an event that has a dead letter as well as a record, the dead
-/// letter is told first, because the first verdict counts.
+/// Collects what records show, and passes it on in batches. If an event has a dead letter as well as a record, the
+/// dead letter is passed first, because the first verdict counts.
 pub(super) struct BatchObserver<'a, T> {
     correlator: &'a mut Correlator,
     batch: Vec<Known>,
@@ -183,7 +186,7 @@ impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
     }
 }
 
-/// Cuts what is too much off the beginnings: the same part of each partition. Returns true if nothing had to go.
+/// Cuts off the beginnings of the ranges, the same fraction of each partition. Returns true if nothing had to be cut.
 fn trim(spans: &mut OffsetRanges, limit: usize) -> bool {
     let lengths = spans.begins.iter().flat_map(|(topic, begins)| {
         let ends = spans.ends.get(topic);

@@ -1,6 +1,6 @@
-//! Reads records that the topics hold already, and then ends: for commands that look for one.
+//! Reads records that are already in the topics, and then stops: for commands that search for a record.
 //!
-//! As following does, it joins no group and commits nothing.
+//! Joins no group and commits no offsets, like following.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::kafka::client::settings::Cluster;
 /// How long one poll waits.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How long the cluster may take to say where a topic is, and how long one request waits for it.
+/// How long the cluster may take to locate a topic, and how long one request waits for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_METADATA: Duration = Duration::from_millis(1000);
 
-/// What is read of each partition.
+/// The range to read of each partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
     /// The newest records, this many.
@@ -30,19 +30,19 @@ pub enum Range {
     Since(i64),
 }
 
-/// How a scan has ended.
+/// The result of a scan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// How many records were read.
     pub records: u64,
-    /// Whether everything in the range was read. False if a partition could not be read, or the time was over.
+    /// True if everything in the range was read. False if a partition could not be read, or the time was over.
     pub complete: bool,
     /// Topics that do not exist, or cannot be described.
     pub missing: Vec<String>,
 }
 
-/// Hands each record in the range to `each`, until that returns false. What is published meanwhile is left out. Blocks, at
-/// most for `limit` and a moment more.
+/// Passes each record in the range to `each`, until that returns false. Records that are published in the meantime are
+/// left out. Blocks, for at most a little longer than `limit`.
 ///
 /// # Errors
 /// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer.
@@ -81,14 +81,14 @@ pub fn scan(
                     }
                 }
             }
-            // What is left may hold no records: marks of others' transactions, and what retention has removed.
+            // The rest may hold no records: transaction markers of others, and offsets that retention has removed.
             Some(Err(_)) | None => past_the_end(&reader, &mut ends),
         }
     }
     Ok(scanned)
 }
 
-/// Removes the partitions that are read to their end.
+/// Removes the partitions that have been read to their end.
 fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
     for (topic, positions) in reader.positions() {
         for (partition, next) in positions {
@@ -100,7 +100,7 @@ fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
     }
 }
 
-/// Where a topic is. Without a broker there is nothing to wait for, so it ends as soon as that is known.
+/// Locates a topic. Returns early if it is certain that no broker answers.
 fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, FollowFault> {
     let end = end.min(Instant::now() + METADATA_TIMEOUT);
     loop {
@@ -117,7 +117,7 @@ fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metad
 
 type Ends = BTreeMap<(String, i32), i64>;
 
-/// Where to begin in each partition that has anything in the range, and its next offset.
+/// Returns the first offset of each partition that has anything in the range, and its next offset.
 fn places(
     reader: &PartitionReader,
     topics: &[String],
@@ -158,7 +158,7 @@ fn places(
             Range::Since(_) => match young.as_ref().and_then(|young| young.find_partition(topic, partition)) {
                 Some(found) => match found.offset() {
                     Offset::Offset(offset) => offset,
-                    // No record is as young.
+                    // No record is that recent.
                     Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => high,
                 },
                 None => low,

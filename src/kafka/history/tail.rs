@@ -1,7 +1,7 @@
 //! Follows topics as they grow, for commands that show records.
 //!
-//! Partitions are assigned, not shared out, and no offset is committed: following changes nothing on the cluster and
-//! takes nothing from anybody. The service itself must never need it.
+//! Partitions are assigned, not shared out, and no offset is committed, so following changes nothing on the cluster
+//! and does not affect other consumers. The service itself must never need it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,42 +18,42 @@ use crate::kafka::client::connection_error::{ConnectionError, Unreachable};
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
-/// How long one question may take before what librdkafka complains of is looked at.
+/// How long one request may take before librdkafka's errors are checked.
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often partitions that came later are looked for, and topics that are missing.
+/// How often new partitions and missing topics are searched for.
 const RESCAN: Duration = Duration::from_secs(30);
 const RESCAN_MISSING: Duration = Duration::from_secs(2);
 /// How long a list of offsets may take.
 const OFFSETS: Duration = Duration::from_secs(10);
 
-/// One record as it stands on a topic. Has no `Debug`: it holds personal data.
+/// One record on a topic. Has no `Debug`, because it holds personal data.
 #[derive(Clone)]
 pub struct TopicRecord {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// Its place in the partition.
+    /// Its offset in the partition.
     pub offset: i64,
     /// The record's timestamp in milliseconds since 1970.
     pub timestamp: Option<i64>,
     /// The key.
     pub key: Option<Vec<u8>>,
-    /// Name and value in their order; a header without a value has an empty one.
+    /// Names and values in their order. A header without a value has an empty one.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The value.
     pub value: Vec<u8>,
 }
 
 impl TopicRecord {
-    /// The event's id and its data as JSON, in whichever content mode it came. `None` if it is not a CloudEvent.
+    /// Returns the event's id and its data as JSON, in either content mode. `None` if it is not a CloudEvent.
     pub(crate) fn event(&self) -> Option<(Cow<'_, str>, &[u8])> {
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
         let Attributes { id, data, .. } = attributes(headers, &self.value)?;
         Some((id, data))
     }
 
-    /// The first header of that name, where it is text.
+    /// Returns the first header of that name, if its value is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).and_then(|(_, value)| std::str::from_utf8(value).ok())
@@ -63,16 +63,16 @@ impl TopicRecord {
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
-    /// With the oldest record that is kept.
+    /// With the oldest record of the topic.
     Oldest,
-    /// With the first that comes from now on.
+    /// With the first new record.
     Now,
 }
 
 /// Why topics cannot be followed.
 #[derive(Debug)]
 pub enum FollowFault {
-    /// librdkafka refuses a property, in words that show no value.
+    /// librdkafka rejects a property. The text shows no value.
     Settings(String),
     /// The cluster does not answer.
     Unreachable(Unreachable),
@@ -89,24 +89,24 @@ impl std::fmt::Display for FollowFault {
 
 impl std::error::Error for FollowFault {}
 
-/// Follows topics. Blocks while it waits.
+/// Follows topics. Waiting blocks.
 pub struct TailReader {
     reader: PartitionReader,
-    /// How many partitions of each topic are followed.
+    /// The number of followed partitions of each topic.
     followed: BTreeMap<String, usize>,
     scanned: Instant,
 }
 
 impl TailReader {
-    /// Starts to follow. When this returns, every record that comes from now on is read. A topic that is not
-    /// there is followed from its beginning as soon as it is.
+    /// Starts to follow. After this returns, every new record is read. A topic that does not exist yet is followed
+    /// from its beginning as soon as it does.
     ///
     /// # Errors
-    /// [`FollowFault`]; [`FollowFault::Unreachable`] where the cluster does not answer within `limit`.
+    /// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer within `limit`.
     pub fn start(cluster: &Cluster, topics: &[String], begin: Begin, limit: Duration) -> Result<Self, FollowFault> {
         let properties = [
             ("auto.offset.reset", "earliest"),
-            // Some brokers answer a fetch only when its time is over, whatever arrives meanwhile.
+            // Some brokers answer a fetch only after its wait time, even if records arrive in the meantime.
             ("fetch.wait.max.ms", "25"),
         ];
         let reader = PartitionReader::start(cluster, "follower", &properties).map_err(FollowFault::Settings)?;
@@ -123,7 +123,7 @@ impl TailReader {
         Ok(follower)
     }
 
-    /// The next record, whatever its topic; `None` where none comes within `limit`. Errors pass or stay: see
+    /// Returns the next record of any topic. `None` if none arrives within `limit`. For errors, temporary or not, see
     /// [`TailReader::troubles`].
     pub fn next(&mut self, limit: Duration) -> Option<TopicRecord> {
         let end = Instant::now() + limit;
@@ -143,8 +143,8 @@ impl TailReader {
         }
     }
 
-    /// The next offsets of all partitions that are followed, added up: by how much it has grown says how many records
-    /// were published. `None` where a broker does not answer.
+    /// Returns the sum of the next offsets of all followed partitions. Its increase is the number of records that were
+    /// published. `None` if a broker does not answer.
     #[must_use]
     pub fn published(&self) -> Option<i64> {
         let partitions =
@@ -154,13 +154,13 @@ impl TailReader {
         next.map(|watermarks| watermarks.ok().map(|(_, next)| next)).sum()
     }
 
-    /// The topics that are not there, or cannot be described.
+    /// Returns the topics that do not exist, or cannot be described.
     #[must_use]
     pub fn missing(&self) -> Vec<&str> {
         self.followed.iter().filter(|(_, partitions)| **partitions == 0).map(|(topic, _)| topic.as_str()).collect()
     }
 
-    /// What librdkafka has complained of so far, each complaint once.
+    /// Returns the errors that librdkafka has reported so far, each once.
     #[must_use]
     pub fn troubles(&self) -> Vec<ConnectionError> {
         self.reader.errors.unreachable().troubles
@@ -172,8 +172,9 @@ impl TailReader {
         }
     }
 
-    /// Looks for partitions that are not followed yet. Says whether all that were found are followed now; where not, the
-    /// next look finds them again: right after its creation, a partition's own leader may deny that it leads.
+    /// Searches for partitions that are not followed yet. Returns true if all that were found are followed now.
+    /// Otherwise the next scan finds them again: right after its creation, a partition's leader may deny that it
+    /// leads.
     fn scan(&mut self, begin: Begin) -> bool {
         self.scanned = Instant::now();
         let mut fresh = TopicPartitionList::new();
@@ -204,7 +205,8 @@ impl TailReader {
         }
         let offsets = match begin {
             Begin::Oldest => Ok(fresh),
-            // "The end" as of now, not as of when the partition is first fetched: what comes between must be read.
+            // "The end" as of now, not as of the first fetch from the partition, because records in between must be
+            // read.
             Begin::Now => {
                 self.reader.consumer.offsets_for_times(fresh.clone(), OFFSETS).map(|ends| or_end(&fresh, &ends))
             }
@@ -216,18 +218,18 @@ impl TailReader {
     }
 }
 
-/// The offsets that the brokers told; the end where one told none.
-fn or_end(wanted: &TopicPartitionList, told: &TopicPartitionList) -> TopicPartitionList {
+/// Returns the offsets that the brokers returned, and the end for partitions without one.
+fn or_end(wanted: &TopicPartitionList, returned: &TopicPartitionList) -> TopicPartitionList {
     let mut offsets = TopicPartitionList::new();
     for element in wanted.elements() {
         let (topic, partition) = (element.topic(), element.partition());
-        let offset = match told.find_partition(topic, partition).map(|told| told.offset()) {
+        let offset = match returned.find_partition(topic, partition).map(|returned| returned.offset()) {
             Some(Offset::Offset(offset)) => Offset::Offset(offset),
             Some(Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_)) | None => {
                 Offset::End
             }
         };
-        // Only a partition beyond all numbers is refused.
+        // Fails only for partition numbers out of range.
         let _ = offsets.add_partition_offset(topic, partition, offset);
     }
     offsets

@@ -1,4 +1,4 @@
-//! Verifies that brokers belong to the cluster that the producer has published to before, on a thread of its own.
+//! Verifies that brokers belong to the cluster that the producer has published to before, on its own thread.
 //! `confirmation_gate` explains why.
 
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// How long a broker may take to tell its cluster id; nothing is waited for if it hangs up or cannot be reached.
+/// How long a broker may take to return its cluster id. The wait ends early if it disconnects or cannot be reached.
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often is looked whether it has.
+/// Poll interval while waiting for it.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long to wait before brokers that did not answer are asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// When to warn of confirmations that wait.
+/// When to log a warning about waiting confirmations.
 const SLOW_CHECK: Duration = Duration::from_secs(5);
 
-/// What the thread is told.
+/// A message to the thread.
 pub(super) enum Check {
     /// This producer has new connections, or confirmations that wait.
     Connection(Arc<ConnectionState>),
-    /// The cluster that answers at the bootstrap addresses has this id, as another client has found.
+    /// The cluster at the bootstrap addresses has this id, as another client has found.
     ClusterId(String),
     End,
 }
@@ -78,11 +78,11 @@ impl Checker {
         }
     }
 
-    /// Verifies each new connection of a producer. Returns true if some could not be.
+    /// Verifies each new connection of a producer. Returns true if some could not be verified.
     fn verify(&self, state: &Arc<ConnectionState>) -> bool {
         let (mut unverified, has_pending) = state.gate.unverified();
         if unverified.is_empty() && has_pending {
-            // No connection was announced: whatever answers at the bootstrap addresses has to do.
+            // No connection was announced, so the bootstrap addresses are verified instead.
             unverified.push((self.cluster.load().bootstrap_servers.join(","), 0));
         }
         for (address, connection) in unverified {
@@ -108,9 +108,9 @@ impl Checker {
         !state.gate.is_foreign() && (has_pending || !unverified.is_empty())
     }
 
-    /// The producer has reached another cluster: nothing that it reports from now on counts.
+    /// Handles a producer that has reached another cluster: none of its further reports counts.
     fn foreign(&self, state: &Arc<ConnectionState>, id: &str) {
-        // First, so that what fails now finds a dedup cache without what the old cluster has confirmed.
+        // First, so that events that fail now find a dedup cache without what the old cluster has confirmed.
         if self.identity.lock().as_deref() != Some(id) {
             self.store_cluster_id(id);
         }
@@ -118,7 +118,7 @@ impl Checker {
         let _ = self.events.send(SupervisorEvent::ClusterReplaced(state.health.number()));
     }
 
-    /// Remembers the cluster id, and tells if it is another one than before.
+    /// Stores the cluster id, and reports it if it has changed.
     fn store_cluster_id(&self, id: &str) {
         let Some(before) = self.identity.lock().replace(id.to_owned()) else { return };
         tracing::error!(
@@ -138,7 +138,7 @@ impl Checker {
         let Some(state) = (self.current)().filter(|_| known.as_deref().is_some_and(|known| known != id)) else {
             return;
         };
-        // What the other client has seen may be older than what is known here.
+        // The other client's result may be older than what is known here.
         let servers = self.cluster.load().bootstrap_servers.join(",");
         let asked = FreshClient::new(&self.cluster.load(), &servers);
         let Some(id) = asked.as_ref().and_then(FreshClient::cluster_id) else { return };
@@ -148,25 +148,25 @@ impl Checker {
     }
 }
 
-/// A client that has just been made, so that what it is told is not remembered from an older connection.
+/// A newly created client, whose answers cannot come from an older connection.
 pub(super) struct FreshClient(BaseConsumer<ErrorCollector>);
 
 impl FreshClient {
-    /// A client that asks these addresses first.
+    /// Creates a client that asks these addresses first.
     pub(super) fn new(cluster: &Cluster, servers: &str) -> Option<Self> {
         let mut settings = cluster.observer();
         settings.set("bootstrap.servers", servers);
         BaseConsumer::from_config_and_context(&settings, ErrorCollector::default()).ok().map(Self)
     }
 
-    /// The id of the cluster that answers there. `None` if none does in time.
+    /// Returns the id of the cluster that answers there. `None` if none does in time.
     pub(super) fn cluster_id(&self) -> Option<String> {
         let end = Instant::now() + CLUSTER_ID_TIMEOUT;
         while Instant::now() < end {
             if let Some(id) = self.0.client().fetch_cluster_id(CHECK_INTERVAL) {
                 return Some(id);
             }
-            // Serves the error callback, and nothing else: nothing is assigned.
+            // Serves the error callback only: nothing is assigned.
             while self.0.poll(Duration::ZERO).is_some() {}
             if self.0.context().is_decided() {
                 return None;

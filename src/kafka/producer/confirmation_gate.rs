@@ -1,21 +1,21 @@
-//! Confirmations count only while it is certain that they come from the cluster that they seem to come from.
+//! Confirmations count only while it is certain that they come from the verified cluster.
 //!
-//! When Kafka is replaced by an empty cluster at the same address, the new cluster hands out producer ids from 0 again.
+//! When Kafka is replaced by an empty cluster at the same address, the new cluster assigns producer ids from 0 again.
 //! Another producer can then have our id, epoch and sequence numbers; the broker takes our batch for a repetition of
-//! that producer's, writes nothing, and answers with success. To detect the new cluster afterwards would be too late: the
-//! false success has been passed on.
+//! that producer's, writes nothing, and reports success. Detecting the new cluster afterwards would be too late,
+//! because the false success has been passed on.
 //!
-//! So each new connection shuts the gate: confirmations wait in it until a fresh client, whose connection is younger, has
-//! asked the same broker for its cluster id. The same id opens the gate. Another id turns all of them into failures, and
-//! the producer is replaced. While no connection is made, the gate costs one atomic load per record.
+//! So each new connection closes the gate: confirmations wait in it until a fresh client, whose connection is newer,
+//! has asked the same broker for its cluster id. The same id opens the gate. Another id turns all of them into
+//! failures, and the producer is replaced. While no connection is made, the gate costs one atomic load per record.
 //!
-//! Why no confirmation can slip through: librdkafka logs `Broker changed state … -> UP` on the broker's thread before it
-//! sends the first request on that connection, and the log line goes to the same queue as delivery reports, before them
-//! (log lines have the higher priority there). A single thread takes both off that queue (`polled`). A batch that
-//! was sent on an old connection and is retried on a new one is reported by the new one, after its log line. Each
-//! broker's connection is judged by itself, so it does not matter whether one or all of them break, or a leader moves:
-//! a report can only come from a broker whose connection has been announced. And the broker that the fresh client reaches is
-//! the one that the producer has reached, or a later one; it is not an earlier one.
+//! Why no confirmation can slip through: librdkafka logs `Broker changed state … -> UP` on the broker's thread before
+//! it sends the first request on that connection, and the log line goes to the same queue as delivery reports, before
+//! them (log lines have the higher priority there). A single thread takes both from that queue (`polled`). A batch
+//! that was sent on an old connection and is retried on a new one is reported by the new one, after its log line. Each
+//! broker's connection is verified separately, so it does not matter whether one or all of them break, or a leader
+//! moves: a report can only come from a broker whose connection has been announced. And the broker that the fresh
+//! client reaches is the one that the producer has reached, or a later one; it is not an earlier one.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How long confirmations wait for a broker that has hung up again before it could be asked.
+/// How long confirmations wait for a broker that has disconnected again before it could be asked.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// What becomes of a confirmation.
+/// The decision on a confirmation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum GateDecision<T> {
     /// It counts.
@@ -72,7 +72,7 @@ pub(super) struct ConfirmationGate<T> {
 struct State<T> {
     /// Addresses whose newest connection is not verified.
     unverified: BTreeMap<String, UnverifiedBroker>,
-    /// How many connections were made.
+    /// The number of connections that were made.
     connections: u64,
     expected: Option<String>,
     foreign: bool,
@@ -86,24 +86,24 @@ struct UnverifiedBroker {
 }
 
 impl<T> ConfirmationGate<T> {
-    /// A gate that is shut until the first connection is verified.
+    /// Creates a gate that is closed until the first connection is verified.
     pub(super) const fn new() -> Self {
         let state =
             State { unverified: BTreeMap::new(), connections: 0, expected: None, foreign: false, pending: Vec::new() };
         Self { shut: AtomicBool::new(true), state: Mutex::new(state) }
     }
 
-    /// Whether confirmations have to go through [`ConfirmationGate::pass`].
+    /// Returns true if confirmations have to go through [`ConfirmationGate::pass`].
     pub(super) fn is_shut(&self) -> bool {
         self.shut.load(Ordering::Acquire)
     }
 
-    /// Whether the producer has reached another cluster than before.
+    /// Returns true if the producer has reached a different cluster than before.
     pub(super) fn is_foreign(&self) -> bool {
         self.is_shut() && self.state.lock().foreign
     }
 
-    /// Takes the news of a connection. Returns true if there is something to verify.
+    /// Notes a change of a connection. Returns true if there is something to verify.
     pub(super) fn change(&self, change: Change<'_>, now: Instant) -> bool {
         let mut state = self.state.lock();
         match change {
@@ -123,7 +123,7 @@ impl<T> ConfirmationGate<T> {
         }
     }
 
-    /// Lets a confirmation through, or keeps it until its fate is known.
+    /// Lets a confirmation through, or holds it until its connection is verified.
     pub(super) fn pass(&self, confirmation: T) -> GateDecision<T> {
         let mut state = self.state.lock();
         if state.foreign {
@@ -136,20 +136,20 @@ impl<T> ConfirmationGate<T> {
         }
     }
 
-    /// The addresses to be verified, each with the number of its connection; and whether confirmations wait.
+    /// Returns the addresses to be verified, each with the number of its connection, and whether confirmations wait.
     pub(super) fn unverified(&self) -> (Vec<(String, u64)>, bool) {
         let state = self.state.lock();
         let unverified = state.unverified.iter().map(|(address, broker)| (address.clone(), broker.connection));
         (unverified.collect(), !state.pending.is_empty())
     }
 
-    /// Whether this cluster id is the one that was found first.
+    /// Returns true if this cluster id is the one that was found first.
     pub(super) fn expects(&self, id: &str) -> bool {
         self.state.lock().expected.get_or_insert_with(|| id.to_owned()).as_str() == id
     }
 
-    /// An address has the expected cluster id, asked after that connection was made. Returns the confirmations that count
-    /// by that.
+    /// Notes that an address has the expected cluster id, asked after that connection was made. Returns the
+    /// confirmations that count now.
     pub(super) fn verified(&self, address: &str, connection: u64) -> Vec<T> {
         let mut state = self.state.lock();
         if state.unverified.get(address).is_some_and(|broker| broker.connection == connection) {
@@ -158,8 +158,8 @@ impl<T> ConfirmationGate<T> {
         self.open_if_clear(&mut state)
     }
 
-    /// An address could not be asked. Returns confirmations that have to count as failed: they may come from a broker
-    /// that is gone before anybody could ask it.
+    /// Notes that an address could not be asked. Returns confirmations that have to count as failed, because they may
+    /// come from a broker that disappeared before it could be asked.
     pub(super) fn unreachable(&self, address: &str, connection: u64, now: Instant) -> Vec<T> {
         let mut state = self.state.lock();
         let Some(broker) = state.unverified.get(address).copied() else { return Vec::new() };
@@ -176,7 +176,7 @@ impl<T> ConfirmationGate<T> {
         failed
     }
 
-    /// Another cluster was found: nothing passes any more. Returns the confirmations that do not count.
+    /// Notes that another cluster was found: no confirmation passes any more. Returns those that do not count.
     pub(super) fn foreign(&self) -> Vec<T> {
         let mut state = self.state.lock();
         state.foreign = true;
@@ -185,7 +185,7 @@ impl<T> ConfirmationGate<T> {
         std::mem::take(&mut state.pending)
     }
 
-    /// Takes out what waits.
+    /// Removes and returns the waiting confirmations.
     pub(super) fn take_pending(&self) -> Vec<T> {
         std::mem::take(&mut self.state.lock().pending)
     }

@@ -1,9 +1,9 @@
-//! One connection to the cluster: records go in, one report per record comes back, from the broker's delivery report and
-//! nowhere else. `supervisor` replaces it when it no longer works.
+//! One connection to the cluster: records go in, and one report per record comes back, only from the broker's delivery
+//! report. `supervisor` replaces it when it no longer works.
 //!
-//! A record stays in the producer for two minutes whatever its sender is told meanwhile; that keeps a short outage of the
-//! cluster from making duplicates. Nothing here may panic: librdkafka's thread would die of it, and with it every later
-//! report.
+//! A record stays in the producer for two minutes, whatever its sender was answered in the meantime. That keeps a
+//! short outage of the cluster from causing duplicates. Nothing here may panic: it would end librdkafka's thread, and
+//! with it every later report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,20 +34,20 @@ use crate::kafka::client::polled::Polled;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
-/// One producer of librdkafka, with the one beside it for records that are sent alone. Its drop ends both, which blocks:
-/// records without a report get one that they failed.
+/// One producer of librdkafka, and a second one for records that are sent alone. Dropping it closes both, which
+/// blocks; records without a report get a failure report.
 pub(super) struct Connection {
-    // In this order: the end of the first two sends reports.
+    // In this order, because closing the first two produces reports.
     inner: Polled<Context>,
     resender: Resender,
     state: LastReports,
 }
 
-/// Reports, at the end, the confirmations that nobody can verify any more.
+/// On drop, reports the confirmations that can no longer be verified.
 struct LastReports(Arc<ConnectionState>);
 
-/// What a connection and its callbacks share. Owns no producer, so that no thread of librdkafka can be a producer's
-/// last owner.
+/// State that a connection and its callbacks share. Owns no producer, so that a thread of librdkafka can never be a
+/// producer's last owner.
 pub(super) struct ConnectionState {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) health: Health,
@@ -89,12 +89,12 @@ impl Connection {
         Ok(Self { inner, resender, state: LastReports(state) })
     }
 
-    /// Gives a record to the producer. Its report comes by [`super::delivery::DeliveryObserver::report`], on another thread, unless
-    /// this fails.
+    /// Gives a record to the producer. Unless this fails, its report is passed to
+    /// [`super::delivery::DeliveryObserver::report`], on another thread.
     ///
     /// # Errors
-    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Closed`] if nothing is accepted where the record goes,
-    /// [`DeliveryReport::Rejected`] if the record is larger than the producer takes,
+    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Closed`] if its partition does not accept
+    /// records, [`DeliveryReport::Rejected`] if the record is larger than the producer accepts,
     /// [`DeliveryReport::Failed`] for everything else.
     pub(super) fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
         if self.state.0.gate.is_foreign() {
@@ -117,7 +117,7 @@ impl Connection {
         })
     }
 
-    /// How many of its records have no report yet.
+    /// Returns how many of its records have no report yet.
     pub(super) fn open(&self) -> usize {
         self.state.0.open.load(Ordering::Acquire)
     }
@@ -131,7 +131,8 @@ impl Connection {
         self.open()
     }
 
-    /// Fails what no request has been made for, or `everything`, also what a broker may be about to confirm.
+    /// Fails records without a request in flight. With `everything`, also fails records that a broker may be about to
+    /// confirm.
     pub(super) fn purge(&self, everything: bool) {
         let what = PurgeConfig::default().queue();
         self.inner.get().purge(if everything { what.inflight() } else { what });
@@ -141,13 +142,13 @@ impl Connection {
         }
     }
 
-    /// Why librdkafka has given it up, if it has.
+    /// Returns librdkafka's fatal error, if there is one.
     pub(super) fn fatal(&self) -> Option<RDKafkaErrorCode> {
         self.state.0.health.clear_error();
         self.inner.get().client().fatal_error().map(|(code, _)| code)
     }
 
-    /// The number of this producer, and what is known of its state.
+    /// Returns the number of this producer, and its health.
     pub(super) fn health(&self) -> &Health {
         &self.state.0.health
     }
@@ -156,7 +157,7 @@ impl Connection {
         &self.state.0
     }
 
-    /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
+    /// Requests the cluster's topics, which also opens the connections: otherwise the first record would wait half a
     /// second for them. `None` if the cluster does not answer in time.
     pub(super) fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
         let metadata = self.inner.get().client().fetch_metadata(None, limit).ok()?;
@@ -176,13 +177,13 @@ impl Drop for LastReports {
 }
 
 impl ConnectionState {
-    /// A record has its report.
+    /// Handles the report of a record.
     pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
         self.in_flight.finish(handed, topic, report, position);
         self.open.fetch_sub(1, Ordering::Release);
     }
 
-    /// Reports confirmations that have waited in the gate: as such, or as failures.
+    /// Reports confirmations that have waited in the gate: as confirmed, or as failed.
     pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
         for PendingReport { handed, topic, position } in pending {
             match failure {
@@ -204,12 +205,12 @@ impl ConnectionState {
     }
 
     fn check(self: &Arc<Self>) {
-        // Whoever verifies ends after the last producer.
+        // The checker ends after the last producer.
         let _ = self.checks.send(Check::Connection(Arc::clone(self)));
     }
 }
 
-/// librdkafka's calls back into the service.
+/// librdkafka's callbacks.
 pub(super) struct Context {
     pub(super) state: Arc<ConnectionState>,
     /// `None` in the producer for records that are sent alone.
@@ -230,7 +231,7 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         let statistics = ProducerStatistics::from(&statistics);
         self.state.health.epoch(statistics.epoch);
-        // One that only waits for its last reports says nothing about how things are.
+        // A producer that only waits for its last reports does not show the current state.
         if self.state.health.is_current() {
             self.state.in_flight.reports.state(statistics);
         }
@@ -238,7 +239,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.state.health.report_error();
-        // The same text comes by `log` as well.
+        // The same text is also passed to `log`.
         tracing::debug!(target: "kafka", %error, reason, "librdkafka reports an error");
     }
 }

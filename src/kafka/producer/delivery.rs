@@ -1,4 +1,4 @@
-//! The producer, as the rest of the service knows it: what goes with a record, and who is told what becomes of it.
+//! The producer's interface to the rest of the service: what accompanies a record, and who observes its report.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,35 +11,35 @@ use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::spans::SendSpan;
 
-/// What comes back with the report on a record.
+/// The data of a record that comes back with its report.
 #[derive(Clone)]
 pub struct DeliveryOpaque {
-    /// The event of which the record is a part, as the outbox knows it.
+    /// The outbox's handle of the event that the record belongs to.
     pub handle: EventHandle,
     /// The record's index among the event's records.
     pub record: u8,
-    /// What the record is about.
+    /// The entity that the record describes.
     pub entity: Entity,
     /// When the record was handed over.
     pub handed_over: Instant,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// What the log and the history need to know of it.
+    /// What the log and the history need of the event.
     pub event: TrackedEvent,
-    /// The CloudEvents type for the event's log line, if somebody reads the line.
+    /// The CloudEvents type for the event's log line, if the line is enabled.
     pub logged_type: Option<Box<str>>,
     /// The record's span, if its event is traced.
     pub span: Option<Arc<SendSpan>>,
-    /// Whose event it is.
+    /// The event's application.
     pub application: Arc<ApplicationMetrics>,
 }
 
-/// Where a record came to stand.
+/// The position of a published record.
 #[derive(Debug, Clone, Copy)]
 pub struct Position {
     /// The partition.
     pub partition: i32,
-    /// The offset; negative where the broker found it had the record already.
+    /// The offset. Negative if the broker already had the record.
     pub offset: i64,
 }
 
@@ -55,7 +55,7 @@ pub enum Undeliverable {
 }
 
 impl Undeliverable {
-    /// For people.
+    /// Returns the text for people.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -69,21 +69,21 @@ impl Undeliverable {
     }
 }
 
-/// Who takes the producer's reports. Called on threads of the producer: must be quick, and never panic.
+/// Observes the producer's reports. Called on threads of the producer: must be quick, and never panic.
 pub trait DeliveryObserver: Send + Sync {
-    /// What the broker said of one record.
+    /// The result for one record.
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
     /// The producer's state, about once a second.
     fn state(&self, state: ProducerStatistics);
     /// The producer was replaced by a new one.
     fn recreated(&self);
-    /// A partition that took no records takes them again.
+    /// A partition accepts records again.
     fn partitions_recovered(&self);
-    /// A partition takes no records; these events wait for it.
+    /// A partition does not accept records. These events wait for it.
     fn partition_closed(&self, waiting: &[EventHandle]);
-    /// How many partitions of a topic take no records at the moment.
+    /// How many partitions of a topic do not accept records at the moment.
     fn partitions_unavailable(&self, topic: &str, partitions: usize);
-    /// Whether anything can be published, if brokers answer; told at each change.
+    /// Whether anything can be published while brokers answer. Called at each change.
     fn deliverable(&self, problem: Option<Undeliverable>);
     /// Another cluster answers at the same address.
     fn cluster_replaced(&self);

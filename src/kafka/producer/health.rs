@@ -1,23 +1,23 @@
-//! What makes a producer one that has to be replaced. Told by librdkafka's threads, so nothing here waits or fails.
+//! Detects when a producer has to be replaced. Called on librdkafka's threads, so nothing here waits or fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
-/// Beyond this epoch a producer is replaced. It is a 16-bit number that grows with each record that times out or is
-/// refused, and wraps unchecked: the broker would then refuse every record.
+/// Above this epoch a producer is replaced. The epoch is a 16-bit number that grows with each record that times out or
+/// is rejected, and it overflows unchecked: the broker would then reject every record.
 pub(super) const LAST_EPOCH: i64 = 10_000;
 
 /// Why a producer has to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReplaceReason {
-    /// librdkafka has given it up: it takes no record any more.
+    /// A fatal error: librdkafka accepts no more records.
     Fatal,
-    /// Its epoch is close to its end; until then it works.
+    /// Its epoch is nearly exhausted. It works until then.
     Epoch,
-    /// The Kafka user may publish nothing, so librdkafka has given it up.
+    /// The Kafka user may not publish anything, so librdkafka has reported a fatal error.
     Denied,
-    /// It has reached another cluster than before.
+    /// It has reached a different cluster than before.
     Cluster,
     /// Its records only wait, although the leaders of their partitions can be reached.
     Stuck,
@@ -26,7 +26,7 @@ pub(super) enum ReplaceReason {
 }
 
 impl ReplaceReason {
-    /// For log lines.
+    /// Returns the text for log lines.
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Fatal => "fatal",
@@ -39,16 +39,16 @@ impl ReplaceReason {
     }
 }
 
-/// What the supervisor of producers receives.
+/// The events that the supervisor receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SupervisorEvent {
-    /// The producer of that number has reported an error, which can be a fatal one.
+    /// The producer with that number has reported an error, which can be a fatal one.
     ErrorReported(u64),
-    /// The epoch of the producer of that number is close to its end.
+    /// The epoch of the producer with that number is nearly exhausted.
     EpochExhausted(u64),
-    /// The producer of that number has reached another cluster.
+    /// The producer with that number has reached another cluster.
     ClusterReplaced(u64),
-    /// The producer of that number is stuck.
+    /// The producer with that number is stuck.
     Stuck(u64),
     /// The producer is dropped.
     Stop,
@@ -65,7 +65,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// That of the producer of this number; `current` is the number of the one that is in use.
+    /// Creates the health of the producer with this number. `current` is the number of the one in use.
     pub(super) const fn new(
         number: u64,
         current: Arc<AtomicU64>,
@@ -76,23 +76,23 @@ impl Health {
         Self { number, current, events, last_epoch, has_error, is_epoch_exhausted }
     }
 
-    /// The producer's number; each has one of its own.
+    /// Returns the producer's unique number.
     pub(super) const fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether it is the one in use.
+    /// Returns true if it is the one in use.
     pub(super) fn is_current(&self) -> bool {
         self.current.load(Ordering::Relaxed) == self.number
     }
 
-    /// Something failed, which can mean that the producer was given up: the error that librdkafka tells does not say,
-    /// only the client itself does. Asks for a look at it, once until somebody has looked.
+    /// Reports an error that can mean that the producer is unusable: only the client shows whether the error is fatal.
+    /// Requests one check; further errors are not sent until the check has begun.
     pub(super) fn report_error(&self) {
         self.notify(&self.has_error, SupervisorEvent::ErrorReported(self.number));
     }
 
-    /// Called before the client is asked for a fatal error, so that a later error is sent again.
+    /// Must be called before the client is asked for a fatal error, so that a later error is sent again.
     pub(super) fn clear_error(&self) {
         self.has_error.store(false, Ordering::Relaxed);
     }
@@ -103,12 +103,12 @@ impl Health {
 
     fn notify(&self, is_sent: &AtomicBool, event: SupervisorEvent) {
         if !is_sent.swap(true, Ordering::Relaxed) {
-            // Whoever has stopped listening is about to end this producer anyway.
+            // If the receiver is gone, this producer is about to be closed anyway.
             let _ = self.events.send(event);
         }
     }
 
-    /// The producer's epoch, as its statistics tell it.
+    /// Checks the producer's epoch, as reported in its statistics.
     pub(super) fn epoch(&self, epoch: i64) {
         if epoch > self.last_epoch {
             self.epoch_exhausted();

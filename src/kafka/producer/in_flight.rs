@@ -1,5 +1,5 @@
-//! The records that are with any of the producers, old ones included: each gets one report, and what the reports say about
-//! partitions is concluded on the way.
+//! The records that are with any producer, including replaced ones. Each gets one report, and each report updates the
+//! availability of its partition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use super::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable}
 use super::record_error::FailureLog;
 use crate::kafka::availability::partitions::{Availability, Changes, Silent, Slot};
 
-/// What comes back from librdkafka with the report on a record.
+/// The opaque of a record, which librdkafka returns with its report.
 pub(super) struct HandedOver {
     pub(super) opaque: DeliveryOpaque,
     pub(super) slot: Slot,
@@ -46,12 +46,12 @@ impl InFlight {
         self.started.elapsed()
     }
 
-    /// How many records have no report yet.
+    /// Returns how many records have no report yet.
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Whether records of that key are accepted at the moment, as far as is known.
+    /// Returns true if records of that key are considered to be accepted at the moment.
     pub(super) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         let nothing = self.is_denied() || self.undeliverable.load(Ordering::Relaxed);
         !nothing && self.availability.lock().accepts(topic, key)
@@ -60,7 +60,7 @@ impl InFlight {
     /// Counts a record that is about to be given to a producer.
     ///
     /// # Errors
-    /// The report, if it is not to be given to one.
+    /// The report, if the record must not be given to a producer.
     pub(super) fn hand_over(&self, record: &Record, opaque: DeliveryOpaque) -> Result<HandedOver, DeliveryReport> {
         if self.is_denied() {
             return Err(DeliveryReport::Closed(FailureCode::NotAuthorized));
@@ -72,13 +72,13 @@ impl InFlight {
         Ok(HandedOver { opaque, slot })
     }
 
-    /// The producer did not take a record that was counted.
+    /// Removes a record that was counted, but that the producer did not accept.
     pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle) {
         self.availability.lock().failed(slot, handle, None, self.now());
         self.open.fetch_sub(1, Ordering::Release);
     }
 
-    /// A record has its report.
+    /// Handles the report of a record.
     pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
         let HandedOver { opaque, slot } = handed;
         let (handle, now) = (opaque.handle, self.now());
@@ -106,7 +106,7 @@ impl InFlight {
         }
     }
 
-    /// Whether the Kafka user may publish nothing at all.
+    /// Returns true if the Kafka user may not publish anything.
     pub(super) fn is_denied(&self) -> bool {
         self.denied.load(Ordering::Relaxed)
     }
@@ -117,9 +117,9 @@ impl InFlight {
         }
     }
 
-    /// Tells whether anything can be published, and whoever waits for it at each change.
+    /// Notes whether anything can be published, and notifies the observer. Called at each change.
     pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
-        // What fails on some partitions says nothing about those that nobody has tried.
+        // Failures on some partitions show nothing about partitions that were not tried.
         self.undeliverable.store(problem == Some(Undeliverable::Unreachable), Ordering::Relaxed);
         self.reports.deliverable(problem);
     }
@@ -128,7 +128,7 @@ impl InFlight {
         self.availability.lock().counts(counts);
     }
 
-    /// The topics that records were sent to.
+    /// Returns the topics that records were sent to.
     pub(super) fn topics(&self) -> Vec<String> {
         self.availability.lock().topics()
     }
@@ -137,12 +137,12 @@ impl InFlight {
         self.availability.lock().tick(self.now())
     }
 
-    /// Closed partitions whose records only wait.
+    /// Returns closed partitions whose records only wait.
     pub(super) fn silent(&self) -> Vec<Silent> {
         self.availability.lock().silent(self.now())
     }
 
-    /// Whether any partition is closed, whether all are, and how long ago the last confirmation was.
+    /// Returns whether any partition is closed, whether all are, and how long ago the last confirmation was.
     pub(super) fn closed(&self) -> (bool, bool, Option<Duration>) {
         let availability = self.availability.lock();
         let (any, all) = availability.closed();
@@ -150,7 +150,7 @@ impl InFlight {
     }
 }
 
-/// The failures that say something about the record's partition.
+/// Returns the failure if it shows something about the record's partition.
 const fn sign(code: FailureCode) -> Option<FailureCode> {
     match code {
         FailureCode::TimedOut

@@ -1,9 +1,9 @@
-//! The producer: there always is one that works, and what the one before it had taken gets its report.
+//! The producer. It is replaced when it stops working, and every record that the old one had accepted gets its report.
 //!
-//! librdkafka gives a producer up after what it calls a fatal error, its epoch comes to an end, it can be stuck, or the
-//! cluster or its settings change. Then a new one is made, warmed up and put in its place (`supervisor`); the old one is
-//! waited for and ended on another thread, so that neither the service nor librdkafka's threads wait. A record is never
-//! moved from one to the other: only whoever handed it over may decide, when its report has come, that it is sent again.
+//! librdkafka stops a producer after a fatal error, its epoch can be exhausted, it can be stuck, or the cluster or its
+//! settings change. Then a new one is created, warmed up and put in its place (`supervisor`). The old one is drained
+//! and closed on another thread, so that neither the service nor librdkafka's threads wait. A record is never moved
+//! from one to the other: only the caller that handed it over may decide, after its report, to send it again.
 
 mod cluster_check;
 mod confirmation_gate;
@@ -43,14 +43,14 @@ use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
-/// How long a producer is in use at least, so that a cluster that refuses all of them is not flooded with new ones.
+/// How long a producer stays in use at least, so that a cluster that rejects all of them is not flooded with new ones.
 const MIN_LIFETIME: Duration = Duration::from_secs(5);
-/// How long the end waits for a thread that is just looking after the producer.
+/// How long the shutdown waits for a thread that is using the producer.
 const FINAL_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a new producer with changed settings may take to connect.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// The producer. Its drop ends it, which blocks; librdkafka's threads never own it.
+/// The producer. Dropping it closes it, which blocks; librdkafka's threads never own it.
 pub struct Producer {
     state: Arc<ProducerState>,
     events: Sender<SupervisorEvent>,
@@ -61,7 +61,7 @@ impl Producer {
     /// Starts a producer and its threads. Connects in the background.
     ///
     /// # Errors
-    /// [`ProducerFault`] where librdkafka refuses a property.
+    /// [`ProducerFault`] if librdkafka rejects a property.
     pub fn start(
         cluster: &Cluster,
         reports: Arc<dyn DeliveryObserver>,
@@ -111,25 +111,25 @@ impl Producer {
         Ok(Self { state, events, checks })
     }
 
-    /// Hands a record over. Its report comes by [`DeliveryObserver::report`], on another thread, unless the hand-over itself
-    /// fails. Whatever becomes of the producer meanwhile, there is one report for each record.
+    /// Hands a record over. Unless this fails, its report is passed to [`DeliveryObserver::report`], on another
+    /// thread. There is one report for each record, even if the producer is replaced in the meantime.
     ///
     /// # Errors
-    /// [`DeliveryReport::QueueFull`] where the queue is full, [`DeliveryReport::Rejected`] where the record is larger than the producer
-    /// takes, [`DeliveryReport::Failed`] for everything else.
+    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Rejected`] if the record is larger than
+    /// the producer accepts, [`DeliveryReport::Failed`] for everything else.
     pub fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
         let connection = self.state.connection.load();
         connection.send(record, opaque).inspect_err(|_| connection.health().report_error())
     }
 
-    /// Whether records of that topic and key are accepted at the moment, as far as is known.
+    /// Returns true if records of that topic and key are considered to be accepted at the moment.
     #[must_use]
     pub fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         self.state.in_flight.accepts(topic, key)
     }
 
-    /// Waits until everything that was handed over has its report, or the time is over. Says how many are left: in
-    /// this producer, in the one for records that travel alone, and in those that were replaced.
+    /// Waits until all records have their reports, or the time is over. Returns how many have none: in this producer,
+    /// in the one for records that are sent alone, and in those that were replaced.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
@@ -139,24 +139,24 @@ impl Producer {
         self.state.in_flight.open()
     }
 
-    /// Asks the cluster for its topics, which also opens the connections: a cold producer's first record waits half a
-    /// second for them. `None` where the cluster does not answer in time.
+    /// Requests the cluster's topics, which also opens the connections: otherwise the first record would wait half a
+    /// second for them. `None` if the cluster does not answer in time.
     #[must_use]
     pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
         self.state.connection.load_full().warm_up(limit)
     }
 
-    /// Takes the news of the id of the cluster that answers at the bootstrap addresses.
+    /// Notes the id of the cluster that answers at the bootstrap addresses.
     pub fn cluster_seen(&self, id: &str) {
         let _ = self.checks.send(Check::ClusterId(id.to_owned()));
     }
 
-    /// Puts a producer with other settings in the place of the one in use. Records that the old one has stay with it until
-    /// they have their reports. Blocks.
+    /// Replaces the producer in use with one that has other settings. Records of the old one stay with it until they
+    /// have their reports. Blocks.
     ///
     /// # Errors
-    /// [`ProducerFault`] if librdkafka rejects the settings, or if the cluster answers with the old settings and does not
-    /// with the new ones. Nothing has changed then.
+    /// [`ProducerFault`] if librdkafka rejects the settings, or if the cluster answers with the old settings and does
+    /// not with the new ones. Nothing has changed then.
     pub fn replace(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
         let connection = self.state.new_connection(cluster)?;
         if connection.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
@@ -167,7 +167,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Ends the producer on this thread, once nobody else uses it. Blocks.
+    /// Closes the producer on this thread, once nothing else uses it. Blocks.
     pub fn close(mut shared: Arc<Self>) {
         loop {
             match Arc::try_unwrap(shared) {
@@ -182,10 +182,10 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::Relaxed);
-        // They may have ended.
+        // The receivers may have ended.
         let _ = self.events.send(SupervisorEvent::Stop);
         let _ = self.checks.send(Check::End);
-        // So that the end comes on this thread, which waits for it.
+        // So that the producer is closed on this thread, which waits for it.
         let patience = Instant::now() + FINAL_POLL_INTERVAL;
         while Arc::strong_count(&self.state) > 1 && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(1));

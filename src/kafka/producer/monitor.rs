@@ -1,5 +1,5 @@
-//! Looks after partitions that accept no records: tells who waits for them, finds out whether their leaders can be reached,
-//! and has a producer replaced whose records only wait although they can.
+//! Monitors partitions that accept no records: reports the events that wait for them, probes whether their leaders can
+//! be reached, and requests the replacement of a producer whose records only wait although they can.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,14 +16,14 @@ use crate::kafka::availability::partitions::Silent;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// How often partitions are looked at.
+/// How often partitions are checked.
 const TICK: Duration = Duration::from_millis(100);
 /// How often leaders are probed while a partition is closed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long records may only wait, although the leader can be reached, before the producer is replaced.
 const STUCK: Duration = Duration::from_secs(20);
-/// The longest time between two producers that are replaced for being stuck.
+/// The longest interval between two replacements of stuck producers.
 const MAX_STUCK_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(super) struct Monitor {
@@ -31,18 +31,18 @@ pub(super) struct Monitor {
     events: Sender<SupervisorEvent>,
 }
 
-/// What a probe has found.
+/// The result of a probe.
 #[derive(Default)]
 struct Leaders {
     /// Partitions whose leader can be reached, and that have enough replicas in sync to accept a record.
     reachable: HashSet<(String, usize)>,
-    /// How many leaders were tried.
+    /// The number of leaders that were tried.
     tried: usize,
     answered: usize,
     counts: Vec<(String, usize)>,
 }
 
-/// What the monitor remembers from one look to the next.
+/// The monitor's state between two checks.
 struct State {
     probing: Option<Receiver<Leaders>>,
     probed: Option<Instant>,
@@ -129,7 +129,7 @@ impl Monitor {
 }
 
 impl State {
-    /// Has the leaders probed now and then, on a thread that may wait for them.
+    /// Probes the leaders at intervals, on a background thread, because probing blocks.
     fn probe(&mut self, producer: &ProducerState) {
         if let Some(probing) = &self.probing {
             match probing.try_recv() {
@@ -138,7 +138,7 @@ impl State {
                     self.leaders = Some(leaders);
                 }
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,
-                // The cluster does not answer at all, which is the watch's matter.
+                // The cluster does not answer at all. `cluster_watch` handles that.
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => self.leaders = None,
             }
             self.probing = None;
@@ -162,7 +162,7 @@ impl State {
     }
 }
 
-/// Asks each leader itself, over a new connection. `None` if the cluster does not answer.
+/// Asks each leader directly, over a new connection. `None` if the cluster does not answer.
 fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
     let client = FreshClient::new(cluster, &cluster.bootstrap_servers.join(","))?;
     let metadata = client.consumer().fetch_metadata(None, METADATA_TIMEOUT).ok()?;

@@ -1,8 +1,8 @@
-//! Publishes records one batch at a time and waits for their confirmation: for commands. The service has a producer of
-//! its own, which never waits.
+//! Publishes records one batch at a time and waits for their confirmation: for commands. The service has its own
+//! producer, which never waits.
 //!
-//! A record that is not confirmed is sent again until it is, with the same id. Only a record that the broker rejects in a
-//! request of its own is given up.
+//! A record that is not confirmed is sent again until it is, with the same id. It is given up only if the broker
+//! rejects it in a request of its own.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ use crate::kafka::client::settings::Cluster;
 use idaas_callback::record::Record;
 use outbox::FailureCode;
 
-/// A confirmation that takes longer is told.
+/// A confirmation that takes longer is reported to the caller.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
 /// The wait before failed records are sent again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What became of a record.
+/// The result of publishing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
     /// The broker has it, with `acks=all`.
     Confirmed,
-    /// The broker rejects it for good.
+    /// The broker rejects it permanently.
     Rejected(FailureCode),
 }
 
@@ -55,8 +55,8 @@ impl Publisher {
         Ok(Self { cluster: cluster.clone(), producer, listener })
     }
 
-    /// Publishes records and returns what became of each. Waits for as long as it takes. `waiting` is called every three
-    /// seconds meanwhile, with what stands in the way as far as it is known.
+    /// Publishes records and returns the result of each. Waits for as long as it takes. In the meantime, `waiting` is
+    /// called every three seconds with the reason, if it is known.
     ///
     /// # Errors
     /// [`NotAuthorized`]. Some of the records may have been published.
@@ -69,7 +69,7 @@ impl Publisher {
         let mut alone = false;
         while results.contains(&None) {
             let open = results.iter().zip(records).enumerate().filter(|(_, (result, _))| result.is_none());
-            // What was rejected in a batch may have been rejected for another record of it.
+            // A record that was rejected in a batch may have been rejected because of another record.
             let batch: Vec<_> =
                 open.map(|(index, (_, record))| (index, record)).take(if alone { 1 } else { usize::MAX }).collect();
             let mut retry = false;
@@ -128,7 +128,7 @@ impl Publisher {
         self.producer.send_result(message).map_err(|(error, _)| error.rdkafka_error_code())
     }
 
-    /// The failure of a record. `None` if it is confirmed.
+    /// Returns the failure of a record. `None` if it is confirmed.
     async fn confirmed(
         &self,
         delivery: DeliveryFuture,
@@ -139,14 +139,14 @@ impl Publisher {
             match timeout(NOTICE_INTERVAL, &mut delivery).await {
                 Ok(Ok(Ok(_))) => return None,
                 Ok(Ok(Err((error, _)))) => return Some(RecordError::of(error.rdkafka_error_code())),
-                // The producer is gone.
+                // The producer has been dropped.
                 Ok(Err(_)) => return Some(RecordError::Retry(FailureCode::ProducerFailed)),
                 Err(_) => waiting(self.listener.unreachable().to_string()),
             }
         }
     }
 
-    /// A producer that librdkafka has given up publishes nothing more.
+    /// Replaces a producer after a fatal error, because it publishes nothing more.
     fn replace_if_fatal(&mut self) {
         use rdkafka::producer::Producer as _;
         if self.producer.client().fatal_error().is_some()

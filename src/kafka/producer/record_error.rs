@@ -1,4 +1,4 @@
-//! What librdkafka's errors on records mean, and which of them are logged.
+//! Classifies librdkafka's errors on records, and decides which of them are logged.
 
 use std::time::{Duration, Instant};
 
@@ -12,19 +12,20 @@ use crate::telemetry::log_code::LogCode;
 /// A failure is logged again only after this long, so that an outage does not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a failed record needs.
+/// The class of a record's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordError {
     /// It may succeed later.
     Retry(FailureCode),
-    /// Its batch is refused, which can be because of this record: only a request of its own can tell.
+    /// Its batch is rejected, possibly because of this record. Only a request of its own can tell.
     Alone(FailureCode),
     /// The queue is full.
     QueueFull,
 }
 
 impl RecordError {
-    /// Sorts an error. Whatever is not listed can succeed later, because librdkafka and brokers gain new errors.
+    /// Classifies an error. All errors that are not listed can succeed later, because librdkafka and brokers add new
+    /// errors.
     pub(super) fn of(code: Option<RDKafkaErrorCode>) -> Self {
         use RDKafkaErrorCode as E;
         match code {
@@ -68,7 +69,7 @@ impl RecordError {
         }
     }
 
-    /// The report for a record that was sent in a request of its own, or that the producer itself rejects.
+    /// Returns the report for a record that was sent in a request of its own, or that the producer itself rejects.
     pub(super) const fn when_alone(self) -> DeliveryReport {
         match self {
             Self::Retry(code) | Self::Alone(code @ FailureCode::Other) => DeliveryReport::Failed(code),
@@ -77,7 +78,7 @@ impl RecordError {
         }
     }
 
-    /// The report for a record that never had a request of its own.
+    /// Returns the report for a record that never had a request of its own.
     pub(super) const fn when_batched(self) -> DeliveryReport {
         match self {
             Self::Retry(code) | Self::Alone(code) => DeliveryReport::Failed(code),
@@ -86,7 +87,7 @@ impl RecordError {
     }
 }
 
-/// Logs failed records: the first of each code, then one a minute with the number of those in between.
+/// Logs failed records: the first of each code, then one per minute with the number of those in between.
 #[derive(Default)]
 pub(super) struct FailureLog {
     last: Mutex<Vec<(FailureCode, Instant, u64)>>,
@@ -107,7 +108,8 @@ impl FailureLog {
         );
     }
 
-    /// How many failures of this code were not logged since the last that was; `None` if this one is not either.
+    /// Returns how many failures of this code were not logged since the last one that was. `None` if this one is not
+    /// logged either.
     fn is_due(&self, code: FailureCode, now: Instant) -> Option<u64> {
         let mut last = self.last.lock();
         let Some((_, at, suppressed)) = last.iter_mut().find(|(known, _, _)| *known == code) else {

@@ -1,6 +1,6 @@
-//! Sends records alone whose whole batch was refused, so that a record that is too large does not condemn those that
-//! happened to be in the same batch. On a thread of its own: neither a producer nor a thread may be started in
-//! librdkafka's callbacks, where a failure to do so could not be handled.
+//! Sends records alone whose batch was rejected, so that a record that is too large does not fail the other records of
+//! its batch. Runs on its own thread: neither a producer nor a thread may be started in librdkafka's callbacks, where
+//! a failure could not be handled.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,18 +20,19 @@ use crate::kafka::client::polled::Polled;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
-/// After so many records the producer is replaced: each refusal raises its epoch, which is a 16-bit number.
+/// After this many records the producer is replaced, because each rejection raises its epoch, which is a 16-bit
+/// number.
 const MAX_RECORDS: u32 = 10_000;
 
-/// What the thread is told.
+/// A message to the thread.
 pub(super) enum Resend {
-    /// Send this record alone, with the current time as its timestamp or as it is.
+    /// Send this record alone, with the current time as its timestamp if the flag is set.
     Record(Box<OwnedMessage>, Box<HandedOver>, bool),
-    /// Fail everything that has no report.
+    /// Fail all records that have no report.
     Purge,
 }
 
-/// The thread, until it is dropped.
+/// The thread. Dropping it stops the thread.
 pub(super) struct Resender {
     sender: Option<Sender<Resend>>,
     thread: Option<JoinHandle<()>>,
@@ -60,7 +61,7 @@ impl Resender {
     }
 
     pub(super) fn sender(&self) -> Sender<Resend> {
-        // It is there until the drop.
+        // The sender exists until the drop.
         self.sender.clone().unwrap_or_else(|| channel().0)
     }
 
@@ -103,7 +104,7 @@ impl Worker {
     fn send(&mut self, message: &OwnedMessage, handed: Box<HandedOver>, with_current_time: bool) {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
-            // It was never tried alone, so it is not refused.
+            // The record was never sent alone, so it does not count as rejected.
             return self.state.finish(*handed, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
         };
         let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =
@@ -117,7 +118,7 @@ impl Worker {
         }
     }
 
-    /// The producer. A start that fails is tried again for the next record.
+    /// Returns the producer. If starting it fails, the next record tries again.
     fn producer(&mut self) -> Option<&Polled<Context>> {
         let fatal = self.producer.as_ref().is_some_and(|producer| producer.get().client().fatal_error().is_some());
         if fatal || self.records >= MAX_RECORDS {

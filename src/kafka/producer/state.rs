@@ -1,4 +1,4 @@
-//! What the producer and the threads that look after it share: the connection in use, and its replacement.
+//! State that the producer and its supervising threads share: the connection in use, and its replacement.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,8 +17,8 @@ use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
-/// How long an old producer may take. After a fatal error, what is already with the broker is still answered, and
-/// nothing else can come; a worn out one goes on for as long as a record may take.
+/// How long an old producer may drain. After a fatal error, requests that are with the broker are still answered, and
+/// nothing else can follow. With a nearly exhausted epoch, the producer continues for as long as a record may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const LAST_RECORDS: Duration = Duration::from_secs(150);
 /// Poll interval while a replaced producer drains.
@@ -48,7 +48,7 @@ impl ProducerState {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Why the producer of that number cannot go on, if it is in use and cannot.
+    /// Returns why the producer with that number cannot continue, if it is in use and has failed.
     pub(super) fn fatal(&self, number: u64) -> Option<ReplaceReason> {
         if !self.is_current(number) {
             return None;
@@ -58,7 +58,7 @@ impl ProducerState {
         Some(if denied.contains(&code) { ReplaceReason::Denied } else { ReplaceReason::Fatal })
     }
 
-    /// A new producer, which is not in use yet.
+    /// Creates a new producer that is not in use yet.
     pub(super) fn new_connection(&self, cluster: &Cluster) -> Result<Connection, ProducerFault> {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         let health = Health::new(number, Arc::clone(&self.current), self.events.clone(), self.last_epoch);
@@ -77,7 +77,7 @@ impl ProducerState {
         let ended = Arc::clone(&self.ended);
         let retire = move || retire(old, why, &ended);
         if std::thread::Builder::new().name("producer retiring".to_owned()).spawn(retire).is_err() {
-            // With the closure its last owner is gone, and it has ended: on this thread.
+            // Dropping the closure has dropped the last owner, so the old producer was closed on this thread.
             tracing::warn!(
                 code = LogCode::ProducerEndedEarly.as_str(),
                 "no thread could be had to wait for the old producer"
@@ -86,9 +86,9 @@ impl ProducerState {
     }
 }
 
-/// Waits until an old producer has given all of its reports, then ends it.
+/// Waits until an old producer has reported all of its records, then closes it.
 fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
-    // Whoever took hold of it before it was replaced may be handing a record over this instant.
+    // A caller that loaded it before the replacement may be handing over a record right now.
     let connection = loop {
         match Arc::try_unwrap(shared) {
             Ok(connection) => break connection,
@@ -103,11 +103,11 @@ fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
         ReplaceReason::Epoch | ReplaceReason::Settings => LAST_RECORDS,
     };
     while connection.wait(DRAIN_INTERVAL) > 0 {
-        // Also more than once: what was refused in between is sent alone now.
+        // Repeatedly, because records that were rejected in between are sent alone now.
         if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
             connection.purge(true);
         } else if why == ReplaceReason::Stuck {
-            // What no request is under way for need not wait.
+            // Records without a request in flight need not wait.
             connection.purge(false);
         }
     }

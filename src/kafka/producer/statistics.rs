@@ -2,16 +2,16 @@
 
 use rdkafka::statistics::Statistics;
 
-/// The producer's state at one moment.
+/// The producer's current state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProducerStatistics {
     /// Records that wait in the producer.
     pub queue_events: u64,
-    /// How many of them it takes.
+    /// The maximum number of waiting records.
     pub queue_events_limit: u64,
     /// Bytes that wait in the producer.
     pub queue_bytes: u64,
-    /// How many of them it takes.
+    /// The maximum number of waiting bytes.
     pub queue_bytes_limit: u64,
     /// Requests that timed out, over all brokers, since the producer began.
     pub request_timeouts: u64,
@@ -19,7 +19,7 @@ pub struct ProducerStatistics {
     pub retries: u64,
     /// Mean round trip of each broker by its id, in microseconds.
     pub round_trips: Vec<(i32, u64)>,
-    /// The idempotent producer's epoch; −1 while it has none.
+    /// The idempotent producer's epoch. −1 while it has none.
     pub epoch: i64,
 }
 
@@ -33,7 +33,7 @@ impl From<&Statistics> for ProducerStatistics {
             queue_bytes_limit: statistics.msg_size_max,
             request_timeouts: brokers.clone().map(|broker| broker.req_timeouts).sum(),
             retries: brokers.clone().map(|broker| broker.txretries).sum(),
-            // Bootstrap and logical brokers have no id of the cluster.
+            // Bootstrap and logical brokers have no broker id.
             round_trips: brokers
                 .filter(|broker| broker.nodeid >= 0)
                 .filter_map(|broker| Some((broker.nodeid, u64::try_from(broker.rtt.as_ref()?.avg).ok()?)))

@@ -1,4 +1,4 @@
-//! Replaces producers, on a thread of its own.
+//! Replaces producers, on its own thread.
 
 use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -10,17 +10,18 @@ use super::state::ProducerState;
 use crate::kafka::client::error::ProducerFault;
 use crate::telemetry::log_code::LogCode;
 
-/// How long a new producer may take to connect. One that takes the place of a dead one need not wait for that: what it
-/// is given waits inside of it.
+/// How long a new producer may take to connect. The wait is short if the old producer has failed, because records can
+/// wait inside the new one instead.
 const WARM_UP: Duration = Duration::from_secs(5);
 const SHORT_WARM_UP: Duration = Duration::from_secs(1);
-/// How long a new producer is given to find out that it may not publish.
+/// How long a new producer has to find out that it may not publish.
 const AUTHORIZATION: Duration = Duration::from_millis(500);
 /// How many times the wait between two attempts doubles while the Kafka user may not publish.
 const DOUBLINGS: u32 = 2;
 
 pub(super) struct Supervisor {
-    /// Held only while there is something to do: else the end would come on this thread, and nobody would wait for it.
+    /// Upgraded only while there is work: otherwise the producer could be closed on this thread, and nothing would
+    /// wait for it.
     pub(super) producer: Weak<ProducerState>,
     pub(super) events: Sender<SupervisorEvent>,
     pub(super) received: Receiver<SupervisorEvent>,
@@ -45,7 +46,7 @@ impl Supervisor {
                 deny(&producer);
             }
             let rest = made.map_or(Duration::ZERO, |made| producer.min_lifetime.saturating_sub(made.elapsed()));
-            // Nothing that a producer of the old cluster reports counts, so it is of no use to wait.
+            // No report of a producer of the old cluster counts, so waiting is useless.
             let rest = if why == ReplaceReason::Cluster { Duration::ZERO } else { rest };
             let Some(why) = self.pause(&producer, rest, why) else { return };
             if !self.replace(&producer, why) {
@@ -55,8 +56,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits that long. `None` where the end came meanwhile; else why the producer has to go, which can have become
-    /// more urgent.
+    /// Waits for `limit`. Returns `None` if the shutdown began in the meantime, else the reason for the replacement,
+    /// which can have become more urgent.
     fn pause(&self, producer: &ProducerState, limit: Duration, mut why: ReplaceReason) -> Option<ReplaceReason> {
         let end = Instant::now() + limit;
         loop {
@@ -76,7 +77,7 @@ impl Supervisor {
         }
     }
 
-    /// Puts a new producer in the place of the one in use; tries until it works. Says whether it did before the end.
+    /// Replaces the producer in use, and retries until it works. Returns false if the shutdown begins first.
     fn replace(&self, producer: &ProducerState, mut why: ReplaceReason) -> bool {
         let mut denied = 0;
         loop {
@@ -85,7 +86,7 @@ impl Supervisor {
                     let number = connection.health().number();
                     producer.put(connection, why);
                     producer.in_flight.deny(false);
-                    // What it suspected of itself before it was in use has been passed over.
+                    // Errors that it reported before it was in use were ignored, so it is checked again.
                     return self.events.send(SupervisorEvent::ErrorReported(number)).is_ok();
                 }
                 Ok(Fresh::Denied) => {
@@ -106,12 +107,12 @@ impl Supervisor {
     }
 }
 
-/// What came of a new producer.
+/// The result of starting a new producer.
 enum Fresh {
     Working(Connection),
     /// It does not connect, and the old one still works.
     Cold,
-    /// It may not publish either.
+    /// It is not allowed to publish either.
     Denied,
 }
 
@@ -134,7 +135,8 @@ fn fresh(producer: &ProducerState, why: ReplaceReason) -> Result<Fresh, Producer
     Ok(if warm || !needed { Fresh::Working(connection) } else { Fresh::Cold })
 }
 
-/// The Kafka user may not publish: what is with the producer fails at once, and what comes is not given to it.
+/// Handles a Kafka user that may not publish: records that are with the producer fail at once, and new records are not
+/// given to it.
 fn deny(producer: &ProducerState) {
     if !producer.in_flight.is_denied() {
         tracing::error!(

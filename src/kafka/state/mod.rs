@@ -1,7 +1,7 @@
 //! Kafka for the state topics: the consumer group over the event topics, the transactional producer, and the reader that
 //! restores the state of a partition.
 //!
-//! Everything here blocks, for a bounded time, and belongs to one thread.
+//! All functions block, for a bounded time, and belong to one thread.
 
 mod input;
 mod restore;
@@ -21,7 +21,7 @@ pub use writer::{Output, WriteError, Writer};
 
 use crate::telemetry::log_code::LogCode;
 
-/// How long one question to the cluster may take.
+/// How long one request to the cluster may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection problem is logged again only after this long.
@@ -36,7 +36,7 @@ pub struct Partition {
     pub number: i32,
 }
 
-/// Why something did not succeed, in librdkafka's words. It may succeed later, with a new client at the latest.
+/// Why an operation did not succeed, in librdkafka's words. It may succeed later, with a new client at the latest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed(pub(super) String);
 
@@ -51,7 +51,7 @@ impl Failed {
         Self(format!("the topic \"{topic}\" does not exist; create it: idaas-bridge topics --create"))
     }
 
-    /// A state topic has another number of partitions than its event topic.
+    /// A state topic does not have the same number of partitions as its event topic.
     #[must_use]
     pub fn partitions_differ(events: &str, event_count: usize, states: &str, state_count: usize) -> Self {
         Self(format!(
@@ -69,7 +69,7 @@ impl std::fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// How many partitions each topic has; 0 if it does not exist.
+/// Returns how many partitions each topic has. 0 if it does not exist.
 ///
 /// # Errors
 /// [`Failed`] if the cluster does not answer in time.
@@ -96,7 +96,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Logs what keeps a client from working, at most once a minute; everything else as details.
+    /// Logs errors that keep a client from working, at most once a minute, and everything else at debug level.
     fn note(&self, error: &KafkaError, reason: &str) {
         let serious = matches!(
             error.rdkafka_error_code(),

@@ -13,7 +13,7 @@ pub(super) fn state(topic: &MetadataTopic) -> State {
         None => {}
         Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => return State::Missing,
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => return State::Hidden,
-        // Told while all partitions elect their leaders; the partitions say it better.
+        // Reported while all partitions elect their leaders. The partitions show that better.
         Some(RDKafkaErrorCode::LeaderNotAvailable) if !topic.partitions().is_empty() => {}
         Some(code) => return State::Unreadable(code.to_string()),
     }
@@ -49,7 +49,7 @@ fn leaders(partitions: &[MetadataPartition]) -> Vec<Leader> {
 }
 
 pub(super) fn settings(resource: &ConfigResource) -> Result<Settings, Unknown> {
-    // The library drops the error of a single topic, which then comes without any setting.
+    // rdkafka drops the error of a single topic, which then comes without any setting.
     if resource.entries.is_empty() {
         return Err(Unknown::NotAllowed);
     }
@@ -73,12 +73,12 @@ pub(super) fn settings(resource: &ConfigResource) -> Result<Settings, Unknown> {
     })
 }
 
-/// The code of an error; the library does not count those of administration among librdkafka's.
+/// Returns the code of an error. rdkafka does not count administration errors among librdkafka's codes.
 pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
 }
 
-/// Why settings are not known.
+/// Returns why settings are not known.
 #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
 pub(super) fn unknown(code: RDKafkaErrorCode) -> Unknown {
     match code {

@@ -1,4 +1,4 @@
-//! The topic over which replicas coordinate: it holds nothing that matters for longer than an hour.
+//! The topic over which replicas coordinate. It holds nothing that matters for longer than an hour.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ const SETTINGS: [(&str, &str); 3] =
     [("cleanup.policy", "delete"), ("retention.ms", "3600000"), ("segment.ms", "600000")];
 
 impl Administrator {
-    /// What the coordination topic is, without its settings; `None` if the cluster does not answer in time.
+    /// Returns the state of the coordination topic, without its settings. `None` if the cluster does not answer in
+    /// time.
     #[must_use]
     pub fn coordination_topic(&self, topic: &str, limit: Duration) -> Option<State> {
         let metadata = self.observer.metadata(topic, limit).ok()?;
@@ -22,7 +23,7 @@ impl Administrator {
         Some(found.map_or(State::Missing, state))
     }
 
-    /// Creates the coordination topic, and waits until it is seen.
+    /// Creates the coordination topic, and waits until it is visible.
     ///
     /// # Errors
     /// [`Unreachable`] if the cluster does not answer within `limit`.

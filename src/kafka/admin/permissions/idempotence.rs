@@ -1,6 +1,6 @@
-//! May this user produce idempotently? A producer that publishes nothing asks for its id.
+//! Tests whether this user may produce idempotently: a producer that publishes nothing requests its id.
 //!
-//! Since Kafka 3.0, WRITE on any topic suffices for that; older brokers demand IDEMPOTENT_WRITE on the cluster.
+//! Since Kafka 3.0, WRITE on any topic is sufficient. Older brokers require IDEMPOTENT_WRITE on the cluster.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,21 +18,21 @@ use crate::kafka::client::settings::Cluster;
 /// librdkafka's name for the state in which a producer has an id.
 const ASSIGNED: &str = "Assigned";
 
-/// Whether the cluster lets this user produce idempotently.
+/// The result of the test for idempotent production.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Idempotence {
-    /// It does.
+    /// Allowed.
     Allowed,
-    /// It does not; in librdkafka's words.
+    /// Denied, in librdkafka's words.
     NotAllowed(String),
     /// No answer in time.
     Unknown,
 }
 
-/// Asks. Blocks for `limit` at most.
+/// Runs the test. Blocks for at most `limit`.
 ///
 /// # Errors
-/// What librdkafka says against the settings.
+/// Returns an error if librdkafka rejects the settings.
 pub fn idempotence(cluster: &Cluster, limit: Duration) -> Result<Idempotence, String> {
     let mut settings = cluster.producer();
     settings.set("statistics.interval.ms", "100");
@@ -51,7 +51,7 @@ pub fn idempotence(cluster: &Cluster, limit: Duration) -> Result<Idempotence, St
     Ok(Idempotence::Unknown)
 }
 
-/// What the statistics tell.
+/// The part of the statistics that the test reads.
 #[derive(Clone, Default)]
 struct State {
     assigned: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! May this user read? A look at the end of each topic.
+//! Tests whether this user may read topics, by fetching from the end of each.
 
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,23 @@ use super::Silent;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
-/// What a broker says to reading a topic.
+/// The result of the read test on a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
     /// The user may read.
     Allowed,
     /// The user may not read.
     NotAllowed,
-    /// Could not be found out, in words.
+    /// Unknown, with the reason.
     Unknown(String),
 }
 
-/// Asks for each topic (name, and a partition whose leader answers) whether this user may read it. Blocks for `limit`
-/// at most.
+/// Tests for each topic (name, and a partition whose leader answers) whether this user may read it. Blocks for at most
+/// `limit`.
 #[must_use]
 pub fn reading(cluster: &Cluster, topics: &[(&str, i32)], limit: Duration) -> Vec<Reading> {
     std::thread::scope(|scope| {
-        // A consumer for each, because it does not say of which topic its errors are.
+        // Each topic gets its own consumer, because an error does not name its topic.
         let asked: Vec<_> = topics
             .iter()
             .map(|(topic, partition)| {
@@ -42,7 +42,7 @@ pub fn reading(cluster: &Cluster, topics: &[(&str, i32)], limit: Duration) -> Ve
 fn ask(cluster: &Cluster, topic: &str, partition: i32, limit: Duration) -> Result<Reading, String> {
     let mut settings = cluster.partition_reader("check");
     settings
-        // The end is an answer as well.
+        // The end of the partition is an answer too.
         .set("enable.partition.eof", "true");
     let consumer: BaseConsumer<Silent> =
         BaseConsumer::from_config_and_context(&settings, Silent).map_err(|error| describe(&error))?;

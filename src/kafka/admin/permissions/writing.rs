@@ -1,8 +1,9 @@
-//! May this user write? A request that every broker checks for permission, and then rejects.
+//! Tests whether this user may write, with a request that every broker checks for permission and then rejects.
 //!
-//! Kafka has no request "may I write?". But a broker first looks at the user's permission (`KafkaApis`), and then at
-//! the number of acknowledgements that the request asks for (`ReplicaManager`). Only 0, 1 and all are valid: a request
-//! for two is answered with `INVALID_REQUIRED_ACKS` before any record is looked at, whatever the topic's settings are.
+//! Kafka has no request that only tests the permission to write. But a broker first checks the user's permission
+//! (`KafkaApis`), and then the number of acknowledgements that the request asks for (`ReplicaManager`). Only 0, 1 and
+//! all are valid: a request for two is answered with `INVALID_REQUIRED_ACKS` before any record is examined, whatever
+//! the topic's settings are.
 //!
 //! A cluster that is not Apache Kafka could ignore the number. So the record is also larger than the topic accepts,
 //! if that limit is known.
@@ -25,30 +26,30 @@ use crate::kafka::client::settings::{Cluster, MAX_MESSAGE_BYTES};
 const INVALID_ACKS: &str = "2";
 /// How much larger than the topic's limit the record is, in bytes.
 const EXCESS: usize = 64 << 10;
-/// The largest record that is sent for a question, in bytes.
+/// The largest record that is sent as a test, in bytes.
 const LARGEST: usize = 32 << 20;
 
-/// What a broker says to writing on a topic.
+/// The result of the write test on a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writing {
     /// The user may write.
     Allowed,
     /// The user may not write.
     NotAllowed,
-    /// The cluster ignored that the request is invalid, and has published an empty record.
+    /// The cluster accepted the invalid request, and has published an empty record.
     Published,
-    /// Could not be found out, in words.
+    /// Unknown, with the reason.
     Unknown(String),
 }
 
-/// Where to ask.
+/// The topic and partition of a write test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WritingQuestion<'a> {
     /// The topic.
     pub topic: &'a str,
     /// A partition whose leader answers.
     pub partition: i32,
-    /// The largest record that the topic accepts, in bytes, if that is known.
+    /// The largest record that the topic accepts, in bytes, if it is known.
     pub limit: Option<usize>,
 }
 
@@ -58,10 +59,10 @@ impl WritingQuestion<'_> {
     }
 }
 
-/// Asks for each topic whether this user may write. Blocks for a little more than `limit` at most.
+/// Tests for each topic whether this user may write. Blocks for at most a little longer than `limit`.
 ///
 /// # Errors
-/// What librdkafka says against the settings.
+/// Returns an error if librdkafka rejects the settings.
 pub fn writing(cluster: &Cluster, questions: &[WritingQuestion<'_>], limit: Duration) -> Result<Vec<Writing>, String> {
     let largest = questions.iter().map(WritingQuestion::size).max().unwrap_or_default();
     let mut settings = cluster.producer();
@@ -71,7 +72,7 @@ pub fn writing(cluster: &Cluster, questions: &[WritingQuestion<'_>], limit: Dura
         .set("acks", INVALID_ACKS)
         .set("message.timeout.ms", limit.as_millis().to_string())
         .set(MAX_MESSAGE_BYTES, (largest + 4 * EXCESS).to_string())
-        // A record of nothing but zeros would shrink below every limit.
+        // A record of only zeros would be compressed below every limit.
         .set("compression.type", "none")
         .set("message.send.max.retries", "2")
         .set("batch.num.messages", "1");
@@ -96,7 +97,7 @@ pub fn writing(cluster: &Cluster, questions: &[WritingQuestion<'_>], limit: Dura
     Ok(questions.iter().map(|question| answers.get(question.topic).cloned().unwrap_or_else(unanswered)).collect())
 }
 
-/// Collects what the brokers say.
+/// Collects the brokers' answers.
 #[derive(Clone, Default)]
 pub(super) struct Answers {
     by_topic: Arc<Mutex<HashMap<String, Writing>>>,

@@ -1,4 +1,4 @@
-//! Compares topics with what they should be. Pure.
+//! Compares topics with their plans. Pure.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::kafka::admin::topics::{Cleanup, ExistingTopic, Settings, State, Topic
 /// One difference, and all topics that have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group<'a> {
-    /// What it is.
+    /// The difference.
     pub difference: Difference,
     /// The topics' names.
     pub topics: Vec<&'a str>,
 }
 
-/// The differences of all topics: those that several topics share come once.
+/// Returns the differences of all topics. A difference that several topics share is listed once.
 #[must_use]
 pub fn grouped<'a>(plan: &'a TopicSettings, states: &[State]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
@@ -29,7 +29,7 @@ pub fn grouped<'a>(plan: &'a TopicSettings, states: &[State]) -> Vec<Group<'a>> 
     groups
 }
 
-/// Compares.
+/// Compares a topic with its plan.
 #[must_use]
 pub fn differences(wanted: &WantedTopic, state: &State) -> Vec<Difference> {
     match state {
@@ -66,7 +66,7 @@ fn present_differences(wanted: &WantedTopic, present: &ExistingTopic) -> Vec<Dif
     }
     let needed = settings.and_then(|settings| settings.min_insync_replicas);
     let needed = needed.unwrap_or_else(|| wanted.min_insync_replicas());
-    // If there are fewer replicas than that, another difference says so.
+    // If there are fewer replicas than that, another difference covers it.
     if let Some(in_sync) = present.in_sync.filter(|in_sync| *in_sync < needed && needed <= present.replication) {
         differences.push(Difference::NotInSync { in_sync, needed });
     }
@@ -102,7 +102,7 @@ fn settings_differences(
     }
 }
 
-/// What is kept, and for how long.
+/// Compares the cleanup policy and the retention.
 fn cleanup_differences(wanted: &WantedTopic, settings: &Settings, differences: &mut Vec<Difference>) {
     let policy = settings.cleanup_policy.as_deref();
     match wanted.cleanup {

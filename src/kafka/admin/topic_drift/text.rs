@@ -1,4 +1,4 @@
-//! Differences in words, with what to do about them.
+//! The texts of differences, with their fixes.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::kafka::admin::remedy::Right;
 use crate::kafka::admin::topics::Cleanup;
 
 impl Difference {
-    /// What to do about it. `configuration` is the path of the file, for the command that creates topics.
+    /// Returns how to fix it. `configuration` is the path of the file, for the command that creates topics.
     #[must_use]
     pub fn remedy(&self, topics: &[&str], configuration: &str) -> Remedy {
         let (name, each) = match topics {
@@ -72,13 +72,13 @@ impl Difference {
     }
 }
 
-/// How to change a setting of a topic.
+/// Returns how to change a setting of a topic.
 fn alter(name: &str, each: &str, setting: &str) -> Remedy {
     let command = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics";
     Remedy::command(format!("{each}set {setting}"), &format!("{command} --entity-name {name} --add-config {setting}"))
 }
 
-/// The predicate of a sentence about one topic.
+/// Returns the predicate of a sentence about one topic.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -144,13 +144,13 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A number of milliseconds for people; a negative one is without limit.
+/// Formats milliseconds for people. A negative number means no limit.
 #[must_use]
 pub fn span(milliseconds: i64) -> String {
     let days = |milliseconds: u64| milliseconds.is_multiple_of(86_400_000) && milliseconds > 0;
     match u64::try_from(milliseconds) {
         Err(_) => "unlimited".to_owned(),
-        // The library makes months and years of days.
+        // humantime turns days into months and years.
         Ok(milliseconds) if days(milliseconds) => format!("{}d", milliseconds / 86_400_000),
         Ok(milliseconds) => humantime::format_duration(Duration::from_millis(milliseconds)).to_string(),
     }

@@ -1,4 +1,4 @@
-//! The state topics: which there are, and how they differ from the event topics.
+//! The state topics: which exist, and how they differ from the event topics.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use idaas_callback::policy::Topics;
 /// An event topic, and the state topic that is derived from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicPair {
-    /// What the records are about.
+    /// The entity that the records describe.
     pub entity: idaas_state::Entity,
     /// The event topic.
     pub events: String,
@@ -19,7 +19,7 @@ pub struct TopicPair {
     pub states: String,
 }
 
-/// The event topics with their state topics: three for each prefix.
+/// Pairs the event topics with their state topics: three for each prefix.
 #[must_use]
 pub fn state_pairs(config: &Config) -> Vec<TopicPair> {
     let pairs = prefixes(config).into_iter().flat_map(|prefix| {
@@ -33,7 +33,7 @@ pub fn state_pairs(config: &Config) -> Vec<TopicPair> {
     pairs.collect()
 }
 
-/// The prefixes that the applications have.
+/// Returns the prefixes of the applications.
 pub(super) fn prefixes(config: &Config) -> BTreeSet<String> {
     let prefix = |application: &crate::config::Application| {
         application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
@@ -50,7 +50,7 @@ const fn event_entity(entity: idaas_state::Entity) -> Entity {
 }
 
 impl TopicSettings {
-    /// The topics that `serve` publishes to and, if `[state]` is configured, the state topics.
+    /// Returns the topics that `serve` publishes to and, if `[state]` is configured, the state topics.
     #[must_use]
     pub fn with_states(config: &Config) -> Self {
         let mut plan = Self::of(config);
@@ -60,7 +60,7 @@ impl TopicSettings {
         plan
     }
 
-    /// The state topics, whether or not `[state]` is configured.
+    /// Returns the state topics, whether or not `[state]` is configured.
     #[must_use]
     pub fn of_states(config: &Config) -> Self {
         let cluster = Cluster {

@@ -27,13 +27,13 @@ use crate::telemetry::metrics::Metrics;
 
 const TOPIC: &str = "life.user.v1";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How many records are without a report at most where each must be accepted. On a slow machine a partition can be
+/// How many records may be without a report while each record must be accepted. On a slow machine a partition can be
 /// closed at any time, and then accepts no more than [`MAX_PROBES`].
 const FEW: usize = MAX_PROBES / 2;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
-/// Takes reports down: how often each record had one, and how it went.
+/// Records reports: how many each record had, and their results.
 #[derive(Default)]
 struct Book {
     pages: Mutex<Pages>,
@@ -106,7 +106,8 @@ impl Book {
         self.wait("recreations", |pages| pages.recreated >= count);
     }
 
-    /// Whether every record has exactly one report; and how many of each kind. What was not accepted counts as failed.
+    /// Returns whether every record has exactly one report, and how many there are of each kind. Records that were not
+    /// accepted count as failed.
     fn counts(&self) -> (usize, usize, usize) {
         let pages = self.pages.lock();
         assert!(pages.reports.values().all(|reports| reports.len() == 1), "{:?}", pages.reports.values());
@@ -148,7 +149,7 @@ impl Stage {
         Self { mock, producer, book, application, sent: 0 }
     }
 
-    /// Hands one more record over; says whether it was accepted. Where not, that is its report.
+    /// Hands over one more record. Returns true if it was accepted; otherwise the error counts as its report.
     fn send(&mut self) -> bool {
         self.sent += 1;
         let handle = EventHandle::new(Seq(self.sent as u64), 0);
@@ -180,7 +181,7 @@ impl Stage {
         }
     }
 
-    /// Hands that many records over, each of which must be accepted.
+    /// Hands over this many records, each of which must be accepted.
     fn send_each(&mut self, count: usize) {
         for _ in 0..count {
             let most = self.sent + 1;

@@ -1,4 +1,4 @@
-//! A producer in the place of one that works.
+//! Replacing a producer that works.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn new_settings_lose_no_record_of_the_old_producer() {
 #[test]
 fn a_worn_out_epoch_brings_a_new_producer_and_fails_nothing() {
     let mut stage = Stage::new(0, Duration::from_secs(60));
-    // Each such refusal costs an epoch. It comes alone, and is refused again.
+    // Each such rejection increments the epoch. The record is sent alone, and is rejected again.
     stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD; 2]);
     stage.send();
     stage.book.wait_for_reports(1);

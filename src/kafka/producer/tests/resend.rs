@@ -20,7 +20,7 @@ fn a_policy_violation_is_refused_only_after_it_was_alone() {
 fn flush_waits_for_and_counts_what_travels_alone() {
     let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
     stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD]);
-    // The second request, which is that of the record alone, is answered late.
+    // The second request, which contains the record alone, is answered late.
     let hold = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
     stage.refuse(&[hold; 200]);
     stage.send();

@@ -1,4 +1,4 @@
-//! The producer at its end.
+//! The shutdown of the producer.
 
 use super::*;
 

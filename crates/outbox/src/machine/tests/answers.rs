@@ -1,4 +1,4 @@
-//! When a delivery is answered, and when its events are written.
+//! When a request is answered, and when its events are written.
 
 use super::*;
 
