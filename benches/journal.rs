@@ -38,7 +38,7 @@ fn entry(seq: u64, size: usize) -> Entry {
         event_version: Some("V1.0.0".to_owned()),
         event: format!(r#"{{"eventId":"{id}","bizData":"{}"}}"#, "x".repeat(size / 2)),
         received_at: 1_000_000,
-        made_id: "3f2504e0-4f89-11d3-9a0c-0305e82c3301".to_owned(),
+        generated_id: "3f2504e0-4f89-11d3-9a0c-0305e82c3301".to_owned(),
     };
     Entry {
         seq: Seq(seq),
@@ -63,7 +63,7 @@ fn entry(seq: u64, size: usize) -> Entry {
             timestamp: 1_000_000,
         },
         credential: None,
-        evidence: DeadLetterSource::of(kept),
+        dead_letter_source: DeadLetterSource::from_stored(kept),
     }
 }
 
@@ -134,7 +134,7 @@ fn store(count: u64, per_commit: usize, size: usize) {
     }
     report("  remove them, 1000 at once", count, took);
     let began = Instant::now();
-    store.tidy();
+    store.compact();
     eprintln!("  tidied in {:?} to {} KB on disk", began.elapsed(), store.size_on_disk() >> 10);
 }
 

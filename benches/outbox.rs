@@ -72,7 +72,7 @@ impl Work {
                 key: *key,
                 lane: *lane,
                 event_time: 0,
-                prompt: false,
+                partition_unavailable: false,
                 publication: Record([0; 32]),
             });
             black_box(self.outbox.admit(arrivals, self.now, deadlines));
@@ -100,7 +100,7 @@ impl Work {
                     self.answered += finished.verdicts.len() as u64;
                     black_box(finished);
                 }
-                Command::Write(..) | Command::Forget(_) | Command::Load(_) => {}
+                Command::Write(..) | Command::Delete(_) | Command::Load(_) => {}
             }
         }
     }

@@ -89,7 +89,7 @@ fn prepared(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::from_parameter(count), &body, |bencher, body| {
             bencher.iter(|| {
                 let prepared = prepare(black_box(body.as_bytes()), &keys, &policy, moment);
-                assert_eq!(prepared.expect("authentic").items.len() as u64, count);
+                assert_eq!(prepared.expect("authentic").events.len() as u64, count);
             });
         });
     }

@@ -17,11 +17,11 @@ use idaas_callback::policy::Policy;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
-use crate::delivery::dispatcher::{Dispatcher, Source};
-use crate::kafka::settings::Cluster;
+use crate::delivery::dispatcher::{Dispatcher, EventSource};
+use crate::kafka::client::settings::Cluster;
 use crate::keys::{KeyRing, KeyStore};
 use crate::telemetry::application::ApplicationMetrics;
-use crate::telemetry::metrics::{ApplicationState, Metrics};
+use crate::telemetry::metrics::{ApplicationState, MetricTexts, Metrics};
 
 pub use dead_letters::DeadLetterOutcome;
 pub use quarantine::Redriven;
@@ -39,7 +39,7 @@ pub struct Application {
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
     /// What its events need on their way.
-    pub source: Arc<Source>,
+    pub source: Arc<EventSource>,
 }
 
 /// The applications by name, and the tasks that keep their keys fresh.
@@ -51,7 +51,7 @@ pub struct Applications {
 }
 
 impl Applications {
-    fn sources(&self) -> impl Iterator<Item = Arc<Source>> {
+    fn sources(&self) -> impl Iterator<Item = Arc<EventSource>> {
         self.by_name.values().map(|application| Arc::clone(&application.source))
     }
 }
@@ -93,7 +93,7 @@ impl AppState {
     /// A bridge that is not ready yet.
     #[must_use]
     pub fn new(limits: Limits, metrics: Arc<Metrics>, dispatcher: Arc<Dispatcher>, applications: Applications) -> Self {
-        dispatcher.sources(applications.sources());
+        dispatcher.set_sources(applications.sources());
         Self {
             limits,
             metrics,
@@ -122,7 +122,7 @@ impl AppState {
 
     /// Puts other applications in place of those that are there.
     pub fn replace_applications(&self, applications: Applications) {
-        self.dispatcher.sources(applications.sources());
+        self.dispatcher.set_sources(applications.sources());
         self.applications.store(Arc::new(applications));
     }
 
@@ -158,33 +158,34 @@ impl AppState {
     /// Room in memory for a body, none as yet.
     #[must_use]
     pub const fn reserve(&self) -> MemoryPermit<'_> {
-        MemoryPermit { bridge: self, bytes: 0 }
+        MemoryPermit { app_state: self, bytes: 0 }
     }
 
-    /// All metrics in Prometheus' text format, as of now.
+    /// All metrics in Prometheus' text format, as of now, one text for each family.
     #[must_use]
-    pub fn metrics_text(&self) -> String {
+    pub fn metrics_texts(&self) -> MetricTexts {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));
         self.metrics.draining.set(flag(self.is_draining()));
-        self.dispatcher.show();
+        self.dispatcher.update_metrics();
         if let Some(journal) = self.dispatcher.journal() {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         }
         let applications = self.applications.load();
-        self.metrics.text(applications.by_name.values().map(|application| ApplicationState {
+        let states = applications.by_name.values().map(|application| ApplicationState {
             name: &application.name,
             metrics: &application.metrics,
             keys: application.keys.key_count(),
             keys_age: application.keys.age(),
-        }))
+        });
+        self.metrics.texts(states)
     }
 }
 
 /// Room in memory, given back when dropped.
 pub struct MemoryPermit<'a> {
-    bridge: &'a AppState,
+    app_state: &'a AppState,
     bytes: usize,
 }
 
@@ -193,8 +194,8 @@ impl MemoryPermit<'_> {
     /// and send nothing would keep everybody else out. Says whether there is room.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
-        let room = self.bridge.limits.max_buffered.max(self.bridge.limits.max_body);
-        let before = self.bridge.buffered.fetch_add(bytes, Ordering::Relaxed);
+        let room = self.app_state.limits.max_buffered.max(self.app_state.limits.max_body);
+        let before = self.app_state.buffered.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
         before + bytes <= room
     }
@@ -202,6 +203,6 @@ impl MemoryPermit<'_> {
 
 impl Drop for MemoryPermit<'_> {
     fn drop(&mut self) {
-        self.bridge.buffered.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.app_state.buffered.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

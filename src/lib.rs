@@ -7,6 +7,7 @@ pub mod console;
 pub mod counts;
 pub mod delivery;
 pub mod demo;
+pub mod diagnosis;
 pub mod fetch;
 pub mod http;
 pub mod http_client;

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use self::letter::{Found, Letter, Original};
 use super::{AppState, Application};
-use crate::kafka::consumer::FollowFault;
-use crate::kafka::scan::{Range, Scanned, scan};
+use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use idaas_callback::{Disposition, QuarantinedCallback, QuarantinedContent, RequestContext, from_quarantine};
@@ -130,8 +130,8 @@ impl AppState {
         let wanted = name.to_owned();
         let search = move || {
             let mut found = Found::new(wanted, names);
-            let scanned = scan(&cluster, &topics, Range::Newest(MAX_SEARCHED), READ_TIMEOUT, |seen| {
-                found.add(seen);
+            let scanned = scan(&cluster, &topics, Range::Newest(MAX_SEARCHED), READ_TIMEOUT, |record| {
+                found.add(record);
                 true
             });
             (scanned, found)
@@ -140,7 +140,7 @@ impl AppState {
         let (scanned, found) = searched;
         let scanned = scanned.map_err(|fault| match fault {
             FollowFault::Settings(words) => format!("the topics cannot be read: {words}"),
-            FollowFault::Away(away) => format!("the topics cannot be read: {away}"),
+            FollowFault::Unreachable(away) => format!("the topics cannot be read: {away}"),
         })?;
         let ids = found.ids();
         let mut letters = found.newest.into_values();
@@ -162,14 +162,14 @@ impl AppState {
             Original::Sealed(text) => opened(text, &application.policy.journal_keys).map(|text| letter.payload(&text)),
         };
         let Some(payload) = payload else { return DeadLetterOutcome::Unreadable };
-        let kept =
+        let callback =
             QuarantinedCallback { instance_id: instance_id.clone(), content: QuarantinedContent::Plain(payload) };
-        let moment = RequestContext { received_at: *received_at, traceparent: None };
-        let Ok(prepared) = from_quarantine(kept, &application.policy, moment) else {
+        let request = RequestContext { received_at: *received_at, traceparent: None };
+        let Ok(prepared) = from_quarantine(callback, &application.policy, request) else {
             return DeadLetterOutcome::Unreadable;
         };
-        let Some(item) = prepared.items.into_iter().next() else { return DeadLetterOutcome::Unreadable };
-        let published = match &item.plan {
+        let Some(event) = prepared.events.into_iter().next() else { return DeadLetterOutcome::Unreadable };
+        let published = match &event.disposition {
             // A second dead letter would tell nothing new.
             Disposition::DeadLetter { reason, .. } => {
                 return DeadLetterOutcome::StillRefused { reason: reason.code().to_owned() };
@@ -177,13 +177,13 @@ impl AppState {
             Disposition::Skip => return DeadLetterOutcome::Skipped,
             Disposition::Publish { record, .. } => DeadLetterOutcome::Published {
                 topic: record.topic.to_string(),
-                event: format!("{}.{}", item.entity.name(), item.action.name()),
+                event: format!("{}.{}", event.entity.name(), event.action.name()),
             },
         };
         let deadline = Instant::now() + self.limits.response_deadline;
         // The dead letter's own place tells this attempt from those on other dead letters of the same event.
         let attempt = format!("{event_id} {place}");
-        let republished = self.dispatcher.republish(item, &attempt, &application.source, deadline).await;
+        let republished = self.dispatcher.republish(event, &attempt, &application.source, deadline).await;
         match republished.verdict {
             Verdict::Confirmed if republished.known => DeadLetterOutcome::AlreadyPublished,
             Verdict::Confirmed => published,
@@ -207,7 +207,7 @@ impl AppState {
 
 fn not_found(scanned: &Scanned) -> Result<DeadLetterOutcome, String> {
     if !scanned.missing.is_empty() {
-        return Err(format!("the topic {} does not exist, or cannot be seen", scanned.missing.join(", ")));
+        return Err(format!("the topic {} does not exist, or this user may not see it", scanned.missing.join(", ")));
     }
     if !scanned.complete {
         return Err("not all partitions of the dead-letter topic could be read".to_owned());

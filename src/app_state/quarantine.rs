@@ -12,6 +12,9 @@ use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::spans::CallbackTrace;
 
+/// How many event ids of a callback the log names.
+const MAX_LOGGED_IDS: usize = 20;
+
 /// What has become of an attempt to publish a callback from quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
@@ -42,10 +45,10 @@ impl AppState {
     /// [`JournalRejection`] where the journal cannot be read now.
     pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRejection> {
         let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
-        let kept = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
-        let Some(kept) = kept else { return Ok(Redriven::Missing) };
-        let Some(application) = self.application(&kept.application) else { return Ok(Redriven::NotConfigured) };
-        Ok(match ReadableCallback::read(id, kept, Arc::clone(&application.policy)).await {
+        let callback = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
+        let Some(callback) = callback else { return Ok(Redriven::Missing) };
+        let Some(application) = self.application(&callback.application) else { return Ok(Redriven::NotConfigured) };
+        Ok(match ReadableCallback::read(id, callback, Arc::clone(&application.policy)).await {
             Ok(reopened) => self.publish_reopened(reopened).await,
             Err(refusal) => Redriven::StillUnreadable(refusal),
         })
@@ -58,14 +61,23 @@ impl AppState {
         if let Some(position) = prepared.decryption_key {
             application.metrics.decrypted(position);
         }
-        let events = prepared.items.len();
+        let events = prepared.events.len();
         let deadline = Instant::now() + self.limits.response_deadline;
         let trace = CallbackTrace::default();
-        let answered = self.dispatcher.deliver(prepared.items, &application.source, deadline, &trace).await;
-        if !answered.is_ok_and(|events| events.iter().all(|event| event.verdict != Verdict::Overloaded)) {
+        let verdicts = self.dispatcher.deliver(prepared.events, &application.source, deadline, &trace).await;
+        let Ok(verdicts) = verdicts else { return Redriven::NoRoom };
+        if verdicts.iter().any(|event| event.verdict == Verdict::Overloaded) {
             return Redriven::NoRoom;
         }
-        tracing::info!(code = LogCode::QuarantineOpened.as_str(), %id, application = name, events, "a kept callback could be read");
+        let event_ids: Vec<_> = verdicts.iter().take(MAX_LOGGED_IDS).map(|event| event.event_id.as_str()).collect();
+        tracing::info!(
+            code = LogCode::QuarantineOpened.as_str(),
+            %id,
+            application = name,
+            events,
+            event_ids = event_ids.join(" "),
+            "a kept callback could be read"
+        );
         let released = match self.dispatcher.journal() {
             Some(journal) => matches!(journal.release(id).await, Ok(Ok(()))),
             None => false,

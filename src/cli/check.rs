@@ -22,7 +22,6 @@ use self::report::Report;
 use super::output::stdout;
 use super::{Exit, runtime};
 use crate::config::Config;
-use crate::kafka::remedy::Remedy;
 
 /// Check the configuration and the environment, and suggest a fix for each problem
 #[derive(Args)]
@@ -54,7 +53,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
         Ok(config) => config,
         Err(faults) => {
             report.all(faults.into_iter().map(|fault| Finding::prevents_start(Code::Configuration, fault)));
-            let remedy = Remedy::text("run check again once the configuration can be read");
+            let remedy = "run check again once the configuration can be read";
             report.add(Finding::undecided(
                 Code::Configuration,
                 "everything else",
@@ -74,18 +73,19 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
         report.all(keys::examine_files(&config));
         report.all(directory::not_tested(&config));
         report.add(brokers::settings(&config));
-        let remedy = Remedy::text("run check without --offline");
+        let remedy = "run check without --offline";
         let why = "whether brokers answer, topics exist and this user may write to them (--offline)";
         report.add(Finding::not_tested(Code::Kafka, "kafka", why, remedy));
         return;
     }
     match runtime() {
         Some(runtime) => {
+            report.all(machine::waiting(&config, &runtime));
             report.all(keys::examine(&config, &runtime));
             report.all(directory::examine(&config, &runtime));
         }
         None => {
-            let remedy = Remedy::text("raise the limits of threads and open files");
+            let remedy = "raise the limits of threads and open files";
             report.add(Finding::undecided(Code::Runtime, "public keys", "threads cannot be started", remedy));
         }
     }
@@ -95,7 +95,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
     if usable {
         brokers::examine(&config, path, &mut |finding| report.add(finding));
     } else {
-        let remedy = Remedy::text("correct [kafka.properties]");
+        let remedy = "correct [kafka.properties]";
         report.add(Finding::undecided(Code::Kafka, "kafka", "librdkafka rejects the properties", remedy));
     }
 }

@@ -12,17 +12,17 @@ use idaas_callback::event_type::Entity;
 use idaas_callback::timestamp::rfc3339;
 use serde_json::Value;
 
-use super::find::{unread, unreadable};
+use super::find::unread;
 use super::journal::content;
 use super::journal::{age, now};
-use super::output::{BAD, Call, HEADING, QUIET, complain, end, fix, next, shell_word, stdout, styled, terminal_width};
+use super::output::{BAD, Call, HEADING, QUIET, complain, end, fail, next, shell_word, stdout, styled, terminal_width};
 use super::tail::line;
-use super::{Exit, print_faults};
+use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
 use crate::counts::grouped;
-use crate::kafka::consumer::Seen;
-use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::TopicSettings;
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::TopicRecord;
 use crate::service::wiring;
 
 /// How long the topics are read at most.
@@ -122,13 +122,13 @@ fn list(config: &Config, count: u32, json: bool, call: &Call<'_>) -> Exit {
         let _ = writeln!(out, "There are no dead letters.");
     }
     if !letters.is_empty() && !json {
-        next(format_args!("one of them: {} show ID", call.of("dead-letter")));
+        next(format!("one of them: {} show ID", call.of("dead-letter")));
     }
     finished(&scanned, call)
 }
 
 fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>) -> Exit {
-    let mut newest: Option<Seen> = None;
+    let mut newest: Option<TopicRecord> = None;
     let scanned = read(config, SEARCHED, |seen| {
         let is_newer = newest.as_ref().is_none_or(|known| known.timestamp <= seen.timestamp);
         if is_newer && line::event_id(&seen).as_deref() == Some(id) {
@@ -141,10 +141,11 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
     };
     let Some(seen) = newest else {
         let most = grouped(u64::from(SEARCHED));
-        let failed = complain(format_args!("{id} is not among the newest {most} dead letters of each partition"));
         unread(&scanned, call);
-        fix(format_args!("look for it elsewhere: {} {}", call.of("find"), shell_word(id)));
-        return failed;
+        return fail(
+            format_args!("{id} is not among the newest {most} dead letters of each partition"),
+            format!("look for it elsewhere: {} {}", call.of("find"), shell_word(id)),
+        );
     };
     let mut out = stdout();
     let written = if json {
@@ -153,7 +154,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
         writeln!(out, "{}", summary(&seen)).and_then(|()| {
             let data = line::data(&seen).unwrap_or_default();
             for (name, value) in data.as_object().into_iter().flatten() {
-                let shown = content::member(value, &config.journal.keys, reveal);
+                let shown = content::member(name, value, &config.journal.keys, reveal);
                 writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<16}")))?;
             }
             if reveal {
@@ -163,13 +164,32 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
         })
     };
     if !json {
-        next(format_args!("publish it again: {} redrive {}", call.of("dead-letter"), shell_word(id)));
+        let data = line::data(&seen).unwrap_or_default();
+        let reason = data.get("reason").and_then(Value::as_str).unwrap_or_default();
+        next(next_step(reason, data.get("original").is_some(), id, call));
     }
     end(written.map(|()| finished(&scanned, call)))
 }
 
+/// What can be done about a dead letter. Without its original, only IDaaS has the event.
+fn next_step(reason: &str, has_original: bool, id: &str, call: &Call<'_>) -> String {
+    let redrive = format!("{} redrive {}", call.of("dead-letter"), shell_word(id));
+    if !has_original {
+        return "raise the limits (docs/kafka.md), then press Synchronize in the IDaaS console".to_owned();
+    }
+    match reason {
+        "record_too_large" | "refused_by_broker" => {
+            format!(
+                "raise the limits (docs/kafka.md) or remove what else the broker refuses, then publish it again: {redrive}"
+            )
+        }
+        // Made by the sender; only another version can read it.
+        _ => format!("install a version that can read it, then publish it again: {redrive}"),
+    }
+}
+
 /// One dead letter as a line.
-fn summary(seen: &Seen) -> String {
+fn summary(seen: &TopicRecord) -> String {
     let data = line::data(seen).unwrap_or_default();
     let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
     let kind = data.pointer("/origin/eventType").and_then(Value::as_str).unwrap_or("-").to_owned();
@@ -181,7 +201,7 @@ fn summary(seen: &Seen) -> String {
 }
 
 /// The parts of a line that fits a terminal, the most useful first.
-fn compact(seen: &Seen) -> Vec<(Style, String)> {
+fn compact(seen: &TopicRecord) -> Vec<(Style, String)> {
     /// What every type of IDaaS begins with.
     const TYPE: &str = "urn:alibaba:idaas:app:event:";
     let data = line::data(seen).unwrap_or_default();
@@ -199,18 +219,35 @@ fn compact(seen: &Seen) -> Vec<(Style, String)> {
     ]
 }
 
-fn read(config: &Config, newest: u32, mut each: impl FnMut(Seen)) -> Result<Scanned, Exit> {
+fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Result<Scanned, Exit> {
     let topics = TopicSettings::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
     let topics: Vec<_> = topics.map(|topic| topic.name).collect();
     let scanned = scan(&wiring::cluster(config), &topics, Range::Newest(newest), LIMIT, |seen| {
         each(seen);
         true
     });
-    scanned.map_err(unreadable)
+    scanned.map_err(print_unreadable)
 }
 
 /// Prints what could not be read.
 fn finished(scanned: &Scanned, call: &Call<'_>) -> Exit {
     unread(scanned, call);
     if scanned.complete && scanned.missing.is_empty() { Exit::Fine } else { Exit::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_step_is_one_that_can_work() {
+        let step = |reason, has_original| next_step(reason, has_original, "evnt_x", &Call { config: None });
+        assert!(!step("record_too_large", false).contains("redrive"));
+        assert!(step("record_too_large", false).contains("press Synchronize"));
+        assert!(step("refused_by_broker", true).contains("raise the limits"));
+        for reason in ["malformed_data", "missing_entity_id", "a_new_reason"] {
+            let step = step(reason, true);
+            assert!(step.starts_with("install a version") && step.contains("redrive evnt_x"), "{step}");
+        }
+    }
 }

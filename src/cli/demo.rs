@@ -54,7 +54,13 @@ pub fn run(arguments: DemoArguments) -> Exit {
         Ok(false) => Exit::Failed,
         // Whoever read it has seen enough.
         Err(DemoFault::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Failed,
-        Err(fault) => output::complain(fault),
+        Err(DemoFault::Diagnosed(faults)) => {
+            for fault in &faults {
+                output::report(fault);
+            }
+            Exit::Failed
+        }
+        Err(fault @ (DemoFault::Output(_) | DemoFault::Stage(_) | DemoFault::Interrupted)) => output::complain(fault),
     }
 }
 

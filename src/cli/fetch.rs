@@ -11,13 +11,14 @@ use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use self::screen::Screen;
-use super::output::{complain, fix};
+use super::output::{complain, fail, report};
 use super::{Exit, print_faults, runtime};
-use crate::config::{Application, Config, Fault};
+use crate::config::{Application, Config};
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::fetch::run::{RunFault, RunSettings, run as run_fetch};
 use crate::fetch::summary::Summary;
 use crate::fetch::{ATTEMPTS, ClientSettings};
-use crate::kafka::topics::TopicSettings;
+use crate::kafka::admin::topics::TopicSettings;
 use crate::service::wiring;
 use idaas_callback::timestamp::rfc3339;
 
@@ -112,16 +113,15 @@ pub fn run(arguments: &FetchArguments) -> Exit {
     let exit = finish(&summary, result, shown);
     let Some(file) = &arguments.metrics_file else { return exit };
     if let Err(error) = metrics_file::write(file, &summary, matches!(exit, Exit::Fine)) {
-        complain(format_args!("cannot write {}: {error}", file.display()));
-        fix("let this user write to its directory");
-        return Exit::Failed;
+        let problem = format!("cannot write {}: {error}", file.display());
+        return fail(problem, "let this user write to its directory");
     }
     exit
 }
 
 fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::io::Result<()>) -> Exit {
     for problem in summary.problems.iter().take(MAX_PROBLEMS) {
-        complain(problem);
+        report(problem);
     }
     if let Some(more) = summary.problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
         complain(format_args!("{more} more problems like these; --json shows them all"));
@@ -129,16 +129,8 @@ fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::i
     let exit = match result {
         Some(Ok(())) if summary.is_good() => Exit::Fine,
         Some(Ok(())) => Exit::Failed,
-        Some(Err(fault)) => {
-            complain(&fault);
-            fix(fault.remedy());
-            Exit::Failed
-        }
-        None => {
-            complain("interrupted");
-            fix(format_args!("go on with --run {}", super::output::shell_word(&summary.run)));
-            Exit::Failed
-        }
+        Some(Err(fault)) => report(&Diagnosis::from(&fault)),
+        None => fail("interrupted", format!("go on with --run {}", super::output::shell_word(&summary.run))),
     };
     match super::output::end(shown.map(|()| exit)) {
         Exit::Fine => exit,
@@ -146,7 +138,7 @@ fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::i
     }
 }
 
-fn settings(config: &Config, arguments: &FetchArguments) -> Result<RunSettings, Fault> {
+fn settings(config: &Config, arguments: &FetchArguments) -> Result<RunSettings, Diagnosis> {
     let application = application(config, arguments.application.as_deref())?;
     let client = client_settings(application, ATTEMPTS).ok_or_else(|| without_fetch(&application.name))?;
     let now = OffsetDateTime::now_utc().unix_timestamp() * 1000;
@@ -176,34 +168,27 @@ pub(super) fn client_settings(application: &Application, attempts: u32) -> Optio
     })
 }
 
-fn application<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Application, Fault> {
+fn application<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Application, Diagnosis> {
     if let Some(name) = name {
         let found = config.applications.iter().find(|application| application.name == name);
         return found.ok_or_else(|| {
             let names: Vec<_> = config.applications.iter().map(|application| application.name.as_str()).collect();
-            Fault {
-                key: "--application".to_owned(),
-                problem: format!("the configuration has no application {name:?}"),
-                remedy: format!("name one of: {}", names.join(", ")),
-            }
+            let problem = format!("the configuration has no application {name:?}");
+            misconfigured(problem, format!("name one of: {}", names.join(", "))).at("--application")
         });
     }
     let mut configured = config.applications.iter().filter(|application| application.fetch.is_some());
     match (configured.next(), configured.next()) {
         (Some(only), None) => Ok(only),
         (None, _) => Err(without_fetch("…")),
-        (Some(one), Some(other)) => Err(Fault {
-            key: "--application".to_owned(),
-            problem: "several applications have [application.fetch]".to_owned(),
-            remedy: format!("name one of them, as --application {} or --application {}", one.name, other.name),
-        }),
+        (Some(one), Some(other)) => {
+            let remedy = format!("name one of them, as --application {} or --application {}", one.name, other.name);
+            Err(misconfigured("several applications have [application.fetch]", remedy).at("--application"))
+        }
     }
 }
 
-fn without_fetch(name: &str) -> Fault {
-    Fault {
-        key: format!("application[{name}].fetch"),
-        problem: "is missing".to_owned(),
-        remedy: "write [application.fetch] with endpoint and client_secret below the application".to_owned(),
-    }
+fn without_fetch(name: &str) -> Diagnosis {
+    let remedy = "write [application.fetch] with endpoint and client_secret below the application";
+    misconfigured("is missing", remedy).at(format!("application[{name}].fetch"))
 }

@@ -10,15 +10,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::Value;
 
-use super::journal::content;
-use super::output::{Call, complain, end, fix, next, shell_word, stdout};
+use super::journal::source::Source;
+use super::journal::{NO_LONGER_QUARANTINED, content};
+use super::output::{Call, complain, end, fail, fix, next, note, report, shell_word, stdout};
 use super::tail::line;
-use super::{Exit, print_faults, runtime};
+use super::{Exit, print_faults, print_unreadable, runtime};
 use crate::config::Config;
 use crate::counts::counted;
-use crate::kafka::consumer::{FollowFault, Seen};
-use crate::kafka::scan::{Range, Scanned, scan};
-use crate::kafka::topics::TopicSettings;
+use crate::journal::QuarantineId;
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::history::scan::{Range, Scanned, scan};
+use crate::kafka::history::tail::{FollowFault, TopicRecord};
 use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
 
@@ -57,8 +59,12 @@ struct Places {
     journal: Option<String>,
     /// The id of a callback.
     quarantine: Option<String>,
-    /// The event id of a dead letter.
-    dead_letter: Option<String>,
+    /// The event id of a dead letter, and whether the letter has the event.
+    dead_letter: Option<(String, bool)>,
+    /// What to do about an event that waits in the journal.
+    fix: Option<String>,
+    /// Whether the journal and the quarantine were searched.
+    searched: bool,
     records: u64,
 }
 
@@ -77,9 +83,11 @@ impl Places {
             .quarantine
             .as_ref()
             .map(|id| format!("why it is in quarantine: {} --quarantine {id}", call.of("inspect")));
-        let letter = self.dead_letter.as_ref().map(|id| {
+        let letter = self.dead_letter.as_ref().map(|(id, has_original)| {
             let (command, id) = (call.of("dead-letter"), shell_word(id));
-            format!("why it is a dead letter: {command} show {id}; to publish it again: {command} redrive {id}")
+            let redrive =
+                if *has_original { format!("; to publish it again: {command} redrive {id}") } else { String::new() };
+            format!("why it is a dead letter: {command} show {id}{redrive}")
         });
         [journal, quarantine, letter].into_iter().flatten().collect()
     }
@@ -94,10 +102,16 @@ pub fn run(arguments: &FindArguments) -> Exit {
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
     let mut places = Places::default();
-    if let Err(why) = runtime.block_on(waiting::search(&config, arguments, &mut places)) {
+    runtime.block_on(async {
         // The topics can still be read.
-        complain(format_args!("the journal was not searched: {why}"));
-    }
+        match Source::find(&config).await {
+            Err(fault) => drop(report(&fault.context("the journal was not searched"))),
+            Ok(source) => match waiting::search(&source, &config, arguments, &mut places).await {
+                Ok(()) => places.searched = true,
+                Err(why) => drop(complain(format_args!("the journal was not searched: {why}"))),
+            },
+        }
+    });
     let topics: Vec<_> = TopicSettings::of(&config).topics.into_iter().map(|topic| topic.name).collect();
     let since = SystemTime::now().checked_sub(arguments.since).unwrap_or(UNIX_EPOCH);
     let since =
@@ -107,7 +121,8 @@ pub fn run(arguments: &FindArguments) -> Exit {
         if is_about(&seen, &arguments.id, &config.journal.keys) {
             places.records += 1;
             if is_dead_letter(&seen) {
-                places.dead_letter = line::event_id(&seen).map(|id| content::printable(&id));
+                let has_original = line::data(&seen).is_some_and(|data| data.get("original").is_some());
+                places.dead_letter = line::event_id(&seen).map(|id| (content::printable(&id), has_original));
             }
             let line = if arguments.json { line::json(&seen).to_string() } else { line::line(&seen, None) };
             written = writeln!(stdout(), "{line}");
@@ -118,14 +133,22 @@ pub fn run(arguments: &FindArguments) -> Exit {
         return end(Err(error));
     }
     if !arguments.json {
-        places.steps(&Call::new(&arguments.config)).iter().for_each(next);
+        places.fix.iter().cloned().for_each(fix);
+        places.steps(&Call::new(&arguments.config)).into_iter().for_each(next);
     }
     match scanned {
         Ok(scanned) => ended(&scanned, &places, arguments),
-        Err(fault @ FollowFault::Settings(_)) => unreadable(fault),
-        Err(fault @ FollowFault::Away(_)) => {
-            let failed = unreadable(fault);
-            if places.is_empty() { failed } else { Exit::Fine }
+        Err(fault @ FollowFault::Settings(_)) => print_unreadable(fault),
+        Err(fault @ FollowFault::Unreachable(_)) => {
+            let failed = print_unreadable(fault);
+            if !places.is_empty() {
+                return Exit::Fine;
+            }
+            if places.searched {
+                note(format_args!("{} is not in the journal or the quarantine of this replica", arguments.id));
+                published_or_discarded(&arguments.id);
+            }
+            failed
         }
     }
 }
@@ -134,28 +157,21 @@ pub fn run(arguments: &FindArguments) -> Exit {
 pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
     if !scanned.missing.is_empty() {
         let topics = scanned.missing.join(", ");
-        complain(format_args!("these topics do not exist, or cannot be seen by this user: {topics}"));
-        fix(format_args!(
-            "create them, or grant DESCRIBE and READ: {} --create; {}",
-            call.of("topics"),
-            call.of("check")
-        ));
+        fail(
+            format_args!("these topics do not exist, or this user may not see them: {topics}"),
+            format!("create them with `{} --create`, or grant DESCRIBE and READ", call.of("topics")),
+        );
     }
     if !scanned.complete {
-        complain("not all partitions could be read");
-        fix(format_args!("repeat this when all brokers answer; {} names those that do not", call.of("check")));
+        let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
+        fail("not all partitions could be read", remedy);
     }
 }
 
-/// Prints that the topics cannot be read, and what to do.
-pub(super) fn unreadable(fault: FollowFault) -> Exit {
-    match fault {
-        FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(&words)]),
-        FollowFault::Away(away) => {
-            let failed = complain(format_args!("the topics cannot be read: {away}"));
-            away.troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
-            failed
-        }
+/// Prints what has become of a callback that was in quarantine, if the id can be that of one.
+fn published_or_discarded(id: &str) {
+    if QuarantineId::parse(id).is_some() {
+        next(NO_LONGER_QUARANTINED);
     }
 }
 
@@ -165,15 +181,20 @@ fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit 
     if !places.is_empty() {
         return Exit::Fine;
     }
-    let failed = complain(format_args!(
+    let problem = format!(
         "{} is not in the journal, not in quarantine, and not among the {} of the last {}",
         arguments.id,
         counted(scanned.records, "record"),
         in_words(arguments.since)
-    ));
-    fix("search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
-         delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console");
-    failed
+    );
+    if QuarantineId::parse(&arguments.id).is_some() {
+        let failed = complain(problem);
+        published_or_discarded(&arguments.id);
+        return failed;
+    }
+    let remedy = "search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
+         delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console";
+    fail(problem, remedy)
 }
 
 /// A time as a sentence has it.
@@ -186,17 +207,17 @@ fn in_words(time: Duration) -> String {
 
 /// Whether a record is about an event or an entity of this id. Of a dead letter, whatever it has of the event is searched,
 /// because its key is the event's id.
-fn is_about(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+fn is_about(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let event = line::event_id(seen);
     let event = event.as_deref().map(|event| event.strip_suffix(":credential").unwrap_or(event));
     event == Some(id) || seen.key.as_deref() == Some(id.as_bytes()) || (is_dead_letter(seen) && holds(seen, id, keys))
 }
 
-fn is_dead_letter(seen: &Seen) -> bool {
+fn is_dead_letter(seen: &TopicRecord) -> bool {
     seen.topic.ends_with(".dead-letter.v1")
 }
 
-fn holds(seen: &Seen, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+fn holds(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let Some(data) = line::data(seen) else { return false };
     let original = match data.get("original") {
         Some(Value::String(sealed)) => content::unsealed(sealed, keys).unwrap_or_default(),

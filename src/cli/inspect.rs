@@ -18,15 +18,16 @@ use time::format_description::well_known::Rfc3339;
 
 use self::captured::Captured;
 use self::steps::Screen;
-use super::output::{complain, end, fix, program, stdout};
+use super::output::{complain, end, fail, report, stdout};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
+use crate::diagnosis::Diagnosis;
 use crate::keys::{Clients, Proxy, fetch};
 use crate::service::wiring;
 
 /// Take one captured callback body, or one in quarantine, apart: every step, and the records it would become
 ///
-/// Publishes nothing.
+/// Shows personal data; passwords are masked. `journal show` replaces personal data by "•••". Publishes nothing.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge inspect --config bridge.toml capture.json\n  \
     idaas-bridge inspect --config bridge.toml --at 2026-01-15T08:00:00Z capture.json\n  \
@@ -43,7 +44,7 @@ pub struct InspectArguments {
     /// The captured body; - or nothing reads standard input
     #[arg(value_name = "CAPTURE")]
     capture: Option<PathBuf>,
-    /// Show the callback in quarantine of this id (idaas-bridge journal lists them)
+    /// Show the callback in quarantine of this id, with personal data (idaas-bridge journal lists them)
     #[arg(long, value_name = "ID", conflicts_with_all = ["capture", "at"])]
     quarantine: Option<String>,
     /// Judge the token as of this time: RFC 3339, or seconds or milliseconds since 1970 [default: now]
@@ -68,8 +69,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let capture = match read(arguments.capture.as_deref()) {
         Ok(capture) => capture,
         Err(problem) => {
-            complain(problem);
-            fix("name a file with the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or with the token alone");
+            fail(problem, "name a file with the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or with the token alone");
             return Exit::Misconfigured;
         }
     };
@@ -86,10 +86,8 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let keys = match runtime.block_on(fetch(&source, &Clients::new(Proxy::Environment))) {
         Ok(fetched) => fetched.set,
         Err(fault) => {
-            let failed =
-                complain(format_args!("the keys of {} cannot be had from {source}: {fault}", application.name));
-            fix(format_args!("correct application.jwks, or repair the way to it: {} check", program()));
-            return failed;
+            let what = format!("the keys of {} cannot be had from {source}", application.name);
+            return report(&Diagnosis::from(&fault).context(what));
         }
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());

@@ -10,10 +10,12 @@ use tokio::runtime::Runtime;
 
 use super::output::complain;
 use super::{Exit, print_faults, runtime};
-use crate::config::{Config, Fault};
+use crate::config::Config;
+use crate::diagnosis::misconfigured;
 use crate::http::{Admin, StateHealth, serve_state};
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::topics::{TopicSettings, state_pairs};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::materialize::{Materializer, Stop};
 use crate::service::{self, ControlMessage, wiring};
 use crate::telemetry::log_code::LogCode;
@@ -45,11 +47,9 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
         Err(faults) => return print_faults(&faults),
     };
     let Some(state) = config.state.clone() else {
-        return print_faults(&[Fault {
-            key: "state".to_owned(),
-            problem: "is missing, so there are no state topics to maintain".to_owned(),
-            remedy: "add the section [state]; its keys have defaults".to_owned(),
-        }]);
+        let problem = "is missing, so there are no state topics to maintain";
+        let fault = misconfigured(problem, "add the section [state]; its keys have defaults").at("state");
+        return print_faults(&[fault]);
     };
     super::serve::start_logging(&config);
     let Ok(metrics) = StateMetrics::new() else { return complain("the metrics cannot be registered") };

@@ -23,8 +23,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::Fault;
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
+use crate::kafka::client::connection_error::Unreachable;
+use crate::kafka::history::tail::FollowFault;
+use crate::service::wiring;
 use simulate::show::Colour;
 
 /// Where the configuration is, unless `--config` or the environment names another place.
@@ -124,14 +127,38 @@ fn colour() -> Colour {
 }
 
 /// Shows what is wrong with the configuration, on stderr.
-pub(crate) fn print_faults(faults: &[Fault]) -> Exit {
+pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
     output::complain(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
-    for Fault { key, problem, remedy } in faults {
+    for fault in faults {
         // Where stderr is closed there is nobody to tell.
-        let _ = writeln!(anstream::stderr(), "  {key}: {problem}");
-        output::fix(remedy);
+        let _ = writeln!(anstream::stderr(), "  {}", fault.headline());
+        fault.remedy.iter().cloned().for_each(output::fix);
     }
     Exit::Misconfigured
+}
+
+/// Shows on stderr that the topics cannot be read, and what to do.
+pub(crate) fn print_unreadable(fault: FollowFault) -> Exit {
+    match fault {
+        FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(words)]),
+        FollowFault::Unreachable(away) => print_unreachable("the topics cannot be read: ", &away),
+    }
+}
+
+/// Shows on stderr that Kafka does not answer, and what to do about each cause.
+pub(crate) fn print_unreachable(what: &str, away: &Unreachable) -> Exit {
+    let failed = output::complain(format_args!("{what}{away}"));
+    let mut told = Vec::new();
+    for remedy in away.troubles.iter().map(|trouble| trouble.cause.remedy()) {
+        if !told.contains(&remedy) {
+            output::fix(remedy);
+            told.push(remedy);
+        }
+    }
+    if told.is_empty() {
+        output::fix("start the brokers, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause");
+    }
+    failed
 }
 
 /// The runtime for everything but the HTTP workers, which have their own.

@@ -5,8 +5,10 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
+use clap::CommandFactory;
 
 use super::Exit;
+use crate::diagnosis::{Diagnosis, Remedy};
 
 /// As it should be.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
@@ -47,24 +49,50 @@ pub(super) fn error(text: impl Display) -> String {
     format!("{} {text}", styled(BAD, "error:"))
 }
 
+/// Says on stderr why the command cannot go on, and what to do about it.
+pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
+    let failed = complain(problem);
+    fix(remedy);
+    failed
+}
+
+/// The same, of a diagnosis.
+pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
+    let failed = complain(diagnosis.headline());
+    diagnosis.remedy.iter().cloned().for_each(fix);
+    failed
+}
+
 /// Says on stderr what to do about an error.
-pub(super) fn fix(text: impl Display) {
+pub(super) fn fix(remedy: impl Into<Remedy>) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", text));
+    let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", remedy));
 }
 
 /// Says on stderr what can be looked at next.
-pub(super) fn next(text: impl Display) {
+pub(super) fn next(remedy: impl Into<Remedy>) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("next", text));
+    let _ = writeln!(anstream::stderr(), "{}", fix_line("next", remedy));
 }
 
-/// What to do, with its label, as every command shows it: indented, wrapped at 80 columns.
-pub(super) fn fix_line(label: &str, text: impl Display) -> String {
-    // Two columns, the label, a colon and a space.
-    let indent = label.len() + 4;
-    let text = wrapped(&text.to_string(), WIDTH - indent).join(&format!("\n{:indent$}", ""));
-    format!("  {} {text}", styled(GOOD, format_args!("{label}:")))
+/// What to do, with its label, as every command shows it below a line of text.
+pub(super) fn fix_line(label: &str, remedy: impl Into<Remedy>) -> String {
+    fix_line_at(2, label, &remedy.into())
+}
+
+/// What to do, with its label, indented by `margin` columns and wrapped at 80; a command as a shell reads it.
+pub(super) fn fix_line_at(margin: usize, label: &str, remedy: &Remedy) -> String {
+    let mut remedy = Remedy { text: called(&remedy.text), command: remedy.command.clone() };
+    if let Some(first) = remedy.command.first_mut().filter(|first| *first == "idaas-bridge") {
+        *first = program();
+    }
+    // Behind the label come a colon and a space.
+    let indent = margin + label.len() + 2;
+    let colon = if remedy.command.is_empty() { "" } else { ":" };
+    let text = wrapped(&format!("{}{colon}", remedy.text), WIDTH - indent).join(&format!("\n{:indent$}", ""));
+    let command = remedy.command_lines(WIDTH - margin - 2);
+    let command: String = command.iter().map(|line| format!("\n{:margin$}  {line}", "")).collect();
+    format!("{:margin$}{} {text}{command}", "", styled(GOOD, format_args!("{label}:")))
 }
 
 /// Lines of at most `width` characters. A longer word has its own line.
@@ -104,6 +132,33 @@ pub(super) fn program() -> String {
     let called = std::env::args_os().next().map_or_else(|| PathBuf::from("idaas-bridge"), PathBuf::from);
     let here = std::env::current_dir().unwrap_or_default();
     short_call(&called, &here)
+}
+
+/// A text with its commands called as this program was: whoever makes a remedy knows only the program's name.
+fn called(text: &str) -> String {
+    renamed(text, &program())
+}
+
+fn renamed(text: &str, program: &str) -> String {
+    const NAME: &str = "idaas-bridge ";
+    let commands = super::Program::command();
+    let is_command = |rest: &str| {
+        let word = rest.split(|character: char| !character.is_ascii_lowercase() && character != '-').next();
+        word.is_some_and(|word| commands.find_subcommand(word).is_some())
+    };
+    let mut parts = text.split(NAME);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let begins = shown.chars().next_back().is_none_or(|before| before.is_whitespace() || "`('\"".contains(before));
+        if begins && is_command(part) {
+            shown.push_str(program);
+            shown.push(' ');
+        } else {
+            shown.push_str(NAME);
+        }
+        shown.push_str(part);
+    }
+    shown
 }
 
 fn short_call(called: &Path, here: &Path) -> String {
@@ -163,6 +218,22 @@ pub(super) fn end(result: io::Result<Exit>) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_in_a_remedy_are_called_as_the_program_was() {
+        for (text, shown) in [
+            ("idaas-bridge topics --create", "./ib topics --create"),
+            (
+                "see `idaas-bridge check`, or idaas-bridge dead-letter list",
+                "see `./ib check`, or ./ib dead-letter list",
+            ),
+            ("User:idaas-bridge check", "User:idaas-bridge check"),
+            ("the idaas-bridge that is running", "the idaas-bridge that is running"),
+            ("/opt/idaas-bridge check", "/opt/idaas-bridge check"),
+        ] {
+            assert_eq!(renamed(text, "./ib"), shown);
+        }
+    }
 
     #[test]
     fn the_program_is_called_by_the_shortest_path_that_works() {

@@ -10,12 +10,12 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use idaas_callback::event_type::Entity;
 
-use super::output::{complain, end, fix, note, stdout, terminal_width};
-use super::{Exit, print_faults};
+use super::output::{Call, end, fail, note, stdout, terminal_width};
+use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
-use crate::kafka::connection_error::ConnectionError;
-use crate::kafka::consumer::{Begin, FollowFault, Follower};
-use crate::kafka::topics::{TopicSettings, state_pairs};
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::admin::topics::state_topics::state_pairs;
+use crate::kafka::history::tail::{Begin, TailReader};
 use crate::schema::StateSchema;
 use crate::service::wiring;
 
@@ -60,24 +60,28 @@ pub fn run(arguments: &TailArguments) -> Exit {
     };
     let topics = topics(&config, &arguments.entities);
     if topics.is_empty() {
-        let failed = complain("no application seals passwords, so there is no credential topic");
-        fix("set passwords = \"seal\" and credential_key of an application to have one");
-        return failed;
+        return fail(
+            "no application seals passwords, so there is no credential topic",
+            "set passwords = \"seal\" and credential_key of an application to have one",
+        );
     }
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
-    let follower = match Follower::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
+    let follower = match TailReader::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
-        Err(FollowFault::Settings(words)) => return print_faults(&[wiring::kafka_fault(&words)]),
-        Err(FollowFault::Away(away)) => {
-            complain(&away);
-            return remedies(&away.troubles);
-        }
+        Err(fault) => return print_unreadable(fault),
     };
     for topic in follower.missing() {
-        let config = arguments.config.display();
-        note(format_args!("{topic} is not there yet; create it: idaas-bridge topics --config {config} --create"));
+        note(absent(topic, &Call::new(&arguments.config)));
     }
     end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
+}
+
+/// What may be the matter with a topic that is not in the cluster's answer, and what to do.
+pub(in crate::cli) fn absent(topic: &str, call: &Call<'_>) -> String {
+    format!(
+        "{topic} does not exist, or this user may not see it: create it with `{} --create`, or grant DESCRIBE and READ",
+        call.of("topics")
+    )
 }
 
 /// What can be followed: the events of each entity, and the states of those that have one.
@@ -96,7 +100,7 @@ fn topics(config: &Config, names: &[String]) -> Vec<String> {
     events.chain(states).collect()
 }
 
-fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
+fn follow(mut follower: TailReader, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let width = terminal_width();
     let mut told = 0;
@@ -118,9 +122,4 @@ fn follow(mut follower: Follower, arguments: &TailArguments, out: &mut dyn Write
         left -= 1;
     }
     Ok(())
-}
-
-fn remedies(troubles: &[ConnectionError]) -> Exit {
-    troubles.iter().for_each(|trouble| fix(trouble.cause.remedy()));
-    Exit::Failed
 }

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, complain, end, fix, stdout, styled};
-use super::{Exit, print_faults};
+use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, end, fix_line, stdout, styled};
+use super::{Exit, print_faults, print_unreachable};
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::connection_error::Unreachable;
-use crate::kafka::topic_drift::span;
-use crate::kafka::topics::{
-    Cleanup, Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences, grouped,
-};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topic_drift::compare::{differences, grouped};
+use crate::kafka::admin::topic_drift::text::span;
+use crate::kafka::admin::topic_drift::{Difference, Severity};
+use crate::kafka::admin::topics::{Cleanup, ExistingTopic, State, TopicSettings, WantedTopic};
+use crate::kafka::client::connection_error::Unreachable;
 use crate::service::wiring;
 
 /// How long the cluster may take to answer.
@@ -46,7 +46,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
     };
     let administrator = match Administrator::new(&wiring::cluster(&config)) {
         Ok(administrator) => administrator,
-        Err(fault) => return print_faults(&[wiring::kafka_fault(&fault.to_string())]),
+        Err(fault) => return print_faults(&[wiring::kafka_fault(fault.to_string())]),
     };
     let plan = TopicSettings::with_states(&config);
     let mut out = stdout();
@@ -63,13 +63,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
                 failed @ (Exit::Failed | Exit::Misconfigured) => failed,
             }
         }
-        Err(away) => {
-            complain(&away);
-            for trouble in &away.troubles {
-                fix(trouble.cause.remedy());
-            }
-            Exit::Failed
-        }
+        Err(away) => print_unreachable("", &away),
     }
 }
 
@@ -92,7 +86,7 @@ fn look(
             Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
             Creation::WasThere => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
             Creation::Refused { problem, remedy, .. } => {
-                writeln!(out, "{} {name}: {problem}; {remedy}", styled(BAD, "not created"))
+                writeln!(out, "{} {name}: {problem}\n{}", styled(BAD, "not created"), fix_line("fix", remedy))
             }
         };
     }
@@ -140,7 +134,7 @@ fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write
         };
         let remedy = group.difference.remedy(&group.topics, path);
         writeln!(out, "{} {each}{}", styled(style, heading), group.difference)?;
-        writeln!(out, "  fix: {remedy}")?;
+        writeln!(out, "{}", fix_line("fix", remedy))?;
     }
     out.flush()
 }
@@ -229,7 +223,7 @@ mod tests {
     use idaas_callback::event_type::Entity;
 
     use super::*;
-    use crate::kafka::topics::{Settings, Unknown};
+    use crate::kafka::admin::topics::{Settings, Unknown};
 
     fn present(settings: Result<Settings, Unknown>) -> ExistingTopic {
         ExistingTopic { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }
@@ -255,7 +249,7 @@ mod tests {
         let shown = shown(State::Missing);
         assert!(shown.contains("-/12"), "{shown}");
         assert!(shown.contains("missing\n"), "{shown}");
-        assert!(shown.contains("idaas-bridge topics --config bridge.toml --create"), "{shown}");
+        assert!(shown.contains(" topics --config bridge.toml --create"), "{shown}");
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::fault::Problem;
 use super::raw_value::{Raw, RawValue};
 use super::table_reader::{Diagnostics, TableReader};
 use super::{Application, Journal, application_keys, fetch, values};
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// What every event type of IDaaS starts with.
 const URN: &str = "urn:alibaba:idaas:app:event:";
@@ -113,47 +113,47 @@ fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }
 
-fn name(given: &RawValue) -> Result<String, Problem> {
+fn name(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
     if text == RESERVED {
         let problem = "\"unknown\" is what metrics call callbacks to no application";
-        return Err(Problem::new(problem, "choose another name"));
+        return Err(misconfigured(problem, "choose another name"));
     }
     if !is_name(text) {
         let problem = format!("{text:?} cannot be part of a URL and a metric's label");
-        return Err(Problem::new(problem, "use 1 to 64 of: a-z, 0-9, \"-\""));
+        return Err(misconfigured(problem, "use 1 to 64 of: a-z, 0-9, \"-\""));
     }
     Ok(text.to_owned())
 }
 
-fn unique(text: String, taken: &mut BTreeSet<String>, what: &str) -> Result<String, Problem> {
+fn unique(text: String, taken: &mut BTreeSet<String>, what: &str) -> Result<String, Diagnosis> {
     if taken.insert(text.clone()) {
         Ok(text)
     } else {
         let problem = format!("{text:?} is the {what} of an application above");
-        Err(Problem::new(problem, format!("give each application an {what} of its own").replace("an name", "a name")))
+        Err(misconfigured(problem, format!("give each application an {what} of its own").replace("an name", "a name")))
     }
 }
 
 /// An identifier as IDaaS makes them; it becomes part of a URI reference (`ce_source`).
-fn identifier(given: &RawValue) -> Result<&str, Problem> {
+fn identifier(given: &RawValue) -> Result<&str, Diagnosis> {
     let text = given.text()?;
     let plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
     if plain && text.len() <= 128 {
         Ok(text)
     } else {
-        Err(Problem::new(
-            format!("{text:?} is no identifier of IDaaS"),
+        Err(misconfigured(
+            format!("{text:?} is not an identifier of IDaaS"),
             "copy it from the console, without anything around it",
         ))
     }
 }
 
-fn application_id(given: &RawValue) -> Result<String, Problem> {
+fn application_id(given: &RawValue) -> Result<String, Diagnosis> {
     let text = identifier(given)?;
     if text.starts_with("idaas_") {
         let problem = format!("{text:?} is the id of an instance");
-        return Err(Problem::new(problem, "put it under instance_id, and the application's id (app_…) here"));
+        return Err(misconfigured(problem, "put it under instance_id, and the application's id (app_…) here"));
     }
     Ok(text.to_owned())
 }
@@ -161,14 +161,14 @@ fn application_id(given: &RawValue) -> Result<String, Problem> {
 fn instance_id(section: &mut TableReader<'_, '_>) -> Option<String> {
     let name = section.name("instance_id");
     let Some(given) = section.take("instance_id") else {
-        let text = "is not set, so callbacks of any instance pass; set the instance's id (idaas_…, the token's sub)";
-        section.reading.warn(name, text);
+        let remedy = "set the instance's id (idaas_…, the token's sub)";
+        section.reading.warn(name, "is not set, so callbacks of any instance pass", remedy);
         return None;
     };
     let id = identifier(&given).and_then(|text| {
         if text.starts_with("app_") {
             let problem = format!("{text:?} is the id of an application");
-            return Err(Problem::new(problem, "put it under id, and the instance's id (idaas_…) here"));
+            return Err(misconfigured(problem, "put it under id, and the instance's id (idaas_…) here"));
         }
         Ok(text.to_owned())
     });
@@ -188,8 +188,8 @@ fn allowed_networks(section: &mut TableReader<'_, '_>) -> Vec<IpNet> {
             networks
         }
         None => {
-            let text = "is not set, so callbacks from any address are looked at; list the egress addresses that the console shows, or write [\"0.0.0.0/0\", \"::/0\"] where that is meant";
-            section.reading.warn(name, text);
+            let remedy = "list the egress addresses that the console shows, or write [\"0.0.0.0/0\", \"::/0\"] where that is meant";
+            section.reading.warn(name, "is not set, so callbacks from any address are looked at", remedy);
             vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
         }
     }
@@ -203,13 +203,11 @@ fn skip(section: &mut TableReader<'_, '_>) -> Vec<String> {
             || !rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'_' | b':'))
         {
             let remedy = format!("write the whole type, as \"{URN}ud:user:lock\"");
-            return Err(Problem::new(format!("{text:?} is no event type"), remedy));
+            return Err(misconfigured(format!("{text:?} is not an event type"), remedy));
         }
         if rest == "common:test" {
-            reading.warn(
-                &item.key,
-                "the console's connection test is skipped, and its button will report a failure; remove it",
-            );
+            let problem = "the console's connection test is skipped, and its button will report a failure";
+            reading.warn(&item.key, problem, "remove it");
         }
         Ok(text.to_owned())
     });

@@ -6,11 +6,11 @@ use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::jws::KeySet;
 use url::{Host, Url};
 
-use super::fault::Problem;
 use super::raw_value::{Raw, RawValue};
 use super::secrets::{self, KeyLength};
 use super::table_reader::TableReader;
 use super::{Journal, JwksSource, Passwords, files, values};
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 const ENDPOINT: &str =
     "copy the \"Public Key Endpoint\" of the application's provisioning settings: https://…/provisioning/jwks";
@@ -34,7 +34,7 @@ pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
             let file = match (entries.get("file"), entries.len()) {
                 (Some(file), 1) => key_set_file(section, file),
                 (None | Some(_), _) => {
-                    Err(Problem::new("is neither a URL nor a file", "write a URL, or { file = \"…\" }"))
+                    Err(misconfigured("is neither a URL nor a file", "write a URL, or { file = \"…\" }"))
                 }
             };
             section.reading.accept(&given.key, file)
@@ -43,32 +43,32 @@ pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
             let url = given.text().and_then(key_set_url);
             let url = section.reading.accept(&given.key, url)?;
             if url.scheme() == "http" && !is_loopback(&url) {
-                let text = "public keys over http can be exchanged on the way, and then anybody can sign; use https";
-                section.reading.warn(&given.key, text);
+                let problem = "public keys over http can be exchanged on the way, and then anybody can sign";
+                section.reading.warn(&given.key, problem, "use https");
             }
             Some(JwksSource::Url { url: url.into(), ca_file })
         }
     }
 }
 
-fn key_set_file(section: &TableReader<'_, '_>, file: &RawValue) -> Result<JwksSource, Problem> {
+fn key_set_file(section: &TableReader<'_, '_>, file: &RawValue) -> Result<JwksSource, Diagnosis> {
     let around = section.reading.around;
     let path = files::resolve(around, file.text()?);
     let content = files::read(around, &file.key, &path)?;
     KeySet::parse(&content).map_err(|fault| {
-        Problem::new(format!("{}: {fault}", path.display()), "save what the application's public key endpoint returns")
+        misconfigured(format!("{}: {fault}", path.display()), "save what the application's public key endpoint returns")
     })?;
     Ok(JwksSource::File(path))
 }
 
-fn key_set_url(text: &str) -> Result<Url, Problem> {
+fn key_set_url(text: &str) -> Result<Url, Diagnosis> {
     // The URL is not quoted: it can carry credentials.
-    let url = Url::parse(text).map_err(|error| Problem::new(format!("is no absolute URL ({error})"), ENDPOINT))?;
+    let url = Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
-        return Err(Problem::new("is neither https nor http", ENDPOINT));
+        return Err(misconfigured("is neither https nor http", ENDPOINT));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Problem::new("carries credentials, which the endpoint does not take", ENDPOINT));
+        return Err(misconfigured("carries credentials, which the endpoint does not take", ENDPOINT));
     }
     Ok(url)
 }
@@ -97,30 +97,37 @@ pub(super) fn decryption_keys(section: &mut TableReader<'_, '_>, required: bool)
     keys
 }
 
+/// The value of `passwords`.
+#[derive(Clone, Copy, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
+enum PasswordMode {
+    Drop,
+    Seal,
+}
+
 /// What becomes of passwords; sealing takes a key.
 pub(super) fn passwords(section: &mut TableReader<'_, '_>, journal: Option<&Journal>) -> Passwords {
-    let seal = section.value("passwords", false, |given| values::choice(given, &[("drop", false), ("seal", true)]));
+    let mode = section.value("passwords", PasswordMode::Drop, values::choice);
     let name = section.name("credential_key");
     let given = section.take("credential_key");
-    match (seal, given) {
-        (false, None) => Passwords::Drop,
-        (false, Some(_)) => {
+    match (mode, given) {
+        (PasswordMode::Drop, None) => Passwords::Drop,
+        (PasswordMode::Drop, Some(_)) => {
             let remedy = "write passwords = \"seal\" to publish sealed passwords, or remove it";
             section.reading.fault(name, "is set, while passwords are dropped", remedy);
             Passwords::Drop
         }
-        (true, None) => {
+        (PasswordMode::Seal, None) => {
             let remedy = "name a key that only consumers of the credential topic have too: { file = \"credential.key\" }, made by: openssl rand -hex 32 > credential.key";
             section.reading.fault(name, "is missing, and passwords = \"seal\" needs it", remedy);
             Passwords::Drop
         }
-        (true, Some(given)) => {
+        (PasswordMode::Seal, Some(given)) => {
             let key = secrets::key(section.reading, &given, KeyLength::Longest);
             let Some(key) = section.reading.accept(&given.key, key) else { return Passwords::Drop };
             if journal.is_some_and(|journal| journal.keys.iter().any(|other| other.id() == key.id())) {
-                let text =
-                    "is also a journal key, so whoever reads passwords can open the journal; use a key of its own";
-                section.reading.warn(&given.key, text);
+                let problem = "is also a journal key, so whoever reads passwords can open the journal";
+                section.reading.warn(&given.key, problem, "use a key of its own");
             }
             Passwords::Seal(key)
         }

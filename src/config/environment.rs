@@ -43,12 +43,7 @@ pub(super) fn overlay(reading: &mut Diagnostics<'_>, root: &mut Entries) {
             ["server", "tls", key] => put(root, &["server", "tls"], key, given),
             ["kafka", "properties", key] => put(root, &["kafka", "properties"], &key.replace('_', "."), given),
             other => {
-                let remedy = remedy_for(other);
-                reading.faults.push(super::Fault {
-                    key: variable.clone(),
-                    problem: "sets no known key".to_owned(),
-                    remedy,
-                });
+                reading.fault(variable, "sets no known key", remedy_for(other));
             }
         }
     }

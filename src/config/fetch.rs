@@ -2,10 +2,10 @@
 
 use url::{Host, Url};
 
-use super::fault::Problem;
 use super::raw_value::RawValue;
 use super::table_reader::{Diagnostics, TableReader};
 use super::{Fetch, secrets};
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 const ENDPOINT: &str = "write the Developer API's address of your region, as \
     \"https://eiam-developerapi.cn-hangzhou.aliyuncs.com\"";
@@ -47,18 +47,18 @@ pub(super) fn read(
 }
 
 /// An absolute URL without a slash at the end. The value is not quoted in a problem, because it can carry credentials.
-fn endpoint(given: &RawValue) -> Result<String, Problem> {
+fn endpoint(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
-    let url = Url::parse(text).map_err(|error| Problem::new(format!("is not an absolute URL ({error})"), ENDPOINT))?;
+    let url = Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
-        return Err(Problem::new("is neither https nor http", ENDPOINT));
+        return Err(misconfigured("is neither https nor http", ENDPOINT));
     }
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(Problem::new("has more than a host and a path", ENDPOINT));
+        return Err(misconfigured("has more than a host and a path", ENDPOINT));
     }
     if url.scheme() == "http" && !is_loopback(&url) {
         let problem = "uses http, so that the client secret and the whole directory could be read on the way";
-        return Err(Problem::new(problem, "use https; http is accepted only for this machine's loopback addresses"));
+        return Err(misconfigured(problem, "use https; http is accepted only for this machine's loopback addresses"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -72,10 +72,10 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn rate(given: &RawValue) -> Result<u32, Problem> {
+fn rate(given: &RawValue) -> Result<u32, Diagnosis> {
     let rate = given.integer()?;
     match u32::try_from(rate) {
         Ok(small) if (1..=MAX_RATE).contains(&rate) => Ok(small),
-        Ok(_) | Err(_) => Err(Problem::new(format!("is {rate}"), format!("write a number from 1 to {MAX_RATE}"))),
+        Ok(_) | Err(_) => Err(misconfigured(format!("is {rate}"), format!("write a number from 1 to {MAX_RATE}"))),
     }
 }

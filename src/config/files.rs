@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::fault::Problem;
 use super::parse::Sources;
 use super::raw_value::RawValue;
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::text;
 
 /// A file that the configuration names, as it was when the configuration was read.
@@ -65,7 +65,7 @@ pub(super) fn resolve(around: &ConfigFiles<'_>, text: &str) -> PathBuf {
 }
 
 /// The content of the file that `key` names, which is remembered.
-pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnosis> {
     let content = (around.read)(path).map(Zeroizing::new);
     let digested = content.as_ref().ok().map(|content| content.as_slice());
     around.named.borrow_mut().push(NamedFile::new(key.to_owned(), path.to_owned(), digested));
@@ -74,17 +74,17 @@ pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Z
         if error.kind() == io::ErrorKind::NotFound {
             let remedy =
                 "put it there, or name another one (relative paths start at the configuration file's directory)";
-            Problem::new(format!("{shown} does not exist"), remedy)
+            misconfigured(format!("{shown} does not exist"), remedy)
         } else if error.kind() == io::ErrorKind::PermissionDenied {
-            Problem::new(format!("{shown} may not be read"), "let the user that the service runs as read it")
+            misconfigured(format!("{shown} may not be read"), "let the user that the service runs as read it")
         } else {
-            Problem::new(format!("{shown} cannot be read ({})", error.kind()), "name a readable file")
+            misconfigured(format!("{shown} cannot be read ({})", error.kind()), "name a readable file")
         }
     })
 }
 
 /// The path of a PEM file that can be read and holds a block whose label ends in `label`.
-pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Result<PathBuf, Problem> {
+pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Result<PathBuf, Diagnosis> {
     let path = resolve(around, given.text()?);
     let content = read(around, &given.key, &path)?;
     let content = text::plain(&content);
@@ -96,16 +96,16 @@ pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Re
         Ok(path)
     } else {
         let remedy = format!("name a PEM file with a block \"-----BEGIN {label}-----\"");
-        Err(Problem::new(format!("{} holds no {label} in PEM", path.display()), remedy))
+        Err(misconfigured(format!("{} holds no {label} in PEM", path.display()), remedy))
     }
 }
 
 /// The path of a PEM file that holds a private key which no passphrase protects: a service has nobody to ask.
-pub(super) fn private_key(around: &ConfigFiles<'_>, given: &RawValue) -> Result<PathBuf, Problem> {
+pub(super) fn private_key(around: &ConfigFiles<'_>, given: &RawValue) -> Result<PathBuf, Diagnosis> {
     let path = pem(around, given, "PRIVATE KEY")?;
     if (around.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
         let shown = path.display();
-        return Err(Problem::new(
+        return Err(misconfigured(
             format!("the private key in {shown} needs a passphrase, and nobody is there to type it"),
             format!("write it without one, readable by the service alone: openssl pkey -in {shown} -out plain.key"),
         ));

@@ -9,10 +9,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::fault::Problem;
 use super::raw_value::{Entries, Raw, RawValue};
 use super::table_reader::{Diagnostics, TableReader};
 use super::{Kafka, SecretFile, files, properties, secrets};
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::secret::Secret;
 use crate::text;
 
@@ -40,11 +40,11 @@ pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>, deadl
     (!kafka.bootstrap_servers.is_empty()).then_some(kafka)
 }
 
-fn server(given: &RawValue) -> Result<String, Problem> {
+fn server(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
     if text.contains("://") {
         let remedy = "write host:port, and set \"security.protocol\" in [kafka.properties]";
-        return Err(Problem::new(format!("{text:?} has a scheme"), remedy));
+        return Err(misconfigured(format!("{text:?} has a scheme"), remedy));
     }
     let parts = text.rsplit_once(':').filter(|(host, port)| {
         let bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
@@ -55,7 +55,9 @@ fn server(given: &RawValue) -> Result<String, Problem> {
     });
     match parts {
         Some(_) => Ok(text.to_owned()),
-        None => Err(Problem::new(format!("{text:?} is no broker's address"), "write host:port, as \"kafka-1:9092\"")),
+        None => {
+            Err(misconfigured(format!("{text:?} is not a broker's address"), "write host:port, as \"kafka-1:9092\""))
+        }
     }
 }
 
@@ -104,7 +106,7 @@ fn flatten(path: &str, entries: Entries, flat: &mut BTreeMap<String, RawValue>) 
     }
 }
 
-fn property(reading: &mut Diagnostics<'_>, name: &str, given: &RawValue) -> Result<Secret<String>, Problem> {
+fn property(reading: &mut Diagnostics<'_>, name: &str, given: &RawValue) -> Result<Secret<String>, Diagnosis> {
     let plain = match &given.raw {
         Raw::Table(_) => return secrets::text(reading, given),
         Raw::Plain(toml::Value::Integer(number)) => number.to_string(),
@@ -190,19 +192,22 @@ fn warn_about_transport(reading: &mut Diagnostics<'_>, kafka: &Kafka) {
     if value("security.protocol").is_none() && !kafka.bootstrap_servers.iter().all(local) {
         reading.warn(
             "kafka.properties.\"security.protocol\"",
-            "personal data travels to Kafka in clear text; set \"ssl\" or \"sasl_ssl\", or \"plaintext\" where that is meant",
+            "personal data travels to Kafka in clear text",
+            "set \"ssl\" or \"sasl_ssl\", or \"plaintext\" where that is meant",
         );
     }
     if value("enable.ssl.certificate.verification").as_deref() == Some("false") {
         reading.warn(
             "kafka.properties.\"enable.ssl.certificate.verification\"",
-            "anybody can pose as the broker; remove it, and set \"ssl.ca.location\" to the authority's certificate",
+            "anybody can pose as the broker",
+            "remove it, and set \"ssl.ca.location\" to the authority's certificate",
         );
     }
     if value("ssl.endpoint.identification.algorithm").as_deref() == Some("none") {
         reading.warn(
             "kafka.properties.\"ssl.endpoint.identification.algorithm\"",
-            "any certificate of the same authority can pose as the broker; remove it",
+            "any certificate of the same authority can pose as the broker",
+            "remove it",
         );
     }
 }

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Config, Fault, NamedFile, Sources};
+use super::{Config, NamedFile, Sources};
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// The name of the configuration's own file among the files.
 const OWN_KEY: &str = "--config";
@@ -12,14 +13,14 @@ impl Config {
     /// Reads the configuration file at `path`, with the process's environment.
     ///
     /// # Errors
-    /// All [`Fault`]s; one where the file cannot be read at all.
-    pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
+    /// Every fault; one where the file cannot be read at all.
+    pub fn load(path: &Path) -> Result<Self, Vec<Diagnosis>> {
         Self::load_naming(path).0
     }
 
     /// As [`Config::load`], with the files that matter to the result, the configuration's own included: if there are
     /// faults, a change of one of them can be their end.
-    pub fn load_naming(path: &Path) -> (Result<Self, Vec<Fault>>, Vec<NamedFile>) {
+    pub fn load_naming(path: &Path) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
         let own = |content: Option<&[u8]>| NamedFile::new(OWN_KEY.to_owned(), path.to_owned(), content);
         let text = match std::fs::read(path) {
             Ok(text) => text,
@@ -46,17 +47,14 @@ impl Config {
     }
 }
 
-fn unreadable(path: &Path, kind: ErrorKind) -> Fault {
-    Fault {
-        key: path.display().to_string(),
-        problem: if kind == ErrorKind::NotFound {
-            "there is no such file".to_owned()
-        } else if kind == ErrorKind::InvalidData {
-            "is no text in UTF-8".to_owned()
-        } else {
-            format!("the configuration cannot be read ({kind})")
-        },
-        remedy: "name a readable file behind --config; `idaas-bridge simulate init DIR` writes one to try with"
-            .to_owned(),
-    }
+fn unreadable(path: &Path, kind: ErrorKind) -> Diagnosis {
+    let problem = if kind == ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if kind == ErrorKind::InvalidData {
+        "is not text in UTF-8".to_owned()
+    } else {
+        format!("the configuration cannot be read ({kind})")
+    };
+    let remedy = "name a readable file behind --config; `idaas-bridge simulate init DIR` writes one to try with";
+    misconfigured(problem, remedy).at(path.display().to_string())
 }

@@ -8,7 +8,6 @@ mod application;
 mod application_keys;
 mod dedupe;
 mod environment;
-mod fault;
 mod fetch;
 mod files;
 mod kafka;
@@ -39,11 +38,11 @@ use idaas_callback::jose::jwe::ContentKey;
 use ipnet::IpNet;
 
 pub use environment::{CONFIG_VARIABLE, PREFIX};
-pub use fault::{Fault, Warning};
 pub use files::NamedFile;
 pub use parse::Sources;
 pub use tracing::Tracing;
 
+use crate::diagnosis::Diagnosis;
 use crate::secret::Secret;
 
 /// The whole configuration. Has no `Debug`: it holds keys and passwords.
@@ -70,7 +69,7 @@ pub struct Config {
     /// The IDaaS applications whose callbacks are accepted: at least one; names and ids are unique.
     pub applications: Vec<Application>,
     /// What works and is likely not meant. `check` shows it.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<Diagnosis>,
     /// The files that it names, with a digest of what was in them. One that is named twice is here twice.
     pub files: Vec<NamedFile>,
     /// The files that hold secrets.
@@ -152,7 +151,8 @@ pub struct Topics {
 }
 
 /// The content mode of the CloudEvents Kafka protocol binding 1.0 (§3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum EventMode {
     /// Attributes in headers, the value is the data.
     Binary,
@@ -203,7 +203,8 @@ pub struct Log {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
     /// One JSON object per line, for collectors.
     Json,
@@ -212,7 +213,8 @@ pub enum LogFormat {
 }
 
 /// How severe a log line must be to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum LogLevel {
     /// Only what needs somebody.
     Error,

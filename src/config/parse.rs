@@ -10,7 +10,8 @@ use super::environment::{self, SECTIONS};
 use super::files::ConfigFiles;
 use super::raw_value::{Entries, RawValue};
 use super::table_reader::{Diagnostics, nearest};
-use super::{Config, Fault, NamedFile, application, dedupe, kafka, server, state, storage, topics, tracing};
+use super::{Config, NamedFile, application, dedupe, kafka, server, state, storage, topics, tracing};
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::text;
 
 /// What a configuration refers to beyond its own text.
@@ -27,13 +28,13 @@ impl Config {
     /// Reads a configuration. Every key outside `[[application]]` can also be set by a variable, which counts more.
     ///
     /// # Errors
-    /// All [`Fault`]s, in the order of the sections; only where the text is no TOML, none but those of its syntax.
-    pub fn parse(text: &str, around: &Sources<'_>) -> Result<Self, Vec<Fault>> {
+    /// Every fault, in the order of the sections; only where the text is no TOML, none but those of its syntax.
+    pub fn parse(text: &str, around: &Sources<'_>) -> Result<Self, Vec<Diagnosis>> {
         Self::parse_naming(text, around).0
     }
 
     /// As [`Config::parse`], with the files that were named, also if there are faults.
-    pub(super) fn parse_naming(text: &str, around: &Sources<'_>) -> (Result<Self, Vec<Fault>>, Vec<NamedFile>) {
+    pub(super) fn parse_naming(text: &str, around: &Sources<'_>) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
         let around = ConfigFiles::new(around);
         let mut parsed = Self::parse_around(text, &around);
         let files = around.into_named();
@@ -43,7 +44,7 @@ impl Config {
         (parsed, files)
     }
 
-    fn parse_around(text: &str, around: &ConfigFiles<'_>) -> Result<Self, Vec<Fault>> {
+    fn parse_around(text: &str, around: &ConfigFiles<'_>) -> Result<Self, Vec<Diagnosis>> {
         let text = text::plain(text.as_bytes());
         // Only ASCII characters have gone.
         let text = String::from_utf8_lossy(&text);
@@ -87,7 +88,7 @@ impl Config {
 
 /// The TOML document. The library's own rendering of an error quotes the line, which can hold a secret: only its
 /// message and place are used.
-fn document(text: &str) -> Result<Entries, Vec<Fault>> {
+fn document(text: &str) -> Result<Entries, Vec<Diagnosis>> {
     let (_, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(errors.iter().map(|error| syntax_fault(text, error)).collect());
@@ -96,15 +97,13 @@ fn document(text: &str) -> Result<Entries, Vec<Fault>> {
     Ok(table.into_iter().map(|(name, value)| (name.clone(), RawValue::from_file(name, value))).collect())
 }
 
-fn syntax_fault(text: &str, error: &toml::de::Error) -> Fault {
+fn syntax_fault(text: &str, error: &toml::de::Error) -> Diagnosis {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Fault {
-        key: format!("line {line}, column {column}"),
-        problem: format!("is no valid TOML ({})", error.message()),
-        remedy: "correct this line; the rest is checked once the file can be read".to_owned(),
-    }
+    let remedy = "correct this line; the rest is checked once the file can be read";
+    misconfigured(format!("is not valid TOML ({})", error.message()), remedy)
+        .at(format!("line {line}, column {column}"))
 }
 
 fn unknown_sections(reading: &mut Diagnostics<'_>, root: &mut Entries) {
@@ -114,7 +113,7 @@ fn unknown_sections(reading: &mut Diagnostics<'_>, root: &mut Entries) {
             || format!("put it under one of the sections {} or [[application]]", sections_listed()),
             |section| format!("did you mean \"{section}\"?"),
         );
-        reading.fault(&given.key, "is no known section", remedy);
+        reading.fault(&given.key, "is not a known section", remedy);
     }
 }
 

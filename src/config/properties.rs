@@ -2,12 +2,12 @@
 //!
 //! The guarantees rest on these values; everything else passes through.
 
-use super::fault::Problem;
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 const LEAVE_OUT: &str = "remove it";
 
 /// The problem with a property, by its name.
-pub(super) fn refusal(name: &str) -> Option<Problem> {
+pub(super) fn refusal(name: &str) -> Option<Diagnosis> {
     let (problem, remedy) = match name {
         "bootstrap.servers" | "metadata.broker.list" => {
             ("the brokers have a key of their own", "set kafka.bootstrap_servers")
@@ -50,7 +50,7 @@ pub(super) fn refusal(name: &str) -> Option<Problem> {
         ),
         _ => return None,
     };
-    Some(Problem::new(problem, remedy))
+    Some(misconfigured(problem, remedy))
 }
 
 /// Whether a property is a path, so that a relative one starts at the configuration file's directory.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
-use super::fault::Problem;
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// A value, and the name under which its faults are reported.
 pub(super) struct RawValue {
@@ -66,20 +66,20 @@ impl RawValue {
         }
     }
 
-    pub(super) fn mismatch(&self, remedy: impl Into<String>) -> Problem {
-        Problem::new(self.kind(), remedy)
+    pub(super) fn mismatch(&self, remedy: impl Into<String>) -> Diagnosis {
+        misconfigured(self.kind(), remedy)
     }
 
     /// The value as text, without surrounding blanks. Empty is a problem: it is a variable that was meant to be set.
-    pub(super) fn text(&self) -> Result<&str, Problem> {
+    pub(super) fn text(&self) -> Result<&str, Diagnosis> {
         let text = match &self.raw {
             Raw::Variable(text) | Raw::Plain(Value::String(text)) => text.trim(),
             Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => return Err(self.mismatch("write a text in quotes")),
         };
-        if text.is_empty() { Err(Problem::new("is empty", "give a value, or remove the key")) } else { Ok(text) }
+        if text.is_empty() { Err(misconfigured("is empty", "give a value, or remove the key")) } else { Ok(text) }
     }
 
-    pub(super) fn boolean(&self) -> Result<bool, Problem> {
+    pub(super) fn boolean(&self) -> Result<bool, Diagnosis> {
         match &self.raw {
             Raw::Plain(Value::Boolean(value)) => Ok(*value),
             Raw::Variable(text) if text.trim() == "true" => Ok(true),
@@ -90,18 +90,18 @@ impl RawValue {
         }
     }
 
-    pub(super) fn integer(&self) -> Result<i64, Problem> {
+    pub(super) fn integer(&self) -> Result<i64, Diagnosis> {
         match &self.raw {
             Raw::Plain(Value::Integer(value)) => Ok(*value),
             Raw::Variable(text) => {
-                text.trim().parse().map_err(|_| Problem::new("is no whole number", "write digits only"))
+                text.trim().parse().map_err(|_| misconfigured("is not a whole number", "write digits only"))
             }
             Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => Err(self.mismatch("write a whole number, without quotes")),
         }
     }
 
     /// The value as a list; a variable's text is split at commas.
-    pub(super) fn list(self) -> Result<Vec<Self>, Problem> {
+    pub(super) fn list(self) -> Result<Vec<Self>, Diagnosis> {
         match self.raw {
             Raw::List(items) => Ok(items),
             Raw::Variable(text) => Ok(text
@@ -114,11 +114,11 @@ impl RawValue {
         }
     }
 
-    pub(super) fn table(self) -> Result<Entries, Problem> {
+    pub(super) fn table(self) -> Result<Entries, Diagnosis> {
         match self.raw {
             Raw::Table(entries) => Ok(entries),
             Raw::Variable(_) => {
-                Err(Problem::new("is a table, and one variable cannot set it", "set its keys one by one: …__<KEY>"))
+                Err(misconfigured("is a table, and one variable cannot set it", "set its keys one by one: …__<KEY>"))
             }
             Raw::Plain(_) | Raw::List(_) => Err(self.mismatch("write a table here: [section] and keys below it")),
         }

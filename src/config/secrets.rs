@@ -6,30 +6,30 @@ use idaas_callback::jose::jwe::ContentKey;
 use zeroize::Zeroizing;
 
 use super::SecretFile;
-use super::fault::Problem;
 use super::files::{self, shown};
 use super::raw_value::{Entries, Raw, RawValue};
 use super::table_reader::Diagnostics;
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::secret::Secret;
 use crate::text::{without_byte_order_mark, without_line_ending};
 
 const FORMS: &str = "write { file = \"…\" } or { env = \"…\" }";
 
 /// A secret text. A byte-order mark and the last line ending, which editors and `echo` leave in files, are not part of it.
-pub(super) fn text(reading: &mut Diagnostics<'_>, given: &RawValue) -> Result<Secret<String>, Problem> {
+pub(super) fn text(reading: &mut Diagnostics<'_>, given: &RawValue) -> Result<Secret<String>, Diagnosis> {
     let secret = match &given.raw {
         Raw::Table(entries) => referred(reading, entries)?,
         Raw::Variable(text) => Zeroizing::new(text.clone()),
         Raw::Plain(toml::Value::String(text)) => {
-            let hint = "the secret stands in the configuration itself; move it out and write { file = \"…\" }";
-            reading.warn(&given.key, hint);
+            let remedy = "move it out and write { file = \"…\" }";
+            reading.warn(&given.key, "the secret stands in the configuration itself", remedy);
             Zeroizing::new(text.clone())
         }
         Raw::Plain(_) | Raw::List(_) => return Err(given.mismatch(FORMS)),
     };
     let ended = without_line_ending(&secret);
     if ended.is_empty() {
-        return Err(Problem::new("the secret is empty", "put the secret there"));
+        return Err(misconfigured("the secret is empty", "put the secret there"));
     }
     Ok(Secret::new(ended.to_owned()))
 }
@@ -39,7 +39,7 @@ pub(super) fn is_reference(entries: &Entries) -> bool {
     entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
 }
 
-fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizing<String>, Problem> {
+fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizing<String>, Diagnosis> {
     let mut entries = entries.iter();
     match (entries.next(), entries.next()) {
         (Some((form, given)), None) if form == "file" => {
@@ -47,7 +47,7 @@ fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizin
             let content = files::read(reading.around, &given.key, &path)?;
             reading.secret_files.push(SecretFile { key: given.key.clone(), path: path.clone() });
             std::str::from_utf8(without_byte_order_mark(&content)).map(|text| Zeroizing::new(text.to_owned())).map_err(
-                |_| Problem::new(format!("{} is no text", path.display()), "put the secret there as text (UTF-8)"),
+                |_| misconfigured(format!("{} is not text", path.display()), "put the secret there as text (UTF-8)"),
             )
         }
         (Some((form, given)), None) if form == "env" => {
@@ -55,10 +55,10 @@ fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizin
             reading.around.variables.get(name).map(|value| Zeroizing::new(value.clone())).ok_or_else(|| {
                 let conventional = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
                 let name = if conventional { shown(name, "it names") } else { "it names".to_owned() };
-                Problem::new(format!("the environment variable {name} is not set"), "set it for the service")
+                misconfigured(format!("the environment variable {name} is not set"), "set it for the service")
             })
         }
-        (None | Some(_), _) => Err(Problem::new("is no reference to a secret", FORMS)),
+        (None | Some(_), _) => Err(misconfigured("is not a reference to a secret", FORMS)),
     }
 }
 
@@ -76,16 +76,16 @@ pub(super) fn key(
     reading: &mut Diagnostics<'_>,
     given: &RawValue,
     length: KeyLength,
-) -> Result<Arc<ContentKey>, Problem> {
+) -> Result<Arc<ContentKey>, Diagnosis> {
     let text = text(reading, given)?;
     let digits = text.expose().trim();
     let remedy = match length {
         KeyLength::Longest => "make one with: openssl rand -hex 32",
         KeyLength::Any => "copy the \"Encryption Key\" of the application's provisioning settings as it is",
     };
-    let key = ContentKey::from_hex(digits).map_err(|fault| Problem::new(key_problem(fault), remedy))?;
+    let key = ContentKey::from_hex(digits).map_err(|fault| misconfigured(key_problem(fault), remedy))?;
     if length == KeyLength::Longest && digits.len() != 64 {
-        return Err(Problem::new(format!("the key has {} hex digits and needs 64", digits.len()), remedy));
+        return Err(misconfigured(format!("the key has {} hex digits and needs 64", digits.len()), remedy));
     }
     Ok(Arc::new(key))
 }

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::fault::Problem;
 use super::raw_value::RawValue;
 use super::table_reader::{Diagnostics, TableReader};
 use super::{SecretFile, Server, Tls, files, secrets, values};
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::secret::Secret;
 
 /// How long IDaaS waits for an answer.
@@ -65,22 +65,22 @@ fn nested_times(section: &mut TableReader<'_, '_>) -> (Duration, Duration) {
         let deadline = values::duration(given)?;
         if deadline >= IDAAS_TIMEOUT {
             let problem = format!("{} is not below the 10 s that IDaaS waits for an answer", quoted(deadline));
-            return Err(Problem::new(problem, "set it below \"10s\"; \"8500ms\" leaves time for the network"));
+            return Err(misconfigured(problem, "set it below \"10s\"; \"8500ms\" leaves time for the network"));
         }
         if deadline < MIN_DEADLINE {
             let problem = format!("{} is too short for a broker to confirm anything", quoted(deadline));
-            return Err(Problem::new(problem, "set it to \"500ms\" or more; \"8500ms\" is the default"));
+            return Err(misconfigured(problem, "set it to \"500ms\" or more; \"8500ms\" is the default"));
         }
         Ok(deadline)
     });
     if deadline > Duration::from_millis(9500) {
-        let text = "leaves the network less than half a second of the 10 s that IDaaS waits; \"8500ms\" is the default";
-        section.reading.warn(deadline_name, text);
+        let problem = "leaves the network less than half a second of the 10 s that IDaaS waits";
+        section.reading.warn(deadline_name, problem, "\"8500ms\" is the default");
     }
     let given = section.optional("drain_timeout", |given| {
         let drain = values::duration(given)?;
         if drain > MAX_DRAIN {
-            return Err(Problem::new(format!("{} is too long", quoted(drain)), "set it to \"1h\" or less"));
+            return Err(misconfigured(format!("{} is too long", quoted(drain)), "set it to \"1h\" or less"));
         }
         Ok(drain)
     });
@@ -103,32 +103,31 @@ fn clock_skew(section: &mut TableReader<'_, '_>) -> Duration {
         let skew = values::duration(given)?;
         if skew > MAX_CLOCK_SKEW {
             let problem = format!("{} would accept tokens long after they expired", quoted(skew));
-            return Err(Problem::new(problem, "set it to \"300s\" or less, and keep the clock right (NTP)"));
+            return Err(misconfigured(problem, "set it to \"300s\" or less, and keep the clock right (NTP)"));
         }
         Ok(skew)
     });
     if skew.is_zero() {
-        section
-            .reading
-            .warn(name, "without any skew, a clock that is a second slow refuses callbacks; 60s is the default");
+        let problem = "without any skew, a clock that is a second slow refuses callbacks";
+        section.reading.warn(name, problem, "60s is the default");
     }
     skew
 }
 
-fn max_body(given: &RawValue) -> Result<usize, Problem> {
+fn max_body(given: &RawValue) -> Result<usize, Diagnosis> {
     let size = values::bytes(given)?;
     if !BODY.contains(&size) {
-        return Err(Problem::new(format!("{size} bytes are out of range"), "set it between \"64KiB\" and \"256MiB\""));
+        return Err(misconfigured(format!("{size} bytes are out of range"), "set it between \"64KiB\" and \"256MiB\""));
     }
-    usize::try_from(size).map_err(|_| Problem::new("is too large for this machine", "set a smaller size"))
+    usize::try_from(size).map_err(|_| misconfigured("is too large for this machine", "set a smaller size"))
 }
 
-fn max_memory(given: &RawValue) -> Result<usize, Problem> {
+fn max_memory(given: &RawValue) -> Result<usize, Diagnosis> {
     let size = values::bytes(given)?;
     if !MEMORY.contains(&size) {
-        return Err(Problem::new(format!("{size} bytes are out of range"), "set it between \"64MiB\" and \"64GiB\""));
+        return Err(misconfigured(format!("{size} bytes are out of range"), "set it between \"64MiB\" and \"64GiB\""));
     }
-    usize::try_from(size).map_err(|_| Problem::new("is too large for this machine", "set a smaller size"))
+    usize::try_from(size).map_err(|_| misconfigured("is too large for this machine", "set a smaller size"))
 }
 
 fn tls(section: &mut TableReader<'_, '_>) -> Option<Tls> {
@@ -152,7 +151,7 @@ fn admin_token(section: &mut TableReader<'_, '_>) -> Option<Secret<String>> {
             return Ok(token);
         }
         let problem = format!("the token is not {MIN_TOKEN_LENGTH} or more letters, digits and signs without blanks");
-        Err(Problem::new(problem, "make one with: openssl rand -hex 32"))
+        Err(misconfigured(problem, "make one with: openssl rand -hex 32"))
     });
     section.reading.accept(&given.key, token)
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::fault::Problem;
 use super::raw_value::RawValue;
 use super::table_reader::{Diagnostics, TableReader};
 use super::{Server, State, files, values};
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// The longest group id: coordinators keep it in each of their records.
 const MAX_GROUP_ID: usize = 200;
@@ -25,11 +25,11 @@ pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>, serve
     Some(state)
 }
 
-fn group_id(given: &RawValue) -> Result<String, Problem> {
+fn group_id(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
     if text.len() > MAX_GROUP_ID || !text.chars().all(|c| c.is_ascii_graphic()) {
         let remedy = "use at most 200 letters, digits and signs without blanks";
-        return Err(Problem::new(format!("{text:?} is not a usable consumer group"), remedy));
+        return Err(misconfigured(format!("{text:?} is not a usable consumer group"), remedy));
     }
     Ok(text.to_owned())
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::fault::Problem;
 use super::raw_value::RawValue;
 use super::secrets::{self, KeyLength};
 use super::table_reader::{Diagnostics, TableReader};
 use super::{Journal, Log, LogFormat, LogLevel, files, values};
+use crate::diagnosis::misconfigured;
 
 const MIN_JOURNAL_SIZE: u64 = 16 << 20;
 
@@ -20,7 +20,7 @@ pub(super) fn journal(reading: &mut Diagnostics<'_>, given: Option<RawValue>) ->
         let size = values::bytes(given)?;
         if size < MIN_JOURNAL_SIZE {
             let problem = format!("{size} bytes are too few to carry anything over an outage");
-            return Err(Problem::new(problem, "set it to \"16MiB\" or more"));
+            return Err(misconfigured(problem, "set it to \"16MiB\" or more"));
         }
         Ok(size)
     });
@@ -42,19 +42,8 @@ pub(super) fn journal(reading: &mut Diagnostics<'_>, given: Option<RawValue>) ->
 pub(super) fn log(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Log {
     let mut section = TableReader::open(reading, "log", given);
     let log = Log {
-        format: section.value("format", LogFormat::Json, |given| {
-            values::choice(given, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
-        }),
-        level: section.value("level", LogLevel::Info, |given| {
-            let levels = [
-                ("error", LogLevel::Error),
-                ("warn", LogLevel::Warn),
-                ("info", LogLevel::Info),
-                ("debug", LogLevel::Debug),
-                ("trace", LogLevel::Trace),
-            ];
-            values::choice(given, &levels)
-        }),
+        format: section.value("format", LogFormat::Json, values::choice),
+        level: section.value("level", LogLevel::Info, values::choice),
         events: section.value("events", false, RawValue::boolean),
     };
     section.close();

@@ -1,15 +1,15 @@
 //! Walking a table key by key. Every fault is collected and the walk goes on; what nobody asked for is unknown.
 
 use super::SecretFile;
-use super::fault::{Fault, Problem, Warning};
 use super::files::ConfigFiles;
 use super::raw_value::{Entries, Raw, RawValue, join};
+use crate::diagnosis::{Diagnosis, Remedy, misconfigured};
 
 /// The state of a reading: where files come from, and what was found so far.
 pub(super) struct Diagnostics<'a> {
     pub(super) around: &'a ConfigFiles<'a>,
-    pub(super) faults: Vec<Fault>,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) faults: Vec<Diagnosis>,
+    pub(super) warnings: Vec<Diagnosis>,
     pub(super) secret_files: Vec<SecretFile>,
 }
 
@@ -18,17 +18,18 @@ impl<'a> Diagnostics<'a> {
         Self { around, faults: Vec::new(), warnings: Vec::new(), secret_files: Vec::new() }
     }
 
-    pub(super) fn fault(&mut self, key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.faults.push(Fault { key: key.into(), problem: problem.into(), remedy: remedy.into() });
+    pub(super) fn fault(&mut self, key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<Remedy>) {
+        self.faults.push(misconfigured(problem, remedy).at(key));
     }
 
-    pub(super) fn warn(&mut self, key: impl Into<String>, text: impl Into<String>) {
-        self.warnings.push(Warning { key: key.into(), text: text.into() });
+    /// Notes something that works and is likely not meant.
+    pub(super) fn warn(&mut self, key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<Remedy>) {
+        self.warnings.push(misconfigured(problem, remedy).at(key));
     }
 
     /// The value, or its problem noted under `key`.
-    pub(super) fn accept<T>(&mut self, key: &str, result: Result<T, Problem>) -> Option<T> {
-        result.map_err(|Problem { problem, remedy }| self.fault(key, problem, remedy)).ok()
+    pub(super) fn accept<T>(&mut self, key: &str, result: Result<T, Diagnosis>) -> Option<T> {
+        result.map_err(|problem| self.faults.push(problem.at(key))).ok()
     }
 }
 
@@ -66,7 +67,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         &mut self,
         key: &'static str,
         default: T,
-        read: impl FnOnce(&RawValue) -> Result<T, Problem>,
+        read: impl FnOnce(&RawValue) -> Result<T, Diagnosis>,
     ) -> T {
         self.optional(key, read).unwrap_or(default)
     }
@@ -75,7 +76,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&RawValue) -> Result<T, Problem>,
+        read: impl FnOnce(&RawValue) -> Result<T, Diagnosis>,
     ) -> Option<T> {
         let given = self.take(key)?;
         self.reading.accept(&given.key, read(&given))
@@ -86,7 +87,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         &mut self,
         key: &'static str,
         remedy: &str,
-        read: impl FnOnce(&RawValue) -> Result<T, Problem>,
+        read: impl FnOnce(&RawValue) -> Result<T, Diagnosis>,
     ) -> Option<T> {
         if !self.entries.contains_key(key) {
             self.known.push(key);
@@ -101,7 +102,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
-        mut read: impl FnMut(&mut Diagnostics<'a>, &RawValue) -> Result<T, Problem>,
+        mut read: impl FnMut(&mut Diagnostics<'a>, &RawValue) -> Result<T, Diagnosis>,
     ) -> Option<Vec<T>> {
         let given = self.take(key)?;
         let key = given.key.clone();
@@ -124,7 +125,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
                 Some(known) => format!("did you mean \"{known}\"?"),
                 None => format!("remove it; known here: {}", self.known.join(", ")),
             };
-            self.reading.fault(&given.key, "is no known key", remedy);
+            self.reading.fault(&given.key, "is not a known key", remedy);
         }
     }
 }

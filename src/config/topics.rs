@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::fault::Problem;
 use super::raw_value::{Raw, RawValue};
 use super::table_reader::{Diagnostics, TableReader};
 use super::{EventMode, Topics, values};
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// How long records are kept by default.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
@@ -22,27 +22,25 @@ pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> To
         partitions: section.value("partitions", 12, |given| values::between(given, 1..=10_000)),
         replication_factor: section.value("replication_factor", 3, |given| values::between(given, 1..=100)),
         retention: section.value("retention", Some(RETENTION), retention),
-        event_mode: section.value("event_mode", EventMode::Binary, |given| {
-            values::choice(given, &[("binary", EventMode::Binary), ("structured", EventMode::Structured)])
-        }),
+        event_mode: section.value("event_mode", EventMode::Binary, values::choice),
     };
     section.close();
     topics
 }
 
 /// A duration, or `"unlimited"`.
-fn retention(given: &RawValue) -> Result<Option<Duration>, Problem> {
+fn retention(given: &RawValue) -> Result<Option<Duration>, Diagnosis> {
     let example = "write a number and a unit, as \"30d\" or \"1y\", or \"unlimited\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
-        return Err(Problem::new("has no unit", example));
+        return Err(misconfigured("has no unit", example));
     }
     if given.text()? == "unlimited" {
         return Ok(None);
     }
-    let duration = values::duration(given).map_err(|Problem { problem, .. }| Problem::new(problem, example))?;
+    let duration = values::duration(given).map_err(|Diagnosis { problem, .. }| misconfigured(problem, example))?;
     if duration < MIN_RETENTION || duration > MAX_RETENTION {
         let problem = format!("{:?} is out of range", given.text()?);
-        return Err(Problem::new(problem, "set it between \"1h\" and \"100y\", or to \"unlimited\""));
+        return Err(misconfigured(problem, "set it between \"1h\" and \"100y\", or to \"unlimited\""));
     }
     Ok(Some(duration))
 }

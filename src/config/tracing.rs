@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use toml::Value;
 use url::Url;
 
-use super::fault::Problem;
 use super::raw_value::{Raw, RawValue};
 use super::table_reader::{Diagnostics, TableReader};
 use super::{fetch, files, secrets};
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::secret::Secret;
 
 const ENDPOINT: &str = "write the collector's OTLP address for HTTP, as \"http://otel-collector:4318\"";
@@ -45,30 +45,29 @@ pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Op
     section.close();
     let endpoint = endpoint?;
     if endpoint.scheme() == "http" && !headers.is_empty() && !fetch::is_loopback(&endpoint) {
-        let text = "uses http, so that tracing.headers can be read on the way; use https";
-        reading.warn(name, text);
+        reading.warn(name, "uses http, so that tracing.headers can be read on the way", "use https");
     }
     Some(Tracing { otlp_endpoint: endpoint.into(), otlp_ca, sample_ratio, service_name, headers })
 }
 
 /// The URL that spans are posted to. As usual for OTLP, what is configured is the address below which `/v1/traces` is. The
 /// value is not quoted in a problem, because it can carry credentials.
-fn endpoint(given: &RawValue) -> Result<Url, Problem> {
+fn endpoint(given: &RawValue) -> Result<Url, Diagnosis> {
     let text = given.text()?;
     let mut url =
-        Url::parse(text).map_err(|error| Problem::new(format!("is not an absolute URL ({error})"), ENDPOINT))?;
+        Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
-        return Err(Problem::new("is neither https nor http", ENDPOINT));
+        return Err(misconfigured("is neither https nor http", ENDPOINT));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Problem::new("carries credentials", "remove them, and write tracing.headers = { … }"));
+        return Err(misconfigured("carries credentials", "remove them, and write tracing.headers = { … }"));
     }
     if url.fragment().is_some() {
-        return Err(Problem::new("has a fragment", ENDPOINT));
+        return Err(misconfigured("has a fragment", ENDPOINT));
     }
     if url.port() == Some(4317) {
         let problem = "has port 4317, which is the collector's port for gRPC";
-        return Err(Problem::new(problem, "write the port for HTTP, usually 4318"));
+        return Err(misconfigured(problem, "write the port for HTTP, usually 4318"));
     }
     if !url.path().ends_with(TRACES_PATH) {
         let path = format!("{}{TRACES_PATH}", url.path().trim_end_matches('/'));
@@ -77,7 +76,7 @@ fn endpoint(given: &RawValue) -> Result<Url, Problem> {
     Ok(url)
 }
 
-fn ratio(given: &RawValue) -> Result<f64, Problem> {
+fn ratio(given: &RawValue) -> Result<f64, Diagnosis> {
     let number = match &given.raw {
         Raw::Plain(Value::Float(number)) => *number,
         Raw::Plain(Value::Integer(0)) => 0.0,
@@ -89,14 +88,14 @@ fn ratio(given: &RawValue) -> Result<f64, Problem> {
     if (0.0..=1.0).contains(&number) {
         Ok(number)
     } else {
-        Err(Problem::new("is not a number from 0 to 1", "write 0.01 for one callback in a hundred"))
+        Err(misconfigured("is not a number from 0 to 1", "write 0.01 for one callback in a hundred"))
     }
 }
 
-fn service_name(given: &RawValue) -> Result<String, Problem> {
+fn service_name(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
     if text.len() > MAX_NAME_LENGTH {
-        return Err(Problem::new("is too long", format!("use at most {MAX_NAME_LENGTH} characters")));
+        return Err(misconfigured("is too long", format!("use at most {MAX_NAME_LENGTH} characters")));
     }
     Ok(text.to_owned())
 }
@@ -114,13 +113,16 @@ fn headers(section: &mut TableReader<'_, '_>) -> BTreeMap<String, Secret<String>
     headers
 }
 
-fn header(name: &str, value: Secret<String>) -> Result<Secret<String>, Problem> {
+fn header(name: &str, value: Secret<String>) -> Result<Secret<String>, Diagnosis> {
     let is_token = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(Problem::new("is not a header's name", "use letters, digits and \"-\""));
+        return Err(misconfigured("is not a header's name", "use letters, digits and \"-\""));
     }
     if !value.expose().bytes().all(|c| c == b' ' || c.is_ascii_graphic()) {
-        return Err(Problem::new("the value has characters that a header cannot have", "use visible ASCII characters"));
+        return Err(misconfigured(
+            "the value has characters that a header cannot have",
+            "use visible ASCII characters",
+        ));
     }
     Ok(value)
 }

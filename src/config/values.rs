@@ -7,28 +7,29 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use strum::VariantArray;
 
-use super::fault::Problem;
 use super::raw_value::{Raw, RawValue};
+use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// A duration with its unit: `8500ms`, `12s`, `10m`.
-pub(super) fn duration(given: &RawValue) -> Result<Duration, Problem> {
+pub(super) fn duration(given: &RawValue) -> Result<Duration, Diagnosis> {
     let example = "write a number and a unit in quotes, as \"8500ms\", \"12s\" or \"10m\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
-        return Err(Problem::new("has no unit", example));
+        return Err(misconfigured("has no unit", example));
     }
     let text = given.text()?;
     humantime::parse_duration(text).map_err(|_| {
-        let problem = if text.chars().all(|c| c.is_ascii_digit()) { "has no unit" } else { "is no duration" };
-        Problem::new(format!("{text:?} {problem}"), example)
+        let problem = if text.chars().all(|c| c.is_ascii_digit()) { "has no unit" } else { "is not a duration" };
+        misconfigured(format!("{text:?} {problem}"), example)
     })
 }
 
 /// A number of bytes: `8MiB`, `1GiB`, `500kB`, or just digits.
-pub(super) fn bytes(given: &RawValue) -> Result<u64, Problem> {
+pub(super) fn bytes(given: &RawValue) -> Result<u64, Diagnosis> {
     let example = "write a number and a unit in quotes, as \"8MiB\", \"1GiB\" or \"500kB\"";
     if let Raw::Plain(toml::Value::Integer(value)) = given.raw {
-        return u64::try_from(value).map_err(|_| Problem::new("is negative", example));
+        return u64::try_from(value).map_err(|_| misconfigured("is negative", example));
     }
     let text = given.text()?;
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -50,27 +51,27 @@ pub(super) fn bytes(given: &RawValue) -> Result<u64, Problem> {
         .ok()
         .zip(factor)
         .and_then(|(number, factor)| number.checked_mul(factor))
-        .ok_or_else(|| Problem::new(format!("{text:?} is no size"), example))
+        .ok_or_else(|| misconfigured(format!("{text:?} is not a size"), example))
 }
 
 /// A whole number in a range.
-pub(super) fn between<T>(given: &RawValue, range: RangeInclusive<T>) -> Result<T, Problem>
+pub(super) fn between<T>(given: &RawValue, range: RangeInclusive<T>) -> Result<T, Diagnosis>
 where
     T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
 {
     let value = given.integer()?;
     T::try_from(value).ok().filter(|value| range.contains(value)).ok_or_else(|| {
         let (least, most) = (range.start(), range.end());
-        Problem::new(format!("{value} is out of range"), format!("set it between {least} and {most}"))
+        misconfigured(format!("{value} is out of range"), format!("set it between {least} and {most}"))
     })
 }
 
 /// An address to listen on.
-pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Problem> {
+pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Diagnosis> {
     let text = given.text()?;
     text.parse().map_err(|_| {
-        Problem::new(
-            format!("{text:?} is no address to listen on"),
+        misconfigured(
+            format!("{text:?} is not an address to listen on"),
             "write IP:port, as \"0.0.0.0:8080\", \"127.0.0.1:9464\" or \"[::]:8080\" (a number, not a host name)",
         )
     })
@@ -78,11 +79,11 @@ pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Problem> {
 
 /// A network in CIDR notation, or a bare address for itself alone. An IPv4-mapped IPv6 network (RFC 4291 §2.5.5.2)
 /// becomes the IPv4 network that it stands for, because peers are compared in that form.
-pub(super) fn network(given: &RawValue) -> Result<IpNet, Problem> {
+pub(super) fn network(given: &RawValue) -> Result<IpNet, Diagnosis> {
     let text = given.text()?;
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-        Problem::new(
-            format!("{text:?} is no network"),
+        misconfigured(
+            format!("{text:?} is not a network"),
             "write CIDR notation or an address, as \"47.96.0.0/16\", \"10.1.2.3\" or \"2001:db8::/32\"",
         )
     })?;
@@ -94,7 +95,7 @@ pub(super) fn network(given: &RawValue) -> Result<IpNet, Problem> {
         },
     };
     if network.trunc() != network {
-        return Err(Problem::new(
+        return Err(misconfigured(
             format!("{text:?} has bits set behind its prefix"),
             format!("write \"{}\" for the network, or \"{}\" for the address alone", network.trunc(), network.addr()),
         ));
@@ -108,16 +109,16 @@ const MAX_SUFFIX_LENGTH: &str = ".organizational-unit.v1";
 const MAX_TOPIC_LENGTH: usize = 249;
 
 /// The start of topic names: legal for Kafka with every ending.
-pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Problem> {
+pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let longest = MAX_TOPIC_LENGTH - MAX_SUFFIX_LENGTH.len();
     if !text.chars().all(legal) {
         let remedy = "use letters, digits, \".\", \"_\" and \"-\" only";
-        return Err(Problem::new(format!("{text:?} cannot start a topic's name"), remedy));
+        return Err(misconfigured(format!("{text:?} cannot start a topic's name"), remedy));
     }
     if text.len() > longest {
-        return Err(Problem::new(
+        return Err(misconfigured(
             "makes topic names longer than Kafka takes",
             format!("use at most {longest} characters"),
         ));
@@ -125,11 +126,12 @@ pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-/// One of some names.
-pub(super) fn choice<T: Copy>(given: &RawValue, choices: &[(&'static str, T)]) -> Result<T, Problem> {
+/// One of the names of an enum.
+pub(super) fn choice<T: VariantArray + Copy + Into<&'static str>>(given: &RawValue) -> Result<T, Diagnosis> {
     let text = given.text()?;
-    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        Problem::new(format!("{text:?} is not known here"), format!("write {}", names.join(" or ")))
+    let name = |value: T| -> &'static str { value.into() };
+    T::VARIANTS.iter().copied().find(|value| name(*value) == text).ok_or_else(|| {
+        let names: Vec<_> = T::VARIANTS.iter().map(|value| format!("\"{}\"", name(*value))).collect();
+        misconfigured(format!("{text:?} is not known here"), format!("write {}", names.join(" or ")))
     })
 }

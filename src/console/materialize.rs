@@ -21,7 +21,7 @@ const LIMIT: usize = 1 << 20;
 /// What was seen last.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Seen {
+pub(super) struct MaterializeState {
     address: String,
     answers: bool,
     #[serde(flatten)]
@@ -32,7 +32,7 @@ pub(super) struct Seen {
 pub(super) struct Materialize {
     address: ArcSwapOption<SocketAddr>,
     client: OnceCell<Option<HttpClient>>,
-    seen: Mutex<Option<Seen>>,
+    last_state: Mutex<Option<MaterializeState>>,
 }
 
 impl Materialize {
@@ -44,27 +44,27 @@ impl Materialize {
         self.address.store(address.map(|address| std::sync::Arc::new(reachable(address))));
     }
 
-    pub(super) fn seen(&self) -> Option<Seen> {
-        self.seen.lock().clone()
+    pub(super) fn last_state(&self) -> Option<MaterializeState> {
+        self.last_state.lock().clone()
     }
 
     /// Asks it.
     pub(super) async fn look(&self) {
         let address = self.address.load_full();
-        let seen = match &address {
+        let state = match &address {
             Some(address) => Some(self.ask(**address).await),
             None => None,
         };
-        *self.seen.lock() = seen;
+        *self.last_state.lock() = state;
     }
 
-    async fn ask(&self, address: SocketAddr) -> Seen {
-        let nothing = Seen { address: address.to_string(), answers: false, progress: Progress::default() };
+    async fn ask(&self, address: SocketAddr) -> MaterializeState {
+        let nothing = MaterializeState { address: address.to_string(), answers: false, progress: Progress::default() };
         let Some(client) = self.client.get_or_init(client).await else { return nothing };
         match client.get(&format!("http://{address}/metrics"), &[], LIMIT).await {
             Ok(response) if response.status == 200 => {
                 let progress = Progress::parse(&String::from_utf8_lossy(&response.body));
-                Seen { answers: true, progress, ..nothing }
+                MaterializeState { answers: true, progress, ..nothing }
             }
             Ok(_) | Err(_) => nothing,
         }

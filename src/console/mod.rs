@@ -74,7 +74,8 @@ pub struct Console {
 #[derive(Debug, Serialize)]
 pub struct Found {
     /// How many events were searched.
-    held: usize,
+    #[serde(rename = "held")]
+    searched: usize,
     /// Those that match, the newest first.
     events: Vec<ShownEvent>,
 }
@@ -134,7 +135,7 @@ impl Console {
         let history = &self.app_state.metrics.history;
         let sound = query.len() <= MAX_QUERY_LENGTH;
         let events = if sound { history.find(query.trim(), MAX_FOUND) } else { Vec::new() };
-        Found { held: history.size().held, events }
+        Found { searched: history.size().held, events }
     }
 
     /// Reads the counters.
@@ -160,7 +161,7 @@ impl Console {
         let reasons = self.reasons.lock().clone();
         let state = {
             let traffic = self.traffic.lock();
-            StateMessage::of(&self.app_state, &traffic, self.started, reasons, self.materialize.seen())
+            StateMessage::of(&self.app_state, &traffic, self.started, reasons, self.materialize.last_state())
         };
         let with_ids = state.with_ids(self.app_state.metrics.history.latest(LATEST_EVENTS));
         self.messages.send_modify(|messages| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{Application, Config, EventMode, JwksSource, LogFormat, LogLevel, Passwords};
+use crate::config::{Application, Config, JwksSource, Passwords};
 
 /// How many applications are shown.
 const MAX_APPLICATIONS: usize = 50;
@@ -76,17 +76,13 @@ fn kafka(config: &Config) -> Vec<(&'static str, String)> {
 
 fn topics(config: &Config) -> Vec<(&'static str, String)> {
     let topics = &config.topics;
-    let mode = match topics.event_mode {
-        EventMode::Binary => "binary",
-        EventMode::Structured => "structured",
-    };
     vec![
         ("prefix", topics.prefix.clone()),
         ("create", yes(topics.create)),
         ("partitions", topics.partitions.to_string()),
         ("replication_factor", topics.replication_factor.to_string()),
         ("retention", topics.retention.map_or_else(|| "without limit".to_owned(), time)),
-        ("event_mode", mode.to_owned()),
+        ("event_mode", name(topics.event_mode)),
     ]
 }
 
@@ -103,18 +99,7 @@ fn dedupe(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 fn log(config: &Config) -> Vec<(&'static str, String)> {
-    let format = match config.log.format {
-        LogFormat::Json => "json",
-        LogFormat::Text => "text",
-    };
-    let level = match config.log.level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
-    };
-    vec![("format", format.to_owned()), ("level", level.to_owned()), ("events", yes(config.log.events))]
+    vec![("format", name(config.log.format)), ("level", name(config.log.level)), ("events", yes(config.log.events))]
 }
 
 fn application(application: &Application) -> Vec<(&'static str, String)> {
@@ -163,6 +148,10 @@ fn size(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let exact = units.into_iter().find(|(shift, _)| bytes >= 1 << shift && bytes.is_multiple_of(1 << shift));
     exact.map_or_else(|| format!("{bytes} B"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
+}
+
+fn name(value: impl Into<&'static str>) -> String {
+    value.into().to_owned()
 }
 
 fn yes(value: bool) -> String {

@@ -7,7 +7,7 @@ use idaas_callback::Refusal;
 use serde::Serialize;
 
 use super::headline::{Facts, Headline};
-use super::materialize::Seen;
+use super::materialize::MaterializeState;
 use super::now;
 use super::traffic::{MAX_SHOWN, Traffic};
 use crate::app_state::{AppState, Application};
@@ -41,7 +41,7 @@ pub(super) struct StateMessage {
     history: HistorySize,
     events: Vec<ShownEvent>,
     pushes: Vec<Push>,
-    materialize: Option<Seen>,
+    materialize: Option<MaterializeState>,
 }
 
 #[derive(Clone, Serialize)]
@@ -115,7 +115,7 @@ impl StateMessage {
         traffic: &Traffic,
         started: i64,
         reasons: Vec<QuarantineReason>,
-        materialize: Option<Seen>,
+        materialize: Option<MaterializeState>,
     ) -> Self {
         let metrics = &app_state.metrics;
         let kafka = metrics.kafka.state();
@@ -147,7 +147,7 @@ impl StateMessage {
             applications,
             in_flight: InFlight {
                 callbacks: metrics.callbacks_in_flight.get(),
-                events: i64::try_from(app_state.dispatcher.held()).unwrap_or(i64::MAX),
+                events: i64::try_from(app_state.dispatcher.events_in_memory()).unwrap_or(i64::MAX),
                 events_limit: metrics.events_in_flight_limit.get(),
             },
             history: metrics.history.size(),

@@ -1,87 +1,90 @@
-//! The events of one callback, each id once: what goes to the outbox, and the answer that comes of the verdicts.
+//! The events of one callback, each id once: what goes to the outbox, and the answer that the verdicts add up to.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use idaas_callback::record::Record;
-use idaas_callback::{Disposition, EventId, PreparedEvent, Reason};
+use idaas_callback::{Disposition, EventId, PreparedEvent, Reason, Refusal};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, Hashed, NewEvent};
 
-use super::publication::{EventPublication, Source};
+use super::publication::{EventPublication, EventSource};
 use crate::telemetry::spans::{CallbackTrace, EventSpan};
 
 /// One event and its verdict, for the answer.
-pub struct Answered {
-    /// The eventId.
+pub struct EventVerdict {
+    /// The `eventId`.
     pub event_id: String,
-    /// What is answered.
+    /// The verdict that is answered.
     pub verdict: Verdict,
 }
 
-/// An event without an id is neither confirmed nor kept. Nothing in an answer could ask for it, so the whole callback
-/// has to come again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unanswerable;
-
 pub(super) struct Batch {
     pub(super) new_events: Vec<NewEvent<EventPublication>>,
-    /// Id and reason of each new event.
+    /// Id and dead-letter reason of each new event.
     events: Vec<(EventId, Option<Reason>)>,
-    /// The verdicts that need no broker.
+    /// The ids of events that are answered without the broker.
     skipped: Vec<String>,
-    /// The span of each new event; none if the callback is not traced.
+    /// The span of each new event. Empty if the callback is not traced.
     spans: Vec<EventSpan>,
 }
 
 impl Batch {
-    pub(super) fn of(items: Vec<PreparedEvent>, source: &Arc<Source>) -> Self {
-        let size = items.len();
+    pub(super) fn of(events: Vec<PreparedEvent>, source: &Arc<EventSource>) -> Self {
+        let size = events.len();
         let mut batch = Self {
             new_events: Vec::with_capacity(size),
             events: Vec::with_capacity(size),
             skipped: Vec::new(),
             spans: Vec::new(),
         };
-        let mut seen: HashSet<EventKey, Hashed> = HashSet::with_capacity_and_hasher(size, Hashed::default());
-        for item in items {
-            let key = EventKey::of(source.application_id(), item.id.text());
-            // A twin inside one callback has its sibling's verdict.
-            if seen.insert(key) {
-                batch.insert(key, item, source);
+        let mut known_keys: HashSet<EventKey, Hashed> = HashSet::with_capacity_and_hasher(size, Hashed::default());
+        for event in events {
+            let key = EventKey::of(source.application_id(), event.id.text());
+            // An id that occurs twice in the callback has one verdict.
+            if !known_keys.insert(key) {
+                continue;
             }
+            let PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source } = event;
+            if let EventId::Provided(_) = id {
+                source.metrics.received(entity, action);
+            }
+            source.metrics.drifted(entity, drift);
+            let (reason, records) = match disposition {
+                Disposition::Skip => {
+                    batch.skipped.push(id.text().to_owned());
+                    continue;
+                }
+                Disposition::Publish { record, credential } => (None, (record, credential)),
+                Disposition::DeadLetter { reason, record } => (Some(reason), (record, None)),
+            };
+            let publication =
+                EventPublication::new((key, id.clone()), source, event_time, reason, records, dead_letter_source);
+            let event_time = event_time.unwrap_or(publication.record.timestamp);
+            batch.new_events.push(NewEvent {
+                key,
+                lane: publication.lane,
+                event_time,
+                partition_unavailable: false,
+                publication,
+            });
+            batch.events.push((id, reason));
         }
         batch
     }
 
-    fn insert(&mut self, key: EventKey, item: PreparedEvent, source: &Arc<Source>) {
-        let PreparedEvent { id, entity, action, event_time, drift, plan, evidence } = item;
-        if let EventId::Provided(_) = id {
-            source.metrics.received(entity, action);
-        }
-        source.metrics.drifted(entity, drift);
-        let (reason, records) = match plan {
-            Disposition::Skip => return self.skipped.push(id.text().to_owned()),
-            Disposition::Publish { record, credential } => (None, (record, credential)),
-            Disposition::DeadLetter { reason, record } => (Some(reason), (record, None)),
-        };
-        let publication = EventPublication::new((key, id.clone()), source, event_time, reason, records, evidence);
-        let event_time = event_time.unwrap_or(publication.record.timestamp);
-        self.new_events.push(NewEvent { key, lane: publication.lane, event_time, prompt: false, publication });
-        self.events.push((id, reason));
-    }
-
-    /// Marks the events whose records are known not to be taken at the moment.
-    pub(super) fn mark_prompt(&mut self, in_vain: impl Fn(&Record) -> bool) {
+    /// Marks the events whose partitions are known not to accept records at the moment.
+    pub(super) fn mark_unavailable_partitions(&mut self, is_unavailable: impl Fn(&Record) -> bool) {
         for new_event in &mut self.new_events {
             let EventPublication { record, credential, .. } = &new_event.publication;
-            new_event.prompt = in_vain(record) || credential.as_ref().is_some_and(&in_vain);
+            new_event.partition_unavailable =
+                is_unavailable(record) || credential.as_ref().is_some_and(&is_unavailable);
         }
     }
 
-    /// Begins a span for each event, if the callback is traced.
-    pub(super) fn trace(&mut self, trace: &CallbackTrace) {
+    /// Starts a span for each event, if the callback is traced.
+    pub(super) fn start_spans(&mut self, trace: &CallbackTrace) {
         if !trace.is_recorded() {
             return;
         }
@@ -92,8 +95,8 @@ impl Batch {
         }
     }
 
-    /// Counts what became of the events at their admission.
-    pub(super) fn admitted(&mut self, admitted: &[Admitted], source: &Source) {
+    /// Counts the results of the admission.
+    pub(super) fn record_admissions(&mut self, admitted: &[Admitted], source: &EventSource) {
         self.spans.iter_mut().zip(admitted).for_each(|(span, what)| span.admitted(*what));
         for (what, (_, reason)) in admitted.iter().zip(&self.events) {
             match what {
@@ -105,20 +108,23 @@ impl Batch {
         }
     }
 
-    /// The answer. Without verdicts, nothing was confirmed.
-    pub(super) fn answer(self, verdicts: &[Verdict], source: &Source) -> Result<Vec<Answered>, Unanswerable> {
-        let skipped = self.skipped.into_iter().map(|event_id| Answered { event_id, verdict: Verdict::NotSubscribed });
+    /// Builds the answer. A missing verdict counts as not confirmed.
+    pub(super) fn answer(self, verdicts: &[Verdict], source: &EventSource) -> Result<Vec<EventVerdict>, Refusal> {
+        let skipped =
+            self.skipped.into_iter().map(|event_id| EventVerdict { event_id, verdict: Verdict::NotSubscribed });
         let mut answered: Vec<_> = skipped.collect();
         for (position, span) in self.spans.into_iter().enumerate() {
             span.answered(verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed));
         }
-        let mut unanswerable = false;
+        // The answer cannot list an event without an id. If it is neither confirmed nor durable, IDaaS has to send the
+        // whole callback again.
+        let mut overloaded = false;
         for (position, (id, _)) in self.events.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
             match (id, verdict) {
-                (EventId::Provided(event_id), verdict) => answered.push(Answered { event_id, verdict }),
-                (EventId::Generated(_), Verdict::Overloaded) => unanswerable = true,
-                // On the broker, or in the journal.
+                (EventId::Provided(event_id), verdict) => answered.push(EventVerdict { event_id, verdict }),
+                (EventId::Generated(_), Verdict::Overloaded) => overloaded = true,
+                // It is on the broker, or in the journal.
                 (
                     EventId::Generated(_),
                     Verdict::Confirmed | Verdict::DeadLettered(_) | Verdict::NotSubscribed | Verdict::NotConfirmed,
@@ -126,9 +132,9 @@ impl Batch {
             }
         }
         for event in &answered {
-            // The whole callback is refused: each of its events is asked for again.
-            source.metrics.answered(if unanswerable { Verdict::Overloaded } else { event.verdict });
+            // The whole callback is refused, so IDaaS sends each of its events again.
+            source.metrics.answered(if overloaded { Verdict::Overloaded } else { event.verdict });
         }
-        if unanswerable { Err(Unanswerable) } else { Ok(answered) }
+        if overloaded { Err(Refusal::Overloaded) } else { Ok(answered) }
     }
 }

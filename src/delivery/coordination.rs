@@ -1,4 +1,4 @@
-//! What the coordination of several replicas asks of the outbox at work.
+//! Queries of the replica coordination about the running outbox.
 
 use std::collections::HashSet;
 
@@ -7,22 +7,23 @@ use outbox::{LaneKey, Seq};
 use super::dispatcher::Dispatcher;
 
 impl Dispatcher {
-    /// The number that the next event gets.
+    /// Returns the sequence number that the next event gets.
     #[must_use]
     pub fn next_seq(&self) -> Seq {
-        self.shared.outbox.lock().next_seq()
+        self.executor.outbox.lock().next_seq()
     }
 
-    /// Whether the producer has an event without a report: of these lanes, or of any.
+    /// Returns true if the producer has an event without a delivery report: of these lanes, or of any if `lanes` is
+    /// `None`.
     #[must_use]
     pub fn has_in_flight(&self, lanes: Option<&HashSet<LaneKey>>) -> bool {
-        self.shared.outbox.lock().has_in_flight(lanes)
+        self.executor.outbox.lock().has_in_flight(lanes)
     }
 
-    /// Whether an event of these lanes that was accepted before `before` has yet to be published. Lanes whose head fails
-    /// again and again do not count.
+    /// Returns true if an event of these lanes that was accepted before `before` is not published yet. Lanes whose
+    /// head fails repeatedly do not count.
     #[must_use]
     pub fn has_backlog(&self, lanes: &HashSet<LaneKey>, before: Seq) -> bool {
-        self.shared.outbox.lock().has_backlog(lanes, before)
+        self.executor.outbox.lock().has_backlog(lanes, before)
     }
 }

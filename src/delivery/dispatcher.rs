@@ -1,59 +1,60 @@
-//! The outbox at work: requests hand their events over here and wait for the verdicts.
+//! The running outbox: callbacks hand their events over here and wait for the verdicts.
 //!
-//! It connects the machine to the producer and the journal, and adds nothing to what the machine says.
+//! Connects the state machine to the producer and the journal, and decides nothing itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use idaas_callback::PreparedEvent;
+use idaas_callback::{PreparedEvent, Refusal};
 use outbox::machine::{Deadlines, Limits};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitReason, WaitingHead};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
-pub use super::batch::{Answered, Unanswerable};
+pub use super::batch::EventVerdict;
 use super::executor::Executor;
-pub use super::publication::Source;
+pub use super::publication::EventSource;
 use super::ticker::tick;
 use crate::journal::store::Opened;
 use crate::journal::{Journal, JournalAdmin, Quarantined};
-use crate::kafka::producer::{Producer, ProducerFault};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::producer::Producer;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::{CallbackTrace, Spans};
 
-/// How many events are replayed at a time: enough for tens of thousands a second, and few enough that a live event
-/// never queues behind more than a hundredth of a second of them.
+/// Maximum number of events that are replayed at a time: enough for tens of thousands per second, and few enough that
+/// a live event never queues behind more than a hundredth of a second of them.
 const REPLAY: usize = 1024;
 
-/// How many bytes of them at most: a start must never need more memory than normal operation.
+/// Maximum size of these events, in bytes. A start must never need more memory than normal operation.
 const REPLAY_BYTES: usize = 32 << 20;
 
-/// How long before its answer a delivery's unconfirmed events are written, so that the write is done in time.
+/// How long before its answer the unconfirmed events of a request are written, so that the write completes in time.
 const WRITE_ALLOWANCE: Millis = 1000;
 
-/// Why nothing can be carried.
+/// Why the dispatcher did not start.
 #[derive(Debug)]
 pub enum StartFault {
-    /// The journal gets no thread.
+    /// The journal's thread could not be started.
     Journal(std::io::Error),
-    /// librdkafka does not take the settings.
+    /// librdkafka rejects the settings.
     Producer(ProducerFault),
 }
 
-/// Carries events to the broker and verdicts back.
+/// Publishes events and returns their verdicts.
 pub struct Dispatcher {
-    pub(super) shared: Arc<Executor>,
+    pub(super) executor: Arc<Executor>,
 }
 
 impl Dispatcher {
-    /// Starts the producer and connects it with the journal. To be called inside the runtime. At most so many events, with
-    /// records of so many bytes, are in memory at once.
+    /// Starts the producer and the journal. Must be called inside the runtime. The pair limits how many events, and
+    /// how many bytes of records, are in memory at once.
     ///
     /// # Errors
-    /// What the producer says of its settings, or the system of the journal's thread.
+    /// Returns an error if librdkafka rejects the settings, or if a thread cannot be started.
     pub fn start(
         cluster: &Cluster,
         (events, bytes): (usize, usize),
@@ -63,7 +64,7 @@ impl Dispatcher {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
         let limits = Limits { events, bytes, replay: REPLAY, replay_bytes: REPLAY_BYTES };
-        let shared = Arc::new(Executor::new(limits, metrics));
+        let executor = Arc::new(Executor::new(limits, metrics));
         let recovered = inventory.into_iter().map(|row| Recovered {
             seq: row.seq,
             key: row.key,
@@ -71,57 +72,58 @@ impl Dispatcher {
             event_time: row.event_time.unwrap_or(row.accepted_at),
             bytes: row.memory,
         });
-        shared.outbox.lock().recover(recovered, next);
-        let journal = Journal::start(store, Arc::clone(&shared) as _).map_err(StartFault::Journal)?;
-        shared.journal.store(Some(Arc::new(journal)));
-        let liveness = Arc::clone(&shared.metrics.liveness);
-        let producer = Producer::start(cluster, Arc::clone(&shared) as _, &liveness).map_err(StartFault::Producer)?;
-        shared.producer.store(Some(Arc::new(producer)));
-        tokio::spawn(tick(Arc::downgrade(&shared), liveness.watch("outbox clock")));
-        Ok(Arc::new(Self { shared }))
+        executor.outbox.lock().recover(recovered, next);
+        let journal = Journal::start(store, Arc::clone(&executor) as _).map_err(StartFault::Journal)?;
+        executor.journal.store(Some(Arc::new(journal)));
+        let liveness = Arc::clone(&executor.metrics.liveness);
+        let producer = Producer::start(cluster, Arc::clone(&executor) as _, &liveness).map_err(StartFault::Producer)?;
+        executor.producer.store(Some(Arc::new(producer)));
+        tokio::spawn(tick(Arc::downgrade(&executor), liveness.watch("outbox clock")));
+        Ok(Arc::new(Self { executor }))
     }
 
     /// Publishes a callback's events and waits for their verdicts, at most until `deadline`.
     ///
     /// # Errors
-    /// [`Unanswerable`] where an event without an id was neither confirmed nor kept.
+    /// [`Refusal::Overloaded`] if an event without an id was neither confirmed nor persisted. The answer cannot list
+    /// such an event, so IDaaS has to send the whole callback again.
     pub async fn deliver(
         &self,
-        items: Vec<PreparedEvent>,
-        source: &Arc<Source>,
+        events: Vec<PreparedEvent>,
+        source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
         trace: &CallbackTrace,
-    ) -> Result<Vec<Answered>, Unanswerable> {
-        let mut batch = Batch::of(items, source);
-        batch.trace(trace);
-        if let Some(producer) = &*self.shared.producer.load() {
-            batch.mark_prompt(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+    ) -> Result<Vec<EventVerdict>, Refusal> {
+        let mut batch = Batch::of(events, source);
+        batch.start_spans(trace);
+        if let Some(producer) = &*self.executor.producer.load() {
+            batch.mark_unavailable_partitions(|record| !producer.accepts(&record.topic, record.key.as_deref()));
         }
         let (waiter, waiting) = oneshot::channel();
         let new_events = std::mem::take(&mut batch.new_events);
         let deadlines = self.deadlines(deadline);
-        // Everything is handed over before the first wait, so a sender that hangs up stops nothing half-way.
-        let (request_id, admitted) = self.shared.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
-        batch.admitted(&admitted, source);
-        let mut request = Request { shared: &self.shared, request_id, batch: Some(batch), source };
-        // The machine answers each delivery by its deadline; without an answer nothing is promised.
+        // All events are handed over before the first wait, so a sender that disconnects stops nothing half-way.
+        let (request_id, admitted) = self.executor.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
+        batch.record_admissions(&admitted, source);
+        let mut request = CancelOnDrop { executor: &self.executor, request_id, batch: Some(batch), source };
+        // The machine answers each request by its deadline. Without an answer, nothing is promised.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
-        request.answer(&verdicts)
+        request.batch.take().map_or_else(|| Ok(Vec::new()), |batch| batch.answer(&verdicts, source))
     }
 
-    /// Traces callbacks and events from now on. A second call changes nothing.
+    /// Enables tracing of callbacks and events. A second call changes nothing.
     pub fn set_spans(&self, spans: Arc<Spans>) {
-        // An error means that there are some.
-        let _ = self.shared.spans.set(spans);
+        // The spans are already set.
+        let _ = self.executor.spans.set(spans);
     }
 
-    /// Creates spans. `None` if tracing is off.
+    /// Returns the spans. `None` if tracing is off.
     #[must_use]
     pub fn spans(&self) -> Option<&Arc<Spans>> {
-        self.shared.spans.get()
+        self.executor.spans.get()
     }
 
-    /// Exports what spans there still are, for about a second at most.
+    /// Exports the remaining spans, for at most about one second.
     pub async fn end_spans(&self) {
         if let Some(spans) = self.spans() {
             spans.end().await;
@@ -129,165 +131,160 @@ impl Dispatcher {
     }
 
     pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
-        let now = self.shared.now();
+        let now = self.executor.now();
         let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_millis();
         let left = Millis::try_from(left).unwrap_or(Millis::MAX);
         Deadlines { write: now + left - WRITE_ALLOWANCE.min(left / 2), answer: now + left }
     }
 
-    /// Says whether the broker is there.
-    pub fn connected(&self, connected: bool) {
-        self.shared.step(|outbox, _| outbox.connected(connected));
+    /// Notes whether the broker is available.
+    pub fn set_connected(&self, connected: bool) {
+        self.executor.step(|outbox, _| outbox.connected(connected));
     }
 
-    /// Whether the broker is there, as far as is known.
+    /// Returns true if the broker is considered available.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.shared.outbox.lock().is_connected()
+        self.executor.outbox.lock().is_connected()
     }
 
-    /// Tells what the topics hold already.
+    /// Notes which events are already in the topics.
     pub fn mark_published(&self, events: impl IntoIterator<Item = (EventKey, Published)>) {
-        self.shared
-            .step(|outbox, now| events.into_iter().for_each(|(key, learned)| outbox.mark_published(key, learned, now)));
+        self.executor.step(|outbox, now| {
+            events.into_iter().for_each(|(key, published)| outbox.mark_published(key, published, now))
+        });
     }
 
-    /// Another cluster answers at the same address: forgets what the old one has confirmed, and replays nothing before
+    /// Handles another cluster at the same address: forgets what the old one has confirmed, and stops replay until
     /// [`Dispatcher::enable_replay`].
     pub fn cluster_replaced(&self) {
-        self.shared.step(|outbox, _| outbox.cluster_replaced());
+        self.executor.step(|outbox, _| outbox.cluster_replaced());
     }
 
-    /// How many events wait in each lane, of those that the producer does not have.
+    /// Counts the events that are not with the producer, by lane.
     #[must_use]
     pub fn waiting_by_lane(&self) -> HashMap<LaneKey, u32> {
-        self.shared.outbox.lock().waiting_by_lane()
+        self.executor.outbox.lock().waiting_by_lane()
     }
 
-    /// Withholds these lanes, because another replica publishes their events first; all others go on. What arrives for
-    /// them meanwhile is journaled, and answered as not confirmed.
+    /// Withholds these lanes, because another replica publishes their events first. All other lanes continue. Events
+    /// that arrive for a withheld lane are journaled and answered as not confirmed.
     pub fn hold_lanes(&self, lanes: impl IntoIterator<Item = LaneKey>) {
-        self.shared.step(|outbox, _| outbox.hold_lanes(lanes));
+        self.executor.step(|outbox, _| outbox.hold_lanes(lanes));
     }
 
-    /// Up to `limit` lane heads that wait, with the reason; those that have failed first.
+    /// Returns up to `limit` waiting lane heads with their reasons. Heads that have failed come first.
     #[must_use]
     pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
-        self.shared.outbox.lock().waiting_heads(limit)
+        self.executor.outbox.lock().waiting_heads(limit)
     }
 
-    /// Lets what the journal holds be published: what stands in the topics is known by now, or cannot be known.
+    /// Enables replay from the journal. To be called when the content of the topics is known, or cannot be determined.
     pub fn enable_replay(&self) {
-        self.shared.step(|outbox, _| outbox.enable_replay());
+        self.executor.step(|outbox, _| outbox.enable_replay());
     }
 
-    /// Answers operators who ask for the journal. `None` after the end.
+    /// Returns the operators' access to the journal. `None` after [`Dispatcher::close`].
     #[must_use]
     pub fn journal_admin(&self) -> Option<JournalAdmin> {
-        Some(JournalAdmin::new(self.journal()?, Arc::clone(&self.shared) as _))
+        Some(JournalAdmin::new(self.journal()?, Arc::clone(&self.executor) as _))
     }
 
-    /// Puts other applications in place of those that are there.
-    pub fn sources(&self, sources: impl IntoIterator<Item = Arc<Source>>) {
+    /// Replaces the configured applications.
+    pub fn set_sources(&self, sources: impl IntoIterator<Item = Arc<EventSource>>) {
         let sources: HashMap<_, _> = sources.into_iter().map(|source| (source.name.clone(), source)).collect();
-        self.shared.sources.store(Arc::new(sources));
+        self.executor.sources.store(Arc::new(sources));
     }
 
-    /// The journal, until [`Dispatcher::close`].
+    /// Returns the journal. `None` after [`Dispatcher::close`].
     #[must_use]
     pub fn journal(&self) -> Option<Arc<Journal>> {
-        self.shared.journal.load_full()
+        self.executor.journal.load_full()
     }
 
-    /// Keeps a callback until somebody can read it. Says whether it is durable.
+    /// Stores a callback in the quarantine until it can be read. Returns true if it is durable.
     pub async fn quarantine(&self, callback: Quarantined) -> bool {
         let Some(journal) = self.journal() else { return false };
         matches!(journal.quarantine(callback).await, Ok(Ok(_)))
     }
 
-    /// How many events have their content in memory.
+    /// Returns how many publications are in memory.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.shared.outbox.lock().held()
+    pub fn events_in_memory(&self) -> usize {
+        self.executor.outbox.lock().events_in_memory()
     }
 
-    /// How many lane heads wait for each reason, and how many events were confirmed from the journal since the start.
+    /// Counts the waiting lane heads by reason, and the events that were confirmed from the journal since the start.
     #[must_use]
     pub fn waiting_by_reason(&self) -> (BTreeMap<WaitReason, usize>, u64) {
-        let outbox = self.shared.outbox.lock();
+        let outbox = self.executor.outbox.lock();
         (outbox.waiting_heads_by_reason(), outbox.replayed_total())
     }
 
-    /// Shows in the metrics what waits, and why.
-    pub fn show(&self) {
-        let (held, heads, replayed) = {
-            let outbox = self.shared.outbox.lock();
-            (outbox.held(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
+    /// Updates the metrics of waiting events.
+    pub fn update_metrics(&self) {
+        let (events_in_memory, heads, replayed) = {
+            let outbox = self.executor.outbox.lock();
+            (outbox.events_in_memory(), outbox.waiting_heads_by_reason(), outbox.replayed_total())
         };
-        self.shared.metrics.events_in_flight.set(i64::try_from(held).unwrap_or(i64::MAX));
-        self.shared.metrics.journal.show_waiting(&heads, replayed);
+        self.executor.metrics.events_in_flight.set(i64::try_from(events_in_memory).unwrap_or(i64::MAX));
+        self.executor.metrics.journal.show_waiting(&heads, replayed);
     }
 
-    /// Has everything that waits written, and answered as soon as it is.
+    /// Writes all waiting events to the journal at once, and answers them as soon as they are durable.
     pub fn expire_deadlines(&self) {
-        self.shared.step(|outbox, now| outbox.expire_deadlines(now + WRITE_ALLOWANCE));
+        self.executor.step(|outbox, now| outbox.expire_deadlines(now + WRITE_ALLOWANCE));
     }
 
-    /// Waits for reports, at most for `limit`. Says how many are still to come. Blocks.
+    /// Waits for delivery reports, at most for `limit`. Returns how many are missing. Blocks.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
-        self.shared.producer.load_full().map_or(0, |producer| producer.flush(limit))
+        self.executor.producer.load_full().map_or(0, |producer| producer.flush(limit))
     }
 
-    /// How many events would be lost if the process ended now: neither confirmed nor durable.
+    /// Returns how many events would be lost if the process ended now: neither confirmed nor durable.
     #[must_use]
     pub fn not_durable(&self) -> usize {
-        self.shared.outbox.lock().not_durable().0
+        self.executor.outbox.lock().not_durable().0
     }
 
-    /// Writes what is not confirmed to the journal, and closes the journal and the producer, within `limit`. Returns how
-    /// many events are neither confirmed nor known to be kept then. Blocks.
+    /// Writes unconfirmed events to the journal, and closes the journal and the producer, within `limit`. Returns how
+    /// many events are neither confirmed nor known to be durable. Blocks.
     #[must_use]
     pub fn close(&self, limit: Duration) -> usize {
         let until = std::time::Instant::now() + limit;
         self.expire_deadlines();
-        while self.shared.outbox.lock().not_durable().1 > 0 && std::time::Instant::now() < until {
+        while self.executor.outbox.lock().not_durable().1 > 0 && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        if let Some(producer) = self.shared.producer.swap(None) {
+        if let Some(producer) = self.executor.producer.swap(None) {
             Producer::close(producer);
         }
-        if let Some(journal) = self.shared.journal.swap(None) {
-            // What is left is counted below, with what was never handed over.
+        if let Some(journal) = self.executor.journal.swap(None) {
+            // The remaining events are counted below, with those that were never handed over.
             let _ = journal.close_within(until.saturating_duration_since(std::time::Instant::now()));
         }
-        // After closing, because a slow disk may have finished meanwhile.
+        // After closing, because a slow disk may have finished in the meantime.
         self.not_durable()
     }
 }
 
-/// A request that waits for its verdicts. One that is dropped before, because its sender has reset the connection, is
-/// forgotten by the outbox and counted as answered that nothing was confirmed: so what is received and what is answered
-/// stay the same number.
-struct Request<'a> {
-    shared: &'a Executor,
+/// A request that waits for its verdicts. If it is dropped early, because the sender has reset the connection, the
+/// outbox forgets it and its events are counted as answered without confirmation. So the numbers of received and of
+/// answered events stay equal.
+struct CancelOnDrop<'a> {
+    executor: &'a Executor,
     request_id: RequestId,
     batch: Option<Batch>,
-    source: &'a Source,
+    source: &'a EventSource,
 }
 
-impl Request<'_> {
-    fn answer(&mut self, verdicts: &[Verdict]) -> Result<Vec<Answered>, Unanswerable> {
-        self.batch.take().map_or(Ok(Vec::new()), |batch| batch.answer(verdicts, self.source))
-    }
-}
-
-impl Drop for Request<'_> {
+impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        if self.batch.is_some() {
-            self.shared.outbox.lock().cancel(self.request_id);
-            // Nobody hears it.
-            let _ = self.answer(&[]);
+        if let Some(batch) = self.batch.take() {
+            self.executor.outbox.lock().cancel(self.request_id);
+            // Only for the counts: the sender has disconnected.
+            let _ = batch.answer(&[], self.source);
         }
     }
 }

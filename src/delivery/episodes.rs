@@ -1,5 +1,5 @@
-//! Log lines about what waits: one when a reason begins to hold events up, one when it no longer does, and one when the
-//! journal is empty again.
+//! Log lines about waiting events: one when events begin to wait for a reason, one when no event waits for it any
+//! more, and one when the journal is empty again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,17 @@ use outbox::{FailureCode, Millis, WaitReason};
 
 use crate::telemetry::log_code::LogCode;
 
-/// How often what waits is looked through, in milliseconds.
+/// Interval at which waiting events are checked, in milliseconds.
 const INTERVAL: Millis = 1_000;
 
-/// How long a reason must hold events up before it is worth a line, in milliseconds: a single retry is not.
+/// How long events must wait for a reason before it is logged, in milliseconds. A single retry is not logged.
 const GRACE: Millis = 2_000;
 
-/// What was logged so far.
+/// Tracks which reasons were logged.
 #[derive(Default)]
 pub(super) struct Episodes {
     next: Millis,
-    /// Since when each reason holds events up.
+    /// When events began to wait for each reason.
     since: BTreeMap<FailureCode, Millis>,
     logged: BTreeSet<FailureCode>,
     /// When the journal began to hold events, and how many had been replayed by then.
@@ -25,24 +25,25 @@ pub(super) struct Episodes {
 }
 
 impl Episodes {
-    /// Whether it is time to look through what waits.
+    /// Returns true if the next check is due.
     pub(super) const fn is_due(&self, now: Millis) -> bool {
         now >= self.next
     }
 
-    /// Takes how many lane heads wait by reason, how many events the journal holds, and how many were replayed so far.
+    /// Logs the changes since the last check. Takes the number of waiting lane heads by reason, the number of events
+    /// in the journal, and the number of events replayed so far.
     pub(super) fn observe(&mut self, heads: &BTreeMap<WaitReason, usize>, journaled: u64, replayed: u64, now: Millis) {
         self.next = now + INTERVAL;
         for failure in FailureCode::ALL {
             match heads.get(&WaitReason::Failed(failure)) {
-                Some(events) => self.goes_on(failure, *events, now),
+                Some(events) => self.continues(failure, *events, now),
                 None => self.is_over(failure, now),
             }
         }
         self.observe_journal(journaled, replayed, now);
     }
 
-    fn goes_on(&mut self, failure: FailureCode, events: usize, now: Millis) {
+    fn continues(&mut self, failure: FailureCode, events: usize, now: Millis) {
         let since = *self.since.entry(failure).or_insert(now);
         if now - since >= GRACE && self.logged.insert(failure) {
             tracing::warn!(

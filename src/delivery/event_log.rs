@@ -1,5 +1,4 @@
-//! What operators see of one event, in its log line and in the history: ids and places, and nothing of what it says about
-//! anybody.
+//! The log line and the history entry of one event. Both contain ids and positions, and no personal data of the event.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +9,24 @@ use outbox::verdict::Verdict;
 use serde::Deserialize;
 
 use super::publication::EventPublication;
-use crate::kafka::producer::{DeliveryOpaque, Position};
+use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
 use crate::telemetry::event::{PublishedAt, RecordedEvent, TrackedEvent};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
-/// The type in the log line of a record, if somebody reads the line: at level info with `log.events`, else at level
-/// debug. A credential is a part of its user's event, and has no line of its own.
+/// Returns the type for the log line of a record, if the line is enabled: at level info with `log.events`, else at
+/// level debug. A credential is part of its user's event and has no line of its own.
 pub(super) fn logged_type(record: &Record) -> Option<Box<str>> {
     let wanted = logs::events() || tracing::enabled!(target: "event", tracing::Level::DEBUG);
     (wanted && record.entity != Entity::Credential).then(|| kind(record).unwrap_or_default().into())
 }
 
-/// Writes the log line: the broker has confirmed the record at this position, so long after it was handed over.
+/// Writes the log line of a confirmed record. `took` is the time since the record was handed over.
 fn log(kind: &str, opaque: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
     let Position { partition, offset } = position;
     let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
     let event = &opaque.event;
-    // The level of a line is a constant, so there are two of them.
+    // The level of a log line is a constant, so there are two lines.
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
@@ -49,19 +48,19 @@ fn log(kind: &str, opaque: &DeliveryOpaque, topic: &str, position: Position, too
     if logs::events() { line!(info) } else { line!(debug) }
 }
 
-/// What begins the CloudEvents type in a structured value. It is one of the first members.
+/// The text before the CloudEvents type in a structured value. The type is one of the first members.
 const TYPE_MEMBER: &str = "\"type\":\"";
 
-/// How much of a structured value can come before its type: version, id and source.
+/// Maximum length of a structured value before its type: version, id and source.
 const MAX_BEFORE_TYPE: usize = 2048;
 
-/// What is needed of an event until its record is confirmed.
+/// Returns the data of an event that its log line and history entry need when the record is confirmed.
 pub(super) fn tracked(publication: &EventPublication, record: &Record) -> TrackedEvent {
     let topic = Arc::clone(&record.topic);
     TrackedEvent::new(publication.id.text(), record.key.as_deref(), action(record), publication.verdict, topic)
 }
 
-/// The broker has confirmed a record at this position, so long after it was handed over.
+/// Logs a confirmed record, and adds it to the history. `took` is the time since the record was handed over.
 pub(super) fn published(metrics: &Metrics, opaque: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
     if let Some(kind) = &opaque.logged_type {
         log(kind, opaque, topic, position, took);
@@ -78,7 +77,7 @@ pub(super) fn published(metrics: &Metrics, opaque: &DeliveryOpaque, topic: &str,
     });
 }
 
-/// An event goes to the journal: nothing is confirmed yet.
+/// Adds an event to the history that is written to the journal. Nothing is confirmed yet.
 pub(super) fn journaled(metrics: &Metrics, publication: &EventPublication) {
     metrics.history.record(&RecordedEvent {
         application: &publication.source.metrics,
@@ -91,14 +90,15 @@ pub(super) fn journaled(metrics: &Metrics, publication: &EventPublication) {
     });
 }
 
-/// The action in a record's CloudEvents type, `com.alibabacloud.idaas.<entity>.<action>.v1`. Allocates nothing.
+/// Returns the action in a record's CloudEvents type, `com.alibabacloud.idaas.<entity>.<action>.v1`. Allocates
+/// nothing.
 fn action(record: &Record) -> Option<Action> {
     let header = record.headers.iter().find(|(name, _)| *name == "ce_type");
     let kind = match header {
         Some((_, kind)) => kind.as_ref(),
         None => {
             let begin = record.value.get(..record.value.len().min(MAX_BEFORE_TYPE))?;
-            // The cut can be within a character.
+            // The cut can split a character.
             let begin = begin.utf8_chunks().next()?.valid();
             begin.split_once(TYPE_MEMBER)?.1.split_once('"')?.0
         }
@@ -107,7 +107,7 @@ fn action(record: &Record) -> Option<Action> {
     Action::of(name.rsplit_once('.')?.1)
 }
 
-/// The CloudEvents type: in a header, or in a structured value.
+/// Returns the CloudEvents type, from a header or from a structured value.
 fn kind(record: &Record) -> Option<String> {
     #[derive(Deserialize)]
     struct Typed {

@@ -1,7 +1,8 @@
-//! Does what the machine says, and tells it what has come of it: the producer's reports, the journal's, the clock's.
+//! Executes the commands of the state machine, and passes reports of the producer, results of the journal and the time
+//! to it.
 //!
-//! Called on librdkafka's, the journal's and the runtime's threads alike; must never wait for any of them, and never
-//! hold the machine's lock while it does something.
+//! Called on threads of librdkafka, the journal and the runtime. Must never wait for any of them, and never hold the
+//! machine's lock while it executes a command.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +18,13 @@ use tokio::sync::{Notify, oneshot};
 
 use super::event_log;
 use super::produce::trace_report;
-use super::publication::{EventPublication, Source};
+use super::publication::{EventPublication, EventSource};
 use crate::journal;
 use crate::journal::admin::DiscardHook;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
-use crate::kafka::producer::{DeliveryObserver, DeliveryOpaque, Position, Producer, Undeliverable};
-use crate::kafka::statistics::ProducerState;
+use crate::kafka::producer::Producer;
+use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
+use crate::kafka::producer::statistics::ProducerStatistics;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
@@ -30,31 +32,31 @@ use crate::telemetry::spans::Spans;
 pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
 type Machine = Outbox<EventPublication, Waiter>;
 
-/// The machine, and what it moves.
+/// The state machine, and the producer and journal that it drives.
 pub(super) struct Executor {
     pub(super) outbox: Mutex<Machine>,
-    /// `None` before the start and after the end.
+    /// `None` before the start and after the shutdown.
     pub(super) producer: ArcSwapOption<Producer>,
     pub(super) journal: ArcSwapOption<Journal>,
     /// The configured applications.
-    pub(super) sources: ArcSwap<HashMap<String, Arc<Source>>>,
-    /// What is being read back.
+    pub(super) sources: ArcSwap<HashMap<String, Arc<EventSource>>>,
+    /// Entries that are being read back.
     loading: Mutex<HashMap<Seq, EventHandle>>,
     pub(super) metrics: Arc<Metrics>,
     /// Empty if tracing is off.
     pub(super) spans: OnceLock<Arc<Spans>>,
-    /// Another cluster answers at the same address.
+    /// Notified when another cluster answers at the same address.
     pub(super) cluster_replaced: Notify,
     started: Instant,
-    /// How often partitions have recovered.
+    /// How many times partitions have recovered.
     recoveries: AtomicU64,
 }
 
-/// What goes to the journal together.
+/// Operations that go to the journal together.
 #[derive(Default)]
 struct JournalOps {
     write: Vec<Entry>,
-    forget: Vec<Seq>,
+    delete: Vec<Seq>,
     read: Vec<Seq>,
 }
 
@@ -74,12 +76,12 @@ impl Executor {
         }
     }
 
-    /// The machine's time.
+    /// Returns the machine's time.
     pub(super) fn now(&self) -> Millis {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
-    /// One input to the machine, and all that follows from it.
+    /// Passes one input to the machine, and executes the commands that follow.
     pub(super) fn step<T>(&self, input: impl FnOnce(&mut Machine, Millis) -> T) -> T {
         let now = self.now();
         let (result, commands) = {
@@ -90,7 +92,7 @@ impl Executor {
         result
     }
 
-    /// Does what the machine says.
+    /// Executes commands, until no more follow.
     fn execute(&self, mut commands: Vec<Command<EventPublication, Waiter>>) {
         while !commands.is_empty() {
             let mut journal_ops = JournalOps::default();
@@ -104,14 +106,15 @@ impl Executor {
                     Command::Write(handle, publication) => {
                         event_log::journaled(&self.metrics, &publication);
                         self.trace_write(handle.seq, &publication);
-                        journal_ops.write.push(publication.entry(handle.seq));
+                        journal_ops.write.push(publication.to_entry(handle.seq));
                     }
-                    Command::Forget(seq) => journal_ops.forget.push(seq),
+                    Command::Delete(seq) => journal_ops.delete.push(seq),
                     Command::Load(handle) => {
                         self.loading.lock().insert(handle.seq, handle);
                         journal_ops.read.push(handle.seq);
                     }
-                    Command::Answer(finished) => wake(finished),
+                    // The sender may have disconnected.
+                    Command::Answer(CompletedRequest { waiter, verdicts }) => drop(waiter.send(verdicts)),
                 }
             }
             self.submit(journal_ops);
@@ -122,15 +125,15 @@ impl Executor {
             let mut outbox = self.outbox.lock();
             failed.into_iter().for_each(|(handle, record, report)| outbox.report(handle, record, report, now));
             if self.recoveries.load(Ordering::SeqCst) != recoveries {
-                // The news can have come before the report that an event waits for it.
+                // A partition can recover before the machine has the report that an event waits for it.
                 outbox.partitions_recovered();
             }
             commands = outbox.commands();
         }
     }
 
-    fn submit(&self, JournalOps { write, forget, read }: JournalOps) {
-        if write.is_empty() && forget.is_empty() && read.is_empty() {
+    fn submit(&self, JournalOps { write, delete, read }: JournalOps) {
+        if write.is_empty() && delete.is_empty() && read.is_empty() {
             return;
         }
         let journal = self.journal.load();
@@ -138,8 +141,8 @@ impl Executor {
         if !write.is_empty() {
             journal.write(write);
         }
-        if !forget.is_empty() {
-            journal.forget(forget);
+        if !delete.is_empty() {
+            journal.delete(delete);
         }
         if !read.is_empty() {
             journal.read(read);
@@ -156,7 +159,7 @@ impl Executor {
         });
     }
 
-    fn confirmed(&self, opaque: &DeliveryOpaque, topic: &str, position: Position) {
+    fn record_confirmation(&self, opaque: &DeliveryOpaque, topic: &str, position: Position) {
         let took = opaque.handed_over.elapsed();
         opaque.application.published(opaque.entity);
         self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
@@ -168,13 +171,13 @@ impl Executor {
         event_log::published(&self.metrics, opaque, topic, position, took);
     }
 
-    /// The application of that name; where it is configured no more, as much as its events need.
-    fn source(&self, name: &str) -> Arc<Source> {
+    /// Returns the application with that name. If it is no longer configured, returns what its events need.
+    fn source(&self, name: &str) -> Arc<EventSource> {
         let sources = self.sources.load();
         sources.get(name).cloned().unwrap_or_else(|| {
             let metrics = self.metrics.application(name, 0);
             let others = sources.values().find_map(|source| source.policy.clone());
-            Arc::new(Source { name: name.to_owned(), policy: None, others, metrics })
+            Arc::new(EventSource { name: name.to_owned(), policy: None, others, metrics })
         })
     }
 }
@@ -182,13 +185,13 @@ impl Executor {
 impl DeliveryObserver for Executor {
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
         if let Some(position) = position {
-            self.confirmed(&opaque, topic, position);
+            self.record_confirmation(&opaque, topic, position);
         }
         trace_report(&opaque, report, position);
         self.step(|outbox, now| outbox.report(opaque.handle, opaque.record, report, now));
     }
 
-    fn state(&self, state: ProducerState) {
+    fn state(&self, state: ProducerStatistics) {
         self.metrics.kafka.show(&state);
     }
 
@@ -234,9 +237,9 @@ impl JournalEvents for Executor {
         self.step(|outbox, _| outbox.written(entries));
     }
 
-    fn rejected(&self, entries: Vec<Seq>, refusal: JournalRejection) {
-        self.metrics.journal.refused(refusal, entries.len());
-        self.trace_written(&entries, Some(refusal));
+    fn rejected(&self, entries: Vec<Seq>, rejection: JournalRejection) {
+        self.metrics.journal.refused(rejection, entries.len());
+        self.trace_written(&entries, Some(rejection));
         self.step(|outbox, _| outbox.rejected(entries));
     }
 
@@ -248,7 +251,7 @@ impl JournalEvents for Executor {
         let publication = |entry: Entry| {
             let source = self.source(&entry.application);
             let trace = self.spans.get().and_then(|spans| spans.resumed(&entry.record));
-            EventPublication::of(entry, source, trace)
+            EventPublication::from_entry(entry, source, trace)
         };
         let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(publication(entry)));
         self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));
@@ -264,17 +267,12 @@ impl DiscardHook for Executor {
         let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
         let heads = self.outbox.lock().waiting_heads(limit);
-        let told = heads.into_iter().map(|head| journal::waiting::WaitingHead {
+        let waiting = heads.into_iter().map(|head| journal::waiting::WaitingHead {
             seq: head.seq,
             reason: head.reason.code(),
             attempts: head.attempts.into(),
             since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
         });
-        told.collect()
+        waiting.collect()
     }
-}
-
-fn wake(CompletedRequest { waiter, verdicts }: CompletedRequest<Waiter>) {
-    // Whoever waited may have hung up.
-    let _ = waiter.send(verdicts);
 }

@@ -1,6 +1,7 @@
-//! The outbox at work: connects [`outbox::machine::Outbox`], which decides, to the producer, the journal and the requests.
+//! The runtime of the outbox: connects [`outbox::machine::Outbox`], which decides, to the producer, the journal and
+//! the requests.
 //!
-//! It adds nothing to what the machine says.
+//! Decides nothing itself.
 
 mod batch;
 mod clients;

@@ -1,4 +1,4 @@
-//! Hands an event's records to the producer, and traces what becomes of them.
+//! Hands an event's records to the producer, and traces the result.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use super::event_log;
 use super::executor::Executor;
 use super::publication::EventPublication;
 use crate::journal::JournalRejection;
-use crate::kafka::producer::{DeliveryOpaque, Position};
+use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
 
 impl Executor {
-    /// Hands the records over whose bits are not set in `confirmed`.
+    /// Hands the records to the producer whose bits are not set in `confirmed`.
     pub(super) fn produce(
         &self,
         handle: EventHandle,
@@ -22,7 +22,7 @@ impl Executor {
     ) {
         let producer = self.producer.load();
         let handed_over = Instant::now();
-        for (index, record) in (0..).zip(publication.record_list()) {
+        for (index, record) in (0..).zip(publication.all_records()) {
             if confirmed & bit(index) != 0 {
                 continue;
             }
@@ -50,14 +50,14 @@ impl Executor {
         }
     }
 
-    /// An event is about to be written to the journal.
+    /// Traces that an event is about to be written to the journal.
     pub(super) fn trace_write(&self, seq: Seq, publication: &EventPublication) {
         if let Some((spans, event)) = self.spans.get().zip(publication.trace.as_ref()) {
             spans.journal_write(seq, event);
         }
     }
 
-    /// These events are synced in the journal, or it has rejected them.
+    /// Traces that these events are synced in the journal, or rejected by it.
     pub(super) fn trace_written(&self, entries: &[Seq], rejection: Option<JournalRejection>) {
         if let Some(spans) = self.spans.get() {
             spans.journal_written(entries, rejection.map(JournalRejection::code));
@@ -65,7 +65,7 @@ impl Executor {
     }
 }
 
-/// A record has its delivery report.
+/// Traces the delivery report of a record.
 pub(super) fn trace_report(opaque: &DeliveryOpaque, report: DeliveryReport, position: Option<Position>) {
     if let Some(span) = &opaque.span {
         span.end(report, position.map(|position| (position.partition, position.offset)));

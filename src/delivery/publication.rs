@@ -1,4 +1,4 @@
-//! An event as the outbox carries it: its records, what a dead letter would be made of, and whose it is.
+//! The publication of an event: its records, the source of its dead letter, and its application.
 
 use std::sync::Arc;
 
@@ -12,25 +12,27 @@ use crate::journal::Entry;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::spans::EventContext;
 
-/// An application, as far as its events need it on their way.
-pub struct Source {
+/// An application, reduced to what its events need while they are in progress.
+pub struct EventSource {
     /// Its configured name.
     pub name: String,
-    /// Its rules. `None` if it is not configured any more, and only the journal remembers it.
+    /// Its rules. `None` if it is no longer configured and only the journal has its events.
     pub policy: Option<Arc<Policy>>,
-    /// The rules of another application, if it has none itself: what a dead letter needs of them is the same for all.
+    /// The rules of another application, if it has none itself. The parts that a dead letter needs are the same for
+    /// all.
     pub others: Option<Arc<Policy>>,
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
 }
 
-impl Source {
-    /// The application's id; empty where it is configured no more, as then nothing of it is accepted.
+impl EventSource {
+    /// Returns the application's id. Empty if the application is no longer configured, because none of its events are
+    /// accepted then.
     pub(super) fn application_id(&self) -> &str {
         self.policy.as_ref().map_or("", |policy| &policy.application_id)
     }
 
-    /// How the dead letter of a record is made.
+    /// Returns the rules for the dead letter of a record.
     fn dead_letters(&self, record: &Record) -> Option<DeadLetterRules> {
         match &self.policy {
             Some(policy) => Some(policy.dead_letters()),
@@ -39,23 +41,23 @@ impl Source {
     }
 }
 
-/// One event's records on their way. Has no `Debug`: it holds personal data.
+/// The records of one event. Has no `Debug`, because it holds personal data.
 pub(super) struct EventPublication {
     pub(super) key: EventKey,
     pub(super) lane: LaneKey,
     pub(super) id: EventId,
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<EventSource>,
     pub(super) event_time: Option<i64>,
     pub(super) verdict: Verdict,
     pub(super) record: Record,
     pub(super) credential: Option<Record>,
-    pub(super) evidence: DeadLetterSource,
-    /// The parent of the spans of its records, if it is traced.
+    pub(super) dead_letter_source: DeadLetterSource,
+    /// The parent of its records' spans, if the event is traced.
     pub(super) trace: Option<EventContext>,
     form: Form,
 }
 
-/// Which form of the event is on its way.
+/// The form of the event that is being published.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Event,
@@ -64,16 +66,16 @@ enum Form {
 }
 
 impl EventPublication {
-    /// The event as it was first accepted.
+    /// Creates the publication of an accepted event.
     pub(super) fn new(
         (key, id): (EventKey, EventId),
-        source: &Arc<Source>,
+        source: &Arc<EventSource>,
         event_time: Option<i64>,
         reason: Option<Reason>,
         (record, credential): (Record, Option<Record>),
-        evidence: DeadLetterSource,
+        dead_letter_source: DeadLetterSource,
     ) -> Self {
-        // A record without a key has no order to keep; each has a lane of its own.
+        // A record without a key has no order to keep, so it gets a lane of its own.
         let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
         let verdict = reason.map_or(Verdict::Confirmed, Verdict::DeadLettered);
         let source = Arc::clone(source);
@@ -86,21 +88,34 @@ impl EventPublication {
             verdict,
             record,
             credential,
-            evidence,
+            dead_letter_source,
             trace: None,
             form: Form::Event,
         }
     }
 
-    /// The event as the journal kept it.
-    pub(super) fn of(entry: Entry, source: Arc<Source>, trace: Option<EventContext>) -> Self {
-        let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, evidence, .. } = entry;
+    /// Restores the publication from a journal entry.
+    pub(super) fn from_entry(entry: Entry, source: Arc<EventSource>, trace: Option<EventContext>) -> Self {
+        let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, dead_letter_source, .. } =
+            entry;
         let id = if sent_id { EventId::Provided(event_id) } else { EventId::Generated(event_id) };
-        Self { key, lane, id, source, event_time, verdict, record, credential, evidence, trace, form: Form::Event }
+        Self {
+            key,
+            lane,
+            id,
+            source,
+            event_time,
+            verdict,
+            record,
+            credential,
+            dead_letter_source,
+            trace,
+            form: Form::Event,
+        }
     }
 
-    /// The event as the journal keeps it.
-    pub(super) fn entry(&self, seq: Seq) -> Entry {
+    /// Converts the publication to a journal entry.
+    pub(super) fn to_entry(&self, seq: Seq) -> Entry {
         Entry {
             seq,
             key: self.key,
@@ -113,12 +128,12 @@ impl EventPublication {
             verdict: self.verdict,
             record: self.record.clone(),
             credential: self.credential.clone(),
-            evidence: self.evidence.clone(),
+            dead_letter_source: self.dead_letter_source.clone(),
         }
     }
 
-    /// All its records.
-    pub(super) fn record_list(&self) -> impl Iterator<Item = &Record> {
+    /// Returns all of its records.
+    pub(super) fn all_records(&self) -> impl Iterator<Item = &Record> {
         [Some(&self.record), self.credential.as_ref()].into_iter().flatten()
     }
 }
@@ -129,33 +144,33 @@ impl Publication for EventPublication {
     }
 
     fn bytes(&self) -> usize {
-        // The evidence holds the event once more.
-        self.record_list().map(Record::size).sum::<usize>() * 2
+        // The dead-letter source holds the event once more.
+        self.all_records().map(Record::size).sum::<usize>() * 2
     }
 
     fn verdict(&self) -> Verdict {
         self.verdict
     }
 
-    /// The dead letter in its place; counted where it was none before.
+    /// Returns the dead letter that replaces it. Counts the dead letter if the event was not one before.
     fn fallback(&self) -> Option<Self> {
         let rules = self.source.dead_letters(&self.record)?;
         let form = match self.form {
-            // A dead letter that is refused can only have been too large.
+            // A dead letter can only be rejected because it is too large.
             Form::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Form::Fingerprint,
             Form::Event => Form::Original,
             Form::Original => Form::Fingerprint,
             Form::Fingerprint => return None,
         };
-        // Of several reasons the first counts.
-        let (reason, news) = match self.verdict {
+        // If there are several reasons, the first counts.
+        let (reason, is_first) = match self.verdict {
             Verdict::DeadLettered(reason) => (reason, false),
             Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {
                 (Reason::RefusedByBroker, true)
             }
         };
-        let record = self.evidence.dead_letter(reason, &rules, form == Form::Fingerprint)?;
-        if news {
+        let record = self.dead_letter_source.dead_letter(reason, &rules, form == Form::Fingerprint)?;
+        if is_first {
             self.source.metrics.dead_letter(reason);
         }
         Some(Self {
@@ -167,7 +182,7 @@ impl Publication for EventPublication {
             verdict: Verdict::DeadLettered(reason),
             record,
             credential: None,
-            evidence: self.evidence.clone(),
+            dead_letter_source: self.dead_letter_source.clone(),
             trace: self.trace.clone(),
             form,
         })

@@ -1,61 +1,63 @@
-//! Publishing an event again whose final verdict is remembered already: by an operator's order, never by itself.
+//! Publishes an event again whose final verdict is already known. Only an operator's order does this.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::dispatcher::{Dispatcher, Source};
+use super::dispatcher::{Dispatcher, EventSource};
 use super::publication::EventPublication;
 use idaas_callback::{Disposition, PreparedEvent};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, NewEvent};
 
-/// What became of an event that was published again.
+/// The result of publishing an event again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Republished {
     /// Its verdict.
     pub verdict: Verdict,
-    /// Whether this verdict is that of an earlier order for the same attempt.
+    /// True if the verdict is that of an earlier order for the same attempt.
     pub known: bool,
 }
 
 impl Dispatcher {
-    /// Publishes an event again, and waits for its verdict, at most until `deadline`. What does not become a record of
-    /// its own is [`Verdict::NotSubscribed`], and nothing is published.
+    /// Publishes an event again, and waits for its verdict, at most until `deadline`. Returns
+    /// [`Verdict::NotSubscribed`] and publishes nothing if the event does not become a record of its own.
     ///
-    /// The dedup cache and what the topics tell know the event by its id, and would answer with its first verdict; at the
-    /// next start they would also take the entry in the journal for published. So this event has another identity, made
-    /// of its id and the name of the attempt. It lasts through journal and restart, and repeating the same order joins
-    /// the first one. Its record has the event's own id.
+    /// The dedup cache and the topics know the event by its id, so they would answer with its first verdict, and the
+    /// next start would consider the journal entry published. So this event gets another key, derived from its id and
+    /// the name of the attempt. The key lasts through journal and restart, and repeating the order joins the first
+    /// one. The record has the event's original id.
     pub async fn republish(
         &self,
-        item: PreparedEvent,
+        event: PreparedEvent,
         attempt: &str,
-        source: &Arc<Source>,
+        source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
     ) -> Republished {
-        let PreparedEvent { id, event_time, plan, evidence, entity: _, action: _, drift: _ } = item;
-        let records = match plan {
+        let PreparedEvent { id, event_time, disposition, dead_letter_source, entity: _, action: _, drift: _ } = event;
+        let records = match disposition {
             Disposition::Publish { record, credential } => (record, credential),
             Disposition::Skip | Disposition::DeadLetter { .. } => {
                 return Republished { verdict: Verdict::NotSubscribed, known: false };
             }
         };
         let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
-        let publication = EventPublication::new((key, id), source, event_time, None, records, evidence);
+        let publication = EventPublication::new((key, id), source, event_time, None, records, dead_letter_source);
         let event_time = event_time.unwrap_or(publication.record.timestamp);
-        let prompt = match &*self.shared.producer.load() {
-            Some(producer) => publication.record_list().any(|part| !producer.accepts(&part.topic, part.key.as_deref())),
+        let partition_unavailable = match &*self.executor.producer.load() {
+            Some(producer) => {
+                publication.all_records().any(|record| !producer.accepts(&record.topic, record.key.as_deref()))
+            }
             None => false,
         };
-        let new_event = NewEvent { key, lane: publication.lane, event_time, prompt, publication };
+        let new_event = NewEvent { key, lane: publication.lane, event_time, partition_unavailable, publication };
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
-        let (_, admitted) = self.shared.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
+        let (_, admitted) = self.executor.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
-        // Without an answer nothing is promised.
+        // Without an answer, nothing is promised.
         Republished { verdict: verdicts.first().copied().unwrap_or(Verdict::Overloaded), known }
     }
 }

@@ -1,4 +1,4 @@
-//! The task that passes the time to the outbox, so that deadlines and retries happen, and logs what waits.
+//! The task that passes the time to the outbox, so that deadlines and retries happen, and that logs waiting events.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use super::episodes::Episodes;
 use super::executor::Executor;
 use crate::telemetry::liveness::Alive;
 
-/// How often deadlines are looked at.
+/// Interval at which deadlines are checked.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Runs until the outbox is dropped.
-pub(super) async fn tick(shared: Weak<Executor>, alive: Alive) {
+pub(super) async fn tick(executor: Weak<Executor>, alive: Alive) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut episodes = Episodes::default();
     loop {
         ticks.tick().await;
-        let Some(shared) = shared.upgrade() else { return drop(alive) };
-        shared.step(|outbox, now| outbox.tick(now));
-        if episodes.is_due(shared.now()) {
+        let Some(executor) = executor.upgrade() else { return drop(alive) };
+        executor.step(|outbox, now| outbox.tick(now));
+        if episodes.is_due(executor.now()) {
             let (heads, replayed) = {
-                let outbox = shared.outbox.lock();
+                let outbox = executor.outbox.lock();
                 (outbox.waiting_heads_by_reason(), outbox.replayed_total())
             };
-            let journaled = shared.journal.load().as_ref().map_or(0, |journal| journal.usage().events);
-            episodes.observe(&heads, journaled, replayed, shared.now());
+            let journaled = executor.journal.load().as_ref().map_or(0, |journal| journal.usage().events);
+            episodes.observe(&heads, journaled, replayed, executor.now());
         }
     }
 }

@@ -17,13 +17,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{DemoFault, Options};
-use crate::config::{Config, Fault, Sources};
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::consumer::{Begin, Follower, Seen};
+use crate::config::{Config, Sources};
+use crate::diagnosis::Diagnosis;
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::embedded::EmbeddedBroker;
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{State, TopicSettings, WantedTopic};
+use crate::kafka::history::tail::{Begin, TailReader, TopicRecord};
 use crate::service::{ControlMessage, Service, StartFault, wiring};
+use crate::telemetry::log_code::LogCode;
 
 /// Partitions of each topic that the demo makes.
 const PARTITIONS: i32 = 3;
@@ -39,7 +41,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Everything that runs.
 pub(super) struct Environment {
     pub(super) sender: Sender,
-    pub(super) records: UnboundedReceiver<Seen>,
+    pub(super) records: UnboundedReceiver<TopicRecord>,
     counts: UnboundedSender<oneshot::Sender<Option<i64>>>,
     service: JoinHandle<bool>,
     orders: UnboundedSender<ControlMessage>,
@@ -178,16 +180,16 @@ fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Confi
         variables: BTreeMap::new(),
         read: &|path| std::fs::read(path),
     };
-    Config::parse(&text, &around).map_err(|faults| DemoFault::Stage(told(&faults)))
+    Config::parse(&text, &around).map_err(DemoFault::Diagnosed)
 }
 
 /// Starts to follow the topics, and says by which count; those that are missing on a real cluster are made first. Blocks.
-fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(Follower, Option<i64>), DemoFault> {
+fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(TailReader, Option<i64>), DemoFault> {
     let names: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.clone()).collect();
     if make {
         make_missing(cluster, plan)?;
     }
-    let follower = Follower::start(cluster, &names, Begin::Now, CLUSTER).map_err(failed)?;
+    let follower = TailReader::start(cluster, &names, Begin::Now, CLUSTER).map_err(failed)?;
     match follower.missing().as_slice() {
         [] => {
             let began = count(&follower);
@@ -198,7 +200,7 @@ fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(Follower,
 }
 
 /// The follower's count, asked for again where a partition is too new to have one. Blocks.
-fn count(follower: &Follower) -> Option<i64> {
+fn count(follower: &TailReader) -> Option<i64> {
     let end = Instant::now() + CLUSTER;
     loop {
         let count = follower.published();
@@ -226,7 +228,8 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
         match creation {
             Creation::Created | Creation::WasThere => {}
             Creation::Refused { problem, remedy, .. } => {
-                return Err(DemoFault::Stage(format!("{} cannot be made: {problem}; {remedy}", wanted.name)));
+                let problem = format!("{} cannot be made: {problem}", wanted.name);
+                return Err(DemoFault::Diagnosed(vec![Diagnosis::new(LogCode::TopicNotCreated, problem, remedy)]));
             }
         }
     }
@@ -236,7 +239,9 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
 type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
 /// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
-fn read_along((mut follower, began): (Follower, Option<i64>)) -> Result<(Counts, UnboundedReceiver<Seen>), DemoFault> {
+fn read_along(
+    (mut follower, began): (TailReader, Option<i64>),
+) -> Result<(Counts, UnboundedReceiver<TopicRecord>), DemoFault> {
     let (found, records) = unbounded_channel();
     let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();
     let read = move || {
@@ -260,11 +265,7 @@ fn failed(error: impl std::fmt::Display) -> DemoFault {
 
 fn not_started(fault: StartFault) -> DemoFault {
     match fault {
-        StartFault::Configuration(faults) => DemoFault::Stage(told(&faults)),
+        StartFault::Configuration(faults) => DemoFault::Diagnosed(faults),
         StartFault::Failed(why) => DemoFault::Stage(why),
     }
-}
-
-fn told(faults: &[Fault]) -> String {
-    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
 }

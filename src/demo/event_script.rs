@@ -59,7 +59,7 @@ impl EventScript {
 
     /// An event whose data breaks off in the middle.
     pub(super) fn malformed(&mut self) -> Event {
-        let mut item = payload::item(&self.event(Kind::UserUpdateInfo), Form::Wire);
+        let mut item = payload::event_value(&self.event(Kind::UserUpdateInfo), Form::Wire);
         if let Value::Object(members) = &mut item {
             members.insert("bizData".to_owned(), json!("{\"userId\":\"user_"));
         }

@@ -11,7 +11,7 @@ use idaas_simulator::stats::{Quantiles, Tally};
 use super::event_script::Awaited;
 use super::ordered::Ordered;
 use crate::counts::counted;
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::tail::TopicRecord;
 
 /// Everything that happened.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(super) struct Expectations {
     /// Callbacks that were refused, by code.
     pub(super) refused: BTreeMap<String, usize>,
     /// The records, in the order in which they were read.
-    pub(super) records: Vec<Seen>,
+    pub(super) records: Vec<TopicRecord>,
     /// How many records the topics hold, by their offsets.
     pub(super) published: usize,
     /// Passwords that were sent.
@@ -56,7 +56,7 @@ impl Expectations {
     }
 
     /// The record of an event, if it has come.
-    pub(super) fn record_of(&self, event_id: &str) -> Option<&Seen> {
+    pub(super) fn record_of(&self, event_id: &str) -> Option<&TopicRecord> {
         self.records.iter().find(|seen| id_of(seen) == event_id)
     }
 
@@ -80,7 +80,7 @@ impl Expectations {
         for awaited in &self.awaited {
             findings.extend(self.judge_event(awaited, prefix));
         }
-        let known = |seen: &&Seen| self.awaited.iter().any(|awaited| awaited.event_id == id_of(seen));
+        let known = |seen: &&TopicRecord| self.awaited.iter().any(|awaited| awaited.event_id == id_of(seen));
         let strange = self.records.iter().filter(|seen| !known(seen)).count();
         if strange > 0 {
             let strange = counted(strange as u64, "record");
@@ -117,14 +117,14 @@ impl Expectations {
         // All of an entity in one partition, in the order in which they were sent.
         let before = self.awaited.iter().take_while(|other| *other != awaited);
         let mut before = before.filter(|other| other.key == *key).filter_map(|other| self.record_of(&other.event_id));
-        let passed = |other: &Seen| {
+        let passed = |other: &TopicRecord| {
             other.topic == seen.topic && (other.partition, other.offset) >= (seen.partition, seen.offset)
         };
-        let astray = |other: &Seen| other.topic == seen.topic && other.partition != seen.partition;
+        let astray = |other: &TopicRecord| other.topic == seen.topic && other.partition != seen.partition;
         before.any(|other| passed(other) || astray(other)).then(|| format!("{event_id} is out of order"))
     }
 
-    fn leaks_in(&self, seen: &Seen) -> bool {
+    fn leaks_in(&self, seen: &TopicRecord) -> bool {
         let headers = seen.headers.iter().map(|(_, value)| value.as_slice());
         let parts = headers.chain(seen.key.as_deref()).chain([seen.value.as_slice()]);
         let mut texts = parts.map(String::from_utf8_lossy);
@@ -133,11 +133,11 @@ impl Expectations {
     }
 }
 
-fn id_of(seen: &Seen) -> &str {
+fn id_of(seen: &TopicRecord) -> &str {
     seen.header("ce_id").unwrap_or_default()
 }
 
 /// The key as text; empty where there is none.
-pub(super) fn key_of(seen: &Seen) -> &str {
+pub(super) fn key_of(seen: &TopicRecord) -> &str {
     seen.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
 }

@@ -28,6 +28,7 @@ use std::io::{self, Write};
 use self::environment::Environment;
 use self::renderer::Renderer;
 use self::scenario::Scenario;
+use crate::diagnosis::Diagnosis;
 use crate::service::{ControlMessage, ControlMessages};
 
 /// What to show, and where.
@@ -48,33 +49,21 @@ pub struct Options {
 }
 
 /// Why there is no demo, or only the beginning of one.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum DemoFault {
     /// What it shows cannot be written.
-    Output(io::Error),
+    #[error("the demo cannot be shown: {0}")]
+    Output(#[from] io::Error),
     /// Something that it needs cannot be had; in words.
+    #[error("{0}")]
     Stage(String),
+    /// The same, with what to do about it.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Diagnosed(Vec<Diagnosis>),
     /// Somebody ended it.
+    #[error("interrupted")]
     Interrupted,
 }
-
-impl From<io::Error> for DemoFault {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-impl std::fmt::Display for DemoFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Output(error) => write!(f, "the demo cannot be shown: {error}"),
-            Self::Stage(why) => f.write_str(why),
-            Self::Interrupted => f.write_str("interrupted"),
-        }
-    }
-}
-
-impl std::error::Error for DemoFault {}
 
 /// Runs the demo, and writes it to `out`, with ANSI colours. Says whether everything was as it should be.
 ///

@@ -13,7 +13,7 @@ use super::json;
 use super::ordered::Ordered;
 use crate::counts::counted;
 use crate::counts::milliseconds;
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::tail::TopicRecord;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -147,7 +147,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// A record at a glance: where it is, its key, its type, and the beginning of its value.
-    pub(super) fn record(&mut self, seen: &Seen) -> io::Result<()> {
+    pub(super) fn record(&mut self, seen: &TopicRecord) -> io::Result<()> {
         let (topic, key) = (&seen.topic, key_of(seen));
         let (kind, at) = (seen.header("ce_type").unwrap_or_default(), at(seen));
         write!(self.out, "    {DIM}→{DIM:#} {PLACE}{topic}{PLACE:#} {at}  {DIM}key{DIM:#} {key}")?;
@@ -162,8 +162,8 @@ impl<'a> Renderer<'a> {
     }
 
     /// A record with all that a consumer gets.
-    pub(super) fn whole_record(&mut self, seen: &Seen) -> io::Result<()> {
-        let Seen { topic, partition, offset, headers, .. } = seen;
+    pub(super) fn whole_record(&mut self, seen: &TopicRecord) -> io::Result<()> {
+        let TopicRecord { topic, partition, offset, headers, .. } = seen;
         self.entry("topic", &format!("{PLACE}{topic}{PLACE:#}  partition {partition}, offset {offset}"))?;
         self.entry("key", key_of(seen))?;
         for (number, (name, value)) in headers.iter().enumerate() {
@@ -189,6 +189,6 @@ impl<'a> Renderer<'a> {
 }
 
 /// Where a record stands in its topic: partition and offset.
-pub(super) fn at(seen: &Seen) -> String {
+pub(super) fn at(seen: &TopicRecord) -> String {
     format!("{}@{}", seen.partition, seen.offset)
 }

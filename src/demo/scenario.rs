@@ -20,7 +20,7 @@ use super::renderer::{BAD, BOLD, DIM, GOOD, PLACE, REFUSED, Renderer, Said, at};
 use super::{DemoFault, Options, broken, ended};
 use crate::counts::counted;
 use crate::counts::milliseconds;
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::tail::TopicRecord;
 use crate::service::ControlMessages;
 
 /// How long a record may take to its reader. It has been confirmed by then, so it is nearly there.
@@ -144,7 +144,7 @@ impl<'a> Scenario<'a> {
         self.arrive(&event.event_id).await;
         self.said(&Said { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
         if let (Some(seen), false) = (self.ledger.record_of(&event.event_id), self.brief) {
-            let Seen { topic, .. } = seen;
+            let TopicRecord { topic, .. } = seen;
             let text = format!("    {DIM}→ one record all the same:{DIM:#} {PLACE}{topic}{PLACE:#} {}", at(seen));
             self.page.line(&text)?;
         }

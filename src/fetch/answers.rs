@@ -28,49 +28,53 @@ pub(super) enum Meaning {
 }
 
 /// Why the API rejects a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Rejection {
     /// The entity that was asked for does not exist.
+    #[error("the entity does not exist")]
     NotFound,
     /// The entity is outside of the application's synchronization scope, or does not exist.
+    #[error("the entity is outside of the application's synchronization scope")]
     NotInScope,
     /// The application lacks permissions. Those that the answer names.
+    #[error("the application lacks a permission")]
     PermissionDenied(Vec<String>),
     /// The client id and the client secret do not belong together.
+    #[error("client id and client secret do not belong together")]
     InvalidClient,
     /// The application may not use the grant type `client_credentials`.
+    #[error("the application may not use client_credentials")]
     GrantNotAllowed,
     /// The token belongs to another application.
+    #[error("the token belongs to another application")]
     OtherApplication,
     /// The application is disabled.
+    #[error("the application is disabled")]
     ApplicationDisabled,
     /// The application's API is switched off.
+    #[error("the application's API is switched off")]
     ApiDisabled,
     /// There is no such application in the instance.
+    #[error("the instance has no such application")]
     ApplicationNotFound,
     /// There is no such instance at this endpoint.
+    #[error("there is no such instance at this endpoint")]
     InstanceNotFound,
     /// Anything else, with status and code.
+    #[error("the API answered with status {}{}", .0, and_code(.1))]
     Other(u16, String),
+}
+
+fn and_code(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!(" and code \"{code}\"") }
 }
 
 impl Rejection {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::NotInScope => "not_in_scope",
-            Self::PermissionDenied(_) => "permission_denied",
-            Self::InvalidClient => "invalid_client",
-            Self::GrantNotAllowed => "grant_not_allowed",
-            Self::OtherApplication => "other_application",
-            Self::ApplicationDisabled => "application_disabled",
-            Self::ApiDisabled => "api_disabled",
-            Self::ApplicationNotFound => "application_not_found",
-            Self::InstanceNotFound => "instance_not_found",
-            Self::Other(_, _) => "other",
-        }
+    pub fn code(&self) -> &'static str {
+        self.into()
     }
 
     /// Returns true if it concerns only the entity that was asked for, so that the run can go on.

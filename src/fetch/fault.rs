@@ -1,29 +1,36 @@
 //! Why the API gives no answer that can be used, and what to do about it.
 
-use std::fmt;
-
 use super::answers::Rejection;
+use crate::diagnosis::Diagnosis;
 use crate::http_client::HttpFault;
 
 /// Why a request has no answer that can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Cause {
     /// The API rejects it.
+    #[error("{0}")]
     Rejected(Rejection),
     /// A token that was just issued is not accepted.
+    #[error("a new access token was not accepted")]
     TokenRefused,
     /// Too many requests, however long was waited.
+    #[error("the API rejects requests as too many")]
     Throttled,
     /// The server failed, with this status.
+    #[error("the API answered with status {0}")]
     Status(u16),
     /// No answer.
+    #[error("{0}")]
     Http(HttpFault),
     /// The answer is not what the API documents.
+    #[error("the answer is not what the Developer API documents")]
     Malformed,
 }
 
 /// A request that failed for good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{call}: {cause}")]
 pub struct ApiFault {
     /// The vendor's name of the call.
     pub call: &'static str,
@@ -33,42 +40,15 @@ pub struct ApiFault {
     pub cause: Cause,
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rejected(rejection) => write!(f, "{rejection}"),
-            Self::TokenRefused => f.write_str("a new access token was not accepted"),
-            Self::Throttled => f.write_str("the API rejects requests as too many"),
-            Self::Status(status) => write!(f, "the API answered with status {status}"),
-            Self::Http(fault) => write!(f, "{fault}"),
-            Self::Malformed => f.write_str("the answer is not what the Developer API documents"),
-        }
-    }
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotFound => "the entity does not exist",
-            Self::NotInScope => "the entity is outside of the application's synchronization scope",
-            Self::PermissionDenied(_) => "the application lacks a permission",
-            Self::InvalidClient => "client id and client secret do not belong together",
-            Self::GrantNotAllowed => "the application may not use client_credentials",
-            Self::OtherApplication => "the token belongs to another application",
-            Self::ApplicationDisabled => "the application is disabled",
-            Self::ApiDisabled => "the application's API is switched off",
-            Self::ApplicationNotFound => "the instance has no such application",
-            Self::InstanceNotFound => "there is no such instance at this endpoint",
-            Self::Other(status, code) if code.is_empty() => return write!(f, "the API answered with status {status}"),
-            Self::Other(status, code) => return write!(f, "the API answered with status {status} and code \"{code}\""),
-        })
+impl From<&ApiFault> for Diagnosis {
+    fn from(fault: &ApiFault) -> Self {
+        let code = if let Cause::Rejected(rejection) = &fault.cause { rejection.code() } else { (&fault.cause).into() };
+        Self::new(code, fault.to_string(), fault.remedy())
     }
 }
 
 impl ApiFault {
-    /// What to do about it.
-    #[must_use]
-    pub fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         match &self.cause {
             Cause::Rejected(rejection) => self.remedy_of(rejection),
             Cause::TokenRefused => "see that no other endpoint, instance or proxy answers, and try again".to_owned(),

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::summary::ByEntity;
-use crate::kafka::consumer::FollowFault;
-use crate::kafka::scan::{Range, scan};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::scan::{Range, scan};
+use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
@@ -37,7 +37,9 @@ impl std::fmt::Display for KnownFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Kafka(fault) => write!(f, "{fault}"),
-            Self::Missing(topics) => write!(f, "there is no topic {}", topics.join(", ")),
+            Self::Missing(topics) => {
+                write!(f, "these topics do not exist, or this user may not see them: {}", topics.join(", "))
+            }
             Self::Incomplete => f.write_str("the topics could not be read to their ends"),
         }
     }

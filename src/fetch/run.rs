@@ -24,9 +24,10 @@ use super::fault::{ApiFault, Cause};
 use super::known::{Known, KnownFault, published};
 use super::summary::{ByEntity, Summary};
 use super::walk::{Found, Problem, Walk, WalkOptions};
-use crate::kafka::publisher::{Published, Publisher};
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::TopicSettings;
+use crate::diagnosis::Diagnosis;
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::producer::publisher::{Published, Publisher};
 use idaas_callback::event_type::Entity;
 use idaas_callback::fetched::{FetchedEntity, prepare_fetched};
 use idaas_callback::policy::Policy;
@@ -159,7 +160,7 @@ impl<'a> Run<'a> {
             self.summary.vanished = walk.vanished();
             self.report(walk.progress());
         }
-        self.summary.problems.extend(walk.problems().iter().map(Problem::to_string));
+        self.summary.problems.extend(walk.problems().iter().map(Diagnosis::from));
         let empty = walk.problems().contains(&Problem::EmptyScope);
         self.summary.complete = !empty;
         if self.settings.verify_deletions && !empty {
@@ -183,7 +184,7 @@ impl<'a> Run<'a> {
                 self.summary.count(entity, |counts| counts.resumed += 1);
                 continue;
             }
-            if let (Disposition::Publish { record, .. }, Some(known)) = (&item.plan, &self.known)
+            if let (Disposition::Publish { record, .. }, Some(known)) = (&item.disposition, &self.known)
                 && known.has(entity, &object.id, &record.value)
             {
                 self.summary.count(entity, |counts| counts.unchanged += 1);
@@ -224,14 +225,14 @@ impl<'a> Run<'a> {
         let mut records = Vec::with_capacity(items.len());
         let mut of = Vec::with_capacity(items.len());
         for (entity, item) in items {
-            let (record, fits) = match item.plan {
+            let (record, fits) = match item.disposition {
                 Disposition::Publish { record, .. } => (record, true),
                 Disposition::DeadLetter { record, .. } => (record, false),
                 // Fetched entities have event types of their own, which nobody can skip.
                 Disposition::Skip => continue,
             };
             records.push(record);
-            of.push((entity, item.evidence, fits));
+            of.push((entity, item.dead_letter_source, fits));
         }
         let results = self.confirm(&records).await?;
         let mut dead_letters = Vec::new();

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::diagnosis::Diagnosis;
 use idaas_callback::event_type::Entity;
 
 /// One value for each kind of entity that a directory has.
@@ -85,7 +86,7 @@ pub struct Summary {
     /// Whether the whole directory was read.
     pub complete: bool,
     /// What went otherwise than planned, for people.
-    pub problems: Vec<String>,
+    pub problems: Vec<Diagnosis>,
 }
 
 impl Summary {

@@ -5,17 +5,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use actix_web::HttpRequest;
 use ipnet::IpNet;
 
-/// The sender's address. `None` where a trusted proxy forwards for something that is no address.
+/// The sender's address. `None` where a trusted proxy forwards for something that is not an address.
 #[must_use]
-pub(super) fn sender<'a>(
-    peer: IpAddr,
-    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
-    trusted: &[IpNet],
-) -> Option<IpAddr> {
-    let mut sender = peer.to_canonical();
-    for entry in forwarded_for.flat_map(|line| line.split(',')).rev() {
+pub(super) fn sender(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
+    let mut sender = request.peer_addr()?.ip().to_canonical();
+    // A line that is not text does not name an address. It must not be passed over either.
+    let lines: Vec<_> = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or("?")).collect();
+    for entry in lines.into_iter().flat_map(|line| line.split(',')).rev() {
         if !contains(trusted, sender) {
             break;
         }
@@ -40,6 +39,8 @@ fn parse(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
 
     fn nets(nets: &[&str]) -> Vec<IpNet> {
@@ -48,7 +49,11 @@ mod tests {
 
     fn from(peer: &str, lines: &[&str]) -> Option<String> {
         let trusted = nets(&["10.0.0.0/8", "fd00::/8"]);
-        sender(peer.parse().unwrap(), lines.iter().copied(), &trusted).map(|address| address.to_string())
+        let mut request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
+        for line in lines {
+            request = request.append_header(("x-forwarded-for", *line));
+        }
+        sender(&request.to_http_request(), &trusted).map(|address| address.to_string())
     }
 
     #[test]

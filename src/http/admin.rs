@@ -1,20 +1,29 @@
 //! Metrics and health, on the admin listener. Nothing here is meant for the public side.
 
+use std::convert::Infallible;
+
 use actix_web::HttpResponse;
+use actix_web::body::SizedStream;
 use actix_web::http::header::ContentType;
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
+use futures_util::stream;
 
 use crate::app_state::AppState;
 
-/// Prometheus' text format.
-pub(super) async fn metrics(bridge: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(bridge.metrics_text())
+/// Prometheus' text format. Each family is freed once it is encoded, and the texts are not put together: with a thousand
+/// applications each copy takes megabytes.
+pub(super) async fn metrics(app_state: Data<AppState>) -> HttpResponse {
+    let texts: Vec<_> = app_state.metrics_texts().map(Bytes::from).collect();
+    let size = texts.iter().map(|text| text.len() as u64).sum();
+    let texts = stream::iter(texts.into_iter().map(Ok::<_, Infallible>));
+    let mut response = HttpResponse::Ok();
+    response.content_type("text/plain; version=0.0.4; charset=utf-8").body(SizedStream::new(size, texts))
 }
 
 /// Whether the process lives: none of its long-lived threads has ended. It never looks at Kafka: a restart would not
 /// bring Kafka back.
-pub(super) async fn livez(bridge: Data<AppState>) -> HttpResponse {
-    let ended = bridge.metrics.liveness.ended();
+pub(super) async fn livez(app_state: Data<AppState>) -> HttpResponse {
+    let ended = app_state.metrics.liveness.ended();
     if ended.is_empty() {
         return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n");
     }
@@ -23,13 +32,13 @@ pub(super) async fn livez(bridge: Data<AppState>) -> HttpResponse {
 }
 
 /// Whether callbacks are to be sent here.
-pub(super) async fn readyz(bridge: Data<AppState>) -> HttpResponse {
-    if bridge.is_ready() {
+pub(super) async fn readyz(app_state: Data<AppState>) -> HttpResponse {
+    if app_state.is_ready() {
         return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ready\n");
     }
-    let why = if bridge.is_draining() {
+    let why = if app_state.is_draining() {
         "draining\n"
-    } else if !bridge.applications().keys.any_keys() {
+    } else if !app_state.applications().keys.any_keys() {
         "no application has its public keys yet\n"
     } else {
         "starting\n"

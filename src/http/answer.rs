@@ -1,31 +1,54 @@
-//! The JSON that IDaaS gets: the four lists, or an error. All four lists are always there.
+//! The answer that IDaaS gets: the four lists, or an error. All four lists are always there.
 
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use idaas_callback::Refusal;
 use outbox::verdict::List;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::delivery::dispatcher::Answered;
+use crate::app_state::AppState;
+use crate::delivery::dispatcher::EventVerdict;
 
-/// The verdicts on a callback's events, each eventId in exactly one list.
-pub(super) struct Answer(pub(super) Vec<Answered>);
+/// The content type of every answer, as IDaaS writes it.
+const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
 
-struct Listed<'a>(&'a [Answered], List);
+/// The four lists of an answer.
+struct Lists<'a>(&'a [EventVerdict]);
 
-struct Event<'a>(&'a Answered);
+struct Listed<'a>(&'a [EventVerdict], List);
 
-impl Answer {
-    /// The body of the answer.
-    #[must_use]
-    pub(super) fn to_json(&self) -> Vec<u8> {
-        // Writing to memory does not fail, and every key is a string.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
+struct Event<'a>(&'a EventVerdict);
+
+/// The answer to a callback that was accepted: each eventId in exactly one list.
+pub(super) fn verdicts(verdicts: &[EventVerdict], app_state: &AppState) -> HttpResponse {
+    // Writing to memory does not fail, and every key is a string.
+    let body = serde_json::to_vec(&Lists(verdicts)).unwrap_or_default();
+    response(StatusCode::OK, app_state).body(body)
 }
 
-/// The body of a refusal: a code and a constant sentence, never an echo of the input.
-#[must_use]
-pub(super) fn refusal(refusal: Refusal) -> String {
-    serde_json::json!({"error": refusal.code(), "errorDescription": refusal.description()}).to_string()
+/// The answer to a callback that is refused: a code and a constant sentence, never an echo of the input.
+pub(super) fn refusal(refusal: Refusal, app_state: &AppState) -> HttpResponse {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = response(status, app_state);
+    if let Some(after) = refusal.retry_after() {
+        response.insert_header((header::RETRY_AFTER, after));
+    }
+    if refusal == Refusal::MethodNotAllowed {
+        response.insert_header((header::ALLOW, "POST"));
+    }
+    let body = serde_json::json!({"error": refusal.code(), "errorDescription": refusal.description()});
+    response.body(body.to_string())
+}
+
+fn response(status: StatusCode, app_state: &AppState) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CONTENT_TYPE, JSON));
+    if app_state.is_draining() {
+        // The sender's next request goes to an instance that stays.
+        response.force_close();
+    }
+    response
 }
 
 const fn member(list: List) -> &'static str {
@@ -37,11 +60,11 @@ const fn member(list: List) -> &'static str {
     }
 }
 
-impl Serialize for Answer {
+impl Serialize for Lists<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(List::ALL.len()))?;
         for list in List::ALL {
-            map.serialize_entry(member(list), &Listed(&self.0, list))?;
+            map.serialize_entry(member(list), &Listed(self.0, list))?;
         }
         map.end()
     }
@@ -71,9 +94,9 @@ mod tests {
 
     #[test]
     fn all_four_lists_are_there_and_each_event_stands_in_one() {
-        let event = |id: &str, verdict| Answered { event_id: id.to_owned(), verdict };
-        let answer = Answer(vec![event("a", Verdict::Confirmed), event("b", Verdict::NotConfirmed)]);
-        let json: serde_json::Value = serde_json::from_slice(&answer.to_json()).unwrap();
+        let event = |id: &str, verdict| EventVerdict { event_id: id.to_owned(), verdict };
+        let verdicts = [event("a", Verdict::Confirmed), event("b", Verdict::NotConfirmed)];
+        let json = serde_json::to_value(Lists(&verdicts)).unwrap();
         assert_eq!(
             json["successEvents"],
             serde_json::json!([{"eventId": "a", "eventCode": "SUCCESS", "eventMessage": "SUCCESS"}])

@@ -19,10 +19,10 @@ pub(super) struct Body<'a> {
 pub(super) async fn read<'a>(
     request: &HttpRequest,
     mut payload: Payload,
-    bridge: &'a AppState,
+    app_state: &'a AppState,
     deadline: Instant,
 ) -> Result<Body<'a>, Refusal> {
-    let limit = bridge.limits.max_body;
+    let limit = app_state.limits.max_body;
     if request.headers().get_all(header::CONTENT_ENCODING).any(|codings| compresses(codings.as_bytes())) {
         return Err(Refusal::UnsupportedEncoding);
     }
@@ -31,7 +31,7 @@ pub(super) async fn read<'a>(
     if announced.is_some_and(|length| length > limit) {
         return Err(Refusal::TooLarge);
     }
-    let mut reserved = bridge.reserve();
+    let mut reserved = app_state.reserve();
     let mut body = BodyBuffer::Nothing;
     loop {
         match timeout_at(deadline, payload.next()).await {

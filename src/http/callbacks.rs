@@ -4,23 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::http::header::{self, ContentType, HeaderValue};
+use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse};
 use idaas_callback::{Prepared, Refusal, RequestContext, prepare_observed, to_quarantine};
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{self, Answer};
 use super::refusal_log::RefusalLog;
-use super::{address, body, trace};
+use super::{address, answer, body, trace};
 use crate::app_state::{AppState, Application};
+use crate::delivery::dispatcher::EventVerdict;
 use crate::journal::Quarantined;
 use crate::telemetry::metrics::Gauge;
 use crate::telemetry::spans::{CallbackTrace, StageSpan};
-
-/// The content type of every answer, as IDaaS writes it.
-const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
 
 /// Beyond this size a callback is prepared on another thread, so that it does not hold up its neighbours. In bytes.
 const LARGE_BODY: usize = 128 << 10;
@@ -28,49 +25,51 @@ const LARGE_BODY: usize = 128 << 10;
 /// Where load balancers that see only this listener ask for its health.
 const HEALTH: &str = "/healthz";
 
-/// Takes whatever is sent to the callback listener: `POST /callbacks/{application}`, or what is refused.
+/// Handles every request to the callback listener: `POST /callbacks/{application}`, health probes, and what is refused.
 pub(super) async fn callback(
     request: HttpRequest,
     payload: Payload,
-    bridge: Data<AppState>,
+    app_state: Data<AppState>,
     log: Data<RefusalLog>,
 ) -> HttpResponse {
     let began = Instant::now();
     if request.path() == HEALTH && (request.method() == Method::GET || request.method() == Method::HEAD) {
-        return health(&bridge);
+        return health(&app_state);
     }
-    let sender = sender(&request, &bridge);
+    let sender = address::sender(&request, &app_state.limits.trusted_proxies);
     let name = request.path().strip_prefix("/callbacks/");
-    let Some(application) = name.and_then(|name| bridge.application(name)) else {
-        bridge.metrics.unknown.inc();
-        return refuse(Refusal::NotFound, "unknown", sender, (&bridge, &log));
+    let Some(application) = name.and_then(|name| app_state.application(name)) else {
+        app_state.metrics.unknown.inc();
+        log.refused(Refusal::NotFound, "unknown", sender);
+        return answer::refusal(Refusal::NotFound, &app_state);
     };
-    let trace = trace::begin(&request, &bridge, &application);
-    let taken = {
-        let _in_flight = InFlight::of(&bridge.metrics.callbacks_in_flight);
-        take(&request, payload, &bridge, &application, sender, (began, &trace)).await
+    let trace = trace::start_span(&request, &app_state, &application);
+    let outcome = {
+        let _in_flight = InFlight::of(&app_state.metrics.callbacks_in_flight);
+        process(&request, payload, &app_state, &application, sender, (began, &trace)).await
     };
-    trace.answered(taken.as_ref().err().map_or(200, |refusal| refusal.status()), code(&taken));
-    let metrics = &application.metrics;
-    metrics.callback_duration.observe(began.elapsed().as_secs_f64());
-    match taken {
+    let refusal = outcome.as_ref().err().copied();
+    trace.answered(refusal.map_or(200, Refusal::status), refusal.map_or("answered", Refusal::code));
+    application.metrics.callback_duration.observe(began.elapsed().as_secs_f64());
+    application.metrics.callback(refusal);
+    match outcome {
+        Ok(verdicts) => answer::verdicts(&verdicts, &app_state),
         Err(refusal) => {
-            metrics.callback(Some(refusal));
-            refuse(refusal, &application.name, sender, (&bridge, &log))
-        }
-        Ok(answer) => {
-            metrics.callback(None);
-            respond(StatusCode::OK, &bridge).body(answer.to_json())
+            log.refused(refusal, &application.name, sender);
+            answer::refusal(refusal, &app_state)
         }
     }
 }
 
 /// Whether callbacks are accepted. Probes come every few seconds, so this is neither logged nor counted.
-fn health(bridge: &AppState) -> HttpResponse {
-    let (status, text) =
-        if bridge.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") };
+fn health(app_state: &AppState) -> HttpResponse {
+    let (status, text) = if app_state.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    };
     let mut response = HttpResponse::build(status);
-    if bridge.is_draining() {
+    if app_state.is_draining() {
         response.force_close();
     }
     response.content_type(ContentType::plaintext()).body(text)
@@ -92,64 +91,66 @@ impl Drop for InFlight<'_> {
     }
 }
 
-async fn take(
+/// Takes a callback from its body to the verdicts on its events.
+async fn process(
     request: &HttpRequest,
     payload: Payload,
-    bridge: &AppState,
+    app_state: &AppState,
     application: &Arc<Application>,
     sender: Option<IpAddr>,
     (began, trace): (Instant, &CallbackTrace),
-) -> Result<Answer, Refusal> {
+) -> Result<Vec<EventVerdict>, Refusal> {
     if !sender.is_some_and(|sender| address::contains(&application.networks, sender)) {
         return Err(Refusal::AddressNotAllowed);
     }
     if request.method() != Method::POST {
         return Err(Refusal::MethodNotAllowed);
     }
-    if bridge.is_draining() {
+    if app_state.is_draining() {
         return Err(Refusal::Draining);
     }
-    let deadline = began + bridge.limits.response_deadline;
+    let deadline = began + app_state.limits.response_deadline;
     let reading = trace.stage("read body");
-    let body = body::read(request, payload, bridge, deadline).await?;
+    let body = body::read(request, payload, app_state, deadline).await?;
     drop(reading);
     trace.body(body.bytes.len());
-    let prepared = timeout_at(deadline, prepared(request, body.bytes, bridge, application, trace));
-    let prepared = match prepared.await.unwrap_or_else(|_| Err(Refusal::Overloaded.into())) {
+    let prepared = timeout_at(deadline, prepare(request, body.bytes, app_state, application, trace)).await;
+    let prepared = match prepared.unwrap_or_else(|_| Err(Refusal::Overloaded.into())) {
         Ok(prepared) => prepared,
-        Err(Rejected { refusal, kept: None }) => return Err(refusal),
-        Err(Rejected { refusal, kept: Some(callback) }) => {
-            // What is authentic and cannot be read now is not lost; only if it could not be kept has it to come again. A
-            // disk that is slow goes on with it, and nothing is promised before it has ended.
-            let kept = timeout_at(deadline, bridge.dispatcher.quarantine(*callback)).await.unwrap_or(false);
-            return Err(if kept { refusal } else { Refusal::Overloaded });
-        }
+        Err(rejected) => return Err(quarantine(rejected, app_state, deadline).await),
     };
     if let Some(position) = prepared.decryption_key {
         application.metrics.decrypted(position);
     }
     application.metrics.authentic(seconds(now()));
-    let delivered = bridge.dispatcher.deliver(prepared.items, &application.source, deadline, trace).await;
-    delivered.map(Answer).map_err(|_| Refusal::Overloaded)
+    app_state.dispatcher.deliver(prepared.events, &application.source, deadline, trace).await
 }
 
-/// A callback of which no records can be made; and what is to be kept of it.
+/// A callback of which no records can be made. An authentic one comes with what has to be quarantined.
 struct Rejected {
     refusal: Refusal,
-    kept: Option<Box<Quarantined>>,
+    callback: Option<Box<Quarantined>>,
 }
 
 impl From<Refusal> for Rejected {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, kept: None }
+        Self { refusal, callback: None }
     }
 }
 
-/// Makes records of a body, here or, where it is large, on another thread.
-async fn prepared(
+/// Quarantines a rejected callback if it is authentic. Returns the refusal to answer with: if the callback is not durable
+/// by the deadline, IDaaS has to send it again. A slow disk goes on with the write all the same.
+async fn quarantine(rejected: Rejected, app_state: &AppState, deadline: Instant) -> Refusal {
+    let Some(callback) = rejected.callback else { return rejected.refusal };
+    let durable = timeout_at(deadline, app_state.dispatcher.quarantine(*callback)).await.unwrap_or(false);
+    if durable { rejected.refusal } else { Refusal::Overloaded }
+}
+
+/// Makes records of a body. A large body is prepared on another thread.
+async fn prepare(
     request: &HttpRequest,
     body: Bytes,
-    bridge: &AppState,
+    app_state: &AppState,
     application: &Arc<Application>,
     trace: &CallbackTrace,
 ) -> Result<Prepared, Rejected> {
@@ -173,9 +174,10 @@ async fn prepared(
             Ok(_) | Err(_) => {}
         }
         prepared.map_err(|refusal| {
-            let callback =
-                (refusal.is_kept()).then(|| to_quarantine(&body, &keys.set, &application.policy, context)).flatten();
-            let kept = callback.map(|callback| {
+            let callback = (refusal.is_quarantined())
+                .then(|| to_quarantine(&body, &keys.set, &application.policy, context))
+                .flatten();
+            let callback = callback.map(|callback| {
                 Box::new(Quarantined {
                     application: application.name.clone(),
                     reason: refusal,
@@ -184,55 +186,15 @@ async fn prepared(
                     callback,
                 })
             });
-            Rejected { refusal, kept }
+            Rejected { refusal, callback }
         })
     };
     if !large {
         return work();
     }
     // The semaphore is never closed, the pool ends only with the process, and nothing in the work panics.
-    let _turn = bridge.large.acquire().await;
+    let _turn = app_state.large.acquire().await;
     actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded.into()))
-}
-
-fn sender(request: &HttpRequest, bridge: &AppState) -> Option<IpAddr> {
-    let peer = request.peer_addr()?.ip();
-    // A line that is no text names no address; it must not be passed over either.
-    let lines: Vec<_> = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or("?")).collect();
-    address::sender(peer, lines.into_iter(), &bridge.limits.trusted_proxies)
-}
-
-fn refuse(
-    refusal: Refusal,
-    application: &str,
-    sender: Option<IpAddr>,
-    (bridge, log): (&AppState, &RefusalLog),
-) -> HttpResponse {
-    log.refused(refusal, application, sender);
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = respond(status, bridge);
-    if let Some(after) = refusal.retry_after() {
-        response.insert_header((header::RETRY_AFTER, after));
-    }
-    if refusal == Refusal::MethodNotAllowed {
-        response.insert_header((header::ALLOW, "POST"));
-    }
-    response.body(answer::refusal(refusal))
-}
-
-fn respond(status: StatusCode, bridge: &AppState) -> HttpResponseBuilder {
-    let mut response = HttpResponse::build(status);
-    response.insert_header((header::CONTENT_TYPE, JSON));
-    if bridge.is_draining() {
-        // The sender's next request goes to somebody who stays.
-        response.force_close();
-    }
-    response
-}
-
-/// The code of an answer in its span.
-fn code(taken: &Result<Answer, Refusal>) -> &'static str {
-    taken.as_ref().err().map_or("answered", |refusal| refusal.code())
 }
 
 /// Milliseconds since 1970.

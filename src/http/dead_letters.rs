@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::journal::{forbidden, is_ours, peer};
+use super::journal::{forbidden, is_csrf_safe, peer_address};
 use crate::app_state::{AppState, DeadLetterOutcome};
 use crate::telemetry::log_code::LogCode;
 
@@ -14,12 +14,12 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// Publishes the event of the newest dead letter with this id again.
-async fn redrive(request: HttpRequest, bridge: Data<AppState>, id: Path<String>) -> HttpResponse {
-    if !is_ours(&request) {
+async fn redrive(request: HttpRequest, app_state: Data<AppState>, id: Path<String>) -> HttpResponse {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
-    let outcome = bridge.redrive_dead_letter(&id).await;
-    let (event_id, by) = (id.as_str(), peer(&request));
+    let outcome = app_state.redrive_dead_letter(&id).await;
+    let (event_id, by) = (id.as_str(), peer_address(&request));
     match outcome {
         Ok(outcome) => {
             let result = outcome.code();

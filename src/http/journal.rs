@@ -116,18 +116,18 @@ impl EntryKind {
 }
 
 #[derive(Deserialize)]
-struct Shown {
+struct SummaryQuery {
     entries: Option<usize>,
 }
 
 #[derive(Deserialize)]
-struct Begin {
+struct ExportQuery {
     from: Option<u64>,
     quarantine: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct About {
+struct EntriesQuery {
     about: String,
 }
 
@@ -147,8 +147,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// What is in the journal.
-async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown: Query<Shown>) -> HttpResponse {
-    if !is_ours(&request) {
+async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown: Query<SummaryQuery>) -> HttpResponse {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
     match journal_admin.summary(shown.entries.unwrap_or(SHOWN)).await {
@@ -158,8 +158,8 @@ async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown:
 }
 
 /// A page of the entries, with their contents sealed; with `quarantine`, of the callbacks from that name on.
-async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Query<Begin>) -> HttpResponse {
-    if !is_ours(&request) {
+async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Query<ExportQuery>) -> HttpResponse {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
     let page = match &from.quarantine {
@@ -184,8 +184,8 @@ async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Q
 }
 
 /// The entries about an id, of an event or of an entity, without their contents.
-async fn entries(request: HttpRequest, journal_admin: Data<JournalAdmin>, about: Query<About>) -> HttpResponse {
-    if !is_ours(&request) {
+async fn entries(request: HttpRequest, journal_admin: Data<JournalAdmin>, about: Query<EntriesQuery>) -> HttpResponse {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
     match journal_admin.about(&about.about, PAGE).await {
@@ -200,7 +200,7 @@ fn text(value: impl ToString) -> String {
 
 /// One entry, its contents sealed.
 async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_ours(&request) {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
     match journal_admin.entry(&id).await {
@@ -212,7 +212,7 @@ async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path
 
 /// One callback in quarantine, its content sealed.
 async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_ours(&request) {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
@@ -225,37 +225,37 @@ async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: P
 
 /// Removes an entry.
 async fn discard_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_ours(&request) {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
-    answer(journal_admin.discard_entry(&id, &peer(&request)).await)
+    answer(journal_admin.discard_entry(&id, &peer_address(&request)).await)
 }
 
 /// Removes a callback from quarantine.
 async fn discard_callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_ours(&request) {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
-    answer(journal_admin.discard_callback(id, &peer(&request)).await)
+    answer(journal_admin.discard_callback(id, &peer_address(&request)).await)
 }
 
 /// Has an entry tried again now.
 async fn redrive_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_ours(&request) {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
-    answer(journal_admin.redrive(&id, &peer(&request)).await)
+    answer(journal_admin.redrive(&id, &peer_address(&request)).await)
 }
 
 /// Tries now whether a callback in quarantine can be read, and publishes it if so.
-async fn redrive_callback(request: HttpRequest, bridge: Data<AppState>, id: Path<String>) -> HttpResponse {
-    if !is_ours(&request) {
+async fn redrive_callback(request: HttpRequest, app_state: Data<AppState>, id: Path<String>) -> HttpResponse {
+    if !is_csrf_safe(&request) {
         return forbidden();
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
-    let redriven = bridge.redrive(id).await;
-    tracing::info!(code = LogCode::QuarantineRedriven.as_str(), %id, by = peer(&request), "a callback is tried again by order");
+    let redriven = app_state.redrive(id).await;
+    tracing::info!(code = LogCode::QuarantineRedriven.as_str(), %id, by = peer_address(&request), "a callback is tried again by order");
     answer(redriven)
 }
 
@@ -270,12 +270,12 @@ fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpRespons
 }
 
 /// Who asks, for the log.
-pub(super) fn peer(request: &HttpRequest) -> String {
+pub(super) fn peer_address(request: &HttpRequest) -> String {
     request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
 }
 
 /// Whether a request can come from a program that knows whom it talks to, and not from a page in a browser.
-pub(super) fn is_ours(request: &HttpRequest) -> bool {
+pub(super) fn is_csrf_safe(request: &HttpRequest) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (name, value) = HEADER;
     let host = text(header::HOST.as_str()).unwrap_or_default();

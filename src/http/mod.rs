@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle, Service};
 use actix_web::http::{KeepAlive, Method};
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer, web};
 use futures_util::future::{Either, ready};
 use socket2::{SockFilter, SockRef};
@@ -73,17 +74,17 @@ impl Callbacks {
     /// The operating system's.
     pub fn serve(
         listener: TcpListener,
-        bridge: Arc<AppState>,
+        app_state: Arc<AppState>,
         certificate: Option<&Certificate>,
         drain: Duration,
     ) -> std::io::Result<Self> {
         let ours = listener.try_clone()?;
-        let log = RefusalLog::new(Arc::clone(&bridge.metrics));
+        let log = RefusalLog::new(Arc::clone(&app_state.metrics));
         let served = Arc::clone(&log);
         let connections = Connections::default();
         let server = HttpServer::new(move || {
             App::new()
-                .app_data(web::Data::from(Arc::clone(&bridge)))
+                .app_data(web::Data::from(Arc::clone(&app_state)))
                 .app_data(web::Data::from(Arc::clone(&served)))
                 // The one route there is: the handler finds its application faster than a router would.
                 .default_service(web::to(callbacks::callback))
@@ -108,9 +109,9 @@ impl Callbacks {
     /// New connections are dropped unheard before the socket closes: a sender then finds the port closed and knows
     /// that nothing was taken, where a reset would leave it in doubt.
     pub async fn stop(self) {
-        let deaf = SockFilter::new(0x06, 0, 0, 0);
+        let drop_all = SockFilter::new(0x06, 0, 0, 0);
         // Not every system can; then a connection of the last moment is reset, as it would be anywhere.
-        if SockRef::from(&self.listener).attach_filter(&[deaf]).is_ok() {
+        if SockRef::from(&self.listener).attach_filter(&[drop_all]).is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.server.stop().await;
@@ -126,36 +127,47 @@ impl Callbacks {
 /// The operating system's.
 pub fn serve_admin(
     listener: TcpListener,
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     journal_admin: Arc<JournalAdmin>,
     console: Arc<Console>,
     token: &AdminToken,
 ) -> std::io::Result<Admin> {
-    let token = token.clone();
+    let admin_token = token.clone();
+    let routes = move |config: &mut ServiceConfig| {
+        config
+            .app_data(web::Data::from(Arc::clone(&app_state)))
+            .app_data(web::Data::from(Arc::clone(&journal_admin)))
+            .app_data(web::Data::from(Arc::clone(&console)))
+            .app_data(web::Data::new(admin_token.clone()))
+            .route("/metrics", web::get().to(admin::metrics))
+            .route("/livez", web::get().to(admin::livez))
+            .route("/readyz", web::get().to(admin::readyz));
+        console::routes(config);
+        journal::routes(config);
+        dead_letters::routes(config);
+    };
+    listen_admin(listener, Some(token.clone()), routes)
+}
+
+/// Starts an admin listener with these routes. Without a token, every request is allowed.
+fn listen_admin(
+    listener: TcpListener,
+    token: Option<AdminToken>,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> std::io::Result<Admin> {
     let connections = Connections::default();
     let server = HttpServer::new(move || {
         let token = token.clone();
-        App::new()
-            .app_data(web::Data::from(Arc::clone(&bridge)))
-            .app_data(web::Data::from(Arc::clone(&journal_admin)))
-            .app_data(web::Data::from(Arc::clone(&console)))
-            .app_data(web::Data::new(token.clone()))
-            .wrap_fn(move |mut request, routes| {
-                // The answer to HEAD is that to GET; the connection leaves its body out.
-                if request.method() == Method::HEAD {
-                    request.head_mut().method = Method::GET;
-                }
-                match token.refusal(&request) {
-                    Some(refusal) => Either::Left(ready(Ok(request.into_response(refusal)))),
-                    None => Either::Right(routes.call(request)),
-                }
-            })
-            .route("/metrics", web::get().to(admin::metrics))
-            .route("/livez", web::get().to(admin::livez))
-            .route("/readyz", web::get().to(admin::readyz))
-            .configure(console::routes)
-            .configure(journal::routes)
-            .configure(dead_letters::routes)
+        App::new().configure(&routes).wrap_fn(move |mut request, service| {
+            // The answer to HEAD is that to GET; the connection leaves its body out.
+            if request.method() == Method::HEAD {
+                request.head_mut().method = Method::GET;
+            }
+            match token.as_ref().and_then(|token| token.refusal(&request)) {
+                Some(refusal) => Either::Left(ready(Ok(request.into_response(refusal)))),
+                None => Either::Right(service.call(request)),
+            }
+        })
     })
     .workers(1)
     .client_request_timeout(HEADER_TIMEOUT)

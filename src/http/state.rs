@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::http::header::ContentType;
 use actix_web::web::Data;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{HttpResponse, web};
 
-use super::connections::Connections;
-use super::{Admin, HEADER_TIMEOUT, RunningServer};
+use super::{Admin, listen_admin};
 use crate::telemetry::state::StateMetrics;
 
 /// What the admin listener shows.
@@ -25,21 +24,13 @@ pub struct StateHealth {
 /// # Errors
 /// The operating system's.
 pub fn serve_state(listener: TcpListener, health: Arc<StateHealth>) -> std::io::Result<Admin> {
-    let connections = Connections::default();
-    let server = HttpServer::new(move || {
-        App::new()
+    listen_admin(listener, None, move |config| {
+        config
             .app_data(Data::from(Arc::clone(&health)))
-            .service(web::resource("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)))
-            .service(web::resource("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
-            .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
+            .service(web::resource("/metrics").route(web::get().to(metrics)))
+            .service(web::resource("/livez").route(web::get().to(livez)))
+            .service(web::resource("/readyz").route(web::get().to(readyz)));
     })
-    .workers(1)
-    .client_request_timeout(HEADER_TIMEOUT)
-    .shutdown_timeout(1)
-    .on_connect(connections.counter())
-    .disable_signals()
-    .listen(listener)?;
-    Ok(Admin(RunningServer::new(server.run(), connections)))
 }
 
 async fn metrics(health: Data<StateHealth>) -> HttpResponse {

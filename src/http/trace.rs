@@ -8,15 +8,15 @@ use crate::app_state::{AppState, Application};
 use crate::telemetry::spans::{CallbackRequest, CallbackTrace};
 
 /// Begins the trace of a callback, if tracing is on.
-pub(super) fn begin(request: &HttpRequest, bridge: &AppState, application: &Application) -> CallbackTrace {
-    let Some(spans) = bridge.dispatcher.spans() else { return CallbackTrace::default() };
+pub(super) fn start_span(request: &HttpRequest, app_state: &AppState, application: &Application) -> CallbackTrace {
+    let Some(spans) = app_state.dispatcher.spans() else { return CallbackTrace::default() };
     let peer = request.peer_addr().map(|peer| peer.ip());
     spans.callback(&CallbackRequest {
         method: method(request.method()),
         scheme: if request.app_config().secure() { "https" } else { "http" },
         application: &application.name,
         traceparent: context(request),
-        is_trusted: peer.is_some_and(|peer| address::contains(&bridge.limits.trusted_proxies, peer)),
+        is_trusted: peer.is_some_and(|peer| address::contains(&app_state.limits.trusted_proxies, peer)),
     })
 }
 

@@ -57,7 +57,7 @@ pub struct Entry {
     /// The sealed password's record, where there is one.
     pub credential: Option<Record>,
     /// What a dead letter is made of, should the broker refuse the record.
-    pub evidence: DeadLetterSource,
+    pub dead_letter_source: DeadLetterSource,
 }
 
 /// Why bytes are no entry.
@@ -115,7 +115,7 @@ impl Entry {
     /// Appends the entry's form to `output`. Its [`Seq`] is no part of it, but the place where it is kept.
     pub fn encode(&self, output: &mut Vec<u8>) {
         output.reserve(self.weight());
-        let kept = self.evidence.stored_original();
+        let original = self.dead_letter_source.stored_original();
         let wire = WireEntry {
             key: self.key.0,
             lane: self.lane.0,
@@ -127,7 +127,7 @@ impl Entry {
             reason: reason(self.verdict).map(Reason::code),
             record: WireRecord::of(&self.record),
             credential: self.credential.as_ref().map(WireRecord::of),
-            evidence: WireEvidence::of(&kept),
+            evidence: WireEvidence::of(&original),
         };
         // Event and record say nearly the same, and a page of the store that holds two of them is half as many writes.
         let mut clear = Vec::with_capacity(self.weight());
@@ -170,7 +170,7 @@ impl Entry {
             verdict: verdict(wire.reason)?,
             record: wire.record.restored()?,
             credential: wire.credential.map(WireRecord::restored).transpose()?,
-            evidence: DeadLetterSource::of(wire.evidence.restored()),
+            dead_letter_source: DeadLetterSource::from_stored(wire.evidence.restored()),
         })
     }
 }
@@ -203,15 +203,15 @@ impl<'a> WireRecord<'a> {
 }
 
 impl<'a> WireEvidence<'a> {
-    fn of(kept: &'a StoredOriginal) -> Self {
+    fn of(original: &'a StoredOriginal) -> Self {
         Self {
-            instance_id: &kept.instance_id,
-            application_id: &kept.application_id,
-            ali_uid: kept.ali_uid.as_deref(),
-            event_version: kept.event_version.as_deref(),
-            event: &kept.event,
-            received_at: kept.received_at,
-            made_id: &kept.made_id,
+            instance_id: &original.instance_id,
+            application_id: &original.application_id,
+            ali_uid: original.ali_uid.as_deref(),
+            event_version: original.event_version.as_deref(),
+            event: &original.event,
+            received_at: original.received_at,
+            made_id: &original.generated_id,
         }
     }
 
@@ -223,7 +223,7 @@ impl<'a> WireEvidence<'a> {
             event_version: self.event_version.map(str::to_owned),
             event: self.event.to_owned(),
             received_at: self.received_at,
-            made_id: self.made_id.to_owned(),
+            generated_id: self.made_id.to_owned(),
         }
     }
 }

@@ -1,94 +1,70 @@
 //! Why the journal cannot be opened, and why it does not take something: closed lists, each with its remedy or code.
 
-use std::fmt;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use crate::diagnosis::Diagnosis;
+
 /// Why the journal cannot be opened. Nothing was changed or thrown away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", prefix = "journal_")]
 pub enum OpenFault {
     /// Another process has it open: that with this id, where it is known.
+    #[error("{} is in use by {}", .0.display(), .1.map_or("another process".to_owned(), |id| format!("process {id}")))]
     Locked(PathBuf, Option<u32>),
     /// This user may not read or write the path.
+    #[error("{} may not be read and written by this user", .0.display())]
     NoPermission(PathBuf),
     /// The file is none of a journal.
+    #[error("{} is not the file of a journal; it was left untouched", .0.display())]
     Foreign(PathBuf),
     /// The file is that of a journal, and damaged in this way.
+    #[error("{} is damaged: {}; nothing was removed", .0.display(), .1)]
     Damaged(PathBuf, String),
     /// This many things in it are sealed with a key of this id, which is not configured.
+    #[error("{} of its entries {} sealed with the key {}, which is not in journal.keys", .1, if *.1 == 1 { "is" } else { "are" }, .0)]
     UnknownKey(String, u64),
     /// A newer build wrote it.
+    #[error("{} was written by a newer build", .0.display())]
     Newer(PathBuf),
     /// There is no room on the disk.
+    #[error("the disk of {} is full", .0.display())]
     DiskFull(PathBuf),
     /// The operating system refuses in another way.
+    #[error("{} cannot be used ({})", .0.display(), .1)]
     Unusable(PathBuf, ErrorKind),
 }
 
-impl OpenFault {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Locked(..) => "journal_locked",
-            Self::NoPermission(_) => "journal_no_permission",
-            Self::Foreign(_) => "journal_foreign",
-            Self::Damaged(..) => "journal_damaged",
-            Self::UnknownKey(..) => "journal_unknown_key",
-            Self::Newer(_) => "journal_newer",
-            Self::DiskFull(_) => "journal_disk_full",
-            Self::Unusable(..) => "journal_unusable",
-        }
-    }
-
-    /// What to do.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Locked(_, Some(process)) => {
+impl From<&OpenFault> for Diagnosis {
+    fn from(fault: &OpenFault) -> Self {
+        let remedy = match fault {
+            OpenFault::Locked(_, Some(process)) => {
                 format!("end process {process}, or give each process a directory of its own")
             }
-            Self::Locked(_, None) => "end the other process, or give each process a directory of its own".to_owned(),
-            Self::NoPermission(path) => format!("let the service's user read and write {}", path.display()),
-            Self::Foreign(_) => "name another directory, or move the file away if nobody needs it here".to_owned(),
-            Self::Damaged(path, _) => format!(
+            OpenFault::Locked(_, None) => {
+                "end the other process, or give each process a directory of its own".to_owned()
+            }
+            OpenFault::NoPermission(path) => format!("let the service's user read and write {}", path.display()),
+            OpenFault::Foreign(_) => "name another directory, or move the file away if nobody needs it here".to_owned(),
+            OpenFault::Damaged(path, _) => format!(
                 "check the disk; restore {0} from a copy, or move it aside (keep it: what is in it may not be on Kafka) \
                  and start with an empty journal",
                 path.display()
             ),
-            Self::UnknownKey(id, _) => format!(
+            OpenFault::UnknownKey(id, _) => format!(
                 "add the key {id} at the end of journal.keys; it can be removed once nothing is sealed with it any more"
             ),
-            Self::Newer(_) => "start the newer build again until the journal is empty, then this one".to_owned(),
-            Self::DiskFull(path) => format!("make room on the disk of {}", path.display()),
-            Self::Unusable(path, _) => format!("see to the disk and the file system of {}", path.display()),
-        }
+            OpenFault::Newer(_) => "start the newer build again until the journal is empty, then this one".to_owned(),
+            OpenFault::DiskFull(path) => format!("make room on the disk of {}", path.display()),
+            OpenFault::Unusable(path, _) => format!("see to the disk and the file system of {}", path.display()),
+        };
+        Self::new(fault, fault.to_string(), remedy)
     }
 }
-
-impl fmt::Display for OpenFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Locked(path, Some(process)) => write!(f, "{} is in use by process {process}", path.display()),
-            Self::Locked(path, None) => write!(f, "{} is in use by another process", path.display()),
-            Self::NoPermission(path) => write!(f, "{} may not be read and written by this user", path.display()),
-            Self::Foreign(path) => write!(f, "{} is not the file of a journal; it was left untouched", path.display()),
-            Self::Damaged(path, how) => write!(f, "{} is damaged: {how}; nothing was removed", path.display()),
-            Self::UnknownKey(id, count) => {
-                let verb = if *count == 1 { "is" } else { "are" };
-                write!(f, "{count} of its entries {verb} sealed with the key {id}, which is not in journal.keys")
-            }
-            Self::Newer(path) => write!(f, "{} was written by a newer build", path.display()),
-            Self::DiskFull(path) => write!(f, "the disk of {} is full", path.display()),
-            Self::Unusable(path, kind) => write!(f, "{} cannot be used ({kind})", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for OpenFault {}
 
 /// Why the journal does not take something now. It takes it again by itself once the cause has gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum JournalRejection {
     /// `journal.max_size` is reached.
     Full,
@@ -108,14 +84,8 @@ impl JournalRejection {
 
     /// The stable code, as a metric label.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::QuarantineFull => "quarantine_full",
-            Self::Busy => "busy",
-            Self::DiskFull => "disk_full",
-            Self::Failed => "failed",
-        }
+    pub fn code(self) -> &'static str {
+        self.into()
     }
 
     /// One sentence for the log.
@@ -131,5 +101,40 @@ impl JournalRejection {
             Self::DiskFull => "the journal's disk is full; events are refused until there is room",
             Self::Failed => "the journal cannot be written; it is opened and verified anew before anything is trusted",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_never_change() {
+        let path = PathBuf::new;
+        let faults = [
+            OpenFault::Locked(path(), None),
+            OpenFault::NoPermission(path()),
+            OpenFault::Foreign(path()),
+            OpenFault::Damaged(path(), String::new()),
+            OpenFault::UnknownKey(String::new(), 1),
+            OpenFault::Newer(path()),
+            OpenFault::DiskFull(path()),
+            OpenFault::Unusable(path(), ErrorKind::Other),
+        ];
+        assert_eq!(
+            faults.map(|fault| Diagnosis::from(&fault).code),
+            [
+                "journal_locked",
+                "journal_no_permission",
+                "journal_foreign",
+                "journal_damaged",
+                "journal_unknown_key",
+                "journal_newer",
+                "journal_disk_full",
+                "journal_unusable",
+            ]
+        );
+        let rejections = ["full", "quarantine_full", "busy", "disk_full", "failed"];
+        assert_eq!(JournalRejection::ALL.map(JournalRejection::code), rejections);
     }
 }

@@ -72,7 +72,7 @@ pub struct Journal {
     inbox: Arc<Inbox>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held by whoever goes through the quarantine: two at a time would hand callbacks over out of order.
-    pub(super) walk: Arc<tokio::sync::Mutex<()>>,
+    pub(super) quarantine_replay: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
@@ -90,7 +90,7 @@ impl Journal {
             drop(writer);
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work)?;
-        Ok(Self { inbox, thread: Mutex::new(Some(thread)), walk: Arc::default() })
+        Ok(Self { inbox, thread: Mutex::new(Some(thread)), quarantine_replay: Arc::default() })
     }
 
     /// Asks for entries to be made durable, in the order of acceptance. What became of them is told to
@@ -101,13 +101,13 @@ impl Journal {
 
     /// Asks for entries to be removed, whose records are confirmed. Goes with the next write, or soon by itself. A crash
     /// may undo it, so what is found at the start can be on Kafka already.
-    pub fn forget(&self, seqs: Vec<Seq>) {
+    pub fn delete(&self, seqs: Vec<Seq>) {
         if seqs.is_empty() {
             return;
         }
         self.ask(|queue| {
-            queue.forgets.extend(seqs);
-            queue.forgets_since.get_or_insert_with(Instant::now);
+            queue.deletes.extend(seqs);
+            queue.deletes_since.get_or_insert_with(Instant::now);
         });
     }
 
@@ -136,15 +136,15 @@ impl Journal {
         let weight = callback.weight();
         let mut queue = self.inbox.queue.lock();
         // One alone is always taken, however large.
-        if queue.keep_bytes > 0 && queue.keep_bytes + weight > WAITING_CALLBACKS {
+        if queue.quarantine_bytes > 0 && queue.quarantine_bytes + weight > WAITING_CALLBACKS {
             drop(queue);
             self.inbox.quarantine_refused(JournalRejection::Busy);
             let _ = reply.send(Err(JournalRejection::Busy));
             return answer;
         }
         if !queue.closed {
-            queue.keep_bytes += weight;
-            queue.keeps.push_back((callback, reply));
+            queue.quarantine_bytes += weight;
+            queue.quarantine_requests.push_back((callback, reply));
         }
         drop(queue);
         self.inbox.work.notify_one();
@@ -240,7 +240,7 @@ impl Journal {
 
     fn query<T>(&self, question: impl FnOnce(Reply<T>) -> Query) -> Response<T> {
         let (reply, answer) = oneshot::channel();
-        self.ask(|queue| queue.questions.push_back(question(reply)));
+        self.ask(|queue| queue.queries.push_back(question(reply)));
         answer
     }
 }

@@ -18,7 +18,7 @@ use super::row::EntryRow;
 use super::store::KeyChange;
 
 /// How long a removal may wait for a write that it can be joined to.
-pub(super) const FORGET_WITHIN: Duration = Duration::from_millis(50);
+pub(super) const MAX_DELETE_DELAY: Duration = Duration::from_millis(50);
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalRejection>>;
 
@@ -40,15 +40,15 @@ pub(super) struct Inbox {
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) writes: VecDeque<Entry>,
-    pub(super) forgets: Vec<Seq>,
+    pub(super) deletes: Vec<Seq>,
     /// When the oldest of `forgets` was asked for.
-    pub(super) forgets_since: Option<Instant>,
+    pub(super) deletes_since: Option<Instant>,
     pub(super) reads: VecDeque<Vec<Seq>>,
-    pub(super) keeps: VecDeque<QuarantineRequest>,
+    pub(super) quarantine_requests: VecDeque<QuarantineRequest>,
     /// What the callbacks take that are to be quarantined, those of the present commit as well.
-    pub(super) keep_bytes: usize,
+    pub(super) quarantine_bytes: usize,
     pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
-    pub(super) questions: VecDeque<Query>,
+    pub(super) queries: VecDeque<Query>,
     /// How many entries the present commit writes.
     pub(super) writing: usize,
     pub(super) closing: bool,
@@ -84,7 +84,7 @@ impl Inbox {
         let mut queue = self.queue.lock();
         loop {
             let urgent = queue.is_urgent();
-            let due = queue.forgets_since.map(|since| since + FORGET_WITHIN);
+            let due = queue.deletes_since.map(|since| since + MAX_DELETE_DELAY);
             let now = Instant::now();
             if urgent || due.is_some_and(|due| due <= now) {
                 return Some(take(&mut queue));
@@ -130,7 +130,7 @@ impl Inbox {
     pub(super) fn committed(&self, keep_bytes: usize) {
         let mut queue = self.queue.lock();
         queue.writing = 0;
-        queue.keep_bytes = queue.keep_bytes.saturating_sub(keep_bytes);
+        queue.quarantine_bytes = queue.quarantine_bytes.saturating_sub(keep_bytes);
     }
 
     /// Says that the thread has ended. Whoever still waits for an answer gets none.
@@ -144,10 +144,10 @@ impl Inbox {
     }
 
     /// Puts removals back that were not done.
-    pub(super) fn forget_later(&self, seqs: &[Seq]) {
+    pub(super) fn delete_later(&self, seqs: &[Seq]) {
         let mut queue = self.queue.lock();
-        queue.forgets.extend_from_slice(seqs);
-        queue.forgets_since.get_or_insert_with(Instant::now);
+        queue.deletes.extend_from_slice(seqs);
+        queue.deletes_since.get_or_insert_with(Instant::now);
     }
 }
 
@@ -157,18 +157,18 @@ impl Queue {
         self.closing
             || !self.writes.is_empty()
             || !self.reads.is_empty()
-            || !self.keeps.is_empty()
+            || !self.quarantine_requests.is_empty()
             || !self.releases.is_empty()
-            || !self.questions.is_empty()
+            || !self.queries.is_empty()
     }
 
     /// Whether there is nothing at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.forgets.is_empty()
+        self.deletes.is_empty()
             && self.writes.is_empty()
             && self.reads.is_empty()
-            && self.keeps.is_empty()
+            && self.quarantine_requests.is_empty()
             && self.releases.is_empty()
-            && self.questions.is_empty()
+            && self.queries.is_empty()
     }
 }

@@ -37,8 +37,8 @@ impl ReadableCallback {
         let bytes = kept.content().len();
         let Quarantined { application, received_at, traceparent, callback, reason } = kept;
         let work = move || {
-            let moment = RequestContext { received_at, traceparent: traceparent.as_deref() };
-            from_quarantine(callback, &policy, moment)
+            let request = RequestContext { received_at, traceparent: traceparent.as_deref() };
+            from_quarantine(callback, &policy, request)
         };
         // What the work does never panics; if it did, the callback would stay where it is.
         let prepared = tokio::task::spawn_blocking(work).await.unwrap_or(Err(reason))?;
@@ -52,7 +52,7 @@ pub struct QuarantineReplay {
     journal: Arc<Journal>,
     turns: VecDeque<DeliveryOrder>,
     tried: u64,
-    _walk: OwnedMutexGuard<()>,
+    _lock: OwnedMutexGuard<()>,
 }
 
 impl QuarantineReplay {
@@ -61,7 +61,7 @@ impl QuarantineReplay {
     /// # Errors
     /// [`JournalRejection`] where it cannot be read now.
     pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRejection> {
-        let walk = Arc::clone(&journal.walk).lock_owned().await;
+        let lock = Arc::clone(&journal.quarantine_replay).lock_owned().await;
         let mut turns = Vec::new();
         let mut from = Some(QuarantineId::FIRST);
         while let Some(name) = from {
@@ -71,7 +71,7 @@ impl QuarantineReplay {
             turns.extend(wanted.map(|row| DeliveryOrder { received_at: row.received_at, id: row.id }));
         }
         turns.sort_unstable();
-        Ok(Self { journal, turns: turns.into(), tried: 0, _walk: walk })
+        Ok(Self { journal, turns: turns.into(), tried: 0, _lock: lock })
     }
 
     /// How many were tried so far, readable or not.

@@ -36,19 +36,19 @@ pub use rekeying::KeyChange;
 const COMMIT_HEADROOM: u64 = 1 << 20;
 
 /// Below this size the file is left as it is, in bytes.
-const SMALL: u64 = 16 << 20;
+const MIN_COMPACTED_SIZE: u64 = 16 << 20;
 
 /// The journal's file, open. One process at a time has it.
 pub struct Store {
     path: PathBuf,
     max_size: u64,
-    seals: SealedCodec,
+    codec: SealedCodec,
     state: State,
     keys: KeyCounts,
     /// Where old keys are looked for next; `None` once everything has been looked at.
     reseal: Option<Place>,
-    base: Option<JournalFile>,
-    suspicion: Recovery,
+    file: Option<JournalFile>,
+    recovery: Recovery,
     _lock: Lock,
 }
 
@@ -141,15 +141,15 @@ impl Store {
     /// Seals what fits below the limit, into `changes`, and says how much that is, in bytes.
     fn admit(&mut self, batch: &Batch<'_>, changes: &mut Changes, committed: &mut Committed) -> u64 {
         let mut bytes = 0;
-        let mut fenced: HashSet<LaneKey> = HashSet::new();
+        let mut full_lanes: HashSet<LaneKey> = HashSet::new();
         for entry in batch.puts {
-            if fenced.contains(&entry.lane) {
+            if full_lanes.contains(&entry.lane) {
                 committed.refused.push((entry.seq, JournalRejection::Full));
                 continue;
             }
-            let put = self.seals.entry(entry);
+            let put = self.codec.entry(entry);
             if self.state.bytes + bytes + put.cost() > self.max_size {
-                fenced.insert(entry.lane);
+                full_lanes.insert(entry.lane);
                 committed.refused.push((entry.seq, JournalRejection::Full));
                 continue;
             }
@@ -159,7 +159,7 @@ impl Store {
         }
         let (mut kept_bytes, limit) = (self.state.kept_bytes, quarantine::limit(self.max_size));
         for callback in batch.keeps {
-            let put = self.seals.quarantined(callback);
+            let put = self.codec.quarantined(callback);
             let cost = put.cost();
             if kept_bytes + cost > limit {
                 committed.kept.push(Err(JournalRejection::QuarantineFull));
@@ -178,23 +178,27 @@ impl Store {
 
     /// Takes room on the disk for so much more.
     fn space_for(&self, bytes: u64) -> Result<(), JournalRejection> {
-        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
-        let taken = base.room().take(bytes + COMMIT_HEADROOM);
+        let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
+        let accepted = file.room().take(bytes + COMMIT_HEADROOM);
         // Where enough of the file is free inside, no more of the disk is needed. It is scattered, so not all of it counts.
-        let free_inside = 4 * (self.state.bytes + bytes + COMMIT_HEADROOM) < 3 * base.room().top();
-        if taken.is_err() && !free_inside { Err(JournalRejection::DiskFull) } else { Ok(()) }
+        let free_inside = 4 * (self.state.bytes + bytes + COMMIT_HEADROOM) < 3 * file.room().top();
+        if accepted.is_err() && !free_inside { Err(JournalRejection::DiskFull) } else { Ok(()) }
     }
 
     /// Makes changes. `ghosts` are the entries that are refused if that fails.
-    fn apply(&mut self, changes: &Changes, ghosts: impl Iterator<Item = u64>) -> Result<(), JournalRejection> {
-        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
-        match base.apply(self.state, changes) {
+    fn apply(
+        &mut self,
+        changes: &Changes,
+        possibly_written: impl Iterator<Item = u64>,
+    ) -> Result<(), JournalRejection> {
+        let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
+        match file.apply(self.state, changes) {
             Ok((state, keys)) => {
                 self.state = state;
                 self.keys.apply(&keys);
                 Ok(())
             }
-            Err(broken) => Err(self.require_verification(&broken, ghosts)),
+            Err(error) => Err(self.require_verification(&error, possibly_written)),
         }
     }
 
@@ -206,7 +210,7 @@ impl Store {
             bytes: self.state.bytes,
             quarantine: self.state.kept,
             quarantine_bytes: self.state.kept_bytes,
-            old_key: self.keys.others(self.seals.current()).map(|(_, count)| count).sum(),
+            old_key: self.keys.others(self.codec.current()).map(|(_, count)| count).sum(),
         }
     }
 
@@ -220,23 +224,23 @@ impl Store {
     /// that are free again are scattered; 2.1 times was measured.
     #[must_use]
     pub const fn disk_need(max_size: u64) -> u64 {
-        max_size.saturating_mul(9) / 4 + SMALL
+        max_size.saturating_mul(9) / 4 + MIN_COMPACTED_SIZE
     }
 
-    /// What the file takes on the disk, in bytes: more than what is in it, until [`Store::tidy`].
+    /// What the file takes on the disk, in bytes: more than what is in it, until [`Store::compact`].
     #[must_use]
     pub fn size_on_disk(&self) -> u64 {
-        self.base.as_ref().map_or(0, |base| base.room().size())
+        self.file.as_ref().map_or(0, |file| file.room().size())
     }
 
     /// Gives the disk back what it can where the file is nearly empty. Takes time by what is left in it.
-    pub fn tidy(&mut self) {
-        if self.size_on_disk() < SMALL || self.state.bytes * 8 > self.size_on_disk() {
+    pub fn compact(&mut self) {
+        if self.size_on_disk() < MIN_COMPACTED_SIZE || self.state.bytes * 8 > self.size_on_disk() {
             return;
         }
-        let compacted = self.base.as_mut().map_or(Ok(()), JournalFile::compact);
-        if let Err(broken) = compacted {
-            self.require_verification(&broken, std::iter::empty());
+        let compacted = self.file.as_mut().map_or(Ok(()), JournalFile::compact);
+        if let Err(error) = compacted {
+            self.require_verification(&error, std::iter::empty());
         }
     }
 }
@@ -244,10 +248,10 @@ impl Store {
 /// The file is closed in order, so that the next start finds it so.
 impl Drop for Store {
     fn drop(&mut self) {
-        if let Some(Err(broken)) = self.base.take().map(JournalFile::close) {
+        if let Some(Err(error)) = self.file.take().map(JournalFile::close) {
             tracing::warn!(
                 code = LogCode::JournalClose.as_str(),
-                cause = %broken,
+                cause = %error,
                 "the journal was not closed in order; nothing of it is lost"
             );
         }

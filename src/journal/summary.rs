@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::handle::Usage;
 use super::quarantine::{DeliveryOrder, QuarantineRow};
 use super::row::EntryRow;
-use super::waiting::LaneHead;
+use super::waiting::{LaneHead, WaitState};
 
 /// Everything at a glance. Times are milliseconds since 1970 here, and RFC 3339 outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,9 @@ pub struct EntrySummary {
     /// When it was accepted.
     #[serde(with = "time")]
     pub accepted_at: i64,
+    /// Why it waits, if it is the first of its lane and the one who answers has the lanes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitState>,
 }
 
 /// One callback in quarantine.
@@ -134,8 +137,8 @@ pub struct QuarantinedSummary {
 pub(super) struct SummaryBuilder {
     groups: BTreeMap<(String, &'static str, String), Group>,
     oldest: Vec<EntrySummary>,
-    held_groups: BTreeMap<(String, &'static str), QuarantinedGroup>,
-    held: BTreeMap<DeliveryOrder, QuarantinedSummary>,
+    quarantine_groups: BTreeMap<(String, &'static str), QuarantinedGroup>,
+    quarantined: BTreeMap<DeliveryOrder, QuarantinedSummary>,
     longest: usize,
 }
 
@@ -143,7 +146,7 @@ impl SummaryBuilder {
     /// Shows up to `longest` entries and callbacks by themselves.
     pub(super) fn new(longest: usize) -> Self {
         let (groups, held_groups) = (BTreeMap::new(), BTreeMap::new());
-        Self { groups, oldest: Vec::new(), held_groups, held: BTreeMap::new(), longest }
+        Self { groups, oldest: Vec::new(), quarantine_groups: held_groups, quarantined: BTreeMap::new(), longest }
     }
 
     /// Adds the next entry, in order.
@@ -166,9 +169,9 @@ impl SummaryBuilder {
     }
 
     /// Adds a callback in quarantine, in any order.
-    pub(super) fn add_held(&mut self, row: &QuarantineRow) {
+    pub(super) fn add_quarantined(&mut self, row: &QuarantineRow) {
         let key = (row.application.clone(), row.reason.code());
-        let group = self.held_groups.entry(key).or_insert_with(|| QuarantinedGroup {
+        let group = self.quarantine_groups.entry(key).or_insert_with(|| QuarantinedGroup {
             application: row.application.clone(),
             reason: row.reason.code().to_owned(),
             callbacks: 0,
@@ -179,10 +182,12 @@ impl SummaryBuilder {
         group.bytes += row.bytes;
         group.oldest_received_at = group.oldest_received_at.min(row.received_at);
         let turn = DeliveryOrder { received_at: row.received_at, id: row.id };
-        if self.held.len() < self.longest || self.held.last_key_value().is_some_and(|(last, _)| turn < *last) {
-            self.held.insert(turn, QuarantinedSummary::from(row));
-            if self.held.len() > self.longest {
-                self.held.pop_last();
+        if self.quarantined.len() < self.longest
+            || self.quarantined.last_key_value().is_some_and(|(last, _)| turn < *last)
+        {
+            self.quarantined.insert(turn, QuarantinedSummary::from(row));
+            if self.quarantined.len() > self.longest {
+                self.quarantined.pop_last();
             }
         }
     }
@@ -200,8 +205,8 @@ impl SummaryBuilder {
             quarantine_callbacks: usage.quarantine,
             quarantine_bytes: usage.quarantine_bytes,
             quarantine_limit_bytes: usage.quarantine_limit,
-            quarantine_groups: self.held_groups.into_values().collect(),
-            quarantine: self.held.into_values().collect(),
+            quarantine_groups: self.quarantine_groups.into_values().collect(),
+            quarantine: self.quarantined.into_values().collect(),
         }
     }
 }
@@ -216,6 +221,7 @@ impl From<&EntryRow> for EntrySummary {
             topic: row.topic.to_string(),
             reason: row.reason.map(|reason| reason.code().to_owned()),
             accepted_at: row.accepted_at,
+            waiting: None,
         }
     }
 }

@@ -17,13 +17,13 @@ const COMMIT_REMOVALS: usize = 20_000;
 pub(super) struct Work {
     pub(super) writes: Vec<Entry>,
     /// Entries that nobody wants any more, before they were written.
-    pub(super) forgotten: Vec<Seq>,
-    pub(super) forgets: Vec<Seq>,
+    pub(super) cancelled: Vec<Seq>,
+    pub(super) deletes: Vec<Seq>,
     pub(super) reads: Vec<Vec<Seq>>,
-    pub(super) keeps: Vec<QuarantineRequest>,
-    pub(super) keep_bytes: usize,
+    pub(super) quarantine_requests: Vec<QuarantineRequest>,
+    pub(super) quarantine_bytes: usize,
     pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
-    pub(super) questions: Vec<Query>,
+    pub(super) queries: Vec<Query>,
     /// Whether this is all there will ever be.
     pub(super) last: bool,
 }
@@ -31,7 +31,7 @@ pub(super) struct Work {
 impl Work {
     /// Takes what one commit is to do.
     pub(super) fn take(queue: &mut Queue) -> Self {
-        let forgotten = forget_unwritten(queue);
+        let forgotten = cancel_unwritten(queue);
         let mut writes = Vec::new();
         let mut bytes = 0;
         while bytes < COMMIT_BYTES
@@ -44,26 +44,26 @@ impl Work {
         writes.sort_by_key(|entry| entry.seq);
         let (mut keeps, mut keep_bytes) = (Vec::new(), 0);
         while keep_bytes < COMMIT_BYTES
-            && let Some(keep) = queue.keeps.pop_front()
+            && let Some(keep) = queue.quarantine_requests.pop_front()
         {
             keep_bytes += keep.0.weight();
             keeps.push(keep);
         }
         queue.writing = writes.len();
-        let rest = queue.forgets.split_off(queue.forgets.len().min(COMMIT_REMOVALS));
-        let forgets = std::mem::replace(&mut queue.forgets, rest);
-        if queue.forgets.is_empty() {
-            queue.forgets_since = None;
+        let rest = queue.deletes.split_off(queue.deletes.len().min(COMMIT_REMOVALS));
+        let deletes = std::mem::replace(&mut queue.deletes, rest);
+        if queue.deletes.is_empty() {
+            queue.deletes_since = None;
         }
         let mut work = Self {
             writes,
-            forgotten,
-            forgets,
+            cancelled: forgotten,
+            deletes,
             reads: queue.reads.drain(..).collect(),
-            keeps,
-            keep_bytes,
+            quarantine_requests: keeps,
+            quarantine_bytes: keep_bytes,
             releases: std::mem::take(&mut queue.releases),
-            questions: queue.questions.drain(..).collect(),
+            queries: queue.queries.drain(..).collect(),
             last: false,
         };
         work.last = queue.closing && queue.is_empty();
@@ -72,14 +72,14 @@ impl Work {
 }
 
 /// Takes entries out that are forgotten before they were written: removed first and written after they would stay.
-fn forget_unwritten(queue: &mut Queue) -> Vec<Seq> {
-    if queue.forgets.is_empty() || queue.writes.is_empty() {
+fn cancel_unwritten(queue: &mut Queue) -> Vec<Seq> {
+    if queue.deletes.is_empty() || queue.writes.is_empty() {
         return Vec::new();
     }
-    let forgets: HashSet<_> = queue.forgets.iter().copied().collect();
+    let deletes: HashSet<_> = queue.deletes.iter().copied().collect();
     let mut forgotten = Vec::new();
     queue.writes.retain(|entry| {
-        let wanted = !forgets.contains(&entry.seq);
+        let wanted = !deletes.contains(&entry.seq);
         if !wanted {
             forgotten.push(entry.seq);
         }

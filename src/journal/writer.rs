@@ -31,7 +31,7 @@ pub(super) struct Writer {
     inbox: Arc<Inbox>,
     rejection_log: RejectionLog,
     /// Whether anything was removed since the file was tidied.
-    untidy: bool,
+    compaction_due: bool,
     /// Nothing is sealed again before.
     reseal_from: Instant,
 }
@@ -48,7 +48,7 @@ impl Writer {
             );
         }
         let (rejection_log, reseal_from) = (RejectionLog::default(), Instant::now());
-        let mut writer = Self { store, events, inbox, rejection_log, untidy: false, reseal_from };
+        let mut writer = Self { store, events, inbox, rejection_log, compaction_due: false, reseal_from };
         writer.show();
         writer
     }
@@ -66,15 +66,15 @@ impl Writer {
             let idle_until = if reseals {
                 Some((Instant::now() + RESEAL).max(self.reseal_from))
             } else {
-                self.untidy.then(|| Instant::now() + IDLE)
+                self.compaction_due.then(|| Instant::now() + IDLE)
             };
             let inbox = Arc::clone(&self.inbox);
             let Some(work) = inbox.next(idle_until, Work::take) else {
                 if reseals {
                     self.reseal();
                 } else {
-                    self.store.tidy();
-                    self.untidy = false;
+                    self.store.compact();
+                    self.compaction_due = false;
                 }
                 continue;
             };
@@ -91,7 +91,7 @@ impl Writer {
         if self.store.reseal().is_err() {
             self.reseal_from = Instant::now() + RESEAL_LATER;
         }
-        self.untidy = true;
+        self.compaction_due = true;
         self.show();
         if self.store.contents().old_key == 0 {
             tracing::info!(
@@ -103,26 +103,41 @@ impl Writer {
 
     /// Says whether nothing is left of it to be done.
     fn work(&mut self, work: Work) -> bool {
-        let Work { writes, forgotten, forgets, reads, keeps, keep_bytes, releases, questions, last: _ } = work;
-        if !forgotten.is_empty() {
-            self.events.written(forgotten);
+        let Work {
+            writes,
+            cancelled,
+            deletes,
+            reads,
+            quarantine_requests: keeps,
+            quarantine_bytes: keep_bytes,
+            releases,
+            queries: questions,
+            last: _,
+        } = work;
+        if !cancelled.is_empty() {
+            self.events.written(cancelled);
         }
         let (callbacks, replies): (Vec<Quarantined>, Vec<_>) = self.new_only(keeps).into_iter().unzip();
         let ids: Vec<_> = releases.iter().map(|(id, _)| *id).collect();
         let mut done = true;
-        if !(writes.is_empty() && forgets.is_empty() && callbacks.is_empty() && ids.is_empty()) {
-            let batch = Batch { puts: &writes, removes: &forgets, keeps: &callbacks, releases: &ids };
+        if !(writes.is_empty() && deletes.is_empty() && callbacks.is_empty() && ids.is_empty()) {
+            let batch = Batch { puts: &writes, removes: &deletes, keeps: &callbacks, releases: &ids };
             let committed = self.store.commit(&batch);
-            self.untidy |= committed.removed && !forgets.is_empty();
-            if !committed.removed && !forgets.is_empty() {
-                self.inbox.forget_later(&forgets);
+            self.compaction_due |= committed.removed && !deletes.is_empty();
+            if !committed.removed && !deletes.is_empty() {
+                self.inbox.delete_later(&deletes);
                 done = false;
             }
             self.show();
             for (_, reply) in releases {
                 let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRejection::Failed) });
             }
+            let freed = committed.removed && committed.refused.is_empty() && !(deletes.is_empty() && ids.is_empty());
             self.tell(committed, &callbacks, replies);
+            if freed {
+                let contents = self.store.contents();
+                self.rejection_log.freed(contents.events, contents.bytes, self.store.max_size());
+            }
         }
         self.inbox.committed(keep_bytes);
         for seqs in reads {

@@ -1,8 +1,8 @@
 //! A Kafka broker inside this process, for the demo and for tests: librdkafka's mock cluster.
 //!
-//! Clients that are built on librdkafka (kcat, confluent-kafka, rdkafka) can attach to it; Java clients cannot. It keeps
-//! a few MiB per partition, forgets everything when it is dropped, and checks no sequence numbers: so it can never
-//! prove that nothing was lost or doubled, and the service must never publish to it.
+//! Clients that are built on librdkafka (kcat, confluent-kafka, rdkafka) can connect to it; Java clients cannot. It
+//! keeps a few MiB per partition, forgets everything when it is dropped, and does not check sequence numbers. So it
+//! can never prove that nothing was lost or duplicated, and the service must never publish to it.
 
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,18 +13,18 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaApiKey;
 
-/// The newest versions of requests that the mock cluster survives if their partition has no leader.
+/// The newest versions of requests that do not crash the mock cluster if their partition has no leader.
 const MAX_VERSIONS: [(RDKafkaApiKey, i16); 2] = [(RDKafkaApiKey::Produce, 9), (RDKafkaApiKey::Fetch, 11)];
 
-/// Starts a mock cluster of librdkafka. Everything that needs one, tests included, makes it here.
+/// Starts a mock cluster of librdkafka. All code that needs one, including tests, uses this function.
 ///
-/// Since version 10 of Produce and version 12 of Fetch, an answer "not the leader" names the new leader. librdkafka's mock
-/// cluster (2.12 to 2.15) does not test whether there is one, and dereferences a null pointer: a record or a fetch for a
-/// partition whose leader is `None` ends the process with SIGSEGV. So clients are offered older versions only. This
-/// concerns the mock cluster alone; clients do not contain that code.
+/// Since version 10 of Produce and version 12 of Fetch, an answer "not the leader" names the new leader. librdkafka's
+/// mock cluster (2.12 to 2.15) does not check whether there is one, and dereferences a null pointer: a record or a
+/// fetch for a partition whose leader is `None` ends the process with SIGSEGV. So clients are offered older versions
+/// only. This concerns the mock cluster alone; clients do not contain that code.
 ///
 /// # Errors
-/// What librdkafka says.
+/// Returns librdkafka's error.
 pub fn mock_cluster(brokers: i32) -> KafkaResult<MockCluster<'static, DefaultProducerContext>> {
     let cluster = MockCluster::new(brokers)?;
     for (request, newest) in MAX_VERSIONS {
@@ -33,10 +33,10 @@ pub fn mock_cluster(brokers: i32) -> KafkaResult<MockCluster<'static, DefaultPro
     Ok(cluster)
 }
 
-/// A running broker on a free port of the loopback interface. Ends when dropped.
+/// A running broker on a free port of the loopback interface. Dropping it stops the broker.
 pub struct EmbeddedBroker {
     bootstrap_servers: String,
-    /// Nothing is ever sent: that it is gone ends the broker.
+    /// Never used to send: dropping it stops the broker.
     stop: Option<Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,17 +48,17 @@ impl EmbeddedBroker {
     /// The reason in words.
     pub fn start(topics: &[(String, i32)]) -> Result<Self, String> {
         let (stop, stopped) = channel();
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         let topics = topics.to_owned();
-        // The library's handle cannot leave its thread, so it has one of its own, and this one can go anywhere.
-        let run = move || retain(&topics, &tell, &stopped);
+        // rdkafka's handle cannot leave its thread, so the broker has its own, and this one can be sent anywhere.
+        let run = move || retain(&topics, &sender, &stopped);
         let thread = std::thread::Builder::new().name("embedded broker".to_owned()).spawn(run);
         let thread = thread.map_err(|error| error.to_string())?;
-        let bootstrap_servers = told.recv().map_err(|_| "the embedded broker did not start".to_owned())??;
+        let bootstrap_servers = receiver.recv().map_err(|_| "the embedded broker did not start".to_owned())??;
         Ok(Self { bootstrap_servers, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// `host:port`, for the clients' `bootstrap.servers`.
+    /// Returns `host:port`, for the clients' `bootstrap.servers`.
     #[must_use]
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
@@ -69,13 +69,13 @@ impl Drop for EmbeddedBroker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in it has been told by its own message.
+            // A panic in it has already been reported.
             let _ = thread.join();
         }
     }
 }
 
-/// Keeps a broker until `stopped` says so; tells its address, or why there is none.
+/// Runs a broker until `stopped` is disconnected. Sends its address, or why it did not start.
 fn retain(topics: &[(String, i32)], tell: &Sender<Result<String, String>>, stopped: &Receiver<Infallible>) {
     let cluster = mock_cluster(1).and_then(|cluster| {
         topics.iter().try_for_each(|(topic, partitions)| cluster.create_topic(topic, *partitions, 1))?;
@@ -83,7 +83,7 @@ fn retain(topics: &[(String, i32)], tell: &Sender<Result<String, String>>, stopp
     });
     match cluster {
         Err(error) => {
-            // Whoever asked waits for this.
+            // The caller of `start` waits for this.
             let _ = tell.send(Err(error.to_string()));
         }
         Ok(cluster) => {
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Without [`MAX_VERSIONS`], it ends the process.
+    /// Without [`MAX_VERSIONS`], it would crash the process.
     #[test]
     fn a_leaderless_partition_keeps_its_clients_waiting() {
         let cluster = mock_cluster(1).unwrap();

@@ -1,42 +1,20 @@
-//! Everything that meets Kafka: no other place knows the `rdkafka` crate.
+//! Everything that uses Kafka. No other module uses the `rdkafka` crate.
+//!
+//! A folder imports only from folders below it:
+//!
+//! - `producer`, `history`, `state` and `replica_log` do the work: they publish events, read our topics, maintain the
+//!   state topics of `materialize`, and exchange the replicas' records. None of them imports another.
+//! - `admin` compares topics, brokers and rights with their plan. `history` and `state` take the topics' names from
+//!   it.
+//! - `availability` decides whether the cluster and its partitions accept records. `producer` uses it.
+//! - `client` holds what every client needs: settings, headers, the polling thread, error types. It imports none of
+//!   the others, and neither does `embedded`, the broker for the demo and for tests.
 
-pub mod administrator;
-mod availability;
-mod backfill;
-mod breaker;
-mod cluster_check;
-pub mod cluster_watch;
-mod connection;
-pub mod connection_error;
-pub mod consumer;
-mod correlate;
+pub mod admin;
+pub mod availability;
+pub mod client;
 pub mod embedded;
-pub mod follow;
-mod gate;
-mod headers;
-mod health;
-mod in_flight;
-mod locate;
-mod monitor;
-pub mod our_topics;
-mod partitioner;
-mod polled;
-pub mod probe;
+pub mod history;
 pub mod producer;
-mod producer_state;
-mod published_record;
-pub mod publisher;
-pub mod reach;
-mod reader;
-pub mod recent_records;
-mod record_error;
-pub mod remedy;
 pub mod replica_log;
-mod resend;
-pub mod scan;
-pub mod settings;
 pub mod state;
-pub mod statistics;
-mod supervisor;
-pub mod topic_drift;
-pub mod topics;

@@ -1,7 +1,7 @@
-//! The coordination topic: one partition, which all replicas write and read.
+//! The coordination topic: one partition that all replicas write and read.
 //!
-//! Whatever it holds is read in order, from some minutes ago on. A record that cannot be written within seconds is given
-//! up, because a late one would tell what is no longer true.
+//! Its records are read in order, beginning some minutes ago. A record that cannot be written within seconds is
+//! dropped, because a late one would be outdated.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::producer::describe;
-use super::recent_records::ago;
-use super::settings::Cluster;
+use crate::kafka::client::clock::ago;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
 
-/// From how long ago on the topic is read.
+/// How far back reading begins.
 const HISTORY: Duration = Duration::from_secs(600);
 
-/// How long one question to the broker may take.
+/// How long one request to the broker may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
 
 const PARTITION: i32 = 0;
@@ -38,18 +38,18 @@ pub enum Presence {
     Unknown,
 }
 
-/// What comes of waiting for a record.
+/// The result of waiting for a record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     /// A record: its position and value.
     Record(i64, Vec<u8>),
-    /// None came.
+    /// No record came in time.
     Nothing,
     /// The topic no longer exists, or may not be read.
     Unusable(Presence),
 }
 
-/// A reader and a writer of the topic. Blocks while it waits.
+/// A reader and a writer of the topic. Waiting blocks.
 pub struct ReplicaLog {
     topic: String,
     consumer: BaseConsumer<Quiet>,
@@ -59,17 +59,13 @@ pub struct ReplicaLog {
 }
 
 impl ReplicaLog {
-    /// Prepares both; nothing is sent yet.
+    /// Creates both clients. Sends nothing yet.
     ///
     /// # Errors
-    /// What librdkafka says against the settings.
+    /// Returns an error if librdkafka rejects the settings.
     pub fn new(cluster: &Cluster, topic: &str) -> Result<Self, String> {
-        let mut reading = cluster.observer();
+        let mut reading = cluster.partition_reader("replicas");
         for (name, value) in [
-            // librdkafka wants the name of a group before it assigns anything. No group is joined.
-            ("group.id", "idaas-bridge-replicas"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
             ("fetch.wait.max.ms", "500"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.max.messages.kbytes", "8192"),
@@ -80,7 +76,8 @@ impl ReplicaLog {
         let consumer = BaseConsumer::from_config_and_context(&reading, Quiet).map_err(|error| describe(&error))?;
         let mut writing = cluster.producer();
         for (name, value) in [
-            // A record that is written twice does no harm, and an idempotent producer ends with its first lost record.
+            // A record that is written twice does no harm, and an idempotent producer fails with its first lost
+            // record.
             ("enable.idempotence", "false"),
             ("max.in.flight.requests.per.connection", "1"),
             ("message.timeout.ms", "2000"),
@@ -92,7 +89,7 @@ impl ReplicaLog {
         Ok(Self { topic: topic.to_owned(), consumer, producer, next: 0 })
     }
 
-    /// Whether the topic exists.
+    /// Returns whether the topic can be used.
     #[must_use]
     pub fn presence(&self) -> Presence {
         let Ok(metadata) = self.consumer.fetch_metadata(Some(&self.topic), QUESTION_TIMEOUT) else {
@@ -107,7 +104,7 @@ impl ReplicaLog {
         }
     }
 
-    /// Begins to read from some minutes ago. Returns false if the broker does not answer.
+    /// Starts to read from some minutes ago. Returns false if the broker does not answer.
     pub fn begin(&mut self) -> bool {
         let mut places = TopicPartitionList::new();
         if places.add_partition_offset(&self.topic, PARTITION, Offset::Offset(ago(HISTORY))).is_err() {
@@ -118,7 +115,7 @@ impl ReplicaLog {
         let Some((Ok(()), begin)) = begin else { return false };
         let begin = match begin {
             Offset::Offset(offset) => offset,
-            // Nothing is as young: the end.
+            // No record is that recent, so reading begins at the end.
             Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => {
                 match self.end() {
                     Some(end) => end,
@@ -134,13 +131,13 @@ impl ReplicaLog {
         assigned.is_ok()
     }
 
-    /// The end of the topic as of now; `None` if the broker does not answer.
+    /// Returns the current end of the topic. `None` if the broker does not answer.
     #[must_use]
     pub fn end(&self) -> Option<i64> {
         self.consumer.fetch_watermarks(&self.topic, PARTITION, QUESTION_TIMEOUT).ok().map(|(_, end)| end)
     }
 
-    /// The position of the next record that will be read.
+    /// Returns the position of the next record that will be read.
     #[must_use]
     pub const fn next_position(&self) -> i64 {
         self.next
@@ -167,7 +164,7 @@ impl ReplicaLog {
         }
     }
 
-    /// Writes a record. Whether it arrived shows when it is read.
+    /// Writes a record. It has arrived when it is read back.
     pub fn write(&self, value: &[u8]) {
         let record = BaseRecord::<(), [u8]>::to(&self.topic).partition(PARTITION).payload(value);
         if let Err((error, _)) = self.producer.send(record) {
@@ -181,7 +178,7 @@ impl ReplicaLog {
         self.producer.poll(Duration::ZERO);
     }
 
-    /// Gives up what has not been written yet.
+    /// Drops records that have not been written yet.
     pub fn purge(&self) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.serve();
@@ -208,7 +205,7 @@ fn presence(code: RDKafkaErrorCode) -> Presence {
     }
 }
 
-/// Logs on the level of details: an outage is told elsewhere.
+/// Logs at debug level, because outages are logged elsewhere.
 struct Quiet;
 
 impl ClientContext for Quiet {

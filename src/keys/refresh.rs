@@ -232,7 +232,8 @@ impl Work {
 
     fn refuse(&self, fault: FetchFault) -> RefreshResult {
         let keys = self.store.key_count();
-        tracing::warn!(application = self.application, code = fault.code(), keys, "keys not refreshed: {fault}");
+        let diagnosis = crate::diagnosis::Diagnosis::from(&fault);
+        tracing::warn!(application = self.application, code = diagnosis.code, keys, "keys not refreshed: {diagnosis}");
         RefreshResult::Failed(fault)
     }
 

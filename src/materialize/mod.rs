@@ -22,8 +22,8 @@ use parking_lot::{Condvar, Mutex};
 use self::session::{Ended, Session};
 use self::store::Store;
 use crate::http::StateHealth;
-use crate::kafka::settings::Cluster;
-use crate::kafka::state::TopicPair;
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
 /// The first and the longest pause before another attempt.

@@ -17,10 +17,12 @@ use super::replicas::Gate;
 use super::tail_window::{log, show_last_events, since, window};
 use crate::app_state::AppState;
 use crate::config::Config;
-use crate::kafka::follow::Follower;
-use crate::kafka::our_topics::{LiveScope, Scope};
-use crate::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, read_tail};
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::correlate::Known;
+use crate::kafka::history::follow::Follower;
+use crate::kafka::history::our_topics::{LiveScope, Scope};
+use crate::kafka::history::partition_reader::{FetchProfile, ReadFault};
+use crate::kafka::history::recent_records::{Backlog, Checkpoint, read_tail};
 use crate::telemetry::log_code::LogCode;
 
 /// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
@@ -70,7 +72,7 @@ enum Attempt {
     /// All that can be read is read, except these topics.
     Read(Backlog),
     /// Nothing can be read, now or later.
-    Impossible(TailFault),
+    Impossible(ReadFault),
     /// Kafka does not answer.
     Away,
 }
@@ -115,14 +117,14 @@ impl DedupRebuild {
 
     /// Another cluster answers at the same address: forgets what was learned from the old one, holds replays back, and
     /// reads the topics of the new one. [`DedupRebuild::run_until_done`] does the reading.
-    pub(super) fn start_over(&self, bridge: &AppState) {
+    pub(super) fn start_over(&self, app_state: &AppState) {
         let mut state = self.state.lock();
         state.generation += 1;
         (state.is_due, state.is_released, state.asked_since) = (true, false, None);
         (state.since, state.resume) = (None, Checkpoint::default());
         // Under the lock, so that nothing of the old cluster is learned afterwards.
         self.gate.forget_history();
-        bridge.dispatcher.cluster_replaced();
+        app_state.dispatcher.cluster_replaced();
         drop(state);
         drop(self.follower.lock().take());
         self.changed.notify_one();
@@ -145,15 +147,15 @@ impl DedupRebuild {
     }
 
     /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::run_until_done`] does what is left.
-    pub(super) async fn mark_published(self: Arc<Self>, bridge: &Arc<AppState>) {
-        let bridge = Arc::clone(bridge);
+    pub(super) async fn mark_published(self: Arc<Self>, app_state: &Arc<AppState>) {
+        let app_state = Arc::clone(app_state);
         // A panic in it has been told by its own message; the next attempt goes on.
-        let _ = tokio::task::spawn_blocking(move || self.read(&bridge)).await;
+        let _ = tokio::task::spawn_blocking(move || self.read(&app_state)).await;
     }
 
     /// Learns what is left whenever Kafka is available, until the service ends.
-    pub(super) async fn run_until_done(self: Arc<Self>, bridge: Arc<AppState>) {
-        while !bridge.is_draining() {
+    pub(super) async fn run_until_done(self: Arc<Self>, app_state: Arc<AppState>) {
+        while !app_state.is_draining() {
             let (is_due, is_released) = {
                 let mut state = self.state.lock();
                 if !self.gate.is_available() {
@@ -162,7 +164,7 @@ impl DedupRebuild {
                 (state.is_due, state.is_released)
             };
             if is_due && self.gate.is_available() {
-                Arc::clone(&self).mark_published(&bridge).await;
+                Arc::clone(&self).mark_published(&app_state).await;
             }
             let rest = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
             tokio::select! {
@@ -173,21 +175,21 @@ impl DedupRebuild {
     }
 
     /// One attempt, and what follows from it. Blocks.
-    fn read(self: &Arc<Self>, bridge: &Arc<AppState>) {
+    fn read(self: &Arc<Self>, app_state: &Arc<AppState>) {
         let _one = self.attempt.lock();
         let (generation, revision, window, mut resume) = {
             let mut state = self.state.lock();
             state.asked_since.get_or_insert_with(Instant::now);
-            let since = *state.since.get_or_insert_with(|| since(bridge));
+            let since = *state.since.get_or_insert_with(|| since(app_state));
             (state.generation, state.revision, window(since), std::mem::take(&mut state.resume))
         };
         let scope = self.scope.load();
-        let tell = |known: &[Known]| self.publish_batch(bridge, generation, known);
+        let tell = |known: &[Known]| self.publish_batch(app_state, generation, known);
         let cluster = self.cluster.lock().clone();
         let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
             Ok(tail) => Attempt::Read(tail),
-            Err(TailFault::Away(_)) => Attempt::Away,
-            Err(fault @ (TailFault::Settings(_) | TailFault::NotAllowed)) => Attempt::Impossible(fault),
+            Err(ReadFault::Unreachable(_)) => Attempt::Away,
+            Err(fault @ (ReadFault::Settings(_) | ReadFault::NotAllowed)) => Attempt::Impossible(fault),
         };
         let mut state = self.state.lock();
         if (state.generation, state.revision) != (generation, revision) {
@@ -195,18 +197,18 @@ impl DedupRebuild {
             return;
         }
         state.resume = resume;
-        self.conclude(&mut state, &attempt, bridge);
+        self.conclude(&mut state, &attempt, app_state);
         if state.follows && state.is_released {
-            self.begin_to_follow(&mut state, bridge);
+            self.begin_to_follow(&mut state, app_state);
         }
     }
 
     /// Logs what came of an attempt, and lets replays go ahead if there is nothing to wait for.
-    fn conclude(&self, state: &mut State, attempt: &Attempt, bridge: &AppState) {
+    fn conclude(&self, state: &mut State, attempt: &Attempt, app_state: &AppState) {
         let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
         let may_release = match attempt {
             Attempt::Read(tail) => {
-                show_last_events(tail, bridge);
+                show_last_events(tail, app_state);
                 state.is_due = !tail.unread.is_empty();
                 if !state.is_due || (is_late && !state.is_released) {
                     log(tail);
@@ -233,15 +235,15 @@ impl DedupRebuild {
             }
         };
         if may_release && !std::mem::replace(&mut state.is_released, true) {
-            self.gate.history_read(&bridge.dispatcher);
+            self.gate.history_read(&app_state.dispatcher);
         }
     }
 
     /// Passes on what became known, unless it is from a cluster that has been replaced.
-    fn publish_batch(&self, bridge: &AppState, generation: u64, known: &[Known]) {
+    fn publish_batch(&self, app_state: &AppState, generation: u64, known: &[Known]) {
         let state = self.state.lock();
         if state.generation == generation {
-            bridge.dispatcher.mark_published(known.iter().map(learned));
+            app_state.dispatcher.mark_published(known.iter().map(learned));
         }
     }
 }

@@ -23,11 +23,12 @@ use tokio::time::{sleep, timeout};
 
 pub use self::control::{ControlMessage, ControlMessages, signals};
 use crate::app_state::AppState;
-use crate::config::{Config, Fault};
+use crate::config::Config;
 use crate::console::Console;
 use crate::delivery::dispatcher::{self, Dispatcher};
+use crate::diagnosis::Diagnosis;
 use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
-use crate::kafka::cluster_watch::Watch;
+use crate::kafka::availability::cluster_watch::Watch;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
@@ -37,16 +38,37 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// Why the service does not start.
 pub enum StartFault {
     /// The configuration is wrong, or does not fit this machine.
-    Configuration(Vec<Fault>),
+    Configuration(Vec<Diagnosis>),
     /// Something else failed.
     Failed(String),
+}
+
+impl From<Diagnosis> for StartFault {
+    fn from(fault: Diagnosis) -> Self {
+        Self::Configuration(vec![fault])
+    }
+}
+
+impl From<std::io::Error> for StartFault {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<dispatcher::StartFault> for StartFault {
+    fn from(fault: dispatcher::StartFault) -> Self {
+        match fault {
+            dispatcher::StartFault::Journal(error) => error.into(),
+            dispatcher::StartFault::Producer(fault) => wiring::kafka_fault(fault.to_string()).into(),
+        }
+    }
 }
 
 /// The running service.
 pub struct Service {
     path: PathBuf,
     config: Config,
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     callbacks: Callbacks,
     admin: Admin,
     admin_token: AdminToken,
@@ -62,17 +84,6 @@ pub struct Service {
     watch: Watch,
 }
 
-impl From<dispatcher::StartFault> for StartFault {
-    fn from(fault: dispatcher::StartFault) -> Self {
-        match fault {
-            dispatcher::StartFault::Journal(error) => Self::Failed(error.to_string()),
-            dispatcher::StartFault::Producer(fault) => {
-                Self::Configuration(vec![wiring::kafka_fault(&fault.to_string())])
-            }
-        }
-    }
-}
-
 impl Service {
     /// Starts everything. The service takes callbacks when this returns; it is ready once it has its keys and the
     /// producer is warm.
@@ -80,46 +91,44 @@ impl Service {
     /// # Errors
     /// [`StartFault`], with everything undone.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
-        let certificate = wiring::certificate(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let certificate = wiring::certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
-        wiring::journal_directory(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
-        let failed = |error: std::io::Error| StartFault::Failed(error.to_string());
-        let listen = callbacks.local_addr().map_err(failed)?;
-        let admin_listen = admin.local_addr().map_err(failed)?;
+        wiring::journal_directory(&config)?;
+        let listen = callbacks.local_addr()?;
+        let admin_listen = admin.local_addr()?;
         let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
         let cluster = wiring::cluster(&config);
-        let opened = wiring::journal(&config).map_err(|fault| StartFault::Configuration(vec![fault]))?;
+        let opened = wiring::journal(&config)?;
         let dispatcher = Dispatcher::start(&cluster, wiring::events_in_memory(&config), opened, Arc::clone(&metrics))?;
-        if let Some(spans) = wiring::spans(&config, &metrics).map_err(|fault| StartFault::Configuration(vec![fault]))? {
+        if let Some(spans) = wiring::spans(&config, &metrics)? {
             dispatcher.set_spans(spans);
         }
         let key_settings = wiring::key_settings(&config, &metrics);
         let applications = wiring::applications(&config, None, &key_settings, &metrics);
-        let bridge = Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
-        bridge.set_cluster(cluster.clone());
-        let (dedup_rebuild, replicas) = replicas::start(&config, &bridge.dispatcher, &metrics);
+        let app_state =
+            Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
+        app_state.set_cluster(cluster.clone());
+        let (dedup_rebuild, replicas) = replicas::start(&config, &app_state.dispatcher, &metrics);
         let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
         let drain = config.server.drain_timeout;
-        let callbacks =
-            Callbacks::serve(callbacks, Arc::clone(&bridge), certificate.as_ref(), drain).map_err(failed)?;
-        let journal_admin = wiring::journal_admin(&bridge.dispatcher).map_err(StartFault::Failed)?;
+        let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain)?;
+        let journal_admin = wiring::journal_admin(&app_state.dispatcher).map_err(StartFault::Failed)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
-        let console = Console::start(Arc::clone(&bridge), &config);
-        let admin = serve_admin(admin, Arc::clone(&bridge), journal_admin, Arc::clone(&console), &admin_token)
-            .map_err(failed)?;
+        let console = Console::start(Arc::clone(&app_state), &config);
+        let admin = serve_admin(admin, Arc::clone(&app_state), journal_admin, Arc::clone(&console), &admin_token)?;
         wiring::show_certificate(&config, &metrics);
         wiring::show_kafka_certificate(&config, &metrics);
         let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
-        warm_up(Arc::clone(&bridge), Arc::clone(&topic_reconciler), Arc::clone(&dedup_rebuild));
+        warm_up(Arc::clone(&app_state), Arc::clone(&topic_reconciler), Arc::clone(&dedup_rebuild));
         log_start(listen, admin_listen, config.applications.len());
         let files = file_watch::FileWatch::start(reload::watched(&config));
         let path = path.to_owned();
         Ok(Self {
             path,
             config,
-            bridge,
+            app_state,
             callbacks,
             admin,
             admin_token,
@@ -151,7 +160,7 @@ impl Service {
     /// Waits until callbacks are to be sent here, at most for `limit`. Says whether they are.
     pub async fn ready(&self, limit: Duration) -> bool {
         let ready = async {
-            while !self.bridge.is_ready() {
+            while !self.app_state.is_ready() {
                 sleep(Duration::from_millis(5)).await;
             }
         };
@@ -165,17 +174,17 @@ fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) 
 }
 
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
-    wiring::bind(address).map_err(|error| StartFault::Configuration(vec![wiring::listen_fault(key, address, &error)]))
+    wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error).into())
 }
 
 /// Warms the producer up in the background, learns what was published last, and sees to the topics.
 fn warm_up(
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     topic_reconciler: Arc<topics::TopicReconciler>,
     dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
 ) {
     tokio::spawn(async move {
-        let warming = Arc::clone(&bridge);
+        let warming = Arc::clone(&app_state);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
         let answers = matches!(known, Ok(Some(_)));
         if !answers {
@@ -185,26 +194,26 @@ fn warm_up(
             Arc::clone(&topic_reconciler).create().await;
         }
         if answers {
-            Arc::clone(&dedup_rebuild).mark_published(&bridge).await;
+            Arc::clone(&dedup_rebuild).mark_published(&app_state).await;
         }
-        bridge.warmed_up();
-        tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&bridge)));
-        tokio::spawn(learn_again(Arc::clone(&bridge), dedup_rebuild, Arc::clone(&topic_reconciler)));
-        tokio::spawn(quarantine_replay::reopen(Arc::clone(&bridge)));
-        topic_reconciler.run_until_done(bridge).await;
+        app_state.warmed_up();
+        tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&app_state)));
+        tokio::spawn(learn_again(Arc::clone(&app_state), dedup_rebuild, Arc::clone(&topic_reconciler)));
+        tokio::spawn(quarantine_replay::run(Arc::clone(&app_state)));
+        topic_reconciler.run_until_done(app_state).await;
     });
 }
 
 /// Reads the topics again, and creates them where that is asked for, whenever another cluster has taken the place of the
 /// one before: nothing is replayed before.
 async fn learn_again(
-    bridge: Arc<AppState>,
+    app_state: Arc<AppState>,
     dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
     topic_reconciler: Arc<topics::TopicReconciler>,
 ) {
     loop {
-        bridge.dispatcher.until_cluster_replaced().await;
+        app_state.dispatcher.until_cluster_replaced().await;
         Arc::clone(&topic_reconciler).create().await;
-        dedup_rebuild.start_over(&bridge);
+        dedup_rebuild.start_over(&app_state);
     }
 }

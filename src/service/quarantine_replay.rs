@@ -26,7 +26,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a walk through the quarantine has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Walk {
+enum ReplayOutcome {
     /// Everything was tried, or the service ends.
     Done,
     /// There was no room for more events. What comes later was not tried, so that it does not overtake.
@@ -34,33 +34,33 @@ enum Walk {
 }
 
 /// Publishes what can be read by now. What cannot stays where it is.
-pub(super) async fn reopen(bridge: Arc<AppState>) {
+pub(super) async fn run(app_state: Arc<AppState>) {
     let mut pause = FIRST_PAUSE;
-    while walk(&bridge).await == Walk::NoRoom {
+    while replay_once(&app_state).await == ReplayOutcome::NoRoom {
         sleep(pause).await;
         pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
-async fn walk(bridge: &Arc<AppState>) -> Walk {
-    let Some(journal) = bridge.dispatcher.journal() else { return Walk::Done };
-    let is_configured = |name: &str| bridge.application(name).is_some();
+async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
+    let Some(journal) = app_state.dispatcher.journal() else { return ReplayOutcome::Done };
+    let is_configured = |name: &str| app_state.application(name).is_some();
     let Ok(mut reopening) = QuarantineReplay::begin(Arc::clone(&journal), is_configured).await else {
-        return Walk::NoRoom;
+        return ReplayOutcome::NoRoom;
     };
-    let policy = |name: &str| Some(Arc::clone(&bridge.application(name)?.policy));
+    let policy = |name: &str| Some(Arc::clone(&app_state.application(name)?.policy));
     let mut on_their_way = InProgress::default();
     while let Some(reopened) = reopening.next(policy).await {
-        if bridge.is_draining() {
-            return Walk::Done;
+        if app_state.is_draining() {
+            return ReplayOutcome::Done;
         }
-        let (events, bytes) = (reopened.prepared.items.len(), reopened.bytes);
+        let (events, bytes) = (reopened.prepared.events.len(), reopened.bytes);
         on_their_way.make_room(events, bytes).await;
         if on_their_way.refused {
             break;
         }
-        let bridge = Arc::clone(bridge);
-        let mut publishing = Box::pin(async move { bridge.publish_reopened(reopened).await.is_safe() });
+        let app_state = Arc::clone(app_state);
+        let mut publishing = Box::pin(async move { app_state.publish_reopened(reopened).await.is_safe() });
         // The first step hands the events over, so the callbacks are in order; then each waits by itself.
         match poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await {
             Poll::Ready(safe) => on_their_way.refused |= !safe,
@@ -68,7 +68,7 @@ async fn walk(bridge: &Arc<AppState>) -> Walk {
         }
     }
     on_their_way.wait_for_all().await;
-    if on_their_way.refused { Walk::NoRoom } else { Walk::Done }
+    if on_their_way.refused { ReplayOutcome::NoRoom } else { ReplayOutcome::Done }
 }
 
 /// The callbacks whose events have been handed over.

@@ -8,8 +8,9 @@ use idaas_callback::jose::jwe::ContentKey;
 
 use super::control::{ControlMessage, ControlMessages};
 use super::{Service, quarantine_replay, wiring};
-use crate::config::{Config, Fault, NamedFile, Server};
+use crate::config::{Config, NamedFile, Server};
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
 use crate::http::Certificate;
 use crate::journal::KeyChange;
 use crate::telemetry::log_code::LogCode;
@@ -69,10 +70,10 @@ impl Service {
         // Those of the configuration that counts now, new or old.
         let applications = self.config.applications.iter();
         let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
-        self.bridge.metrics.keep_only(&kept.collect());
+        self.app_state.metrics.keep_only(&kept.collect());
         let label = if result.is_ok() { "ok" } else { "failed" };
-        self.bridge.metrics.service.reloaded(result.is_ok());
-        self.bridge.metrics.config_reloads.with_label_values(&[label]).inc();
+        self.app_state.metrics.service.reloaded(result.is_ok());
+        self.app_state.metrics.config_reloads.with_label_values(&[label]).inc();
         match result {
             Ok(()) => tracing::info!("configuration reloaded"),
             Err(faults) => {
@@ -86,7 +87,7 @@ impl Service {
         }
     }
 
-    async fn reloaded(&mut self) -> Result<(), Vec<Fault>> {
+    async fn reloaded(&mut self) -> Result<(), Vec<Diagnosis>> {
         let (loaded, files) = Config::load_naming(&self.path);
         let watches = loaded.as_ref().map_or(self.config.server.watch_files, |config| config.server.watch_files);
         // Also if it is bad: it is tried again when one of these changes.
@@ -99,8 +100,8 @@ impl Service {
                 "a change of this key takes effect only after a restart"
             );
         }
-        let old = self.bridge.applications();
-        let metrics = Arc::clone(&self.bridge.metrics);
+        let old = self.app_state.applications();
+        let metrics = Arc::clone(&self.app_state.metrics);
         // What needs a restart stays as it was at the start, also inside the applications' policies.
         config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
         config.topics = self.config.topics.clone();
@@ -127,10 +128,10 @@ impl Service {
         logs::set_level(wiring::log_level(config.log.level));
         logs::set_events(config.log.events);
         wiring::show_certificate(&config, &metrics);
-        self.bridge.replace_applications(applications);
+        self.app_state.replace_applications(applications);
         self.dedup_rebuild.rescope(&config);
         self.watch.topics(wiring::topics(&config));
-        tokio::spawn(quarantine_replay::reopen(Arc::clone(&self.bridge)));
+        tokio::spawn(quarantine_replay::run(Arc::clone(&self.app_state)));
         // An application may have come with a prefix of its own.
         self.topic_reconciler.rescope(&config);
         self.console.configure(&config);
@@ -146,7 +147,7 @@ impl Service {
         if ids(&old) == ids(&new) {
             return old;
         }
-        let Some(journal) = self.bridge.dispatcher.journal() else { return old };
+        let Some(journal) = self.app_state.dispatcher.journal() else { return old };
         let problem = match journal.replace_keys(new.clone()).await {
             Ok(Ok(KeyChange::Applied)) => {
                 tracing::info!(
@@ -171,16 +172,16 @@ impl Service {
     }
 
     /// The certificate of the callback listener as it is now on the disk, if the listener has one.
-    fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Fault>> {
+    fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Diagnosis>> {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
         Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
     /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
-    async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Fault>> {
+    async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Diagnosis>> {
         let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
-        let (bridge, cluster) = (Arc::clone(&self.bridge), wiring::cluster(config));
-        let replace = move || bridge.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());
+        let (app_state, cluster) = (Arc::clone(&self.app_state), wiring::cluster(config));
+        let replace = move || app_state.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());
         let replaced = tokio::task::spawn_blocking(replace).await.map_err(|error| fault(&error.to_string()))?;
         replaced.map_err(|problem| fault(&problem))?;
         let cluster = wiring::cluster(config);
@@ -189,9 +190,9 @@ impl Service {
         let (dedup_rebuild, reading) = (Arc::clone(&self.dedup_rebuild), cluster.clone());
         // It waits for a follower to end. A panic in it has been told by its own message.
         let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_clients(reading)).await;
-        self.bridge.set_cluster(cluster.clone());
-        self.watch =
-            wiring::watch(&cluster, config, &self.bridge.metrics, &self.replicas).map_err(|problem| fault(&problem))?;
+        self.app_state.set_cluster(cluster.clone());
+        self.watch = wiring::watch(&cluster, config, &self.app_state.metrics, &self.replicas)
+            .map_err(|problem| fault(&problem))?;
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use self::runner::{ReplicaEvent, Runner};
 use super::dedup_rebuild::DedupRebuild;
 use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
@@ -65,7 +65,7 @@ impl Gate {
     }
 
     fn open(&self, dispatcher: &Dispatcher) {
-        dispatcher.connected(true);
+        dispatcher.set_connected(true);
         self.is_open.store(true, Ordering::SeqCst);
         if self.is_history_read.load(Ordering::SeqCst) {
             dispatcher.enable_replay();
@@ -82,7 +82,7 @@ impl Gate {
 pub(super) struct Replicas {
     gate: Arc<Gate>,
     dispatcher: Weak<Dispatcher>,
-    news: Sender<ReplicaEvent>,
+    events: Sender<ReplicaEvent>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -95,7 +95,7 @@ impl Replicas {
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
-        let (news, received) = channel();
+        let (events, received) = channel();
         let runner = Runner::new(config, gate, dedup_rebuild, dispatcher, metrics);
         let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(move || runner.run(&received));
         let thread = match thread {
@@ -108,13 +108,13 @@ impl Replicas {
             }
         };
         let dispatcher = Arc::downgrade(dispatcher);
-        Arc::new(Self { gate: Arc::clone(gate), dispatcher, news, thread: Mutex::new(thread) })
+        Arc::new(Self { gate: Arc::clone(gate), dispatcher, events, thread: Mutex::new(thread) })
     }
 
     /// Reads and writes the topic with other settings from now on.
     pub(super) fn replace_clients(&self, cluster: &Cluster) {
         // The thread ends with the service.
-        let _ = self.news.send(ReplicaEvent::Clients(cluster.clone()));
+        let _ = self.events.send(ReplicaEvent::Clients(cluster.clone()));
     }
 
     /// Takes the id of the cluster that answers.
@@ -131,15 +131,15 @@ impl Replicas {
         if let Some(dispatcher) = self.dispatcher.upgrade()
             && (!available || self.gate.is_alone.load(Ordering::SeqCst))
         {
-            dispatcher.connected(available);
+            dispatcher.set_connected(available);
         }
         // The thread ends with the service.
-        let _ = self.news.send(ReplicaEvent::Available(available));
+        let _ = self.events.send(ReplicaEvent::Available(available));
     }
 
     /// Tells the other replicas that this one shuts down. Blocks for a moment.
     pub(super) fn end(&self) {
-        let _ = self.news.send(ReplicaEvent::End);
+        let _ = self.events.send(ReplicaEvent::End);
         if let Some(thread) = self.thread.lock().take() {
             // A panic in it has been told by its own message.
             let _ = thread.join();

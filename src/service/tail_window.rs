@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::app_state::AppState;
-use crate::kafka::recent_records::{Backlog, Window};
+use crate::kafka::history::recent_records::{Backlog, Window};
 use crate::telemetry::log_code::LogCode;
 
 /// How much earlier than the oldest event of the journal the reading begins.
@@ -33,8 +33,8 @@ pub(super) fn log(tail: &Backlog) {
 }
 
 /// Shows when the last event of each application was accepted, as far as the topics tell.
-pub(super) fn show_last_events(tail: &Backlog, bridge: &AppState) {
-    for application in bridge.applications().by_name.values() {
+pub(super) fn show_last_events(tail: &Backlog, app_state: &AppState) {
+    for application in app_state.applications().by_name.values() {
         if let Some(newest) = tail.newest.get(&application.policy.application_id) {
             application.metrics.accepted_before(newest / 1000);
         }
@@ -48,8 +48,8 @@ fn now() -> Duration {
 /// From when on records are read, in milliseconds since 1970: ten minutes ago; or before the time at which the
 /// journal's oldest event was accepted, because it may have been published, just before a crash, and its record then
 /// has that time or a later one.
-pub(super) fn since(bridge: &AppState) -> u64 {
-    let oldest = bridge.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
+pub(super) fn since(app_state: &AppState) -> u64 {
+    let oldest = app_state.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
     let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
     let usual = now().saturating_sub(Window::default().since);
     let since = oldest.map_or(usual, |oldest| usual.min(oldest.saturating_sub(MARGIN)));

@@ -15,9 +15,11 @@ use tokio::time::timeout;
 
 use crate::app_state::AppState;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{Difference, ExistingTopic, Severity, State, TopicSettings, WantedTopic, differences};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topic_drift::compare::differences;
+use crate::kafka::admin::topic_drift::{Difference, Severity};
+use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, WantedTopic};
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
 /// How long the cluster may take for one attempt, and how long to wait before the next.
@@ -28,7 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// What has to be seen to.
 pub(super) struct TopicReconciler {
-    plan: Mutex<Arc<TopicSettings>>,
+    settings: Mutex<Arc<TopicSettings>>,
     cluster: Mutex<Cluster>,
     create: bool,
     configuration: PathBuf,
@@ -37,12 +39,12 @@ pub(super) struct TopicReconciler {
     creating: AtomicBool,
     /// Ends a wait early.
     changed: Notify,
-    seen: Mutex<Seen>,
+    reported: Mutex<ReportedDifferences>,
 }
 
 /// What was seen last.
 #[derive(Default)]
-struct Seen {
+struct ReportedDifferences {
     /// Topics and the codes of their differences: reported once, until they are gone.
     reported: BTreeSet<(String, &'static str)>,
     partitions: BTreeMap<String, i32>,
@@ -57,45 +59,45 @@ struct TopicReport {
     grown: Vec<(String, i32, i32)>,
 }
 
-impl Seen {
-    fn update(&mut self, plan: &TopicSettings, states: &[State]) -> TopicReport {
-        let mut news = TopicReport { differences: Vec::new(), grown: Vec::new() };
+impl ReportedDifferences {
+    fn update(&mut self, settings: &TopicSettings, states: &[State]) -> TopicReport {
+        let mut report = TopicReport { differences: Vec::new(), grown: Vec::new() };
         let mut reported = BTreeSet::new();
-        for (wanted, state) in plan.topics.iter().zip(states) {
+        for (wanted, state) in settings.topics.iter().zip(states) {
             for difference in differences(wanted, state) {
                 let episode = (wanted.name.clone(), difference.code());
                 if !self.reported.contains(&episode) && !reported.contains(&episode) {
-                    news.differences.push((wanted.name.clone(), difference));
+                    report.differences.push((wanted.name.clone(), difference));
                 }
                 reported.insert(episode);
             }
             if let State::Present(ExistingTopic { partitions, .. }) = state {
                 let before = self.partitions.insert(wanted.name.clone(), *partitions);
                 let grown = before.filter(|before| before < partitions);
-                news.grown.extend(grown.map(|before| (wanted.name.clone(), before, *partitions)));
+                report.grown.extend(grown.map(|before| (wanted.name.clone(), before, *partitions)));
             }
         }
         self.reported = reported;
-        news
+        report
     }
 }
 
 impl TopicReconciler {
     pub(super) fn new(config: &Config, configuration: PathBuf) -> Arc<Self> {
         Arc::new(Self {
-            plan: Mutex::new(Arc::new(TopicSettings::of(config))),
+            settings: Mutex::new(Arc::new(TopicSettings::of(config))),
             cluster: Mutex::new(super::wiring::cluster(config)),
             create: config.topics.create,
             configuration,
             creating: AtomicBool::new(config.topics.create),
             changed: Notify::new(),
-            seen: Mutex::default(),
+            reported: Mutex::default(),
         })
     }
 
     /// Sees to the topics of another configuration from now on: an application may have come with a prefix of its own.
     pub(super) fn rescope(&self, config: &Config) {
-        *self.plan.lock() = Arc::new(TopicSettings::of(config));
+        *self.settings.lock() = Arc::new(TopicSettings::of(config));
         self.creating.store(self.create, Ordering::Relaxed);
         self.changed.notify_one();
     }
@@ -114,8 +116,8 @@ impl TopicReconciler {
     }
 
     /// Creates and reports, until the service ends.
-    pub(super) async fn run_until_done(self: Arc<Self>, bridge: Arc<AppState>) {
-        while !bridge.is_draining() {
+    pub(super) async fn run_until_done(self: Arc<Self>, app_state: Arc<AppState>) {
+        while !app_state.is_draining() {
             let topic_reconciler = Arc::clone(&self);
             let look = move || {
                 let create = topic_reconciler.creating.load(Ordering::Relaxed);
@@ -133,7 +135,7 @@ impl TopicReconciler {
         match Administrator::new(&cluster) {
             Ok(administrator) => act(self, &administrator),
             Err(fault) => {
-                if self.seen.lock().reported.insert((String::new(), "topics_not_checked")) {
+                if self.reported.lock().reported.insert((String::new(), "topics_not_checked")) {
                     tracing::error!(
                         code = LogCode::TopicsNotChecked.as_str(),
                         "the topics could not be looked at: {fault}"
@@ -145,20 +147,20 @@ impl TopicReconciler {
     }
 
     fn create_missing(&self, administrator: &Administrator) -> bool {
-        let plan = Arc::clone(&self.plan.lock());
+        let settings = Arc::clone(&self.settings.lock());
         self.creating.store(false, Ordering::Relaxed);
-        let Ok(states) = administrator.presence(&plan, REQUEST_TIMEOUT) else {
+        let Ok(states) = administrator.presence(&settings, REQUEST_TIMEOUT) else {
             self.creating.store(true, Ordering::Relaxed);
             return false;
         };
         if states.contains(&State::Missing) {
-            Self::make(&plan, administrator, &states);
+            Self::make(&settings, administrator, &states);
         }
         true
     }
 
-    fn make(plan: &TopicSettings, administrator: &Administrator, states: &[State]) {
-        let pairs = plan.topics.iter().zip(states);
+    fn make(settings: &TopicSettings, administrator: &Administrator, states: &[State]) {
+        let pairs = settings.topics.iter().zip(states);
         let missing: Vec<&WantedTopic> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
         let Ok(creations) = administrator.create(&missing, REQUEST_TIMEOUT) else { return };
@@ -185,11 +187,11 @@ impl TopicReconciler {
     }
 
     fn report(&self, administrator: &Administrator) -> bool {
-        let plan = Arc::clone(&self.plan.lock());
-        let Ok(states) = administrator.observe(&plan, REQUEST_TIMEOUT) else { return false };
-        let news = self.seen.lock().update(&plan, &states);
+        let settings = Arc::clone(&self.settings.lock());
+        let Ok(states) = administrator.observe(&settings, REQUEST_TIMEOUT) else { return false };
+        let report = self.reported.lock().update(&settings, &states);
         let configuration = self.configuration.display().to_string();
-        for (topic, difference) in news.differences {
+        for (topic, difference) in report.differences {
             let (code, topic) = (difference.code(), topic.as_str());
             let remedy = difference.remedy(&[topic], &configuration);
             match difference.severity() {
@@ -197,7 +199,7 @@ impl TopicReconciler {
                 Severity::Notable => tracing::warn!(code, topic, "the topic {difference}; {remedy}"),
             }
         }
-        for (topic, before, partitions) in news.grown {
+        for (topic, before, partitions) in report.grown {
             tracing::warn!(
                 code = LogCode::PartitionsChanged.as_str(),
                 topic,
@@ -216,9 +218,9 @@ mod tests {
     use idaas_callback::event_type::Entity;
 
     use super::*;
-    use crate::kafka::topics::{Cleanup, Unknown};
+    use crate::kafka::admin::topics::{Cleanup, Unknown};
 
-    fn plan() -> TopicSettings {
+    fn settings() -> TopicSettings {
         let topic = |name: &str| WantedTopic {
             name: name.to_owned(),
             entity: Entity::User,
@@ -244,21 +246,21 @@ mod tests {
 
     #[test]
     fn a_difference_is_news_once_until_it_is_gone() {
-        let (plan, mut seen) = (plan(), Seen::default());
-        let mut news = |states: [State; 2]| seen.update(&plan, &states).differences.len();
+        let (settings, mut reported) = (settings(), ReportedDifferences::default());
+        let mut report = |states: [State; 2]| reported.update(&settings, &states).differences.len();
         let good = || [present(3), present(3)];
-        assert_eq!(news(good()), 0);
-        assert_eq!(news([State::Missing, present(3)]), 1);
-        assert_eq!(news([State::Missing, State::Missing]), 1, "only the second topic is news");
-        assert_eq!(news([State::Missing, State::Missing]), 0);
-        assert_eq!(news(good()), 0);
-        assert_eq!(news([State::Missing, present(3)]), 1, "another episode");
+        assert_eq!(report(good()), 0);
+        assert_eq!(report([State::Missing, present(3)]), 1);
+        assert_eq!(report([State::Missing, State::Missing]), 1, "only the second topic is news");
+        assert_eq!(report([State::Missing, State::Missing]), 0);
+        assert_eq!(report(good()), 0);
+        assert_eq!(report([State::Missing, present(3)]), 1, "another episode");
     }
 
     #[test]
     fn partitions_that_were_added_are_news_once() {
-        let (plan, mut seen) = (plan(), Seen::default());
-        let mut grown = |partitions: i32| seen.update(&plan, &[present(3), present(partitions)]).grown;
+        let (settings, mut reported) = (settings(), ReportedDifferences::default());
+        let mut grown = |partitions: i32| reported.update(&settings, &[present(3), present(partitions)]).grown;
         assert_eq!(grown(3), []);
         assert_eq!(grown(6), [("b".to_owned(), 3, 6)]);
         assert_eq!(grown(6), []);

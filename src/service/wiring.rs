@@ -9,19 +9,23 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::level_filters::LevelFilter;
 
 use crate::app_state::{Application, Applications, Limits};
-use crate::config::{self, Config, Fault};
-use crate::delivery::dispatcher::{Dispatcher, Source as EventSource};
+use crate::config::{self, Config};
+use crate::delivery::dispatcher::{Dispatcher, EventSource};
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::http::{Certificate, CertificateFault};
 use crate::journal::JournalAdmin;
 use crate::journal::store::{Opened, Store};
-use crate::kafka::cluster_watch::{Watch, WatchEvent};
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::TopicSettings;
+use crate::kafka::admin::topics::TopicSettings;
+use crate::kafka::availability::cluster_watch::{Watch, WatchEvent};
+use crate::kafka::client::settings::Cluster;
 use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::CertificateUse;
 use crate::telemetry::spans::Spans;
+
+/// The key of what is wrong with the journal.
+pub(crate) const JOURNAL_DIRECTORY: &str = "journal.directory";
 
 /// How many connections may wait to be taken.
 const BACKLOG: i32 = 1024;
@@ -153,7 +157,7 @@ pub(super) fn watch(
 ) -> Result<Watch, String> {
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
     let liveness = Arc::clone(&metrics.liveness);
-    Watch::start(cluster, topics(config), &liveness, move |news| match news {
+    Watch::start(cluster, topics(config), &liveness, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
         WatchEvent::Available(available) => {
             metrics.kafka.answers(available);
@@ -176,25 +180,18 @@ pub(super) fn topics(config: &Config) -> Vec<String> {
 }
 
 /// The certificate of the callback listener, where there is to be one.
-pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Fault> {
+pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Diagnosis> {
     let Some(tls) = &config.server.tls else { return Ok(None) };
     Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
 }
 
-pub(crate) fn tls_fault(fault: &CertificateFault) -> Fault {
-    Fault {
-        key: "server.tls".to_owned(),
-        problem: fault.to_string(),
-        remedy: "name a PEM certificate with its chain and the PEM private key that belongs to it".to_owned(),
-    }
+pub(crate) fn tls_fault(fault: &CertificateFault) -> Diagnosis {
+    let remedy = "name a PEM certificate with its chain and the PEM private key that belongs to it";
+    misconfigured(fault.to_string(), remedy).at("server.tls")
 }
 
-pub(crate) fn kafka_fault(problem: &str) -> Fault {
-    Fault {
-        key: "kafka.properties".to_owned(),
-        problem: problem.to_owned(),
-        remedy: "correct or remove the property".to_owned(),
-    }
+pub(crate) fn kafka_fault(problem: impl Into<String>) -> Diagnosis {
+    misconfigured(problem, "correct or remove the property").at("kafka.properties")
 }
 
 /// The level of the log.
@@ -233,22 +230,15 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Error) -> Fault {
-    Fault {
-        key: key.to_owned(),
-        problem: format!("{address} cannot be listened on ({})", error.kind()),
-        remedy: "end the process that holds the address, or choose another address or port".to_owned(),
-    }
+pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Error) -> Diagnosis {
+    let remedy = "end the process that holds the address, or choose another address or port";
+    misconfigured(format!("{address} cannot be listened on ({})", error.kind()), remedy).at(key)
 }
 
 /// Opens the journal, with what it has kept over the restart.
-pub(super) fn journal(config: &Config) -> Result<Opened, Fault> {
+pub(super) fn journal(config: &Config) -> Result<Opened, Diagnosis> {
     let opened = Store::open(&config.journal.directory, &config.journal.keys, config.journal.max_size);
-    opened.map_err(|fault| Fault {
-        key: "journal.directory".to_owned(),
-        problem: fault.to_string(),
-        remedy: fault.remedy(),
-    })
+    opened.map_err(|fault| Diagnosis::from(&fault).at(JOURNAL_DIRECTORY))
 }
 
 /// Answers operators who ask for the journal.
@@ -257,22 +247,22 @@ pub(super) fn journal_admin(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>
 }
 
 /// Makes the journal's directory, where the key sets are kept as well.
-pub(super) fn journal_directory(config: &Config) -> Result<(), Fault> {
-    std::fs::create_dir_all(&config.journal.directory).map_err(|error| Fault {
-        key: "journal.directory".to_owned(),
-        problem: format!("{} cannot be made ({})", config.journal.directory.display(), error.kind()),
-        remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
-    })
+pub(super) fn journal_directory(config: &Config) -> Result<(), Diagnosis> {
+    let directory = &config.journal.directory;
+    std::fs::create_dir_all(directory)
+        .map_err(|error| directory_fault(format!("{} cannot be made ({})", directory.display(), error.kind())))
+}
+
+pub(crate) fn directory_fault(problem: impl Into<String>) -> Diagnosis {
+    let remedy = "name a directory that this user can write to, on a disk that outlives the process";
+    misconfigured(problem, remedy).at(JOURNAL_DIRECTORY)
 }
 
 /// Starts the export of spans, if it is configured.
-pub(super) fn spans(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Spans>>, Fault> {
+pub(super) fn spans(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Spans>>, Diagnosis> {
     let Some(tracing) = &config.tracing else { return Ok(None) };
-    let fault = |problem: String| Fault {
-        key: "tracing.otlp_ca".to_owned(),
-        problem,
-        remedy: "name a readable file with PEM certificates".to_owned(),
-    };
+    let fault =
+        |problem: String| misconfigured(problem, "name a readable file with PEM certificates").at("tracing.otlp_ca");
     let ca = tracing.otlp_ca.as_ref().map(std::fs::read).transpose();
     let ca = ca.map_err(|error| fault(format!("the file cannot be read ({})", error.kind())))?;
     Spans::start(tracing, ca.as_deref(), &metrics.spans).map(Some).map_err(|problem| fault(problem.to_string()))

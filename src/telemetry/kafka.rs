@@ -8,7 +8,7 @@ use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 use serde::Serialize;
 
 use super::metrics::{Total, opts, register};
-use crate::kafka::statistics::ProducerState;
+use crate::kafka::producer::statistics::ProducerStatistics;
 
 /// The cluster and the producer at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -176,7 +176,7 @@ impl KafkaMetrics {
     }
 
     /// Shows the producer's state.
-    pub(crate) fn show(&self, state: &ProducerState) {
+    pub(crate) fn show(&self, state: &ProducerStatistics) {
         for (gauge, value) in [
             (&self.queue_events, state.queue_events),
             (&self.queue_events_limit, state.queue_events_limit),

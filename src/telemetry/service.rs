@@ -7,21 +7,13 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry};
 use super::metrics::{opts, register};
 
 /// Whose certificate it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum CertificateUse {
     /// That of the callback listener.
     Server,
     /// That by which this service logs in to Kafka.
     Kafka,
-}
-
-impl CertificateUse {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Kafka => "kafka",
-        }
-    }
 }
 
 /// The service itself.
@@ -78,10 +70,11 @@ impl ServiceMetrics {
 
     /// A certificate in use expires at this time, in seconds since 1970. `None` if there is none, or it cannot be read.
     pub fn certificate_expiry(&self, used: CertificateUse, expiry: Option<i64>) {
+        let used: &str = used.into();
         match expiry {
-            Some(expiry) => self.certificate_expiry.with_label_values(&[used.name()]).set(expiry),
+            Some(expiry) => self.certificate_expiry.with_label_values(&[used]).set(expiry),
             // It may not have been there.
-            None => drop(self.certificate_expiry.remove_label_values(&[used.name()])),
+            None => drop(self.certificate_expiry.remove_label_values(&[used])),
         }
     }
 }

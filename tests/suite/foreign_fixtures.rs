@@ -108,10 +108,12 @@ fn callbacks_of_other_libraries_become_valid_records() {
         let prepared = prepared(&folder, "body.json").unwrap_or_else(|refusal| panic!("{library}: {refusal:?}"));
         assert_eq!(prepared.decryption_key, Some(0));
         let events = json(folder.join("expected.json"))["events"].clone();
-        assert_eq!(prepared.items.len(), events.as_array().unwrap().len(), "{library}");
-        for (item, event) in prepared.items.iter().zip(events.as_array().unwrap()) {
+        assert_eq!(prepared.events.len(), events.as_array().unwrap().len(), "{library}");
+        for (item, event) in prepared.events.iter().zip(events.as_array().unwrap()) {
             assert_eq!(item.id.text(), event["eventId"], "{library}");
-            let Disposition::Publish { record, credential: None } = &item.plan else { panic!("{library}: {event}") };
+            let Disposition::Publish { record, credential: None } = &item.disposition else {
+                panic!("{library}: {event}")
+            };
             let headers: Vec<_> =
                 record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
             assert_conforms(&headers, record.key.as_deref().map(str::as_bytes), &record.value, &record.topic);

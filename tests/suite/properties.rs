@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use idaas_simulator::answer::List;
 use idaas_simulator::events::Generator;
 use idaas_simulator::kind::Kind;
-use idaas_simulator::payload::{Form, item};
+use idaas_simulator::payload::{Form, event_value};
 use idaas_simulator::sender::now_ms;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -85,11 +85,11 @@ fn events_of_any_form_come_out_once_and_in_order() {
             let key = format!("{}/{}", event.event_type.split(':').rev().nth(1).unwrap(), event.biz_id);
             expected.borrow_mut().entry(key).or_default().push(event.event_id.clone());
             ids.push(event.event_id.clone());
-            items.push(item(&event, if documented { Form::Documented } else { Form::Wire }));
+            items.push(event_value(&event, if documented { Form::Documented } else { Form::Wire }));
         }
         let form = if documented { Form::Documented } else { Form::Wire };
         for _ in 0..if repeated { 2 } else { 1 } {
-            let callback = bridge.callback().form(form).items(items.clone());
+            let callback = bridge.callback().form(form).event_values(items.clone());
             let verdicts = bridge.deliver(if plain { callback.plain() } else { callback });
             ids.sort();
             assert_eq!(verdicts.keys().collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
@@ -174,7 +174,7 @@ fn any_json_as_an_event_does_not_affect_other_events() {
         for (kind, value, form) in odd {
             let id = format!("evnt_{}", next.replace(next.get() + 1));
             let event = Generator::new(next.get()).event(&Kind::UserUpdateInfo.into(), 0, now_ms());
-            items.push(item(&event, Form::Wire));
+            items.push(event_value(&event, Form::Wire));
             good.push(event.event_id);
             let urn = Kind::ALL[kind].urn();
             // An id or a name is taken for what it is; it is not searched as if it were JSON.

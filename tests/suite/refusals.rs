@@ -163,11 +163,11 @@ fn unanswerable(code: Refusal) {
     let bridge = Setup::new().server("max_in_flight_events = 1").start();
     let with_id = json!({"eventId": "a", "eventType": Kind::UserDelete.urn(), "bizData": "{\"userId\":\"user_1\"}"});
     let without = json!({"eventType": Kind::UserDelete.urn(), "bizData": "{\"userId\":\"user_2\"}"});
-    let body = |items: Vec<_>| bridge.callback().items(items).body().unwrap();
+    let body = |items: Vec<_>| bridge.callback().event_values(items).body().unwrap();
     assert_refused(&bridge.post(body(vec![with_id.clone(), without.clone()])), code);
     bridge.wait_metric("events_in_flight", &[], 0.0);
     assert_eq!(bridge.post(body(vec![without])).status, 200);
-    assert_success_of(&bridge.deliver(bridge.callback().items(vec![with_id])));
+    assert_success_of(&bridge.deliver(bridge.callback().event_values(vec![with_id])));
     assert_eq!((bridge.records_of("user").len(), bridge.records_of("dead-letter").len()), (1, 1));
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idaas_bridge::config::Config;
-use idaas_bridge::kafka::consumer;
+use idaas_bridge::kafka::client::settings::Cluster;
 use idaas_bridge::kafka::embedded::mock_cluster;
-use idaas_bridge::kafka::follow::Follower;
-use idaas_bridge::kafka::our_topics::{LiveScope, Scope};
-use idaas_bridge::kafka::recent_records::{Backlog, Checkpoint, FetchProfile, Known, TailFault, Window, read_tail};
-use idaas_bridge::kafka::settings::Cluster;
+use idaas_bridge::kafka::history::correlate::Known;
+use idaas_bridge::kafka::history::follow::Follower;
+use idaas_bridge::kafka::history::our_topics::{LiveScope, Scope};
+use idaas_bridge::kafka::history::partition_reader::{FetchProfile, ReadFault};
+use idaas_bridge::kafka::history::recent_records::{Backlog, Checkpoint, Window, read_tail};
+use idaas_bridge::kafka::history::tail;
 use idaas_callback::Reason;
 use idaas_callback::event_type::Entity;
 use idaas_simulator::events::{Event, Generator};
@@ -131,7 +133,7 @@ struct Read {
     resume: Checkpoint,
 }
 
-fn try_read(cluster: &Cluster, scope: &Scope, window: Window) -> Result<Read, TailFault> {
+fn try_read(cluster: &Cluster, scope: &Scope, window: Window) -> Result<Read, ReadFault> {
     let (mut resume, mut events) = (Checkpoint::default(), Vec::new());
     let tail = read_tail(cluster, scope, window, &mut resume, |known| events.extend(known))?;
     Ok(Read { tail, events, resume })
@@ -281,7 +283,7 @@ fn only_what_is_as_ours_and_within_the_window_is_known() {
     let topics = ["odd.user.v1".to_owned()];
     let cluster = Cluster::plain(kafka.bootstrap_servers());
     let limit = Duration::from_secs(30);
-    let mut looking = consumer::Follower::start(&cluster, &topics, consumer::Begin::Oldest, limit).unwrap();
+    let mut looking = tail::TailReader::start(&cluster, &topics, tail::Begin::Oldest, limit).unwrap();
     let mut seen = std::iter::from_fn(|| looking.next(limit));
     assert!(seen.any(|record| record.header("ce_id") == Some("behind")));
 }
@@ -389,7 +391,7 @@ fn a_cluster_that_is_away_is_a_fault_within_the_time() {
     mock.broker_down(1).unwrap();
     let window = Window { time_limit: Duration::from_secs(2), ..Window::default() };
     let fault = try_read(&Cluster::plain(&mock.bootstrap_servers()), &scope("away", false), window).err().unwrap();
-    assert!(matches!(fault, TailFault::Away(_)), "{fault}");
+    assert!(matches!(fault, ReadFault::Unreachable(_)), "{fault}");
 }
 
 #[test]

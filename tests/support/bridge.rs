@@ -284,7 +284,7 @@ impl Running {
     }
 }
 
-fn listed(faults: &[idaas_bridge::config::Fault]) -> String {
+fn listed(faults: &[idaas_bridge::diagnosis::Diagnosis]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

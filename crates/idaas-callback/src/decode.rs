@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::decrypt::Plaintext;
 use super::event::MAX_ID_LENGTH;
+use super::event_type::{Action, Entity, classify};
 use super::json::{self, LargeMember, Members, Raw};
 use super::policy::Policy;
 use crate::refusal::Refusal;
@@ -16,6 +17,8 @@ pub struct Callback {
     pub(super) context: Arc<Context>,
     pub(super) key: Option<usize>,
     pub(super) events: Arc<Events>,
+    /// The entity and action of an event type.
+    pub(super) classify: fn(&str) -> (Entity, Action),
 }
 
 /// The JSON array of events as it was sent. Single events are looked up only for dead letters, and only then is it
@@ -60,9 +63,9 @@ pub(super) struct Context {
 /// Reads the payload's frame.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] where the text is no object with `eventData`.
+/// [`Refusal::Unreadable`] where the text is not an object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
-    let bulk = LargeMember { name: "eventData", room: plaintext.text.len() };
+    let bulk = LargeMember { name: "eventData", capacity: plaintext.text.len() };
     let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;
     let events = payload.take_large().ok_or(Refusal::Unreadable)?;
     // One that is longer than any real one would keep every record from fitting.
@@ -79,5 +82,6 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
         }),
         key: plaintext.key,
         events: Arc::new(Events::of(events.into_owned())),
+        classify,
     })
 }

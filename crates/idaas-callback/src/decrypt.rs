@@ -3,11 +3,9 @@
 //! The keys are tried in the order of the configuration, because IDaaS names none: that is what makes a change of the
 //! key harmless.
 
-use std::sync::Arc;
-
 use super::authenticate::{Content, Verified};
 use super::policy::Policy;
-use crate::jose::jwe::{ContentKey, Sealed};
+use crate::jose::jwe::Sealed;
 use crate::refusal::Refusal;
 
 /// What an authentic callback says, readable. Only [`decrypt`] makes one. Has no `Debug`: it holds personal data.
@@ -36,27 +34,22 @@ impl Plaintext {
 ///
 /// # Errors
 /// [`Refusal::Undecryptable`] where no key opens it or there is nothing to open, [`Refusal::Unreadable`] where what
-/// was inside is no text.
+/// was inside is not text.
 pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal> {
     let Verified { instance_id, content } = verified;
-    let (text, key) = match content {
-        Content::Plain(text) => (text, None),
-        Content::Encrypted(compact) => {
-            let (opened, key) = open(compact, &policy.decryption_keys).ok_or(Refusal::Undecryptable)?;
-            (String::from_utf8(opened).map_err(|_| Refusal::Unreadable)?, Some(key))
-        }
+    let compact = match content {
+        Content::Plain(text) => return Ok(Plaintext { instance_id, text, key: None }),
+        Content::Encrypted(compact) => compact,
     };
-    Ok(Plaintext { instance_id, text, key })
-}
-
-/// Opens a JWE with the first key that fits, and says which that is.
-fn open(compact: String, keys: &[Arc<ContentKey>]) -> Option<(Vec<u8>, usize)> {
-    let mut sealed = Sealed::parse(compact)?;
-    for (position, key) in keys.iter().enumerate() {
+    let mut sealed = Sealed::parse(compact).ok_or(Refusal::Undecryptable)?;
+    for (position, key) in policy.decryption_keys.iter().enumerate() {
         match key.open(sealed) {
-            Ok(opened) => return Some((opened, position)),
+            Ok(opened) => {
+                let text = String::from_utf8(opened).map_err(|_| Refusal::Unreadable)?;
+                return Ok(Plaintext { instance_id, text, key: Some(position) });
+            }
             Err(unopened) => sealed = unopened,
         }
     }
-    None
+    Err(Refusal::Undecryptable)
 }

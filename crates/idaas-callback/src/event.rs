@@ -12,7 +12,7 @@ use super::timestamp::rfc3339;
 pub(super) const MAX_ID_LENGTH: usize = 1024;
 
 /// The member that holds the most of an event; a user takes a kilobyte or two.
-pub(super) const DATA: LargeMember = LargeMember { name: "bizData", room: 2048 };
+pub(super) const DATA: LargeMember = LargeMember { name: "bizData", capacity: 2048 };
 
 /// An event as sent. Only the reading of a callback makes one.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub(super) struct Time {
 }
 
 impl<'a> Event<'a> {
-    /// Reads an event's frame. Nothing is in it where it is no object.
+    /// Reads an event's frame. Nothing is in it where it is not an object.
     pub(super) fn of(Element(mut members): Element<'a>) -> Self {
         let data_text = members.as_mut().and_then(Members::take_large);
         let mut read = Self { data_text, ..Self::default() };

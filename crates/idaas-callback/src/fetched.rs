@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::decode::{Context, Events};
+use super::decode::{Callback, Context, Events};
 use super::event_type::{Action, Entity};
-use super::normalize::{PreparedEvent, RequestContext, normalize_with};
+use super::normalize::{PreparedEvent, RequestContext, normalize};
 use super::policy::Policy;
 
 /// The start of the event types of fetched entities. It is never that of an IDaaS event type.
@@ -52,7 +52,7 @@ struct Event<'a> {
 pub fn prepare_fetched(
     fetched: &FetchedEntity<'_>,
     policy: &Policy,
-    moment: RequestContext<'_>,
+    request: RequestContext<'_>,
 ) -> Option<PreparedEvent> {
     let FetchedEntity { entity, deleted, id, event_id, instance_id, read_at, fields } = *fetched;
     let event =
@@ -64,7 +64,8 @@ pub fn prepare_fetched(
         event_version: None,
     };
     let events = Events::of(serde_json::to_string(&[event]).ok()?);
-    normalize_with(&Arc::new(context), &Arc::new(events), policy, moment, classify).ok()?.pop()
+    let callback = Callback { context: Arc::new(context), key: None, events: Arc::new(events), classify };
+    normalize(&callback, policy, request).ok()?.pop()
 }
 
 /// The event type of a fetched entity.

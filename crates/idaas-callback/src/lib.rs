@@ -37,7 +37,7 @@ use policy::Policy;
 /// An authentic callback, ready to be published.
 pub struct Prepared {
     /// One item per event, in their order.
-    pub items: Vec<PreparedEvent>,
+    pub events: Vec<PreparedEvent>,
     /// The position of the decryption key that opened it; `None` where it was not encrypted.
     pub decryption_key: Option<usize>,
 }
@@ -46,8 +46,8 @@ pub struct Prepared {
 ///
 /// # Errors
 /// The one [`Refusal`] that applies first, and then nothing of the callback may be used.
-pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, moment: RequestContext<'_>) -> Result<Prepared, Refusal> {
-    prepare_observed(body, keys, policy, moment, |_| ())
+pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, request: RequestContext<'_>) -> Result<Prepared, Refusal> {
+    prepare_observed(body, keys, policy, request, |_| ())
 }
 
 /// A stage of [`prepare`].
@@ -84,16 +84,16 @@ pub fn prepare_observed(
     body: &[u8],
     keys: &KeySet,
     policy: &Policy,
-    moment: RequestContext<'_>,
+    request: RequestContext<'_>,
     mut begins: impl FnMut(Stage),
 ) -> Result<Prepared, Refusal> {
     begins(Stage::Authenticate);
-    let verified = authenticate(body, keys, policy, moment.received_at.div_euclid(1000))?;
+    let verified = authenticate(body, keys, policy, request.received_at.div_euclid(1000))?;
     begins(Stage::Decrypt);
     let plaintext = decrypt(verified, policy)?;
     begins(Stage::Decode);
     let callback = decode(plaintext, policy)?;
     begins(Stage::Normalize);
-    let items = normalize(&callback, policy, moment)?;
-    Ok(Prepared { items, decryption_key: callback.key })
+    let events = normalize(&callback, policy, request)?;
+    Ok(Prepared { events, decryption_key: callback.key })
 }

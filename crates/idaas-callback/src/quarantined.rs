@@ -21,7 +21,7 @@ pub struct QuarantinedCallback {
 pub enum QuarantinedContent {
     /// A compact JWE that no key opens, or whose text is no Unicode.
     Encrypted(String),
-    /// Text that is no list of events.
+    /// Text that is not a list of events.
     Plain(String),
 }
 
@@ -45,9 +45,9 @@ pub fn to_quarantine(
     body: &[u8],
     keys: &KeySet,
     policy: &Policy,
-    moment: RequestContext<'_>,
+    request: RequestContext<'_>,
 ) -> Option<QuarantinedCallback> {
-    let verify = || authenticate(body, keys, policy, moment.received_at.div_euclid(1000)).ok();
+    let verify = || authenticate(body, keys, policy, request.received_at.div_euclid(1000)).ok();
     let Verified { instance_id, content } = verify()?;
     let content = match content {
         Content::Plain(text) => QuarantinedContent::Plain(text),
@@ -67,9 +67,9 @@ pub fn to_quarantine(
 pub fn from_quarantine(
     kept: QuarantinedCallback,
     policy: &Policy,
-    moment: RequestContext<'_>,
+    request: RequestContext<'_>,
 ) -> Result<Prepared, Refusal> {
     let callback = decode(decrypt(kept.verified(), policy)?, policy)?;
-    let items = normalize(&callback, policy, moment)?;
-    Ok(Prepared { items, decryption_key: callback.key })
+    let events = normalize(&callback, policy, request)?;
+    Ok(Prepared { events, decryption_key: callback.key })
 }

@@ -157,15 +157,15 @@ impl Fault {
 
     /// The events as they stand in `eventData`, with this fault in them.
     #[must_use]
-    pub fn items(self, events: &[Event], form: Form) -> Vec<Value> {
-        let items = events
-            .iter()
-            .map(|event| if self.touches(event) { self.item(event.clone(), form) } else { payload::item(event, form) });
+    pub fn event_values(self, events: &[Event], form: Form) -> Vec<Value> {
+        let items = events.iter().map(|event| {
+            if self.touches(event) { self.event_value(event.clone(), form) } else { payload::event_value(event, form) }
+        });
         let items: Vec<_> = items.collect();
         if self == Self::Duplicate { items.iter().chain(&items).cloned().collect() } else { items }
     }
 
-    fn item(self, mut event: Event, form: Form) -> Value {
+    fn event_value(self, mut event: Event, form: Form) -> Value {
         if self == Self::UnknownType {
             event.event_type = Kind::Unknown.urn();
         }
@@ -177,7 +177,7 @@ impl Fault {
                 remove(&mut event.biz_data, name);
             }
         }
-        let mut item = payload::item(&event, form);
+        let mut item = payload::event_value(&event, form);
         if self == Self::MalformedEvent {
             remove(&mut item, "eventType");
         }
@@ -206,7 +206,7 @@ impl Fault {
         plain: bool,
         now: i64,
     ) -> Result<Request, SigningFault> {
-        let callback = Callback::new(material, now).form(form).items(self.items(events, form));
+        let callback = Callback::new(material, now).form(form).event_values(self.event_values(events, form));
         let callback = if plain { callback.plain() } else { callback };
         let body = self.apply(callback).body()?;
         if self == Self::Compressed {
@@ -298,7 +298,7 @@ mod tests {
     }
 
     fn item(fault: Fault) -> Value {
-        fault.items(&[user()], Form::Wire).remove(0)
+        fault.event_values(&[user()], Form::Wire).remove(0)
     }
 
     fn request(fault: Fault) -> Request {
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_faulty_event_lacks_what_it_should_lack_and_nothing_else() {
-        let honest = payload::item(&user(), Form::Wire);
+        let honest = payload::event_value(&user(), Form::Wire);
         let differing = |fault| -> Vec<&str> {
             let item = item(fault);
             let names = ["eventId", "eventType", "eventTime", "bizId", "bizData"];
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_duplicate_stands_twice_in_its_callback() {
-        let items = Fault::Duplicate.items(&[user()], Form::Wire);
+        let items = Fault::Duplicate.event_values(&[user()], Form::Wire);
         assert_eq!(items.len(), 2);
         assert_eq!(items[0], items[1]);
     }
@@ -341,7 +341,10 @@ mod tests {
     fn entity_faults_leave_other_events_alone() {
         let test = Generator::new(1).event(&Kind::Test.into(), 0, NOW * 1000);
         let fault = Fault::MissingEntityId;
-        assert_eq!(fault.items(std::slice::from_ref(&test), Form::Wire)[0], payload::item(&test, Form::Wire));
+        assert_eq!(
+            fault.event_values(std::slice::from_ref(&test), Form::Wire)[0],
+            payload::event_value(&test, Form::Wire)
+        );
         assert_eq!(Expected::of(&test, Some(fault), &[]), Expected::SUCCESS);
         assert_eq!(Expected::of(&user(), Some(fault), &[]), Expected::Verdict(List::Failed, "missing_entity_id"));
     }

@@ -17,7 +17,7 @@ pub enum Form {
 
 /// One event as an element of `eventData`. One that was given is not changed.
 #[must_use]
-pub fn item(event: &Event, form: Form) -> Value {
+pub fn event_value(event: &Event, form: Form) -> Value {
     if let Some(given) = &event.given {
         return given.clone();
     }
@@ -68,7 +68,7 @@ mod tests {
     fn written(form: Form) -> (Event, Value) {
         let event = Generator::new(1).event(&Kind::UserCreate.into(), 4, 1_648_625_692_578);
         let identity = Identity::generate();
-        let payload = payload(&[item(&event, form)], &identity, form);
+        let payload = payload(&[event_value(&event, form)], &identity, form);
         (event, payload)
     }
 

@@ -126,9 +126,9 @@ pub async fn deliver(
     first: Request,
     started: Instant,
     schedule: &Schedule,
-    news: &UnboundedSender<DeliveryEvent>,
+    event_sender: &UnboundedSender<DeliveryEvent>,
 ) -> Result<(), SigningFault> {
-    let mut round = Round { sender, batch, schedule, news };
+    let mut round = Round { sender, batch, schedule, event_sender };
     let mut outcomes = round.settle(first, started).await?;
     if batch.fault == Some(Fault::Redelivery) {
         let request = sender.request(&batch.events, batch.fault)?;
@@ -145,7 +145,7 @@ pub async fn deliver(
         }
     }
     // Whoever listens may have left; the events are delivered all the same.
-    let _ = news.send(DeliveryEvent::Settled(outcomes));
+    let _ = event_sender.send(DeliveryEvent::Settled(outcomes));
     Ok(())
 }
 
@@ -153,7 +153,7 @@ struct Round<'a> {
     sender: &'a Sender,
     batch: &'a Batch,
     schedule: &'a Schedule,
-    news: &'a UnboundedSender<DeliveryEvent>,
+    event_sender: &'a UnboundedSender<DeliveryEvent>,
 }
 
 impl Round<'_> {
@@ -209,9 +209,9 @@ impl Round<'_> {
         again
     }
 
-    fn tell(&self, news: DeliveryEvent) {
+    fn tell(&self, event: DeliveryEvent) {
         // Whoever listens may have left; that is no reason to stop sending.
-        let _ = self.news.send(news);
+        let _ = self.event_sender.send(event);
     }
 }
 
@@ -257,15 +257,15 @@ mod tests {
         let schedule = Schedule::after(vec![Duration::from_millis(1); again as usize]);
         deliver(&bridge.sender, &batch, request, Instant::now(), &schedule, &sending).await.unwrap();
         drop(sending);
-        let (mut outcomes, mut news) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut events) = (Vec::new(), Vec::new());
         while let Some(next) = receiving.recv().await {
             if let DeliveryEvent::Settled(settled) = next {
                 outcomes.extend(settled);
             } else {
-                news.push(next);
+                events.push(next);
             }
         }
-        (outcomes, news)
+        (outcomes, events)
     }
 
     #[tokio::test]
@@ -323,17 +323,17 @@ mod tests {
     #[tokio::test]
     async fn an_event_missing_from_the_answer_is_reported() {
         let bridge = TestBridge::start(|_, ids| (200, answer(&ids[1..], &[]))).await;
-        let (outcomes, news) = settled(&bridge, None, 5).await;
+        let (outcomes, events) = settled(&bridge, None, 5).await;
         assert_eq!(outcomes.iter().filter(|outcome| !outcome.good).count(), 1);
-        assert!(news.iter().any(|news| matches!(news, DeliveryEvent::Wrong(AnswerFault::Missing(_)))));
+        assert!(events.iter().any(|event| matches!(event, DeliveryEvent::Wrong(AnswerFault::Missing(_)))));
     }
 
     #[tokio::test]
     async fn events_without_ids_are_expected_in_no_list() {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
-        let (outcomes, news) = settled(&bridge, Some(Fault::MissingEventId), 0).await;
+        let (outcomes, events) = settled(&bridge, Some(Fault::MissingEventId), 0).await;
         assert!(outcomes.iter().all(|outcome| outcome.good && outcome.last_word == FinalOutcome::NoVerdict));
-        assert!(!news.iter().any(|news| matches!(news, DeliveryEvent::Wrong(_))));
+        assert!(!events.iter().any(|event| matches!(event, DeliveryEvent::Wrong(_))));
     }
 
     #[tokio::test]

@@ -63,6 +63,12 @@ impl RunSettings {
         self.count.div_ceil(self.events_per_callback)
     }
 
+    /// How many callbacks are signed before the first is sent.
+    #[must_use]
+    pub fn signed_ahead(&self) -> u64 {
+        self.callbacks().min(self.stock() as u64)
+    }
+
     /// How many callbacks are made ahead: some thousand events, or a few where each is megabytes.
     pub(super) fn stock(&self) -> usize {
         let large = [Some(Fault::TooLarge), Some(Fault::RecordTooLarge)].contains(&self.fault);
@@ -104,16 +110,16 @@ impl RunSettings {
     }
 }
 
-/// Sends everything and tells the news; returns when all events are settled. Starts threads of its own for signing,
-/// and tasks on the runtime that it is called in.
-pub async fn send(sender: Arc<Sender>, plan: Arc<RunSettings>, news: mpsc::UnboundedSender<DeliveryEvent>) {
-    let stock = presigner::open(&sender, &plan);
+/// Sends everything and reports every delivery event. Returns when all events are settled. Starts threads of its own for
+/// signing, and tasks on the runtime that it is called in.
+pub async fn send(sender: Arc<Sender>, settings: Arc<RunSettings>, event_sender: mpsc::UnboundedSender<DeliveryEvent>) {
+    let stock = presigner::open(&sender, &settings);
     stock.filled().await;
-    match plan.rate {
-        None => send_in_turn(stock, &sender, &plan, &news).await,
+    match settings.rate {
+        None => send_in_turn(stock, &sender, &settings, &event_sender).await,
         Some(rate) => {
-            let interval = Duration::from_secs_f64(plan.events_per_callback as f64 / rate.max(0.001));
-            send_at_pace(stock, interval, &sender, &plan, &news).await;
+            let interval = Duration::from_secs_f64(settings.events_per_callback as f64 / rate.max(0.001));
+            send_at_pace(stock, interval, &sender, &settings, &event_sender).await;
         }
     }
 }
@@ -121,20 +127,20 @@ pub async fn send(sender: Arc<Sender>, plan: Arc<RunSettings>, news: mpsc::Unbou
 async fn send_in_turn(
     stock: PresignedQueue,
     sender: &Arc<Sender>,
-    plan: &Arc<RunSettings>,
-    news: &mpsc::UnboundedSender<DeliveryEvent>,
+    settings: &Arc<RunSettings>,
+    event_sender: &mpsc::UnboundedSender<DeliveryEvent>,
 ) {
     let callbacks = Arc::new(Mutex::new(stock.callbacks));
     let mut connections = JoinSet::new();
-    for _ in 0..plan.connections.max(1) {
-        let (sender, plan, news) = (Arc::clone(sender), Arc::clone(plan), news.clone());
+    for _ in 0..settings.connections.max(1) {
+        let (sender, settings, event_sender) = (Arc::clone(sender), Arc::clone(settings), event_sender.clone());
         let callbacks = Arc::clone(&callbacks);
         connections.spawn(async move {
             loop {
                 let next = callbacks.lock().await.recv().await;
                 let Some(Prepared { batch, request }) = next else { return };
                 // A signature that cannot be made leaves its events unsettled, and the run's count tells.
-                let _ = deliver(&sender, &batch, request, Instant::now(), &plan.schedule, &news).await;
+                let _ = deliver(&sender, &batch, request, Instant::now(), &settings.schedule, &event_sender).await;
             }
         });
     }
@@ -145,8 +151,8 @@ async fn send_at_pace(
     mut stock: PresignedQueue,
     interval: Duration,
     sender: &Arc<Sender>,
-    plan: &Arc<RunSettings>,
-    news: &mpsc::UnboundedSender<DeliveryEvent>,
+    settings: &Arc<RunSettings>,
+    event_sender: &mpsc::UnboundedSender<DeliveryEvent>,
 ) {
     let (due, mut dues) = mpsc::unbounded_channel();
     // The runtime's timer has steps of a millisecond, which would be seen in the latencies; a thread's has not.
@@ -161,17 +167,17 @@ async fn send_at_pace(
             }
         }
     });
-    let connections = Arc::new(Semaphore::new(plan.connections.max(1)));
+    let connections = Arc::new(Semaphore::new(settings.connections.max(1)));
     let mut callbacks = JoinSet::new();
     while let Some((Prepared { batch, request }, moment)) = dues.recv().await {
         if moment.elapsed() > LATE {
-            let _ = news.send(DeliveryEvent::Late(moment.elapsed()));
+            let _ = event_sender.send(DeliveryEvent::Late(moment.elapsed()));
         }
-        let (sender, plan, news) = (Arc::clone(sender), Arc::clone(plan), news.clone());
+        let (sender, settings, event_sender) = (Arc::clone(sender), Arc::clone(settings), event_sender.clone());
         let connections = Arc::clone(&connections);
         callbacks.spawn(async move {
             let _permit = connections.acquire().await;
-            let _ = deliver(&sender, &batch, request, moment, &plan.schedule, &news).await;
+            let _ = deliver(&sender, &batch, request, moment, &settings.schedule, &event_sender).await;
         });
         // Finished tasks are forgotten on the way, so that a long run does not grow.
         while callbacks.try_join_next().is_some() {}
@@ -188,7 +194,7 @@ mod tests {
     use crate::stats::Tally;
     use crate::test_bridge::{TestBridge, answer};
 
-    fn plan(count: u64, events_per_callback: u64, rate: Option<f64>) -> RunSettings {
+    fn settings(count: u64, events_per_callback: u64, rate: Option<f64>) -> RunSettings {
         let types = Kind::ALL.map(EventType::from).to_vec();
         let source = Source::Generated { types, generator: Generator::new(3), biz_data: None };
         RunSettings {
@@ -202,13 +208,13 @@ mod tests {
         }
     }
 
-    async fn sent(plan: RunSettings) -> (TestBridge, Tally) {
+    async fn sent(settings: RunSettings) -> (TestBridge, Tally) {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
         let (sending, mut receiving) = mpsc::unbounded_channel();
-        send(Arc::clone(&bridge.sender), Arc::new(plan), sending).await;
+        send(Arc::clone(&bridge.sender), Arc::new(settings), sending).await;
         let mut tally = Tally::default();
-        while let Some(news) = receiving.recv().await {
-            tally.count(&news);
+        while let Some(event) = receiving.recv().await {
+            tally.count(&event);
         }
         (bridge, tally)
     }
@@ -216,7 +222,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn each_event_is_sent_once_in_callbacks_of_the_given_size() {
         for rate in [None, Some(10_000.0)] {
-            let (bridge, tally) = sent(plan(101, 10, rate)).await;
+            let (bridge, tally) = sent(settings(101, 10, rate)).await;
             assert!(tally.all_good(101), "{tally:?}");
             let requests = bridge.requests();
             assert_eq!(requests.len(), 11);
@@ -229,9 +235,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn events_that_were_given_are_sent_as_they_are() {
         let item = serde_json::json!({"eventId": "evnt_mine", "eventType": "urn:x", "bizData": [1], "more": null});
-        let mut plan = plan(1, 1, None);
-        plan.source = Source::Given(vec![Event::given(item.clone())]);
-        let (bridge, tally) = sent(plan).await;
+        let mut settings = settings(1, 1, None);
+        settings.source = Source::Given(vec![Event::given(item.clone())]);
+        let (bridge, tally) = sent(settings).await;
         assert!(tally.all_good(1));
         assert_eq!(bridge.requests()[0].items, [item]);
     }

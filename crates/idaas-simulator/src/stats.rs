@@ -41,9 +41,9 @@ pub struct Quantiles {
 }
 
 impl Tally {
-    /// Counts a piece of news.
-    pub fn count(&mut self, news: &DeliveryEvent) {
-        match news {
+    /// Counts a delivery event.
+    pub fn count(&mut self, event: &DeliveryEvent) {
+        match event {
             DeliveryEvent::Delivered(latency) => self.latencies.push(*latency),
             DeliveryEvent::Again { .. } => {}
             DeliveryEvent::Late(_) => self.late += 1,

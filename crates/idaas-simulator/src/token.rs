@@ -111,11 +111,11 @@ impl<'a> Callback<'a> {
     /// Carries `events`, in the form that was chosen *before* by [`Callback::form`].
     pub fn events(self, events: &[Event]) -> Self {
         let form = self.form;
-        self.items(events.iter().map(|event| payload::item(event, form)).collect())
+        self.event_values(events.iter().map(|event| payload::event_value(event, form)).collect())
     }
 
     /// Carries these elements of `eventData` as they are.
-    pub fn items(mut self, items: Vec<Value>) -> Self {
+    pub fn event_values(mut self, items: Vec<Value>) -> Self {
         self.content = Content::Items(items);
         self
     }

@@ -1,4 +1,4 @@
-//! What the coordination of several replicas asks of the outbox.
+//! Queries of the replica coordination about the outbox.
 
 use std::collections::HashSet;
 
@@ -6,25 +6,26 @@ use super::event::Publication;
 use super::machine::Outbox;
 use super::{LaneKey, Seq};
 
-/// After how many failed attempts at its head a lane no longer counts as being published: about four seconds.
+/// Number of failed attempts at its head after which a lane no longer counts as being published: about four seconds.
 const STUCK_ATTEMPTS: u8 = 4;
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// The number that the next event gets.
+    /// Returns the sequence number that the next event gets.
     #[must_use]
     pub const fn next_seq(&self) -> Seq {
         self.next
     }
 
-    /// Whether the producer has an event without a report: of these lanes, or of any.
+    /// Returns true if the producer has an event without a delivery report: of these lanes, or of any if `lanes` is
+    /// `None`.
     #[must_use]
     pub fn has_in_flight(&self, lanes: Option<&HashSet<LaneKey>>) -> bool {
         let mut events = self.events.iter().map(|(_, event)| event);
         events.any(|event| event.in_flight() && lanes.is_none_or(|lanes| lanes.contains(&event.lane)))
     }
 
-    /// Whether an event of these lanes that was accepted before `before` has yet to be published. Lanes whose head fails
-    /// again and again do not count.
+    /// Returns true if an event of these lanes that was accepted before `before` is not published yet. Lanes whose
+    /// head fails repeatedly do not count.
     #[must_use]
     pub fn has_backlog(&self, lanes: &HashSet<LaneKey>, before: Seq) -> bool {
         let mut events = self.events.iter().map(|(_, event)| event);

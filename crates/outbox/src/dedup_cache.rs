@@ -1,9 +1,9 @@
-//! The memory of final verdicts: what makes a re-delivery a success at once instead of a second record.
+//! The dedup cache: final verdicts by event. A redelivery is answered from it at once, without a second record.
 //!
-//! It is bounded by bytes, [`MAX_BYTES`], which is room for 5.8 million events. As long as that is enough, it never
-//! forgets what is younger than [`HORIZON`] or among the last [`FLOOR`]. So it holds the last 15 minutes at up to 6,500
-//! events per second, and the last five minutes at 20,000. Events that another replica published, and those that were
-//! read back from the topics, count as well; they are as old as the time at which they were learned.
+//! The cache is bounded by bytes, [`MAX_BYTES`], which is room for 5.8 million events. Within that bound, it evicts
+//! nothing that is younger than [`HORIZON`] or among the last [`FLOOR`] entries. So it holds the last 15 minutes at up
+//! to 6,500 events per second, and the last five minutes at 20,000. Events that another replica published and events
+//! that were read back from the topics count too; their age starts when they are inserted.
 
 use std::collections::VecDeque;
 
@@ -14,25 +14,25 @@ use idaas_callback::Reason;
 use super::verdict::Verdict;
 use super::{EventKey, Millis};
 
-/// How long a verdict is remembered if there is room. IDaaS re-delivers for up to 96 seconds; people with a console
-/// longer.
+/// How long a verdict is kept if there is room. IDaaS redelivers for up to 96 seconds; administrators can redeliver
+/// later from the console.
 const HORIZON: Millis = 15 * 60 * 1000;
 
-/// How many verdicts are remembered at least, however old.
+/// Number of verdicts that are kept at least, whatever their age.
 const FLOOR: usize = 1 << 20;
 
-/// The memory that all of it takes at most.
+/// Maximum memory of the cache, in bytes.
 const MAX_BYTES: usize = 192 << 20;
 
-/// How many verdicts fit into [`MAX_BYTES`], however young.
+/// Number of verdicts that fit into [`MAX_BYTES`], whatever their age.
 const CAPACITY: usize = capacity(MAX_BYTES);
 
-/// How many verdicts fit into that many bytes: an entry each, and the index, whose number of places is a power of two.
-/// It doubles unless verdicts take at most 7/16 of them, because forgotten verdicts leave places that are of no use
-/// until the index is rebuilt.
+/// Computes how many verdicts fit into that many bytes: one entry per verdict, and the index, whose number of places
+/// is a power of two. The index doubles unless verdicts take at most 7/16 of its places, because evicted verdicts
+/// leave unusable places until the index is rebuilt.
 const fn capacity(bytes: usize) -> usize {
     const PLACE: usize = size_of::<u32>() + 1;
-    // One verdict more than remembered, and the end of the index.
+    // One verdict more than is kept, and the end of the index.
     const SLACK: usize = 128;
     let mut places: usize = 16;
     let mut best = 0;
@@ -48,13 +48,14 @@ const fn capacity(bytes: usize) -> usize {
 
 /// Final verdicts by event.
 pub(crate) struct DedupCache {
-    /// Positions counted from the first event ever remembered, modulo 2^32, so that forgetting the oldest moves nothing.
+    /// Positions counted from the first entry ever inserted, modulo 2^32, so that evicting the oldest entry moves
+    /// nothing.
     index: HashTable<u32>,
     entries: VecDeque<CachedVerdict>,
-    forgotten: u32,
+    evicted: u32,
 }
 
-/// One remembered verdict, packed because there are millions.
+/// A cached verdict, packed because there are millions.
 struct CachedVerdict {
     key: [u8; 16],
     /// The time in seconds, 28 bits, which last for eight years; then the verdict, 4 bits.
@@ -71,7 +72,7 @@ impl CachedVerdict {
         self.packed >> 4
     }
 
-    /// The verdict; `None` if only single records of the event are known.
+    /// Returns the verdict. `None` if only single records of the event are known.
     fn verdict(&self) -> Option<Verdict> {
         match self.packed & 0xf {
             0 => Some(Verdict::Confirmed),
@@ -81,7 +82,7 @@ impl CachedVerdict {
     }
 }
 
-/// A final verdict in 4 bits. What is not final is never remembered.
+/// Encodes a final verdict in 4 bits. Other verdicts are never cached.
 fn code(verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Confirmed => 0,
@@ -93,7 +94,7 @@ fn code(verdict: Verdict) -> u32 {
     }
 }
 
-/// A code that no final verdict has.
+/// A code that does not belong to any final verdict.
 const NOT_FINAL: u32 = 0xf;
 
 /// No verdict, but the event's own record with index 0 is published (the lowest bit not set), or the one with index 1.
@@ -101,24 +102,25 @@ const SOME_RECORDS: u32 = 0xc;
 
 impl DedupCache {
     pub(crate) fn new() -> Self {
-        Self { index: HashTable::new(), entries: VecDeque::new(), forgotten: 0 }
+        Self { index: HashTable::new(), entries: VecDeque::new(), evicted: 0 }
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// The final verdict on an event, if one is remembered.
+    /// Returns the final verdict on an event, if it is cached.
     pub(crate) fn get(&self, key: EventKey) -> Option<Verdict> {
-        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let (entries, forgotten) = (&self.entries, self.evicted);
         let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key))?;
         at(entries, forgotten, *position)?.verdict()
     }
 
-    /// Which of an event's own records are known to be published, one bit for each, although no verdict is known.
+    /// Returns which of the event's own records are known to be published, one bit for each, while the verdict is
+    /// unknown.
     pub(crate) fn records(&self, key: EventKey) -> u8 {
-        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let (entries, forgotten) = (&self.entries, self.evicted);
         let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key));
         match position.and_then(|position| at(entries, forgotten, *position)).map(|entry| entry.packed & 0xf) {
             Some(code @ (0xc | 0xd)) => 1 << (code - SOME_RECORDS),
@@ -126,20 +128,20 @@ impl DedupCache {
         }
     }
 
-    /// Remembers that one of an event's own records is published, unless more is known.
+    /// Notes that one of the event's own records is published, unless more is known.
     pub(crate) fn insert_record(&mut self, key: EventKey, record: u8, now: Millis) {
         if record <= 1 {
             self.insert_code(key, SOME_RECORDS | u32::from(record), now);
         }
     }
 
-    /// Remembers a final verdict; the first one stays.
+    /// Inserts a final verdict. The first verdict on an event stays.
     pub(crate) fn insert(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
         self.insert_code(key, code(verdict), now);
     }
 
     fn insert_code(&mut self, key: EventKey, code: u32, now: Millis) {
-        let (entries, forgotten) = (&self.entries, self.forgotten);
+        let (entries, forgotten) = (&self.entries, self.evicted);
         let position = forgotten.wrapping_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         let entry = self.index.entry(
             key.hash(),
@@ -158,31 +160,31 @@ impl DedupCache {
         vacant.insert(position);
         let length = self.entries.len();
         if length == self.entries.capacity() && length > FLOOR {
-            // Doubling would go beyond what fits.
+            // Doubling the capacity would exceed the memory bound.
             self.entries.reserve_exact(length.min(CAPACITY + 1 - length.min(CAPACITY)));
         }
         self.entries.push_back(CachedVerdict::new(key, code, now));
-        self.forget(now);
+        self.evict(now);
     }
 
-    /// How many verdicts are remembered.
+    /// Returns the number of entries.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.entries.len()
     }
 
-    fn forget(&mut self, now: Millis) {
+    fn evict(&mut self, now: Millis) {
         while let Some(oldest) = self.entries.front() {
             let old = now.saturating_sub(u64::from(oldest.seconds()) * 1000) > HORIZON;
             if !(self.entries.len() > CAPACITY || (old && self.entries.len() > FLOOR)) {
                 return;
             }
-            let (key, forgotten) = (EventKey(oldest.key), self.forgotten);
+            let (key, forgotten) = (EventKey(oldest.key), self.evicted);
             if let Ok(found) = self.index.find_entry(key.hash(), |position| *position == forgotten) {
                 found.remove();
             }
             self.entries.pop_front();
-            self.forgotten = self.forgotten.wrapping_add(1);
+            self.evicted = self.evicted.wrapping_add(1);
         }
     }
 }
@@ -254,8 +256,8 @@ mod tests {
         let per_second = 6_500;
         assert!(CAPACITY as u64 * 1000 / HORIZON >= per_second, "{CAPACITY}");
         let mut memory = DedupCache::new();
-        // Positions go past the end of their numbers.
-        memory.forgotten = u32::MAX - 10;
+        // Positions wrap around.
+        memory.evicted = u32::MAX - 10;
         for number in 0..CAPACITY + 1000 {
             memory.insert(key(number), Verdict::Confirmed, 0);
         }

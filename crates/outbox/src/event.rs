@@ -1,4 +1,4 @@
-//! One event on its way: where it stands, who waits for it, and whether the journal has it.
+//! The state of one event: its stage, its waiters, and whether it is in the journal.
 
 use std::sync::Arc;
 
@@ -6,51 +6,52 @@ use super::requests::RequestId;
 use super::verdict::Verdict;
 use super::{DeliveryReport, EventKey, FailureCode, LaneKey, Millis, Seq};
 
-/// What is published for an event. The machine never looks inside.
+/// The records of one event. The state machine never looks inside.
 pub trait Publication: Sized {
-    /// How many records it is made of, at least one; each gets a report of its own. A dead letter is a single record.
+    /// Returns the number of records, at least one. Each gets its own delivery report. A dead letter is a single
+    /// record.
     fn records(&self) -> u8;
-    /// How much memory it takes, in bytes, about.
+    /// Returns the approximate size in memory, in bytes.
     fn bytes(&self) -> usize;
-    /// The verdict on the event once all its records are confirmed.
+    /// Returns the verdict on the event once all records are confirmed.
     fn verdict(&self) -> Verdict;
-    /// What takes its place where the broker will never take it: its dead letter, or a smaller one. `None` where there
-    /// is nothing smaller.
+    /// Returns the replacement for a publication that the broker rejects permanently: the dead letter, or a smaller
+    /// one. `None` if nothing smaller exists.
     fn fallback(&self) -> Option<Self>;
 }
 
-/// An event of a delivery that is to be published.
+/// An event of a request that is to be published.
 pub struct NewEvent<P> {
-    /// Who it is.
+    /// The identity of the event.
     pub key: EventKey,
-    /// Whose order it keeps.
+    /// The lane of the event.
     pub lane: LaneKey,
-    /// When it happened, in milliseconds since 1970: decides its place among the events that wait for the end of an
+    /// When it happened, in milliseconds since 1970. Decides its place among the events that wait for the end of an
     /// outage.
     pub event_time: i64,
-    /// Whether its records are known not to be accepted at the moment. It is written to the journal at once, and answered
-    /// as soon as it is durable.
-    pub prompt: bool,
-    /// What is published for it.
+    /// True if the partition of a record is known not to accept records at the moment. The event is then written to
+    /// the journal at once, and answered as soon as it is durable.
+    pub partition_unavailable: bool,
+    /// The records of the event.
     pub publication: P,
 }
 
-/// An entry that the journal held at the start.
+/// An entry that was in the journal at the start.
 #[derive(Debug, Clone, Copy)]
 pub struct Recovered {
     /// Its place in the order of acceptance.
     pub seq: Seq,
-    /// Which event it is.
+    /// The identity of the event.
     pub key: EventKey,
-    /// Whose order it keeps.
+    /// The lane of the event.
     pub lane: LaneKey,
-    /// As [`NewEvent::event_time`].
+    /// See [`NewEvent::event_time`].
     pub event_time: i64,
-    /// How much memory its publication takes, in bytes, about.
+    /// Approximate size of its publication in memory, in bytes.
     pub bytes: usize,
 }
 
-/// What the journal gave for an entry.
+/// The result of reading an entry from the journal.
 pub enum Loaded<P> {
     /// The entry's publication.
     Found(P),
@@ -60,7 +61,8 @@ pub enum Loaded<P> {
     Unavailable,
 }
 
-/// Where an event in the machine is found again: a slot, and the number that tells whether it is still the same event.
+/// Identifies an event in the machine: a slot, and the sequence number that shows whether the slot still holds the
+/// same event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventHandle {
     /// Its place in the order of acceptance.
@@ -69,49 +71,49 @@ pub struct EventHandle {
 }
 
 impl EventHandle {
-    /// For whoever tests the producer without a machine.
+    /// Creates a handle, for tests of the producer without a state machine.
     #[must_use]
     pub const fn new(seq: Seq, slot: u32) -> Self {
         Self { seq, slot }
     }
 }
 
-/// What the producer has to do with the event.
+/// How far the event is on its way to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It stands behind another of its lane, or nobody has looked at it yet.
+    /// It waits behind another event of its lane, or was not activated yet.
     Queued,
-    /// It is its lane's head, and its turn comes as soon as there is room.
+    /// It is the head of its lane and is published as soon as possible.
     Ready,
-    /// It is its lane's head, and waits after a failure.
+    /// It is the head of its lane and backs off after a failure, until this time.
     BackingOff(Millis),
-    /// It is its lane's head, and its body is being read from the journal.
+    /// It is the head of its lane, and its publication is being read from the journal.
     Loading,
-    /// The producer has it: how many records the publication has, how many reports are missing, the worst of those that
-    /// came, and the verdict if all of them are good.
+    /// It is with the producer. Holds the number of records, the number of missing reports, the decisive report so
+    /// far, and the verdict if all records are confirmed.
     InFlight { records: u8, missing: u8, worst: DeliveryReport, verdict: Verdict },
 }
 
-/// What the journal has of the event.
+/// Whether the event is in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// Nothing.
+    /// It is not in the journal.
     None,
     /// It is being written.
     Pending,
-    /// All of it, synced.
+    /// It is written and synced.
     Synced,
     /// The last attempt to write it failed.
     Rejected,
 }
 
-/// Whether the event is on its way from the journal back to the producer.
+/// Whether the event occupies a replay slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReplaySlot {
     None,
-    /// It is, and counts among the few that may be at a time.
+    /// It is being replayed and occupies a slot.
     Held,
-    /// It is, and takes so long that others no longer wait for it.
+    /// It is being replayed, but is so slow that it no longer occupies a slot.
     Released,
 }
 
@@ -120,38 +122,39 @@ pub(super) struct Event<P> {
     pub(super) seq: Seq,
     pub(super) lane: LaneKey,
     pub(super) event_time: i64,
-    /// The next of its lane.
+    /// The next event of its lane.
     pub(super) next: Option<u32>,
-    /// The one before it in its lane.
+    /// The previous event of its lane.
     pub(super) previous: Option<u32>,
-    /// How much memory its publication takes, in bytes: counts while it is replayed.
+    /// Size of its publication in memory, in bytes. Counts while the event is replayed.
     pub(super) bytes: u32,
     pub(super) stage: Stage,
     pub(super) durability: Durability,
     pub(super) replay: ReplaySlot,
     pub(super) attempts: u8,
-    /// How many times in a row the producer had no room for it.
+    /// How many times in a row the producer's queue was full.
     pub(super) queue_full_retries: u8,
-    /// How many times something smaller has taken the place of what the journal has of it.
+    /// How many times the publication was replaced by its fallback since it was written to the journal.
     pub(super) fallback_level: u8,
-    /// Which of the event's own records are in the topics, one bit for each. Says nothing about a dead letter in their place.
+    /// Which of the event's own records are in the topics, one bit for each. Does not cover a dead letter that
+    /// replaces them.
     pub(super) confirmed: u8,
-    /// Whether waiting for its records is known to be in vain at the moment.
-    pub(super) prompt: bool,
+    /// True if the partition of a record is known not to accept records at the moment.
+    pub(super) partition_unavailable: bool,
     /// Why the last attempt failed.
     pub(super) failure: Option<FailureCode>,
     /// When the first attempt failed, in seconds.
     pub(super) failing_since: u32,
-    /// What the topics told while the producer had it.
-    pub(super) learned: Option<Verdict>,
-    /// `None` while the journal has it, and perhaps the producer.
+    /// The verdict that was found in the topics while the event was with the producer.
+    pub(super) published_verdict: Option<Verdict>,
+    /// `None` if only the journal, and possibly the producer, has it.
     pub(super) publication: Option<Arc<P>>,
-    /// The deliveries that want its verdict, each with the event's position in it.
+    /// The requests that wait for the verdict, each with the position of the event in it.
     pub(super) waiters: Vec<(RequestId, u32)>,
 }
 
 impl<P> Event<P> {
-    /// A new event, which has no place in a lane yet.
+    /// Creates an event that is not in a lane yet.
     pub(super) const fn new(seq: Seq, key: EventKey, lane: LaneKey, event_time: i64) -> Self {
         Self {
             key,
@@ -168,10 +171,10 @@ impl<P> Event<P> {
             queue_full_retries: 0,
             fallback_level: 0,
             confirmed: 0,
-            prompt: false,
+            partition_unavailable: false,
             failure: None,
             failing_since: 0,
-            learned: None,
+            published_verdict: None,
             publication: None,
             waiters: Vec::new(),
         }
@@ -181,8 +184,8 @@ impl<P> Event<P> {
         EventHandle { seq: self.seq, slot }
     }
 
-    /// Its place among heads of lanes that wait to be replayed: oldest first, and behind them those that have failed, so
-    /// that a partition without a leader does not keep the others waiting.
+    /// Returns the sort key among lane heads that wait for replay: oldest first. Heads that have failed come after all
+    /// others, so that a partition without a leader does not delay them.
     pub(super) const fn replay_order(&self, slot: u32) -> (bool, EventHandle) {
         (self.attempts > 0, self.handle(slot))
     }

@@ -1,5 +1,5 @@
-//! Why a record was not published, and why the head of a lane waits. Codes are stable: labels of a metric, and what
-//! `idaas-bridge journal` shows.
+//! Why a record was not published, and why the head of a lane waits. The codes are stable: metric labels, and the
+//! output of `idaas-bridge journal`.
 
 use super::{EventKey, Millis, Seq};
 
@@ -10,13 +10,13 @@ pub enum FailureCode {
     QueueFull,
     /// The broker did not confirm the record in time.
     TimedOut,
-    /// The Kafka user may not write to the topic.
+    /// The Kafka user is not allowed to write to the topic.
     NotAuthorized,
     /// The topic does not exist.
     UnknownTopic,
     /// Fewer replicas are in sync than `min.insync.replicas` demands.
     NotEnoughReplicas,
-    /// The leader of the record's partition cannot be reached, or takes nothing at the moment.
+    /// The leader of the record's partition cannot be reached, or does not accept records at the moment.
     PartitionUnavailable,
     /// The record is larger than the topic accepts.
     RecordTooLarge,
@@ -32,7 +32,7 @@ pub enum FailureCode {
     ClusterReplaced,
     /// There is no working producer.
     ProducerFailed,
-    /// The journal's entry cannot be read.
+    /// The journal entry cannot be read.
     JournalUnreadable,
     /// Any other error of the broker or of librdkafka.
     Other,
@@ -58,7 +58,7 @@ impl FailureCode {
         Self::Other,
     ];
 
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -86,7 +86,7 @@ impl FailureCode {
 pub enum WaitReason {
     /// Kafka is unavailable.
     KafkaUnavailable,
-    /// Its turn to be replayed from the journal has not come.
+    /// It waits for its replay from the journal.
     ReplayPending,
     /// Another replica publishes the events of this lane first.
     OtherReplica,
@@ -95,7 +95,7 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -106,7 +106,7 @@ impl WaitReason {
         }
     }
 
-    /// Every reason.
+    /// Returns every reason.
     pub fn all() -> impl Iterator<Item = Self> {
         let others = [Self::KafkaUnavailable, Self::ReplayPending, Self::OtherReplica];
         others.into_iter().chain(FailureCode::ALL.map(Self::Failed))
@@ -118,7 +118,7 @@ impl WaitReason {
 pub struct WaitingHead {
     /// The event.
     pub key: EventKey,
-    /// Its place in the order of acceptance, which is its entry in the journal.
+    /// Its place in the order of acceptance, which is also the number of its journal entry.
     pub seq: Seq,
     /// Why it waits.
     pub reason: WaitReason,

@@ -1,37 +1,38 @@
-//! Who is who in the outbox: events, lanes, and places in the order of acceptance.
+//! Identities in the outbox: events, lanes, and sequence numbers.
 
 use sha2::{Digest, Sha256};
 
-/// The identity of an event: 128 bits of the SHA-256 of application id and eventId.
+/// The identity of an event: 128 bits of the SHA-256 of application id and `eventId`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey(pub [u8; 16]);
 
 impl EventKey {
-    /// The identity of an application's event. The same eventId from two applications is two events.
+    /// Computes the identity of an event. The same `eventId` from two applications is two events.
     #[must_use]
     pub fn of(application_id: &str, event_id: &str) -> Self {
         Self(digest([application_id, event_id]))
     }
 
-    /// Eight bytes of it: it is a hash already.
+    /// Returns eight bytes of the key, which is already a hash.
     pub(super) fn hash(self) -> u64 {
         leading(self.0)
     }
 }
 
-/// The identity of a lane: of all records that must keep their order, which are those of one topic and key.
+/// The identity of a lane: all records of one topic and key, which must stay in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneKey(pub u64);
 
 impl LaneKey {
-    /// The lane of a topic's key. Two that collide by chance wait for one another, which harms nothing.
+    /// Computes the lane of a topic and key. Lanes that collide wait for one another, which is harmless.
     #[must_use]
     pub fn of(topic: &str, key: &str) -> Self {
         Self(leading(digest([topic, key])))
     }
 }
 
-/// A place in the order of acceptance: also the entry's number in the journal, so it goes on where the journal ended.
+/// A place in the order of acceptance. It is also the number of the journal entry, so numbering continues after the
+/// last entry of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(pub u64);
 

@@ -1,4 +1,4 @@
-//! When lane heads begin to wait, and when they go on.
+//! Activates lane heads, and lets them wait.
 
 use super::event::{EventHandle, Publication};
 use super::machine::Outbox;
@@ -14,15 +14,15 @@ impl<P: Publication, W> Outbox<P, W> {
         self.heads.insert(event, slot);
     }
 
-    /// Takes a head that waits out of where it waits.
+    /// Removes a waiting head from the set that it waits in.
     pub(super) fn deactivate(&mut self, slot: u32) {
         if let Some(event) = self.events.get_mut(slot as usize) {
             self.heads.remove(event, slot);
         }
     }
 
-    /// Withholds these lanes, because another replica publishes their events first; those that were withheld before and
-    /// are not among them go on. What the producer already has of them stays with it.
+    /// Withholds these lanes, because another replica publishes their events first. Lanes that were withheld before
+    /// and are not among them continue. Events that are with the producer stay there.
     pub fn hold_lanes(&mut self, lanes: impl IntoIterator<Item = LaneKey>) {
         self.heads.withhold_lanes(lanes);
         let waiting: Vec<_> = self.heads.without_back_off().collect();
@@ -39,9 +39,9 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
-    /// Lets go on what waits because its partition could not be written to.
+    /// Retries heads that wait because their partition did not accept records.
     pub fn partitions_recovered(&mut self) {
-        let over = |handle: &EventHandle| {
+        let is_recovered = |handle: &EventHandle| {
             let failure = self.at(*handle).and_then(|event| event.failure);
             matches!(
                 failure,
@@ -54,7 +54,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 )
             )
         };
-        let waiting: Vec<_> = self.heads.backing_off().filter(over).collect();
+        let waiting: Vec<_> = self.heads.backing_off().filter(is_recovered).collect();
         for handle in waiting {
             self.deactivate(handle.slot);
             self.activate(handle.slot);

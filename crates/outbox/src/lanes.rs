@@ -1,7 +1,7 @@
 //! The lanes: the events of one topic and key, in the order in which they were accepted.
 //!
-//! A lane is a chain through the events themselves, so a million that only the journal holds cost no lists. Lanes
-//! without events do not exist.
+//! A lane is a linked list through the events themselves, so a million events that only the journal holds need no
+//! further memory for lists. Lanes without events do not exist.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,13 @@ struct Lane {
 pub(super) struct Lanes(HashMap<LaneKey, Lane, Hashed>);
 
 impl Lanes {
-    /// The head of a lane.
+    /// Returns the first event of a lane.
     pub(super) fn head(&self, lane: LaneKey) -> Option<u32> {
-        self.0.get(&lane).map(|there| there.head)
+        self.0.get(&lane).map(|ends| ends.head)
     }
 
-    /// Puts the event in `slot` behind `previous` in its lane, at the front if there is none. Returns whether it is the
-    /// head.
+    /// Inserts the event in `slot` after `previous` in its lane, or at the front if `previous` is `None`. Returns true
+    /// if the event is the new head.
     pub(super) fn insert_after<P>(
         &mut self,
         events: &mut Slab<Event<P>>,
@@ -35,17 +35,17 @@ impl Lanes {
         previous: Option<u32>,
         slot: u32,
     ) -> bool {
-        let there = self.0.entry(lane).or_insert(Lane { head: slot, tail: slot });
+        let ends = self.0.entry(lane).or_insert(Lane { head: slot, tail: slot });
         let next = match previous.and_then(|previous| events.get_mut(previous as usize)) {
             Some(before) => before.next.replace(slot),
-            None => Some(there.head).filter(|head| *head != slot),
+            None => Some(ends.head).filter(|head| *head != slot),
         };
         match next.and_then(|next| events.get_mut(next as usize)) {
             Some(after) => after.previous = Some(slot),
-            None => there.tail = slot,
+            None => ends.tail = slot,
         }
         if previous.is_none() {
-            there.head = slot;
+            ends.head = slot;
         }
         if let Some(event) = events.get_mut(slot as usize) {
             (event.previous, event.next) = (previous, next);
@@ -53,19 +53,20 @@ impl Lanes {
         previous.is_none()
     }
 
-    /// The last of a lane.
+    /// Returns the last event of a lane.
     pub(super) fn tail(&self, lane: LaneKey) -> Option<u32> {
-        self.0.get(&lane).map(|there| there.tail)
+        self.0.get(&lane).map(|ends| ends.tail)
     }
 
-    /// Takes an event, which is no longer among the `events`, out of its lane. Returns the new head if it was the head.
+    /// Removes an event, which is no longer among the `events`, from its lane. Returns the new head if the event was
+    /// the head.
     pub(super) fn remove<P>(
         &mut self,
         events: &mut Slab<Event<P>>,
         lane: LaneKey,
         (previous, next): (Option<u32>, Option<u32>),
     ) -> Option<u32> {
-        let there = self.0.get_mut(&lane)?;
+        let ends = self.0.get_mut(&lane)?;
         if let Some(after) = next.and_then(|next| events.get_mut(next as usize)) {
             after.previous = previous;
         }
@@ -73,12 +74,12 @@ impl Lanes {
             (Some(before), _) => {
                 before.next = next;
                 if next.is_none() {
-                    there.tail = previous.unwrap_or(there.tail);
+                    ends.tail = previous.unwrap_or(ends.tail);
                 }
                 None
             }
             (None, Some(next)) => {
-                there.head = next;
+                ends.head = next;
                 Some(next)
             }
             (None, None) => {
@@ -88,7 +89,7 @@ impl Lanes {
         }
     }
 
-    /// Every lane with its first and its last slot.
+    /// Returns every lane with its first and its last slot.
     #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = (LaneKey, u32, u32)> {
         self.0.iter().map(|(lane, ends)| (*lane, ends.head, ends.tail))

@@ -1,14 +1,14 @@
-//! The outbox: which events are on their way, who waits for them, and what has become of them.
+//! The outbox: decides what to publish, persist and answer.
 //!
-//! [`machine::Outbox`] is a deterministic state machine: inputs go in, commands come out, and it has no clock, no I/O and
-//! no async. Whoever drives it connects it to a producer, a journal and the requests. What holds after every step:
+//! [`machine::Outbox`] is a deterministic state machine: inputs go in, commands come out. It has no clock, no I/O and
+//! no async code. A driver connects it to a producer, a journal and the requests. After every step:
 //!
-//! 1. [`verdict::Verdict::Confirmed`] is said only of an event all of whose records the broker has confirmed.
+//! 1. [`verdict::Verdict::Confirmed`] is answered only if the broker has confirmed all records of the event.
 //! 2. An event that was answered as confirmed or not confirmed is on the broker, or synced in the journal.
-//! 3. Of a lane (topic and key) one event at most is with the producer, in the order of acceptance. Events that arrive
-//!    while Kafka is unavailable are put in order of their `eventTime`, because their deliveries arrive in any order.
-//! 4. Each delivery is answered once, by its deadline, with one verdict for each of its events.
-//! 5. A journal entry goes only after its event's confirmation, and nothing waits for ever.
+//! 3. At most one event of a lane (topic and key) is with the producer, in the order of acceptance. Events that arrive
+//!    while Kafka is unavailable are sorted by `eventTime`, because their requests arrive in any order.
+//! 4. Each request is answered once, by its deadline, with one verdict for each of its events.
+//! 5. A journal entry is deleted only after its event is confirmed, and nothing waits forever.
 
 mod coordination;
 mod dedup_cache;
@@ -42,36 +42,36 @@ use verdict::Verdict;
 /// Milliseconds of a monotonic clock, counted from the start of the process.
 pub type Millis = u64;
 
-/// What the broker said of one record.
+/// The result for one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryReport {
     /// Persisted on all in-sync replicas.
     Confirmed,
-    /// The broker rejects this record for good, alone or not.
+    /// The broker rejects this record permanently, alone or in a batch.
     Rejected(FailureCode),
-    /// Not persisted, as far as is known; another attempt can succeed.
+    /// Not persisted as far as is known. Another attempt can succeed.
     Failed(FailureCode),
-    /// The producer has no room for it.
+    /// The producer's queue is full.
     QueueFull,
-    /// Not given to the producer, because nothing is accepted where it goes, for this reason. Trying again is of use only
-    /// after [`machine::Outbox::partitions_recovered`].
+    /// Not handed to the producer, because its partition does not accept records, for this reason. A retry makes sense
+    /// only after [`machine::Outbox::partitions_recovered`].
     Closed(FailureCode),
 }
 
-/// What the topics tell about an event.
+/// What the topics show about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// All of its records are published: this is its final verdict.
+    /// All of its records are published. This is its final verdict.
     Whole(Verdict),
-    /// Of the event's own records (not of a dead letter), the one with this index is published.
+    /// The event's own record with this index is published. Does not apply to dead letters.
     Record(u8),
 }
 
-/// A delivery all of whose verdicts are known.
+/// A request whose verdicts are all known.
 pub struct CompletedRequest<W> {
-    /// Who waits.
+    /// The waiter that gets the verdicts.
     pub waiter: W,
-    /// The verdicts, in the order of the arrivals.
+    /// The verdicts, in the order of the events.
     pub verdicts: Vec<Verdict>,
 }
 

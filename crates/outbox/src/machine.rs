@@ -1,10 +1,10 @@
-//! The outbox as a deterministic state machine: what may be produced, what must be written, who is to be answered what.
+//! The outbox as a deterministic state machine: decides what to publish, persist and answer.
 //!
-//! Inputs go in (a delivery is admitted, a report arrives, a write is done, time passes), [`Command`]s come out. It must
-//! never read a clock, wait, or do anything itself: that is what lets a simulation drive it through millions of orders
-//! of events. Its parts: this file admits and answers, `placement` puts events into their lanes, `lane_heads` keeps the
-//! heads that wait, `schedule` moves events to the producer and out, `replay` reads them back from the journal, and
-//! `persistence` keeps the journal's side.
+//! Inputs go in (a request is admitted, a report arrives, a write completes, time passes), [`Command`]s come out. The
+//! machine must never read a clock, wait, or do I/O, so that a simulation can drive it through millions of orders of
+//! events. This file admits events and answers requests. `placement` inserts events into their lanes, `lane_heads`
+//! activates lane heads, `schedule` moves events to the producer and resolves them, `replay` reads events back from
+//! the journal, and `persistence` writes them to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,82 +23,85 @@ use super::verdict::Verdict;
 use super::waiting_heads::WaitingHeads;
 use super::{CompletedRequest, EventKey, Millis, Seq};
 
-/// What is to be done, in this order.
+/// An action for the driver. Commands are executed in order.
 pub enum Command<P, W> {
-    /// The records of the publication go to the producer, except those whose bits are set: the broker has confirmed them. Each
-    /// brings one report.
+    /// Hand the records of the publication to the producer, except those whose bits are set, which the broker has
+    /// already confirmed. Each record gets one report.
     Produce(EventHandle, Arc<P>, u8),
-    /// The publication is to be made durable under the handle's number; brings "written" or "refused".
+    /// Write the publication to the journal under the handle's sequence number. Answered by [`Outbox::written`] or
+    /// [`Outbox::rejected`].
     Write(EventHandle, Arc<P>),
-    /// The journal no longer needs this entry.
-    Forget(Seq),
-    /// The entry's publication is to be read back; brings "loaded".
+    /// Delete this entry from the journal.
+    Delete(Seq),
+    /// Read the event's publication back from the journal. Answered by [`Outbox::loaded`].
     Load(EventHandle),
-    /// A delivery's verdicts are complete.
+    /// Answer a request, whose verdicts are complete.
     Answer(CompletedRequest<W>),
 }
 
-/// What becomes of one event of a delivery at its admission.
+/// The result of admitting one event of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
-    /// It is new.
+    /// The event is new.
     New,
-    /// It is on its way already.
+    /// The event is already in progress; the request waits for it too.
     Joined,
-    /// Its verdict is known.
+    /// The verdict is already known.
     Known(Verdict),
 }
 
-/// How much the machine may hold in memory.
+/// Limits of the machine's memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Events whose publications are in memory. From half of it on new ones are written at once, and the memory lets go of
-    /// what is written.
+    /// Maximum number of publications in memory. Above half of it, new events are written to the journal at once, and
+    /// written publications leave the memory.
     pub events: usize,
-    /// The bytes of these publications; likewise.
+    /// Maximum size of these publications, in bytes. Above half of it, the same happens.
     pub bytes: usize,
-    /// Events that are being replayed from the journal at a time: few, so that live ones need not queue behind them.
+    /// Maximum number of events that are replayed from the journal at a time. It is small, so that live events do not
+    /// queue behind them.
     pub replay: usize,
-    /// The bytes of these events' publications. One that is larger than all of it is replayed alone.
+    /// Maximum size of the publications of these events, in bytes. A publication that exceeds it is replayed alone.
     pub replay_bytes: usize,
 }
 
-/// When something must have happened with a delivery.
+/// The deadlines of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// What is not confirmed then is written, so that it is durable when the answer leaves.
+    /// When unconfirmed events are written, so that they are durable when the answer is sent.
     pub write: Millis,
-    /// The answer leaves.
+    /// When the answer is sent.
     pub answer: Millis,
 }
 
-/// The machine. `P` is what is published for an event, `W` whatever a driver needs to wake a waiting request.
+/// The state machine. `P` is the publication of an event, `W` is what a driver needs to wake a waiting request.
 pub struct Outbox<P, W> {
     pub(super) events: Slab<Event<P>>,
-    /// Slots by the event's key.
+    /// Slots by event key.
     pub(super) index: HashTable<u32>,
     pub(super) lanes: Lanes,
     pub(super) requests: PendingRequests<W>,
     pub(super) dedup_cache: DedupCache,
     pub(super) heads: WaitingHeads,
-    /// Writes under way, with the slot of the event; `None` if the event was resolved meanwhile.
+    /// Writes in progress, with the slot of the event. `None` if the event was resolved in the meantime.
     pub(super) writing: HashMap<Seq, Option<u32>>,
     pub(super) memory: MemoryBudget,
     pub(super) replay_slots: ReplaySlots,
     pub(super) next: Seq,
-    /// Whether the broker is there, as far as is known.
+    /// True if the broker is considered available.
     pub(super) connected: bool,
-    /// Whether replays may begin: what stands in the topics already must be known before.
-    pub(super) released: bool,
-    /// How many events were confirmed that had been read back from the journal.
+    /// True if replay may begin. Before that, the driver must know which events are already in the topics.
+    pub(super) replay_enabled: bool,
+    /// Number of confirmed events that had been read back from the journal.
     pub(super) replayed_total: u64,
-    /// The time of the last input that had one.
+    /// The time of the last input that carried one.
     pub(super) clock: Millis,
     pub(super) commands: Vec<Command<P, W>>,
 }
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// An empty outbox. It takes the broker to be there, and replays nothing before [`Outbox::enable_replay`].
+    /// Creates an empty outbox. It considers the broker available, and replays nothing before
+    /// [`Outbox::enable_replay`].
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -113,32 +116,32 @@ impl<P: Publication, W> Outbox<P, W> {
             replay_slots: ReplaySlots::new(&limits),
             next: Seq(0),
             connected: true,
-            released: false,
+            replay_enabled: false,
             replayed_total: 0,
             clock: 0,
             commands: Vec::new(),
         }
     }
 
-    /// Admits a request: `new_events` are its events to publish, each id once. Returns what becomes of each.
+    /// Admits a request. `new_events` are its events to publish, each id once. Returns the result for each.
     pub fn admit(
         &mut self,
         new_events: impl IntoIterator<Item = NewEvent<P>>,
         waiter: W,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
-        let id = self.requests.upcoming();
-        let (mut wants, mut admitted) = (Vec::new(), Vec::new());
+        let id = self.requests.next_id();
+        let (mut resolutions, mut admitted) = (Vec::new(), Vec::new());
         let mut full = false;
         for (position, new_event) in (0..).zip(new_events) {
-            let (want, what) = self.admit_one(new_event, (id, position), full);
-            // Once an event found no room no later one of the delivery may pass it.
+            let (resolution, what) = self.admit_one(new_event, (id, position), full);
+            // If an event is rejected for lack of room, no later event of the request may pass it.
             full |= what == Admitted::Known(Verdict::Overloaded);
-            wants.push(want);
+            resolutions.push(resolution);
             admitted.push(what);
         }
-        let finished = self.requests.insert(waiter, wants, (deadlines.write, deadlines.answer));
-        self.commands.extend(finished.map(Command::Answer));
+        let completed = self.requests.insert(waiter, resolutions, (deadlines.write, deadlines.answer));
+        self.commands.extend(completed.map(Command::Answer));
         (id, admitted)
     }
 
@@ -147,9 +150,12 @@ impl<P: Publication, W> Outbox<P, W> {
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));
         }
         if let Some(slot) = self.slot(new_event.key) {
-            return (self.join(slot, waiter, new_event.prompt), Admitted::Joined);
+            return (self.join(slot, waiter, new_event.partition_unavailable), Admitted::Joined);
         }
-        let confirmed = self.published_records(&new_event);
+        // The topics show which records of an event are published, but not which dead letters. Published records are
+        // not published again.
+        let is_event = new_event.publication.verdict() == Verdict::Confirmed;
+        let confirmed = if is_event { self.dedup_cache.records(new_event.key) } else { 0 };
         if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
             let verdict = new_event.publication.verdict();
             self.dedup_cache.insert(new_event.key, verdict, self.clock);
@@ -159,72 +165,65 @@ impl<P: Publication, W> Outbox<P, W> {
         if full || !self.memory.has_room(bytes) {
             return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, NewEvent { key, lane, event_time, prompt, publication }) = (self.next, new_event);
+        let (seq, NewEvent { key, lane, event_time, partition_unavailable, publication }) = (self.next, new_event);
         self.next = Seq(seq.0 + 1);
         self.memory.add(bytes);
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            prompt,
+            partition_unavailable,
             publication: Some(Arc::new(publication)),
             waiters: vec![waiter],
             confirmed,
             ..Event::new(seq, key, lane, event_time)
         });
-        if self.memory.is_half_full() || self.waits_in_vain(slot) {
+        if self.memory.is_half_full() || self.is_blocked(slot) {
             self.write(slot);
         }
         (Resolution::Open(EventHandle { seq, slot }), Admitted::New)
     }
 
-    /// Which records of a new event the topics have already: they are not published again. That an event has a single one
-    /// cannot be seen in the topics if it could have two.
-    fn published_records(&self, new_event: &NewEvent<P>) -> u8 {
-        // The topics tell of the records of events, and not of dead letters.
-        if new_event.publication.verdict() == Verdict::Confirmed { self.dedup_cache.records(new_event.key) } else { 0 }
-    }
-
-    /// Lets a delivery wait for an event that is on its way, unless that could only be in vain.
-    fn join(&mut self, slot: u32, waiter: (RequestId, u32), prompt: bool) -> Resolution {
+    /// Lets a request wait for an event that is already in progress, unless it is blocked and durable.
+    fn join(&mut self, slot: u32, waiter: (RequestId, u32), partition_unavailable: bool) -> Resolution {
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        event.prompt = prompt;
-        let in_vain = self.waits_in_vain(slot);
+        event.partition_unavailable = partition_unavailable;
+        let blocked = self.is_blocked(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        if event.durability == Durability::Synced && in_vain {
+        if event.durability == Durability::Synced && blocked {
             self.answer_if_durable(slot);
             return Resolution::Resolved(Verdict::NotConfirmed);
         }
-        // Who has stopped waiting need not be kept in mind; who waits now stands in no list yet.
+        // Waiters whose request has ended are dropped. The current request is not in `requests` yet.
         event.waiters.retain(|(request, _)| self.requests.contains(*request) || *request == waiter.0);
         event.waiters.push(waiter);
         let handle = event.handle(slot);
-        if in_vain {
+        if blocked {
             self.write(slot);
         }
         Resolution::Open(handle)
     }
 
-    /// Whether it is known that waiting for the broker's confirmation of this event is in vain, so that it is written to
-    /// the journal at once, and answered as soon as it is durable.
-    pub(super) fn waits_in_vain(&self, slot: u32) -> bool {
+    /// Returns true if a confirmation of this event cannot be expected soon. The event is then written to the journal
+    /// at once, and answered as soon as it is durable.
+    pub(super) fn is_blocked(&self, slot: u32) -> bool {
         let event = self.events.get(slot as usize);
-        !self.connected || event.is_some_and(|event| event.prompt || self.heads.is_withheld(event.lane))
+        !self.connected || event.is_some_and(|event| event.partition_unavailable || self.heads.is_withheld(event.lane))
     }
 
-    /// Forgets a delivery whose sender has hung up. Its events go on.
+    /// Forgets a request whose sender has disconnected. Its events continue.
     pub fn cancel(&mut self, request: RequestId) {
         self.requests.remove(request);
     }
 
-    /// Does what is due at `now`.
+    /// Executes what is due at `now`.
     pub fn tick(&mut self, now: Millis) {
         self.clock = self.clock.max(now);
-        while let Some(alarm) = self.requests.due(now) {
-            match alarm {
-                DueAction::Write(tokens) => tokens.into_iter().for_each(|handle| self.write_token(handle)),
+        while let Some(action) = self.requests.due(now) {
+            match action {
+                DueAction::Write(handles) => handles.into_iter().for_each(|handle| self.write_if_current(handle)),
                 DueAction::Answer(request, open) => {
                     for (position, handle) in open {
-                        let verdict = self.verdict_at_the_deadline(handle);
-                        self.resolve_waiters(request, position, verdict);
+                        let verdict = self.verdict_at_deadline(handle);
+                        self.resolve_waiters([(request, position)], verdict);
                     }
                 }
             }
@@ -233,28 +232,32 @@ impl<P: Publication, W> Outbox<P, W> {
         self.retry(now);
     }
 
-    /// The shutdown: everything is written at once, and answered at `deadline` at the latest.
+    /// Starts the shutdown: writes all events to the journal at once, and answers all requests at `deadline` at the
+    /// latest.
     pub fn expire_deadlines(&mut self, deadline: Millis) {
         self.requests.expire_deadlines(deadline);
         self.write_all();
     }
 
-    /// What is to be done since it was last asked.
+    /// Takes the commands that were issued since the last call.
     pub fn commands(&mut self) -> Vec<Command<P, W>> {
         std::mem::take(&mut self.commands)
     }
 
-    fn verdict_at_the_deadline(&self, handle: EventHandle) -> Verdict {
+    fn verdict_at_deadline(&self, handle: EventHandle) -> Verdict {
         match self.at(handle).map(|event| event.durability) {
             Some(Durability::Synced) => Verdict::NotConfirmed,
-            // Nothing holds it safely, so nothing is promised.
+            // The event is not durable, so nothing is promised.
             Some(Durability::None | Durability::Pending | Durability::Rejected) | None => Verdict::Overloaded,
         }
     }
 
-    pub(super) fn resolve_waiters(&mut self, request: RequestId, position: u32, verdict: Verdict) {
-        let finished = self.requests.resolve(request, position, verdict);
-        self.commands.extend(finished.map(Command::Answer));
+    /// Passes the verdict to these waiters, and answers the requests that are complete.
+    pub(super) fn resolve_waiters(&mut self, waiters: impl IntoIterator<Item = (RequestId, u32)>, verdict: Verdict) {
+        for (request, position) in waiters {
+            let completed = self.requests.resolve(request, position, verdict);
+            self.commands.extend(completed.map(Command::Answer));
+        }
     }
 
     pub(super) fn slot(&self, key: EventKey) -> Option<u32> {

@@ -1,8 +1,8 @@
-//! How much memory publications take, and how much they may take.
+//! The memory that publications take and may take.
 
 use super::machine::Limits;
 
-/// Counts the publications that are in memory, and their bytes.
+/// Counts the publications in memory, and their bytes.
 pub(super) struct MemoryBudget {
     publications: usize,
     bytes: usize,

@@ -1,11 +1,11 @@
-//! A hasher for what is a hash already: identities in the outbox are parts of SHA-256 digests.
+//! A hasher for keys that are already hashes: identities in the outbox are parts of SHA-256 digests.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Builds [`NoHash`].
 pub type Hashed = BuildHasherDefault<NoHash>;
 
-/// Takes the last 64-bit number that is written to it.
+/// Returns the last 64-bit number that was written to it.
 #[derive(Default)]
 pub struct NoHash(u64);
 

@@ -1,4 +1,4 @@
-//! The journal's side of the machine: what is to be written, what has been, and what was found at the start.
+//! The journal's part of the state machine: what is written, what is synced, and what was recovered at the start.
 
 use super::event::{Durability, Event, EventHandle, Publication, Recovered};
 use super::machine::{Command, Outbox};
@@ -7,13 +7,13 @@ use super::verdict::Verdict;
 use super::{EventKey, Millis, Published, Seq};
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Takes over what the journal held at the start, in order of acceptance, before anything is admitted. New events
-    /// get numbers from `next` on.
+    /// Adds the entries that were in the journal at the start, in order of acceptance, before any request is admitted.
+    /// New events get sequence numbers from `next` on.
     pub fn recover(&mut self, entries: impl IntoIterator<Item = Recovered>, next: Seq) {
         for Recovered { seq, key, lane, event_time, bytes } in entries {
-            // An event that stands in it twice is the same event; the first keeps its place.
+            // Two entries with the same key are the same event. The first keeps its place.
             if self.slot(key).is_some() {
-                self.commands.push(Command::Forget(seq));
+                self.commands.push(Command::Delete(seq));
                 continue;
             }
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -22,15 +22,16 @@ impl<P: Publication, W> Outbox<P, W> {
         self.next = self.next.max(next);
     }
 
-    /// Takes the news that records of an event are in the topics: another replica has published them, or this one before
-    /// a restart.
+    /// Notes that records of an event are in the topics, published by another replica or by this one before a restart.
     pub fn mark_published(&mut self, key: EventKey, learned: Published, now: Millis) {
         self.clock = self.clock.max(now);
         let slot = self.slot(key);
         let event = slot.and_then(|slot| self.events.get_mut(slot as usize));
         match (learned, slot, event) {
-            // The producer's own report is on its way, and frees the lane; what it says is then no longer decisive.
-            (Published::Whole(verdict), Some(_), Some(event)) if event.in_flight() => event.learned = Some(verdict),
+            // The producer's own report will arrive and release the lane. It no longer decides the verdict.
+            (Published::Whole(verdict), Some(_), Some(event)) if event.in_flight() => {
+                event.published_verdict = Some(verdict)
+            }
             (Published::Whole(verdict), Some(slot), Some(_)) => {
                 self.resolve(slot, verdict, now);
                 self.replay();
@@ -41,27 +42,26 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    /// Gives an event up, because an operator has discarded its entry. Says whether there was one.
+    /// Discards an event on an operator's order. Returns false if it does not exist or is with the producer.
     pub fn discard(&mut self, key: EventKey) -> bool {
         let Some(slot) = self.slot(key) else { return false };
         let Some(event) = self.events.get(slot as usize).filter(|event| !event.in_flight()) else { return false };
-        // What is in the topics stays known: a re-delivery adds what is missing, and repeats nothing.
+        // Published records stay known, so that a redelivery adds only what is missing.
         let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
         published.for_each(|record| self.dedup_cache.insert_record(key, record, self.clock));
-        for (request, position) in self.remove(slot) {
-            self.resolve_waiters(request, position, Verdict::Overloaded);
-        }
+        let waiters = self.remove(slot);
+        self.resolve_waiters(waiters, Verdict::Overloaded);
         self.replay();
         true
     }
 
-    /// Takes the news that entries are synced to the disk.
+    /// Notes that entries are synced to disk.
     pub fn written(&mut self, entries: impl IntoIterator<Item = Seq>) {
         for seq in entries {
             match self.writing.remove(&seq) {
                 Some(Some(slot)) => self.durable(slot),
-                // It was resolved while it was being written.
-                Some(None) => self.commands.push(Command::Forget(seq)),
+                // The event was resolved while it was being written.
+                Some(None) => self.commands.push(Command::Delete(seq)),
                 None => {}
             }
         }
@@ -75,35 +75,36 @@ impl<P: Publication, W> Outbox<P, W> {
         self.evict_payload(slot);
     }
 
-    /// Takes the news that the partition takes no records for which these events wait: they and the events behind them in
-    /// their lanes are written at once, and answered as soon as they are durable.
+    /// Notes that a partition that these events wait for does not accept records. These events and the ones behind
+    /// them in their lanes are written at once, and answered as soon as they are durable.
     pub fn partition_closed(&mut self, waiting: &[EventHandle]) {
         for handle in waiting {
             let mut next = self.at(*handle).map(|_| handle.slot);
             while let Some(slot) = next {
                 let Some(event) = self.events.get_mut(slot as usize) else { break };
-                (event.prompt, next) = (true, event.next);
+                (event.partition_unavailable, next) = (true, event.next);
                 self.answer_if_durable(slot);
                 self.write(slot);
             }
         }
     }
 
-    /// Answers for an event that the journal has, if waiting for more is in vain.
+    /// Answers for an event that is in the journal, if it is blocked.
     pub(super) fn answer_if_durable(&mut self, slot: u32) {
         let durable = self.events.get(slot as usize).is_some_and(|event| event.durability == Durability::Synced);
-        if durable && self.waits_in_vain(slot) {
+        if durable && self.is_blocked(slot) {
             self.resolve_with(slot, Verdict::NotConfirmed);
         }
     }
 
-    /// Takes the news that entries could not be written. Their events stay where they are: a report still counts.
+    /// Notes that entries could not be written. Their events stay where they are, because a delivery report still
+    /// counts.
     pub fn rejected(&mut self, entries: impl IntoIterator<Item = Seq>) {
         for seq in entries {
             let slot = match self.writing.remove(&seq) {
                 Some(Some(slot)) => slot,
                 Some(None) => {
-                    self.commands.push(Command::Forget(seq));
+                    self.commands.push(Command::Delete(seq));
                     continue;
                 }
                 None => continue,
@@ -111,19 +112,19 @@ impl<P: Publication, W> Outbox<P, W> {
             if let Some(event) = self.events.get_mut(slot as usize) {
                 event.durability = Durability::Rejected;
             }
-            if self.waits_in_vain(slot) {
+            if self.is_blocked(slot) {
                 self.resolve_with(slot, Verdict::Overloaded);
             }
         }
     }
 
-    pub(super) fn write_token(&mut self, handle: EventHandle) {
+    pub(super) fn write_if_current(&mut self, handle: EventHandle) {
         if self.at(handle).is_some() {
             self.write(handle.slot);
         }
     }
 
-    /// Has an event written, unless it is or is being so.
+    /// Writes an event to the journal, unless it is already written or being written.
     pub(super) fn write(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         match (event.durability, &event.publication) {
@@ -138,26 +139,26 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    /// Has everything written that is not, in the order of acceptance.
+    /// Writes all events to the journal that are not in it, in the order of acceptance.
     pub(super) fn write_all(&mut self) {
-        let exposed =
+        let not_durable =
             self.events.iter().filter(|(_, event)| matches!(event.durability, Durability::None | Durability::Rejected));
-        let mut tokens: Vec<_> =
-            exposed.filter_map(|(slot, event)| Some(event.handle(u32::try_from(slot).ok()?))).collect();
-        tokens.sort_unstable();
-        tokens.into_iter().for_each(|handle| self.write(handle.slot));
+        let mut handles: Vec<_> =
+            not_durable.filter_map(|(slot, event)| Some(event.handle(u32::try_from(slot).ok()?))).collect();
+        handles.sort_unstable();
+        handles.into_iter().for_each(|handle| self.write(handle.slot));
     }
 
-    /// Answers for everything that the journal has.
+    /// Answers for all events that are in the journal.
     pub(super) fn answer_durable(&mut self) {
-        let kept =
+        let synced =
             self.events.iter().filter(|(_, event)| event.durability == Durability::Synced && !event.waiters.is_empty());
-        let slots: Vec<_> = kept.filter_map(|(slot, _)| u32::try_from(slot).ok()).collect();
+        let slots: Vec<_> = synced.filter_map(|(slot, _)| u32::try_from(slot).ok()).collect();
         slots.into_iter().for_each(|slot| self.resolve_with(slot, Verdict::NotConfirmed));
     }
 
-    /// Lets go of the publication of an event that the journal has, also where the producer has it: neither an outage nor a
-    /// record's two minutes must fill the memory.
+    /// Drops the publication of an event that is in the journal, even if the event is with the producer. Neither an
+    /// outage nor a record that stays in the producer for two minutes may fill the memory.
     pub(super) fn evict_payload(&mut self, slot: u32) {
         let Some(event) = self.events.get(slot as usize) else { return };
         if event.durability != Durability::Synced || event.publication.is_none() {
@@ -169,8 +170,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
     fn resolve_with(&mut self, slot: u32, verdict: Verdict) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        for (request, position) in std::mem::take(&mut event.waiters) {
-            self.resolve_waiters(request, position, verdict);
-        }
+        let waiters = std::mem::take(&mut event.waiters);
+        self.resolve_waiters(waiters, verdict);
     }
 }

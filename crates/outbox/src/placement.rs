@@ -1,16 +1,18 @@
-//! Where a new event is placed in its lane: at the end, or by its event time during an outage.
+//! Inserts a new event into its lane: at the end, or by its event time during an outage.
 
 use super::event::{Event, Publication, Stage};
 use super::machine::Outbox;
 
-/// How many waiting events of its lane an event may pass: more would make a lane of very many events slow.
+/// How many waiting events of its lane a new event may pass. A higher limit would make inserting into a very long lane
+/// slow.
 const MAX_SORT_STEPS: usize = 4096;
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Puts an event into its lane: at the end, or by its time among events that wait for the end of an outage.
+    /// Inserts an event into its lane: at the end, or by its event time among events that wait for the end of an
+    /// outage.
     pub(super) fn insert(&mut self, event: Event<P>) -> u32 {
         let (key, lane) = (event.key, event.lane);
-        // Four thousand million events would not fit the memory.
+        // Memory is exhausted long before four billion events.
         let slot = u32::try_from(self.events.insert(event)).unwrap_or(u32::MAX);
         let events = &self.events;
         self.index
@@ -20,7 +22,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
             if let Some(old_head) = old_head {
                 self.deactivate(old_head);
-                // What it kept from being replayed may fit now.
+                // The old head may have kept other events from being replayed. Some may fit now.
                 self.replay();
             }
             self.activate(slot);
@@ -28,8 +30,9 @@ impl<P: Publication, W> Outbox<P, W> {
         slot
     }
 
-    /// Behind which event of its lane a new one is put. Deliveries during an outage arrive in any order, so what has not
-    /// been produced yet is sorted by time; what the producer has seen keeps its place.
+    /// Returns the event of its lane after which a new event is inserted. During an outage, requests arrive in any
+    /// order, so events that were not produced yet are sorted by time. Events that were with the producer keep their
+    /// place.
     fn predecessor(&self, slot: u32) -> Option<u32> {
         let event = self.events.get(slot as usize)?;
         let head = self.lanes.head(event.lane).and_then(|head| self.events.get(head as usize));

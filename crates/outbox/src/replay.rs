@@ -1,35 +1,35 @@
-//! Replay: reads events whose publications only the journal has, oldest first, and hands them to the producer.
+//! Replay: reads publications that only the journal has, oldest first, and hands them to the producer.
 
 use super::event::{EventHandle, Loaded, Publication, Stage};
 use super::machine::{Command, Outbox};
 use super::{FailureCode, Millis};
 
-/// How long an entry that cannot be read waits for the next attempt, in milliseconds.
-const UNREADABLE: Millis = 60_000;
+/// Back-off after an entry cannot be read, in milliseconds.
+const UNREADABLE_BACK_OFF: Millis = 60_000;
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Lets replays begin: what stands in the topics is known, or cannot be known.
+    /// Enables replay. The driver calls it when the content of the topics is known, or cannot be determined.
     pub fn enable_replay(&mut self) {
-        self.released = true;
+        self.replay_enabled = true;
         self.replay();
     }
 
-    /// Another cluster answers at the same address: what the old one has confirmed is not there. Nothing is replayed
-    /// before [`Outbox::enable_replay`], because the topics have to be read first.
+    /// Handles another cluster at the same address: events that the old cluster confirmed are not on it. Replay stops
+    /// until [`Outbox::enable_replay`], because the topics have to be read first.
     pub fn cluster_replaced(&mut self) {
         self.dedup_cache.clear();
-        self.released = false;
+        self.replay_enabled = false;
         for (_, event) in &mut self.events {
-            (event.confirmed, event.learned) = (0, None);
+            (event.confirmed, event.published_verdict) = (0, None);
         }
     }
 
-    /// Reads parked heads back, oldest first, as many as there is room for.
+    /// Reads parked heads back, oldest first, up to the limits.
     pub(super) fn replay(&mut self) {
         if !self.replay_slots.is_worth_reading() {
             return;
         }
-        while self.connected && self.released {
+        while self.connected && self.replay_enabled {
             let Some(handle) = self.heads.first_parked() else { return };
             let bytes = self.at(handle).map_or(0, |event| event.bytes as usize);
             if !self.replay_slots.has_room(bytes) {
@@ -43,7 +43,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    /// Takes what was read back.
+    /// Handles the result of [`Command::Load`].
     pub fn loaded(&mut self, handle: EventHandle, loaded: Loaded<P>, now: Millis) {
         self.clock = self.clock.max(now);
         let connected = self.connected;
@@ -56,10 +56,10 @@ impl<P: Publication, W> Outbox<P, W> {
         let withheld = self.heads.is_withheld(event.lane);
         match loaded {
             Loaded::Found(mut publication) if connected && !withheld => {
-                for refused in 0..event.fallback_level {
+                for level in 0..event.fallback_level {
                     let Some(smaller) = publication.fallback() else {
-                        // The smallest was refused as well.
-                        event.fallback_level = refused;
+                        // The smallest publication was rejected too.
+                        event.fallback_level = level;
                         let code = event.failure.unwrap_or(FailureCode::Other);
                         self.fail(handle.slot, code, now);
                         return self.replay();
@@ -78,7 +78,7 @@ impl<P: Publication, W> Outbox<P, W> {
             Loaded::Damaged => {
                 self.note_failure(handle.slot, FailureCode::JournalUnreadable, now);
                 self.stop_replaying(handle.slot);
-                self.back_off(handle.slot, now + UNREADABLE);
+                self.back_off(handle.slot, now + UNREADABLE_BACK_OFF);
             }
         }
         self.replay();

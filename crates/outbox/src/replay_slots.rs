@@ -1,4 +1,4 @@
-//! How many events are replayed from the journal at a time.
+//! Limits how many events are replayed from the journal at a time.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::Millis;
 use super::event::{Event, EventHandle, ReplaySlot};
 use super::machine::Limits;
 
-/// How long a replayed event may take before the others no longer wait for it, in milliseconds.
+/// Time after which a replayed event releases its slot, in milliseconds.
 const SLOW: Millis = 2_000;
 
 /// How many such events there may be, as a multiple of what may be replayed at a time. The producer holds their records.
@@ -19,9 +19,9 @@ const MAX_SLOW: usize = 8;
 pub(super) struct ReplaySlots {
     held: usize,
     held_bytes: usize,
-    /// Events that take long and no longer occupy a slot.
+    /// Slow events that no longer occupy a slot.
     released: usize,
-    /// Events that were handed to the producer, and when, oldest first.
+    /// Events that were handed to the producer, with the time, oldest first.
     handed_over: VecDeque<(Millis, EventHandle)>,
     max: usize,
     max_bytes: usize,
@@ -39,13 +39,13 @@ impl ReplaySlots {
         }
     }
 
-    /// Returns true if enough slots are free to read from the journal again: a journal reads a hundred entries as fast as a
-    /// few.
+    /// Returns true if enough slots are free to read from the journal again. Reading a hundred entries takes as long
+    /// as reading a few.
     pub(super) const fn is_worth_reading(&self) -> bool {
         self.held <= self.max - self.max / 4
     }
 
-    /// Returns true if an event of that size may be replayed as well. One that is larger than the limit is replayed alone.
+    /// Returns true if an event of that size can be replayed now. An event that exceeds the limit is replayed alone.
     pub(super) const fn has_room(&self, bytes: usize) -> bool {
         self.held < self.max && (self.held == 0 || self.held_bytes + bytes <= self.max_bytes)
     }
@@ -74,8 +74,8 @@ impl ReplaySlots {
         self.handed_over.push_back((now, handle));
     }
 
-    /// Frees the slots of events that the broker has not confirmed for long: thousands of records for one partition without
-    /// a leader must not keep those of the others waiting.
+    /// Releases the slots of events that have been with the producer for too long: thousands of records for one
+    /// partition without a leader must not delay events of other partitions.
     pub(super) fn release_slow<P>(&mut self, events: &mut Slab<Event<P>>, now: Millis) {
         while let Some((since, handle)) = self.handed_over.front().copied() {
             let event = events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq);

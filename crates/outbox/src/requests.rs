@@ -1,4 +1,4 @@
-//! The requests that wait for verdicts, each with its deadline.
+//! The requests that wait for verdicts, each with its deadlines.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,42 +6,42 @@ use super::event::EventHandle;
 use super::verdict::Verdict;
 use super::{CompletedRequest, Millis};
 
-/// One HTTP request whose events are on their way.
+/// Identifies a request whose events are in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(u64);
 
-/// One event of a delivery.
+/// The state of one event of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Resolution {
-    /// Its verdict.
+    /// The verdict is known.
     Resolved(Verdict),
-    /// Where the event is found.
+    /// The event is in progress.
     Open(EventHandle),
 }
 
 pub(super) struct PendingRequest<W> {
     waiter: W,
-    pub(super) wants: Vec<Resolution>,
+    pub(super) resolutions: Vec<Resolution>,
     pub(super) open: usize,
-    /// What of it is not durable yet is written then.
+    /// When events of the request that are not durable yet are written.
     write_at: Millis,
     deadline: Millis,
     written: bool,
 }
 
-/// All requests that wait.
+/// All waiting requests.
 pub(super) struct PendingRequests<W> {
     pub(super) waiting: HashMap<RequestId, PendingRequest<W>>,
-    /// The next moment at which something is to be done for each.
+    /// The next due time of each request.
     pub(super) due_times: BTreeSet<(Millis, RequestId)>,
     next: u64,
 }
 
-/// What a moment asks for.
+/// An action that is due.
 pub(super) enum DueAction {
-    /// These events are to be written.
+    /// Write these events to the journal.
     Write(Vec<EventHandle>),
-    /// The delivery is to be answered now; these of its events, by position, have no verdict yet.
+    /// Answer the request now. These of its events, by position, have no verdict yet.
     Answer(RequestId, Vec<(u32, EventHandle)>),
 }
 
@@ -50,22 +50,22 @@ impl<W> PendingRequests<W> {
         Self { waiting: HashMap::new(), due_times: BTreeSet::new(), next: 0 }
     }
 
-    /// The id of the next delivery.
-    pub(super) const fn upcoming(&self) -> RequestId {
+    /// Returns the id of the next request.
+    pub(super) const fn next_id(&self) -> RequestId {
         RequestId(self.next)
     }
 
-    /// Takes a delivery in; returns it at once where nothing of it is open.
+    /// Adds a request. Returns it at once if all of its verdicts are known.
     pub(super) fn insert(
         &mut self,
         waiter: W,
-        wants: Vec<Resolution>,
+        resolutions: Vec<Resolution>,
         (write_at, deadline): (Millis, Millis),
     ) -> Option<CompletedRequest<W>> {
-        let id = self.upcoming();
+        let id = self.next_id();
         self.next += 1;
-        let open = wants.iter().filter(|want| matches!(want, Resolution::Open(_))).count();
-        let request = PendingRequest { waiter, wants, open, write_at, deadline, written: false };
+        let open = resolutions.iter().filter(|resolution| matches!(resolution, Resolution::Open(_))).count();
+        let request = PendingRequest { waiter, resolutions, open, write_at, deadline, written: false };
         if open == 0 {
             return Some(request.finish());
         }
@@ -82,26 +82,26 @@ impl<W> PendingRequests<W> {
         self.waiting.len()
     }
 
-    /// Tells a delivery the verdict on its event at `position`. Returns it when that was the last.
+    /// Sets the verdict on the event at `position` of a request. Returns the request if that completes it.
     pub(super) fn resolve(&mut self, id: RequestId, position: u32, verdict: Verdict) -> Option<CompletedRequest<W>> {
         let request = self.waiting.get_mut(&id)?;
-        let want = request.wants.get_mut(position as usize)?;
-        if matches!(want, Resolution::Resolved(_)) {
+        let resolution = request.resolutions.get_mut(position as usize)?;
+        if matches!(resolution, Resolution::Resolved(_)) {
             return None;
         }
-        *want = Resolution::Resolved(verdict);
+        *resolution = Resolution::Resolved(verdict);
         request.open -= 1;
         if request.open == 0 { self.remove(id) } else { None }
     }
 
-    /// Forgets a delivery; returns it as far as it is known.
+    /// Removes a request. Returns it with the verdicts that are known.
     pub(super) fn remove(&mut self, id: RequestId) -> Option<CompletedRequest<W>> {
         let request = self.waiting.remove(&id)?;
-        self.due_times.remove(&(request.alarm(), id));
+        self.due_times.remove(&(request.next_due(), id));
         Some(request.finish())
     }
 
-    /// What is due at `now`, one thing at a time.
+    /// Returns the next action that is due at `now`, if any.
     pub(super) fn due(&mut self, now: Millis) -> Option<DueAction> {
         let (at, id) = *self.due_times.first().filter(|(at, _)| *at <= now)?;
         self.due_times.remove(&(at, id));
@@ -114,24 +114,24 @@ impl<W> PendingRequests<W> {
         Some(DueAction::Write(request.open().into_iter().map(|(_, handle)| handle).collect()))
     }
 
-    /// Brings all deadlines forward: to be written now, to be answered at `deadline` at the latest.
+    /// Brings all deadlines forward: writes are due now, answers at `deadline` at the latest.
     pub(super) fn expire_deadlines(&mut self, deadline: Millis) {
         self.due_times.clear();
         for (id, request) in &mut self.waiting {
             request.deadline = request.deadline.min(deadline);
             request.write_at = 0;
-            self.due_times.insert((request.alarm(), *id));
+            self.due_times.insert((request.next_due(), *id));
         }
     }
 }
 
 impl<W> PendingRequest<W> {
-    pub(super) const fn alarm(&self) -> Millis {
+    pub(super) const fn next_due(&self) -> Millis {
         if self.written { self.deadline } else { self.write_at }
     }
 
     pub(super) fn open(&self) -> Vec<(u32, EventHandle)> {
-        let open = (0..).zip(&self.wants).filter_map(|(position, want)| match want {
+        let open = (0..).zip(&self.resolutions).filter_map(|(position, resolution)| match resolution {
             Resolution::Open(handle) => Some((position, *handle)),
             Resolution::Resolved(_) => None,
         });
@@ -139,11 +139,11 @@ impl<W> PendingRequest<W> {
     }
 
     fn finish(self) -> CompletedRequest<W> {
-        let verdict = |want| match want {
+        let verdict = |resolution| match resolution {
             Resolution::Resolved(verdict) => verdict,
-            // Nobody has promised anything of it.
+            // The event is not known to be durable, so nothing is promised.
             Resolution::Open(_) => Verdict::Overloaded,
         };
-        CompletedRequest { waiter: self.waiter, verdicts: self.wants.into_iter().map(verdict).collect() }
+        CompletedRequest { waiter: self.waiter, verdicts: self.resolutions.into_iter().map(verdict).collect() }
     }
 }

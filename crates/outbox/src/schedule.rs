@@ -1,40 +1,42 @@
-//! The way of events to the producer, back on a failure, and out when they are resolved.
+//! Moves events to the producer, handles failures, and resolves events.
 
 use super::event::{Durability, EventHandle, Publication, ReplaySlot, Stage};
 use super::machine::{Command, Outbox};
 use super::verdict::Verdict;
 use super::{DeliveryReport, FailureCode, Millis};
 
-/// How long a lane waits after its first failure, in milliseconds; twice as long after each further one.
+/// Back-off of a lane after its first failure, in milliseconds. Doubles with each further failure.
 const FIRST_BACK_OFF: Millis = 250;
 
-/// How often the back-off doubles: to 16 seconds.
+/// How many times the back-off doubles: up to 16 seconds.
 const DOUBLINGS: u8 = 6;
 
-/// How long an event waits for room in the producer, in milliseconds; twice as long each time, so that thousands that
-/// wait do not keep a processor busy.
-const ROOM: Millis = 50;
+/// Back-off while the producer's queue is full, in milliseconds. Doubles each time, so that thousands of waiting
+/// events do not keep a processor busy.
+const QUEUE_FULL_BACK_OFF: Millis = 50;
 
-/// How often that doubles: to 1.6 seconds.
-const ROOM_DOUBLINGS: u8 = 5;
+/// How many times that back-off doubles: up to 1.6 seconds.
+const QUEUE_FULL_DOUBLINGS: u8 = 5;
 
-/// How long an event waits at most for the news that its partition accepts records again, in milliseconds: so long that
-/// the journal is not read in vain, and only in case that the news does not come.
-const CLOSED: Millis = 600_000;
+/// Maximum back-off of an event whose partition does not accept records, in milliseconds. The recovery of the
+/// partition normally ends it earlier, so it is long enough to avoid useless reads of the journal.
+const CLOSED_BACK_OFF: Millis = 600_000;
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Takes the broker's report on the record of an event with that index.
+    /// Handles the delivery report on the record of an event with that index.
     pub fn report(&mut self, handle: EventHandle, record: u8, report: DeliveryReport, now: Millis) {
         self.clock = self.clock.max(now);
         let Some(event) = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq) else {
             return;
         };
         let Stage::InFlight { records, missing, worst, verdict } = &mut event.stage else { return };
-        *worst = worse(*worst, report);
+        *worst = decisive_report(*worst, report);
         *missing = missing.saturating_sub(1);
         match report {
             DeliveryReport::Confirmed if *verdict == Verdict::Confirmed => event.confirmed |= bit(record),
-            DeliveryReport::Failed(FailureCode::ClusterReplaced) => (event.confirmed, event.learned) = (0, None),
+            DeliveryReport::Failed(FailureCode::ClusterReplaced) => {
+                (event.confirmed, event.published_verdict) = (0, None)
+            }
             DeliveryReport::Confirmed
             | DeliveryReport::Rejected(_)
             | DeliveryReport::Failed(_)
@@ -46,21 +48,21 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         let (records, worst, verdict) = (*records, *worst, *verdict);
         let all_published = missing_records(event.confirmed, records, verdict) == 0;
-        let learned = event.learned.or(all_published.then_some(verdict));
+        let published_verdict = event.published_verdict.or(all_published.then_some(verdict));
         if worst == DeliveryReport::Confirmed && event.replay != ReplaySlot::None {
             self.replayed_total += 1;
         }
-        match (worst, learned) {
+        match (worst, published_verdict) {
             (DeliveryReport::Confirmed, _) => self.resolve(handle.slot, verdict, now),
-            // Another replica has published it meanwhile.
+            // Another replica has published it in the meantime.
             (
                 DeliveryReport::Rejected(_)
                 | DeliveryReport::Failed(_)
                 | DeliveryReport::QueueFull
                 | DeliveryReport::Closed(_),
-                Some(learned),
+                Some(published_verdict),
             ) => {
-                self.resolve(handle.slot, learned, now);
+                self.resolve(handle.slot, published_verdict, now);
             }
             (DeliveryReport::Rejected(code), None) => self.fall_back(handle.slot, code, now),
             (DeliveryReport::Failed(code), None) => self.fail(handle.slot, code, now),
@@ -68,26 +70,28 @@ impl<P: Publication, W> Outbox<P, W> {
             (DeliveryReport::Closed(code), None) if matches!(report, DeliveryReport::Closed(_)) => {
                 self.fail_closed(handle.slot, code, now)
             }
-            // The partition can have recovered while the other record was on its way, so the news is not waited for.
+            // The partition can have recovered while the other record was in flight, so the event must not wait for
+            // the recovery.
             (DeliveryReport::Closed(code), None) => self.fail(handle.slot, code, now),
         }
         self.replay();
     }
 
-    /// Takes the news that the broker is there, or away.
+    /// Notes whether the broker is available.
     pub fn connected(&mut self, connected: bool) {
-        let news = std::mem::replace(&mut self.connected, connected) != connected;
+        let changed = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
             for handle in self.heads.take_ready() {
                 self.produce(handle.slot);
             }
-            if news {
-                // What was closed in the outage may not be any longer, and nobody may try.
+            if changed {
+                // Partitions that were closed during the outage may be open again, and nothing else would try them.
                 self.partitions_recovered();
             }
             self.replay();
-        } else if news {
-            // Nobody waits for the end of an outage, and what the producer has takes no room meanwhile.
+        } else if changed {
+            // Requests do not wait for the end of an outage, and publications that are with the producer leave the
+            // memory.
             self.answer_durable();
             self.write_all();
         }
@@ -107,7 +111,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.evict_payload(slot);
     }
 
-    /// Puts what is smaller in the place of what the broker refuses; reads it back where only the journal has it.
+    /// Replaces a rejected publication with its fallback. Reads it back first if only the journal has it.
     fn fall_back(&mut self, slot: u32, code: FailureCode, now: Millis) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let smaller = event.publication.as_ref().map(|publication| publication.fallback());
@@ -133,7 +137,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let wait = if code == FailureCode::QueueFull {
             event.queue_full_retries = event.queue_full_retries.saturating_add(1);
-            ROOM << (event.queue_full_retries - 1).min(ROOM_DOUBLINGS)
+            QUEUE_FULL_BACK_OFF << (event.queue_full_retries - 1).min(QUEUE_FULL_DOUBLINGS)
         } else {
             event.queue_full_retries = 0;
             event.attempts = event.attempts.saturating_add(1);
@@ -146,19 +150,19 @@ impl<P: Publication, W> Outbox<P, W> {
         self.evict_payload(slot);
     }
 
-    /// Lets an event wait until its partition accepts records again. The journal has it meanwhile.
+    /// Lets an event wait until its partition accepts records again. The event is written to the journal.
     fn fail_closed(&mut self, slot: u32, code: FailureCode, now: Millis) {
         self.stop_replaying(slot);
         self.note_failure(slot, code, now);
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         event.queue_full_retries = 0;
         event.attempts = event.attempts.max(1);
-        self.back_off(slot, now + CLOSED);
+        self.back_off(slot, now + CLOSED_BACK_OFF);
         self.write(slot);
         self.evict_payload(slot);
     }
 
-    /// Whether a head waits for its partition, or for longer than after any failed attempt.
+    /// Returns true if a head waits for its partition, or for longer than the longest back-off after a failed attempt.
     pub(super) fn waits_long(&self, event: &super::event::Event<P>) -> bool {
         matches!(event.stage, Stage::BackingOff(until) if until > self.clock + (FIRST_BACK_OFF << DOUBLINGS))
     }
@@ -175,7 +179,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.heads.back_off(event, slot, until);
     }
 
-    /// Gives those another chance whose back-off is over.
+    /// Retries the events whose back-off is over.
     pub(super) fn retry(&mut self, now: Millis) {
         while let Some(handle) = self.heads.pop_due(now) {
             self.activate(handle.slot);
@@ -183,19 +187,17 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
-    /// Ends an event's way with a verdict.
+    /// Resolves an event with a verdict.
     pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
         let Some(event) = self.events.get(slot as usize) else { return };
         if verdict.is_final() {
             self.dedup_cache.insert(event.key, verdict, now);
         }
         let waiters = self.remove(slot);
-        for (request, position) in waiters {
-            self.resolve_waiters(request, position, verdict);
-        }
+        self.resolve_waiters(waiters, verdict);
     }
 
-    /// Takes an event out; the next of its lane takes its place.
+    /// Removes an event, and activates the next event of its lane. Returns the waiters.
     pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::RequestId, u32)> {
         self.stop_replaying(slot);
         self.drop_publication(slot);
@@ -205,8 +207,8 @@ impl<P: Publication, W> Outbox<P, W> {
             entry.remove();
         }
         match event.durability {
-            // A write that is said to have failed can be on the disk all the same.
-            Durability::Synced | Durability::Rejected => self.commands.push(Command::Forget(event.seq)),
+            // A write that was reported as failed can be on disk all the same.
+            Durability::Synced | Durability::Rejected => self.commands.push(Command::Delete(event.seq)),
             Durability::Pending => drop(self.writing.insert(event.seq, None)),
             Durability::None => {}
         }
@@ -216,7 +218,7 @@ impl<P: Publication, W> Outbox<P, W> {
         event.waiters
     }
 
-    /// Gives an event what is to be published for it.
+    /// Sets the publication of an event.
     pub(super) fn replace(&mut self, slot: u32, publication: P) {
         self.drop_publication(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
@@ -232,9 +234,10 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 }
 
-/// Of two reports on records of one event, the one that decides. A failure outweighs a refusal: what can succeed
-/// later must not be given up. What can succeed soon outweighs what waits for a partition.
-const fn worse(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
+/// Returns the report that decides, of two reports on records of one event. A failure outweighs a rejection, because
+/// an event that can succeed later must not be given up. A failure that can be retried soon outweighs one that waits
+/// for a partition.
+const fn decisive_report(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
     const fn rank(report: DeliveryReport) -> u8 {
         match report {
             DeliveryReport::Confirmed => 0,
@@ -247,8 +250,8 @@ const fn worse(one: DeliveryReport, other: DeliveryReport) -> DeliveryReport {
     if rank(one) < rank(other) { other } else { one }
 }
 
-/// How many records of a publication with this verdict are not in the topics yet. Only an event's own records are known one
-/// by one; of a dead letter, all are missing.
+/// Returns how many records of a publication with this verdict are not in the topics yet. Only an event's own records
+/// are tracked individually; a dead letter is always missing.
 fn missing_records(published: u8, records: u8, verdict: Verdict) -> u8 {
     if verdict != Verdict::Confirmed {
         return records;
@@ -257,7 +260,7 @@ fn missing_records(published: u8, records: u8, verdict: Verdict) -> u8 {
     u8::try_from(missing).unwrap_or(u8::MAX)
 }
 
-/// The bit of a record in a mask of records.
+/// Returns the bit of a record in a mask of records.
 #[must_use]
 pub const fn bit(record: u8) -> u8 {
     if record < 8 { 1 << record } else { 0 }

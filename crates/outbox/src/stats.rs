@@ -1,4 +1,4 @@
-//! What can be seen of the machine from outside: counts, for metrics, for the end of the process, and for whoever checks.
+//! Read access to the machine's state: for metrics, the shutdown, and tests.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,25 +19,25 @@ impl<P> Event<P> {
 }
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// How many events have their publications in memory.
+    /// Returns how many publications are in memory.
     #[must_use]
-    pub const fn held(&self) -> usize {
+    pub const fn events_in_memory(&self) -> usize {
         self.memory.publications()
     }
 
-    /// How many events are neither confirmed nor given back.
+    /// Returns how many events are unresolved.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.events.len()
     }
 
-    /// How many events were confirmed so far that had been read back from the journal.
+    /// Returns how many events that had been read back from the journal were confirmed so far.
     #[must_use]
     pub const fn replayed_total(&self) -> u64 {
         self.replayed_total
     }
 
-    /// How many lane heads wait, by reason. Looks at every head that has failed.
+    /// Counts the waiting lane heads by reason. Visits every head that has failed.
     #[must_use]
     pub fn waiting_heads_by_reason(&self) -> BTreeMap<WaitReason, usize> {
         let mut counts = BTreeMap::new();
@@ -45,35 +45,37 @@ impl<P: Publication, W> Outbox<P, W> {
             *counts.entry(head.reason).or_default() += 1;
         }
         let untried = self.heads.untried().count();
-        let others = [(self.calm_reason(), untried), (WaitReason::OtherReplica, self.heads.withheld_count())];
+        let others =
+            [(self.reason_without_failure(), untried), (WaitReason::OtherReplica, self.heads.withheld_count())];
         others.into_iter().filter(|(_, count)| *count > 0).for_each(|(reason, count)| {
             *counts.entry(reason).or_default() += count;
         });
         counts
     }
 
-    /// Up to `limit` lane heads that wait, in the order of acceptance; those that have failed first.
+    /// Returns up to `limit` waiting lane heads, in the order of acceptance. Heads that have failed come first.
     #[must_use]
     pub fn waiting_heads(&self, limit: usize) -> Vec<WaitingHead> {
-        let untried = self.heads.untried().map(|handle| (handle, self.calm_reason()));
+        let untried = self.heads.untried().map(|handle| (handle, self.reason_without_failure()));
         let withheld = self.heads.withheld().map(|handle| (handle, WaitReason::OtherReplica));
-        let calm = untried.chain(withheld).filter_map(|(handle, reason)| Some(self.at(handle)?.waiting(reason)));
-        self.waiting_heads_with_failure().chain(calm).take(limit).collect()
+        let without_failure =
+            untried.chain(withheld).filter_map(|(handle, reason)| Some(self.at(handle)?.waiting(reason)));
+        self.waiting_heads_with_failure().chain(without_failure).take(limit).collect()
     }
 
     fn waiting_heads_with_failure(&self) -> impl Iterator<Item = WaitingHead> {
         let failed = self.heads.backing_off().chain(self.heads.parked_after_failure());
         failed.filter_map(|handle| {
             let event = self.at(handle)?;
-            Some(event.waiting(event.failure.map_or(self.calm_reason(), WaitReason::Failed)))
+            Some(event.waiting(event.failure.map_or(self.reason_without_failure(), WaitReason::Failed)))
         })
     }
 
-    const fn calm_reason(&self) -> WaitReason {
+    const fn reason_without_failure(&self) -> WaitReason {
         if self.connected { WaitReason::ReplayPending } else { WaitReason::KafkaUnavailable }
     }
 
-    /// How many events wait in each lane, of those that the producer does not have.
+    /// Counts the events that are not with the producer, by lane.
     #[must_use]
     pub fn waiting_by_lane(&self) -> HashMap<LaneKey, u32> {
         let mut lanes = HashMap::new();
@@ -83,21 +85,21 @@ impl<P: Publication, W> Outbox<P, W> {
         lanes
     }
 
-    /// How many events the end of the process would take along: those that the journal has not, and how many of them are
-    /// being written.
+    /// Returns how many events would be lost if the process ended now, because they are not in the journal, and how
+    /// many writes are in progress.
     #[must_use]
     pub fn not_durable(&self) -> (usize, usize) {
-        let exposed = self.events.iter().filter(|(_, event)| event.durability != Durability::Synced).count();
-        (exposed, self.writing.len())
+        let not_durable = self.events.iter().filter(|(_, event)| event.durability != Durability::Synced).count();
+        (not_durable, self.writing.len())
     }
 
-    /// Whether the broker is there, as far as is known.
+    /// Returns true if the broker is considered available.
     #[must_use]
     pub const fn is_connected(&self) -> bool {
         self.connected
     }
 
-    /// How many deliveries wait.
+    /// Returns how many requests wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.requests.len()

@@ -1,17 +1,17 @@
-//! What IDaaS is told of one event.
+//! The verdict on an event: what IDaaS is told about it.
 
 use idaas_callback::Reason;
 
-/// The lists of IDaaS's answer. Only [`List::Retried`] is sent again.
+/// The lists of the answer to IDaaS. Only events in [`List::Retried`] are sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum List {
-    /// Done.
+    /// Accepted.
     Success,
-    /// Not wanted.
+    /// Skipped on the operator's configuration.
     Skipped,
-    /// Failed for good.
+    /// Failed permanently.
     Failed,
-    /// To be sent again.
+    /// IDaaS sends it again.
     Retried,
 }
 
@@ -19,7 +19,7 @@ impl List {
     /// Every list, in the order of the answer.
     pub const ALL: [Self; 4] = [Self::Success, Self::Skipped, Self::Failed, Self::Retried];
 
-    /// The stable name, as a metric label.
+    /// Returns the stable name, used as a metric label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,18 +31,18 @@ impl List {
     }
 }
 
-/// The verdict on one event. There is no other outcome.
+/// The verdict on one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The broker has confirmed its record.
+    /// The broker has confirmed its records.
     Confirmed,
-    /// The operator does not want it.
+    /// The operator skips its type.
     NotSubscribed,
     /// The broker has confirmed its dead letter.
     DeadLettered(Reason),
     /// The broker has not confirmed it in time.
     NotConfirmed,
-    /// There is no room for it now.
+    /// There is no room for it at the moment.
     Overloaded,
 }
 
@@ -61,7 +61,7 @@ impl Verdict {
         Self::Overloaded,
     ];
 
-    /// The list in which the event is answered.
+    /// Returns the list in which the event is answered.
     #[must_use]
     pub const fn list(self) -> List {
         match self {
@@ -72,7 +72,7 @@ impl Verdict {
         }
     }
 
-    /// The stable code: the answer's `eventCode`, the metric's label.
+    /// Returns the stable code: the answer's `eventCode` and the metric's label.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -84,15 +84,17 @@ impl Verdict {
         }
     }
 
-    /// The answer's `eventMessage`: one constant sentence for the console's log.
+    /// Returns the answer's `eventMessage`: one constant sentence for the log in the IDaaS console.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
             Self::Confirmed => "SUCCESS",
             Self::NotSubscribed => "The receiver is configured to skip this event type.",
-            Self::DeadLettered(Reason::MalformedEvent) => "The event is no object with a type; kept as a dead letter.",
+            Self::DeadLettered(Reason::MalformedEvent) => {
+                "The event is not an object with a type; kept as a dead letter."
+            }
             Self::DeadLettered(Reason::MissingEventId) => "The event has no id; kept as a dead letter.",
-            Self::DeadLettered(Reason::MalformedData) => "The event's data is no object; kept as a dead letter.",
+            Self::DeadLettered(Reason::MalformedData) => "The event's data is not an object; kept as a dead letter.",
             Self::DeadLettered(Reason::MissingEntityId) => "The event names no entity; kept as a dead letter.",
             Self::DeadLettered(Reason::RecordTooLarge) => "The event is too large; its fingerprint is kept.",
             Self::DeadLettered(Reason::RefusedByBroker) => "The broker refuses the event; kept as a dead letter.",
@@ -101,12 +103,12 @@ impl Verdict {
         }
     }
 
-    /// Whether a re-delivery gets the same verdict without another look.
+    /// Returns true if a redelivery always gets the same verdict.
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
             Self::Confirmed | Self::DeadLettered(_) => true,
-            // Skipping follows the configuration of the moment; the others ask for another attempt.
+            // Skipping depends on the current configuration. The others ask for another attempt.
             Self::NotSubscribed | Self::NotConfirmed | Self::Overloaded => false,
         }
     }

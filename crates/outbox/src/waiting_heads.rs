@@ -48,7 +48,7 @@ impl WaitingHeads {
         }
     }
 
-    /// Takes out a head that waits in any way.
+    /// Removes a waiting head, whatever it waits for.
     pub(super) fn remove<P>(&mut self, event: &mut Event<P>, slot: u32) {
         let (handle, replay_order) = (event.handle(slot), event.replay_order(slot));
         match event.stage {
@@ -79,12 +79,12 @@ impl WaitingHeads {
         std::mem::take(&mut self.ready)
     }
 
-    /// The head that is to be replayed next.
+    /// Returns the head that is replayed next.
     pub(super) fn first_parked(&self) -> Option<EventHandle> {
         self.parked.first().map(|(_, handle)| *handle)
     }
 
-    /// Removes and returns the head that is to be replayed next.
+    /// Removes and returns the head that is replayed next.
     pub(super) fn pop_parked(&mut self) -> Option<EventHandle> {
         self.parked.pop_first().map(|(_, handle)| handle)
     }
@@ -96,32 +96,32 @@ impl WaitingHeads {
         }
     }
 
-    /// All heads except those that back off.
+    /// Returns all heads except those that back off.
     pub(super) fn without_back_off(&self) -> impl Iterator<Item = EventHandle> {
         self.parked.iter().map(|(_, handle)| handle).chain(&self.ready).chain(&self.withheld).copied()
     }
 
-    /// The heads that back off.
+    /// Returns the heads that back off.
     pub(super) fn backing_off(&self) -> impl Iterator<Item = EventHandle> {
         self.backing_off.iter().map(|(_, handle)| *handle)
     }
 
-    /// The heads that wait to be replayed after a failed attempt.
+    /// Returns the heads that wait to be replayed after a failed attempt.
     pub(super) fn parked_after_failure(&self) -> impl Iterator<Item = EventHandle> {
         self.parked.range((true, FIRST_HANDLE)..).map(|(_, handle)| *handle)
     }
 
-    /// The heads that have not been tried, in the order of acceptance within each set.
+    /// Returns the heads that have not been tried, in the order of acceptance within each set.
     pub(super) fn untried(&self) -> impl Iterator<Item = EventHandle> {
         self.parked.range(..(true, FIRST_HANDLE)).map(|(_, handle)| handle).chain(&self.ready).copied()
     }
 
-    /// The heads that wait for another replica.
+    /// Returns the heads that wait for another replica.
     pub(super) fn withheld(&self) -> impl Iterator<Item = EventHandle> {
         self.withheld.iter().copied()
     }
 
-    /// The number of heads that wait for another replica.
+    /// Returns the number of heads that wait for another replica.
     pub(super) fn withheld_count(&self) -> usize {
         self.withheld.len()
     }
@@ -139,7 +139,7 @@ impl WaitingHeads {
         }
     }
 
-    /// The numbers of heads that are ready, that wait otherwise except for a back-off, and that back off.
+    /// Returns the numbers of heads that are ready, that wait otherwise except for a back-off, and that back off.
     #[cfg(test)]
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         (self.ready.len(), self.parked.len() + self.withheld.len(), self.backing_off.len())
@@ -151,7 +151,7 @@ impl WaitingHeads {
         self.backing_off.remove(&(until, handle));
     }
 
-    /// When the first back-off is over.
+    /// Returns when the first back-off is over.
     #[cfg(test)]
     pub(super) fn next_retry(&self) -> Option<Millis> {
         self.backing_off.first().map(|(until, _)| *until)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::tail::TopicRecord;
 use idaas_callback::timestamp;
 
 /// The newest dead letter of each application that a name means.
@@ -23,13 +23,13 @@ impl Found {
     }
 
     /// Takes a record into account.
-    pub(super) fn add(&mut self, seen: Seen) {
-        let Some((id, data)) = seen.event() else { return };
+    pub(super) fn add(&mut self, record: TopicRecord) {
+        let Some((id, data)) = record.event() else { return };
         let unqualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
         if self.name != id && !unqualified {
             return;
         }
-        let Some(letter) = Letter::read(&id, data, &seen) else { return };
+        let Some(letter) = Letter::read(&id, data, &record) else { return };
         let qualified = self.names.get(&letter.application_id).map(|name| format!("{name}/{id}"));
         if self.name != id && qualified.as_deref() != Some(self.name.as_str()) {
             return;
@@ -92,14 +92,14 @@ struct Origin {
 
 impl Letter {
     /// Reads a record. `None` if it is not a dead letter of this bridge.
-    fn read(event_id: &str, data: &[u8], seen: &Seen) -> Option<Self> {
+    fn read(event_id: &str, data: &[u8], record: &TopicRecord) -> Option<Self> {
         let Data { reason, original, origin } = serde_json::from_slice(data).ok()?;
         let original = match original.map(RawValue::get) {
             None => Original::Missing,
             Some(text) if text.starts_with('"') => Original::Sealed(serde_json::from_str(text).ok()?),
             Some(text) => Original::Clear(text.to_owned()),
         };
-        let received_at = origin.received_at.as_deref().and_then(timestamp::parsed).or(seen.timestamp);
+        let received_at = origin.received_at.as_deref().and_then(timestamp::parsed).or(record.timestamp);
         Some(Self {
             event_id: event_id.to_owned(),
             instance_id: origin.instance_id,
@@ -108,8 +108,8 @@ impl Letter {
             event_version: origin.event_version,
             reason,
             received_at: received_at.unwrap_or_default(),
-            timestamp: seen.timestamp,
-            place: format!("{}/{}@{}", seen.topic, seen.partition, seen.offset),
+            timestamp: record.timestamp,
+            place: format!("{}/{}@{}", record.topic, record.partition, record.offset),
             original,
         })
     }

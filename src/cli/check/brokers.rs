@@ -9,13 +9,14 @@ use super::finding::Finding;
 use super::report::plural;
 use super::topics;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Brokers};
-use crate::kafka::connection_error::{Cause, ConnectionError, Unreachable};
-use crate::kafka::probe::{self, Idempotence};
-use crate::kafka::reach::{self, Broker};
-use crate::kafka::remedy::{Remedy, Right};
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{State, TopicSettings, coordination_topic};
+use crate::diagnosis::Remedy;
+use crate::kafka::admin::administrator::{Administrator, Brokers};
+use crate::kafka::admin::brokers::{self, Broker};
+use crate::kafka::admin::permissions::{self, Idempotence};
+use crate::kafka::admin::remedy::Right;
+use crate::kafka::admin::topics::{State, TopicSettings, coordination_topic};
+use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable};
+use crate::kafka::client::settings::Cluster;
 use crate::service::wiring;
 
 /// How long the cluster may take for each question.
@@ -28,8 +29,8 @@ const USER: &str = "kafka.properties";
 
 /// Whether librdkafka accepts the properties; connects to nothing.
 pub(super) fn settings(config: &Config) -> Finding {
-    match probe::settings_fault(&wiring::cluster(config)) {
-        Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(&problem)),
+    match permissions::settings_fault(&wiring::cluster(config)) {
+        Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(problem)),
         None => Finding::ok(Code::KafkaProperties, "kafka.properties", "librdkafka accepts them"),
     }
 }
@@ -40,7 +41,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
     let administrator = match Administrator::new(&cluster) {
         Ok(administrator) => administrator,
         Err(fault) => {
-            return tell(Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(&fault.to_string())));
+            return tell(Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(fault.to_string())));
         }
     };
     let brokers = match administrator.reach(REQUEST_TIMEOUT) {
@@ -54,7 +55,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
     let replicas = config.topics.replication_factor;
     if usize::try_from(replicas).is_ok_and(|replicas| replicas > count) {
         let problem = format!("is {replicas}, and the cluster has {brokers_shown}: no topic could be created");
-        let remedy = Remedy::text("start the other brokers, or lower it");
+        let remedy = "start the other brokers, or lower it";
         tell(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
     }
     let states = administrator.observe(&plan, REQUEST_TIMEOUT);
@@ -86,7 +87,7 @@ fn unanswered(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)
 }
 
 fn topics_unknown() -> Finding {
-    let remedy = Remedy::text("run check again once Kafka answers");
+    let remedy = "run check again once Kafka answers";
     Finding::undecided(Code::Topic, "topics", "whether they exist, and whether this user may write to them", remedy)
 }
 
@@ -94,19 +95,19 @@ fn unreachable(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding
     if away.troubles.is_empty() {
         let problem =
             format!("{} does not answer, and librdkafka does not say why", config.kafka.bootstrap_servers.join(", "));
-        let remedy = Remedy::text("correct address and port, and let the connection through firewalls");
+        let remedy = "correct address and port, and let the connection through firewalls";
         tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, remedy));
     }
     for trouble in &away.troubles {
         let problem = format!("Kafka does not answer ({}): {}", trouble.cause.code(), trouble.words);
-        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, Remedy::text(trouble.cause.remedy())));
+        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, trouble.cause.remedy()));
     }
 }
 
 /// Asks every broker at the address that it advertises. Returns the ids of those that answer.
 fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
     let list: Vec<&Broker> = brokers.list.iter().collect();
-    let unreachable = reach::unreachable(cluster, &list, BROKER_TIMEOUT);
+    let unreachable = brokers::unreachable(cluster, &list, BROKER_TIMEOUT);
     let mut reached: BTreeSet<i32> = list.iter().map(|broker| broker.id).collect();
     for (broker, trouble) in &unreachable {
         reached.remove(&broker.id);
@@ -170,9 +171,9 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
     let exists = states.iter().any(|state| matches!(state, State::Present(_)));
     // A broker that leads nothing today may lead something tomorrow.
     if partitions == 0 && exists {
-        Finding::warning(code, key, &problem, Remedy::text(remedy))
+        Finding::warning(code, key, &problem, remedy)
     } else {
-        Finding::fault(code, key, &problem, Remedy::text(remedy))
+        Finding::fault(code, key, &problem, remedy)
     }
 }
 
@@ -180,7 +181,7 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
 fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Finding)) {
     let code = Code::IdempotentWrite;
     let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
-    tell(match probe::idempotence(cluster, REQUEST_TIMEOUT) {
+    tell(match permissions::idempotence(cluster, REQUEST_TIMEOUT) {
         Ok(Idempotence::Allowed) => Finding::ok(code, USER, "the user may produce idempotently"),
         Ok(Idempotence::NotAllowed(words)) => {
             let problem = format!(
@@ -193,8 +194,8 @@ fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Fin
             code,
             USER,
             "whether the user may produce idempotently: no answer in time",
-            Remedy::text("see the findings about brokers, and run check again"),
+            "see the findings about brokers, and run check again",
         ),
-        Err(words) => Finding::undecided(code, USER, &words, Remedy::text("correct [kafka.properties]")),
+        Err(words) => Finding::undecided(code, USER, &words, "correct [kafka.properties]"),
     });
 }

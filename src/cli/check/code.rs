@@ -1,31 +1,22 @@
 //! What the doctor tests, each with a stable code.
 
 /// A part of the report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 pub(super) enum Section {
     Configuration,
+    #[strum(to_string = "This machine")]
     Machine,
+    #[strum(to_string = "Public keys")]
     PublicKeys,
+    #[strum(to_string = "Developer API")]
     Directory,
     Kafka,
     Topics,
 }
 
-impl Section {
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Configuration => "Configuration",
-            Self::Machine => "This machine",
-            Self::PublicKeys => "Public keys",
-            Self::Directory => "Developer API",
-            Self::Kafka => "Kafka",
-            Self::Topics => "Topics",
-        }
-    }
-}
-
 /// What a finding is about. The level tells how the test went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Code {
     Configuration,
     ConfigurationWarning,
@@ -56,42 +47,14 @@ pub(super) enum Code {
     TopicCreate,
     /// The topic over which replicas coordinate.
     ReplicasTopic,
-    /// How a topic differs from what it should be: [`crate::kafka::topics::Difference::code`].
+    /// How a topic differs from what it should be: [`crate::kafka::admin::topic_drift::Difference::code`].
     Difference(&'static str),
 }
 
 impl Code {
     /// The stable name.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::ConfigurationWarning => "configuration_warning",
-            Self::SecretFile => "secret_file",
-            Self::Listener => "listener",
-            Self::Certificate => "certificate",
-            Self::JournalDirectory => "journal_directory",
-            Self::JournalRoom => "journal_room",
-            Self::Journal => "journal",
-            Self::Runtime => "runtime",
-            Self::Jwks => "jwks",
-            Self::JwksClock => "jwks_clock",
-            Self::Directory => "directory",
-            Self::DirectoryScope => "directory_scope",
-            Self::DirectoryPermission => "directory_permission",
-            Self::KafkaProperties => "kafka_properties",
-            Self::Kafka => "kafka",
-            Self::KafkaUnreachable => "kafka_unreachable",
-            Self::BrokerUnreachable => "broker_unreachable",
-            Self::ReplicationFactor => "replication_factor",
-            Self::IdempotentWrite => "idempotent_write",
-            Self::Topic => "topic",
-            Self::TopicSettings => "topic_settings",
-            Self::TopicWrite => "topic_write",
-            Self::TopicRead => "topic_read",
-            Self::TopicCreate => "topic_create",
-            Self::ReplicasTopic => "replicas_topic",
-            Self::Difference(code) => code,
-        }
+    pub(super) fn name(self) -> &'static str {
+        if let Self::Difference(code) = self { code } else { self.into() }
     }
 
     /// Where the report shows it.
@@ -119,6 +82,46 @@ impl Code {
             | Self::TopicCreate
             | Self::ReplicasTopic
             | Self::Difference(_) => Section::Topics,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_never_change() {
+        for (code, name) in [
+            (Code::Configuration, "configuration"),
+            (Code::ConfigurationWarning, "configuration_warning"),
+            (Code::SecretFile, "secret_file"),
+            (Code::Listener, "listener"),
+            (Code::Certificate, "certificate"),
+            (Code::JournalDirectory, "journal_directory"),
+            (Code::JournalRoom, "journal_room"),
+            (Code::Journal, "journal"),
+            (Code::Runtime, "runtime"),
+            (Code::Jwks, "jwks"),
+            (Code::JwksClock, "jwks_clock"),
+            (Code::Directory, "directory"),
+            (Code::DirectoryScope, "directory_scope"),
+            (Code::DirectoryPermission, "directory_permission"),
+            (Code::KafkaProperties, "kafka_properties"),
+            (Code::Kafka, "kafka"),
+            (Code::KafkaUnreachable, "kafka_unreachable"),
+            (Code::BrokerUnreachable, "broker_unreachable"),
+            (Code::ReplicationFactor, "replication_factor"),
+            (Code::IdempotentWrite, "idempotent_write"),
+            (Code::Topic, "topic"),
+            (Code::TopicSettings, "topic_settings"),
+            (Code::TopicWrite, "topic_write"),
+            (Code::TopicRead, "topic_read"),
+            (Code::TopicCreate, "topic_create"),
+            (Code::ReplicasTopic, "replicas_topic"),
+            (Code::Difference("retention"), "retention"),
+        ] {
+            assert_eq!(code.name(), name);
         }
     }
 }

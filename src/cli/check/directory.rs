@@ -10,8 +10,8 @@ use super::code::Code;
 use super::finding::Finding;
 use crate::config::{Application, Config};
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
 use crate::fetch::{ApiFault, Call, Cause, Client, Rejection};
-use crate::kafka::remedy::Remedy;
 
 /// Attempts of one request. `fetch` makes more, because it can wait longer.
 const ATTEMPTS: u32 = 2;
@@ -26,7 +26,7 @@ pub(super) fn not_tested(config: &Config) -> Vec<Finding> {
     let configured = config.applications.iter().filter(|application| application.fetch.is_some());
     let finding = |application: &Application| {
         let why = "whether the client secret is right and the permissions are granted (--offline)";
-        Finding::not_tested(Code::Directory, &key(application), why, Remedy::text("run check without --offline"))
+        Finding::not_tested(Code::Directory, &key(application), why, "run check without --offline")
     };
     configured.map(finding).collect()
 }
@@ -50,7 +50,7 @@ async fn examine_one(application: &Application) -> Vec<Finding> {
     let mut client = match Client::new(settings, Arc::new(|_| {})) {
         Ok(client) => client,
         Err(fault) => {
-            let remedy = Remedy::text("see that the proxy's address is a URL and that OpenSSL is intact");
+            let remedy = "see that the proxy's address is a URL and that OpenSSL is intact";
             return vec![Finding::fault(Code::Directory, &key, &fault.to_string(), remedy)];
         }
     };
@@ -66,7 +66,7 @@ async fn examine_one(application: &Application) -> Vec<Finding> {
         }
     };
     let Some(Scope { organizational_unit_ids, group_ids }) = scope else {
-        let remedy = Remedy::text("see that the endpoint is the Developer API's of the instance's region");
+        let remedy = "see that the endpoint is the Developer API's of the instance's region";
         findings.push(Finding::fault(Code::DirectoryScope, &key, "the scope has an unknown form", remedy));
         return findings;
     };
@@ -78,7 +78,7 @@ async fn examine_one(application: &Application) -> Vec<Finding> {
 
 fn scope_finding(key: &str, units: usize, groups: usize) -> Finding {
     if units + groups == 0 {
-        let remedy = Remedy::text("choose units or groups in the application's provisioning settings");
+        let remedy = "choose units or groups in the application's provisioning settings";
         let problem = "the synchronization scope is empty, so that fetch finds nothing";
         return Finding::fault(Code::DirectoryScope, key, problem, remedy);
     }
@@ -113,6 +113,5 @@ fn failed(key: &str, fault: &ApiFault) -> Finding {
         | Cause::Http(_)
         | Cause::Malformed => Code::Directory,
     };
-    let problem = format!("{}: {}", fault.call, fault.cause);
-    Finding::fault(code, key, &problem, Remedy::text(fault.remedy()))
+    Finding::diagnosed(code, Diagnosis::from(fault).at(key))
 }

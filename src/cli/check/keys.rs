@@ -9,7 +9,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
 use crate::config::{Application, Config};
-use crate::kafka::remedy::Remedy;
+use crate::diagnosis::Diagnosis;
 use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
 use crate::service::wiring;
 
@@ -37,11 +37,10 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
                 findings
                     .extend(fetched.date.map(|date| clock(&key, date, SystemTime::now(), config.server.clock_skew)));
             }
-            // A fetch fault's text holds problem and remedy, parted by a semicolon.
-            Ok(Err(fault)) => findings.push(split(&key, &source, &fault.to_string())),
-            Err(error) => {
-                findings.push(Finding::fault(Code::Jwks, &key, &error.to_string(), Remedy::text("try again")))
+            Ok(Err(fault)) => {
+                findings.push(Finding::diagnosed(Code::Jwks, Diagnosis::from(&fault).context(source).at(&key)));
             }
+            Err(error) => findings.push(Finding::fault(Code::Jwks, &key, &error.to_string(), "try again")),
         }
     }
     findings
@@ -64,7 +63,7 @@ fn examine_file(application: &Application) -> Vec<Finding> {
         }
         Source::Url { .. } => {
             let why = format!("whether {source} answers and holds usable keys (--offline)");
-            vec![Finding::not_tested(Code::Jwks, &key, &why, Remedy::text("run check without --offline"))]
+            vec![Finding::not_tested(Code::Jwks, &key, &why, "run check without --offline")]
         }
     }
 }
@@ -75,7 +74,7 @@ fn skipped(key: &str, source: &Source, set: &KeySet) -> Vec<Finding> {
         let id = skipped.key_id.as_ref().map(|id| format!(" (kid {id:?})")).unwrap_or_default();
         let problem = format!("{source}: keys[{}]{id} {}", skipped.index, skipped.reason.message());
         let remedy = "callbacks that it signs are refused; correct the entry if IDaaS signs with it";
-        Finding::warning(Code::Jwks, key, &problem, Remedy::text(remedy))
+        Finding::warning(Code::Jwks, key, &problem, remedy)
     };
     set.skipped().iter().map(finding).collect()
 }
@@ -89,11 +88,6 @@ fn found(source: &Source, fetched: &Fetched) -> String {
     format!("{source} holds {}: {}", plural(ids.len(), "RSA key"), ids.join(", "))
 }
 
-fn split(key: &str, source: &Source, words: &str) -> Finding {
-    let (problem, remedy) = words.split_once("; ").unwrap_or((words, "see that the endpoint works"));
-    Finding::fault(Code::Jwks, key, &format!("{source}: {problem}"), Remedy::text(remedy))
-}
-
 /// Judges this machine's clock by the endpoint's, which has whole seconds.
 fn clock(key: &str, theirs: SystemTime, ours: SystemTime, skew: Duration) -> Finding {
     let (apart, direction) = match ours.duration_since(theirs) {
@@ -101,7 +95,7 @@ fn clock(key: &str, theirs: SystemTime, ours: SystemTime, skew: Duration) -> Fin
         Err(behind) => (behind.duration(), "behind"),
     };
     let problem = format!("this machine's clock is {} s {direction} the key endpoint's", apart.as_secs());
-    let remedy = Remedy::text("set it right (chrony, systemd-timesyncd): tokens are judged by it");
+    let remedy = "set it right (chrony, systemd-timesyncd): tokens are judged by it";
     if apart > skew {
         let problem =
             format!("{problem}, more than server.clock_skew ({} s): honest callbacks would be refused", skew.as_secs());

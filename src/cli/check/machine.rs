@@ -7,16 +7,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Access, access, statvfs};
+use tokio::runtime::Runtime;
 
-use super::super::output::shell_word;
 use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
-use crate::config::{Config, Fault, Journal, SecretFile, Tls};
+use crate::cli::journal::source::Source;
+use crate::cli::output::shell_word;
+use crate::config::{Config, Journal, SecretFile, Tls};
+use crate::counts::counted;
+use crate::diagnosis::{Diagnosis, Remedy};
 use crate::http::Certificate;
 use crate::journal::OpenFault;
 use crate::journal::store::Store;
-use crate::kafka::remedy::Remedy;
 use crate::service::wiring;
 
 /// A certificate that ends within so many days is worth a word.
@@ -60,7 +63,7 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
             Ok(_) => {}
             Err(error) => {
                 let why = format!("who has access to {shown} ({})", error.kind());
-                let remedy = Remedy::text("run check as the user that the service runs as");
+                let remedy = "run check as the user that the service runs as";
                 findings.push(Finding::not_tested(code, &file.key, &why, remedy));
             }
         }
@@ -106,12 +109,12 @@ fn certificate(tls: &Tls) -> Finding {
     if let Err(fault) = Certificate::load(&tls.certificate, &tls.key) {
         return Finding::prevents_start(code, wiring::tls_fault(&fault));
     }
-    let renew = || Remedy::text("put a new one in its place, then send SIGHUP");
+    let renew = || "put a new one in its place, then send SIGHUP";
     let days_left = |days: i32| plural(usize::try_from(days.abs()).unwrap_or_default(), "day");
     match Certificate::days_left(&tls.certificate) {
         None => {
             let why = "when the certificate expires: its end cannot be read";
-            let remedy = Remedy::text("look at it: openssl x509 -noout -enddate -in FILE");
+            let remedy = "look at it: openssl x509 -noout -enddate -in FILE";
             Finding::not_tested(code, key, why, remedy)
         }
         Some(days) if days < 0 => {
@@ -130,29 +133,44 @@ fn certificate(tls: &Tls) -> Finding {
 }
 
 fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
-    let key = "journal.directory";
+    let key = wiring::JOURNAL_DIRECTORY;
     // What is not there yet is made at the start, below the nearest directory that is.
     // The parent of a relative path ends up empty, which means where we are.
     let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
     let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
         let problem = format!("{} cannot be made", directory.display());
-        return vec![Finding::prevents_start(Code::JournalDirectory, fault(&problem))];
+        return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
     };
     let shown = directory.display();
     if !existing.is_dir() {
         return vec![Finding::prevents_start(
             Code::JournalDirectory,
-            fault(&format!("{} is not a directory", existing.display())),
+            wiring::directory_fault(format!("{} is not a directory", existing.display())),
         )];
     }
     if let Err(error) = access(&existing, Access::WRITE_OK | Access::EXEC_OK) {
         let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
-        return vec![Finding::prevents_start(Code::JournalDirectory, fault(&problem))];
+        return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
     }
     let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
     let mut findings = vec![Finding::ok(Code::JournalDirectory, key, &format!("{shown} {text}"))];
     findings.push(room(&existing, max_size));
     findings
+}
+
+/// What to look at if something waits.
+const WHY_WAITING: &str = "; `idaas-bridge journal` shows why they wait";
+
+/// What waits in the running service, if there is one that can be asked.
+pub(super) fn waiting(config: &Config, runtime: &Runtime) -> Option<Finding> {
+    let summary = runtime.block_on(async { Source::running(config).await?.summary(0).await.ok() })?;
+    let (events, callbacks) = (counted(summary.events, "event"), counted(summary.quarantine_callbacks, "callback"));
+    let text = format!("the running service has {events} in the journal and {callbacks} in quarantine");
+    Some(match (summary.events, summary.quarantine_callbacks) {
+        (0, 0) => Finding::ok(Code::Journal, "journal", &text),
+        (_, 0) => Finding::ok(Code::Journal, "journal", &format!("{text}{WHY_WAITING}")),
+        (_, 1..) => Finding::warning(Code::Journal, "journal", &text, "see what they need: idaas-bridge journal"),
+    })
 }
 
 /// What the journal holds, where there is one: a start needs all of its keys, and it must be whole.
@@ -165,26 +183,20 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
         Ok(opened) => {
             let events = plural(opened.inventory.len(), "event");
             let callbacks = plural(usize::try_from(opened.quarantined).unwrap_or_default(), "callback");
-            Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine"))
+            let see = if opened.inventory.len() == 0 && opened.quarantined == 0 { "" } else { WHY_WAITING };
+            Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine{see}"))
         }
         Err(OpenFault::Locked(..)) if bridge_runs(admin) => {
             Finding::ok(Code::Journal, key, "the journal is open in the idaas-bridge that is running")
         }
-        Err(fault) => {
-            let remedy = fault.remedy();
-            let code = Code::Journal;
-            Finding::prevents_start(
-                code,
-                Fault { key: "journal.directory".to_owned(), problem: fault.to_string(), remedy },
-            )
-        }
+        Err(fault) => Finding::prevents_start(Code::Journal, Diagnosis::from(&fault).at(wiring::JOURNAL_DIRECTORY)),
     })
 }
 
 fn room(directory: &Path, max_size: u64) -> Finding {
     let (code, key) = (Code::JournalRoom, "journal.max_size");
     let Ok(disk) = statvfs(directory) else {
-        let remedy = Remedy::text("compare it with journal.max_size by hand: df");
+        let remedy = "compare it with journal.max_size by hand: df";
         return Finding::not_tested(code, key, "whether the disk has room: its free room cannot be read", remedy);
     };
     // What the file takes already need not be free.
@@ -195,7 +207,7 @@ fn room(directory: &Path, max_size: u64) -> Finding {
     let grows = format!("the journal's file can become {wanted}, because journal.max_size is {}", mebibytes(max_size));
     if room < needed {
         let problem = format!("{grows}, and the disk of {} has {room_shown} for it", directory.display());
-        Finding::warning(code, key, &problem, Remedy::text("make room, or lower journal.max_size"))
+        Finding::warning(code, key, &problem, "make room, or lower journal.max_size")
     } else {
         Finding::ok(code, key, &format!("{grows}; the disk has {room_shown} for it"))
     }
@@ -203,14 +215,6 @@ fn room(directory: &Path, max_size: u64) -> Finding {
 
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
-}
-
-fn fault(problem: &str) -> Fault {
-    Fault {
-        key: "journal.directory".to_owned(),
-        problem: problem.to_owned(),
-        remedy: "name a directory that this user can write to, on a disk that outlives the process".to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -288,10 +292,10 @@ mod tests {
         std::os::unix::fs::symlink("..data/group", directory.path().join("linked")).unwrap();
         let linked = SecretFile { key: "linked".to_owned(), path: directory.path().join("linked") };
         let findings = secret_files(&[&files[..], &files[..1], std::slice::from_ref(&linked)].concat());
-        let keys: Vec<_> = findings.iter().map(|finding| (finding.key.as_str(), finding.level)).collect();
+        let keys: Vec<_> = findings.iter().map(|finding| (finding.diagnosis.key.as_str(), finding.level)).collect();
         assert_eq!(keys, [("open", Level::Warning), ("writable", Level::Warning)], "{findings:?}");
-        assert!(findings[0].text.contains("(mode 0644)"), "{findings:?}");
-        assert!(findings[0].remedy.as_ref().unwrap().command_lines(200)[0].starts_with("chmod o= "));
+        assert!(findings[0].diagnosis.problem.contains("(mode 0644)"), "{findings:?}");
+        assert!(findings[0].diagnosis.remedy.as_ref().unwrap().command_lines(200)[0].starts_with("chmod o= "));
         let fine = secret_files(&[linked, files[3].clone()]);
         assert_eq!(fine.iter().map(|finding| finding.level).collect::<Vec<_>>(), [Level::Ok]);
     }

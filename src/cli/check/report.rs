@@ -6,7 +6,7 @@ use std::path::Path;
 use super::code::Section;
 use super::finding::{Finding, Level};
 use crate::cli::Exit;
-use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, styled, wrapped};
+use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, fix_line_at, styled, wrapped};
 use crate::counts::counted;
 
 /// Where the text of a finding begins.
@@ -19,6 +19,8 @@ pub(super) struct Report<W> {
     faults: usize,
     /// Those of the faults that concern `fetch` only.
     fetch_faults: usize,
+    /// Those of the faults that keep events in the journal.
+    kafka_faults: usize,
     warnings: usize,
     not_tested: usize,
     undecided: bool,
@@ -32,6 +34,7 @@ impl<W: Write> Report<W> {
             section: None,
             faults: 0,
             fetch_faults: 0,
+            kafka_faults: 0,
             warnings: 0,
             not_tested: 0,
             undecided: false,
@@ -50,7 +53,8 @@ impl<W: Write> Report<W> {
             Level::Warning => self.warnings += 1,
             Level::Fault => {
                 self.faults += 1;
-                self.fetch_faults += usize::from(finding.code.section() == Section::Directory);
+                self.fetch_faults += usize::from(finding.section == Section::Directory);
+                self.kafka_faults += usize::from(matches!(finding.section, Section::Kafka | Section::Topics));
             }
             Level::NotTested => {
                 self.not_tested += 1;
@@ -62,47 +66,34 @@ impl<W: Write> Report<W> {
     }
 
     fn write(&mut self, finding: &Finding) -> io::Result<()> {
-        let section = finding.code.section();
-        if self.section != Some(section) {
+        let Finding { level, section, diagnosis, .. } = finding;
+        if self.section != Some(*section) {
             let gap = if self.section.is_some() { "\n" } else { "" };
-            writeln!(self.out, "{gap}{}", styled(HEADING, section.title()))?;
-            self.section = Some(section);
+            writeln!(self.out, "{gap}{}", styled(HEADING, section))?;
+            self.section = Some(*section);
         }
-        let style = match finding.level {
+        let style = match level {
             Level::Ok => GOOD,
             Level::Warning => WARNING,
             Level::Fault => BAD,
             Level::NotTested => QUIET,
         };
-        let code = match finding.level {
-            Level::Ok => String::new(),
-            Level::Warning | Level::Fault | Level::NotTested => format!(" [{}]", finding.code.name()),
-        };
-        let text = format!("{}: {}{code}", finding.key, finding.text);
-        let mut lines = wrapped(&text, WIDTH - INDENT).into_iter();
+        let code = if *level == Level::Ok { String::new() } else { format!(" [{}]", diagnosis.code) };
+        let mut lines = wrapped(&format!("{}{code}", diagnosis.headline()), WIDTH - INDENT).into_iter();
         let first = lines.next().unwrap_or_default();
-        let first = match first.strip_prefix(&finding.key) {
-            Some(rest) => format!("{}{rest}", styled(HEADING, &finding.key)),
+        let first = match first.strip_prefix(&diagnosis.key) {
+            Some(rest) => format!("{}{rest}", styled(HEADING, &diagnosis.key)),
             None => first,
         };
-        writeln!(self.out, "  {}  {first}", styled(style, format!("{:<10}", finding.level.name())))?;
+        let level: &str = level.into();
+        writeln!(self.out, "  {}  {first}", styled(style, format!("{level:<10}")))?;
         for line in lines {
             writeln!(self.out, "{:INDENT$}{line}", "")?;
         }
-        self.write_remedy(finding)?;
+        if let Some(remedy) = &diagnosis.remedy {
+            writeln!(self.out, "{}", fix_line_at(INDENT, "fix", remedy))?;
+        }
         self.out.flush()
-    }
-
-    fn write_remedy(&mut self, finding: &Finding) -> io::Result<()> {
-        let Some(remedy) = &finding.remedy else { return Ok(()) };
-        let colon = if remedy.command.is_empty() { "" } else { ":" };
-        for line in wrapped(&format!("fix: {}{colon}", remedy.text), WIDTH - INDENT) {
-            writeln!(self.out, "{:INDENT$}{line}", "")?;
-        }
-        for line in remedy.command_lines(WIDTH - INDENT - 2) {
-            writeln!(self.out, "{:INDENT$}  {line}", "")?;
-        }
-        Ok(())
     }
 
     /// The rule of the exit code. Warnings alone never change it, nor does what was left out on purpose (--offline): what is
@@ -122,7 +113,10 @@ impl<W: Write> Report<W> {
         let exit = self.exit();
         let (style, verdict) = match exit {
             Exit::Misconfigured => (BAD, "serve would not start"),
-            Exit::Failed if self.faults > self.fetch_faults => (BAD, "serve would start, but not work"),
+            Exit::Failed if self.faults > self.fetch_faults + self.kafka_faults => {
+                (BAD, "serve would start, but not work")
+            }
+            Exit::Failed if self.kafka_faults > 0 => (BAD, "serve would start, but not publish everything"),
             Exit::Failed if self.faults > 0 && !self.undecided => {
                 (BAD, "serve will start and work, but fetch would not")
             }
@@ -134,6 +128,10 @@ impl<W: Write> Report<W> {
         let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
         let _ = writeln!(self.out, "\n{}: {verdict} ({counts})", styled(style, path.display()));
+        if exit == Exit::Failed && self.kafka_faults > 0 && self.faults == self.fetch_faults + self.kafka_faults {
+            let _ =
+                writeln!(self.out, "It would accept events, and keep in the journal those that Kafka does not accept.");
+        }
         let _ = self.out.flush();
         exit
     }
@@ -148,7 +146,8 @@ pub(super) fn plural(count: usize, what: &str) -> String {
 mod tests {
     use super::super::code::Code;
     use super::*;
-    use crate::kafka::remedy::{Remedy, Right};
+    use crate::diagnosis::Remedy;
+    use crate::kafka::admin::remedy::Right;
 
     fn report(findings: Vec<Finding>) -> (Exit, String) {
         let mut bytes = Vec::new();
@@ -163,22 +162,18 @@ mod tests {
     }
 
     fn fault() -> Finding {
-        Finding::fault(Code::TopicWrite, "topic a", "is wrong", Remedy::text("correct it"))
+        Finding::fault(Code::TopicWrite, "topic a", "is wrong", "correct it")
     }
 
     fn warning() -> Finding {
-        Finding::warning(Code::TopicRead, "topic a", "is odd", Remedy::text("look at it"))
+        Finding::warning(Code::TopicRead, "topic a", "is odd", "look at it")
     }
 
     #[test]
     fn the_exit_code_is_that_of_the_worst_finding() {
         assert_eq!(report(vec![ok(), warning()]).0, Exit::Fine);
         assert_eq!(report(vec![fault(), warning()]).0, Exit::Failed);
-        let config = crate::config::Fault {
-            key: "server.listen".to_owned(),
-            problem: "is wrong".to_owned(),
-            remedy: "correct it".to_owned(),
-        };
+        let config = crate::diagnosis::misconfigured("is wrong", "correct it").at("server.listen");
         let (exit, shown) = report(vec![fault(), Finding::prevents_start(Code::Configuration, config)]);
         assert_eq!(exit, Exit::Misconfigured);
         assert!(shown.ends_with("bridge.toml: serve would not start (2 faults, 0 warnings)\n"), "{shown}");
@@ -186,16 +181,24 @@ mod tests {
 
     #[test]
     fn what_decides_and_was_not_tested_exits_with_1() {
-        let remedy = || Remedy::text("test it");
-        let (exit, shown) = report(vec![ok(), Finding::not_tested(Code::Topic, "topic a", "no answer", remedy())]);
+        let (exit, shown) = report(vec![ok(), Finding::not_tested(Code::Topic, "topic a", "no answer", "test it")]);
         assert_eq!(exit, Exit::Fine);
         assert!(
             shown.ends_with("everything that was tested is fine (0 faults, 0 warnings, 1 not tested)\n"),
             "{shown}"
         );
-        let (exit, shown) = report(vec![ok(), Finding::undecided(Code::Topic, "topic a", "no answer", remedy())]);
+        let (exit, shown) = report(vec![ok(), Finding::undecided(Code::Topic, "topic a", "no answer", "test it")]);
         assert_eq!(exit, Exit::Failed);
         assert!(!shown.contains("will start and work"), "{shown}");
+    }
+
+    #[test]
+    fn a_kafka_fault_alone_does_not_stop_the_service_from_accepting() {
+        let (exit, shown) = report(vec![ok(), fault()]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(shown.contains("It would accept events, and keep in the journal"), "{shown}");
+        let keys = Finding::fault(Code::Jwks, "application[a].jwks", "cannot be had", "correct it");
+        assert!(report(vec![fault(), keys]).1.contains("serve would start, but not work"));
     }
 
     #[test]

@@ -7,13 +7,14 @@ use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::probe::{self, Reading, Writing, WritingQuestion};
-use crate::kafka::remedy::{Remedy, Right};
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::{
-    Difference, ExistingTopic, Severity, State, TopicSettings, Unknown, WantedTopic, differences, grouped,
-};
+use crate::diagnosis::Remedy;
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::permissions::{self, Reading, Writing, WritingQuestion};
+use crate::kafka::admin::remedy::Right;
+use crate::kafka::admin::topic_drift::compare::{differences, grouped};
+use crate::kafka::admin::topic_drift::{Difference, Severity};
+use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, Unknown, WantedTopic};
+use crate::kafka::client::settings::Cluster;
 
 /// What the topics are examined with.
 pub(super) struct Examination<'a> {
@@ -90,7 +91,7 @@ impl<'a> Examination<'a> {
             Ok(creations) => creations,
             Err(away) => {
                 let why = format!("whether the user may create them: {away}");
-                let remedy = Remedy::text("run check again once Kafka answers");
+                let remedy = "run check again once Kafka answers";
                 return tell(Finding::undecided(code, &self.key(&names), &why, remedy));
             }
         };
@@ -101,13 +102,13 @@ impl<'a> Examination<'a> {
                     let text = "is missing, will be created by serve, and this user may create it";
                     tell(Finding::ok(code, &key, &self.sentence(&topics, text)));
                     let why = "whether this user may write and read: the topic has to exist first";
-                    let remedy = Remedy::text("start serve or run topics --create, then run check again");
+                    let remedy = "start serve or run topics --create, then run check again";
                     tell(Finding::not_tested(Code::TopicWrite, &key, why, remedy));
                 }
                 Creation::Refused { problem, remedy, forbidden } => {
                     let problem = format!("is missing, and cannot be created by serve: {problem}");
                     let remedy =
-                        if forbidden { Remedy::grant(&[Right::Create], &topics) } else { Remedy::text(remedy) };
+                        if forbidden { Remedy::grant(&[Right::Create], &topics) } else { Remedy::from(remedy) };
                     tell(Finding::fault(code, &key, &self.sentence(&topics, &problem), remedy));
                 }
             }
@@ -123,7 +124,7 @@ impl<'a> Examination<'a> {
             let remedy = match why {
                 Unknown::NotAllowed => Remedy::grant(&[Right::DescribeConfigs], &topics),
                 Unknown::NotAsked | Unknown::NotSupported | Unknown::NoAnswer | Unknown::Other(_) => {
-                    Remedy::text("compare them with the table of `idaas-bridge topics` by hand")
+                    Remedy::from("compare them with the table of `idaas-bridge topics` by hand")
                 }
             };
             tell(Finding::not_tested(Code::TopicSettings, &self.key(&topics), &text, remedy));
@@ -133,7 +134,7 @@ impl<'a> Examination<'a> {
     fn writing(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicWrite;
         let questions: Vec<_> = existing.iter().filter_map(question).collect();
-        let answers = match probe::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
+        let answers = match permissions::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
             Ok(answers) => answers,
             Err(words) => questions.iter().map(|_| Writing::Unknown(words.clone())).collect(),
         };
@@ -150,19 +151,19 @@ impl<'a> Examination<'a> {
                     &key,
                     "the user may write, but the cluster published the empty record of an invalid request, so it is \
                      not Apache Kafka",
-                    Remedy::text("tell the consumers to skip a record without a key, and do not run check again"),
+                    "tell the consumers to skip a record without a key, and do not run check again",
                 ),
                 Writing::Unknown(why) => Finding::undecided(
                     code,
                     &key,
                     &format!("whether the user may write: {why}"),
-                    Remedy::text("see the other findings, and run check again"),
+                    "see the other findings, and run check again",
                 ),
             });
         }
         let untested = existing.iter().filter_map(|topic| Some((topic.name, untestable(topic)?)));
         for (why, topics) in by_value(untested) {
-            let remedy = Remedy::text("see the other findings; or publish a record to another topic as this user");
+            let remedy = "see the other findings; or publish a record to another topic as this user";
             let why = format!("whether the user may write: {why}");
             tell(Finding::undecided(code, &self.key(&topics), &why, remedy));
         }
@@ -172,7 +173,7 @@ impl<'a> Examination<'a> {
     fn reading(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicRead;
         let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
-        let answers = probe::reading(self.cluster, &asked, REQUEST_TIMEOUT);
+        let answers = permissions::reading(self.cluster, &asked, REQUEST_TIMEOUT);
         for (reading, topics) in by_value(asked.iter().map(|(name, _)| *name).zip(answers)) {
             let key = self.key(&topics);
             tell(match reading {
@@ -188,7 +189,7 @@ impl<'a> Examination<'a> {
                     code,
                     &key,
                     &format!("whether the user may read: {why}"),
-                    Remedy::text("see the other findings, and run check again"),
+                    "see the other findings, and run check again",
                 ),
             });
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::app_state::DeadLetterOutcome;
 use crate::cli::journal::source::{Source, Unanswered};
-use crate::cli::output::{BAD, Call, GOOD, WARNING, complain, end, fix, fix_line, shell_word, stdout, styled};
+use crate::cli::output::{BAD, Call, GOOD, WARNING, end, fail, fix_line, shell_word, stdout, styled};
 use crate::cli::{Exit, runtime};
 use crate::config::Config;
 
@@ -19,9 +19,8 @@ pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) 
         let outcome = match runtime.block_on(Source::redrive_dead_letter(config, id)) {
             Ok(outcome) => outcome,
             Err(why) => {
-                let failed = complain(format_args!("{id} was not published again: {}", why.problem(config)));
-                fix(remedy(&why, &call));
-                return failed;
+                let problem = format!("{id} was not published again: {}", why.problem(config));
+                return fail(problem, remedy(&why, &call));
             }
         };
         if !outcome.is_safe() {

@@ -8,8 +8,9 @@ use super::captured::encryption;
 use super::steps::{Screen, readable};
 use super::{InspectArguments, choose};
 use crate::cli::Exit;
+use crate::cli::journal::NO_LONGER_QUARANTINED;
 use crate::cli::journal::source::Source;
-use crate::cli::output::{Call, complain, end, fix, stdout};
+use crate::cli::output::{Call, complain, end, fail, next, report, stdout};
 use crate::config::Config;
 use crate::journal::QuarantineId;
 use crate::service::wiring;
@@ -20,39 +21,33 @@ use idaas_callback::{QuarantinedCallback, QuarantinedContent};
 
 /// Shows the callback of this id.
 pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments) -> Exit {
-    let journal = Call::new(&arguments.config).of("journal");
+    let list = format!("list the callbacks in quarantine: {}", Call::new(&arguments.config).of("journal"));
     if QuarantineId::parse(id).is_none() {
-        complain(format_args!("{id} is not the id of a callback in quarantine: those have 32 hex digits"));
-        fix(format_args!("list the callbacks in quarantine: {journal}"));
+        fail(format_args!("{id} is not the id of a callback in quarantine: those have 32 hex digits"), list);
         return Exit::Misconfigured;
     }
-    let found = match Source::find(config).await {
-        Ok(source) => source.line(id).await,
-        Err(why) => Err(why),
+    let source = match Source::find(config).await {
+        Ok(source) => source,
+        Err(fault) => return report(&fault),
     };
-    let line = match found {
+    let line = match source.line(id).await {
         Ok(Ok(line)) if line.get("content").is_some() => line,
         Ok(Ok(_) | Err(_)) => {
-            let failed = complain(format_args!("{id} is not in quarantine"));
-            fix(format_args!("list the callbacks in quarantine: {journal}"));
+            let failed = fail(format_args!("{id} is not in quarantine"), list);
+            next(NO_LONGER_QUARANTINED);
             return failed;
         }
         Err(why) => return complain(why),
     };
     let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
     let Some(content) = opened(text("content"), config) else {
-        let failed = complain(format_args!("{id} is sealed with a key that is not in journal.keys"));
-        fix("name the key of that time in journal.keys, behind those that are there");
-        return failed;
+        let problem = format_args!("{id} is sealed with a key that is not in journal.keys");
+        return fail(problem, "name the key of that time in journal.keys, behind those that are there");
     };
     let name = arguments.application.as_deref().unwrap_or(text("application"));
     let application = match choose(config, Some(name), None) {
         Ok(application) => application,
-        Err(problem) => {
-            let failed = complain(problem);
-            fix("configure it again, or judge by another one: --application NAME");
-            return failed;
-        }
+        Err(problem) => return fail(problem, "configure it again, or judge by another one: --application NAME"),
     };
     let (reason, instance_id) = (text("reason"), text("instanceId").to_owned());
     // What was opened once is kept as it was inside.

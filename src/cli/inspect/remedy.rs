@@ -2,6 +2,8 @@
 
 use idaas_callback::Refusal;
 
+use crate::diagnosis::Diagnosis;
+
 /// At which step a refusal is made, counted from the envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
@@ -38,17 +40,19 @@ pub(super) const fn step(refusal: Refusal) -> Step {
     }
 }
 
-/// What is wrong, in words.
-pub(super) const fn problem(refusal: Refusal) -> &'static str {
+/// What is wrong, and what to do about it. The callback is in quarantine if it has an id.
+pub(super) fn diagnosis(refusal: Refusal, quarantined: Option<&str>) -> Diagnosis {
     // The service would fetch the keys again; here they have just been fetched.
-    if matches!(refusal, Refusal::UnknownKey) {
-        return "The token names a key that is not in the application's key set.";
-    }
-    refusal.description()
+    let problem = if refusal == Refusal::UnknownKey {
+        "The token names a key that is not in the application's key set."
+    } else {
+        refusal.description()
+    };
+    let remedy = quarantined.and_then(|id| in_quarantine(refusal, id));
+    Diagnosis::new(refusal.code(), problem, remedy.unwrap_or_else(|| remedy_of(refusal).to_owned()))
 }
 
-/// What to do about it, in a sentence without its full stop.
-pub(super) const fn remedy(refusal: Refusal) -> &'static str {
+const fn remedy_of(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Malformed => {
             "capture the request's body whole and unchanged: {\"event\":\"eyJ…\"}, each member once. If it came so over \
@@ -102,7 +106,7 @@ pub(super) const fn remedy(refusal: Refusal) -> &'static str {
 }
 
 /// What to do about a callback in quarantine that still cannot be read.
-pub(super) fn in_quarantine(refusal: Refusal, id: &str) -> Option<String> {
+fn in_quarantine(refusal: Refusal, id: &str) -> Option<String> {
     match step(refusal) {
         Step::Decryption => Some(format!(
             "copy the Encryption Key that the application had when the callback arrived into a file, name it in \
@@ -125,7 +129,7 @@ mod tests {
     #[test]
     fn every_refusal_of_a_token_has_a_step_and_a_remedy_of_its_own() {
         let of_tokens: Vec<_> =
-            Refusal::ALL.into_iter().filter(|refusal| remedy(*refusal) != "see the service's log").collect();
+            Refusal::ALL.into_iter().filter(|refusal| remedy_of(*refusal) != "see the service's log").collect();
         assert_eq!(of_tokens.len(), 13);
         for status in of_tokens.iter().map(|refusal| refusal.status()) {
             assert!([400, 401, 422].contains(&status));

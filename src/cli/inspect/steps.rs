@@ -14,11 +14,12 @@ use time::format_description::well_known::Rfc3339;
 
 use super::captured::Captured;
 use super::pretty::{Strings, pretty};
-use super::remedy::{Step, in_quarantine, problem, remedy, step};
+use super::remedy::{Step, diagnosis, step};
 use crate::cli::Exit;
 use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, fix_line, program, styled};
 use crate::config::Application;
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
 use crate::keys::Source;
 
 /// Where the values of a step begin.
@@ -59,7 +60,7 @@ impl Screen<'_> {
             Ok(plaintext) => plaintext,
             Err(refusal) => {
                 let words = match (header, self.policy.decryption_keys.len()) {
-                    (None, _) => "cipherData is no compact JWE".to_owned(),
+                    (None, _) => "cipherData is not a compact JWE".to_owned(),
                     (Some(header), 1) => {
                         format!("the one key in decryption_keys does not open it; its header: {header}")
                     }
@@ -175,7 +176,7 @@ impl Screen<'_> {
         for (index, item) in items.iter().enumerate() {
             let kind = format!("{}.{}", item.entity.name(), item.action.name());
             write!(self.out, "\n{} {} {}", styled(HEADING, format_args!("event {}", index + 1)), item.id.text(), kind)?;
-            match &item.plan {
+            match &item.disposition {
                 Disposition::Publish { record, credential } => {
                     records += 1;
                     writeln!(self.out, " {}", styled(GOOD, "would be published"))?;
@@ -225,9 +226,8 @@ impl Screen<'_> {
 
     fn refused(&mut self, refusal: Refusal) -> io::Result<Exit> {
         let verdict = styled(BAD, format_args!("refused: {} (status {})", refusal.code(), refusal.status()));
-        let step = self.quarantined.and_then(|id| in_quarantine(refusal, id));
-        let step = step.unwrap_or_else(|| remedy(refusal).to_owned());
-        writeln!(self.out, "\n{verdict}\n{}\n{}", problem(refusal), fix_line("fix", step))?;
+        let Diagnosis { problem, remedy, .. } = diagnosis(refusal, self.quarantined);
+        writeln!(self.out, "\n{verdict}\n{problem}\n{}", fix_line("fix", remedy.unwrap_or_default()))?;
         Ok(Exit::Failed)
     }
 

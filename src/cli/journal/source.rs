@@ -14,6 +14,7 @@ pub(in crate::cli) use self::address::Unanswered;
 use self::address::{paths, reachable, segment};
 use crate::app_state::DeadLetterOutcome;
 use crate::config::Config;
+use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::http::journal::{EntryKind, HEADER, NEXT};
 use crate::journal::admin::JournalAdmin;
 use crate::journal::store::Store;
@@ -50,25 +51,30 @@ pub(in crate::cli) enum Source {
 
 impl Source {
     /// The service, where it runs; else the directory.
-    pub(in crate::cli) async fn find(config: &Config) -> Result<Self, String> {
+    pub(in crate::cli) async fn find(config: &Config) -> Result<Self, Diagnosis> {
         match Self::service(config).await? {
             (service, true) => Ok(service),
             (_, false) => Self::directory(config),
         }
     }
 
+    /// The service, if one runs.
+    pub(in crate::cli) async fn running(config: &Config) -> Option<Self> {
+        Self::service(config).await.ok().filter(|(_, alive)| *alive).map(|(service, _)| service)
+    }
+
     /// The service, and whether it answers.
-    async fn service(config: &Config) -> Result<(Self, bool), String> {
+    async fn service(config: &Config) -> Result<(Self, bool), Diagnosis> {
         let address = reachable(config.server.admin_listen);
         let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
         let client = client.default_headers(authorization(config)).build();
-        let client = client.map_err(|_| "no HTTP client".to_owned())?;
+        let client = client.map_err(|_| misconfigured("no HTTP client", "see that OpenSSL is intact"))?;
         let alive = client.get(format!("http://{address}/livez")).send().await;
         let alive = alive.is_ok_and(|answer| answer.status().is_success());
         Ok((Self::Service { client, address }, alive))
     }
 
-    fn directory(config: &Config) -> Result<Self, String> {
+    fn directory(config: &Config) -> Result<Self, Diagnosis> {
         let journal = &config.journal;
         let path = journal.directory.display().to_string();
         if !Store::is_in(&journal.directory) {
@@ -76,20 +82,14 @@ impl Source {
         }
         let opened = Store::open(&journal.directory, &journal.keys, journal.max_size).map_err(|fault| {
             let listen = config.server.admin_listen;
-            match fault {
-                OpenFault::Locked(..) => format!(
-                    "{fault}, and the service does not answer at {listen} (server.admin_listen); ask where it listens"
-                ),
-                OpenFault::NoPermission(_)
-                | OpenFault::Foreign(_)
-                | OpenFault::Damaged(..)
-                | OpenFault::UnknownKey(..)
-                | OpenFault::Newer(_)
-                | OpenFault::DiskFull(_)
-                | OpenFault::Unusable(..) => format!("{fault}; {}", fault.remedy()),
+            if let OpenFault::Locked(..) = fault {
+                let problem = format!("{fault}, and the service does not answer at {listen} (server.admin_listen)");
+                return Diagnosis::new(&fault, problem, "ask where it listens");
             }
+            Diagnosis::from(&fault)
         })?;
-        let journal_admin = JournalAdmin::alone(opened.store).map_err(|error| error.to_string())?;
+        let journal_admin = JournalAdmin::alone(opened.store)
+            .map_err(|error| misconfigured(error.to_string(), "raise the limits of threads and open files"))?;
         Ok(Self::Directory { journal_admin: Box::new(journal_admin), path })
     }
 
@@ -102,7 +102,8 @@ impl Source {
         }
     }
 
-    pub(super) async fn summary(&self, shown: usize) -> Result<Summary, String> {
+    /// Everything at a glance, with up to `shown` entries by themselves.
+    pub(in crate::cli) async fn summary(&self, shown: usize) -> Result<Summary, String> {
         match self {
             Self::Service { .. } => {
                 let answer = self.ask(Method::GET, &format!("/journal?entries={shown}")).await?;
@@ -221,7 +222,7 @@ impl Source {
         config: &Config,
         id: &str,
     ) -> Result<DeadLetterOutcome, Unanswered> {
-        let (service, alive) = Self::service(config).await.map_err(Unanswered::Refused)?;
+        let (service, alive) = Self::service(config).await.map_err(|fault| Unanswered::Refused(fault.problem))?;
         if !alive {
             return Err(Unanswered::NoService);
         }

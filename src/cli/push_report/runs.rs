@@ -6,8 +6,8 @@ use std::time::Duration;
 use idaas_state::{Entity, Entry, Event, Outcome, State, apply};
 use serde_json::Value;
 
-use crate::kafka::consumer::Seen;
-use crate::kafka::state::TopicPair;
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::history::tail::TopicRecord;
 
 /// What a snapshot was to what was known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +66,7 @@ impl Folder {
     }
 
     /// Takes a record of an event topic, in the order of its partition.
-    pub(super) fn event(&mut self, seen: &Seen) {
+    pub(super) fn event(&mut self, seen: &TopicRecord) {
         let Some(index) = self.pairs.iter().position(|pair| pair.events == seen.topic) else { return };
         let Some(pair) = self.pairs.get(index) else { return };
         let at = seen.timestamp.unwrap_or_default();
@@ -90,7 +90,7 @@ impl Folder {
     }
 
     /// Takes a record of a state topic, in the order of its partition.
-    pub(super) fn state(&mut self, seen: &Seen) {
+    pub(super) fn state(&mut self, seen: &TopicRecord) {
         let Some(index) = self.pairs.iter().position(|pair| pair.states == seen.topic) else { return };
         let Some(id) = seen.key.clone().and_then(|key| String::from_utf8(key).ok()) else { return };
         let value = serde_json::from_slice::<Value>(&seen.value).ok();
@@ -208,8 +208,8 @@ mod tests {
         Folder::new(Entity::ALL.map(pair).to_vec())
     }
 
-    fn seen(topic: &str, id: &str, at: i64, value: &Value) -> Seen {
-        Seen {
+    fn seen(topic: &str, id: &str, at: i64, value: &Value) -> TopicRecord {
+        TopicRecord {
             topic: topic.to_owned(),
             partition: 0,
             offset: at,
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    fn event(application: &str, id: &str, action: &str, at: i64, name: &str) -> Seen {
+    fn event(application: &str, id: &str, action: &str, at: i64, name: &str) -> TopicRecord {
         let origin = json!({"applicationId": application});
         seen("user", id, at, &json!({"action": action, "user": {"id": id, "username": name}, "origin": origin}))
     }
@@ -254,7 +254,7 @@ mod tests {
             folder.state(&seen("user.state", id, 300, &state("a")));
         }
         folder.state(&seen("user.state", "other", 300, &state("b")));
-        folder.state(&Seen { value: Vec::new(), ..seen("user.state", "deleted", 301, &Value::Null) });
+        folder.state(&TopicRecord { value: Vec::new(), ..seen("user.state", "deleted", 301, &Value::Null) });
         let runs = folder.runs(Duration::from_secs(1), true);
         let [run] = &runs[..] else { panic!("{runs:?}") };
         let kinds: Vec<_> = run.mentioned[&Entity::User].iter().map(|(id, kind)| (id.as_str(), *kind)).collect();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::cli::output::{BAD, GOOD, QUIET, WARNING, styled};
-use crate::kafka::consumer::Seen;
+use crate::kafka::history::tail::TopicRecord;
 
 const PLAIN: Style = Style::new();
 
@@ -15,7 +15,7 @@ const TYPE: &str = "com.alibabacloud.idaas.";
 
 /// A record as a line for people: where and what, and which fields, but none of their values. At most `width` columns,
 /// where it is given, with the most useful first.
-pub(in crate::cli) fn line(seen: &Seen, width: Option<usize>) -> String {
+pub(in crate::cli) fn line(seen: &TopicRecord, width: Option<usize>) -> String {
     let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
     if let Some(width) = width {
         return cut(&compact(seen, &time), width);
@@ -39,7 +39,7 @@ pub(in crate::cli) fn line(seen: &Seen, width: Option<usize>) -> String {
 }
 
 /// The parts of a compact line, each with its style: who looks on knows the day, and the topic follows from the entity.
-fn compact(seen: &Seen, time: &str) -> Vec<(Style, String)> {
+fn compact(seen: &TopicRecord, time: &str) -> Vec<(Style, String)> {
     let time = time.split(['T', 'Z']).nth(1).unwrap_or(time).to_owned();
     let place = format!("{}@{}", seen.partition, seen.offset);
     let Some(event) = Event::read(seen) else {
@@ -82,7 +82,7 @@ pub(in crate::cli) fn cut(parts: &[(Style, String)], width: usize) -> String {
 }
 
 /// A record as one JSON object.
-pub(in crate::cli) fn json(seen: &Seen) -> Value {
+pub(in crate::cli) fn json(seen: &TopicRecord) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Map<_, _> = seen.headers.iter().map(|(name, value)| (name.clone(), text(value).into())).collect();
     let value = match seen.value.as_slice() {
@@ -101,12 +101,12 @@ pub(in crate::cli) fn json(seen: &Seen) -> Value {
 }
 
 /// The event's id, if the record is one of this bridge.
-pub(in crate::cli) fn event_id(seen: &Seen) -> Option<String> {
+pub(in crate::cli) fn event_id(seen: &TopicRecord) -> Option<String> {
     Event::read(seen).map(|event| event.id)
 }
 
 /// The event's data, if the record is one of this bridge.
-pub(in crate::cli) fn data(seen: &Seen) -> Option<Value> {
+pub(in crate::cli) fn data(seen: &TopicRecord) -> Option<Value> {
     Event::read(seen).map(|event| event.data)
 }
 
@@ -120,7 +120,7 @@ struct Event {
 }
 
 impl Event {
-    fn read(seen: &Seen) -> Option<Self> {
+    fn read(seen: &TopicRecord) -> Option<Self> {
         let mut value: Value = match seen.value.as_slice() {
             // A tombstone has headers alone.
             [] => Value::Null,
@@ -188,8 +188,8 @@ fn colour(kind: &str) -> Style {
 mod tests {
     use super::*;
 
-    fn seen(headers: &[(&str, &str)], value: &Value) -> Seen {
-        Seen {
+    fn seen(headers: &[(&str, &str)], value: &Value) -> TopicRecord {
+        TopicRecord {
             topic: "idaas.user.v1".to_owned(),
             partition: 3,
             offset: 42,
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    fn plain(seen: &Seen) -> String {
+    fn plain(seen: &TopicRecord) -> String {
         anstream::adapter::strip_str(&line(seen, None)).to_string()
     }
 

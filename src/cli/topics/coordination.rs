@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::super::output::{GOOD, QUIET, WARNING, styled};
+use super::super::output::{GOOD, QUIET, WARNING, fix_line, styled};
 use super::REQUEST_TIMEOUT;
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
-use crate::kafka::topics::{State, coordination_topic};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topics::{State, coordination_topic};
 
 /// Shows the topic, and creates it if it is missing and `create` is set. Never a failure.
 pub(super) fn show(
@@ -28,7 +28,8 @@ pub(super) fn show(
                     writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
                 }
                 Ok(Creation::Refused { problem, remedy, .. }) => {
-                    writeln!(out, "{}: {problem}; {remedy}; {needed}", styled(WARNING, "not created"))?;
+                    writeln!(out, "{}: {problem}; {needed}", styled(WARNING, "not created"))?;
+                    writeln!(out, "{}", fix_line("fix", remedy))?;
                 }
                 Err(away) => writeln!(out, "{}: {away}", styled(WARNING, "not created"))?,
             }

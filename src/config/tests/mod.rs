@@ -14,7 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::{Config, Fault, Sources};
+use super::{Config, Sources};
+use crate::diagnosis::Diagnosis;
 
 /// 64 hex digits, recognizable wherever they should not be.
 pub(super) const KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7abcd";
@@ -60,7 +61,7 @@ impl World {
         self
     }
 
-    pub(super) fn parse(&self, text: &str) -> Result<Config, Vec<Fault>> {
+    pub(super) fn parse(&self, text: &str) -> Result<Config, Vec<Diagnosis>> {
         let around = Sources {
             directory: Path::new("/etc/bridge"),
             variables: self.variables.clone(),
@@ -80,7 +81,7 @@ impl World {
     }
 }
 
-pub(super) fn shown(faults: &[Fault]) -> String {
+pub(super) fn shown(faults: &[Diagnosis]) -> String {
     faults.iter().map(|fault| format!("{fault}\n")).collect()
 }
 

@@ -33,7 +33,7 @@ fn an_inline_secret_is_warned_of_and_one_from_a_variable_is_not() {
     let warned = |world: &World, text: &str| {
         let config = world.good(text);
         assert!(config.warnings.iter().all(|warning| !warning.to_string().contains(KEY)));
-        config.warnings.iter().any(|warning| warning.text.contains("move it out"))
+        config.warnings.iter().any(|warning| warning.to_string().contains("move it out"))
     };
     let inline = MINIMAL.replace("{ file = \"journal.key\" }", &format!("\"{KEY}\""));
     assert!(warned(&World::new(), &inline));
@@ -55,7 +55,7 @@ fn a_missing_secret_names_where_it_should_be() {
     let faults = World::new().file("current.key", "\n").bad(MINIMAL);
     assert!(faults.contains("the secret is empty"), "{faults}");
     let faults = World::new().file("current.key", [0xff, 0xfe]).bad(MINIMAL);
-    assert!(faults.contains("is no text"), "{faults}");
+    assert!(faults.contains("is not text"), "{faults}");
     for form in ["{}", "{ path = 'x' }", "{ file = 'x', env = 'Y' }", "17", "['x']"] {
         let faults = World::new().bad(&MINIMAL.replace("{ file = \"current.key\" }", form));
         assert!(faults.contains("{ file = \"…\" } or { env = \"…\" }"), "{form}: {faults}");

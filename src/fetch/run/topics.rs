@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{RunFault, RunSettings};
 use crate::fetch::known::state_topic;
 use crate::fetch::summary::ByEntity;
-use crate::kafka::administrator::Administrator;
-use crate::kafka::topics::{State, TopicSettings, WantedTopic};
+use crate::kafka::admin::administrator::Administrator;
+use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use idaas_callback::event_type::Entity;
 
 /// How long Kafka may take to answer.

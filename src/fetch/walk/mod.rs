@@ -32,7 +32,8 @@ pub(super) struct Found {
 }
 
 /// What went otherwise than planned without ending the walk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Problem {
     /// Neither units nor groups are in the application's scope.
     EmptyScope,

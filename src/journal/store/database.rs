@@ -85,7 +85,7 @@ impl JournalFile {
     /// Opens the tables in a file. Up to [`VERIFY_BATCH`] it is verified page by page.
     pub(super) fn open(file: File) -> Result<(Self, State), StoreError> {
         let backend = Backend::new(file).map_err(|error| StoreError::of(&error))?;
-        let room = backend.room();
+        let room = backend.disk_space();
         let verified = room.top() <= VERIFY_BATCH;
         let database = catch_panic(|| {
             let mut builder = Builder::new();

@@ -59,14 +59,14 @@ impl Store {
         if !path.try_exists().map_err(|error| fault(&path, &error))? {
             create(directory, &path)?;
         }
-        let (base, state) = open(&path)?;
-        let mut seals =
+        let (file, state) = open(&path)?;
+        let mut codec =
             SealedCodec::new(keys).ok_or_else(|| OpenFault::UnknownKey("none".to_owned(), state.entries))?;
-        let inventory = verified(&base, state, &mut seals, &path)?;
-        let keys = base.key_counts().map_err(|broken| broken.at(&path))?;
-        let (reseal, base, suspicion) = (Some(Place::Entries(0)), Some(base), Recovery::default());
-        let mut store = Self { path, max_size, seals, state, keys, reseal, base, suspicion, _lock: lock };
-        store.tidy();
+        let inventory = verified(&file, state, &mut codec, &path)?;
+        let keys = file.key_counts().map_err(|error| error.at(&path))?;
+        let (reseal, file, recovery) = (Some(Place::Entries(0)), Some(file), Recovery::default());
+        let mut store = Self { path, max_size, codec, state, keys, reseal, file, recovery, _lock: lock };
+        store.compact();
         Ok(Opened { store, inventory, next: Seq(state.next), quarantined: state.kept })
     }
 }
@@ -95,7 +95,7 @@ impl Lock {
 fn create(directory: &Path, path: &Path) -> Result<(), OpenFault> {
     let unfinished = directory.join(UNFINISHED);
     let made = options().create(true).truncate(true).open(&unfinished).map_err(|error| fault(&unfinished, &error))?;
-    JournalFile::create(made).map_err(|broken| broken.at(&unfinished))?;
+    JournalFile::create(made).map_err(|error| error.at(&unfinished))?;
     let renamed = fs::rename(&unfinished, path).and_then(|()| File::open(directory)?.sync_all());
     renamed.map_err(|error| fault(path, &error))
 }
@@ -111,39 +111,39 @@ pub(super) fn open(path: &Path) -> Result<(JournalFile, State), OpenFault> {
             false => OpenFault::Foreign(path.to_owned()),
         });
     }
-    JournalFile::open(file).map_err(|broken| broken.at(path))
+    JournalFile::open(file).map_err(|error| error.at(path))
 }
 
 /// Goes through the whole index: every row has to open, and their number has to be the one of the last commit.
 fn verified(
-    base: &JournalFile,
+    file: &JournalFile,
     state: State,
-    seals: &mut SealedCodec,
+    codec: &mut SealedCodec,
     path: &Path,
 ) -> Result<Vec<EntryRef>, OpenFault> {
     let damaged = |how: String| OpenFault::Damaged(path.to_owned(), how);
-    let counts = base.counts().map_err(|broken| broken.at(path))?;
+    let counts = file.counts().map_err(|error| error.at(path))?;
     let expected = [state.entries, state.entries, state.kept, state.kept];
     if counts != expected {
         return Err(damaged(format!("its tables have {counts:?} rows instead of {expected:?}")));
     }
     let mut inventory = Vec::with_capacity(usize::try_from(state.entries).unwrap_or_default());
     let mut strangers = UnreadableRows::default();
-    base.rows(0, |seq, row| {
-        match seals.listed(Seq(seq), row) {
+    file.rows(0, |seq, row| {
+        match codec.listed(Seq(seq), row) {
             Ok(listed) => inventory.push(listed),
             Err(fault) => strangers.add(fault),
         }
         true
     })
-    .map_err(|broken| broken.at(path))?;
-    base.kept_rows(0, |id, row| {
-        if let Err(fault) = seals.quarantine_row(QuarantineId(id), row) {
+    .map_err(|error| error.at(path))?;
+    file.kept_rows(0, |id, row| {
+        if let Err(fault) = codec.quarantine_row(QuarantineId(id), row) {
             strangers.add(fault);
         }
         true
     })
-    .map_err(|broken| broken.at(path))?;
+    .map_err(|error| error.at(path))?;
     strangers.fault(path).map_or(Ok(inventory), Err)
 }
 

@@ -34,7 +34,7 @@ pub(super) struct DiskSpace {
     /// The end of what was ever written; what lies behind is room that was announced and not used.
     top: AtomicU64,
     /// Up to here the disk's room is taken.
-    taken: AtomicU64,
+    allocated: AtomicU64,
     /// Whether the file system takes no room in advance.
     unsupported: AtomicBool,
     #[cfg(test)]
@@ -50,7 +50,7 @@ impl Backend {
         let room = DiskSpace {
             file: file.try_clone()?,
             top: AtomicU64::new(top),
-            taken: AtomicU64::new(0),
+            allocated: AtomicU64::new(0),
             unsupported: AtomicBool::new(false),
             #[cfg(test)]
             trouble: super::fault_injection::FaultInjection::of_this_thread(),
@@ -59,7 +59,7 @@ impl Backend {
         Ok(Self { inner, room: Arc::new(room) })
     }
 
-    pub(super) fn room(&self) -> Arc<DiskSpace> {
+    pub(super) fn disk_space(&self) -> Arc<DiskSpace> {
         Arc::clone(&self.room)
     }
 }
@@ -79,14 +79,14 @@ impl DiskSpace {
     pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
         self.trouble.room()?;
-        let taken = self.taken.load(Ordering::Relaxed);
+        let allocated = self.allocated.load(Ordering::Relaxed);
         let wanted = self.top() + bytes + HEADROOM;
-        if wanted <= taken || self.unsupported.load(Ordering::Relaxed) {
+        if wanted <= allocated || self.unsupported.load(Ordering::Relaxed) {
             return Ok(());
         }
         let wanted = wanted.next_multiple_of(STEP);
-        match allocate(&self.file, taken, wanted - taken) {
-            Ok(()) => self.taken.store(wanted, Ordering::Relaxed),
+        match allocate(&self.file, allocated, wanted - allocated) {
+            Ok(()) => self.allocated.store(wanted, Ordering::Relaxed),
             Err(error) if full(&error) => return Err(error),
             // A file system that cannot says so here; then a full disk is found while writing.
             Err(_) => self.unsupported.store(true, Ordering::Relaxed),
@@ -96,7 +96,7 @@ impl DiskSpace {
 
     /// Makes the next reads come from the disk itself: after a failed sync the system's memory can hold what the disk
     /// does not.
-    pub(super) fn forget_pages(file: &File) {
+    pub(super) fn drop_page_cache(file: &File) {
         #[cfg(target_os = "linux")]
         // An advice; where it is not taken, reads see what the system holds.
         let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
@@ -135,7 +135,7 @@ impl StorageBackend for Backend {
         if len < before {
             // What was taken behind the new end is given back by the system.
             self.room.top.fetch_min(len, Ordering::Relaxed);
-            self.room.taken.fetch_min(len, Ordering::Relaxed);
+            self.room.allocated.fetch_min(len, Ordering::Relaxed);
         }
         Ok(())
     }

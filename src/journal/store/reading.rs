@@ -17,7 +17,7 @@ impl Store {
     /// [`JournalRejection::Failed`], [`JournalRejection::DiskFull`]: nothing can be read now.
     pub fn read(&mut self, seqs: &[Seq]) -> Result<Vec<(Seq, Option<Entry>)>, JournalRejection> {
         let wanted: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
-        let bodies = self.reading(|base| base.bodies(&wanted))?;
+        let bodies = self.reading(|file| file.bodies(&wanted))?;
         let opened = seqs.iter().zip(bodies).map(|(seq, body)| (*seq, body.and_then(|body| self.opened(*seq, &body))));
         Ok(opened.collect::<Vec<_>>())
     }
@@ -27,13 +27,13 @@ impl Store {
     /// # Errors
     /// As [`Store::read`].
     pub fn read_from(&mut self, from: Seq, limit: usize) -> Result<Vec<(Seq, Option<Entry>)>, JournalRejection> {
-        let bodies = self.reading(|base| base.bodies_from(from.0, limit))?;
+        let bodies = self.reading(|file| file.bodies_from(from.0, limit))?;
         let opened = bodies.into_iter().map(|(seq, body)| (Seq(seq), self.opened(Seq(seq), &body)));
         Ok(opened.collect::<Vec<_>>())
     }
 
     fn opened(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
-        let entry = self.seals.open_entry(seq, body);
+        let entry = self.codec.open_entry(seq, body);
         if entry.is_none() {
             tracing::error!(
                 code = LogCode::JournalEntryDamaged.as_str(),
@@ -50,13 +50,13 @@ impl Store {
     /// As [`Store::read`].
     pub fn list(&mut self, from: Seq, limit: usize) -> Result<Vec<EntryRow>, JournalRejection> {
         let mut sealed = Vec::new();
-        self.reading(|base| {
-            base.rows(from.0, |seq, row| {
+        self.reading(|file| {
+            file.rows(from.0, |seq, row| {
                 sealed.push((Seq(seq), row.to_vec()));
                 sealed.len() < limit
             })
         })?;
-        Ok(sealed.into_iter().filter_map(|(seq, row)| self.seals.open_row(seq, &row)).collect())
+        Ok(sealed.into_iter().filter_map(|(seq, row)| self.codec.open_row(seq, &row)).collect())
     }
 
     /// The time of acceptance of the oldest entry, in milliseconds since 1970. None where there is no entry, or the
@@ -72,13 +72,13 @@ impl Store {
     /// As [`Store::read`].
     pub fn quarantined(&mut self, from: QuarantineId, limit: usize) -> Result<Vec<QuarantineRow>, JournalRejection> {
         let mut sealed = Vec::new();
-        self.reading(|base| {
-            base.kept_rows(from.0, |id, row| {
+        self.reading(|file| {
+            file.kept_rows(from.0, |id, row| {
                 sealed.push((QuarantineId(id), row.to_vec()));
                 sealed.len() < limit
             })
         })?;
-        Ok(sealed.into_iter().filter_map(|(id, row)| self.seals.open_quarantine_row(id, &row)).collect())
+        Ok(sealed.into_iter().filter_map(|(id, row)| self.codec.open_quarantine_row(id, &row)).collect())
     }
 
     /// For each of these callbacks, whether it is in quarantine.
@@ -87,7 +87,7 @@ impl Store {
     /// As [`Store::read`].
     pub fn has_quarantined(&mut self, ids: &[QuarantineId]) -> Result<Vec<bool>, JournalRejection> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-        self.reading(|base| base.has_kept(&ids))
+        self.reading(|file| file.has_kept(&ids))
     }
 
     /// The line of a callback in quarantine. `None` if it is not there, or cannot be read.
@@ -104,7 +104,7 @@ impl Store {
     /// # Errors
     /// As [`Store::read`].
     pub fn quarantined_callback(&mut self, id: QuarantineId) -> Result<Option<Quarantined>, JournalRejection> {
-        let body = self.reading(|base| base.kept_body(id.0))?;
-        Ok(body.and_then(|body| self.seals.open_quarantined(id, &body)))
+        let body = self.reading(|file| file.kept_body(id.0))?;
+        Ok(body.and_then(|body| self.codec.open_quarantined(id, &body)))
     }
 }

@@ -11,6 +11,7 @@ use super::database::{JournalFile, StoreError};
 use super::open;
 use super::preallocation::DiskSpace;
 use super::tables::Changes;
+use crate::diagnosis::Diagnosis;
 use crate::journal::fault::{JournalRejection, OpenFault};
 use crate::telemetry::log_code::LogCode;
 
@@ -22,7 +23,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct Recovery {
     /// Entries that were refused when their commit failed, and can be on the disk all the same.
-    ghosts: Vec<u64>,
+    possibly_written: Vec<u64>,
     /// Not before.
     next_attempt: Option<Instant>,
     pause: Duration,
@@ -32,14 +33,14 @@ pub(super) struct Recovery {
 impl Store {
     /// Makes sure that the file is open and can be trusted.
     pub(super) fn ready(&mut self) -> Result<(), JournalRejection> {
-        if self.base.is_some() {
+        if self.file.is_some() {
             return Ok(());
         }
-        let early = self.suspicion.next_attempt.is_some_and(|at| Instant::now() < at);
+        let early = self.recovery.next_attempt.is_some_and(|at| Instant::now() < at);
         if !early && self.reopened() {
             return Ok(());
         }
-        Err(if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
+        Err(if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
     }
 
     /// Runs something that reads.
@@ -48,27 +49,27 @@ impl Store {
         read: impl FnOnce(&JournalFile) -> Result<T, StoreError>,
     ) -> Result<T, JournalRejection> {
         self.ready()?;
-        let Some(base) = &self.base else { return Err(JournalRejection::Failed) };
-        read(base).map_err(|broken| self.require_verification(&broken, std::iter::empty()))
+        let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
+        read(file).map_err(|error| self.require_verification(&error, std::iter::empty()))
     }
 
     /// Closes the file after a failure. `ghosts` are the entries that were to be written.
     pub(super) fn require_verification(
         &mut self,
-        broken: &StoreError,
-        ghosts: impl Iterator<Item = u64>,
+        error: &StoreError,
+        possibly_written: impl Iterator<Item = u64>,
     ) -> JournalRejection {
-        tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %broken, "the journal has failed; it is verified before it is used again");
-        let base = self.base.take();
+        tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %error, "the journal has failed; it is verified before it is used again");
+        let file = self.file.take();
         // It says so itself where it finds something broken, and what it finds is known already.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(base)));
-        self.suspicion.ghosts.extend(ghosts);
-        self.suspicion.full = matches!(broken, StoreError::DiskFull);
-        if self.suspicion.pause.is_zero() {
-            self.suspicion.pause = FIRST_PAUSE;
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(file)));
+        self.recovery.possibly_written.extend(possibly_written);
+        self.recovery.full = matches!(error, StoreError::DiskFull);
+        if self.recovery.pause.is_zero() {
+            self.recovery.pause = FIRST_PAUSE;
         }
-        self.suspicion.next_attempt = Some(Instant::now());
-        if self.suspicion.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
+        self.recovery.next_attempt = Some(Instant::now());
+        if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
     }
 
     /// Opens the file again, as the disk has it. Says whether it can be used.
@@ -82,14 +83,15 @@ impl Store {
                     commits,
                     "the journal was read back and is in order"
                 );
-                self.suspicion = Recovery::default();
+                self.recovery = Recovery::default();
                 true
             }
             Err(fault) => {
-                tracing::error!(code = fault.code(), "{fault}; {}", fault.remedy());
-                self.suspicion.full = matches!(fault, OpenFault::DiskFull(_));
-                self.suspicion.pause = (self.suspicion.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
-                self.suspicion.next_attempt = Some(Instant::now() + self.suspicion.pause);
+                let diagnosis = Diagnosis::from(&fault);
+                tracing::error!(code = diagnosis.code, "{diagnosis}");
+                self.recovery.full = matches!(fault, OpenFault::DiskFull(_));
+                self.recovery.pause = (self.recovery.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+                self.recovery.next_attempt = Some(Instant::now() + self.recovery.pause);
                 false
             }
         }
@@ -97,9 +99,9 @@ impl Store {
 
     fn verify_again(&mut self) -> Result<(), OpenFault> {
         if let Ok(file) = std::fs::File::open(&self.path) {
-            DiskSpace::forget_pages(&file);
+            DiskSpace::drop_page_cache(&file);
         }
-        let (base, state) = open::open(&self.path)?;
+        let (file, state) = open::open(&self.path)?;
         if state.commits < self.state.commits {
             let lost = self.state.commits - state.commits;
             tracing::error!(
@@ -108,12 +110,16 @@ impl Store {
                 "the disk has lost what it had reported as synced"
             );
         }
-        let ghosts = Changes { removes: self.suspicion.ghosts.clone(), ..Changes::default() };
+        let possibly_written = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
         // They were refused, so whoever wanted them keeps them elsewhere, or asks again.
-        let state = if ghosts.is_empty() { state } else { base.apply(state, &ghosts).map_err(|b| b.at(&self.path))?.0 };
-        self.keys = base.key_counts().map_err(|broken| broken.at(&self.path))?;
+        let state = if possibly_written.is_empty() {
+            state
+        } else {
+            file.apply(state, &possibly_written).map_err(|b| b.at(&self.path))?.0
+        };
+        self.keys = file.key_counts().map_err(|error| error.at(&self.path))?;
         self.state = state;
-        self.base = Some(base);
+        self.file = Some(file);
         Ok(())
     }
 }

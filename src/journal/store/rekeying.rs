@@ -40,12 +40,12 @@ impl Store {
     /// Seals with the first of these keys from now on, and opens with all of them. Changes nothing if they do not open
     /// everything that is in the store.
     pub fn replace_keys(&mut self, keys: &[Arc<ContentKey>]) -> KeyChange {
-        let Some(seals) = SealedCodec::new(keys) else { return KeyChange::NoKeys };
-        let missing = self.keys.others(seals.current()).find(|(id, _)| !seals.opens(*id));
+        let Some(codec) = SealedCodec::new(keys) else { return KeyChange::NoKeys };
+        let missing = self.keys.others(codec.current()).find(|(id, _)| !codec.opens(*id));
         if let Some((id, count)) = missing {
             return KeyChange::StillNeeded(id.to_string(), count);
         }
-        self.seals = seals;
+        self.codec = codec;
         self.reseal = Some(Place::Entries(0));
         KeyChange::Applied
     }
@@ -53,19 +53,19 @@ impl Store {
     /// The key that seals.
     #[must_use]
     pub fn sealing_key(&self) -> Arc<ContentKey> {
-        self.seals.key()
+        self.codec.key()
     }
 
     /// The ids of the old keys that are still needed, and how many entries and callbacks need each.
     #[must_use]
     pub fn old_keys(&self) -> Vec<(String, u64)> {
-        self.keys.others(self.seals.current()).map(|(id, count)| (id.to_string(), count)).collect()
+        self.keys.others(self.codec.current()).map(|(id, count)| (id.to_string(), count)).collect()
     }
 
     /// Whether [`Store::reseal`] has anything to do.
     #[must_use]
     pub fn has_old_keys(&self) -> bool {
-        self.reseal.is_some() && self.base.is_some() && self.keys.others(self.seals.current()).next().is_some()
+        self.reseal.is_some() && self.file.is_some() && self.keys.others(self.codec.current()).next().is_some()
     }
 
     /// Seals some of what an old key has sealed again, with the first key. What cannot be opened stays as it is.
@@ -74,7 +74,7 @@ impl Store {
     /// [`JournalRejection`] if nothing can be read or written now. Then nothing has changed.
     pub fn reseal(&mut self) -> Result<(), JournalRejection> {
         let Some(place) = self.reseal else { return Ok(()) };
-        let current = self.seals.current();
+        let current = self.codec.current();
         let (changes, next) = match place {
             Place::Entries(from) => self.old_entries(from, current)?,
             Place::Quarantine(from) => self.old_quarantine(from, current)?,
@@ -91,8 +91,8 @@ impl Store {
 
     fn old_entries(&mut self, from: u64, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
         let (mut rows, mut looks, mut next) = (Vec::new(), 0, Some(Place::Quarantine(0)));
-        self.reading(|base| {
-            base.rows(from, |seq, row| {
+        self.reading(|file| {
+            file.rows(from, |seq, row| {
                 if looks >= STEP_LOOKS || rows.len() >= STEP_ROWS {
                     next = Some(Place::Entries(seq));
                     return false;
@@ -110,9 +110,9 @@ impl Store {
                 next = Some(Place::Entries(seq));
                 break;
             }
-            let Some(body) = self.reading(|base| base.bodies(&[seq]))?.pop().flatten() else { continue };
-            let index = self.seals.reseal(Table::Index, seq.into(), &row);
-            let body = self.seals.reseal(Table::Bodies, seq.into(), &body);
+            let Some(body) = self.reading(|file| file.bodies(&[seq]))?.pop().flatten() else { continue };
+            let index = self.codec.reseal(Table::Index, seq.into(), &row);
+            let body = self.codec.reseal(Table::Bodies, seq.into(), &body);
             if let (Some(index), Some(body)) = (index, body) {
                 let put = Put { key: seq, index, body };
                 bytes += put.cost();
@@ -124,8 +124,8 @@ impl Store {
 
     fn old_quarantine(&mut self, from: u128, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
         let (mut ids, mut looks, mut next) = (Vec::new(), 0, None);
-        self.reading(|base| {
-            base.kept_rows(from, |id, row| {
+        self.reading(|file| {
+            file.kept_rows(from, |id, row| {
                 if looks >= STEP_LOOKS || ids.len() >= STEP_ROWS {
                     next = Some(Place::Quarantine(id));
                     return false;
@@ -143,9 +143,9 @@ impl Store {
                 next = Some(Place::Quarantine(id));
                 break;
             }
-            let Some((row, body)) = self.reading(|base| base.kept(id))? else { continue };
-            let index = self.seals.reseal(Table::KeptIndex, id, &row);
-            let body = self.seals.reseal(Table::KeptBodies, id, &body);
+            let Some((row, body)) = self.reading(|file| file.kept(id))? else { continue };
+            let index = self.codec.reseal(Table::KeptIndex, id, &row);
+            let body = self.codec.reseal(Table::KeptBodies, id, &body);
             if let (Some(index), Some(body)) = (index, body) {
                 let put = Put { key: id, index, body };
                 bytes += put.cost();

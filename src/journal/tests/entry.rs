@@ -41,11 +41,11 @@ fn items(material: &TenantKeys, policy: &Policy) -> Vec<PreparedEvent> {
     let body = Callback::new(material, NOW).events(&events).body().unwrap();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let moment = RequestContext { received_at: NOW * 1000, traceparent: Some(trace) };
-    prepare(body.as_bytes(), &keys, policy, moment).unwrap_or_else(|refusal| panic!("{}", refusal.code())).items
+    prepare(body.as_bytes(), &keys, policy, moment).unwrap_or_else(|refusal| panic!("{}", refusal.code())).events
 }
 
 fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
-    let (verdict, record, credential) = match item.plan {
+    let (verdict, record, credential) = match item.disposition {
         Disposition::Publish { record, credential } => (Verdict::Confirmed, record, credential),
         Disposition::DeadLetter { reason, record } => (Verdict::DeadLettered(reason), record, None),
         Disposition::Skip => panic!("nothing is skipped"),
@@ -62,7 +62,7 @@ fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
         verdict,
         record,
         credential,
-        evidence: item.evidence,
+        dead_letter_source: item.dead_letter_source,
     }
 }
 
@@ -116,12 +116,13 @@ fn a_restored_source_makes_the_same_dead_letter() {
         assert!(!String::from_utf8_lossy(&bytes).contains("pass-word-1"), "{}", entry.event_id);
         let back = Entry::decode(entry.seq, &bytes).unwrap();
         for (reason, fingerprint_only) in [(Reason::RefusedByBroker, false), (Reason::RecordTooLarge, true)] {
-            let letter =
-                |e: &Entry| shown(&e.evidence.dead_letter(reason, &policy.dead_letters(), fingerprint_only).unwrap());
+            let letter = |e: &Entry| {
+                shown(&e.dead_letter_source.dead_letter(reason, &policy.dead_letters(), fingerprint_only).unwrap())
+            };
             assert_eq!(letter(&back), letter(&entry));
         }
         // As well after another restart.
-        assert!(back.evidence.stored_original() == entry.evidence.stored_original());
+        assert!(back.dead_letter_source.stored_original() == entry.dead_letter_source.stored_original());
     }
 }
 
@@ -132,7 +133,7 @@ fn a_dead_letter_needs_no_rules_of_its_application() {
     let other = Policy { application_id: "app_other".to_owned(), topics: Topics::with_prefix("other"), ..policy };
     for entry in all.into_iter().filter(|entry| entry.record.entity != Entity::DeadLetter) {
         let rules = other.dead_letters().dead_letters_without_policy(&entry.record);
-        let letter = entry.evidence.dead_letter(Reason::RefusedByBroker, &rules, false).unwrap();
+        let letter = entry.dead_letter_source.dead_letter(Reason::RefusedByBroker, &rules, false).unwrap();
         assert_eq!(&*letter.topic, "idaas.dead-letter.v1");
         let (_, source) = letter.headers.iter().find(|(name, _)| *name == "ce_source").unwrap();
         assert!(!source.contains("app_other"), "{source}");

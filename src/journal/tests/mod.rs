@@ -66,7 +66,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
         event_version: Some("V1.0.0".to_owned()),
         event: format!(r#"{{"eventId":"{id}"}}"#),
         received_at: 1_000_000,
-        made_id: "made".to_owned(),
+        generated_id: "made".to_owned(),
     };
     Entry {
         seq: Seq(seq),
@@ -87,7 +87,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
             timestamp: 1_000_000,
         },
         credential: None,
-        evidence: DeadLetterSource::of(kept),
+        dead_letter_source: DeadLetterSource::from_stored(kept),
     }
 }
 

@@ -98,7 +98,7 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     let ids = |items: &[idaas_callback::PreparedEvent]| {
         items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(ids(&reopened.prepared.items), ids(&fresh.items));
+    assert_eq!(ids(&reopened.prepared.events), ids(&fresh.events));
     assert_eq!((reopened.received_at, reopened.prepared.decryption_key), (NOW * 1000, Some(1)));
     assert!(reopening.next(|_| Some(Arc::clone(&fitting))).await.is_none());
     journal.release(reopened.id).await.unwrap().unwrap();
@@ -187,7 +187,7 @@ async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
     assert!(counts.contains(&(JournalRejection::QuarantineFull, refused)), "{counts:?}");
     let metrics = crate::telemetry::metrics::Metrics::new().unwrap();
     (0..2).for_each(|_| metrics.journal.show(&usage, 0));
-    let text = metrics.text(std::iter::empty());
+    let text: String = metrics.texts(std::iter::empty()).collect();
     for line in [
         format!("idaas_bridge_journal_refused_total{{code=\"quarantine_full\"}} {refused}"),
         format!("idaas_bridge_quarantine_bytes {}", usage.quarantine_bytes),

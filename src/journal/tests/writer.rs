@@ -79,7 +79,7 @@ fn written_entries_exist_and_removed_ones_do_not() {
     assert_eq!(written(&heard, 100), (0..100).collect::<Vec<_>>());
     let usage = journal.usage();
     assert_eq!((usage.events, usage.limit, usage.oldest_accepted_at), (100, ROOM, Some(1_000_000)));
-    journal.forget((0..40).map(Seq).collect());
+    journal.delete((0..40).map(Seq).collect());
     // Nothing else comes that it could be joined to.
     wait_until(|| journal.usage().events == 60);
     assert_eq!(journal.usage().oldest_accepted_at, Some(1_000_040));
@@ -94,7 +94,7 @@ fn closing_waits_for_everything_that_was_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let (journal, heard) = started(open(directory.path()).store);
     journal.write((0..3000).map(|seq| entry_of(seq, 4000)).collect());
-    journal.forget((0..2990).map(Seq).collect());
+    journal.delete((0..2990).map(Seq).collect());
     journal.close();
     assert_eq!(written(&heard, 3000).len(), 3000);
     assert_eq!(held(directory.path()), (2990..3000).collect::<Vec<_>>());
@@ -106,7 +106,7 @@ fn what_is_forgotten_before_it_was_written_does_not_stay() {
     let (journal, heard) = started(open(directory.path()).store);
     // The first batch is more than one commit takes, so that others wait behind it.
     journal.write((0..4000).map(|seq| entry_of(seq, 4000)).collect());
-    journal.forget(vec![Seq(3999), Seq(5)]);
+    journal.delete(vec![Seq(3999), Seq(5)]);
     let mut all = written(&heard, 4000);
     all.sort_unstable();
     assert_eq!(all, (0..4000).collect::<Vec<_>>());
@@ -124,7 +124,7 @@ fn a_full_journal_accepts_again_after_a_removal() {
     let Heard::Written(some) = next(&heard) else { panic!() };
     let Heard::Refused(rest, JournalRejection::Full) = next(&heard) else { panic!() };
     assert_eq!(some.len() + rest.len(), 200);
-    journal.forget(some.iter().copied().map(Seq).collect());
+    journal.delete(some.iter().copied().map(Seq).collect());
     wait_until(|| journal.usage().events == 0);
     journal.write(entries([500]));
     assert_eq!(next(&heard), Heard::Written(vec![500]));
@@ -142,7 +142,7 @@ fn a_failing_disk_loses_nothing_and_removes_entries_later() {
     written(&heard, 10);
     trouble.set_sync_fails(true);
     journal.write(entries(10..12));
-    journal.forget(vec![Seq(0)]);
+    journal.delete(vec![Seq(0)]);
     assert_eq!(next(&heard), Heard::Refused(vec![10, 11], JournalRejection::Failed));
     wait_until(|| journal.usage().events == 9);
     journal.write(entries([20]));

@@ -1,6 +1,6 @@
 //! The consumer group over the event topics.
 //!
-//! Partitions are assigned eagerly: each rebalance takes all of them away and gives the new ones. That costs nothing,
+//! Partitions are assigned eagerly: each rebalance revokes all of them and assigns the new ones. That costs nothing,
 //! because the working state stays on disk, and it makes fencing simple: the group's metadata is taken when partitions
 //! are assigned, and stays valid until the next rebalance is served here. An instance that was paused still has the
 //! metadata of its old generation, so the broker rejects its transactions.
@@ -19,11 +19,12 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
-use crate::kafka::headers;
-use crate::kafka::settings::Cluster;
+use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::client::headers;
+use crate::kafka::client::settings::Cluster;
 
-/// The operator can set these otherwise.
+/// Defaults that the operator can override.
 const DEFAULTS: [(&str, &str); 6] = [
     ("session.timeout.ms", "10000"),
     ("heartbeat.interval.ms", "2000"),
@@ -33,7 +34,7 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("fetch.error.backoff.ms", "100"),
 ];
 
-/// What exactly-once processing rests on.
+/// Properties that exactly-once processing depends on.
 const GUARANTEES: [(&str, &str); 6] = [
     ("isolation.level", "read_committed"),
     ("enable.auto.commit", "false"),
@@ -48,7 +49,7 @@ pub struct Membership(pub(super) ConsumerGroupMetadata);
 
 /// One record of an event topic.
 pub struct InputRecord {
-    /// Where it is from.
+    /// Its partition.
     pub partition: Partition,
     /// Its offset.
     pub offset: i64,
@@ -60,7 +61,7 @@ pub struct InputRecord {
     pub event: Result<Event, ReadError>,
 }
 
-/// What a poll brings.
+/// The result of a poll.
 pub enum Polled {
     /// A record.
     Record(Box<InputRecord>),
@@ -68,9 +69,9 @@ pub enum Polled {
     Assigned(Vec<Partition>, Membership),
     /// The group took all partitions away.
     Revoked,
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     Nothing,
-    /// The client cannot go on.
+    /// The client cannot continue.
     Failed(Failed),
 }
 
@@ -104,7 +105,7 @@ impl Input {
         Ok(Self { consumer, pairs: Arc::clone(pairs) })
     }
 
-    /// The next record or change of the assignment.
+    /// Returns the next record or change of the assignment.
     pub fn poll(&self, limit: Duration) -> Polled {
         if let Some(change) = self.change() {
             return change;
@@ -124,7 +125,7 @@ impl Input {
         }
     }
 
-    /// Reads these partitions from these offsets on, and no others. `None` is the oldest record.
+    /// Reads these partitions from these offsets on, and no others. `None` means the oldest record.
     ///
     /// # Errors
     /// [`Failed`] if librdkafka does not accept the assignment.
@@ -139,7 +140,7 @@ impl Input {
         self.consumer.assign(&list).map_err(|error| Failed::new("the partitions cannot be read", &error))
     }
 
-    /// The offsets that the group committed; `None` if it committed none. Waits for transactions that are not decided.
+    /// Returns the offsets that the group committed. `None` if it committed none. Waits for undecided transactions.
     ///
     /// # Errors
     /// [`Failed`] if the coordinator does not answer in time.
@@ -165,13 +166,13 @@ impl Input {
         Ok(offsets)
     }
 
-    /// Whether the group has given the partitions to others, although that has not been polled yet.
+    /// Returns true if the group has revoked the partitions, even if that has not been polled yet.
     #[must_use]
     pub fn has_lost_assignment(&self) -> bool {
         self.consumer.assignment_lost()
     }
 
-    /// The ends of the partitions that are read, as of a few seconds ago.
+    /// Returns the ends of the partitions that are read, as of a few seconds ago.
     #[must_use]
     pub fn ends(&self) -> BTreeMap<Partition, i64> {
         self.consumer.context().ends.lock().clone()
@@ -198,7 +199,7 @@ fn partition_of(pairs: &[TopicPair], topic: &str, number: i32) -> Option<Partiti
     pairs.iter().position(|pair| pair.events == topic).map(|pair| Partition { pair, number })
 }
 
-/// What librdkafka reports on the consumer.
+/// The statistics of the consumer that are used here.
 #[derive(Default)]
 struct Group {
     pairs: Arc<[TopicPair]>,
@@ -220,7 +221,7 @@ impl ClientContext for Group {
         let mut ends = self.ends.lock();
         for (name, topic) in &statistics.topics {
             for (number, figures) in &topic.partitions {
-                // Partitions that are not read have negative figures.
+                // Partitions that are not read have negative values.
                 let partition = partition_of(&self.pairs, name, *number).filter(|_| figures.ls_offset >= 0);
                 ends.extend(partition.map(|partition| (partition, figures.ls_offset)));
             }
@@ -237,8 +238,8 @@ impl ConsumerContext for Group {
             self.changes.lock().push(Polled::Failed(Failed::new("the rebalance cannot be acknowledged", &error)));
             return;
         }
-        // A member that was thrown out meanwhile has metadata that the broker does not check. It is lost then, and the
-        // order matters: only metadata that was taken before is valid.
+        // The broker does not check the metadata of a member that was removed in the meantime. The assignment is then
+        // lost, and the order matters: only metadata that was taken before is valid.
         let membership = consumer.group_metadata().filter(|_| !consumer.assignment_lost());
         let change = match membership {
             Some(metadata) if assigned => {

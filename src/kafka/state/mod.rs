@@ -1,7 +1,7 @@
 //! Kafka for the state topics: the consumer group over the event topics, the transactional producer, and the reader that
 //! restores the state of a partition.
 //!
-//! Everything here blocks, for a bounded time, and belongs to one thread.
+//! All functions block, for a bounded time, and belong to one thread.
 
 mod input;
 mod restore;
@@ -9,7 +9,6 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use idaas_state::Entity;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -22,22 +21,11 @@ pub use writer::{Output, WriteError, Writer};
 
 use crate::telemetry::log_code::LogCode;
 
-/// How long one question to the cluster may take.
+/// How long one request to the cluster may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection problem is logged again only after this long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// An event topic, and the state topic that is derived from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicPair {
-    /// What the records are about.
-    pub entity: Entity,
-    /// The event topic.
-    pub events: String,
-    /// The state topic.
-    pub states: String,
-}
 
 /// A partition of an event topic and the partition of the same number of its state topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,13 +36,13 @@ pub struct Partition {
     pub number: i32,
 }
 
-/// Why something did not succeed, in librdkafka's words. It may succeed later, with a new client at the latest.
+/// Why an operation did not succeed, in librdkafka's words. It may succeed later, with a new client at the latest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed(pub(super) String);
 
 impl Failed {
     fn new(what: &str, error: &KafkaError) -> Self {
-        Self(format!("{what}: {}", super::producer::describe(error)))
+        Self(format!("{what}: {}", crate::kafka::client::error::describe(error)))
     }
 
     /// A topic does not exist.
@@ -63,7 +51,7 @@ impl Failed {
         Self(format!("the topic \"{topic}\" does not exist; create it: idaas-bridge topics --create"))
     }
 
-    /// A state topic has another number of partitions than its event topic.
+    /// A state topic does not have the same number of partitions as its event topic.
     #[must_use]
     pub fn partitions_differ(events: &str, event_count: usize, states: &str, state_count: usize) -> Self {
         Self(format!(
@@ -81,11 +69,14 @@ impl std::fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// How many partitions each topic has; 0 if it does not exist.
+/// Returns how many partitions each topic has. 0 if it does not exist.
 ///
 /// # Errors
 /// [`Failed`] if the cluster does not answer in time.
-pub fn partition_counts(cluster: &super::settings::Cluster, topics: &[&str]) -> Result<Vec<usize>, Failed> {
+pub fn partition_counts(
+    cluster: &crate::kafka::client::settings::Cluster,
+    topics: &[&str],
+) -> Result<Vec<usize>, Failed> {
     let consumer: BaseConsumer<Connection> =
         BaseConsumer::from_config_and_context(&cluster.observer(), Connection::default())
             .map_err(|error| Failed::new("the metadata client cannot start", &error))?;
@@ -105,7 +96,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Logs what keeps a client from working, at most once a minute; everything else as details.
+    /// Logs errors that keep a client from working, at most once a minute, and everything else at debug level.
     fn note(&self, error: &KafkaError, reason: &str) {
         let serious = matches!(
             error.rdkafka_error_code(),

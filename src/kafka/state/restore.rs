@@ -10,15 +10,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT, TopicPair};
-use crate::kafka::headers;
-use crate::kafka::settings::Cluster;
+use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::client::headers;
+use crate::kafka::client::settings::Cluster;
 
-const SETTINGS: [(&str, &str); 8] = [
-    // librdkafka requires the name of a group before it assigns anything. No group is joined.
-    ("group.id", "idaas-bridge-state-restore"),
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
+const SETTINGS: [(&str, &str); 5] = [
     ("auto.offset.reset", "earliest"),
     ("enable.partition.eof", "true"),
     ("fetch.wait.max.ms", "10"),
@@ -26,7 +23,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("queued.max.messages.kbytes", "16384"),
 ];
 
-/// What comes next in a partition that is restored.
+/// The next item of a partition that is being restored.
 pub enum RestoreStep {
     /// A committed record.
     Record {
@@ -43,26 +40,26 @@ pub enum RestoreStep {
     },
     /// Every record that was committed when the restore began has been read.
     End,
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     Nothing,
 }
 
 /// Restores one partition at a time.
 pub struct Restore {
     reader: BaseConsumer<Connection>,
-    /// Sees the end of the log, including what is not committed yet.
+    /// Reads the end of the log, including uncommitted records.
     observer: BaseConsumer<Connection>,
     pairs: Arc<[TopicPair]>,
 }
 
 impl Restore {
-    /// Prepares the clients; nothing is sent yet.
+    /// Creates the clients. Sends nothing yet.
     ///
     /// # Errors
     /// [`Failed`] if librdkafka rejects a property.
     pub fn new(cluster: &Cluster, pairs: &Arc<[TopicPair]>) -> Result<Self, Failed> {
         let client = |isolation: &str| {
-            let mut settings = cluster.observer();
+            let mut settings = cluster.partition_reader("state-restore");
             for (name, value) in SETTINGS {
                 settings.set(name, value);
             }
@@ -74,7 +71,7 @@ impl Restore {
         Ok(Self { reader, observer, pairs: Arc::clone(pairs) })
     }
 
-    /// The end of a state partition, including records of transactions that are not decided.
+    /// Returns the end of a state partition, including records of undecided transactions.
     ///
     /// # Errors
     /// [`Failed`] if the leader does not answer in time.
@@ -82,7 +79,7 @@ impl Restore {
         self.watermark(&self.observer, partition)
     }
 
-    /// Whether every transaction with records before `end` is decided.
+    /// Returns true if every transaction with records before `end` is decided.
     ///
     /// # Errors
     /// [`Failed`] if the leader does not answer in time.
@@ -97,7 +94,7 @@ impl Restore {
         Ok(end)
     }
 
-    /// Begins to read a partition at an offset; ends what was being read.
+    /// Starts to read a partition at an offset, and stops reading the previous one.
     ///
     /// # Errors
     /// [`Failed`] if librdkafka does not accept the assignment.
@@ -115,10 +112,10 @@ impl Restore {
         }
     }
 
-    /// The next record of the partition.
+    /// Returns the next record of the partition.
     ///
     /// # Errors
-    /// [`Failed`] if the client cannot go on.
+    /// [`Failed`] if the client cannot continue.
     pub fn next(&self, limit: Duration) -> Result<RestoreStep, Failed> {
         match self.reader.poll(limit) {
             None => Ok(RestoreStep::Nothing),

@@ -1,4 +1,4 @@
-//! The transactional producer: state records and the offsets of the events that they come from, all or none.
+//! The transactional producer: state records and the offsets of their events, all or none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Membership, Partition, TopicPair};
-use crate::kafka::polled::Polled;
-use crate::kafka::producer::describe;
-use crate::kafka::settings::Cluster;
+use super::{Connection, Failed, Membership, Partition};
+use crate::kafka::admin::topics::state_topics::TopicPair;
+use crate::kafka::client::error::describe;
+use crate::kafka::client::polled::Polled;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
 /// How long one call to the transaction coordinator may take before it is repeated.
@@ -29,26 +30,26 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A record for a state topic.
 pub struct Output {
-    /// Where it goes.
+    /// The destination.
     pub partition: Partition,
     /// The record.
     pub record: Record,
-    /// Its timestamp in milliseconds since 1970: that of the event's record.
+    /// Its timestamp in milliseconds since 1970, taken from the event's record.
     pub timestamp: i64,
 }
 
 /// Why a transaction was not committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteError {
-    /// It was aborted: nothing of it counts. It can be tried again.
+    /// It was aborted, and none of it counts. It can be tried again.
     Aborted(String),
     /// It was aborted because this instance no longer owns the partitions.
     Fenced(String),
-    /// The producer cannot go on. Whether the transaction counts is not known.
+    /// The producer cannot continue. It is unknown whether the transaction counts.
     Broken {
         /// In librdkafka's words.
         problem: String,
-        /// Whether another producer has the same transactional id.
+        /// True if another producer has the same transactional id.
         fenced: bool,
     },
 }
@@ -63,14 +64,14 @@ impl std::fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
-/// The transactional producer. Its drop blocks.
+/// The transactional producer. Dropping it blocks.
 pub struct Writer {
     producer: Polled<Reports>,
     pairs: Arc<[TopicPair]>,
 }
 
 impl Writer {
-    /// Starts a producer, and ends the transaction that an earlier one with the same id left behind.
+    /// Starts a producer, and aborts the transaction that an earlier one with the same id left open.
     ///
     /// # Errors
     /// [`Failed`] if librdkafka rejects a property, or the coordinator does not answer in time.
@@ -90,11 +91,11 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Publishes records and commits offsets in one transaction. Returns the offsets behind the published records by
+    /// Publishes records and commits offsets in one transaction. Returns the offsets after the published records by
     /// partition.
     ///
     /// # Errors
-    /// [`WriteError`]. Only after [`WriteError::Broken`] a new producer is needed.
+    /// [`WriteError`]. A new producer is needed only after [`WriteError::Broken`].
     pub fn commit(
         &self,
         outputs: &[Output],
@@ -190,7 +191,7 @@ fn is_retriable(error: &KafkaError) -> bool {
     if let KafkaError::Transaction(error) = error {
         return error.is_retriable() && !error.txn_requires_abort() && !error.is_fatal();
     }
-    // Records are still on their way; their own timeout ends that.
+    // Records are still in flight. Their own timeout ends the wait.
     matches!(error, KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
 }
 
@@ -234,7 +235,7 @@ fn is_purged(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight))
 }
 
-/// What the broker said of the records of the current transaction.
+/// Collects the delivery reports of the current transaction.
 #[derive(Default)]
 struct Reports {
     connection: Connection,

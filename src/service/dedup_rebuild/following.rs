@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::{DedupRebuild, State};
 use crate::app_state::AppState;
-use crate::kafka::follow::Follower;
-use crate::kafka::recent_records::{Checkpoint, FetchProfile, Known};
+use crate::kafka::history::correlate::Known;
+use crate::kafka::history::follow::Follower;
+use crate::kafka::history::partition_reader::FetchProfile;
+use crate::kafka::history::recent_records::Checkpoint;
 use crate::telemetry::log_code::LogCode;
 
 impl DedupRebuild {
@@ -55,16 +57,16 @@ impl DedupRebuild {
     }
 
     /// Follows the other replicas, if nobody does yet.
-    pub(super) fn begin_to_follow(self: &Arc<Self>, state: &mut State, bridge: &Arc<AppState>) {
+    pub(super) fn begin_to_follow(self: &Arc<Self>, state: &mut State, app_state: &Arc<AppState>) {
         let mut follower = self.follower.lock();
         if follower.is_some() {
             return;
         }
         // Weak, because following must not keep the service alive.
-        let (this, bridge, generation) = (Arc::downgrade(self), Arc::downgrade(bridge), state.generation);
+        let (this, app_state, generation) = (Arc::downgrade(self), Arc::downgrade(app_state), state.generation);
         let tell = move |events: &[Known]| {
-            if let (Some(this), Some(bridge)) = (this.upgrade(), bridge.upgrade()) {
-                this.publish_batch(&bridge, generation, events);
+            if let (Some(this), Some(app_state)) = (this.upgrade(), app_state.upgrade()) {
+                this.publish_batch(&app_state, generation, events);
             }
         };
         let cluster = self.cluster.lock().clone();

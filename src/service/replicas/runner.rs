@@ -15,8 +15,8 @@ use super::topic::Topic;
 use super::{DedupRebuild, Gate};
 use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
-use crate::kafka::recent_records::FetchProfile;
-use crate::kafka::settings::Cluster;
+use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::partition_reader::FetchProfile;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
@@ -182,7 +182,7 @@ impl Runner {
                 }
             }
             Command::Close => {
-                dispatcher.connected(false);
+                dispatcher.set_connected(false);
                 self.topic.purge();
             }
             Command::Hold(lanes) => {

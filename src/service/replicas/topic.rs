@@ -6,10 +6,10 @@ use outbox::replicas::Position;
 use outbox::replicas::record::Record;
 
 use crate::config::Config;
-use crate::kafka::administrator::{Administrator, Creation};
+use crate::kafka::admin::administrator::{Administrator, Creation};
+use crate::kafka::admin::topics::coordination_topic;
+use crate::kafka::client::settings::Cluster;
 use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
-use crate::kafka::settings::Cluster;
-use crate::kafka::topics::coordination_topic;
 use crate::telemetry::log_code::LogCode;
 
 /// How many records are taken between two decisions.

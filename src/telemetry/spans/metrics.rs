@@ -1,11 +1,13 @@
 //! Metrics of the export of spans.
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
+use strum::VariantArray;
 
 use crate::telemetry::metrics::{counters, opts, register};
 
 /// Why a span is not exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum DropReason {
     /// The queue of the exporter is full.
     QueueFull,
@@ -16,14 +18,8 @@ pub(super) enum DropReason {
 }
 
 impl DropReason {
-    const ALL: [Self; 3] = [Self::QueueFull, Self::ExportFailed, Self::Rejected];
-
-    const fn code(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::ExportFailed => "export_failed",
-            Self::Rejected => "rejected",
-        }
+    fn code(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -44,7 +40,7 @@ impl SpanMetrics {
             "Spans that were not exported, by reason: queue_full, export_failed or rejected by the collector.",
             &["reason"],
         )?;
-        for reason in DropReason::ALL {
+        for reason in DropReason::VARIANTS {
             dropped.with_label_values(&[reason.code()]);
         }
         Ok(Self { exported: register(registry, IntCounter::with_opts(exported)?)?, dropped })
@@ -56,6 +52,6 @@ impl SpanMetrics {
 
     /// How many spans were dropped, for any reason.
     pub(super) fn dropped_total(&self) -> u64 {
-        DropReason::ALL.iter().map(|reason| self.dropped.with_label_values(&[reason.code()]).get()).sum()
+        DropReason::VARIANTS.iter().map(|reason| self.dropped.with_label_values(&[reason.code()]).get()).sum()
     }
 }

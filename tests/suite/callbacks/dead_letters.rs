@@ -30,7 +30,7 @@ fn failed(bridge: &TestBridge, item: &Value, reason: &str) -> Value {
 #[test]
 fn a_bad_event_of_each_kind_leaves_its_neighbours_alone() {
     let bridge = Setup::new().start();
-    let good = |number| idaas_simulator::payload::item(&event(Kind::UserCreate, number), Default::default());
+    let good = |number| idaas_simulator::payload::event_value(&event(Kind::UserCreate, number), Default::default());
     let user = Kind::UserCreate.urn();
     let bad = [
         json!(null),

@@ -17,7 +17,7 @@ fn received_and_answered_counts_add_up() {
     let mut items: Vec<_> = Generator::new(9)
         .one_of_each(now_ms())
         .iter()
-        .map(|event| idaas_simulator::payload::item(event, Default::default()))
+        .map(|event| idaas_simulator::payload::event_value(event, Default::default()))
         .collect();
     items.push(items[3].clone());
     items.push(json!({"eventType": Kind::UserCreate.urn(), "bizData": {}}));

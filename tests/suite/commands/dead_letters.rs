@@ -135,7 +135,7 @@ fn an_id_of_two_applications_is_redriven_by_its_qualified_name() {
     let bridge = Setup::of(applications).start();
     for index in 0..2 {
         refuse(&bridge, 1);
-        bridge.deliver_to(index, bridge.callback_of(index).items(vec![user("evnt_a")]));
+        bridge.deliver_to(index, bridge.callback_of(index).event_values(vec![user("evnt_a")]));
     }
     let (status, outcome) = asked(&bridge, "evnt_a");
     assert_eq!((status, &outcome["result"]), (409, &json!("ambiguous")));

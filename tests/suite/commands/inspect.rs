@@ -55,7 +55,7 @@ fn a_quarantined_callback_is_opened_with_configured_keys() {
     let mut bridge = Setup::of(vec![application]).start();
     let item = json!({"eventId": "evnt_a", "eventType": Kind::UserCreate.urn(), "bizId": "user_x",
                       "bizData": {"userId": "user_x", "username": "zhangsan", "password": "hunter2"}});
-    let body = bridge.callback().items(vec![item]).body().unwrap();
+    let body = bridge.callback().event_values(vec![item]).body().unwrap();
     assert_eq!(bridge.post(body).status, 422);
     let reply = bridge.ask_admin("GET", "/journal");
     let summary: Value = serde_json::from_slice(&reply.body).unwrap();

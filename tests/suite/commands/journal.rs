@@ -45,7 +45,7 @@ fn entry(seq: u64) -> Entry {
         event_version: None,
         event: "{}".to_owned(),
         received_at: 0,
-        made_id: "made".to_owned(),
+        generated_id: "made".to_owned(),
     };
     Entry {
         seq: Seq(seq),
@@ -66,7 +66,7 @@ fn entry(seq: u64) -> Entry {
             timestamp: 0,
         },
         credential: None,
-        evidence: DeadLetterSource::of(kept),
+        dead_letter_source: DeadLetterSource::from_stored(kept),
     }
 }
 

@@ -89,7 +89,7 @@ impl Caller {
 
     /// Sends elements of `eventData`.
     pub(crate) fn send_items(&self, items: Vec<Value>) -> Verdicts {
-        self.deliver(self.callback().items(items))
+        self.deliver(self.callback().event_values(items))
     }
 
     /// Asks the admin listener.

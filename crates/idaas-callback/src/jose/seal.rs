@@ -60,7 +60,7 @@ impl KeyId {
     /// The id of the key that sealed a text. `None` if the text is not sealed. Opens nothing, and proves nothing.
     #[must_use]
     pub fn of_sealed(sealed: &[u8]) -> Option<Self> {
-        Parts::of(sealed).ok().map(|parts| parts.id)
+        SealedParts::of(sealed).ok().map(|parts| parts.id)
     }
 }
 
@@ -141,7 +141,7 @@ impl Opener {
     /// # Errors
     /// [`SealFault`].
     pub fn open(&mut self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealFault> {
-        let Parts { id, salt, nonce, text, tag } = Parts::of(sealed)?;
+        let SealedParts { id, salt, nonce, text, tag } = SealedParts::of(sealed)?;
         let cipher = self.cipher(id, salt).ok_or(SealFault::UnknownKey(id))?;
         let mut text = text.to_vec();
         cipher
@@ -160,7 +160,7 @@ impl Opener {
 }
 
 /// A sealed text taken apart.
-struct Parts<'a> {
+struct SealedParts<'a> {
     id: KeyId,
     salt: Salt,
     nonce: [u8; NONCE],
@@ -168,7 +168,7 @@ struct Parts<'a> {
     tag: [u8; TAG],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> SealedParts<'a> {
     fn of(sealed: &'a [u8]) -> Result<Self, SealFault> {
         let (version, rest) = sealed.split_first().ok_or(SealFault::Damaged)?;
         match *version {

@@ -71,7 +71,7 @@ pub(crate) type MaxElements = fn(usize) -> usize;
 /// What `make` makes of each element of a JSON array. `None` where the value is no array, or is denser than it may be at
 /// any place, which is found out before more is made. `bulk` holds the most of each. One element after the other, so that
 /// what it takes to read one is free again for the next.
-pub(crate) fn each<'a, T>(
+pub(crate) fn map_elements<'a, T>(
     json: &'a str,
     density: MaxElements,
     bulk: Option<LargeMember>,
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_list_has_no_more_elements_than_it_may() {
-        let count = |json, density| each(json, density, None, drop).map(|elements| elements.len());
+        let count = |json, density| map_elements(json, density, None, drop).map(|elements| elements.len());
         for json in ["[{},{}]", "[0,{}]", " [ 0 , [] ] "] {
             assert_eq!((count(json, |_| 2), count(json, |_| 1)), (Some(2), None), "{json}");
         }
@@ -178,7 +178,7 @@ mod tests {
     fn a_list_with_too_many_elements_stops_early() {
         let mut made = 0;
         let zeros = format!("[{}{{}}]", "0,".repeat(100_000));
-        assert!(each(&zeros, |bytes| 10 + bytes / 64, None, |_| made += 1).is_none());
+        assert!(map_elements(&zeros, |bytes| 10 + bytes / 64, None, |_| made += 1).is_none());
         assert_eq!(made, 10);
     }
 

@@ -65,7 +65,7 @@ pub(super) struct Reader<'a> {
 pub(crate) struct LargeMember {
     pub(crate) name: &'static str,
     /// How many bytes its content most often has.
-    pub(crate) room: usize,
+    pub(crate) capacity: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
             self.take(b':')?;
             self.space();
             let value = match self.bulk {
-                Some(LargeMember { name: wanted, room }) if name == wanted => {
+                Some(LargeMember { name: wanted, capacity: room }) if name == wanted => {
                     let (value, text) = self.unwrapped(room)?;
                     bulk = Some(text);
                     value
@@ -203,10 +203,10 @@ impl<'a> Reader<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{ANY, each, elements};
+    use super::super::{ANY, elements, map_elements};
     use super::*;
 
-    const BULK: LargeMember = LargeMember { name: "a", room: 3 };
+    const BULK: LargeMember = LargeMember { name: "a", capacity: 3 };
 
     /// Text that is JSON, or nearly: pieces that mean something to a reader, in any order, and mutilated JSON.
     fn nearly_json() -> impl Strategy<Value = String> {
@@ -263,7 +263,7 @@ mod tests {
             let begins = |with| valid.is_some_and(|value| value.get().starts_with(with));
             prop_assert_eq!(Raw::parse(&text).map(Raw::get), valid.map(RawValue::get));
             prop_assert_eq!(Members::parse(&text).is_some(), begins('{'));
-            prop_assert_eq!(each(&text, ANY, Some(BULK), drop).is_some(), begins('['));
+            prop_assert_eq!(map_elements(&text, ANY, Some(BULK), drop).is_some(), begins('['));
             prop_assert_eq!(elements(&text).is_some(), begins('['));
         }
 

@@ -1,34 +1,31 @@
-//! What the records of a callback share: its context, the time of acceptance, and how a record is built from them.
-
-use std::sync::Arc;
+//! What the records of a callback share: its context, the time of acceptance, and the attributes that follow from them.
 
 use super::RequestContext;
 use crate::decode::Context;
 use crate::event::Event;
 use crate::event_type::{Action, Entity};
 use crate::policy::EventMode;
-use crate::record::{Attributes, Record, build};
-use crate::value::{Origin, Value};
+use crate::record::Attributes;
+use crate::value::Origin;
 
 /// What the records of a callback have in common, whoever's they are.
 pub(super) struct Common<'a> {
-    pub(super) moment: RequestContext<'a>,
+    pub(super) request: RequestContext<'a>,
     pub(super) context: &'a Context,
     pub(super) received_at: &'a str,
     pub(super) mode: EventMode,
 }
 
 impl Common<'_> {
-    pub(super) fn build(
-        &self,
-        topic: &Arc<str>,
-        event: &Event<'_>,
-        id: &str,
+    /// The CloudEvents attributes of a record of this event.
+    pub(super) fn attributes<'e>(
+        &'e self,
+        event: &'e Event<'_>,
+        id: &'e str,
         (entity, action): (Entity, Action),
-        (key, subject): (Option<&str>, Option<&str>),
-        value: &Value<'_>,
-    ) -> Record {
-        let attributes = Attributes {
+        (key, subject): (Option<&'e str>, Option<&'e str>),
+    ) -> Attributes<'e> {
+        Attributes {
             id,
             instance_id: &self.context.instance_id,
             application_id: &self.context.application_id,
@@ -37,10 +34,9 @@ impl Common<'_> {
             subject,
             time: rfc3339_of(event),
             key,
-            traceparent: self.moment.traceparent,
-            timestamp: self.moment.received_at,
-        };
-        build(&attributes, value, topic, self.mode)
+            traceparent: self.request.traceparent,
+            timestamp: self.request.received_at,
+        }
     }
 
     pub(super) fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {

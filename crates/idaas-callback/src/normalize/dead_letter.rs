@@ -10,7 +10,7 @@ use crate::event_type::{Action, Entity};
 use crate::jose::jwe::ContentKey;
 use crate::json::{self, Element, Members, Raw};
 use crate::policy::DeadLetterRules;
-use crate::record::Record;
+use crate::record::{Record, build};
 use crate::redact::redacted;
 use crate::timestamp::rfc3339;
 use crate::value::{Body, Original, SCHEMA_VERSION, Value};
@@ -22,7 +22,7 @@ pub enum Reason {
     MalformedEvent,
     /// Without an `eventId`, so there is nothing to answer.
     MissingEventId,
-    /// Of a known type, and its `bizData` is no JSON object.
+    /// Of a known type, and its `bizData` is not a JSON object.
     MalformedData,
     /// The entity it is about is not named.
     MissingEntityId,
@@ -66,7 +66,7 @@ impl DeadLetterSource {
         let event = Event::of(Element(Members::parse(raw.get())));
         let received_at = rfc3339(self.received_at).unwrap_or_default();
         let common = Common {
-            moment: RequestContext { received_at: self.received_at, traceparent: None },
+            request: RequestContext { received_at: self.received_at, traceparent: None },
             context: &self.context,
             received_at: &received_at,
             mode: rules.mode(),
@@ -88,10 +88,10 @@ impl RecordBuilder<'_> {
         &self,
         reason: Reason,
         event: &Event<'_>,
-        evidence: &DeadLetterSource,
+        dead_letter_source: &DeadLetterSource,
         id: &str,
     ) -> Record {
-        let raw = self.events.get(evidence.position);
+        let raw = self.events.get(dead_letter_source.position);
         let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
         if reason != Reason::RecordTooLarge {
             let record = self.dead_letter_with(reason, event, original(event, raw, self.journal_key()), id);
@@ -104,7 +104,7 @@ impl RecordBuilder<'_> {
             return record;
         }
         let event = event.shortened();
-        let id = event.id.as_deref().or(evidence.generated_id()).unwrap_or(id);
+        let id = event.id.as_deref().or(dead_letter_source.generated_id()).unwrap_or(id);
         self.dead_letter_with(reason, &event, fingerprint(raw), id)
     }
 
@@ -134,11 +134,11 @@ impl Common<'_> {
             origin: self.origin(event),
         };
         let key = event.id.as_deref().or(event.biz_id.as_deref());
-        self.build(topic, event, id, (Entity::DeadLetter, Action::Refused), (key, None), &value)
+        build(&self.attributes(event, id, (Entity::DeadLetter, Action::Refused), (key, None)), &value, topic, self.mode)
     }
 }
 
-/// The event as it may be shown. Where the event or its data is no object, passwords cannot be found by their name in
+/// The event as it may be shown. Where the event or its data is not an object, passwords cannot be found by their name in
 /// it, so it is sealed.
 fn original<'a>(event: &Event<'_>, raw: Raw<'a>, key: Option<&ContentKey>) -> Original<'a> {
     let searchable = raw.get().starts_with('{')

@@ -15,7 +15,7 @@ pub struct DeadLetterSource {
     pub(super) position: usize,
     pub(super) received_at: i64,
     /// The id of an event that came without one, or with one too long for a dead letter.
-    made: Option<Box<str>>,
+    generated_id: Option<Box<str>>,
 }
 
 /// What has to outlive the process of an [`DeadLetterSource`]: this one event, without any member named `password`. Has no
@@ -35,12 +35,12 @@ pub struct StoredOriginal {
     /// The time of acceptance, in milliseconds since 1970.
     pub received_at: i64,
     /// The generated id of an event without an id, or with one too long for a dead letter; else empty.
-    pub made_id: String,
+    pub generated_id: String,
 }
 
 impl DeadLetterSource {
     pub(super) const fn new(context: Arc<Context>, events: Arc<Events>, position: usize, received_at: i64) -> Self {
-        Self { context, events, position, received_at, made: None }
+        Self { context, events, position, received_at, generated_id: None }
     }
 
     /// What has to be kept for a later start. Costs a copy of the event.
@@ -54,14 +54,22 @@ impl DeadLetterSource {
             event_version: event_version.clone(),
             event: redacted(self.events.get(self.position)).get().to_owned(),
             received_at: self.received_at,
-            made_id: self.generated_id().unwrap_or_default().to_owned(),
+            generated_id: self.generated_id().unwrap_or_default().to_owned(),
         }
     }
 
     /// The evidence of which this was kept. A dead letter made of it is the one that the original would have made.
     #[must_use]
-    pub fn of(kept: StoredOriginal) -> Self {
-        let StoredOriginal { instance_id, application_id, ali_uid, event_version, event, received_at, made_id } = kept;
+    pub fn from_stored(kept: StoredOriginal) -> Self {
+        let StoredOriginal {
+            instance_id,
+            application_id,
+            ali_uid,
+            event_version,
+            event,
+            received_at,
+            generated_id: made_id,
+        } = kept;
         let context = Context { instance_id, application_id, ali_uid, event_version };
         let events = Events::of(format!("[{event}]"));
         Self {
@@ -69,18 +77,18 @@ impl DeadLetterSource {
             events: Arc::new(events),
             position: 0,
             received_at,
-            made: (!made_id.is_empty()).then(|| made_id.into()),
+            generated_id: (!made_id.is_empty()).then(|| made_id.into()),
         }
     }
 
     /// Generates an id for an event that came without one, or with one too long for a dead letter.
     pub(super) fn generate_id(&mut self) {
         let event = self.events.get(self.position);
-        self.made = Some(event_id::generated(&self.context, event, self.position).into());
+        self.generated_id = Some(event_id::generated(&self.context, event, self.position).into());
     }
 
     /// The id that [`Self::generate_id`] made.
     pub(super) fn generated_id(&self) -> Option<&str> {
-        self.made.as_deref()
+        self.generated_id.as_deref()
     }
 }

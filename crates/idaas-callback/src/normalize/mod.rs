@@ -16,16 +16,16 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::decode::{Callback, Context, Events};
+use super::decode::{Callback, Events};
 use super::event::{DATA, Event, MAX_ID_LENGTH};
-use super::event_type::{Action, Entity, classify};
+use super::event_type::{Action, Entity};
 use super::field::Drift;
 use super::json::{self, Members, Raw};
 use super::policy::{Passwords, Policy};
-use super::record::{CREDENTIAL_SUFFIX, Record};
+use super::record::{CREDENTIAL_SUFFIX, Record, build};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
-use super::value::{Body, Origin, SCHEMA_VERSION, Value};
+use super::value::{Body, SCHEMA_VERSION, Value};
 use crate::refusal::Refusal;
 
 use common::Common;
@@ -55,9 +55,9 @@ pub struct PreparedEvent {
     /// How far the event was from what is documented.
     pub drift: Drift,
     /// What is to be done.
-    pub plan: Disposition,
+    pub disposition: Disposition,
     /// What a dead letter would be made of, should the broker refuse the record.
-    pub evidence: DeadLetterSource,
+    pub dead_letter_source: DeadLetterSource,
 }
 
 /// What is to be done with an event.
@@ -101,30 +101,20 @@ const fn max_events(length: usize) -> usize {
 pub fn normalize(
     callback: &Callback,
     policy: &Policy,
-    moment: RequestContext<'_>,
+    request: RequestContext<'_>,
 ) -> Result<Vec<PreparedEvent>, Refusal> {
-    normalize_with(&callback.context, &callback.events, policy, moment, classify)
-}
-
-/// As [`normalize`], with event types that are not IDaaS'.
-pub(super) fn normalize_with(
-    context: &Arc<Context>,
-    events: &Arc<Events>,
-    policy: &Policy,
-    moment: RequestContext<'_>,
-    classify: fn(&str) -> (Entity, Action),
-) -> Result<Vec<PreparedEvent>, Refusal> {
-    let text = events.text();
-    let received_at = rfc3339(moment.received_at).unwrap_or_default();
-    let common = Common { moment, context, received_at: &received_at, mode: policy.mode };
-    let maker = RecordBuilder { policy, common, events, classify };
+    let Callback { context, events, classify, key: _ } = callback;
+    let received_at = rfc3339(request.received_at).unwrap_or_default();
+    let common = Common { request, context, received_at: &received_at, mode: policy.mode };
+    let builder = RecordBuilder { policy, common, events, classify: *classify };
     let mut positions = 0..;
-    let item = |event| {
+    let prepare_event = |event| {
         let position = positions.next().unwrap_or_default();
-        let evidence = DeadLetterSource::new(Arc::clone(context), Arc::clone(events), position, moment.received_at);
-        maker.item(Event::of(event), evidence)
+        let dead_letter_source =
+            DeadLetterSource::new(Arc::clone(context), Arc::clone(events), position, request.received_at);
+        builder.prepare_event(Event::of(event), dead_letter_source)
     };
-    json::each(text, max_events, Some(DATA), item).ok_or(Refusal::Unreadable)
+    json::map_elements(events.text(), max_events, Some(DATA), prepare_event).ok_or(Refusal::Unreadable)
 }
 
 /// What the making of every record of a callback needs.
@@ -135,37 +125,29 @@ struct RecordBuilder<'a> {
     classify: fn(&str) -> (Entity, Action),
 }
 
-/// A record's parts, before it is built.
-struct Draft<'a> {
-    action: Action,
-    key: Option<Cow<'a, str>>,
-    subject: Option<Cow<'a, str>>,
-    value: Body<'a>,
-}
-
 impl RecordBuilder<'_> {
-    fn item(&self, mut event: Event<'_>, mut evidence: DeadLetterSource) -> PreparedEvent {
+    fn prepare_event(&self, mut event: Event<'_>, mut dead_letter_source: DeadLetterSource) -> PreparedEvent {
         let event_time = event.time.as_ref().map(|time| time.milliseconds);
         if event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH) {
-            evidence.generate_id();
+            dead_letter_source.generate_id();
         }
         let id = match event.id.as_deref() {
             Some(id) => EventId::Provided(id.to_owned()),
-            None => EventId::Generated(evidence.generated_id().unwrap_or_default().to_owned()),
+            None => EventId::Generated(dead_letter_source.generated_id().unwrap_or_default().to_owned()),
         };
         let mut drift = Drift::default();
-        let (entity, action, plan) = match self.plan(&mut event, &mut drift) {
-            Ok(planned) => planned,
+        let (entity, action, disposition) = match self.disposition(&mut event, &mut drift) {
+            Ok(event) => event,
             Err(reason) => {
-                let record = self.dead_letter(reason, &event, &evidence, id.text());
+                let record = self.dead_letter(reason, &event, &dead_letter_source, id.text());
                 (Entity::DeadLetter, Action::Refused, Disposition::DeadLetter { reason, record })
             }
         };
-        PreparedEvent { id, entity, action, event_time, drift, plan, evidence }
+        PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source }
     }
 
     /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
-    fn plan(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
+    fn disposition(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
         let (entity, action) = (self.classify)(kind);
@@ -177,7 +159,8 @@ impl RecordBuilder<'_> {
         let fields = || data.as_deref().and_then(Members::parse).ok_or(Reason::MalformedData);
         let mut password = None;
         let mut additional = std::mem::take(&mut event.additional);
-        let draft = match entity {
+        // The record key; whether it is the id of an entity, which is then the subject; and the content.
+        let (key, has_subject, body) = match entity {
             Entity::User => {
                 let mut reading = user::read(fields()?);
                 if reading.user.id.is_empty() {
@@ -185,35 +168,37 @@ impl RecordBuilder<'_> {
                 }
                 password = reading.password;
                 merge(&mut additional, reading.additional);
-                Draft::about(action, reading.user.id.clone(), Body::User(Box::new(reading.user)))
+                (reading.user.id.clone(), true, Body::User(Box::new(reading.user)))
             }
             Entity::OrganizationalUnit => {
                 let (unit, rest) = organizational_unit::read(fields()?, action);
                 merge(&mut additional, rest);
                 let id = present(&unit.id)?;
-                Draft::about(action, id, Body::OrganizationalUnit(Box::new(unit)))
+                (id, true, Body::OrganizationalUnit(Box::new(unit)))
             }
             Entity::Group => {
                 let (group, rest) = group::read(fields()?);
                 merge(&mut additional, rest);
                 let id = present(&group.id)?;
-                Draft::about(action, id, Body::Group(Box::new(group)))
+                (id, true, Body::Group(Box::new(group)))
             }
-            Entity::Connectivity => Draft::of(action, id, Body::Data(decoded(event.data))),
+            Entity::Connectivity => (Cow::Borrowed(id), false, Body::Data(decoded(event.data))),
             Entity::Unclassified | Entity::DeadLetter | Entity::Credential => {
-                Draft::of(action, biz_id.unwrap_or(id), Body::Data(decoded(event.data)))
+                (Cow::Borrowed(biz_id.unwrap_or(id)), false, Body::Data(decoded(event.data)))
             }
         };
         *drift = additional.drift;
-        let credential = self.credential(event, &draft, password.as_deref());
+        let credential = self.credential(event, action, &key, password.as_deref());
         let value = Value {
             schema_version: SCHEMA_VERSION,
             action: action.name(),
-            body: draft.value,
+            body,
             additional,
-            origin: self.origin(event),
+            origin: self.common.origin(event),
         };
-        let record = self.build(event, id, (entity, action), (draft.key.as_deref(), draft.subject.as_deref()), &value);
+        let keys = (Some(&*key), has_subject.then_some(&*key));
+        let attributes = self.common.attributes(event, id, (entity, action), keys);
+        let record = build(&attributes, &value, self.policy.topics.of(entity), self.policy.mode);
         if record.size() > self.policy.max_record_bytes {
             return Err(Reason::RecordTooLarge);
         }
@@ -221,49 +206,22 @@ impl RecordBuilder<'_> {
     }
 
     /// The sealed password of a create or a password change, where the operator wants it.
-    fn credential(&self, event: &Event<'_>, draft: &Draft<'_>, password: Option<&str>) -> Option<Record> {
+    fn credential(&self, event: &Event<'_>, action: Action, user_id: &str, password: Option<&str>) -> Option<Record> {
         let (Passwords::Seal(key), Some(password)) = (&self.policy.passwords, password) else { return None };
-        if !matches!(draft.action, Action::Created | Action::PasswordChanged) {
+        if !matches!(action, Action::Created | Action::PasswordChanged) {
             return None;
         }
-        let user_id = draft.key.as_deref()?;
         let value = Value {
             schema_version: SCHEMA_VERSION,
-            action: draft.action.name(),
+            action: action.name(),
             body: Body::Credential { user_id, password: &key.seal_named(password.as_bytes()) },
             additional: super::field::Additional::default(),
-            origin: self.origin(event),
+            origin: self.common.origin(event),
         };
-        let about = (Entity::Credential, draft.action);
         let id = [event.id.as_deref()?, CREDENTIAL_SUFFIX].concat();
-        Some(self.build(event, &id, about, (Some(user_id), Some(user_id)), &value))
-    }
-
-    fn build(
-        &self,
-        event: &Event<'_>,
-        id: &str,
-        about: (Entity, Action),
-        keys: (Option<&str>, Option<&str>),
-        value: &Value<'_>,
-    ) -> Record {
-        self.common.build(self.policy.topics.of(about.0), event, id, about, keys, value)
-    }
-
-    fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
-        self.common.origin(event)
-    }
-}
-
-impl<'a> Draft<'a> {
-    /// A record about an entity, in whose order it stands.
-    fn about(action: Action, id: Cow<'a, str>, value: Body<'a>) -> Self {
-        Self { action, key: Some(id.clone()), subject: Some(id), value }
-    }
-
-    /// A record about nothing that has an order.
-    fn of(action: Action, key: &'a str, value: Body<'a>) -> Self {
-        Self { action, key: Some(Cow::Borrowed(key)), subject: None, value }
+        let keys = (Some(user_id), Some(user_id));
+        let attributes = self.common.attributes(event, &id, (Entity::Credential, action), keys);
+        Some(build(&attributes, &value, self.policy.topics.of(Entity::Credential), self.policy.mode))
     }
 }
 

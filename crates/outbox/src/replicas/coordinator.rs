@@ -140,7 +140,7 @@ impl Coordinator {
         }
     }
 
-    /// Takes the next record of the topic.
+    /// Handles the next record of the topic.
     pub fn apply(&mut self, record: &Record, position: Position) {
         self.table.apply(record, position);
         if record.writer == self.me {
@@ -158,7 +158,7 @@ impl Coordinator {
         }
     }
 
-    /// Takes the news that Kafka is available, or not.
+    /// Notes whether Kafka is available.
     pub fn available(&mut self, available: bool, now: Millis) {
         if !available {
             self.stage = Stage::Away;
@@ -172,7 +172,7 @@ impl Coordinator {
         }
     }
 
-    /// Takes the news that the topic cannot be used: nobody is known, and nothing is withheld.
+    /// Notes that the topic cannot be used: no replica is known, and nothing is withheld.
     pub fn uncoordinated(&mut self) {
         (self.table, self.member, self.release, self.version) = (Table::default(), false, None, 0);
         self.owned.clear();

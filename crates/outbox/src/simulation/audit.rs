@@ -64,7 +64,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay_slots.audit(&self.events)?;
         let first = self.heads.first_parked().and_then(|handle| self.at(handle));
         let room = first.is_some_and(|event| self.replay_slots.has_room(event.bytes as usize));
-        let idle = self.connected && self.released && self.replay_slots.is_worth_reading() && room;
+        let idle = self.connected && self.replay_enabled && self.replay_slots.is_worth_reading() && room;
         hold(!idle, || "nobody replays what is parked".to_owned())?;
         let publications = self.events.iter().filter_map(|(_, event)| event.publication.as_ref());
         self.memory.audit(publications.map(|publication| publication.bytes()))
@@ -93,7 +93,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let (waiting, alarms) = (&self.requests.waiting, &self.requests.due_times);
         hold(alarms.len() == waiting.len(), || "alarms are missing".to_owned())?;
         for (id, delivery) in waiting {
-            hold(alarms.contains(&(delivery.alarm(), *id)), || format!("{id:?} has no alarm"))?;
+            hold(alarms.contains(&(delivery.next_due(), *id)), || format!("{id:?} has no alarm"))?;
             let open = delivery.open();
             hold(open.len() == delivery.open && !open.is_empty(), || format!("{id:?} waits for nothing"))?;
             for (position, handle) in open {
@@ -104,10 +104,10 @@ impl<P: Publication, W> Outbox<P, W> {
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
                 let Some(delivery) = waiting.get(id) else { continue };
-                let open = matches!(delivery.wants.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
+                let open = matches!(delivery.resolutions.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
                 hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
-                let in_vain = self.slot(event.key).is_some_and(|slot| self.waits_in_vain(slot));
-                let soon = !in_vain || event.durability == Durability::Pending;
+                let blocked = self.slot(event.key).is_some_and(|slot| self.is_blocked(slot));
+                let soon = !blocked || event.durability == Durability::Pending;
                 hold(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;
             }
         }

@@ -139,7 +139,8 @@ impl Machine {
                 (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
                     let nature = cargo.nature;
                     let (key, lane, event_time) = (nature.key(), nature.lane_key(), nature.time);
-                    let again = NewEvent { key, lane, event_time, prompt: false, publication: nature.first() };
+                    let again =
+                        NewEvent { key, lane, event_time, partition_unavailable: false, publication: nature.first() };
                     *what = self.outbox.admit([again], NOBODY, deadlines).1[0];
                 }
                 _ => {}
@@ -177,7 +178,7 @@ impl Machine {
         let backing_off = self.outbox.at(handle).map(|event| (event.stage, event.next));
         match (defect, backing_off) {
             (Defect::ForgottenWhileWriting, None) if writing => {
-                self.outbox.commands.push(Command::Forget(handle.seq));
+                self.outbox.commands.push(Command::Delete(handle.seq));
             }
             (Defect::FailurePassed, Some((Stage::BackingOff(_), Some(next)))) => self.push_forward(next),
             (Defect::BackOffForgotten, Some((Stage::BackingOff(until), _))) => {
@@ -201,7 +202,7 @@ impl Machine {
             next = Seq(0);
         }
         self.outbox.recover(entries, next);
-        self.outbox.released = defect == Defect::ReplayedUnreleased;
+        self.outbox.replay_enabled = defect == Defect::ReplayedUnreleased;
     }
 
     pub(super) fn learn_with(&mut self, defect: Defect, key: EventKey, learned: Published, now: Millis) {
@@ -214,7 +215,7 @@ impl Machine {
                 if let Some(slot) = slot.filter(|_| defect == Defect::LearntForgotten)
                     && let Some(event) = self.outbox.events.get_mut(slot as usize)
                 {
-                    event.learned = None;
+                    event.published_verdict = None;
                 }
             }
         }
@@ -226,7 +227,7 @@ impl Machine {
         match (defect, &cargo) {
             (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(handle.slot)),
             (Defect::ForgottenUnconfirmed, Loaded::Found(_)) if there => {
-                self.outbox.commands.push(Command::Forget(handle.seq))
+                self.outbox.commands.push(Command::Delete(handle.seq))
             }
             _ => {}
         }
@@ -258,7 +259,7 @@ impl Machine {
 
     fn answer_early(&mut self, handle: EventHandle, verdict: Verdict) {
         for (delivery, position) in std::mem::take(&mut self.event(handle.slot).waiters) {
-            self.outbox.resolve_waiters(delivery, position, verdict);
+            self.outbox.resolve_waiters([(delivery, position)], verdict);
         }
     }
 

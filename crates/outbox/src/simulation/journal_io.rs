@@ -51,6 +51,11 @@ impl Scheduler<'_> {
         self.hold(safe, || format!("event {event} is forgotten and is in no topic"));
         if former && !self.is_kept(event) {
             self.ledger.settle(event);
+            // Resolved by what the former cluster had confirmed, before the replica could know that it is gone.
+            let unnoticed = self.replicas[replica].current().cluster < self.ledger.cluster;
+            if unnoticed || self.plan.threads > 0 {
+                self.ledger.release(event, replica);
+            }
         }
     }
 

@@ -73,7 +73,7 @@ impl Machine {
 
     pub(super) fn cluster_replaced(&mut self) {
         match self.defect {
-            Some(Defect::OldClusterRemembered) => self.outbox.released = false,
+            Some(Defect::OldClusterRemembered) => self.outbox.replay_enabled = false,
             _ => self.outbox.cluster_replaced(),
         }
     }

@@ -96,7 +96,7 @@ impl Scheduler<'_> {
                     failed.extend(reports.into_iter().map(|(record, report)| (handle, record, report)));
                 }
                 Command::Write(handle, cargo) => self.write(replica, handle, &cargo),
-                Command::Forget(seq) => self.forget(replica, seq),
+                Command::Delete(seq) => self.forget(replica, seq),
                 Command::Load(handle) => self.load(replica, handle),
                 Command::Answer(finished) => self.answer(replica, &finished),
             }

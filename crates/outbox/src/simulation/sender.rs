@@ -62,7 +62,7 @@ impl Scheduler<'_> {
             key: nature.key(),
             lane: nature.lane_key(),
             event_time: nature.time,
-            prompt,
+            partition_unavailable: prompt,
             publication: nature.first(),
         };
         let new_events: Vec<_> = natures.map(new_event).collect();

@@ -1,4 +1,4 @@
-//! When a delivery is answered, and when its events are written.
+//! When a request is answered, and when its events are written.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn a_burst_before_the_breaker_opens_leaves_memory_free() {
     assert_eq!(bench.admit("full", 4..5), [Admitted::Known(Verdict::Overloaded)]);
     bench.outbox.connected(false);
     bench.outbox.written((0..4).map(Seq));
-    assert_eq!(bench.outbox.held(), 0, "the journal has them, and the producer");
+    assert_eq!(bench.outbox.events_in_memory(), 0, "the journal has them, and the producer");
     assert_eq!(bench.admit("after", 5..9), [Admitted::New; 4]);
 }
 
@@ -64,7 +64,8 @@ fn the_memory_half_full_has_new_events_written_at_once() {
 fn prompt_event_is_answered_as_soon_as_it_is_durable() {
     let mut bench = Bench::new(100);
     let key = EventKey::of("app", "0");
-    let new_event = NewEvent { key, lane: LaneKey(0), event_time: 0, prompt: true, publication: Form::Whole };
+    let new_event =
+        NewEvent { key, lane: LaneKey(0), event_time: 0, partition_unavailable: true, publication: Form::Whole };
     bench.outbox.admit([new_event], "prompt", SOON);
     assert_eq!(bench.said(), [Said::Produce(0, Form::Whole), Said::Write(0)]);
     bench.outbox.written([Seq(0)]);

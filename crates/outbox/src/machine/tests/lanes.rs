@@ -1,4 +1,4 @@
-//! Events in their lanes: order, retries, and what other replicas do.
+//! Events in their lanes: order, retries, and other replicas.
 
 use super::*;
 

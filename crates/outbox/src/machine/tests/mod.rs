@@ -1,4 +1,4 @@
-//! Single cases of the machine that are worth reading; the simulation tries them all.
+//! Hand-written cases of the state machine. The simulation covers many more.
 
 mod answers;
 mod lanes;
@@ -14,7 +14,7 @@ use crate::{DeliveryReport, FailureCode, LaneKey, Published, WaitReason};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Whole,
-    /// A whole event of two records.
+    /// An event with two records.
     Pair,
     Letter,
 }
@@ -42,7 +42,7 @@ impl Publication for Form {
 
 const SOON: Deadlines = Deadlines { write: 7_500, answer: 8_500 };
 
-/// What the machine said, without what it said it of.
+/// A command without its subject.
 #[derive(Debug, PartialEq, Eq)]
 enum Said {
     Produce(u64, Form),
@@ -52,7 +52,7 @@ enum Said {
     Answer(&'static str, Vec<Verdict>),
 }
 
-/// An entry of the journal, in the lane of that number.
+/// An entry of the journal in the lane with that number.
 fn entry(seq: u64, lane: u64, event_time: i64, bytes: usize) -> Recovered {
     Recovered { seq: Seq(seq), key: EventKey::of("app", &seq.to_string()), lane: LaneKey(lane), event_time, bytes }
 }
@@ -60,7 +60,7 @@ fn entry(seq: u64, lane: u64, event_time: i64, bytes: usize) -> Recovered {
 struct Bench {
     outbox: Outbox<Form, &'static str>,
     tokens: Vec<EventHandle>,
-    /// Which records the last command to produce leaves out.
+    /// The records that the last produce command left out.
     confirmed: u8,
 }
 
@@ -71,13 +71,13 @@ impl Bench {
         Self { outbox, tokens: Vec::new(), confirmed: 0 }
     }
 
-    /// Events by number, each in a lane of its own.
+    /// Admits events by number, each in its own lane.
     fn admit(&mut self, who: &'static str, events: std::ops::Range<u64>) -> Vec<Admitted> {
         let new_events = events.map(|event| NewEvent {
             key: EventKey::of("app", &event.to_string()),
             lane: LaneKey(event),
             event_time: 0,
-            prompt: false,
+            partition_unavailable: false,
             publication: Form::Whole,
         });
         self.outbox.admit(new_events, who, SOON).1
@@ -85,7 +85,7 @@ impl Bench {
 
     fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, publication: Form) {
         let key = EventKey::of("app", &event.to_string());
-        let new_event = NewEvent { key, lane: LaneKey(lane), event_time, prompt: false, publication };
+        let new_event = NewEvent { key, lane: LaneKey(lane), event_time, partition_unavailable: false, publication };
         self.outbox.admit([new_event], "one", SOON);
     }
 
@@ -99,7 +99,7 @@ impl Bench {
                     Said::Produce(handle.seq.0, *form)
                 }
                 Command::Write(handle, _) => Said::Write(handle.seq.0),
-                Command::Forget(seq) => Said::Forget(seq.0),
+                Command::Delete(seq) => Said::Forget(seq.0),
                 Command::Load(handle) => {
                     self.tokens.push(handle);
                     Said::Load(handle.seq.0)

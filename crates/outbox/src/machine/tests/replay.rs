@@ -37,7 +37,7 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
     assert_eq!(bench.said(), []);
     bench.outbox.tick(2_000);
     assert_eq!(bench.said(), (8..16).map(Said::Load).collect::<Vec<_>>(), "those after them have waited long enough");
-    // The two minutes of the first are over. They come after those that nobody has tried yet.
+    // The two minutes of the first events are over. They come after events that were not tried yet.
     stuck
         .iter()
         .for_each(|handle| bench.outbox.report(*handle, 0, DeliveryReport::Failed(FailureCode::TimedOut), 120_000));
@@ -84,7 +84,7 @@ fn replay_holds_no_more_bytes_than_its_budget() {
         bench.said();
         bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
         let forgotten = bench.outbox.commands.remove(0);
-        assert!(matches!(forgotten, Command::Forget(Seq(gone)) if gone == seq));
+        assert!(matches!(forgotten, Command::Delete(Seq(gone)) if gone == seq));
     }
     assert_eq!(bench.said(), [Said::Load(3)]);
 }
@@ -108,7 +108,7 @@ fn single_record_found_in_its_topic_is_not_published_again() {
     let mut bench = Bench::new(100);
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
     for event in ["0", "1", "2"] {
-        // The topics cannot tell that the event has no second record.
+        // The topics do not show that the event has no second record.
         bench.outbox.mark_published(EventKey::of("app", event), Published::Record(0), 0);
     }
     bench.outbox.replay();

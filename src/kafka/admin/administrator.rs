@@ -1,0 +1,231 @@
+//! Queries a cluster's topics, and creates missing ones.
+//!
+//! All functions block, for a bounded time. An existing topic must never be changed.
+
+mod answers;
+mod coordination;
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::runtime::Runtime;
+
+use self::answers::{code, creation, settings, state, unknown};
+use super::brokers::{Broker, Observer, POLL_TIMEOUT};
+use super::topics::{State, TopicSettings, Unknown, WantedTopic};
+use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
+
+/// How long the request for the topics' settings may take. A cluster that does not support the request leaves it
+/// unanswered.
+const SETTINGS: Duration = Duration::from_secs(3);
+/// How long a created topic may take to become visible.
+const PROPAGATION: Duration = Duration::from_secs(5);
+
+/// Why there is no administrator: librdkafka rejects a property. The text shows no value.
+#[derive(Debug)]
+pub struct SettingsFault(String);
+
+impl std::fmt::Display for SettingsFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingsFault {}
+
+/// The brokers of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brokers {
+    /// The number of brokers.
+    pub count: usize,
+    /// The brokers, by their ids.
+    pub list: Vec<Broker>,
+}
+
+/// The result of creating a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// It was created.
+    Created,
+    /// Another client created it first.
+    WasThere,
+    /// The cluster rejects the request.
+    Refused {
+        /// In Kafka's words.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
+        /// True if the user is not allowed to create it.
+        forbidden: bool,
+    },
+}
+
+/// A connection to a cluster, for administration of topics. Must be used and dropped on a thread that may block.
+pub struct Administrator {
+    observer: Observer,
+    admin: AdminClient<ErrorCollector>,
+    runtime: Runtime,
+}
+
+impl Administrator {
+    /// Creates the client. Sends nothing yet.
+    ///
+    /// # Errors
+    /// [`SettingsFault`] if librdkafka rejects a property.
+    pub fn new(cluster: &Cluster) -> Result<Self, SettingsFault> {
+        let fault = |error: KafkaError| SettingsFault(describe(&error));
+        let observer = Observer::new(cluster).map_err(fault)?;
+        let admin =
+            AdminClient::from_config_and_context(&cluster.observer(), observer.listener.clone()).map_err(fault)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|error| SettingsFault(error.to_string()))?;
+        Ok(Self { observer, admin, runtime })
+    }
+
+    /// Waits until the cluster answers.
+    ///
+    /// # Errors
+    /// [`Unreachable`] if it does not answer within `limit`, or rejects the connection.
+    pub fn reach(&self, limit: Duration) -> Result<Brokers, Unreachable> {
+        let metadata = self.observer.answer(limit)?;
+        let broker = |broker: &rdkafka::metadata::MetadataBroker| Broker {
+            id: broker.id(),
+            host: broker.host().to_owned(),
+            port: broker.port(),
+        };
+        let mut list: Vec<_> = metadata.brokers().iter().map(broker).collect();
+        list.sort_by_key(|broker| broker.id);
+        Ok(Brokers { count: list.len(), list })
+    }
+
+    /// Returns the state of the topics of `plan`, in the same order.
+    ///
+    /// # Errors
+    /// [`Unreachable`] if the cluster does not answer within `limit`.
+    pub fn observe(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
+        let mut states = self.presence(plan, limit)?;
+        self.add_settings(plan, &mut states);
+        Ok(states)
+    }
+
+    /// Like [`Administrator::observe`], without the topics' settings, which can take longer.
+    ///
+    /// # Errors
+    /// See [`Administrator::observe`].
+    pub fn presence(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
+        let end = Instant::now() + limit;
+        self.reach(limit)?;
+        let mut states = Vec::with_capacity(plan.topics.len());
+        for wanted in &plan.topics {
+            let rest = end.saturating_duration_since(Instant::now()).max(POLL_TIMEOUT);
+            states.push(self.state(wanted, rest)?);
+        }
+        Ok(states)
+    }
+
+    fn state(&self, wanted: &WantedTopic, limit: Duration) -> Result<State, Unreachable> {
+        let metadata = self.observer.metadata(&wanted.name, limit)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == wanted.name);
+        Ok(topic.map_or(State::Missing, state))
+    }
+
+    /// Requests the settings of the topics that exist.
+    fn add_settings(&self, plan: &TopicSettings, states: &mut [State]) {
+        let present: Vec<_> = plan
+            .topics
+            .iter()
+            .zip(states.iter_mut())
+            .filter_map(|(wanted, state)| match state {
+                State::Present(present) => Some((wanted, present)),
+                State::Missing | State::Hidden | State::Unreadable(_) => None,
+            })
+            .collect();
+        let asked: Vec<_> = present.iter().map(|(wanted, _)| ResourceSpecifier::Topic(&wanted.name)).collect();
+        if asked.is_empty() {
+            return;
+        }
+        let options = AdminOptions::new().request_timeout(Some(SETTINGS));
+        let answers = self.runtime.block_on(self.admin.describe_configs(&asked, &options));
+        match answers {
+            Ok(answers) => {
+                for ((_, present), answer) in present.into_iter().zip(answers) {
+                    present.settings = answer.map_err(unknown).and_then(|resource| settings(&resource));
+                }
+            }
+            Err(error) => {
+                let why = code(&error).map_or_else(|| Unknown::Other(error.to_string()), unknown);
+                for (_, present) in present {
+                    present.settings = Err(why.clone());
+                }
+            }
+        }
+    }
+
+    /// Creates the topics of `wanted`, and waits until they are visible. Returns the result of each, in the same
+    /// order.
+    ///
+    /// # Errors
+    /// [`Unreachable`] if the cluster does not answer within `limit`.
+    pub fn create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Unreachable> {
+        let creations = self.request(wanted, limit, false)?;
+        self.wait_for(wanted, &creations);
+        Ok(creations)
+    }
+
+    /// Validates what [`Administrator::create`] would do: the cluster checks the request and creates nothing.
+    ///
+    /// # Errors
+    /// See [`Administrator::create`].
+    pub fn try_create(&self, wanted: &[&WantedTopic], limit: Duration) -> Result<Vec<Creation>, Unreachable> {
+        self.request(wanted, limit, true)
+    }
+
+    fn request(&self, wanted: &[&WantedTopic], limit: Duration, only_try: bool) -> Result<Vec<Creation>, Unreachable> {
+        self.reach(limit)?;
+        let settings: Vec<_> = wanted.iter().map(|wanted| wanted.settings()).collect();
+        let topics: Vec<_> = wanted
+            .iter()
+            .zip(&settings)
+            .map(|(wanted, settings)| {
+                let replication = TopicReplication::Fixed(wanted.replication);
+                settings
+                    .iter()
+                    .fold(NewTopic::new(&wanted.name, wanted.partitions, replication), |topic, (name, value)| {
+                        topic.set(name, value)
+                    })
+            })
+            .collect();
+        let options =
+            AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit)).validate_only(only_try);
+        Ok(match self.runtime.block_on(self.admin.create_topics(&topics, &options)) {
+            Ok(results) => results.into_iter().map(|result| creation(result.err().map(|(_, code)| code))).collect(),
+            Err(error) => {
+                let code = code(&error).unwrap_or(RDKafkaErrorCode::Fail);
+                wanted.iter().map(|_| creation(Some(code))).collect()
+            }
+        })
+    }
+
+    fn wait_for(&self, wanted: &[&WantedTopic], creations: &[Creation]) {
+        let end = Instant::now() + PROPAGATION;
+        let mut unseen: Vec<_> = wanted
+            .iter()
+            .zip(creations)
+            .filter(|(_, made)| **made == Creation::Created)
+            .map(|(wanted, _)| wanted)
+            .collect();
+        while !unseen.is_empty() && Instant::now() < end {
+            unseen.retain(|wanted| match self.state(wanted, POLL_TIMEOUT) {
+                Ok(State::Present(present)) => present.leaderless > 0,
+                Ok(State::Missing | State::Hidden | State::Unreadable(_)) | Err(_) => true,
+            });
+            if !unseen.is_empty() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The topic over which replicas coordinate. It holds nothing that matters for longer than an hour.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::{Administrator, Creation, POLL_TIMEOUT, PROPAGATION, creation, state};
+use crate::kafka::admin::topics::State;
+use crate::kafka::client::connection_error::Unreachable;
+
+/// The topic's settings. Segments are small, because only whole ones are deleted.
+const SETTINGS: [(&str, &str); 3] =
+    [("cleanup.policy", "delete"), ("retention.ms", "3600000"), ("segment.ms", "600000")];
+
+impl Administrator {
+    /// Returns the state of the coordination topic, without its settings. `None` if the cluster does not answer in
+    /// time.
+    #[must_use]
+    pub fn coordination_topic(&self, topic: &str, limit: Duration) -> Option<State> {
+        let metadata = self.observer.metadata(topic, limit).ok()?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Some(found.map_or(State::Missing, state))
+    }
+
+    /// Creates the coordination topic, and waits until it is visible.
+    ///
+    /// # Errors
+    /// [`Unreachable`] if the cluster does not answer within `limit`.
+    pub fn create_coordination_topic(
+        &self,
+        topic: &str,
+        replication: i32,
+        limit: Duration,
+    ) -> Result<Creation, Unreachable> {
+        self.reach(limit)?;
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replication));
+        let new = SETTINGS.iter().fold(new, |new, (name, value)| new.set(name, value));
+        let options = AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit));
+        let error = match self.runtime.block_on(self.admin.create_topics([&new], &options)) {
+            Ok(results) => results.into_iter().find_map(Result::err).map(|(_, code)| code),
+            Err(error) => Some(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+        };
+        let created = creation(error);
+        let end = Instant::now() + PROPAGATION;
+        let is_seen = || match self.coordination_topic(topic, POLL_TIMEOUT) {
+            Some(State::Present(present)) => present.leaderless == 0,
+            Some(State::Missing | State::Hidden | State::Unreadable(_)) | None => false,
+        };
+        while created == Creation::Created && Instant::now() < end && !is_seen() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(created)
+    }
+}

@@ -1,0 +1,42 @@
+//! Tests whether librdkafka accepts the producer's settings, and whether this user may write and read. Publishes
+//! nothing.
+
+mod idempotence;
+mod reading;
+mod writing;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
+
+pub use self::idempotence::{Idempotence, idempotence};
+pub use self::reading::{Reading, reading};
+pub use self::writing::{Writing, WritingQuestion, writing};
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::Cluster;
+
+/// Returns why librdkafka rejects the producer's settings, including certificates and key tabs, in words that show no
+/// value. Connects to nothing.
+#[must_use]
+pub fn settings_fault(cluster: &Cluster) -> Option<String> {
+    let mut settings = cluster.producer();
+    settings.remove("bootstrap.servers");
+    BaseProducer::from_config_and_context(&settings, writing::Answers::default()).err().map(|error| describe(&error))
+}
+
+/// Logs at debug level only, because the test results matter, not the log lines.
+struct Silent;
+
+impl ClientContext for Silent {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "kafka", facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "kafka", %error, reason);
+    }
+}
+
+impl ConsumerContext for Silent {}

@@ -1,0 +1,146 @@
+//! Tests whether this user may write, with a request that every broker checks for permission and then rejects.
+//!
+//! Kafka has no request that only tests the permission to write. But a broker first checks the user's permission
+//! (`KafkaApis`), and then the number of acknowledgements that the request asks for (`ReplicaManager`). Only 0, 1 and
+//! all are valid: a request for two is answered with `INVALID_REQUIRED_ACKS` before any record is examined, whatever
+//! the topic's settings are.
+//!
+//! A cluster that is not Apache Kafka could ignore the number. So the record is also larger than the topic accepts,
+//! if that limit is known.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
+
+use crate::kafka::client::error::describe;
+use crate::kafka::client::settings::{Cluster, MAX_MESSAGE_BYTES};
+
+/// Acknowledgements of a request that no broker accepts.
+const INVALID_ACKS: &str = "2";
+/// How much larger than the topic's limit the record is, in bytes.
+const EXCESS: usize = 64 << 10;
+/// The largest record that is sent as a test, in bytes.
+const LARGEST: usize = 32 << 20;
+
+/// The result of the write test on a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writing {
+    /// The user may write.
+    Allowed,
+    /// The user may not write.
+    NotAllowed,
+    /// The cluster accepted the invalid request, and has published an empty record.
+    Published,
+    /// Unknown, with the reason.
+    Unknown(String),
+}
+
+/// The topic and partition of a write test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WritingQuestion<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// A partition whose leader answers.
+    pub partition: i32,
+    /// The largest record that the topic accepts, in bytes, if it is known.
+    pub limit: Option<usize>,
+}
+
+impl WritingQuestion<'_> {
+    fn size(&self) -> usize {
+        self.limit.filter(|limit| *limit <= LARGEST).map_or(0, |limit| limit + EXCESS)
+    }
+}
+
+/// Tests for each topic whether this user may write. Blocks for at most a little longer than `limit`.
+///
+/// # Errors
+/// Returns an error if librdkafka rejects the settings.
+pub fn writing(cluster: &Cluster, questions: &[WritingQuestion<'_>], limit: Duration) -> Result<Vec<Writing>, String> {
+    let largest = questions.iter().map(WritingQuestion::size).max().unwrap_or_default();
+    let mut settings = cluster.producer();
+    settings
+        // An idempotent producer always asks for all acknowledgements.
+        .set("enable.idempotence", "false")
+        .set("acks", INVALID_ACKS)
+        .set("message.timeout.ms", limit.as_millis().to_string())
+        .set(MAX_MESSAGE_BYTES, (largest + 4 * EXCESS).to_string())
+        // A record of only zeros would be compressed below every limit.
+        .set("compression.type", "none")
+        .set("message.send.max.retries", "2")
+        .set("batch.num.messages", "1");
+    let answers = Answers::default();
+    let producer =
+        BaseProducer::from_config_and_context(&settings, answers.clone()).map_err(|error| describe(&error))?;
+    let record = vec![0; largest];
+    for question in questions {
+        let value = record.get(..question.size()).unwrap_or_default();
+        let record = BaseRecord::<(), [u8]>::to(question.topic).partition(question.partition).payload(value);
+        if let Err((error, _)) = producer.send(record) {
+            answers.add(question.topic, Writing::Unknown(error.to_string()));
+        }
+    }
+    let end = Instant::now() + limit + Duration::from_secs(1);
+    while producer.in_flight_count() > 0 && Instant::now() < end {
+        producer.poll(Duration::from_millis(50));
+    }
+    producer.purge(PurgeConfig::default().queue().inflight());
+    let answers = answers.by_topic.lock();
+    let unanswered = || Writing::Unknown("no answer in time".to_owned());
+    Ok(questions.iter().map(|question| answers.get(question.topic).cloned().unwrap_or_else(unanswered)).collect())
+}
+
+/// Collects the brokers' answers.
+#[derive(Clone, Default)]
+pub(super) struct Answers {
+    by_topic: Arc<Mutex<HashMap<String, Writing>>>,
+}
+
+impl Answers {
+    fn add(&self, topic: &str, writing: Writing) {
+        self.by_topic.lock().insert(topic.to_owned(), writing);
+    }
+}
+
+impl ClientContext for Answers {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "kafka", facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "kafka", %error, reason);
+    }
+}
+
+impl ProducerContext for Answers {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(message) => self.add(message.topic(), Writing::Published),
+            Err((error, message)) => self.add(message.topic(), answer(error)),
+        }
+    }
+}
+
+fn answer(error: &KafkaError) -> Writing {
+    const ALLOWED: [RDKafkaErrorCode; 3] = [
+        RDKafkaErrorCode::InvalidRequiredAcks,
+        RDKafkaErrorCode::MessageSizeTooLarge,
+        RDKafkaErrorCode::MessageBatchTooLarge,
+    ];
+    const NOT_ALLOWED: [RDKafkaErrorCode; 2] =
+        [RDKafkaErrorCode::TopicAuthorizationFailed, RDKafkaErrorCode::ClusterAuthorizationFailed];
+    match error.rdkafka_error_code() {
+        Some(code) if ALLOWED.contains(&code) => Writing::Allowed,
+        Some(code) if NOT_ALLOWED.contains(&code) => Writing::NotAllowed,
+        Some(_) | None => Writing::Unknown(error.to_string()),
+    }
+}

@@ -1,0 +1,261 @@
+//! The topics: their plan, and their actual state. Pure: [`super::administrator`] queries the cluster.
+
+pub mod state_topics;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use idaas_callback::event_type::Entity;
+use idaas_callback::policy::Topics;
+
+use crate::config::{Config, Passwords};
+use crate::kafka::client::settings::Cluster;
+
+/// The broker's default of `max.message.bytes` (Apache Kafka's documentation of topic settings).
+const BROKER_DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;
+
+/// The topic over which replicas coordinate.
+#[must_use]
+pub fn coordination_topic(prefix: &str) -> String {
+    format!("{prefix}.replicas.v1")
+}
+
+/// The plan of all topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// One per prefix and entity, in the order of display.
+    pub topics: Vec<WantedTopic>,
+}
+
+/// The plan of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTopic {
+    /// Its name.
+    pub name: String,
+    /// The entity that its records describe.
+    pub entity: Entity,
+    /// Its partitions.
+    pub partitions: i32,
+    /// The replicas of each partition.
+    pub replication: i32,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
+    /// The largest record that is published, in bytes.
+    pub max_message_bytes: usize,
+    /// How long its records are kept. `None` means no limit.
+    pub retention: Option<Duration>,
+}
+
+/// What happens to old records of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// They are deleted after the retention. Compaction would remove all but an entity's last event.
+    Delete,
+    /// Only the newest record of each key is kept.
+    Compact,
+}
+
+impl Cleanup {
+    /// `delete.retention.ms` of a compacted topic: how long tombstones are kept.
+    pub const TOMBSTONES_KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+    /// Returns the `cleanup.policy` of the topic.
+    #[must_use]
+    pub const fn policy(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Compact => "compact",
+        }
+    }
+}
+
+impl TopicSettings {
+    /// Returns the topics that this configuration publishes to: those of each prefix that an application has. The
+    /// credential topic is included only if one of its applications seals passwords.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let cluster = Cluster {
+            bootstrap_servers: config.kafka.bootstrap_servers.clone(),
+            properties: config.kafka.properties.clone(),
+        };
+        let max_message_bytes = cluster.max_message_bytes();
+        let prefix = |application: &crate::config::Application| {
+            application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
+        };
+        let prefixes = state_topics::prefixes(config);
+        let sealing: BTreeSet<String> = config
+            .applications
+            .iter()
+            .filter(|application| match application.passwords {
+                Passwords::Seal(_) => true,
+                Passwords::Drop => false,
+            })
+            .map(prefix)
+            .collect();
+        let mut topics = Vec::with_capacity(prefixes.len() * Entity::ALL.len());
+        for prefix in &prefixes {
+            let names = Topics::with_prefix(prefix);
+            let entities =
+                Entity::ALL.into_iter().filter(|entity| *entity != Entity::Credential || sealing.contains(prefix));
+            topics.extend(entities.map(|entity| WantedTopic {
+                name: names.of(entity).to_string(),
+                entity,
+                partitions: config.topics.partitions,
+                replication: config.topics.replication_factor,
+                cleanup: Cleanup::Delete,
+                max_message_bytes,
+                retention: config.topics.retention,
+            }));
+        }
+        Self { topics }
+    }
+}
+
+impl WantedTopic {
+    /// Returns how many replicas must have a record before it counts as confirmed: two, so that losing one broker
+    /// loses nothing that was acknowledged, or one if there is only one replica.
+    #[must_use]
+    pub fn min_insync_replicas(&self) -> i32 {
+        self.replication.min(2)
+    }
+
+    /// Returns the `retention.ms` of the topic. -1 means no limit.
+    #[must_use]
+    pub fn retention_ms(&self) -> i64 {
+        self.retention.map_or(-1, |retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Returns the settings with which the topic is created.
+    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
+            ("cleanup.policy", self.cleanup.policy().to_owned()),
+            ("min.insync.replicas", self.min_insync_replicas().to_string()),
+            match self.cleanup {
+                // The broker's default is seven days, or what its operator set for other topics.
+                Cleanup::Delete => ("retention.ms", self.retention_ms().to_string()),
+                Cleanup::Compact => ("delete.retention.ms", Cleanup::TOMBSTONES_KEPT.as_millis().to_string()),
+            },
+        ];
+        if self.max_message_bytes > BROKER_DEFAULT_MAX_MESSAGE_BYTES {
+            settings.push(("max.message.bytes", self.max_message_bytes.to_string()));
+        }
+        settings
+    }
+}
+
+/// The actual state of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It exists.
+    Present(ExistingTopic),
+    /// It does not exist.
+    Missing,
+    /// This user may not describe it (`DESCRIBE`).
+    Hidden,
+    /// The broker reports an error instead, in its words.
+    Unreadable(String),
+}
+
+/// An existing topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExistingTopic {
+    /// Its partitions.
+    pub partitions: i32,
+    /// The replicas of the partition that has the fewest.
+    pub replication: i32,
+    /// The in-sync replicas of the partition that has the fewest; `None` if no partition has a leader.
+    pub in_sync: Option<i32>,
+    /// How many partitions have no leader, and so accept no record.
+    pub leaderless: usize,
+    /// The brokers that lead partitions, each with one partition and their number.
+    pub leaders: Vec<Leader>,
+    /// Its settings, or why they are not known.
+    pub settings: Result<Settings, Unknown>,
+}
+
+/// A broker that leads partitions of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leader {
+    /// The broker's id.
+    pub broker: i32,
+    /// One of the partitions.
+    pub partition: i32,
+    /// How many partitions it leads.
+    pub partitions: usize,
+}
+
+/// Why the settings of a topic are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unknown {
+    /// They were not requested.
+    NotAsked,
+    /// This user may not read them.
+    NotAllowed,
+    /// The cluster does not support the request. Then it is not Apache Kafka, or it is behind a proxy.
+    NotSupported,
+    /// The answer did not come in time.
+    NoAnswer,
+    /// Anything else, in the broker's words.
+    Other(String),
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAsked => "nobody asked for them",
+            Self::NotAllowed => "this user may not read them (DESCRIBE_CONFIGS)",
+            Self::NotSupported => "this cluster does not tell them",
+            Self::NoAnswer => "the cluster does not answer in time",
+            Self::Other(words) => words,
+        })
+    }
+}
+
+/// The settings of a topic that matter here. `None` if the broker did not report one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: Option<i32>,
+    /// `cleanup.policy`.
+    pub cleanup_policy: Option<String>,
+    /// `max.message.bytes`.
+    pub max_message_bytes: Option<usize>,
+    /// `retention.ms`; -1 means no limit.
+    pub retention_ms: Option<i64>,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: Option<i64>,
+    /// How old a record's timestamp may be, in milliseconds; `None` also if the broker sets timestamps itself.
+    pub timestamp_before_max_ms: Option<i64>,
+    /// How far a record's timestamp may be in the future, in milliseconds; `None` also if the broker sets them itself.
+    pub timestamp_after_max_ms: Option<i64>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Creates a topic as in production.
+    pub(in crate::kafka) fn wanted() -> WantedTopic {
+        WantedTopic {
+            name: "idaas.user.v1".to_owned(),
+            entity: Entity::User,
+            partitions: 12,
+            replication: 3,
+            cleanup: Cleanup::Delete,
+            max_message_bytes: 1_000_000,
+            retention: Some(Duration::from_secs(30 * 86_400)),
+        }
+    }
+
+    #[test]
+    fn a_topic_is_created_to_take_the_records_that_are_published() {
+        let names = |wanted: WantedTopic| wanted.settings().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(wanted()), ["cleanup.policy", "min.insync.replicas", "retention.ms"]);
+        let large = WantedTopic { max_message_bytes: 4_000_000, ..wanted() };
+        assert_eq!(names(large), ["cleanup.policy", "min.insync.replicas", "retention.ms", "max.message.bytes"]);
+        assert_eq!(WantedTopic { replication: 1, ..wanted() }.min_insync_replicas(), 1);
+        assert_eq!(wanted().retention_ms(), 2_592_000_000);
+        assert_eq!(WantedTopic { retention: None, ..wanted() }.retention_ms(), -1);
+    }
+}

@@ -1,0 +1,81 @@
+//! The state topics: which exist, and how they differ from the event topics.
+
+use std::collections::BTreeSet;
+
+use super::{Cleanup, TopicSettings, WantedTopic};
+use crate::config::Config;
+use crate::kafka::client::settings::Cluster;
+use idaas_callback::event_type::Entity;
+use idaas_callback::policy::Topics;
+
+/// An event topic, and the state topic that is derived from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPair {
+    /// The entity that the records describe.
+    pub entity: idaas_state::Entity,
+    /// The event topic.
+    pub events: String,
+    /// The state topic.
+    pub states: String,
+}
+
+/// Pairs the event topics with their state topics: three for each prefix.
+#[must_use]
+pub fn state_pairs(config: &Config) -> Vec<TopicPair> {
+    let pairs = prefixes(config).into_iter().flat_map(|prefix| {
+        let events = Topics::with_prefix(&prefix);
+        idaas_state::Entity::ALL.map(|entity| TopicPair {
+            entity,
+            events: events.of(event_entity(entity)).to_string(),
+            states: format!("{prefix}.{}.state.v1", entity.name()),
+        })
+    });
+    pairs.collect()
+}
+
+/// Returns the prefixes of the applications.
+pub(super) fn prefixes(config: &Config) -> BTreeSet<String> {
+    let prefix = |application: &crate::config::Application| {
+        application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
+    };
+    config.applications.iter().map(prefix).collect()
+}
+
+const fn event_entity(entity: idaas_state::Entity) -> Entity {
+    match entity {
+        idaas_state::Entity::User => Entity::User,
+        idaas_state::Entity::OrganizationalUnit => Entity::OrganizationalUnit,
+        idaas_state::Entity::Group => Entity::Group,
+    }
+}
+
+impl TopicSettings {
+    /// Returns the topics that `serve` publishes to and, if `[state]` is configured, the state topics.
+    #[must_use]
+    pub fn with_states(config: &Config) -> Self {
+        let mut plan = Self::of(config);
+        if config.state.is_some() {
+            plan.topics.extend(Self::of_states(config).topics);
+        }
+        plan
+    }
+
+    /// Returns the state topics, whether or not `[state]` is configured.
+    #[must_use]
+    pub fn of_states(config: &Config) -> Self {
+        let cluster = Cluster {
+            bootstrap_servers: config.kafka.bootstrap_servers.clone(),
+            properties: config.kafka.properties.clone(),
+        };
+        let wanted = |pair: TopicPair| WantedTopic {
+            name: pair.states,
+            entity: event_entity(pair.entity),
+            partitions: config.topics.partitions,
+            replication: config.topics.replication_factor,
+            cleanup: Cleanup::Compact,
+            max_message_bytes: cluster.max_state_bytes(),
+            retention: None,
+        };
+        Self { topics: state_pairs(config).into_iter().map(wanted).collect() }
+    }
+}

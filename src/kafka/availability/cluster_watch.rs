@@ -1,0 +1,225 @@
+//! Watches whether the cluster accepts records, on its own thread, and forwards librdkafka's log lines.
+//!
+//! librdkafka's connection states do not show whether a record would be accepted; a metadata request does. Only an
+//! answer that names a leader counts: a cluster that has lost its quorum still answers, but accepts nothing. `breaker`
+//! decides what the answers mean.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+
+use super::breaker::{Breaker, Probe};
+use crate::kafka::client::settings::Cluster;
+use crate::telemetry::liveness::Liveness;
+
+/// How long the cluster may take to answer.
+const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often the cluster id is requested without any other reason.
+const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A notification of the watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchEvent {
+    /// Whether the cluster accepts records.
+    Available(bool),
+    /// The id of the cluster that answers: at first, and when it changes.
+    Cluster(String),
+}
+
+/// The running watch; ends when dropped.
+pub struct Watch {
+    topics: Arc<ArcSwap<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is known:
+    /// at the first successful probe, or when it is certain that Kafka is unavailable.
+    ///
+    /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
+    /// topic, delays its own records only.
+    ///
+    /// # Errors
+    /// The reason in words, if librdkafka rejects the settings or no thread can be started.
+    pub fn start(
+        cluster: &Cluster,
+        topics: Vec<String>,
+        liveness: &Arc<Liveness>,
+        mut tell: impl FnMut(WatchEvent) + Send + 'static,
+    ) -> Result<Self, String> {
+        let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
+            .map_err(|error| crate::kafka::client::error::describe(&error))?;
+        let topics = Arc::new(ArcSwap::from_pointee(topics));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (watched, stopped, alive) = (Arc::clone(&topics), Arc::clone(&stop), liveness.watch("kafka watch"));
+        let run = move || {
+            let began = Instant::now();
+            let mut breaker = Breaker::default();
+            let (mut good, mut identity) = (None, Identity::default());
+            while !stopped.load(Ordering::Relaxed) {
+                let asked = began.elapsed();
+                let takes = accepting(&client, &watched.load(), &mut good);
+                let all_down = client.context().all_down(takes);
+                let probe = Probe { asked, ended: began.elapsed(), takes, all_down };
+                let ask = || client.client().fetch_cluster_id(Duration::ZERO);
+                if let Some(id) = identity.changed(asked, takes, ask) {
+                    tell(WatchEvent::Cluster(id));
+                }
+                if let Some(available) = breaker.record(probe) {
+                    tell(WatchEvent::Available(available));
+                }
+                std::thread::park_timeout(breaker.interval());
+            }
+            drop(alive);
+        };
+        let thread = std::thread::Builder::new().name("kafka watch".to_owned()).spawn(run);
+        Ok(Self { topics, stop, thread: Some(thread.map_err(|error| error.to_string())?) })
+    }
+
+    /// Watches these topics from now on.
+    pub fn topics(&self, topics: Vec<String>) {
+        self.topics.store(Arc::new(topics));
+    }
+}
+
+/// The id of the cluster. It is requested rarely, because rdkafka never frees librdkafka's answer, about 30 bytes each
+/// time.
+#[derive(Default)]
+struct Identity {
+    id: Option<String>,
+    asked: Option<Duration>,
+    accepting: bool,
+}
+
+impl Identity {
+    /// Returns the id if it has changed. Another cluster means new connections, so the id is requested when the
+    /// cluster begins to accept records, and also every 10 s.
+    fn changed(&mut self, now: Duration, accepting: bool, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+        let begins = accepting && !self.accepting;
+        self.accepting = accepting;
+        let due = self.asked.is_none_or(|asked| now.saturating_sub(asked) >= IDENTITY_INTERVAL);
+        if self.id.is_some() && !begins && !due {
+            return None;
+        }
+        self.asked = Some(now);
+        let id = ask().filter(|id| self.id.as_ref() != Some(id))?;
+        self.id = Some(id.clone());
+        Some(id)
+    }
+}
+
+/// Returns true if a partition of one of the topics has a leader. In the normal case, this is one small request for
+/// the topic that had a leader before; otherwise it is one request for all topics.
+fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Option<String>) -> bool {
+    let first = good.take().filter(|good| topics.contains(good)).or_else(|| topics.first().cloned());
+    let mut found = None;
+    if let Ok(metadata) = client.fetch_metadata(first.as_deref(), METADATA_TIMEOUT) {
+        found = with_leader(&metadata, topics);
+        if found.is_none() {
+            found =
+                client.fetch_metadata(None, METADATA_TIMEOUT).ok().and_then(|metadata| with_leader(&metadata, topics));
+        }
+    }
+    // Serves the error callback only: nothing is assigned.
+    while client.poll(Duration::ZERO).is_some() {}
+    *good = found;
+    good.is_some()
+}
+
+/// Returns one of the topics that has a partition with a leader.
+fn with_leader(metadata: &Metadata, topics: &[String]) -> Option<String> {
+    let ours = metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()));
+    let mut led = ours.filter(|topic| topic.partitions().iter().any(|partition| partition.leader() >= 0));
+    led.next().map(|topic| topic.name().to_owned())
+}
+
+/// Records that the connections to all brokers are lost.
+#[derive(Default)]
+struct Watcher {
+    all_down: AtomicBool,
+}
+
+impl Watcher {
+    /// Returns true if they are lost. A successful probe resets it.
+    fn all_down(&self, takes: bool) -> bool {
+        if takes {
+            self.all_down.store(false, Ordering::Relaxed);
+        }
+        self.all_down.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientContext for Watcher {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "kafka", facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "kafka", %error, reason);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.all_down.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl ConsumerContext for Watcher {}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic in it has already been reported.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Forwards a line of librdkafka's log. Its lines name brokers and errors, never properties.
+pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(target: "kafka", facility, message);
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, message),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
+        // The producer logs each change of a connection at this level, whatever level the operator has configured.
+        RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_id_is_asked_for_when_it_can_have_changed_and_seldom_else() {
+        let mut identity = Identity::default();
+        let mut asked = 0;
+        let mut changed = |at: u32, accepting, id: Option<&str>| {
+            let answer = identity.changed(at * SECOND, accepting, || {
+                asked += 1;
+                id.map(str::to_owned)
+            });
+            (answer, asked)
+        };
+        assert_eq!(changed(0, false, None), (None, 1));
+        assert_eq!(changed(1, true, Some("a")), (Some("a".to_owned()), 2));
+        assert_eq!(changed(2, true, Some("a")), (None, 2), "nothing happened");
+        assert_eq!(changed(3, false, Some("a")), (None, 2));
+        assert_eq!(changed(4, true, Some("b")), (Some("b".to_owned()), 3), "it accepts records again");
+        assert_eq!(changed(14, true, Some("c")), (Some("c".to_owned()), 4), "10 s have passed");
+    }
+}

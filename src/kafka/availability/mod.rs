@@ -1,0 +1,6 @@
+//! Whether Kafka accepts records: the cluster as a whole, and each partition.
+
+mod breaker;
+pub mod cluster_watch;
+mod partitioner;
+pub(super) mod partitions;

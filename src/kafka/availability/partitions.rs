@@ -1,0 +1,260 @@
+//! Which partitions accept records, concluded from delivery reports and from records that have none for too long. Pure.
+//!
+//! A partition is closed if its oldest record has waited for [`SILENCE`] without a confirmation in between, or if the
+//! last reports were failures. Its first confirmation opens it. While it is closed, only a few records at a time are
+//! given to the producer, as probes; the others wait in the outbox, with their publications in the journal. So a
+//! partition without a leader neither fills the producer's queue nor delays an answer.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use outbox::{EventHandle, FailureCode};
+
+use super::partitioner::partition_of;
+
+/// How long a record may stay without a confirmation.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How many records of a closed partition are with the producer at most, and how many bytes.
+pub(in crate::kafka) const MAX_PROBES: usize = 16;
+const MAX_PROBE_BYTES: usize = 1 << 20;
+/// Failures of records that only timed out.
+const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];
+/// A closed partition without a record opens after this long, because only a record can show that it accepts records
+/// again.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A partition, as this module counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::kafka) struct Slot {
+    topic: usize,
+    partition: usize,
+}
+
+/// A record that is with the producer.
+#[derive(Debug, Clone, Copy)]
+struct Outstanding {
+    handle: EventHandle,
+    since: Duration,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    outstanding: VecDeque<Outstanding>,
+    bytes: usize,
+    last_success: Option<Duration>,
+    closed: Option<Closed>,
+}
+
+/// When and why a partition was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Closed {
+    /// The last sign that it does not accept records.
+    last_sign: Duration,
+    failure: Option<FailureCode>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: String,
+    partitions: Vec<Partition>,
+    shown: usize,
+}
+
+/// A closed partition whose records only wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::kafka) struct Silent {
+    pub(in crate::kafka) topic: String,
+    pub(in crate::kafka) partition: usize,
+    /// How long its oldest record has waited.
+    pub(in crate::kafka) waited: Duration,
+}
+
+/// The changes since the last check.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::kafka) struct Changes {
+    /// Events that wait for partitions that have just closed.
+    pub(in crate::kafka) waiting: Vec<EventHandle>,
+    /// Topics whose number of closed partitions has changed, with the number.
+    pub(in crate::kafka) topics: Vec<(String, usize)>,
+    /// True if a partition was opened.
+    pub(in crate::kafka) opened: bool,
+}
+
+/// All partitions that records were sent to.
+#[derive(Debug, Default)]
+pub(in crate::kafka) struct Availability {
+    topics: Vec<Topic>,
+    index: HashMap<String, usize>,
+    /// The number of partitions of the cluster's topics.
+    counts: HashMap<String, usize>,
+    /// The last confirmation on any partition.
+    last_success: Option<Duration>,
+}
+
+impl Availability {
+    /// Sets the number of partitions of topics, as reported by the cluster.
+    pub(in crate::kafka) fn counts(&mut self, counts: impl IntoIterator<Item = (String, usize)>) {
+        self.counts.extend(counts);
+        for topic in &mut self.topics {
+            let count = self.counts.get(&topic.name).copied().unwrap_or_default();
+            if count > topic.partitions.len() {
+                topic.partitions.resize_with(count, Partition::default);
+            }
+        }
+    }
+
+    /// Returns the partition of a record with that key. A record without a key can go to any partition.
+    fn slot(&self, topic: &str, key: Option<&str>) -> Option<Slot> {
+        let topic = *self.index.get(topic)?;
+        let count = self.topics.get(topic)?.partitions.len();
+        Some(Slot { topic, partition: key.map_or(0, |key| partition_of(key.as_bytes(), count)) })
+    }
+
+    fn at(&mut self, slot: Slot) -> Option<&mut Partition> {
+        self.topics.get_mut(slot.topic)?.partitions.get_mut(slot.partition)
+    }
+
+    /// Returns true if the partition of that key is considered to accept records.
+    pub(in crate::kafka) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
+        let partition =
+            self.slot(topic, key).and_then(|slot| self.topics.get(slot.topic)?.partitions.get(slot.partition));
+        partition.is_none_or(|partition| partition.closed.is_none())
+    }
+
+    /// Counts a record that is about to be given to the producer. `None` if its partition is closed and has enough
+    /// probes.
+    pub(in crate::kafka) fn hand_over(
+        &mut self,
+        (topic, key): (&str, Option<&str>),
+        handle: EventHandle,
+        bytes: usize,
+        now: Duration,
+    ) -> Option<Slot> {
+        if !self.index.contains_key(topic) {
+            let count = self.counts.get(topic).copied().unwrap_or(1).max(1);
+            let partitions = std::iter::repeat_with(Partition::default).take(count).collect();
+            self.index.insert(topic.to_owned(), self.topics.len());
+            self.topics.push(Topic { name: topic.to_owned(), partitions, shown: 0 });
+        }
+        let slot = self.slot(topic, key)?;
+        let partition = self.at(slot)?;
+        let probes = partition.outstanding.len();
+        let full = probes >= MAX_PROBES || partition.bytes + bytes > MAX_PROBE_BYTES;
+        if partition.closed.is_some() && probes > 0 && full {
+            return None;
+        }
+        partition.outstanding.push_back(Outstanding { handle, since: now, bytes });
+        partition.bytes += bytes;
+        Some(slot)
+    }
+
+    /// Removes a record that has its report.
+    fn take(&mut self, slot: Slot, handle: EventHandle) -> Option<&mut Partition> {
+        let partition = self.at(slot)?;
+        // Reports nearly always come in the order of the records.
+        let index = partition.outstanding.iter().position(|record| record.handle == handle);
+        if let Some(record) = index.and_then(|index| partition.outstanding.remove(index)) {
+            partition.bytes -= record.bytes;
+        }
+        Some(partition)
+    }
+
+    /// Notes that a record was confirmed. Returns true if that opens its partition.
+    pub(in crate::kafka) fn confirmed(&mut self, slot: Slot, handle: EventHandle, now: Duration) -> bool {
+        self.last_success = Some(now);
+        let Some(partition) = self.take(slot, handle) else { return false };
+        partition.last_success = Some(now);
+        partition.closed.take().is_some()
+    }
+
+    /// Notes another report on a record. The report says something about the partition only if `failure` is given.
+    /// Returns the events that wait for the partition, if that closes it.
+    pub(in crate::kafka) fn failed(
+        &mut self,
+        slot: Slot,
+        handle: EventHandle,
+        failure: Option<FailureCode>,
+        now: Duration,
+    ) -> Vec<EventHandle> {
+        let Some(partition) = self.take(slot, handle) else { return Vec::new() };
+        let Some(code) = failure else { return Vec::new() };
+        partition.close(Some(code), now)
+    }
+
+    /// Closes partitions whose records have waited for too long.
+    pub(in crate::kafka) fn tick(&mut self, now: Duration) -> Changes {
+        let mut changes = Changes::default();
+        for topic in &mut self.topics {
+            for partition in &mut topic.partitions {
+                if partition.silence(now).is_some_and(|silence| silence >= SILENCE) {
+                    changes.waiting.extend(partition.close(None, now));
+                } else if let Some(closed) = partition.closed
+                    && partition.outstanding.is_empty()
+                    && now.saturating_sub(closed.last_sign) >= IDLE
+                {
+                    partition.closed = None;
+                    changes.opened = true;
+                }
+            }
+            let closed = topic.partitions.iter().filter(|partition| partition.closed.is_some()).count();
+            if std::mem::replace(&mut topic.shown, closed) != closed {
+                changes.topics.push((topic.name.clone(), closed));
+            }
+        }
+        changes
+    }
+
+    /// Returns closed partitions whose records only wait, instead of failing.
+    pub(in crate::kafka) fn silent(&self, now: Duration) -> Vec<Silent> {
+        let silent = |topic: &Topic| {
+            let silent = |(index, partition): (usize, &Partition)| {
+                let waited = now.saturating_sub(partition.outstanding.front()?.since);
+                let only_waits = partition.closed?.failure.is_none_or(|code| WAITING.contains(&code));
+                only_waits.then(|| Silent { topic: topic.name.clone(), partition: index, waited })
+            };
+            topic.partitions.iter().enumerate().filter_map(silent).collect::<Vec<_>>()
+        };
+        self.topics.iter().flat_map(silent).collect()
+    }
+
+    /// Returns whether any partition is closed, and whether all are.
+    pub(in crate::kafka) fn closed(&self) -> (bool, bool) {
+        let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.closed.is_some());
+        let any = partitions.clone().any(|closed| closed);
+        (any, any && partitions.all(|closed| closed))
+    }
+
+    /// Returns the topics that records were sent to.
+    pub(in crate::kafka) fn topics(&self) -> Vec<String> {
+        self.topics.iter().map(|topic| topic.name.clone()).collect()
+    }
+
+    /// Returns the time of the last confirmation on any partition.
+    pub(in crate::kafka) const fn last_success(&self) -> Option<Duration> {
+        self.last_success
+    }
+}
+
+impl Partition {
+    /// Returns how long the oldest record has waited without a confirmation in between. `None` if there is no record.
+    fn silence(&self, now: Duration) -> Option<Duration> {
+        let since = self.outstanding.front()?.since;
+        Some(now.saturating_sub(self.last_success.map_or(since, |success| success.max(since))))
+    }
+
+    /// Closes the partition. Returns the events that wait for it, if it was open.
+    fn close(&mut self, failure: Option<FailureCode>, now: Duration) -> Vec<EventHandle> {
+        let before = self.closed;
+        let failure = failure.or(before.and_then(|closed| closed.failure));
+        self.closed = Some(Closed { last_sign: now, failure });
+        if before.is_some() {
+            return Vec::new();
+        }
+        self.outstanding.iter().map(|record| record.handle).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/partitions.rs"]
+mod tests;

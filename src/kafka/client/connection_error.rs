@@ -1,0 +1,224 @@
+//! Why a cluster cannot be reached: librdkafka's errors, classified, each with a fix.
+//!
+//! librdkafka's texts name brokers and errors, never the value of a property.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// The cause of a connection error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The host's name cannot be resolved.
+    Dns,
+    /// Nothing listens there.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// TLS failed.
+    Tls,
+    /// The authentication failed.
+    Authentication,
+    /// The broker disconnected: most often one side uses TLS or SASL, and the other does not.
+    Disconnected,
+    /// Anything else.
+    Other,
+}
+
+impl Cause {
+    /// Returns the stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::Authentication => "authentication",
+            Self::Disconnected => "closed",
+            Self::Other => "other",
+        }
+    }
+
+    /// Returns how to fix it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Dns => "correct the name in kafka.bootstrap_servers, or what brokers say in advertised.listeners",
+            Self::Refused => "see that a broker runs there and listens on that port, and that no firewall refuses",
+            Self::Timeout => {
+                "see that address and port are right, and that firewalls and security groups let it through"
+            }
+            Self::Tls => {
+                "set \"ssl.ca.location\" to the authority that signed the brokers' certificates, and see that the port \
+                 is a TLS listener and the certificates are for these names and not expired"
+            }
+            Self::Authentication => {
+                "correct \"sasl.mechanisms\", \"sasl.username\" and \"sasl.password\" in [kafka.properties], and see \
+                 that the user exists on the brokers"
+            }
+            Self::Disconnected => {
+                "see that \"security.protocol\" in [kafka.properties] is that of the listener: plaintext, ssl, \
+                 sasl_plaintext or sasl_ssl"
+            }
+            Self::Other => "see the brokers' logs, and that address and security settings are right",
+        }
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
+    fn of(code: RDKafkaErrorCode, reason: &str) -> Self {
+        const LOGIN: [RDKafkaErrorCode; 4] = [
+            RDKafkaErrorCode::Authentication,
+            RDKafkaErrorCode::SaslAuthenticationFailed,
+            RDKafkaErrorCode::UnsupportedSASLMechanism,
+            RDKafkaErrorCode::IllegalSASLState,
+        ];
+        const SILENCE: [RDKafkaErrorCode; 3] =
+            [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::RequestTimedOut, RDKafkaErrorCode::MessageTimedOut];
+        let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+        match code {
+            RDKafkaErrorCode::Resolve => Self::Dns,
+            RDKafkaErrorCode::SSL => Self::Tls,
+            code if LOGIN.contains(&code) => Self::Authentication,
+            code if SILENCE.contains(&code) => Self::Timeout,
+            _ if says(&["Connection refused"]) => Self::Refused,
+            _ if says(&["SSL handshake", "certificate"]) => Self::Tls,
+            _ if says(&["timed out", "timeout"]) => Self::Timeout,
+            _ if says(&["isconnected", "Connection reset", "Broken pipe"]) => Self::Disconnected,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One connection error, in librdkafka's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionError {
+    /// The cause.
+    pub cause: Cause,
+    /// librdkafka's text, which names the broker.
+    pub words: String,
+}
+
+/// The cluster did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Each error once. Empty if librdkafka reports none.
+    pub troubles: Vec<ConnectionError>,
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kafka does not answer")?;
+        for (index, trouble) in self.troubles.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { ": " } else { "; " }, trouble.words)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
+/// A client context that collects librdkafka's connection errors.
+#[derive(Clone, Default)]
+pub(in crate::kafka) struct ErrorCollector {
+    heard: Arc<Mutex<Collected>>,
+}
+
+#[derive(Default)]
+struct Collected {
+    troubles: Vec<ConnectionError>,
+    all_down: bool,
+}
+
+impl ErrorCollector {
+    /// Returns true if waiting longer is useless: all brokers are down, or one rejected the connection.
+    pub(in crate::kafka) fn is_decided(&self) -> bool {
+        let heard = self.heard.lock();
+        let refused = |trouble: &ConnectionError| matches!(trouble.cause, Cause::Authentication | Cause::Tls);
+        heard.all_down || heard.troubles.iter().any(refused)
+    }
+
+    /// Returns the errors collected so far.
+    pub(in crate::kafka) fn unreachable(&self) -> Unreachable {
+        Unreachable { troubles: self.heard.lock().troubles.clone() }
+    }
+
+    pub(in crate::kafka) fn record(&self, code: RDKafkaErrorCode, reason: &str) {
+        let mut heard = self.heard.lock();
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            heard.all_down = true;
+            return;
+        }
+        let trouble = ConnectionError { cause: Cause::of(code, reason), words: shortened(reason) };
+        if !heard.troubles.contains(&trouble) {
+            heard.troubles.push(trouble);
+        }
+    }
+}
+
+/// Removes the duration and the number of repetitions, which vary.
+fn shortened(reason: &str) -> String {
+    let end = reason.rfind(" (after ").or_else(|| reason.rfind(" (connect")).unwrap_or(reason.len());
+    reason.get(..end).unwrap_or(reason).replace("/bootstrap", "")
+}
+
+impl ClientContext for ErrorCollector {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "kafka", facility, message);
+        // A disconnect is not reported as an error, only logged: "[thrd:…]: broker: Disconnected …".
+        let words = message.split_once("]: ").map_or(message, |(_, words)| words);
+        let code = RDKafkaErrorCode::BrokerTransportFailure;
+        if facility == "FAIL" && Cause::of(code, words) == Cause::Disconnected {
+            self.record(code, words);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "kafka", %error, reason);
+        if let Some(code) = error.rdkafka_error_code() {
+            self.record(code, reason);
+        }
+    }
+}
+
+impl ConsumerContext for ErrorCollector {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_sorted_by_what_stands_in_the_way() {
+        let transport = RDKafkaErrorCode::BrokerTransportFailure;
+        for (code, reason, cause) in [
+            (RDKafkaErrorCode::Resolve, "nowhere:9092/bootstrap: Failed to resolve 'nowhere:9092'", Cause::Dns),
+            (transport, "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused", Cause::Refused),
+            (transport, "a:1/bootstrap: Connection setup timed out in state CONNECT", Cause::Timeout),
+            (transport, "a:1/bootstrap: Disconnected while requesting ApiVersion", Cause::Disconnected),
+            (RDKafkaErrorCode::SSL, "a:1/bootstrap: SSL handshake failed", Cause::Tls),
+            (RDKafkaErrorCode::Authentication, "a:1/bootstrap: SASL authentication error", Cause::Authentication),
+            (transport, "something new", Cause::Other),
+        ] {
+            assert_eq!(Cause::of(code, reason), cause, "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_same_complaint_is_remembered_once() {
+        let listener = ErrorCollector::default();
+        for seconds in 0..3 {
+            let reason = format!("a:1/bootstrap: refused (after {seconds}ms in state CONNECT)");
+            listener.record(RDKafkaErrorCode::BrokerTransportFailure, &reason);
+        }
+        assert!(!listener.is_decided());
+        listener.record(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        assert!(listener.is_decided());
+        let away = listener.unreachable();
+        assert_eq!(away.to_string(), "Kafka does not answer: a:1: refused");
+    }
+}

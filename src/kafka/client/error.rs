@@ -1,0 +1,40 @@
+//! Errors of librdkafka without the values of properties.
+
+use rdkafka::error::KafkaError;
+
+/// Why there is no producer.
+#[derive(Debug)]
+pub struct ProducerFault(String);
+
+impl ProducerFault {
+    /// A thread could not be started.
+    pub(in crate::kafka) fn thread(error: &std::io::Error) -> Self {
+        Self(format!("no thread could be started for the producer: {error}"))
+    }
+
+    /// librdkafka rejects the settings.
+    pub(in crate::kafka) fn settings(problem: &str) -> Self {
+        Self(format!("kafka.properties: {problem}"))
+    }
+
+    /// The cluster does not answer a producer with these settings.
+    pub(in crate::kafka) fn unanswered() -> Self {
+        Self("Kafka does not answer a producer with the new settings; the old ones stay in use".to_owned())
+    }
+}
+
+impl std::fmt::Display for ProducerFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ProducerFault {}
+
+/// Describes a librdkafka error without the value of the property, which could be a password.
+#[must_use]
+pub(in crate::kafka) fn describe(error: &KafkaError) -> String {
+    let KafkaError::ClientConfig(_, problem, name, _) = error else { return error.to_string() };
+    let problem = problem.split(['"', '=']).next().unwrap_or_default();
+    format!("librdkafka does not take the property \"{name}\": {problem}; see its CONFIGURATION.md")
+}

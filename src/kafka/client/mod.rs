@@ -1,0 +1,8 @@
+//! What every Kafka client needs: settings, headers, and error types.
+
+pub(super) mod clock;
+pub mod connection_error;
+pub mod error;
+pub(super) mod headers;
+pub(super) mod polled;
+pub mod settings;

@@ -1,0 +1,237 @@
+//! The tail of our topics: the verdicts of the last minutes' events, from which the dedup cache is rebuilt after a
+//! restart.
+//!
+//! The brokers return only what they have persisted, so it may be answered as a success. Uncertain records are left
+//! out; the worst consequence is a duplicate.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outbox::Published;
+use outbox::verdict::Verdict;
+
+use super::backfill::Backfill;
+use super::correlate::{Correlator, Known};
+use super::locate::{Located, OffsetRanges};
+use super::our_topics::Scope;
+use super::partition_reader::{FetchProfile, Offsets, PartitionReader, ReadFault};
+use super::published_record::PublishedRecord;
+use crate::kafka::client::clock::ago;
+use crate::kafka::client::settings::Cluster;
+
+/// Maximum number of events per call of `tell`.
+const BATCH: usize = 1 << 16;
+
+/// Limits how much of the tail is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// From the first record of each partition that is not older than this. A record's timestamp is its acceptance
+    /// time, or later. So every record that was published within this time is at or after that offset, even if its own
+    /// timestamp is older.
+    pub since: Duration,
+    /// At most this many records. If there are more, the last ones of each partition.
+    pub limit: usize,
+    /// At most for this long. The newest records of each partition are read first.
+    pub time_limit: Duration,
+}
+
+impl Default for Window {
+    /// Ten minutes, a million records, five seconds.
+    fn default() -> Self {
+        Self { since: Duration::from_secs(600), limit: 1_000_000, time_limit: Duration::from_secs(5) }
+    }
+}
+
+/// The result of reading the tail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many events became known. An event can be counted twice.
+    pub events: usize,
+    /// How many records were read, including invalid ones.
+    pub records: usize,
+    /// Topics of which some partition did not answer. That partition is not in the [`Checkpoint`], so the next attempt
+    /// reads it.
+    pub unread: Vec<String>,
+    /// Topics that this user may not describe.
+    pub denied: Vec<String>,
+    /// True if a limit left out the oldest part of the partitions that answered.
+    pub is_cut: bool,
+    /// The timestamp of the newest record by application id, in milliseconds since 1970.
+    pub newest: BTreeMap<String, i64>,
+}
+
+impl Backlog {
+    /// Returns true if nothing within the window was left out.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_empty() && self.denied.is_empty() && !self.is_cut
+    }
+}
+
+/// Where following continues: the next offset of each partition that was read, and the events of which only a part was
+/// found.
+#[derive(Default)]
+pub struct Checkpoint {
+    pub(super) offsets: Offsets,
+    pub(super) correlator: Correlator,
+}
+
+impl Checkpoint {
+    /// Returns a copy for a follower. Events of which only a part was found are moved to the copy.
+    pub fn fork(&mut self) -> Self {
+        Self { offsets: self.offsets.clone(), correlator: std::mem::take(&mut self.correlator) }
+    }
+
+    /// Returns topic, partition and next offset of each partition that was read.
+    pub fn next_offsets(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        self.offsets
+            .iter()
+            .flat_map(|(topic, offsets)| offsets.iter().map(|(partition, at)| (&**topic, *partition, *at)))
+    }
+}
+
+/// Reads the tail of the topics, up to what the brokers had persisted at the beginning. Skips partitions that are
+/// already in `resume`, and adds those that are read to it. Blocks, for at most a little longer than
+/// `window.time_limit`. `tell` is called with what became known, the newest part first. A partition that does not
+/// answer is left out.
+///
+/// # Errors
+/// [`ReadFault`] if nothing could be read: [`ReadFault::Unreachable`] if no broker answers within the time,
+/// [`ReadFault::NotAllowed`] if this user may read none of the topics, or may describe but not read one.
+pub fn read_tail(
+    cluster: &Cluster,
+    scope: &Scope,
+    window: Window,
+    resume: &mut Checkpoint,
+    tell: impl FnMut(&[Known]),
+) -> Result<Backlog, ReadFault> {
+    let end = Instant::now() + window.time_limit;
+    let reader = PartitionReader::of_events(cluster, FetchProfile::Fast)?;
+    let mut located = reader.locate(&scope.topic_names(), end)?;
+    if located.led.is_empty() && !located.denied.is_empty() && located.unanswered.is_empty() {
+        return Err(ReadFault::NotAllowed);
+    }
+    let is_read = |topic: &str, partition: i32| resume.offsets.get(topic)?.get(&partition).copied();
+    located.led.retain(|led| is_read(&led.topic, led.partition).is_none());
+    let mut spans = reader.offset_ranges(&located.led, ago(window.since), end);
+    let is_whole = trim(&mut spans, window.limit);
+    let mut backfill = Backfill::new(&spans);
+    let mut teller = BatchObserver::new(&mut resume.correlator, tell);
+    let mut newest: HashMap<usize, i64> = HashMap::new();
+    let result = backfill.read(&reader, scope, end, |record| {
+        if let Some(published_record) = record.published_record {
+            newest
+                .entry(published_record.application)
+                .and_modify(|at| *at = record.timestamp.max(*at))
+                .or_insert(record.timestamp);
+            teller.take(published_record, record.timestamp);
+        }
+    });
+    teller.flush();
+    let events = teller.events;
+    reader.end();
+    let is_cut = !result? || !is_whole;
+    let mut unread = unread(&located, &spans);
+    for (topic, partition) in backfill.unanswered() {
+        spans.ends.get_mut(topic).and_then(|ends| ends.remove(&partition));
+        unread.insert(Arc::clone(topic));
+    }
+    for (topic, ends) in spans.ends {
+        resume.offsets.entry(topic).or_default().extend(ends);
+    }
+    let applications = scope.applications();
+    let newest = applications.filter_map(|(id, number)| Some((id.to_owned(), *newest.get(&number)?))).collect();
+    let names = |topics: BTreeSet<Arc<str>>| topics.iter().map(|topic| (**topic).to_owned()).collect();
+    let (records, unread, denied) = (backfill.records, names(unread), names(located.denied));
+    Ok(Backlog { events, records, unread, denied, is_cut, newest })
+}
+
+/// Returns the topics of which some partition did not answer.
+pub(super) fn unread(located: &Located, spans: &OffsetRanges) -> BTreeSet<Arc<str>> {
+    let is_found = |topic: &str, partition: i32| spans.ends.get(topic).and_then(|ends| ends.get(&partition)).is_some();
+    let silent = located.led.iter().filter(|led| !is_found(&led.topic, led.partition)).map(|led| &led.topic);
+    silent.chain(&located.unanswered).cloned().collect()
+}
+
+/// Collects what records show, and passes it on in batches. If an event has a dead letter as well as a record, the
+/// dead letter is passed first, because the first verdict counts.
+pub(super) struct BatchObserver<'a, T> {
+    correlator: &'a mut Correlator,
+    batch: Vec<Known>,
+    tell: T,
+    pub(super) events: usize,
+}
+
+impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
+    pub(super) fn new(correlator: &'a mut Correlator, tell: T) -> Self {
+        Self { correlator, batch: Vec::new(), tell, events: 0 }
+    }
+
+    pub(super) fn take(&mut self, published_record: PublishedRecord, timestamp: i64) {
+        self.batch.extend(self.correlator.insert(published_record, timestamp));
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        let is_letter = |known: &Known| matches!(known.learned, Published::Whole(Verdict::DeadLettered(_)));
+        self.batch.sort_unstable_by_key(|known| (!is_letter(known), known.timestamp, known.key));
+        if !self.batch.is_empty() {
+            (self.tell)(&self.batch);
+        }
+        self.events += self.batch.len();
+        self.batch.clear();
+    }
+}
+
+/// Cuts off the beginnings of the ranges, the same fraction of each partition. Returns true if nothing had to be cut.
+fn trim(spans: &mut OffsetRanges, limit: usize) -> bool {
+    let lengths = spans.begins.iter().flat_map(|(topic, begins)| {
+        let ends = spans.ends.get(topic);
+        begins.iter().filter_map(move |(partition, begin)| Some(i128::from(*ends?.get(partition)? - begin)))
+    });
+    let (total, limit) = (lengths.sum::<i128>(), i128::try_from(limit).unwrap_or(i128::MAX));
+    if total <= limit {
+        return true;
+    }
+    for (topic, begins) in &mut spans.begins {
+        for (partition, begin) in begins {
+            let Some(end) = spans.ends.get(topic).and_then(|ends| ends.get(partition)) else { continue };
+            let kept = i128::from(*end - *begin) * limit / total;
+            *begin = *end - i64::try_from(kept).unwrap_or_default();
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offsets(of: &[(&str, i32, i64)]) -> Offsets {
+        let mut offsets = Offsets::new();
+        for (topic, partition, at) in of {
+            offsets.entry((*topic).into()).or_default().insert(*partition, *at);
+        }
+        offsets
+    }
+
+    fn spans(of: &[(&str, i32, i64, i64)]) -> OffsetRanges {
+        let part = |which: fn(&(&'static str, i32, i64, i64)) -> i64, of: &[(&'static str, i32, i64, i64)]| {
+            offsets(&of.iter().map(|span| (span.0, span.1, which(span))).collect::<Vec<_>>())
+        };
+        let of: Vec<(&'static str, i32, i64, i64)> =
+            of.iter().map(|span| (if span.0 == "a" { "a" } else { "b" }, span.1, span.2, span.3)).collect();
+        OffsetRanges { begins: part(|span| span.2, &of), ends: part(|span| span.3, &of) }
+    }
+
+    #[test]
+    fn of_too_many_records_the_last_of_each_partition_are_read() {
+        let mut spans = spans(&[("a", 0, 0, 1000), ("a", 1, 500, 500), ("b", 0, 2000, 5000)]);
+        assert!(trim(&mut spans, 4000));
+        assert!(!trim(&mut spans, 400));
+        assert_eq!(spans.begins, offsets(&[("a", 0, 900), ("a", 1, 500), ("b", 0, 4700)]));
+    }
+}

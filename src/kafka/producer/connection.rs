@@ -1,0 +1,292 @@
+//! One connection to the cluster: records go in, and one report per record comes back, only from the broker's delivery
+//! report. `supervisor` replaces it when it no longer works.
+//!
+//! A record stays in the producer for two minutes, whatever its sender was answered in the meantime. That keeps a
+//! short outage of the cluster from causing duplicates. Nothing here may panic: it would end librdkafka's thread, and
+//! with it every later report.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use idaas_callback::record::Record;
+use outbox::{DeliveryReport, FailureCode};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::statistics::Statistics;
+
+use super::cluster_check::Check;
+use super::confirmation_gate::{Change, ConfirmationGate, GateDecision};
+use super::delivery::{DeliveryOpaque, Position};
+use super::health::Health;
+use super::in_flight::{HandedOver, InFlight};
+use super::record_error::RecordError;
+use super::resend::{Resend, Resender};
+use super::statistics::ProducerStatistics;
+use crate::kafka::client::clock::record_timestamp;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::headers;
+use crate::kafka::client::polled::Polled;
+use crate::kafka::client::settings::Cluster;
+use crate::telemetry::liveness::Liveness;
+
+/// One producer of librdkafka, and a second one for records that are sent alone. Dropping it closes both, which
+/// blocks; records without a report get a failure report.
+pub(super) struct Connection {
+    // In this order, because closing the first two produces reports.
+    inner: Polled<Context>,
+    resender: Resender,
+    state: LastReports,
+}
+
+/// On drop, reports the confirmations that can no longer be verified.
+struct LastReports(Arc<ConnectionState>);
+
+/// State that a connection and its callbacks share. Owns no producer, so that a thread of librdkafka can never be a
+/// producer's last owner.
+pub(super) struct ConnectionState {
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) health: Health,
+    pub(super) gate: ConfirmationGate<PendingReport>,
+    open: AtomicUsize,
+    checks: Sender<Check>,
+}
+
+/// A confirmation that waits until the cluster is verified.
+pub(super) struct PendingReport {
+    handed: Box<HandedOver>,
+    topic: Box<str>,
+    position: Position,
+}
+
+impl Connection {
+    /// Starts a producer and its threads. Connects in the background.
+    ///
+    /// # Errors
+    /// [`ProducerFault`] if librdkafka rejects a property, or no thread can be started.
+    pub(super) fn start(
+        cluster: &Cluster,
+        in_flight: Arc<InFlight>,
+        health: Health,
+        checks: Sender<Check>,
+        liveness: &Arc<Liveness>,
+    ) -> Result<Self, ProducerFault> {
+        let settings = cluster.producer();
+        let state = Arc::new(ConnectionState {
+            in_flight,
+            health,
+            gate: ConfirmationGate::new(),
+            open: AtomicUsize::new(0),
+            checks,
+        });
+        let resender = Resender::start(settings.clone(), Arc::clone(&state), Arc::clone(liveness))?;
+        let context = Context { state: Arc::clone(&state), resend: Some(resender.sender()) };
+        let inner = Polled::start(&settings, context, liveness)?;
+        Ok(Self { inner, resender, state: LastReports(state) })
+    }
+
+    /// Gives a record to the producer. Unless this fails, its report is passed to
+    /// [`super::delivery::DeliveryObserver::report`], on another thread.
+    ///
+    /// # Errors
+    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Closed`] if its partition does not accept
+    /// records, [`DeliveryReport::Rejected`] if the record is larger than the producer accepts,
+    /// [`DeliveryReport::Failed`] for everything else.
+    pub(super) fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
+        if self.state.0.gate.is_foreign() {
+            return Err(DeliveryReport::Failed(FailureCode::ClusterReplaced));
+        }
+        let (handle, in_flight) = (opaque.handle, &self.state.0.in_flight);
+        let headers = headers::of(record, opaque.span.as_ref().map(|span| span.traceparent()));
+        let handed = Box::new(in_flight.hand_over(record, opaque)?);
+        let slot = handed.slot;
+        let mut base: BaseRecord<'_, str, [u8], Box<HandedOver>> = BaseRecord::with_opaque_to(&record.topic, handed)
+            .payload(record.value.as_slice())
+            .timestamp(record_timestamp(record.timestamp))
+            .headers(headers);
+        base.key = record.key.as_deref();
+        self.state.0.open.fetch_add(1, Ordering::Relaxed);
+        self.inner.get().send(base).map_err(|(error, _)| {
+            in_flight.not_accepted(slot, handle);
+            self.state.0.open.fetch_sub(1, Ordering::Release);
+            RecordError::of(error.rdkafka_error_code()).when_alone()
+        })
+    }
+
+    /// Returns how many of its records have no report yet.
+    pub(super) fn open(&self) -> usize {
+        self.state.0.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until every record has its report, or the time is over. Returns how many have none.
+    pub(super) fn wait(&self, limit: Duration) -> usize {
+        let end = Instant::now() + limit;
+        while self.open() > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.open()
+    }
+
+    /// Fails records without a request in flight. With `everything`, also fails records that a broker may be about to
+    /// confirm.
+    pub(super) fn purge(&self, everything: bool) {
+        let what = PurgeConfig::default().queue();
+        self.inner.get().purge(if everything { what.inflight() } else { what });
+        self.resender.purge();
+        if everything {
+            self.state.0.release(self.state.0.gate.take_pending(), Some(FailureCode::ProducerReplaced));
+        }
+    }
+
+    /// Returns librdkafka's fatal error, if there is one.
+    pub(super) fn fatal(&self) -> Option<RDKafkaErrorCode> {
+        self.state.0.health.clear_error();
+        self.inner.get().client().fatal_error().map(|(code, _)| code)
+    }
+
+    /// Returns the number of this producer, and its health.
+    pub(super) fn health(&self) -> &Health {
+        &self.state.0.health
+    }
+
+    pub(super) const fn state(&self) -> &Arc<ConnectionState> {
+        &self.state.0
+    }
+
+    /// Requests the cluster's topics, which also opens the connections: otherwise the first record would wait half a
+    /// second for them. `None` if the cluster does not answer in time.
+    pub(super) fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
+        let metadata = self.inner.get().client().fetch_metadata(None, limit).ok()?;
+        let topics = metadata.topics().iter();
+        self.state
+            .0
+            .in_flight
+            .counts(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
+        Some(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+}
+
+impl Drop for LastReports {
+    fn drop(&mut self) {
+        self.0.release(self.0.gate.foreign(), Some(FailureCode::ProducerReplaced));
+    }
+}
+
+impl ConnectionState {
+    /// Handles the report of a record.
+    pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
+        self.in_flight.finish(handed, topic, report, position);
+        self.open.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Reports confirmations that have waited in the gate: as confirmed, or as failed.
+    pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
+        for PendingReport { handed, topic, position } in pending {
+            match failure {
+                None => self.finish(*handed, &topic, DeliveryReport::Confirmed, Some(position)),
+                Some(code) => self.finish(*handed, &topic, DeliveryReport::Failed(code), None),
+            }
+        }
+    }
+
+    fn confirmed(self: &Arc<Self>, handed: Box<HandedOver>, topic: &str, position: Position) {
+        if !self.gate.is_shut() {
+            return self.finish(*handed, topic, DeliveryReport::Confirmed, Some(position));
+        }
+        match self.gate.pass(PendingReport { handed, topic: topic.into(), position }) {
+            GateDecision::Open(pending) => self.release(vec![pending], None),
+            GateDecision::Pending => self.check(),
+            GateDecision::Foreign(pending) => self.release(vec![pending], Some(FailureCode::ClusterReplaced)),
+        }
+    }
+
+    fn check(self: &Arc<Self>) {
+        // The checker ends after the last producer.
+        let _ = self.checks.send(Check::Connection(Arc::clone(self)));
+    }
+}
+
+/// librdkafka's callbacks.
+pub(super) struct Context {
+    pub(super) state: Arc<ConnectionState>,
+    /// `None` in the producer for records that are sent alone.
+    pub(super) resend: Option<Sender<Resend>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "STATE"
+            && let Some(change) = Change::parse(message)
+            && self.state.gate.change(change, Instant::now())
+        {
+            self.state.check();
+        }
+        crate::kafka::availability::cluster_watch::log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let statistics = ProducerStatistics::from(&statistics);
+        self.state.health.epoch(statistics.epoch);
+        // A producer that only waits for its last reports does not show the current state.
+        if self.state.health.is_current() {
+            self.state.in_flight.reports.state(statistics);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.state.health.report_error();
+        // The same text is also passed to `log`.
+        tracing::debug!(target: "kafka", %error, reason, "librdkafka reports an error");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<HandedOver>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, handed: Box<HandedOver>) {
+        match result {
+            Ok(message) => {
+                let position = Position { partition: message.partition(), offset: message.offset() };
+                self.state.confirmed(handed, message.topic(), position);
+            }
+            Err((error, message)) => self.failed(error, message, handed),
+        }
+    }
+}
+
+impl Context {
+    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, handed: Box<HandedOver>) {
+        self.state.health.report_error();
+        let failure = RecordError::of(error.rdkafka_error_code());
+        let report = match (failure, &self.resend) {
+            (RecordError::Alone(code), Some(resend)) => {
+                let now = code == FailureCode::InvalidTimestamp;
+                match resend.send(Resend::Record(Box::new(message.detach()), handed, now)) {
+                    Ok(()) => return,
+                    Err(back) => return self.not_resent(back.0, message.topic(), failure),
+                }
+            }
+            (RecordError::Alone(_) | RecordError::Retry(_) | RecordError::QueueFull, None) => failure.when_alone(),
+            (RecordError::Retry(_) | RecordError::QueueFull, Some(_)) => failure.when_batched(),
+        };
+        match report {
+            DeliveryReport::Failed(code) | DeliveryReport::Rejected(code) => {
+                self.state.in_flight.log.failed(code, &handed.opaque, message.topic(), error);
+            }
+            DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {}
+        }
+        self.state.finish(*handed, message.topic(), report, None);
+    }
+
+    /// The thread that sends records alone has ended.
+    fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
+        match back {
+            Resend::Record(_, handed, _) => self.state.finish(*handed, topic, failure.when_batched(), None),
+            Resend::Purge => {}
+        }
+    }
+}

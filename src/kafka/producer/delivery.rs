@@ -1,0 +1,90 @@
+//! The producer's interface to the rest of the service: what accompanies a record, and who observes its report.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use idaas_callback::event_type::Entity;
+use outbox::{DeliveryReport, EventHandle};
+
+use super::statistics::ProducerStatistics;
+use crate::telemetry::application::ApplicationMetrics;
+use crate::telemetry::event::TrackedEvent;
+use crate::telemetry::spans::SendSpan;
+
+/// The data of a record that comes back with its report.
+#[derive(Clone)]
+pub struct DeliveryOpaque {
+    /// The outbox's handle of the event that the record belongs to.
+    pub handle: EventHandle,
+    /// The record's index among the event's records.
+    pub record: u8,
+    /// The entity that the record describes.
+    pub entity: Entity,
+    /// When the record was handed over.
+    pub handed_over: Instant,
+    /// `eventTime`, in milliseconds since 1970.
+    pub event_time: Option<i64>,
+    /// What the log and the history need of the event.
+    pub event: TrackedEvent,
+    /// The CloudEvents type for the event's log line, if the line is enabled.
+    pub logged_type: Option<Box<str>>,
+    /// The record's span, if its event is traced.
+    pub span: Option<Arc<SendSpan>>,
+    /// The event's application.
+    pub application: Arc<ApplicationMetrics>,
+}
+
+/// The position of a published record.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// The partition.
+    pub partition: i32,
+    /// The offset. Negative if the broker already had the record.
+    pub offset: i64,
+}
+
+/// Why nothing can be published, although brokers answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undeliverable {
+    /// The Kafka user may not write.
+    NotAuthorized,
+    /// No leader can be reached at the address that the brokers advertise.
+    Unreachable,
+    /// Every partition that records were sent to fails.
+    AllFailing,
+}
+
+impl Undeliverable {
+    /// Returns the text for people.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NotAuthorized => "the Kafka user may not write; grant it WRITE on the topics",
+            Self::Unreachable => {
+                "no partition's leader can be reached at the address that it advertises; see advertised.listeners of the \
+                 brokers, and firewalls"
+            }
+            Self::AllFailing => "every partition that records were sent to fails; see the brokers' logs",
+        }
+    }
+}
+
+/// Observes the producer's reports. Called on threads of the producer: must be quick, and never panic.
+pub trait DeliveryObserver: Send + Sync {
+    /// The result for one record.
+    fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
+    /// The producer's state, about once a second.
+    fn state(&self, state: ProducerStatistics);
+    /// The producer was replaced by a new one.
+    fn recreated(&self);
+    /// A partition accepts records again.
+    fn partitions_recovered(&self);
+    /// A partition does not accept records. These events wait for it.
+    fn partition_closed(&self, waiting: &[EventHandle]);
+    /// How many partitions of a topic do not accept records at the moment.
+    fn partitions_unavailable(&self, topic: &str, partitions: usize);
+    /// Whether anything can be published while brokers answer. Called at each change.
+    fn deliverable(&self, problem: Option<Undeliverable>);
+    /// Another cluster answers at the same address.
+    fn cluster_replaced(&self);
+}

@@ -1,0 +1,173 @@
+//! The records that are with any producer, including replaced ones. Each gets one report, and each report updates the
+//! availability of its partition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use idaas_callback::record::Record;
+use outbox::{DeliveryReport, EventHandle, FailureCode};
+use parking_lot::Mutex;
+
+use super::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
+use super::record_error::FailureLog;
+use crate::kafka::availability::partitions::{Availability, Changes, Silent, Slot};
+
+/// The opaque of a record, which librdkafka returns with its report.
+pub(super) struct HandedOver {
+    pub(super) opaque: DeliveryOpaque,
+    pub(super) slot: Slot,
+}
+
+pub(super) struct InFlight {
+    pub(super) reports: Arc<dyn DeliveryObserver>,
+    pub(super) log: FailureLog,
+    open: AtomicUsize,
+    availability: Mutex<Availability>,
+    denied: AtomicBool,
+    undeliverable: AtomicBool,
+    started: Instant,
+}
+
+impl InFlight {
+    pub(super) fn new(reports: Arc<dyn DeliveryObserver>) -> Self {
+        Self {
+            reports,
+            log: FailureLog::default(),
+            open: AtomicUsize::new(0),
+            availability: Mutex::default(),
+            denied: AtomicBool::new(false),
+            undeliverable: AtomicBool::new(false),
+            started: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Returns how many records have no report yet.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Returns true if records of that key are considered to be accepted at the moment.
+    pub(super) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
+        let nothing = self.is_denied() || self.undeliverable.load(Ordering::Relaxed);
+        !nothing && self.availability.lock().accepts(topic, key)
+    }
+
+    /// Counts a record that is about to be given to a producer.
+    ///
+    /// # Errors
+    /// The report, if the record must not be given to a producer.
+    pub(super) fn hand_over(&self, record: &Record, opaque: DeliveryOpaque) -> Result<HandedOver, DeliveryReport> {
+        if self.is_denied() {
+            return Err(DeliveryReport::Closed(FailureCode::NotAuthorized));
+        }
+        let place = (&*record.topic, record.key.as_deref());
+        let slot = self.availability.lock().hand_over(place, opaque.handle, record.value.len(), self.now());
+        let slot = slot.ok_or(DeliveryReport::Closed(FailureCode::PartitionUnavailable))?;
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(HandedOver { opaque, slot })
+    }
+
+    /// Removes a record that was counted, but that the producer did not accept.
+    pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle) {
+        self.availability.lock().failed(slot, handle, None, self.now());
+        self.open.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Handles the report of a record.
+    pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
+        let HandedOver { opaque, slot } = handed;
+        let (handle, now) = (opaque.handle, self.now());
+        let mut opened = false;
+        let waiting = match report {
+            DeliveryReport::Confirmed => {
+                opened = self.availability.lock().confirmed(slot, handle, now);
+                if opened {
+                    self.undeliverable.store(false, Ordering::Relaxed);
+                }
+                Vec::new()
+            }
+            DeliveryReport::Failed(code) => self.availability.lock().failed(slot, handle, sign(code), now),
+            DeliveryReport::Rejected(_) | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {
+                self.availability.lock().failed(slot, handle, None, now)
+            }
+        };
+        if !waiting.is_empty() {
+            self.reports.partition_closed(&waiting);
+        }
+        self.reports.report(opaque, topic, report, position);
+        self.open.fetch_sub(1, Ordering::Release);
+        if opened {
+            self.reports.partitions_recovered();
+        }
+    }
+
+    /// Returns true if the Kafka user may not publish anything.
+    pub(super) fn is_denied(&self) -> bool {
+        self.denied.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn deny(&self, denied: bool) {
+        if self.denied.swap(denied, Ordering::Relaxed) && !denied {
+            self.reports.partitions_recovered();
+        }
+    }
+
+    /// Notes whether anything can be published, and notifies the observer. Called at each change.
+    pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
+        // Failures on some partitions show nothing about partitions that were not tried.
+        self.undeliverable.store(problem == Some(Undeliverable::Unreachable), Ordering::Relaxed);
+        self.reports.deliverable(problem);
+    }
+
+    pub(super) fn counts(&self, counts: Vec<(String, usize)>) {
+        self.availability.lock().counts(counts);
+    }
+
+    /// Returns the topics that records were sent to.
+    pub(super) fn topics(&self) -> Vec<String> {
+        self.availability.lock().topics()
+    }
+
+    pub(super) fn tick(&self) -> Changes {
+        self.availability.lock().tick(self.now())
+    }
+
+    /// Returns closed partitions whose records only wait.
+    pub(super) fn silent(&self) -> Vec<Silent> {
+        self.availability.lock().silent(self.now())
+    }
+
+    /// Returns whether any partition is closed, whether all are, and how long ago the last confirmation was.
+    pub(super) fn closed(&self) -> (bool, bool, Option<Duration>) {
+        let availability = self.availability.lock();
+        let (any, all) = availability.closed();
+        (any, all, availability.last_success().map(|success| self.now().saturating_sub(success)))
+    }
+}
+
+/// Returns the failure if it shows something about the record's partition.
+const fn sign(code: FailureCode) -> Option<FailureCode> {
+    match code {
+        FailureCode::TimedOut
+        | FailureCode::NotAuthorized
+        | FailureCode::UnknownTopic
+        | FailureCode::NotEnoughReplicas
+        | FailureCode::PartitionUnavailable => Some(code),
+        // Fatal errors of the producer are among the others.
+        FailureCode::Other
+        | FailureCode::QueueFull
+        | FailureCode::RecordTooLarge
+        | FailureCode::InvalidRecord
+        | FailureCode::InvalidTimestamp
+        | FailureCode::PolicyViolation
+        | FailureCode::ProducerReplaced
+        | FailureCode::ClusterReplaced
+        | FailureCode::ProducerFailed
+        | FailureCode::JournalUnreadable => None,
+    }
+}

@@ -1,0 +1,190 @@
+//! Monitors partitions that accept no records: reports the events that wait for them, probes whether their leaders can
+//! be reached, and requests the replacement of a producer whose records only wait although they can.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+
+use super::cluster_check::FreshClient;
+use super::delivery::Undeliverable;
+use super::health::SupervisorEvent;
+use super::state::ProducerState;
+use crate::kafka::availability::partitions::Silent;
+use crate::kafka::client::settings::Cluster;
+use crate::telemetry::log_code::LogCode;
+
+/// How often partitions are checked.
+const TICK: Duration = Duration::from_millis(100);
+/// How often leaders are probed while a partition is closed.
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long records may only wait, although the leader can be reached, before the producer is replaced.
+const STUCK: Duration = Duration::from_secs(20);
+/// The longest interval between two replacements of stuck producers.
+const MAX_STUCK_INTERVAL: Duration = Duration::from_secs(300);
+
+pub(super) struct Monitor {
+    producer: Weak<ProducerState>,
+    events: Sender<SupervisorEvent>,
+}
+
+/// The result of a probe.
+#[derive(Default)]
+struct Leaders {
+    /// Partitions whose leader can be reached, and that have enough replicas in sync to accept a record.
+    reachable: HashSet<(String, usize)>,
+    /// The number of leaders that were tried.
+    tried: usize,
+    answered: usize,
+    counts: Vec<(String, usize)>,
+}
+
+/// The monitor's state between two checks.
+struct State {
+    probing: Option<Receiver<Leaders>>,
+    probed: Option<Instant>,
+    leaders: Option<Leaders>,
+    problem: Option<Undeliverable>,
+    replaced: Option<Instant>,
+    patience: Duration,
+}
+
+impl Monitor {
+    pub(super) const fn new(producer: Weak<ProducerState>, events: Sender<SupervisorEvent>) -> Self {
+        Self { producer, events }
+    }
+
+    pub(super) fn run(&self) {
+        let mut state =
+            State { probing: None, probed: None, leaders: None, problem: None, replaced: None, patience: STUCK };
+        loop {
+            std::thread::sleep(TICK);
+            let Some(producer) = self.producer.upgrade() else { return };
+            if producer.has_ended() {
+                return;
+            }
+            self.check(&producer, &mut state);
+        }
+    }
+
+    fn check(&self, producer: &ProducerState, state: &mut State) {
+        let (in_flight, reports) = (&producer.in_flight, &producer.in_flight.reports);
+        let changes = in_flight.tick();
+        if !changes.waiting.is_empty() {
+            reports.partition_closed(&changes.waiting);
+        }
+        for (topic, partitions) in &changes.topics {
+            reports.partitions_unavailable(topic, *partitions);
+        }
+        if changes.opened {
+            reports.partitions_recovered();
+        }
+        let (any, all, success) = in_flight.closed();
+        if any {
+            state.probe(producer);
+            self.replace_stuck(producer, state);
+        } else {
+            (state.leaders, state.patience) = (None, STUCK);
+        }
+        let answers = state.leaders.is_some();
+        let unreachable = state.leaders.as_ref().is_some_and(|leaders| leaders.tried > 0 && leaders.answered == 0);
+        let quiet = success.is_none_or(|success| success >= Duration::from_secs(2));
+        let problem = if in_flight.is_denied() {
+            Some(Undeliverable::NotAuthorized)
+        } else if any && unreachable && quiet {
+            Some(Undeliverable::Unreachable)
+        } else if all && quiet && answers && in_flight.topics().len() > 1 {
+            Some(Undeliverable::AllFailing)
+        } else {
+            None
+        };
+        if std::mem::replace(&mut state.problem, problem) != problem {
+            in_flight.deliverable(problem);
+        }
+    }
+
+    fn replace_stuck(&self, producer: &ProducerState, state: &mut State) {
+        let Some(leaders) = &state.leaders else { return };
+        if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.patience) {
+            return;
+        }
+        let is_stuck = |silent: &Silent| {
+            silent.waited >= STUCK && leaders.reachable.contains(&(silent.topic.clone(), silent.partition))
+        };
+        let Some(stuck) = producer.in_flight.silent().into_iter().find(is_stuck) else { return };
+        tracing::warn!(
+            code = LogCode::ProducerStuck.as_str(),
+            topic = stuck.topic,
+            partition = stuck.partition,
+            "records wait although the partition's leader can be reached"
+        );
+        if state.replaced.replace(Instant::now()).is_some() {
+            state.patience = (state.patience * 2).min(MAX_STUCK_INTERVAL);
+        }
+        let _ = self.events.send(SupervisorEvent::Stuck(producer.connection.load().health().number()));
+    }
+}
+
+impl State {
+    /// Probes the leaders at intervals, on a background thread, because probing blocks.
+    fn probe(&mut self, producer: &ProducerState) {
+        if let Some(probing) = &self.probing {
+            match probing.try_recv() {
+                Ok(leaders) => {
+                    producer.in_flight.counts(leaders.counts.clone());
+                    self.leaders = Some(leaders);
+                }
+                Err(std::sync::mpsc::TryRecvError::Empty) => return,
+                // The cluster does not answer at all. `cluster_watch` handles that.
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => self.leaders = None,
+            }
+            self.probing = None;
+            self.probed = Some(Instant::now());
+        }
+        if self.probed.is_some_and(|probed| probed.elapsed() < PROBE_INTERVAL) {
+            return;
+        }
+        self.probed = Some(Instant::now());
+        let (sender, receiver) = channel();
+        let cluster = producer.cluster.load_full();
+        let topics: Vec<_> = producer.in_flight.topics();
+        let run = move || {
+            if let Some(leaders) = probe(&cluster, &topics) {
+                let _ = sender.send(leaders);
+            }
+        };
+        if std::thread::Builder::new().name("kafka leader probe".to_owned()).spawn(run).is_ok() {
+            self.probing = Some(receiver);
+        }
+    }
+}
+
+/// Asks each leader directly, over a new connection. `None` if the cluster does not answer.
+fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
+    let client = FreshClient::new(cluster, &cluster.bootstrap_servers.join(","))?;
+    let metadata = client.consumer().fetch_metadata(None, METADATA_TIMEOUT).ok()?;
+    let address = |id: i32| {
+        let broker = metadata.brokers().iter().find(|broker| broker.id() == id)?;
+        Some(format!("{}:{}", broker.host(), broker.port()))
+    };
+    let mut answers: HashMap<i32, bool> = HashMap::new();
+    let mut leaders = Leaders::default();
+    for topic in metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name())) {
+        leaders.counts.push((topic.name().to_owned(), topic.partitions().len()));
+        for partition in topic.partitions().iter().filter(|partition| partition.leader() >= 0) {
+            let reachable = *answers.entry(partition.leader()).or_insert_with(|| {
+                let client = address(partition.leader()).and_then(|address| FreshClient::new(cluster, &address));
+                client.is_some_and(|client| client.cluster_id().is_some())
+            });
+            let in_sync = partition.isr().len() >= partition.replicas().len().min(2);
+            if let Some(id) = usize::try_from(partition.id()).ok().filter(|_| reachable && in_sync) {
+                leaders.reachable.insert((topic.name().to_owned(), id));
+            }
+        }
+    }
+    (leaders.tried, leaders.answered) = (answers.len(), answers.values().filter(|answered| **answered).count());
+    Some(leaders)
+}

@@ -1,0 +1,114 @@
+//! State that the producer and its supervising threads share: the connection in use, and its replacement.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::cluster_check::Check;
+use super::connection::Connection;
+use super::health::{Health, ReplaceReason, SupervisorEvent};
+use super::in_flight::InFlight;
+use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::settings::Cluster;
+use crate::telemetry::liveness::Liveness;
+use crate::telemetry::log_code::LogCode;
+
+/// How long an old producer may drain. After a fatal error, requests that are with the broker are still answered, and
+/// nothing else can follow. With a nearly exhausted epoch, the producer continues for as long as a record may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+const LAST_RECORDS: Duration = Duration::from_secs(150);
+/// Poll interval while a replaced producer drains.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+pub(super) struct ProducerState {
+    pub(super) cluster: Arc<ArcSwap<Cluster>>,
+    pub(super) connection: ArcSwap<Connection>,
+    /// The number of the connection in use.
+    pub(super) current: Arc<AtomicU64>,
+    /// The number of the newest connection.
+    pub(super) newest: AtomicU64,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) ended: Arc<AtomicBool>,
+    pub(super) checks: Sender<Check>,
+    pub(super) events: Sender<SupervisorEvent>,
+    pub(super) liveness: Arc<Liveness>,
+    pub(super) last_epoch: i64,
+    pub(super) min_lifetime: Duration,
+}
+
+impl ProducerState {
+    pub(super) fn is_current(&self, number: u64) -> bool {
+        self.current.load(Ordering::Relaxed) == number
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Returns why the producer with that number cannot continue, if it is in use and has failed.
+    pub(super) fn fatal(&self, number: u64) -> Option<ReplaceReason> {
+        if !self.is_current(number) {
+            return None;
+        }
+        let code = self.connection.load().fatal()?;
+        let denied = [RDKafkaErrorCode::ClusterAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
+        Some(if denied.contains(&code) { ReplaceReason::Denied } else { ReplaceReason::Fatal })
+    }
+
+    /// Creates a new producer that is not in use yet.
+    pub(super) fn new_connection(&self, cluster: &Cluster) -> Result<Connection, ProducerFault> {
+        let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
+        let health = Health::new(number, Arc::clone(&self.current), self.events.clone(), self.last_epoch);
+        Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
+    }
+
+    pub(super) fn put(&self, connection: Connection, why: ReplaceReason) {
+        self.current.store(connection.health().number(), Ordering::Relaxed);
+        let old = self.connection.swap(Arc::new(connection));
+        self.in_flight.reports.recreated();
+        tracing::warn!(
+            code = LogCode::ProducerRecreated.as_str(),
+            reason = why.code(),
+            "a new producer has taken over"
+        );
+        let ended = Arc::clone(&self.ended);
+        let retire = move || retire(old, why, &ended);
+        if std::thread::Builder::new().name("producer retiring".to_owned()).spawn(retire).is_err() {
+            // Dropping the closure has dropped the last owner, so the old producer was closed on this thread.
+            tracing::warn!(
+                code = LogCode::ProducerEndedEarly.as_str(),
+                "no thread could be had to wait for the old producer"
+            );
+        }
+    }
+}
+
+/// Waits until an old producer has reported all of its records, then closes it.
+fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
+    // A caller that loaded it before the replacement may be handing over a record right now.
+    let connection = loop {
+        match Arc::try_unwrap(shared) {
+            Ok(connection) => break connection,
+            Err(held) => shared = held,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let began = Instant::now();
+    let limit = match why {
+        ReplaceReason::Fatal | ReplaceReason::Stuck => LAST_ANSWERS,
+        ReplaceReason::Denied | ReplaceReason::Cluster => Duration::ZERO,
+        ReplaceReason::Epoch | ReplaceReason::Settings => LAST_RECORDS,
+    };
+    while connection.wait(DRAIN_INTERVAL) > 0 {
+        // Repeatedly, because records that were rejected in between are sent alone now.
+        if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
+            connection.purge(true);
+        } else if why == ReplaceReason::Stuck {
+            // Records without a request in flight need not wait.
+            connection.purge(false);
+        }
+    }
+}
