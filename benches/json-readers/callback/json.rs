@@ -138,7 +138,7 @@ impl<'a> Visitor<'a> for Text {
 pub struct LargeMember {
     pub name: &'static str,
     /// Not used: a library does not take an expected size.
-    pub room: usize,
+    pub capacity: usize,
 }
 
 /// The members of an object in their order.
@@ -276,7 +276,7 @@ impl<'a, S: DeserializeSeed<'a> + Copy, T, F: FnMut(S::Value) -> T> Visitor<'a> 
     }
 }
 
-pub fn each<'a, T>(
+pub fn map_elements<'a, T>(
     json: &'a str,
     density: MaxElements,
     large: Option<LargeMember>,

@@ -36,7 +36,7 @@ mod sources {
 
     /// The same as `idaas_callback::Prepared`.
     pub struct Prepared {
-        pub items: Vec<PreparedEvent>,
+        pub events: Vec<PreparedEvent>,
         pub decryption_key: Option<usize>,
     }
 
@@ -48,12 +48,12 @@ mod sources {
         body: &[u8],
         keys: &jose::jws::KeySet,
         policy: &policy::Policy,
-        moment: RequestContext<'_>,
+        request: RequestContext<'_>,
     ) -> Result<Prepared, Refusal> {
-        let verified = authenticate(body, keys, policy, moment.received_at.div_euclid(1000))?;
+        let verified = authenticate(body, keys, policy, request.received_at.div_euclid(1000))?;
         let callback = decode(decrypt(verified, policy)?, policy)?;
-        let items = normalize(&callback, policy, moment)?;
-        Ok(Prepared { items, decryption_key: callback.key })
+        let events = normalize(&callback, policy, request)?;
+        Ok(Prepared { events, decryption_key: callback.key })
     }
 }
 

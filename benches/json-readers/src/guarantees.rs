@@ -73,7 +73,7 @@ pub(crate) fn print() {
     let dense = format!("[{}0]", "0,".repeat(1_000_000));
     row!("elements made of a list of a million zeros before it is rejected", {
         let mut made = 0;
-        let read = json::each(&dense, |bytes| 10 + bytes / 64, None, |_| made += 1);
+        let read = json::map_elements(&dense, |bytes| 10 + bytes / 64, None, |_| made += 1);
         assert!(read.is_none());
         made
     });

@@ -73,15 +73,15 @@ macro_rules! contender {
             journal_keys: vec![key],
             max_record_bytes: 9_000_000,
         };
-        let moment = RequestContext { received_at: $case.at * 1000, traceparent: None };
-        let prepared = prepare($case.body.as_bytes(), &keys, &policy, moment);
-        let items = prepared.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", $case.name)).items;
-        let records = items.into_iter().map(|item| match item.plan {
+        let request = RequestContext { received_at: $case.at * 1000, traceparent: None };
+        let prepared = prepare($case.body.as_bytes(), &keys, &policy, request);
+        let events = prepared.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", $case.name)).events;
+        let records = events.into_iter().map(|event| match event.disposition {
             Disposition::Publish { record, .. } => (record.topic, record.key, record.value),
             _ => panic!("{}: not published", $case.name),
         });
         let (records, body) = (records.collect(), $case.body.clone());
-        let run = move || assert!(black_box(prepare(black_box(body.as_bytes()), &keys, &policy, moment)).is_ok());
+        let run = move || assert!(black_box(prepare(black_box(body.as_bytes()), &keys, &policy, request)).is_ok());
         ($name, Box::new(run) as Box<dyn Fn()>, records)
     }};
 }
