@@ -29,8 +29,13 @@ const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
 /// What the watch tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// Whether the cluster takes records.
-    Available(bool),
+    /// The cluster answers, and names leaders.
+    Available,
+    /// No broker answers, or no partition has a leader.
+    Unavailable {
+        /// The addresses that the brokers advertise, as far as they are known.
+        brokers: Vec<String>,
+    },
     /// The id of the cluster that answers: at first, and when it changes.
     Cluster(String),
 }
@@ -47,7 +52,7 @@ impl Watch {
     /// at the first good answer, or when it is sure that there is none.
     ///
     /// Kafka is available where a partition of one of `topics` has a leader. One that has none, or a topic that is
-    /// missing, holds up its own records only.
+    /// missing, holds up its own records only. `confirmed` counts the records that were confirmed.
     ///
     /// # Errors
     /// The reason in words, where librdkafka refuses the settings or no thread can be had.
@@ -55,6 +60,7 @@ impl Watch {
         cluster: &Cluster,
         topics: Vec<String>,
         liveness: &Arc<Liveness>,
+        confirmed: impl Fn() -> u64 + Send + 'static,
         mut tell: impl FnMut(WatchEvent) + Send + 'static,
     ) -> Result<Self, String> {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
@@ -65,18 +71,22 @@ impl Watch {
         let run = move || {
             let began = Instant::now();
             let mut breaker = Breaker::default();
-            let (mut good, mut identity) = (None, Identity::default());
+            let (mut seen, mut identity) = (Seen::default(), Identity::default());
             while !stopped.load(Ordering::Relaxed) {
                 let asked = began.elapsed();
-                let takes = accepting(&client, &watched.load(), &mut good);
+                let takes = accepting(&client, &watched.load(), &mut seen);
                 let all_down = client.context().all_down(takes);
-                let question = Probe { asked, ended: began.elapsed(), takes, all_down };
+                let question = Probe { asked, ended: began.elapsed(), takes, all_down, confirmed: confirmed() };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
                 if let Some(id) = identity.changed(asked, takes, ask) {
                     tell(WatchEvent::Cluster(id));
                 }
                 if let Some(available) = breaker.record(question) {
-                    tell(WatchEvent::Available(available));
+                    tell(if available {
+                        WatchEvent::Available
+                    } else {
+                        WatchEvent::Unavailable { brokers: seen.brokers.clone() }
+                    });
                 }
                 std::thread::park_timeout(breaker.interval());
             }
@@ -117,22 +127,43 @@ impl Identity {
     }
 }
 
+/// What the last answers have told.
+#[derive(Default)]
+struct Seen {
+    /// A topic that had a leader in the last answer.
+    led: Option<String>,
+    /// The addresses that the brokers advertise.
+    brokers: Vec<String>,
+}
+
+impl Seen {
+    /// One of the topics that has a partition with a leader.
+    fn note(&mut self, metadata: &Metadata, topics: &[String]) -> Option<String> {
+        let brokers = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
+        let same = brokers.clone().eq(self.brokers.iter().cloned());
+        if !same && !metadata.brokers().is_empty() {
+            self.brokers = brokers.collect();
+        }
+        with_leader(metadata, topics)
+    }
+}
+
 /// Whether a partition of one of the topics has a leader. Where all is well, that is one small request, for the topic that
 /// had one before; else one request for all topics.
-fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Option<String>) -> bool {
-    let first = good.take().filter(|good| topics.contains(good)).or_else(|| topics.first().cloned());
+fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], seen: &mut Seen) -> bool {
+    let first = seen.led.take().filter(|led| topics.contains(led)).or_else(|| topics.first().cloned());
     let mut found = None;
     if let Ok(metadata) = client.fetch_metadata(first.as_deref(), METADATA_TIMEOUT) {
-        found = with_leader(&metadata, topics);
+        found = seen.note(&metadata, topics);
         if found.is_none() {
-            found =
-                client.fetch_metadata(None, METADATA_TIMEOUT).ok().and_then(|metadata| with_leader(&metadata, topics));
+            let all = client.fetch_metadata(None, METADATA_TIMEOUT).ok();
+            found = all.and_then(|metadata| seen.note(&metadata, topics));
         }
     }
     // Serves the error callback, and nothing else: nothing is assigned.
     while client.poll(Duration::ZERO).is_some() {}
-    *good = found;
-    good.is_some()
+    seen.led = found;
+    seen.led.is_some()
 }
 
 /// One of the topics that has a partition with a leader.

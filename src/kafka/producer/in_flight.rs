@@ -117,11 +117,14 @@ impl InFlight {
         }
     }
 
-    /// Tells whether anything can be published, and whoever waits for it at each change.
+    /// Tells whether anything can be published.
     pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
-        // What fails on some partitions says nothing about those that nobody has tried.
-        self.undeliverable.store(problem == Some(Undeliverable::Unreachable), Ordering::Relaxed);
         self.reports.deliverable(problem);
+    }
+
+    /// Takes whether no leader can be reached. What fails on some partitions says nothing about those that nobody has tried.
+    pub(super) fn unreachable(&self, unreachable: bool) {
+        self.undeliverable.store(unreachable, Ordering::Relaxed);
     }
 
     pub(super) fn counts(&self, counts: Vec<(String, usize)>) {
