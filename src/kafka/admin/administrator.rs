@@ -101,6 +101,13 @@ impl Administrator {
         Ok(Brokers { count: list.len(), list })
     }
 
+    /// Whether a bootstrap server has answered. If [`Administrator::reach`] fails nevertheless, no broker answers at the
+    /// address that it advertises.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.observer.has_answered()
+    }
+
     /// What the topics of `plan` are, in its order.
     ///
     /// # Errors
