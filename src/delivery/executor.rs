@@ -185,6 +185,7 @@ impl Executor {
 impl DeliveryObserver for Executor {
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
         if let Some(position) = position {
+            self.metrics.kafka.record_confirmed();
             self.record_confirmation(&opaque, topic, position);
         }
         trace_report(&opaque, report, position);
@@ -213,14 +214,19 @@ impl DeliveryObserver for Executor {
     }
 
     fn deliverable(&self, problem: Option<Undeliverable>) {
-        self.metrics.kafka.deliverable(problem.is_none());
+        if let Some(Undeliverable::Unreachable(addresses)) = &problem {
+            self.metrics.kafka.unreachable(addresses.clone());
+        }
+        // One line for each time that Kafka is unavailable, whoever notices it first.
+        if !self.metrics.kafka.deliverable(problem.is_none()) {
+            return;
+        }
         match problem {
             Some(problem) => tracing::error!(
                 code = LogCode::KafkaAway.as_str(),
-                "Kafka takes no records: {}; events go to the journal",
-                problem.reason()
+                "Kafka takes no records: {problem}; events go to the journal"
             ),
-            None => tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka takes records"),
+            None => tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka answers"),
         }
     }
 
@@ -274,5 +280,8 @@ impl DiscardHook for Executor {
             since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
         });
         waiting.collect()
+    }
+    fn unreachable_brokers(&self) -> Vec<String> {
+        self.metrics.kafka.unreachable_addresses()
     }
 }

@@ -40,6 +40,11 @@ pub trait DiscardHook: Send + Sync {
     fn waiting(&self, _: usize) -> Vec<WaitingHead> {
         Vec::new()
     }
+
+    /// The addresses that brokers advertise and that do not answer, as far as is known.
+    fn unreachable_brokers(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Answers operators.
@@ -120,12 +125,13 @@ impl JournalAdmin {
     /// The first events of lanes that wait, with what the journal knows of them.
     async fn waiting(&self, longest: usize) -> Result<Vec<LaneHead>, JournalRejection> {
         let mut heads = Vec::new();
+        let unreachable = self.discards.unreachable_brokers();
         for WaitingHead { seq, reason, attempts, since } in self.discards.waiting(longest) {
             let rows = or_closed(self.journal.list(seq, 1)).await?;
             // One that is not in the journal has just been published, or waits for its first answer.
             let Some(row) = rows.into_iter().find(|row| row.seq == seq) else { continue };
             heads.push(LaneHead {
-                next_step: next_step(reason, &row.topic),
+                next_step: next_step(reason, &row.topic, &unreachable),
                 event_id: row.event_id,
                 application: row.application,
                 topic: row.topic.to_string(),

@@ -59,11 +59,12 @@ pub struct LaneHead {
     pub next_step: String,
 }
 
-/// The known reasons, each with what to do. `{topic}` is replaced.
+/// The known reasons, each with what to do. `{topic}` is replaced, and `{brokers}` by the addresses that do not answer.
 const STEPS: [(&str, &str); 18] = [
     (
         "kafka_unavailable",
-        "Kafka does not answer. Repair it, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause.",
+        "Kafka does not answer{brokers}. Repair it, or correct kafka.bootstrap_servers or the brokers' advertised.listeners; \
+         `idaas-bridge check` names the cause.",
     ),
     ("replay_pending", "Its turn to be published from the journal has not come yet. It comes without further action."),
     (
@@ -83,7 +84,7 @@ const STEPS: [(&str, &str); 18] = [
     ),
     (
         "partition_unavailable",
-        "The leader of its partition cannot be reached. Start the brokers that hold {topic} (kafka-topics --describe \
+        "The leader of its partition cannot be reached{brokers}. Start the brokers that hold {topic} (kafka-topics --describe \
          --unavailable-partitions); `idaas-bridge check` names addresses that cannot be reached.",
     ),
     (
@@ -141,16 +142,21 @@ const STEPS: [(&str, &str); 18] = [
     ),
 ];
 
-/// What to do about an event that waits for this reason, to be published to this topic.
+/// What to do about an event that waits for this reason, to be published to this topic. `unreachable` are the addresses that
+/// brokers advertise and that do not answer, if they are known.
 #[must_use]
-pub fn next_step(reason: &str, topic: &str) -> String {
+pub fn next_step(reason: &str, topic: &str, unreachable: &[String]) -> String {
     let known = STEPS.iter().find(|(code, _)| *code == reason);
     let step = known.map_or(
         "It is tried again without further action. If it is not published within minutes, read the log, which names the \
          broker's error.",
         |(_, step)| step,
     );
-    step.replace("{topic}", if topic.is_empty() { "its topic" } else { topic })
+    let brokers = match unreachable {
+        [] => String::new(),
+        some => format!(" (no answer from {}, as brokers advertise)", some.join(", ")),
+    };
+    step.replace("{topic}", if topic.is_empty() { "its topic" } else { topic }).replace("{brokers}", &brokers)
 }
 
 #[cfg(test)]
@@ -160,11 +166,21 @@ mod tests {
     #[test]
     fn every_reason_has_a_step_that_names_the_topic() {
         for (code, step) in STEPS {
-            let shown = next_step(code, "idaas.user.v1");
+            let shown = next_step(code, "idaas.user.v1", &[]);
             assert!(!shown.contains('{') && shown.ends_with('.'), "{code}: {shown}");
             assert_eq!(step.contains("{topic}"), shown.contains("idaas.user.v1"), "{code}");
         }
-        assert!(next_step("not_authorized", "").contains("its topic"));
+        assert!(next_step("not_authorized", "", &[]).contains("its topic"));
+    }
+
+    #[test]
+    fn an_unavailable_kafka_names_the_addresses_without_answer() {
+        let shown = next_step("kafka_unavailable", "idaas.user.v1", &["kafka-1:9092".to_owned()]);
+        assert!(
+            shown.starts_with("Kafka does not answer (no answer from kafka-1:9092, as brokers advertise)."),
+            "{shown}"
+        );
+        assert!(next_step("kafka_unavailable", "", &[]).starts_with("Kafka does not answer. "));
     }
 
     #[test]
@@ -176,6 +192,6 @@ mod tests {
 
     #[test]
     fn an_unknown_reason_points_to_the_log() {
-        assert!(next_step("something_new", "idaas.user.v1").contains("the log"));
+        assert!(next_step("something_new", "idaas.user.v1", &[]).contains("the log"));
     }
 }

@@ -156,20 +156,34 @@ pub(super) fn watch(
     replicas: &Arc<super::replicas::Replicas>,
 ) -> Result<Watch, String> {
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
-    let liveness = Arc::clone(&metrics.liveness);
-    Watch::start(cluster, topics(config), &liveness, move |event| match event {
+    let (liveness, counting) = (Arc::clone(&metrics.liveness), Arc::clone(&metrics));
+    let confirmed = move || counting.kafka.confirmed();
+    Watch::start(cluster, topics(config), &liveness, confirmed, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
-        WatchEvent::Available(available) => {
-            metrics.kafka.answers(available);
-            if available {
-                tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka takes records");
-            } else {
+        WatchEvent::Available => {
+            if metrics.kafka.answers(true) {
+                tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka answers");
+            }
+            replicas.available(true);
+        }
+        WatchEvent::Unavailable { brokers } => {
+            // The producer may have told it already, with the reason.
+            if metrics.kafka.answers(false) {
+                let advertised = match brokers.as_slice() {
+                    [] => String::new(),
+                    brokers => format!(" (advertised.listeners: {})", brokers.join(", ")),
+                };
                 tracing::error!(
                     code = LogCode::KafkaAway.as_str(),
-                    "Kafka takes no records: no broker answers, or no partition has a leader; events go to the journal"
+                    "Kafka takes no records: no broker answers{advertised}, or no partition has a leader; events go to the \
+                     journal"
                 );
             }
-            replicas.available(available);
+            // What the producer has found out is more exact.
+            if metrics.kafka.unreachable_addresses().is_empty() {
+                metrics.kafka.unreachable(brokers);
+            }
+            replicas.available(false);
         }
     })
 }

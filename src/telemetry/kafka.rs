@@ -1,8 +1,9 @@
 //! The metrics of the cluster and of the producer.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 use serde::Serialize;
@@ -57,6 +58,10 @@ pub struct KafkaMetrics {
     since: AtomicI64,
     answers: AtomicBool,
     deliverable: AtomicBool,
+    /// How many records were confirmed.
+    confirmed: AtomicU64,
+    /// While Kafka is unavailable: addresses that brokers advertise and that do not answer.
+    unreachable: Mutex<Vec<String>>,
     partitions_unavailable: IntGaugeVec,
     /// How often another cluster answered at the same address.
     pub cluster_replaced: IntCounter,
@@ -84,6 +89,8 @@ impl KafkaMetrics {
             since: AtomicI64::new(0),
             answers: AtomicBool::new(false),
             deliverable: AtomicBool::new(true),
+            confirmed: AtomicU64::new(0),
+            unreachable: Mutex::new(Vec::new()),
             partitions_unavailable: register(
                 registry,
                 IntGaugeVec::new(
@@ -118,26 +125,51 @@ impl KafkaMetrics {
         })
     }
 
-    /// Takes the news whether the cluster answers.
-    pub fn answers(&self, answers: bool) {
+    /// Takes the news whether the cluster answers. Returns whether Kafka has become available or unavailable with that.
+    pub fn answers(&self, answers: bool) -> bool {
         self.answers.store(answers, Ordering::Relaxed);
-        self.show_available();
+        self.show_available()
     }
 
-    /// Takes the news whether records can be delivered, if the cluster answers.
-    pub fn deliverable(&self, deliverable: bool) {
+    /// Takes the news whether records can be delivered, if the cluster answers. Returns the same.
+    pub fn deliverable(&self, deliverable: bool) -> bool {
         self.deliverable.store(deliverable, Ordering::Relaxed);
-        self.show_available();
+        self.show_available()
     }
 
-    fn show_available(&self) {
+    /// Takes the addresses that brokers advertise and that do not answer.
+    pub fn unreachable(&self, addresses: Vec<String>) {
+        *self.unreachable.lock() = addresses;
+    }
+
+    /// While Kafka is unavailable: addresses that brokers advertise and that do not answer, if they are known.
+    pub fn unreachable_addresses(&self) -> Vec<String> {
+        self.unreachable.lock().clone()
+    }
+
+    /// Counts a record that was confirmed.
+    pub fn record_confirmed(&self) {
+        self.confirmed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many records were confirmed.
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    fn show_available(&self) -> bool {
         let available = self.answers.load(Ordering::Relaxed) && self.deliverable.load(Ordering::Relaxed);
         let before = self.available.get();
         self.available.set(i64::from(available));
-        if before != i64::from(available) || self.since.load(Ordering::Relaxed) == 0 {
+        if available {
+            self.unreachable.lock().clear();
+        }
+        let is_news = before != i64::from(available) || self.since.load(Ordering::Relaxed) == 0;
+        if is_news {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.since.store(i64::try_from(now.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
         }
+        is_news
     }
 
     /// When availability changed last, in milliseconds since 1970. `None` before the first answer.

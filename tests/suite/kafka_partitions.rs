@@ -2,6 +2,7 @@
 //! it is over.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use idaas_simulator::answer::List;
@@ -10,7 +11,7 @@ use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
 
 use crate::support::bridge::{ENTITIES, Setup, TestApplication, TestBridge};
-use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
+use crate::support::real_kafka::{Advertised, Nodes, Options, RealKafka, shared_one_node};
 
 fn setup(kafka: &RealKafka, prefix: &str) -> Setup {
     Setup::of(vec![TestApplication::workforce().prefix(prefix)])
@@ -130,4 +131,35 @@ fn a_recreated_topic_is_published_to_without_a_restart() {
     after.iter().for_each(|event| until_success(&bridge, event));
     let published = published(&bridge);
     assert!(after.iter().all(|event| published.contains_key(&event.event_id)), "{published:?}");
+}
+
+#[test]
+fn a_silent_advertised_address_is_one_outage_that_names_it() {
+    // Connections are accepted by the system, and nobody reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let options = Options::default().advertised(&[Advertised::Elsewhere(address.clone())]);
+    let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
+    for entity in ENTITIES {
+        kafka.create_topic(&format!("silent.{entity}.v1"), 1, 1, &[]);
+    }
+    let setup = setup(&kafka, "silent").kafka(kafka.advertised_servers(0)).read_from(kafka.bootstrap_servers());
+    let mut bridge = setup.not_ready().start();
+    let users: Vec<_> = (0..30).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    let away = bridge_lines(&mut bridge, &users);
+    let named = away.iter().filter(|line| line.contains(&address)).count();
+    assert!(named > 0 && away.len() <= 3, "{away:#?}");
+    assert_eq!(bridge.metric("kafka_available", &[]), 0.0);
+    let waiting = bridge.admin("/journal").text().to_owned();
+    assert!(waiting.contains(&address), "{waiting}");
+}
+
+/// Sends the events one by one, each after a second, and returns the log's lines about an unavailable Kafka.
+fn bridge_lines(bridge: &mut TestBridge, events: &[Event]) -> Vec<String> {
+    for event in events {
+        assert_eq!(list(bridge, event), List::Retried);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let log = bridge.program().log();
+    log.lines().filter(|line| line.contains("\"kafka_away\"")).map(str::to_owned).collect()
 }

@@ -44,8 +44,12 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
             return tell(Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(fault.to_string())));
         }
     };
-    let brokers = match administrator.reach(REQUEST_TIMEOUT) {
+    let brokers = match reach(&administrator) {
         Ok(brokers) => brokers,
+        Err(away) if administrator.has_answered() => {
+            tell(silent_brokers(config, &away));
+            return tell(topics_unknown());
+        }
         Err(away) => return unanswered(config, &away, tell),
     };
     let count = brokers.list.len();
@@ -78,6 +82,24 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
         path: &path.display().to_string(),
     }
     .run(tell);
+}
+
+/// Asks for the brokers, once more if nothing is known against the bootstrap servers.
+fn reach(administrator: &Administrator) -> Result<Brokers, Unreachable> {
+    administrator.reach(REQUEST_TIMEOUT).or_else(|away| {
+        let again = administrator.has_answered() || away.troubles.is_empty();
+        if again { administrator.reach(REQUEST_TIMEOUT) } else { Err(away) }
+    })
+}
+
+/// The bootstrap servers answer, but only librdkafka itself; the addresses that it has then turned to do not.
+fn silent_brokers(config: &Config, away: &Unreachable) -> Finding {
+    let servers = config.kafka.bootstrap_servers.join(", ");
+    let words = away.troubles.iter().map(|trouble| format!("; {}", trouble.words)).collect::<Vec<_>>().concat();
+    let problem = format!("{servers} answers, and no broker answers at the address that it advertises{words}");
+    let remedy = "correct advertised.listeners of the brokers so that it names addresses that lead from here to them, or open \
+                  the way there (DNS, routes, firewalls)";
+    Finding::fault(Code::BrokerUnreachable, "advertised.listeners", &problem, remedy)
 }
 
 /// The cluster does not answer, so nothing is known of the topics.

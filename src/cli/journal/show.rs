@@ -342,7 +342,7 @@ mod tests {
                 reason: "not_authorized".to_owned(),
                 attempts: 4,
                 since: 9_400_000,
-                next_step: crate::journal::waiting::next_step("not_authorized", "idaas.user.v1"),
+                next_step: crate::journal::waiting::next_step("not_authorized", "idaas.user.v1", &[]),
             }],
             old_keys: vec![OldKey { key: "0123456789abcdef".to_owned(), entries: 12 }],
             quarantine_callbacks: 1,

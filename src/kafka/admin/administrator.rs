@@ -102,6 +102,13 @@ impl Administrator {
         Ok(Brokers { count: list.len(), list })
     }
 
+    /// Returns true if a bootstrap server has answered. If [`Administrator::reach`] fails nevertheless, no broker answers at the
+    /// address that it advertises.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.observer.has_answered()
+    }
+
     /// Returns the state of the topics of `plan`, in the same order.
     ///
     /// # Errors

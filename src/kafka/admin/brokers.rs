@@ -78,6 +78,11 @@ impl Observer {
         self.metadata("idaas", limit)
     }
 
+    /// Returns true if the cluster has answered a client, at least with its id.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
+    }
+
     /// Replaces the client that has left the bootstrap servers.
     fn renew(&self, consumer: &mut BaseConsumer<ErrorCollector>) {
         if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {

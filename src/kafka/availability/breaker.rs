@@ -1,10 +1,11 @@
-//! The breaker: decides from the watch's probes when Kafka counts as unavailable. Pure, without a clock.
+//! Decides when Kafka counts as unavailable, from the results of the watch's probes. Pure: no clock, no I/O.
 //!
-//! Opening by mistake costs little, because events then go through the journal. Opening late costs every event of that
-//! time its answer's deadline. A broker that pauses for garbage collection for half a second must not open the
-//! breaker, and an outage must open it within about two seconds. So it opens after at least [`FAILURES`] failed probes
-//! in a row that span [`MIN_SILENCE`]. It closes at the first successful probe, because a record that is sent too
-//! early only waits.
+//! Opening the breaker by mistake costs little: events go through the journal. Opening it late costs every event of that
+//! time its answer's deadline. A broker that collects garbage for half a second must not open it, and an outage must
+//! within about two seconds: so it opens after at least [`FAILURES`] failed probes in a row that span [`MIN_SILENCE`].
+//!
+//! It closes at the first successful probe after an outage. If it has to open again before any record is confirmed,
+//! metadata alone proves nothing, and it waits for probes that succeed for longer and longer.
 
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ use std::time::Duration;
 const FAILURES: u32 = 3;
 /// How long Kafka must have failed, counted from the start of the first failed probe.
 const MIN_SILENCE: Duration = Duration::from_millis(1500);
+
+/// How long all probes must succeed before it closes again, if no record was confirmed since it last closed.
+const MIN_HOLD: Duration = Duration::from_secs(1);
+const MAX_HOLD: Duration = Duration::from_secs(30);
+/// How long it must have been closed to prove that Kafka works, if there are no records.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// Interval between two probes: while Kafka is available, while it is in doubt, while it is unavailable.
 const INTERVAL_AVAILABLE: Duration = Duration::from_millis(500);
@@ -29,6 +36,8 @@ pub(super) struct Probe {
     pub(super) takes: bool,
     /// True if the connections to all brokers were reported as lost since the last successful probe.
     pub(super) all_down: bool,
+    /// The number of records that were confirmed so far.
+    pub(super) confirmed: u64,
 }
 
 /// The state of the breaker.
@@ -36,6 +45,14 @@ pub(super) struct Probe {
 pub(super) struct Breaker {
     available: Option<bool>,
     failing: Option<Failing>,
+    /// The start of the first of the successful probes in a row.
+    good_since: Option<Duration>,
+    /// When it last closed.
+    closed: Option<Duration>,
+    /// The number of confirmed records at the previous probe.
+    confirmed: u64,
+    /// How often it has closed since the last proof that Kafka accepts records.
+    unproved: u32,
 }
 
 #[derive(Debug)]
@@ -47,10 +64,16 @@ struct Failing {
 impl Breaker {
     /// Records a probe result. Returns the new availability if it changed.
     pub(super) fn record(&mut self, probe: Probe) -> Option<bool> {
+        self.note_proof(&probe);
         let available = if probe.takes {
             self.failing = None;
+            let good_since = *self.good_since.get_or_insert(probe.asked);
+            if self.available == Some(false) && probe.ended.saturating_sub(good_since) < self.hold() {
+                return None;
+            }
             true
         } else {
+            self.good_since = None;
             let failing = self.failing.get_or_insert(Failing { since: probe.asked, probes: 0 });
             failing.probes = failing.probes.saturating_add(1);
             let long = probe.ended.saturating_sub(failing.since) >= MIN_SILENCE;
@@ -60,7 +83,31 @@ impl Breaker {
             }
             false
         };
-        (self.available.replace(available) != Some(available)).then_some(available)
+        let is_change = self.available.replace(available) != Some(available);
+        if is_change && available {
+            self.closed = Some(probe.ended);
+            self.unproved = self.unproved.saturating_add(1);
+        }
+        is_change.then_some(available)
+    }
+
+    /// Looks for proof that the cluster accepts records, and does not only answer.
+    fn note_proof(&mut self, probe: &Probe) {
+        let is_confirmed = std::mem::replace(&mut self.confirmed, probe.confirmed) != probe.confirmed;
+        let is_steady = self.available == Some(true)
+            && self.failing.is_none()
+            && self.closed.is_some_and(|closed| probe.asked.saturating_sub(closed) >= STEADY);
+        if is_confirmed || is_steady {
+            self.unproved = 0;
+        }
+    }
+
+    /// Returns how long probes must succeed before it closes. Zero after the first opening.
+    fn hold(&self) -> Duration {
+        match self.unproved {
+            0 | 1 => Duration::ZERO,
+            more => MIN_HOLD.saturating_mul(2_u32.saturating_pow(more - 2)).min(MAX_HOLD),
+        }
     }
 
     /// Returns the interval before the next probe.
@@ -77,8 +124,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    /// Simulates probes that time out after half a second while Kafka is silent during `silence`. Returns the changes
-    /// with their times. All times are in milliseconds.
+    /// Plays probes that time out after half a second while Kafka is silent. Returns the changes with their times. All in
+    /// milliseconds.
     fn play(silence: std::ops::Range<u64>, until: u64, all_down: bool) -> Vec<(u64, bool)> {
         let (mut breaker, mut changes, mut now) = (Breaker::default(), Vec::new(), 0);
         while now < until {
@@ -88,7 +135,9 @@ mod tests {
             now = answered.min(asked + 500);
             let [asked, ended] = [asked, now].map(Duration::from_millis);
             changes.extend(
-                breaker.record(Probe { asked, ended, takes, all_down: all_down && !takes }).map(|is| (now, is)),
+                breaker
+                    .record(Probe { asked, ended, takes, all_down: all_down && !takes, confirmed: 0 })
+                    .map(|is| (now, is)),
             );
             now += breaker.interval().as_millis() as u64;
         }
@@ -123,7 +172,7 @@ mod tests {
     #[test]
     fn the_loss_of_all_connections_alone_opens_nothing() {
         let mut breaker = Breaker::default();
-        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
+        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true, confirmed: 0 };
         assert_eq!(breaker.record(probe), Some(true));
         assert_eq!(breaker.record(probe), None);
     }
@@ -134,7 +183,7 @@ mod tests {
         let mut changes = Vec::new();
         for now in (0..3000).step_by(100) {
             let now = Duration::from_millis(now);
-            let probe = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false };
+            let probe = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false, confirmed: 0 };
             changes.extend(breaker.record(probe).map(|is| (now.as_millis(), is)));
         }
         assert_eq!(changes, [(0, true), (1600, false)]);
@@ -145,5 +194,36 @@ mod tests {
         let changes = play(0..5000, 6000, false);
         let [(opened, false), (5000.., true)] = changes.as_slice() else { panic!("{changes:?}") };
         assert!((1500..=2000).contains(opened), "{opened}");
+    }
+    /// Plays two minutes of probes that succeed in some seconds and fail in the others.
+    fn flap(is_good: impl Fn(u64) -> bool, confirmed: impl Fn(u64) -> u64) -> Vec<(u64, bool)> {
+        let (mut breaker, mut changes) = (Breaker::default(), Vec::new());
+        for millis in (0..120_000).step_by(200) {
+            let (now, second) = (Duration::from_millis(millis), millis / 1000);
+            let (takes, confirmed) = (is_good(second), confirmed(second));
+            let probe = Probe { asked: now, ended: now, takes, all_down: false, confirmed };
+            changes.extend(breaker.record(probe).map(|is| (second, is)));
+        }
+        changes
+    }
+
+    #[test]
+    fn answers_without_a_confirmed_record_do_not_flap() {
+        let changes = flap(|second| second % 4 < 2, |_| 0);
+        // At the start, the first closing at once, one after a second, then none: no two seconds are good.
+        assert_eq!(changes, [(0, true), (3, false), (4, true), (7, false), (9, true), (11, false)]);
+    }
+
+    #[test]
+    fn a_confirmed_record_makes_the_next_closing_immediate() {
+        let changes = flap(|second| second % 4 < 2, |second| second / 4);
+        let closings: Vec<_> = changes.iter().filter(|(_, available)| *available).map(|(second, _)| *second).collect();
+        assert_eq!(closings, (0..30).map(|episode| episode * 4).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_minute_of_good_answers_makes_the_next_closing_immediate() {
+        let changes = flap(|second| ![2, 3, 6, 7, 80, 81].contains(&second), |_| 0);
+        assert_eq!(changes.get(4..), Some([(9, true), (81, false), (82, true)].as_slice()), "{changes:?}");
     }
 }

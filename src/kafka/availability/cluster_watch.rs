@@ -1,7 +1,7 @@
-//! Watches whether the cluster accepts records, on its own thread, and forwards librdkafka's log lines.
+//! Watches whether the cluster accepts records, on a thread of its own, and passes on librdkafka's log lines.
 //!
-//! librdkafka's connection states do not show whether a record would be accepted; a metadata request does. Only an
-//! answer that names a leader counts: a cluster that has lost its quorum still answers, but accepts nothing. `breaker`
+//! librdkafka's connection states say little about whether a record would be accepted; a metadata request does. Only an
+//! answer that names a leader counts: a cluster that has lost its quorum still answers, and accepts nothing. `breaker`
 //! decides what the answers mean.
 
 use std::sync::Arc;
@@ -29,13 +29,18 @@ const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
 /// A notification of the watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// Whether the cluster accepts records.
-    Available(bool),
+    /// The cluster answers, and names leaders.
+    Available,
+    /// No broker answers, or no partition has a leader.
+    Unavailable {
+        /// The addresses that the brokers advertise, as far as they are known.
+        brokers: Vec<String>,
+    },
     /// The id of the cluster that answers: at first, and when it changes.
     Cluster(String),
 }
 
-/// The running watch; ends when dropped.
+/// A running watch. Ends when dropped.
 pub struct Watch {
     topics: Arc<ArcSwap<Vec<String>>>,
     stop: Arc<AtomicBool>,
@@ -43,11 +48,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is known:
-    /// at the first successful probe, or when it is certain that Kafka is unavailable.
+    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is known: at
+    /// the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
-    /// topic, delays its own records only.
+    /// topic, delays its own records only. `confirmed` returns the number of records that were confirmed.
     ///
     /// # Errors
     /// The reason in words, if librdkafka rejects the settings or no thread can be started.
@@ -55,6 +60,7 @@ impl Watch {
         cluster: &Cluster,
         topics: Vec<String>,
         liveness: &Arc<Liveness>,
+        confirmed: impl Fn() -> u64 + Send + 'static,
         mut tell: impl FnMut(WatchEvent) + Send + 'static,
     ) -> Result<Self, String> {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
@@ -65,18 +71,22 @@ impl Watch {
         let run = move || {
             let began = Instant::now();
             let mut breaker = Breaker::default();
-            let (mut good, mut identity) = (None, Identity::default());
+            let (mut answers, mut identity) = (LastAnswers::default(), Identity::default());
             while !stopped.load(Ordering::Relaxed) {
                 let asked = began.elapsed();
-                let takes = accepting(&client, &watched.load(), &mut good);
+                let takes = accepting(&client, &watched.load(), &mut answers);
                 let all_down = client.context().all_down(takes);
-                let probe = Probe { asked, ended: began.elapsed(), takes, all_down };
+                let probe = Probe { asked, ended: began.elapsed(), takes, all_down, confirmed: confirmed() };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
                 if let Some(id) = identity.changed(asked, takes, ask) {
                     tell(WatchEvent::Cluster(id));
                 }
                 if let Some(available) = breaker.record(probe) {
-                    tell(WatchEvent::Available(available));
+                    tell(if available {
+                        WatchEvent::Available
+                    } else {
+                        WatchEvent::Unavailable { brokers: answers.brokers.clone() }
+                    });
                 }
                 std::thread::park_timeout(breaker.interval());
             }
@@ -86,14 +96,13 @@ impl Watch {
         Ok(Self { topics, stop, thread: Some(thread.map_err(|error| error.to_string())?) })
     }
 
-    /// Watches these topics from now on.
+    /// Replaces the watched topics.
     pub fn topics(&self, topics: Vec<String>) {
         self.topics.store(Arc::new(topics));
     }
 }
 
-/// The id of the cluster. It is requested rarely, because rdkafka never frees librdkafka's answer, about 30 bytes each
-/// time.
+/// The id of the cluster, asked for at times only: rdkafka never frees what librdkafka answers, some 30 bytes each time.
 #[derive(Default)]
 struct Identity {
     id: Option<String>,
@@ -102,8 +111,8 @@ struct Identity {
 }
 
 impl Identity {
-    /// Returns the id if it has changed. Another cluster means new connections, so the id is requested when the
-    /// cluster begins to accept records, and also every 10 s.
+    /// The id if it is another one than before. Another cluster comes with new connections, so it is asked for when the
+    /// cluster begins to accept records, and every 10 s besides.
     fn changed(&mut self, now: Duration, accepting: bool, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         let begins = accepting && !self.accepting;
         self.accepting = accepting;
@@ -118,22 +127,43 @@ impl Identity {
     }
 }
 
-/// Returns true if a partition of one of the topics has a leader. In the normal case, this is one small request for
-/// the topic that had a leader before; otherwise it is one request for all topics.
-fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], good: &mut Option<String>) -> bool {
-    let first = good.take().filter(|good| topics.contains(good)).or_else(|| topics.first().cloned());
+/// The content of the last answers.
+#[derive(Default)]
+struct LastAnswers {
+    /// A topic that had a leader in the last answer.
+    led: Option<String>,
+    /// The addresses that the brokers advertise.
+    brokers: Vec<String>,
+}
+
+impl LastAnswers {
+    /// Returns one of the topics that has a partition with a leader.
+    fn note(&mut self, metadata: &Metadata, topics: &[String]) -> Option<String> {
+        let brokers = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
+        let same = brokers.clone().eq(self.brokers.iter().cloned());
+        if !same && !metadata.brokers().is_empty() {
+            self.brokers = brokers.collect();
+        }
+        with_leader(metadata, topics)
+    }
+}
+
+/// Returns true if a partition of one of the topics has a leader. In the normal case, this is one small request for the
+/// topic that had a leader before; otherwise it is one request for all topics.
+fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], answers: &mut LastAnswers) -> bool {
+    let first = answers.led.take().filter(|led| topics.contains(led)).or_else(|| topics.first().cloned());
     let mut found = None;
     if let Ok(metadata) = client.fetch_metadata(first.as_deref(), METADATA_TIMEOUT) {
-        found = with_leader(&metadata, topics);
+        found = answers.note(&metadata, topics);
         if found.is_none() {
-            found =
-                client.fetch_metadata(None, METADATA_TIMEOUT).ok().and_then(|metadata| with_leader(&metadata, topics));
+            let all = client.fetch_metadata(None, METADATA_TIMEOUT).ok();
+            found = all.and_then(|metadata| answers.note(&metadata, topics));
         }
     }
     // Serves the error callback only: nothing is assigned.
     while client.poll(Duration::ZERO).is_some() {}
-    *good = found;
-    good.is_some()
+    answers.led = found;
+    answers.led.is_some()
 }
 
 /// Returns one of the topics that has a partition with a leader.
@@ -143,14 +173,14 @@ fn with_leader(metadata: &Metadata, topics: &[String]) -> Option<String> {
     led.next().map(|topic| topic.name().to_owned())
 }
 
-/// Records that the connections to all brokers are lost.
+/// Remembers that the connections to all brokers are lost.
 #[derive(Default)]
 struct Watcher {
     all_down: AtomicBool,
 }
 
 impl Watcher {
-    /// Returns true if they are lost. A successful probe resets it.
+    /// Whether they are; a good answer makes that a thing of the past.
     fn all_down(&self, takes: bool) -> bool {
         if takes {
             self.all_down.store(false, Ordering::Relaxed);
@@ -179,13 +209,13 @@ impl Drop for Watch {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic in it has already been reported.
+            // A panic in it has been told by its own message.
             let _ = thread.join();
         }
     }
 }
 
-/// Forwards a line of librdkafka's log. Its lines name brokers and errors, never properties.
+/// Passes a line of librdkafka's log on. Its lines name brokers and errors, never properties.
 pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
@@ -193,7 +223,7 @@ pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
         }
         RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, message),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
-        // The producer logs each change of a connection at this level, whatever level the operator has configured.
+        // The producer logs each change of a connection at this level, whatever level the operator wants to see.
         RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
     }
 }

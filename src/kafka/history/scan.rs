@@ -1,12 +1,13 @@
-//! Reads records that are already in the topics, and then stops: for commands that search for a record.
+//! Reads the records that the topics hold, and then ends: for commands that look for a record.
 //!
-//! Joins no group and commits no offsets, like following.
+//! Joins no group and commits nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -17,11 +18,18 @@ use crate::kafka::client::settings::Cluster;
 /// How long one poll waits.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How long the cluster may take to locate a topic, and how long one request waits for it.
+/// How long the cluster may take to say where a topic is, and how long one request waits for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_METADATA: Duration = Duration::from_millis(1000);
 
-/// The range to read of each partition.
+/// How long the first leader may take to say where a partition begins and ends, and how long each once one has not answered.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const SHORT_LEADER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long no record may come while there are some to read.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is read of each partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
     /// The newest records, this many.
@@ -30,19 +38,19 @@ pub enum Range {
     Since(i64),
 }
 
-/// The result of a scan.
+/// How a scan has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// How many records were read.
     pub records: u64,
-    /// True if everything in the range was read. False if a partition could not be read, or the time was over.
+    /// Whether everything in the range was read. False if a partition could not be read, or the time was over.
     pub complete: bool,
     /// Topics that do not exist, or cannot be described.
     pub missing: Vec<String>,
 }
 
-/// Passes each record in the range to `each`, until that returns false. Records that are published in the meantime are
-/// left out. Blocks, for at most a little longer than `limit`.
+/// Hands each record in the range to `each`, until that returns false. What is published meanwhile is left out. Blocks, at
+/// most for `limit` and a moment more.
 ///
 /// # Errors
 /// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer.
@@ -61,8 +69,9 @@ pub fn scan(
     if reader.read(&begins).is_err() {
         return Err(FollowFault::Unreachable(reader.errors.unreachable()));
     }
+    let mut last_progress = Instant::now();
     while !ends.is_empty() {
-        if Instant::now() >= end {
+        if Instant::now() >= end || last_progress.elapsed() >= STALL_TIMEOUT {
             scanned.complete = false;
             break;
         }
@@ -80,15 +89,17 @@ pub fn scan(
                         return Ok(scanned);
                     }
                 }
+                // After `each`, which may wait for whoever reads its output.
+                last_progress = Instant::now();
             }
-            // The rest may hold no records: transaction markers of others, and offsets that retention has removed.
+            // What is left may hold no records: marks of others' transactions, and what retention has removed.
             Some(Err(_)) | None => past_the_end(&reader, &mut ends),
         }
     }
     Ok(scanned)
 }
 
-/// Removes the partitions that have been read to their end.
+/// Removes the partitions that are read to their end.
 fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
     for (topic, positions) in reader.positions() {
         for (partition, next) in positions {
@@ -100,7 +111,7 @@ fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
     }
 }
 
-/// Locates a topic. Returns early if it is certain that no broker answers.
+/// Returns the metadata of a topic. Ends as soon as it is known that no broker answers.
 fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, FollowFault> {
     let end = end.min(Instant::now() + METADATA_TIMEOUT);
     loop {
@@ -117,57 +128,180 @@ fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metad
 
 type Ends = BTreeMap<(String, i32), i64>;
 
-/// Returns the first offset of each partition that has anything in the range, and its next offset.
+/// The first offset of each partition, and its next one.
+type Watermarks = BTreeMap<(String, i32), (i64, i64)>;
+
+/// A partition, and where its leader is.
+struct Place {
+    topic: String,
+    partition: i32,
+    leader: i32,
+    address: String,
+}
+
+/// The partitions that have a leader. What else there should be is noted in `scanned`.
+fn led_partitions(
+    reader: &PartitionReader,
+    topics: &[String],
+    (end, scanned): (Instant, &mut Scanned),
+) -> Result<Vec<Place>, FollowFault> {
+    let mut places = Vec::new();
+    for topic in topics {
+        let metadata = metadata(reader, topic, end)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+        let Some(found) = found.filter(|found| !found.partitions().is_empty()) else {
+            scanned.missing.push(topic.clone());
+            continue;
+        };
+        for partition in found.partitions() {
+            let leader = partition.leader();
+            let Some(broker) = metadata.brokers().iter().find(|broker| broker.id() == leader) else {
+                scanned.complete = false;
+                continue;
+            };
+            let address = format!("{}:{}", broker.host(), broker.port());
+            places.push(Place { topic: topic.clone(), partition: partition.id(), leader, address });
+        }
+    }
+    Ok(places)
+}
+
+/// The first offset of each partition whose leader answers, and its next one. A leader that does not answer is asked once.
+fn watermarks(
+    reader: &PartitionReader,
+    places: &[Place],
+    (end, scanned): (Instant, &mut Scanned),
+) -> Result<Watermarks, FollowFault> {
+    let mut found = Watermarks::new();
+    let mut silent = BTreeSet::new();
+    for place in places {
+        let timeout = if silent.is_empty() { LEADER_TIMEOUT } else { SHORT_LEADER_TIMEOUT }.min(rest(end));
+        if silent.contains(&place.leader) {
+            continue;
+        }
+        match reader.consumer.fetch_watermarks(&place.topic, place.partition, timeout) {
+            Ok(watermarks) => {
+                found.insert((place.topic.clone(), place.partition), watermarks);
+            }
+            Err(error) => {
+                tracing::debug!(target: "kafka", %error, topic = place.topic, partition = place.partition);
+                if is_silence(&error) {
+                    silent.insert(place.leader);
+                    let words =
+                        format!("broker {} advertises {}, and does not answer there", place.leader, place.address);
+                    reader.errors.record(RDKafkaErrorCode::OperationTimedOut, &words);
+                }
+            }
+        }
+    }
+    if found.is_empty() && !silent.is_empty() {
+        return Err(FollowFault::Unreachable(reader.errors.unreachable()));
+    }
+    scanned.complete &= found.len() == places.len();
+    Ok(found)
+}
+
+/// Returns true if an error means that a broker does not answer.
+fn is_silence(error: &KafkaError) -> bool {
+    const SILENCE: [RDKafkaErrorCode; 5] = [
+        RDKafkaErrorCode::OperationTimedOut,
+        RDKafkaErrorCode::RequestTimedOut,
+        RDKafkaErrorCode::BrokerTransportFailure,
+        RDKafkaErrorCode::AllBrokersDown,
+        RDKafkaErrorCode::Resolve,
+    ];
+    error.rdkafka_error_code().is_some_and(|code| SILENCE.contains(&code))
+}
+
+fn rest(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+/// Returns where to begin in each partition that has records in the range, and its next offset.
 fn places(
     reader: &PartitionReader,
     topics: &[String],
     range: Range,
     (end, scanned): (Instant, &mut Scanned),
 ) -> Result<(Offsets, Ends), FollowFault> {
-    let rest = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let unreachable = |_| FollowFault::Unreachable(reader.errors.unreachable());
-    let mut times = TopicPartitionList::new();
-    for topic in topics {
-        let metadata = metadata(reader, topic, end)?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-        match found {
-            Some(found) if !found.partitions().is_empty() => {
-                found.partitions().iter().for_each(|partition| {
-                    times.add_partition(topic, partition.id());
-                });
-            }
-            Some(_) | None => scanned.missing.push(topic.clone()),
-        }
-    }
+    let places = led_partitions(reader, topics, (end, &mut *scanned))?;
+    let watermarks = watermarks(reader, &places, (end, scanned))?;
     let young = match range {
         Range::Newest(_) => None,
+        // librdkafka considers a question about no partition an error.
+        Range::Since(_) if watermarks.is_empty() => None,
         Range::Since(time) => {
-            let _ = times.set_all_offsets(Offset::Offset(time));
-            Some(reader.consumer.offsets_for_times(times.clone(), rest()).map_err(unreachable)?)
+            let mut times = TopicPartitionList::new();
+            for (topic, partition) in watermarks.keys() {
+                let _ = times.add_partition_offset(topic, *partition, Offset::Offset(time));
+            }
+            let found = reader.consumer.offsets_for_times(times, LEADER_TIMEOUT.min(rest(end)));
+            Some(found.map_err(|_| FollowFault::Unreachable(reader.errors.unreachable()))?)
         }
     };
     let (mut begins, mut ends) = (Offsets::new(), Ends::new());
-    for element in times.elements() {
-        let (topic, partition) = (element.topic(), element.partition());
-        let Ok((low, high)) = reader.consumer.fetch_watermarks(topic, partition, rest()) else {
-            scanned.complete = false;
-            continue;
-        };
+    for ((topic, partition), (low, high)) in watermarks {
         let begin = match range {
             Range::Newest(count) => (high - i64::from(count)).max(low),
-            Range::Since(_) => match young.as_ref().and_then(|young| young.find_partition(topic, partition)) {
+            Range::Since(_) => match young.as_ref().and_then(|young| young.find_partition(&topic, partition)) {
                 Some(found) => match found.offset() {
                     Offset::Offset(offset) => offset,
-                    // No record is that recent.
+                    // No record is as young.
                     Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => high,
                 },
                 None => low,
             },
         };
         if begin < high {
-            begins.entry(Arc::from(topic)).or_default().insert(partition, begin);
-            ends.insert((topic.to_owned(), partition), high);
+            begins.entry(Arc::from(topic.as_str())).or_default().insert(partition, begin);
+            ends.insert((topic, partition), high);
         }
     }
     Ok((begins, ends))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::embedded::mock_cluster;
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    const LIMIT: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn nothing_to_read_is_read_at_once() {
+        let kafka = mock_cluster(1).unwrap();
+        let cluster = Cluster::plain(&kafka.bootstrap_servers());
+        for topics in [vec![], vec!["missing".to_owned()]] {
+            for range in [Range::Since(0), Range::Newest(10)] {
+                let scanned = scan(&cluster, &topics, range, LIMIT, |_| true);
+                let expected = Scanned { records: 0, complete: true, missing: topics.clone() };
+                assert_eq!(scanned.ok(), Some(expected), "{topics:?} {range:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn partitions_of_a_silent_leader_are_left_out() {
+        let kafka = mock_cluster(2).unwrap();
+        kafka.create_topic("t", 3, 2).unwrap();
+        for (partition, leader) in [(0, 1), (1, 2), (2, 2)] {
+            kafka.partition_leader("t", partition, Some(leader)).unwrap();
+        }
+        let mut settings = ClientConfig::new();
+        let producer: BaseProducer = settings.set("bootstrap.servers", kafka.bootstrap_servers()).create().unwrap();
+        for partition in 0..3 {
+            producer.send(BaseRecord::<(), [u8]>::to("t").partition(partition).payload(b"x")).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+        drop(producer);
+        kafka.broker_round_trip_time(2, LIMIT).unwrap();
+        let cluster = Cluster::plain(&kafka.bootstrap_servers());
+        for range in [Range::Since(0), Range::Newest(10)] {
+            let scanned = scan(&cluster, &["t".to_owned()], range, LIMIT, |_| true);
+            assert_eq!(scanned.ok(), Some(Scanned { records: 1, complete: false, missing: Vec::new() }), "{range:?}");
+        }
+        kafka.broker_round_trip_time(2, Duration::ZERO).unwrap();
+    }
 }

@@ -1,5 +1,6 @@
 //! The producer's interface to the rest of the service: what accompanies a record, and who observes its report.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,27 +45,28 @@ pub struct Position {
 }
 
 /// Why nothing can be published, although brokers answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undeliverable {
     /// The Kafka user may not write.
     NotAuthorized,
-    /// No leader can be reached at the address that the brokers advertise.
-    Unreachable,
+    /// No leader can be reached at the address that the brokers advertise: these.
+    Unreachable(Vec<String>),
     /// Every partition that records were sent to fails.
     AllFailing,
 }
 
-impl Undeliverable {
-    /// Returns the text for people.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
+/// For people.
+impl fmt::Display for Undeliverable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAuthorized => "the Kafka user may not write; grant it WRITE on the topics",
-            Self::Unreachable => {
-                "no partition's leader can be reached at the address that it advertises; see advertised.listeners of the \
-                 brokers, and firewalls"
-            }
-            Self::AllFailing => "every partition that records were sent to fails; see the brokers' logs",
+            Self::NotAuthorized => f.write_str("the Kafka user may not write; grant it WRITE on the topics"),
+            Self::Unreachable(addresses) => write!(
+                f,
+                "no partition's leader can be reached at the address that it advertises ({}); see advertised.listeners of \
+                 the brokers, and firewalls",
+                addresses.join(", ")
+            ),
+            Self::AllFailing => f.write_str("every partition that records were sent to fails; see the brokers' logs"),
         }
     }
 }

@@ -117,11 +117,14 @@ impl InFlight {
         }
     }
 
-    /// Notes whether anything can be published, and notifies the observer. Called at each change.
+    /// Notifies the observer of whether anything can be published. Called at each change.
     pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
-        // Failures on some partitions show nothing about partitions that were not tried.
-        self.undeliverable.store(problem == Some(Undeliverable::Unreachable), Ordering::Relaxed);
         self.reports.deliverable(problem);
+    }
+
+    /// Takes whether no leader can be reached. What fails on some partitions says nothing about those that nobody has tried.
+    pub(super) fn unreachable(&self, unreachable: bool) {
+        self.undeliverable.store(unreachable, Ordering::Relaxed);
     }
 
     pub(super) fn counts(&self, counts: Vec<(String, usize)>) {

@@ -39,7 +39,22 @@ struct Leaders {
     /// The number of leaders that were tried.
     tried: usize,
     answered: usize,
+    /// The addresses of those that did not answer.
+    silent: Vec<String>,
     counts: Vec<(String, usize)>,
+}
+
+/// Returns why nothing is confirmed, from a probe of the leaders. `leaders` is `None` if the cluster does not answer: then
+/// leaders that could not be reached before still count as such.
+fn undelivered(leaders: Option<&Leaders>, before: Option<&Undeliverable>, is_total: bool) -> Option<Undeliverable> {
+    match (leaders, before) {
+        (Some(leaders), _) if leaders.tried > 0 && leaders.answered == 0 => {
+            Some(Undeliverable::Unreachable(leaders.silent.clone()))
+        }
+        (Some(_), _) if is_total => Some(Undeliverable::AllFailing),
+        (None, Some(before @ Undeliverable::Unreachable(_))) => Some(before.clone()),
+        (Some(_) | None, _) => None,
+    }
 }
 
 /// The monitor's state between two checks.
@@ -79,29 +94,33 @@ impl Monitor {
         for (topic, partitions) in &changes.topics {
             reports.partitions_unavailable(topic, *partitions);
         }
+        let (any, all, success) = in_flight.closed();
         if changes.opened {
+            if !any {
+                in_flight.unreachable(false);
+            }
             reports.partitions_recovered();
         }
-        let (any, all, success) = in_flight.closed();
-        if any {
+        let was_unreachable = matches!(state.problem, Some(Undeliverable::Unreachable(_)));
+        // Partitions open for a try when no record is left. That says nothing of the leaders.
+        if any || was_unreachable {
             state.probe(producer);
             self.replace_stuck(producer, state);
         } else {
             (state.leaders, state.patience) = (None, STUCK);
         }
-        let answers = state.leaders.is_some();
-        let unreachable = state.leaders.as_ref().is_some_and(|leaders| leaders.tried > 0 && leaders.answered == 0);
         let quiet = success.is_none_or(|success| success >= Duration::from_secs(2));
+        let is_total = all && in_flight.topics().len() > 1;
         let problem = if in_flight.is_denied() {
             Some(Undeliverable::NotAuthorized)
-        } else if any && unreachable && quiet {
-            Some(Undeliverable::Unreachable)
-        } else if all && quiet && answers && in_flight.topics().len() > 1 {
-            Some(Undeliverable::AllFailing)
+        } else if quiet {
+            undelivered(state.leaders.as_ref(), state.problem.as_ref(), is_total)
         } else {
             None
         };
-        if std::mem::replace(&mut state.problem, problem) != problem {
+        in_flight.unreachable(any && matches!(problem, Some(Undeliverable::Unreachable(_))));
+        if problem != state.problem {
+            state.problem.clone_from(&problem);
             in_flight.deliverable(problem);
         }
     }
@@ -176,8 +195,11 @@ fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
         leaders.counts.push((topic.name().to_owned(), topic.partitions().len()));
         for partition in topic.partitions().iter().filter(|partition| partition.leader() >= 0) {
             let reachable = *answers.entry(partition.leader()).or_insert_with(|| {
-                let client = address(partition.leader()).and_then(|address| FreshClient::new(cluster, &address));
-                client.is_some_and(|client| client.cluster_id().is_some())
+                let address = address(partition.leader());
+                let client = address.as_ref().and_then(|address| FreshClient::new(cluster, address));
+                let answers = client.is_some_and(|client| client.cluster_id().is_some());
+                leaders.silent.extend(address.filter(|_| !answers));
+                answers
             });
             let in_sync = partition.isr().len() >= partition.replicas().len().min(2);
             if let Some(id) = usize::try_from(partition.id()).ok().filter(|_| reachable && in_sync) {
@@ -187,4 +209,21 @@ fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
     }
     (leaders.tried, leaders.answered) = (answers.len(), answers.values().filter(|answered| **answered).count());
     Some(leaders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreachable_leaders_stay_so_until_one_answers() {
+        let leaders =
+            |answered| Leaders { tried: 1, answered, silent: vec!["kafka-1:9092".to_owned()], ..Leaders::default() };
+        let unreachable = Some(Undeliverable::Unreachable(vec!["kafka-1:9092".to_owned()]));
+        assert_eq!(undelivered(None, None, true), None);
+        assert_eq!(undelivered(Some(&leaders(0)), None, true), unreachable);
+        assert_eq!(undelivered(None, unreachable.as_ref(), false), unreachable, "the cluster does not answer");
+        assert_eq!(undelivered(Some(&leaders(1)), unreachable.as_ref(), false), None);
+        assert_eq!(undelivered(Some(&leaders(1)), None, true), Some(Undeliverable::AllFailing));
+    }
 }
