@@ -245,7 +245,7 @@ fn find_searches_the_journal_by_event_and_by_entity() {
 #[test]
 fn a_waiting_event_is_shown_with_its_reason_and_the_fix() {
     let bridge = Setup::new().deadline(2000).start();
-    let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 1000];
+    let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 1000];
     bridge.mock().request_errors(RDKafkaApiKey::Produce, &errors);
     let event = json!({"eventId": "evnt_a", "eventType": Kind::UserCreate.urn(), "bizId": "user_x",
                        "bizData": {"userId": "user_x"}});
@@ -256,15 +256,15 @@ fn a_waiting_event_is_shown_with_its_reason_and_the_fix() {
             let shown = run(&[command, &["--config", &config]].concat());
             // Between two attempts it waits; during one it is with the producer.
             let both = format!("{}{}", shown.out, shown.err);
-            if both.contains(" failed") && both.contains("fix: Fewer replicas") { Ok(both) } else { Err(both) }
+            if both.contains(" failed") && both.contains("fix: The broker denies") { Ok(both) } else { Err(both) }
         })
     };
     let shown = shown_by(&["journal", "show", "evnt_a"]);
-    assert!(shown.contains("waiting     not_enough_replicas, "), "{shown}");
+    assert!(shown.contains("waiting     not_authorized, "), "{shown}");
     let found = shown_by(&["find", "user_x"]);
-    assert!(found.contains("in the journal") && found.contains("not_enough_replicas, "), "{found}");
+    assert!(found.contains("in the journal") && found.contains("not_authorized, "), "{found}");
     let redriven = shown_by(&["journal", "redrive", "evnt_a"]);
-    assert!(redriven.contains("waits (not_enough_replicas, "), "{redriven}");
+    assert!(redriven.contains("waits (not_authorized, "), "{redriven}");
     let checked = run(&["check", "--config", &config]);
     let told = "the running service has 1 event in the journal and 0 callbacks in quarantine";
     assert!(checked.flat().contains(told) && checked.flat().contains("journal` shows why"), "{}", checked.out);
