@@ -162,7 +162,6 @@ impl AppState {
     }
 
     /// All metrics in Prometheus' text format, as of now, one text for each family.
-    #[must_use]
     pub fn metrics_texts(&self) -> MetricTexts {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));

@@ -179,7 +179,13 @@ async fn show(
                     format!("each step of its reading (shows personal data): {} --quarantine {id}", call.of("inspect")),
                 ),
                 Some(step) => ("fix", step.to_owned()),
-                None => ("next", format!("why events wait: {}", call.of("journal"))),
+                None => (
+                    "next",
+                    format!(
+                        "it is with the producer, or waits behind an earlier event of its entity; why events wait: {}",
+                        call.of("journal")
+                    ),
+                ),
             };
             content::show(&line, &config.journal.keys, reveal, &mut out)
                 .and_then(|()| writeln!(out, "{}", fix_line(label, step)))

@@ -183,7 +183,7 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
         Ok(opened) => {
             let events = plural(opened.inventory.len(), "event");
             let callbacks = plural(usize::try_from(opened.quarantined).unwrap_or_default(), "callback");
-            let see = if opened.inventory.len() == 0 && opened.quarantined == 0 { "" } else { WHY_WAITING };
+            let see = if opened.inventory.is_empty() && opened.quarantined == 0 { "" } else { WHY_WAITING };
             Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine{see}"))
         }
         Err(OpenFault::Locked(..)) if bridge_runs(admin) => {

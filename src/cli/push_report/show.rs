@@ -64,7 +64,10 @@ fn table(run: &Run, name: Option<&str>, list: bool, out: &mut dyn Write) -> io::
         writeln!(out, "{:<22}{new:>8}{changed:>9}{unchanged:>11}{absent:>15}", plural(entity))?;
     }
     if run.unmentioned.is_none() {
-        writeln!(out, "? = the state topics do not exist; see `idaas-bridge materialize --help`")?;
+        writeln!(
+            out,
+            "? = the state topics do not exist, or this user may not see them; see `idaas-bridge materialize --help`"
+        )?;
     }
     for entity in Entity::ALL.into_iter().filter(|_| list) {
         for id in unmentioned(run, entity).into_iter().flatten() {

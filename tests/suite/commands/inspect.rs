@@ -85,6 +85,7 @@ fn a_quarantined_callback_is_opened_with_configured_keys() {
     }
     let unknown = run(&["inspect", "--config", config.to_str().unwrap(), "--quarantine", &"0".repeat(32)]);
     assert!(unknown.code == 1 && unknown.err.contains("is not in quarantine"), "{}", unknown.err);
+    assert!(unknown.flat_err().contains("`quarantine_opened` or `quarantine_discarded`"), "{}", unknown.err);
     let odd = run(&["inspect", "--config", config.to_str().unwrap(), "--quarantine", "evnt_a"]);
     assert!(odd.code == 2 && odd.err.contains("32 hex digits"), "{}", odd.err);
 }

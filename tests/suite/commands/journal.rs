@@ -13,11 +13,13 @@ use idaas_callback::{DeadLetterSource, StoredOriginal};
 use idaas_simulator::kind::Kind;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Value, json};
 
 use super::setting::{Setting, run};
 use crate::support::bridge::{Setup, TestApplication};
 use crate::support::real_kafka::shared_one_node;
+use crate::support::records::retry;
 
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -141,12 +143,14 @@ fn journal_show_veils_personal_data_unless_it_is_asked_for() {
     fill(&setting, "ab");
     let shown = run(&["journal", "--config", &setting.config, "show", "evnt_1"]);
     assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
-    for part in ["evnt_1", "idaas.user.v1", "workforce", "username"] {
+    for part in ["evnt_1", "idaas.user.v1", "workforce", "username", "SUCCESS (once it is published)"] {
         assert!(shown.out.contains(part), "{part}: {}", shown.out);
     }
     assert!(!shown.out.contains("zhangsan"), "{}", shown.out);
     let revealed = run(&["journal", "--config", &setting.config, "show", "evnt_1", "--reveal"]);
     assert!(revealed.code == 0 && revealed.out.contains("zhangsan"), "{}{}", revealed.out, revealed.err);
+    let gone = run(&["journal", "--config", &setting.config, "show", &"ab".repeat(16)]);
+    assert!(gone.code == 1 && gone.flat().contains("`quarantine_opened` or `quarantine_discarded`"), "{}", gone.out);
     let missing = run(&["journal", "--config", &setting.config, "show", "evnt_9"]);
     assert!(missing.code == 1 && missing.out.contains("neither in the journal nor in quarantine"), "{}", missing.out);
 }
@@ -230,5 +234,40 @@ fn find_searches_the_journal_by_event_and_by_entity() {
             found.err
         );
     }
-    assert_eq!(run(&["find", "--config", &setting.config, "user_b"]).code, 1);
+    for (id, is_callback) in [("user_b".to_owned(), false), ("ab".repeat(16), true)] {
+        let unknown = run(&["find", "--config", &setting.config, &id]);
+        let told = format!("{id} is not in the journal or the quarantine of this replica");
+        assert!(unknown.code == 1 && unknown.err.contains(&told), "{}", unknown.err);
+        assert_eq!(unknown.flat_err().contains("`quarantine_opened`"), is_callback, "{}", unknown.err);
+    }
+}
+
+#[test]
+fn a_waiting_event_is_shown_with_its_reason_and_the_fix() {
+    let bridge = Setup::new().deadline(2000).start();
+    let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 1000];
+    bridge.mock().request_errors(RDKafkaApiKey::Produce, &errors);
+    let event = json!({"eventId": "evnt_a", "eventType": Kind::UserCreate.urn(), "bizId": "user_x",
+                       "bizData": {"userId": "user_x"}});
+    assert_eq!(bridge.send_items(vec![event])["evnt_a"].1, "not_confirmed");
+    let config = bridge.operator_configuration().display().to_string();
+    let shown_by = |command: &[&str]| {
+        retry(|| {
+            let shown = run(&[command, &["--config", &config]].concat());
+            // Between two attempts it waits; during one it is with the producer.
+            let both = format!("{}{}", shown.out, shown.err);
+            if both.contains(" failed") && both.contains("fix: The broker denies") { Ok(both) } else { Err(both) }
+        })
+    };
+    let shown = shown_by(&["journal", "show", "evnt_a"]);
+    assert!(shown.contains("waiting     not_authorized, "), "{shown}");
+    let found = shown_by(&["find", "user_x"]);
+    assert!(found.contains("in the journal") && found.contains("not_authorized, "), "{found}");
+    let redriven = shown_by(&["journal", "redrive", "evnt_a"]);
+    assert!(redriven.contains("waits (not_authorized, "), "{redriven}");
+    let checked = run(&["check", "--config", &config]);
+    let told = "the running service has 1 event in the journal and 0 callbacks in quarantine";
+    assert!(checked.flat().contains(told) && checked.flat().contains("journal` shows why"), "{}", checked.out);
+    bridge.mock().clear_request_errors(RDKafkaApiKey::Produce);
+    bridge.wait_metric("journal_events", &[], 0.0);
 }
