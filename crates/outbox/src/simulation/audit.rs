@@ -1,4 +1,4 @@
-//! Whether a machine's books agree with one another.
+//! Checks the internal consistency of a machine.
 
 use crate::Seq;
 use crate::event::{Durability, Event, Publication, ReplaySlot, Stage};
@@ -12,7 +12,7 @@ fn hold(holds: bool, what: impl FnOnce() -> String) -> Finding {
 }
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Looks through everything.
+    /// Checks everything.
     pub(super) fn audit(&self) -> Finding {
         self.audit_events()?;
         self.audit_sums()?;

@@ -1,4 +1,5 @@
-//! The broker, and the way to it: records land late or never, their reports are lost or come from the dead.
+//! The broker and the producers: records arrive late or never, and reports are lost, repeated, or come from old
+//! producers.
 
 use super::payload::Payload;
 use super::plan::Kind;
@@ -11,26 +12,26 @@ use crate::{DeliveryReport, EventHandle, FailureCode, Millis};
 /// How long a producer keeps a record at most.
 const TIMEOUT: Millis = 120_000;
 
-/// One record on its way.
+/// One record that was handed over.
 pub(super) struct Flight {
     cargo: Payload,
     part: u8,
-    /// The cluster that whoever handed it over knew of.
+    /// The cluster that its process knew when it handed the record over.
     cluster: u32,
     pub(super) replica: usize,
     pub(super) life: usize,
     handle: EventHandle,
     handed_over: Millis,
-    /// Whether it can still land.
+    /// True if it can still reach the broker.
     lands: bool,
     landed: bool,
-    /// What the producer is going to say of it, and whether it has.
+    /// The report that the producer is going to give, and whether it has.
     report: Option<DeliveryReport>,
     pub(super) reported: bool,
 }
 
 impl Scheduler<'_> {
-    /// A producer is given an event. Says what it says of each record at once.
+    /// Hands an event to the producer. Returns the immediate reports.
     pub(super) fn produce(
         &mut self,
         replica: usize,
@@ -154,7 +155,7 @@ impl Scheduler<'_> {
             (true, _) => (DeliveryReport::Failed(FailureCode::Other), now + throws.time(100, 5_000)),
         };
         self.will_report(flight, report, at);
-        // Rarely a record stands there twice.
+        // Rarely, a record is published twice.
         if throws.permille(5) {
             self.at(now + throws.time(100, 5_000), SimEvent::Land(flight));
         }
@@ -169,12 +170,12 @@ impl Scheduler<'_> {
         }
     }
 
-    /// A producer says what has become of a record: once.
+    /// A producer reports on a record, once.
     pub(super) fn report(&mut self, flight: usize) {
         let now = self.now;
         let Flight { cargo, part, cluster, replica, life, handle, report, reported, .. } = self.flights[flight];
         let Some(mut report) = report.filter(|_| !reported && self.replicas[replica].is_alive(life)) else { return };
-        // The producer verifies which cluster it is that has confirmed a record.
+        // The producer verifies which cluster has confirmed a record.
         if report == DeliveryReport::Confirmed && cluster != self.ledger.cluster {
             report = DeliveryReport::Failed(FailureCode::ClusterReplaced);
         }
@@ -199,7 +200,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// A report comes again, and must not count for another event.
+    /// A report is repeated, and must not count for another event.
     pub(super) fn repeat(&mut self, flight: usize) {
         let (now, Flight { replica, life, handle, .. }) = (self.now, &self.flights[flight]);
         let (replica, life, handle) = (*replica, *life, *handle);
@@ -212,7 +213,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// A producer is given up: what it has fails at once, and some of it lands all the same.
+    /// A producer is replaced: its records fail at once, and some of them are published all the same.
     pub(super) fn purge(&mut self, replica: usize) {
         let life = self.replicas[replica].life();
         for flight in 0..self.flights.len() {
@@ -229,7 +230,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Whether a replica still has the event.
+    /// Returns true if a replica still has the event.
     pub(super) fn is_kept(&self, event: usize) -> bool {
         self.replicas.iter().any(|there| match &there.machine {
             Some(machine) => machine.has(super::payload::key(event)),
@@ -237,7 +238,7 @@ impl Scheduler<'_> {
         })
     }
 
-    /// Another, empty cluster answers at the same address. What is on its way fails.
+    /// Another, empty cluster answers at the same address. Records in flight fail.
     pub(super) fn replace_cluster(&mut self) {
         let kept: Vec<bool> = (0..self.ledger.natures.len()).map(|event| self.is_kept(event)).collect();
         self.ledger.replace_cluster(&kept);
@@ -257,7 +258,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// A process is gone. What it had sent may land.
+    /// A process has ended. Records that it had sent can still be published.
     pub(super) fn lose_report(&mut self, replica: usize, life: usize) {
         for flight in 0..self.flights.len() {
             let record = &mut self.flights[flight];
@@ -267,7 +268,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Those who follow the topics learn of an event.
+    /// Replicas that follow the topics learn about an event.
     fn spread(&mut self, event: usize) {
         if !self.plan.following {
             return;

@@ -1,4 +1,4 @@
-//! The mutation list: machines with one defect each. A simulation that lets one of them pass proves nothing.
+//! Machines with one planted defect each. A simulation that misses one of them proves nothing.
 
 use super::machine::Machine;
 use super::payload::Payload;
@@ -11,67 +11,67 @@ use crate::{DeliveryReport, EventHandle, EventKey, Millis, Published, RequestId,
 /// A defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Defect {
-    /// An event is a success as soon as the producer has it.
+    /// An event is confirmed as soon as the producer has it.
     AcknowledgedUnreported,
-    /// An event of two records is a success with the first of them.
+    /// An event of two records is confirmed with the first of them.
     FirstReportCounts,
-    /// A refused event gets the verdict of its dead letter, and the dead letter is never produced.
+    /// A rejected event gets the verdict of its dead letter, and the dead letter is never produced.
     SmallerFormSkipped,
-    /// What is written is answered as kept before it is synced.
+    /// An event that is being written is answered as durable before it is synced.
     KeptUnwritten,
-    /// The journal says "written" before it has synced.
+    /// The journal reports entries as written before they are synced.
     WrittenUnsynced,
-    /// A failed write counts as a write.
+    /// A failed write counts as a successful one.
     RefusedWriteCounts,
-    /// What is not confirmed at the deadline is not written.
+    /// Unconfirmed events are not written at the deadline.
     UnwrittenAtTheDeadline,
-    /// An entry goes when its replay begins.
+    /// An entry is deleted when its replay begins.
     ForgottenUnconfirmed,
-    /// An entry goes while it is being written.
+    /// An entry is deleted while it is being written.
     ForgottenWhileWriting,
-    /// An entry that cannot be read goes.
+    /// An entry that cannot be read is deleted.
     UnreadableGivenUp,
-    /// The next of a lane does not wait for the one before.
+    /// The next event of a lane does not wait for the one before.
     TwoInFlight,
     /// A lane moves on when its head has failed.
     FailurePassed,
-    /// An event that another replica has published leaves its lane while the producer has it.
+    /// An event that another replica has published leaves its lane while it is with the producer.
     LearntInFlight,
-    /// Where one event found no room a later one of its lane may.
+    /// An event is admitted although an earlier one of its request found no room.
     Unfenced,
-    /// The journal's order is not kept at the start.
+    /// The order of the journal is not kept at the start.
     RecoveredInReverse,
-    /// Replays begin before it is known what is in the topics.
+    /// Replay begins before the content of the topics is known.
     ReplayedUnreleased,
-    /// Numbers begin anew at the start.
+    /// Sequence numbers begin again at the start.
     NumbersGivenTwice,
-    /// Who joins an event on its way is not told its verdict.
+    /// A request that joins an event in progress does not get its verdict.
     JoinLost,
-    /// An answer leaves after its deadline.
+    /// An answer is sent after its deadline.
     DeadlinePassed,
-    /// A report on an event that is gone counts for the one in its place.
+    /// A report on an event that is gone counts for the event that has its slot.
     StaleTokenTaken,
-    /// A failed head is never tried again.
+    /// A failed head is never retried.
     BackOffForgotten,
-    /// What waited for the broker goes on waiting when it is back.
+    /// Events that wait for the broker continue to wait when it is back.
     ReturnUnheard,
-    /// Verdicts are not remembered.
+    /// Verdicts are not cached.
     VerdictForgotten,
-    /// A record that is confirmed is sent again when its sibling fails.
+    /// A confirmed record is sent again when the event's other record fails.
     ConfirmedRecordRepeated,
-    /// What another cluster has confirmed counts for the one that is there now.
+    /// Confirmations of a former cluster count for the current one.
     OldClusterRemembered,
     /// Lanes that another replica publishes first are replayed all the same.
     HeldLanesReplayed,
-    /// As much is read back from the journal as there is, whatever its size.
+    /// Replay ignores the limit of bytes.
     ReplayUnbounded,
     /// An event that another replica has published is sent again when its own attempt fails.
     LearntForgotten,
-    /// The time of events does not matter for their order.
+    /// The time of events does not affect their order.
     TimeIgnored,
-    /// What waits for a closed partition is tried again and again.
+    /// Events that wait for a closed partition are retried repeatedly.
     ClosedPartitionTried,
-    /// What waits for a closed partition goes on waiting when it is open.
+    /// Events that wait for a closed partition continue to wait when it is open.
     RecoveryUnheard,
 }
 
@@ -112,7 +112,7 @@ impl Defect {
     ];
 }
 
-/// A delivery that exists only inside of a defect.
+/// The waiter of a request that exists only inside of a defect.
 const NOBODY: usize = usize::MAX;
 
 impl Machine {
@@ -263,7 +263,7 @@ impl Machine {
         }
     }
 
-    /// Does as if an event were the head of its lane.
+    /// Activates an event as if it were the head of its lane.
     fn push_forward(&mut self, slot: u32) {
         if self.event(slot).stage == Stage::Queued {
             self.outbox.activate(slot);

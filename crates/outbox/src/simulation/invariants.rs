@@ -1,9 +1,9 @@
-//! What must hold after every step, and when all is over.
+//! The invariants after every step, and at the end of a schedule.
 
 use super::scheduler::Scheduler;
 
 impl Scheduler<'_> {
-    /// Looks at what something has happened to.
+    /// Checks the replicas that the last step affected.
     pub(super) fn check_invariants(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.dedup();
@@ -33,7 +33,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Looks at what is left when nothing more happens.
+    /// Checks that nothing is left at the end.
     pub(super) fn check_final_state(&mut self) {
         for replica in 0..self.plan.replicas {
             let there = &self.replicas[replica];

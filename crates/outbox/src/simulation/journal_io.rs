@@ -1,4 +1,4 @@
-//! A process and its journal: what it hands over to be written, removed and read, and what it is told.
+//! The journal of a process: executes writes, removals and reads, and reports the results.
 
 use super::disk::{Outcome, Told};
 use super::payload::Payload;
@@ -9,7 +9,7 @@ use crate::event::Loaded;
 use crate::{EventHandle, Seq};
 
 impl Scheduler<'_> {
-    /// An event is to be written.
+    /// Writes an event.
     pub(super) fn write(&mut self, replica: usize, handle: EventHandle, cargo: &Payload) {
         let event = cargo.nature.event;
         self.note(|| format!("  r{replica} write {handle:?} event {event}"));
@@ -30,13 +30,13 @@ impl Scheduler<'_> {
         self.hold(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", handle.seq));
     }
 
-    /// An entry is to go.
+    /// Deletes an entry.
     pub(super) fn forget(&mut self, replica: usize, seq: Seq) {
         self.note(|| format!("  r{replica} forget {seq:?}"));
         let there = &mut self.replicas[replica];
         let writing = there.disk.is_writing(seq);
         let event = there.disk.entries.get(&seq).map(|cargo| cargo.nature.event);
-        // A second copy is of no use where the first one stays.
+        // A second copy is not needed if the first one stays.
         let copies = |event| there.disk.entries.values().filter(|cargo| cargo.nature.event == event).count();
         let copy = event.is_some_and(|event| copies(event) > 1);
         there.disk.remove(seq);
@@ -51,7 +51,7 @@ impl Scheduler<'_> {
         self.hold(safe, || format!("event {event} is forgotten and is in no topic"));
         if former && !self.is_kept(event) {
             self.ledger.settle(event);
-            // Resolved by what the former cluster had confirmed, before the replica could know that it is gone.
+            // Resolved by a confirmation of the former cluster, before the replica could know that it is gone.
             let unnoticed = self.replicas[replica].current().cluster < self.ledger.cluster;
             if unnoticed || self.plan.threads > 0 {
                 self.ledger.release(event, replica);
@@ -59,22 +59,22 @@ impl Scheduler<'_> {
         }
     }
 
-    /// An entry is to be read back.
+    /// Reads an entry back.
     pub(super) fn load(&mut self, replica: usize, handle: EventHandle) {
         self.note(|| format!("  r{replica} load {handle:?}"));
         let (plan, now) = (self.plan, self.now);
         let life = self.replicas[replica].current();
-        // What another thread was handed can have been decided before another cluster was noticed.
+        // A command on another thread can have been issued before the new cluster was noticed.
         let released = life.released || (plan.threads > 0 && life.noticed_at > 0);
         let connected = life.connected;
         self.hold(released, || format!("{handle:?} is replayed before it is known what is in the topics"));
-        // It can have been said before the broker went away.
+        // It can have been issued before the broker became unavailable.
         self.hold(connected || plan.threads > 0, || format!("{handle:?} is replayed while the broker is away"));
         let closed = self.replicas[replica].current().closed.contains(&handle);
         self.hold(!closed || plan.threads > 0, || format!("{handle:?} is read back, and its partition is closed"));
         let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(handle));
         let there = &mut self.replicas[replica];
-        // Nobody waits for an entry whose event was found in its topic meanwhile.
+        // An entry is no longer needed if its event was found in its topic in the meantime.
         let gone = |handle| there.machine.as_ref().is_none_or(|machine| machine.is_gone(handle));
         let mut loading: Vec<_> = there.lives.last().map(|life| life.loading.clone()).unwrap_or_default();
         loading.retain(|(other, _)| !gone(*other));
@@ -88,7 +88,7 @@ impl Scheduler<'_> {
         self.at(now + throws.time(10, 300), SimEvent::Read(replica, life, handle));
     }
 
-    /// An entry has been read back, or could not be.
+    /// An entry has been read back, or could not be read.
     pub(super) fn read(&mut self, replica: usize, handle: EventHandle) {
         let now = self.now;
         let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
@@ -105,7 +105,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// Lets the disk take what waits for it.
+    /// Starts a commit of the waiting operations.
     pub(super) fn begin_commit(&mut self, replica: usize) {
         let there = &mut self.replicas[replica];
         if !there.disk.begin(self.now) {
@@ -117,7 +117,7 @@ impl Scheduler<'_> {
         self.at(self.now + 1 + throws.time(slow, slow), SimEvent::Commit(replica, life));
     }
 
-    /// A commit ends.
+    /// Ends a commit.
     pub(super) fn commit(&mut self, replica: usize) {
         let (plan, now) = (self.plan, self.now);
         let there = &mut self.replicas[replica];
@@ -139,7 +139,7 @@ impl Scheduler<'_> {
         self.begin_commit(replica);
     }
 
-    /// The machine hears of a commit.
+    /// Reports the result of a commit to the machine.
     pub(super) fn told(&mut self, replica: usize, told: Told) {
         let Told { written, refused } = told;
         let there = &mut self.replicas[replica];

@@ -1,46 +1,46 @@
-//! What is true whatever the machines believe: which records the topics hold, what was promised to whom.
+//! The truth, independent of the machines: which records are in the topics, and what was promised to whom.
 
 use super::payload::{EventSpec, Number, Payload};
 use crate::event::Publication;
 use crate::verdict::Verdict;
 use crate::{Millis, RequestId};
 
-/// One request, from its sender's hand to its answer.
+/// One request, from its admission to its answer.
 pub(super) struct Delivery {
     pub(super) callback: usize,
     pub(super) attempt: usize,
     pub(super) replica: usize,
     pub(super) life: usize,
     pub(super) events: Vec<Number>,
-    /// Which of its events had their verdicts at admission.
+    /// The verdicts that were known at admission.
     pub(super) known: Vec<Option<Verdict>>,
     pub(super) admitted_at: Millis,
     pub(super) deadline: Millis,
     pub(super) id: Option<RequestId>,
     pub(super) answered: bool,
-    /// Whether its sender has hung up, and the machine knows.
+    /// True if its sender has disconnected, and the machine knows.
     pub(super) abandoned: bool,
 }
 
-/// The truth.
+/// The truth about all events and requests.
 pub(super) struct Oracle {
     pub(super) natures: Vec<EventSpec>,
-    /// Which records of which form of each event were persisted.
+    /// Which records of which form of each event were published.
     landed: Vec<[[bool; 2]; 3]>,
-    /// The verdict that each event has earned, once all records of a form are persisted.
+    /// The verdict that each event has earned, once all records of a form are published.
     pub(super) complete: Vec<Option<Verdict>>,
-    /// In the order in which they became complete.
+    /// Complete events, in the order in which they became complete.
     pub(super) topics: Vec<Number>,
-    /// How often another cluster has taken the place of the one before.
+    /// The number of the current cluster: how many times it was replaced.
     pub(super) cluster: u32,
-    /// What was complete on a cluster that is gone.
+    /// True for events that were complete on a former cluster.
     pub(super) formerly: Vec<bool>,
-    /// What of it no replica has any longer: it was settled before that cluster went.
+    /// True for those of them that no replica has any longer. They were settled before that cluster was replaced.
     settled: Vec<bool>,
-    /// Events of which a replica has said that it keeps them.
+    /// Events that a replica has promised to keep.
     pub(super) promises: Vec<(Number, usize)>,
     pub(super) deliveries: Vec<Delivery>,
-    /// Those of them whose answers are still to come.
+    /// Requests that are not answered yet.
     pub(super) open: Vec<usize>,
     pub(super) duplicates: u64,
 }
@@ -63,17 +63,17 @@ impl Oracle {
         }
     }
 
-    /// Whether the event is in its topic, or was settled on a cluster that is gone.
+    /// Returns true if the event is in its topic, or was settled on a former cluster.
     pub(super) fn is_complete(&self, event: Number) -> bool {
         self.complete[event].is_some() || self.settled[event]
     }
 
-    /// No replica has the event any longer, which a cluster that is gone had confirmed.
+    /// Notes that no replica has the event any longer, which a former cluster had confirmed.
     pub(super) fn settle(&mut self, event: Number) {
         self.settled[event] |= self.formerly[event];
     }
 
-    /// Another, empty cluster answers. `kept` tells of each event whether a replica still has it.
+    /// Another, empty cluster answers. `kept` is true for each event that a replica still has.
     pub(super) fn replace_cluster(&mut self, kept: &[bool]) {
         self.cluster += 1;
         for (event, kept) in kept.iter().enumerate() {
@@ -86,7 +86,7 @@ impl Oracle {
         self.topics.clear();
     }
 
-    /// A record is in its topic. Returns whether the event is complete by it for the first time.
+    /// Publishes a record. Returns true if that completes the event for the first time.
     pub(super) fn land(&mut self, cargo: &Payload, part: u8) -> bool {
         let event = cargo.nature.event;
         self.landed[event][usize::from(cargo.form)][usize::from(part)] = true;
@@ -103,12 +103,12 @@ impl Oracle {
         true
     }
 
-    /// Whether a record of the event's first form is in its topic.
+    /// Returns true if a record of the event's first form is in its topic.
     pub(super) fn has_record(&self, event: Number, record: u8) -> bool {
         self.landed[event][0][usize::from(record)]
     }
 
-    /// Events that can have two records and of which the topics have one.
+    /// Returns events that can have two records and of which one is in the topics.
     pub(super) fn halves(&self) -> Vec<(Number, u8)> {
         let two = (0..self.natures.len()).filter(|event| self.natures[*event].is_told_by_record());
         let half = |event: Number| match self.landed[event][0] {
@@ -119,7 +119,7 @@ impl Oracle {
         two.filter_map(half).collect()
     }
 
-    /// Whether all records of the event were persisted in a form with that verdict.
+    /// Returns true if all records of the event were published in a form with that verdict.
     pub(super) fn earned(&self, event: Number, verdict: Verdict) -> bool {
         let forms = std::iter::successors(Some(self.natures[event].first()), Publication::fallback);
         forms.into_iter().any(|form| form.verdict() == verdict && self.is_whole(&form))

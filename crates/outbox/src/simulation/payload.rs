@@ -1,4 +1,4 @@
-//! The events of a schedule, and what is published for them.
+//! The events of a schedule, and their publications.
 
 use idaas_callback::Reason;
 
@@ -10,23 +10,23 @@ use crate::{EventKey, LaneKey};
 /// An event's number in the schedule.
 pub(super) type Number = usize;
 
-/// What an event is.
+/// The specification of an event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EventSpec {
     pub(super) event: Number,
     pub(super) lane: usize,
-    /// How many records its first form has.
+    /// The number of records of its first form.
     parts: u8,
     bytes: usize,
-    /// When it happened. Many happen at the same time.
+    /// When it happened. Many events happen at the same time.
     pub(super) time: i64,
-    /// Whether it is a dead letter from the start.
+    /// True if it is a dead letter from the start.
     dead: bool,
-    /// Whether it has a single record, and the topics cannot tell that it has no second one.
+    /// True if it has a single record, and the topics do not show that it has no second one.
     alone: bool,
-    /// How many forms it has, each smaller than the one before.
+    /// The number of its forms, each smaller than the one before.
     forms: u8,
-    /// How many of them, from the first on, the broker refuses. All of them only as long as there are faults.
+    /// How many forms, from the first on, the broker rejects. It rejects all of them only while there are faults.
     refused: u8,
 }
 
@@ -55,7 +55,7 @@ impl EventSpec {
         }
     }
 
-    /// Whether the topics tell of its records one by one.
+    /// Returns true if the topics show its records individually.
     pub(super) const fn is_told_by_record(&self) -> bool {
         !self.dead && (self.parts == 2 || self.alone)
     }
@@ -73,18 +73,18 @@ impl EventSpec {
     }
 }
 
-/// Which lane a number is, to the machine.
+/// Returns the lane with that number.
 pub(super) const fn lane_key(lane: usize) -> LaneKey {
     LaneKey(mix(lane as u64))
 }
 
-/// Which event a key is.
+/// Returns the event of a key.
 pub(super) fn number(key: EventKey) -> Number {
     let [.., a, b, c, d, e, f, g, h] = key.0;
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize
 }
 
-/// Who an event is to the machine.
+/// Returns the key of an event.
 pub(super) fn key(event: Number) -> EventKey {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&mix(event as u64).to_le_bytes());
@@ -100,7 +100,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// Whether the broker refuses it for good; `faulty` as long as there are faults.
+    /// Returns true if the broker rejects it permanently. `faulty` is true as long as there are faults.
     pub(super) const fn refused(&self, faulty: bool) -> bool {
         let last = self.form + 1 == self.nature.forms;
         self.form < self.nature.refused && (faulty || !last)

@@ -1,4 +1,4 @@
-//! What a schedule is made of: all of it is drawn from the seed, and each part can be taken out to see whether it
+//! The plan of a schedule: all of it is derived from the seed, and each part can be removed to see whether it
 //! mattered.
 
 use super::payload::Number;
@@ -13,50 +13,50 @@ pub(super) struct Plan {
     pub(super) events: usize,
     pub(super) lanes: usize,
     pub(super) replicas: usize,
-    /// Whether replicas learn from one another by way of the topics.
+    /// True if replicas learn from one another through the topics.
     pub(super) following: bool,
     pub(super) limits: Limits,
-    /// How many bytes a journal takes.
+    /// Maximum size of a journal, in bytes.
     pub(super) journal: usize,
-    /// How long after its admission a delivery is answered, and how long before that it is written.
+    /// How long after its admission a request is answered, and how long before that its events are written.
     pub(super) answer: Millis,
     pub(super) allowance: Millis,
-    /// How late a deadline may be looked at.
+    /// Maximum delay of a tick.
     pub(super) tick: Millis,
-    /// How often in a thousand times another thread does what the machine says.
+    /// How many times in a thousand another thread executes the commands.
     pub(super) threads: u64,
-    /// How slow the broker is mostly.
+    /// The usual latency of the broker.
     pub(super) latency: Millis,
     pub(super) callbacks: Vec<Callback>,
     pub(super) faults: Vec<Fault>,
 }
 
-/// One callback as its sender has it. The same event can be in several.
+/// One callback of a sender. The same event can be in several.
 #[derive(Debug, Clone)]
 pub(super) struct Callback {
-    /// Its number, which stays when others are taken out.
+    /// Its number, which stays when others are removed.
     pub(super) number: u64,
     pub(super) at: Millis,
     pub(super) events: Vec<Number>,
 }
 
-/// Something that goes wrong.
+/// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: Kind,
-    /// Where; the broker's faults are everywhere.
+    /// The affected replica. Faults of the broker affect all.
     pub(super) replica: usize,
     pub(super) at: Millis,
-    /// How long it lasts, or how long until the replica is there again.
+    /// How long it lasts, or how long the replica is down.
     pub(super) length: Millis,
-    /// What else there is to choose.
+    /// A parameter of the kind.
     pub(super) detail: u64,
 }
 
-/// What can go wrong.
+/// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The broker takes nothing and reports nothing.
+    /// The broker accepts no records and sends no reports.
     Outage,
     /// A breaker opens without cause.
     Flap,
@@ -64,29 +64,29 @@ pub(super) enum Kind {
     LostReports,
     /// Records take up to ten seconds.
     SlowBroker,
-    /// A producer has no room.
+    /// The producer's queue is full.
     NoRoom,
-    /// A producer is replaced: all that is with it fails, and some of it lands all the same.
+    /// A producer is replaced: its records fail, and some of them are published all the same.
     Purge,
-    /// The process is killed, after so many more commands as `detail` says.
+    /// The process is killed after `detail` more commands.
     Crash,
-    /// The process ends in order.
+    /// The process shuts down.
     Drain,
-    /// Commits fail; some are on the disk all the same.
+    /// Commits fail. Some are on the disk all the same.
     DiskFails,
     /// Commits take up to three seconds.
     DiskSlow,
-    /// Nothing can be added.
+    /// Nothing can be added to the journal.
     DiskFull,
-    /// Nothing can be read back.
+    /// Nothing can be read from the journal.
     Unreadable,
-    /// Senders reset their connections.
+    /// Senders disconnect.
     HangUps,
     /// Answers do not reach their senders.
     LostAnswers,
     /// The operator discards an event.
     Discard,
-    /// Verdicts fall out of the memory.
+    /// The dedup cache loses its verdicts.
     Amnesia,
     /// Another, empty cluster answers at the same address.
     OtherCluster,
@@ -94,7 +94,7 @@ pub(super) enum Kind {
     SecondRecordFails,
     /// Another replica publishes some lanes first.
     HeldLanes,
-    /// Partitions are known to accept nothing; the records stay with the producer all the same.
+    /// Partitions are known to accept nothing. Records that are with the producer stay there.
     ClosedPartitions,
 }
 
@@ -122,7 +122,7 @@ const KINDS: [Kind; 20] = [
 ];
 
 impl Plan {
-    /// The schedule of a seed.
+    /// Creates the plan of a seed.
     pub(super) fn of(seed: u64) -> Self {
         let dice = SimRng(seed);
         let mut throws = dice.on(About::Plan, []);
@@ -155,17 +155,17 @@ impl Plan {
         }
     }
 
-    /// How late an answer may be.
+    /// Returns how late an answer may be.
     pub(super) const fn lateness(&self) -> Millis {
         self.tick + super::replica::LATE
     }
 
-    /// From when on nothing goes wrong any more.
+    /// Returns when the last fault is over.
     pub(super) fn calm(&self) -> Millis {
         self.faults.iter().map(|fault| fault.at + fault.length).max().unwrap_or(0)
     }
 
-    /// The fault of that kind that is there at a moment.
+    /// Returns the fault of that kind that is active at that time.
     pub(super) fn faulty(&self, kind: Kind, replica: usize, now: Millis) -> Option<&Fault> {
         let here = |fault: &&Fault| fault.kind == kind && (kind.is_everywhere() || fault.replica == replica);
         self.faults.iter().filter(here).find(|fault| (fault.at..fault.at + fault.length).contains(&now))
@@ -211,7 +211,7 @@ fn faults(throws: &mut fastrand::Rng, replicas: usize, events: usize, horizon: M
         let detail = if kind == Kind::Discard {
             throws.u64(0..events as u64)
         } else {
-            // Half of the crashes come at once.
+            // Half of the crashes happen at once.
             throws.u64(0..=8) * u64::from(throws.bool())
         };
         Fault { kind, replica: throws.usize(0..replicas), at: throws.u64(0..=horizon + horizon / 4), length, detail }

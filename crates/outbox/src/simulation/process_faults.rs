@@ -1,4 +1,4 @@
-//! What befalls processes: breakers, crashes, ends in order, starts from what the journal holds.
+//! Faults of processes: breakers, crashes, shutdowns, and restarts from the journal.
 
 use super::incarnation::Incarnation;
 use super::machine::Machine;
@@ -10,7 +10,7 @@ use crate::Seq;
 use crate::event::{Publication, Recovered};
 
 impl Scheduler<'_> {
-    /// A fault begins.
+    /// Starts a fault.
     pub(super) fn begin(&mut self, index: usize) {
         let Fault { kind, replica, length, detail, .. } = self.plan.faults[index];
         self.note(|| format!("  {:?}", self.plan.faults[index]));
@@ -36,13 +36,13 @@ impl Scheduler<'_> {
                 }
             }
             Kind::SecondRecordFails => {}
-            // These are looked at where they matter.
+            // These are checked where they apply.
             Kind::LostReports | Kind::SlowBroker | Kind::NoRoom | Kind::DiskFails | Kind::DiskSlow => {}
             Kind::DiskFull | Kind::Unreadable | Kind::HangUps | Kind::LostAnswers => {}
         }
     }
 
-    /// An outage that lasts so long from now on comes to a replica's notice, and so does its end.
+    /// Plans when a replica notices an outage of this length, and when it notices the end.
     fn notice(&mut self, replica: usize, length: u64) {
         let life = self.replicas[replica].life();
         let mut throws = self.plan.dice.on(About::Breaker, [replica as u64, self.now]);
@@ -50,7 +50,7 @@ impl Scheduler<'_> {
         if opened < length + closed {
             self.at(self.now + opened, SimEvent::Connected(replica, life, false));
         }
-        // Said also where it never was away: the machine must not care.
+        // Also sent if the breaker never opened: the machine must accept that.
         self.at(self.now + length + closed, SimEvent::Connected(replica, life, true));
     }
 
@@ -67,7 +67,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// The process is gone, and there is another after so long.
+    /// The process crashes, and restarts after `pause`.
     pub(super) fn crash(&mut self, replica: usize, pause: u64) {
         if self.replicas[replica].machine.take().is_none() {
             return;
@@ -85,7 +85,8 @@ impl Scheduler<'_> {
         there.machine = None;
         (there.doomed, there.tick_at) = (None, None);
         there.disk.crash(lucky, most);
-        // The last copy of an event that a cluster had confirmed before it was replaced. Nobody has promised to keep it.
+        // This can have been the last copy of an event that a former cluster had confirmed. No replica has promised to
+        // keep it.
         for event in 0..self.ledger.natures.len() {
             if !self.is_kept(event) && !self.ledger.is_promised(event) {
                 self.ledger.settle(event);
@@ -96,7 +97,7 @@ impl Scheduler<'_> {
         self.at(self.now + pause, SimEvent::Start(replica));
     }
 
-    /// The process is asked to end.
+    /// The process is asked to shut down.
     fn drain(&mut self, replica: usize, pause: u64) {
         let now = self.now;
         if !self.replicas[replica].accepts() {
@@ -118,7 +119,7 @@ impl Scheduler<'_> {
         self.at(deadline + self.plan.lateness(), SimEvent::Leave(replica, life));
     }
 
-    /// A process that was asked to end does so, once the journal has what is left, or will not take it.
+    /// A process that was asked to shut down ends, once the journal has the remaining events, or rejects them.
     pub(super) fn leave(&mut self, replica: usize) {
         let (now, plan) = (self.now, self.plan);
         let there = &mut self.replicas[replica];
@@ -137,7 +138,7 @@ impl Scheduler<'_> {
         self.end(replica, life, true, pause);
     }
 
-    /// A process begins with what its journal holds.
+    /// Starts a process with the entries of its journal.
     pub(super) fn start(&mut self, replica: usize) {
         let plan = self.plan;
         if self.replicas[replica].machine.is_some() {
@@ -181,7 +182,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// Whether what the journal held is in order of time, and of what happened at the same time in order of acceptance.
+    /// Checks that recovered events are in order of time, and those of the same time in order of acceptance.
     fn look_at_the_recovered(&mut self, replica: usize) {
         for lane in 0..self.plan.lanes {
             let Some(machine) = &self.replicas[replica].machine else { return };
@@ -221,7 +222,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// Time has passed, and other events; what was decided long ago is not known any more.
+    /// The dedup cache has evicted its verdicts.
     fn forget_verdicts(&mut self, replica: usize) {
         let there = &mut self.replicas[replica];
         let Some(machine) = &mut there.machine else { return };

@@ -1,4 +1,4 @@
-//! One process: does what its machine says, and tells it what has come of it.
+//! One process: executes the commands of its machine, and reports the results to it.
 
 use super::disk::Disk;
 use super::incarnation::Incarnation;
@@ -10,10 +10,10 @@ use crate::machine::Command;
 use crate::verdict::Verdict;
 use crate::{CompletedRequest, Millis};
 
-/// How much later than it was said a command may be done, in milliseconds.
+/// Maximum delay of a command, in milliseconds.
 pub(super) const LATE: Millis = 5;
 
-/// Commands in another thread's hands.
+/// Commands that another thread executes later.
 pub(super) struct HandedOver(Vec<Command<Payload, usize>>);
 
 impl std::fmt::Debug for HandedOver {
@@ -22,21 +22,21 @@ impl std::fmt::Debug for HandedOver {
     }
 }
 
-/// A process, or the place of one.
+/// A replica, with or without a running process.
 #[derive(Default)]
 pub(super) struct Replica {
     /// `None` while there is no process.
     pub(super) machine: Option<Machine>,
     pub(super) lives: Vec<Incarnation>,
     pub(super) disk: Disk,
-    /// When the machine's time is told next.
+    /// When the next tick is due.
     pub(super) tick_at: Option<Millis>,
-    /// After so many more commands the process is killed, and stays away for so long.
+    /// After this many more commands the process is killed, and stays down for this long.
     pub(super) doomed: Option<(u64, Millis)>,
 }
 
 impl Replica {
-    /// The number of the life that is, or was last.
+    /// The number of the current or last incarnation.
     pub(super) const fn life(&self) -> usize {
         self.lives.len().saturating_sub(1)
     }
@@ -45,7 +45,7 @@ impl Replica {
         self.machine.is_some() && self.life() == life
     }
 
-    /// Whether it takes callbacks.
+    /// Returns true if it accepts callbacks.
     pub(super) fn accepts(&self) -> bool {
         self.machine.is_some() && self.lives.last().is_some_and(|life| life.hurried.is_none())
     }
@@ -57,7 +57,7 @@ impl Replica {
 }
 
 impl Scheduler<'_> {
-    /// Does what a machine says, until it says nothing more. Now and then another thread does it, a little later.
+    /// Executes the commands of a machine until there are no more. Sometimes another thread does it, a little later.
     pub(super) fn execute(&mut self, replica: usize) {
         self.touched.push(replica);
         while let Some(machine) = &mut self.replicas[replica].machine {
@@ -77,7 +77,7 @@ impl Scheduler<'_> {
         self.plan_tick(replica);
     }
 
-    /// Another thread comes to what it was handed.
+    /// Another thread executes its commands.
     pub(super) fn execute_late(&mut self, replica: usize, HandedOver(commands): HandedOver) {
         self.carry_out(replica, commands);
         self.execute(replica);
@@ -107,7 +107,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Whether the process ends before its next command.
+    /// Crashes the process if it must end before its next command. Returns true if so.
     fn dies(&mut self, replica: usize) -> bool {
         match &mut self.replicas[replica].doomed {
             None => false,
@@ -134,7 +134,7 @@ impl Scheduler<'_> {
         let tick = self.plan.lateness();
         self.ledger.deliveries[*delivery].answered = true;
         self.hold(!answered, || format!("delivery {delivery} is answered twice"));
-        // The answer can have been on its way.
+        // The answer can have been on another thread.
         let under_way = self.plan.threads > 0;
         self.hold(!abandoned || under_way, || format!("delivery {delivery} is answered, and nobody waits for it"));
         self.hold(late <= tick, || format!("delivery {delivery} is answered {late} ms late"));
@@ -145,7 +145,7 @@ impl Scheduler<'_> {
         self.answer_left(*delivery, verdicts);
     }
 
-    /// Whether a verdict may be said; and from now on it has been.
+    /// Checks a verdict that is answered, and records it.
     fn say(&mut self, replica: usize, event: usize, verdict: Verdict, (known, admitted_at): (Option<Verdict>, Millis)) {
         self.passed.count(verdict);
         let there = &mut self.replicas[replica];
@@ -172,7 +172,7 @@ impl Scheduler<'_> {
                 // The operator may have discarded it between the verdict and the answer.
                 let given_up = there.current().meddled[event];
                 let kept = there.disk.has(event) || self.ledger.is_complete(event) || self.ledger.formerly[event];
-                // Confirmed by a cluster that is gone, after the verdict and before the answer.
+                // Confirmed by a former cluster, after the verdict and before the answer.
                 let gone = there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(event)));
                 let before = admitted_at <= there.current().noticed_at;
                 let settled = self.ledger.formerly[event] && (gone || before);
@@ -196,10 +196,10 @@ impl Scheduler<'_> {
         }
     }
 
-    /// The clock is looked at.
+    /// Passes the time to the machine.
     pub(super) fn tick(&mut self, replica: usize) {
         let now = self.now;
-        // It was planned earlier since.
+        // An earlier tick was planned since.
         if self.replicas[replica].tick_at.take_if(|at| *at == now).is_none() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Time and chance: what happens next, and that everything is looked at after it.
+//! The scheduler: selects the next event, and checks all invariants after it.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -15,18 +15,18 @@ use super::rng::About;
 use super::sender::Sender;
 use crate::{EventHandle, Millis};
 
-/// How long after the last fault and the last delivery everything must be over, in milliseconds: a record's two minutes,
-/// a minute for an entry that could not be read, the longest back-off, and something for the rest.
+/// How long after the last fault and the last request everything must be done, in milliseconds: a record's two
+/// minutes, a minute for an entry that could not be read, the longest back-off, and a margin.
 const PATIENCE: Millis = 240_000;
 
-/// How much longer for each event: those of a lane go one after the other.
+/// Additional time for each event, because the events of a lane go one after the other.
 const PATIENCE_EACH: Millis = 10_000;
 
-/// How many steps no schedule takes.
+/// Maximum number of steps of a schedule.
 const MOST_STEPS: u64 = 1_000_000;
 
-/// Something that is going to happen. A replica's number stands beside the number of its life: what was meant for a
-/// process that is gone does not happen.
+/// A planned event. A replica's number is followed by the number of its incarnation: events of a process that has
+/// ended are skipped.
 #[derive(Debug)]
 pub(super) enum SimEvent {
     Send(usize),
@@ -40,7 +40,7 @@ pub(super) enum SimEvent {
     Told(usize, usize, Told),
     Read(usize, usize, EventHandle),
     Tick(usize, usize),
-    /// Another thread comes to what it has to do.
+    /// Another thread executes its commands.
     Execute(usize, usize, HandedOver),
     Learn(usize, usize, usize),
     LearnRecord(usize, usize, usize, u8),
@@ -50,7 +50,7 @@ pub(super) enum SimEvent {
     Release(usize, usize),
     Connected(usize, usize, bool),
     Begin(usize),
-    /// A process that ends in order looks whether it can.
+    /// A process that shuts down checks whether it can end.
     Leave(usize, usize),
     Start(usize),
 }
@@ -76,13 +76,13 @@ impl PartialOrd for Due {
 }
 
 impl Ord for Due {
-    /// The earliest is the greatest, as the heap gives the greatest out.
+    /// Reversed, because the heap returns the greatest element first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.tie).cmp(&(self.at, self.tie))
     }
 }
 
-/// Everything there is.
+/// The state of the simulation.
 pub(super) struct Scheduler<'a> {
     pub(super) plan: &'a Plan,
     pub(super) defect: Option<Defect>,
@@ -93,11 +93,11 @@ pub(super) struct Scheduler<'a> {
     pub(super) ledger: Oracle,
     pub(super) flights: Vec<Flight>,
     pub(super) senders: Vec<Sender>,
-    /// The replicas that something has happened to in this step.
+    /// The replicas that this step has affected.
     pub(super) touched: Vec<usize>,
     pub(super) passed: Coverage,
     pub(super) violation: Option<String>,
-    /// What has happened, where somebody wants to read it.
+    /// The log of the schedule, if it is requested.
     pub(super) story: Option<Vec<String>>,
 }
 
@@ -131,10 +131,10 @@ impl<'a> Scheduler<'a> {
         world
     }
 
-    /// Lets the schedule happen.
+    /// Runs the schedule.
     ///
     /// # Errors
-    /// What does not hold, and after how many steps.
+    /// The violated invariant, and the number of steps before it.
     pub(super) fn run(mut self) -> Result<Coverage, Violation> {
         let mut steps = 0;
         let mut last = 0;
@@ -146,7 +146,8 @@ impl<'a> Scheduler<'a> {
             if matches!(what, SimEvent::Send(_) | SimEvent::Begin(_) | SimEvent::Start(_)) {
                 last = at.max(self.plan.calm());
             }
-            // Whatever waits by now waits for ever. The clock of a machine can be due much later, and for nothing.
+            // An event that still waits now waits forever. A machine's next tick can be due much later, with nothing
+            // to do.
             if at > last + patience {
                 break;
             }
@@ -214,7 +215,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Plans something. What happens at the same time happens in any order.
+    /// Plans an event. Events at the same time happen in random order.
     pub(super) fn at(&mut self, at: Millis, what: SimEvent) {
         let at = at.max(self.now);
         self.scheduled += 1;
@@ -241,7 +242,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// What did not hold.
+/// A violated invariant.
 #[derive(Debug, Clone)]
 pub(super) struct Violation {
     pub(super) what: String,

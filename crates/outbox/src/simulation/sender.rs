@@ -1,5 +1,5 @@
-//! IDaaS: sends a callback, waits for its answer, and sends again what it is asked to, or all of it where no answer
-//! came.
+//! IDaaS: sends a callback, waits for its answer, and sends the events again that it is asked for, or all of them if
+//! no answer came.
 
 use super::oracle::Delivery;
 use super::payload::{EventSpec, Number, lane_key, number};
@@ -11,18 +11,18 @@ use crate::event::NewEvent;
 use crate::machine::{Admitted, Deadlines};
 use crate::verdict::Verdict;
 
-/// How long after each failed attempt the next one comes.
+/// Intervals between the attempts.
 const SCHEDULE: [Millis; 5] = [1_000, 5_000, 10_000, 10_000, 10_000];
 
-/// How long an answer is waited for.
+/// How long the sender waits for an answer.
 const TIMEOUT: Millis = 10_000;
 
-/// One callback's way.
+/// The state of one callback.
 pub(super) struct Sender {
-    /// What has no final verdict yet.
+    /// Events without a final verdict.
     rest: Vec<Number>,
     attempt: usize,
-    /// The delivery whose answer is waited for.
+    /// The request whose answer the sender waits for.
     waits: Option<usize>,
 }
 
@@ -33,7 +33,7 @@ impl Sender {
 }
 
 impl Scheduler<'_> {
-    /// A callback goes to one of the replicas.
+    /// Sends a callback to one of the replicas.
     pub(super) fn send(&mut self, callback: usize) {
         let attempt = self.senders[callback].attempt;
         let number = self.plan.callbacks[callback].number;
@@ -96,7 +96,7 @@ impl Scheduler<'_> {
         delivery
     }
 
-    /// Whether what the machine says of the arrivals can be.
+    /// Checks the results of an admission.
     fn admitted(&mut self, replica: usize, events: &[Number], admitted: &[Admitted], roomy: bool) {
         self.hold(events.len() == admitted.len(), || "an arrival was passed over".to_owned());
         let mut fenced = Vec::new();
@@ -124,7 +124,7 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Whether new events have found the places that they should have in their lanes.
+    /// Checks that new events have the right places in their lanes.
     pub(super) fn look_at_the_order(&mut self, replica: usize, new: &[Number]) {
         for lane in 0..self.plan.lanes {
             let there = &mut self.replicas[replica];
@@ -161,7 +161,7 @@ impl Scheduler<'_> {
             return;
         }
         self.senders[callback].waits = None;
-        // Not every reset is seen.
+        // Not every disconnect is noticed.
         let seen = self.plan.dice.on(About::HangUp, [callback as u64, attempt as u64, 1]).permille(700);
         if seen && !answered && self.replicas[replica].is_alive(life) {
             self.ledger.deliveries[delivery].abandoned = true;
@@ -173,7 +173,7 @@ impl Scheduler<'_> {
         self.send_again(callback);
     }
 
-    /// An answer has left.
+    /// An answer has been sent.
     pub(super) fn answer_left(&mut self, delivery: usize, verdicts: &[Verdict]) {
         let Delivery { callback, replica, .. } = self.ledger.deliveries[delivery];
         if self.plan.faulty(Kind::LostAnswers, replica, self.now).is_some() {

@@ -1,4 +1,4 @@
-//! What a replica learns from the topics: at its start, while it runs, and after another cluster answers.
+//! What a replica learns from the topics: at its start, while it runs, and after the cluster is replaced.
 
 use super::rng::{About, RngExt};
 use super::scheduler::{Scheduler, SimEvent};
@@ -6,11 +6,11 @@ use crate::Published;
 use crate::event::Publication;
 use crate::verdict::Verdict;
 
-/// How many of the newest events are found, where the tail of the topics does not reach far back.
+/// How many of the newest events a short tail contains.
 const SHORT_TAIL: usize = 2;
 
 impl Scheduler<'_> {
-    /// What is in the topics is learned, as far as it can be, and replays begin.
+    /// Learns the content of the topics, as far as possible, and enables replay.
     pub(super) fn read_the_tail(&mut self, replica: usize) {
         let life = self.replicas[replica].life();
         let mut throws = self.plan.dice.on(About::Tail, [replica as u64, life as u64]);
@@ -37,7 +37,7 @@ impl Scheduler<'_> {
         let (now, key) = (self.now, super::payload::key(event));
         let Some(verdict) = self.ledger.complete[event] else { return };
         let there = &mut self.replicas[replica];
-        // One that does not know of another cluster yet reads no topics of it.
+        // A replica that does not know the new cluster yet does not read its topics.
         if there.current().cluster != self.ledger.cluster {
             return;
         }
@@ -73,7 +73,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// A replica notices that another cluster answers; the topics are read before anything is replayed.
+    /// A replica notices that another cluster answers. It reads the topics before anything is replayed.
     pub(super) fn notice_cluster(&mut self, replica: usize) {
         let (there, now) = (&mut self.replicas[replica], self.now);
         there.current().forget_cluster(self.ledger.cluster, now);
