@@ -259,7 +259,7 @@ impl Coordinator {
         self.tickets
     }
 
-    /// Whether a record may be written that is not read back yet; not again and again.
+    /// Returns true if a record that is not read back yet may be written, and notes the attempt. Limits repetitions.
     pub(super) fn may_send(&mut self, now: Millis) -> bool {
         let may = self.sent.is_none_or(|sent| now >= sent + RESEND);
         if may {

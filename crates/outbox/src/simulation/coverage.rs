@@ -6,7 +6,7 @@ use crate::verdict::Verdict;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Coverage {
     pub(super) steps: u64,
-    pub(super) deliveries: u64,
+    pub(super) requests: u64,
     pub(super) records: u64,
     pub(super) duplicates: u64,
     pub(super) crashes: u64,
@@ -29,7 +29,7 @@ impl Coverage {
 
     pub(super) fn add(&mut self, other: &Self) {
         self.steps += other.steps;
-        self.deliveries += other.deliveries;
+        self.requests += other.requests;
         self.records += other.records;
         self.duplicates += other.duplicates;
         self.crashes += other.crashes;

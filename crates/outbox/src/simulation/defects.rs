@@ -113,14 +113,14 @@ impl Defect {
 }
 
 /// The waiter of a request that exists only inside of a defect.
-const NOBODY: usize = usize::MAX;
+const NO_WAITER: usize = usize::MAX;
 
 impl Machine {
     pub(super) fn admit_with(
         &mut self,
         defect: Defect,
         mut new_events: Vec<NewEvent<Payload>>,
-        delivery: usize,
+        request: usize,
         mut deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         if defect == Defect::TimeIgnored {
@@ -129,19 +129,19 @@ impl Machine {
         if defect == Defect::DeadlinePassed {
             deadlines.answer += 1_000;
         }
-        let cargos: Vec<Payload> = new_events.iter().map(|new_event| new_event.publication).collect();
-        let (id, mut admitted) = self.outbox.admit(new_events, delivery, deadlines);
-        for (cargo, what) in cargos.iter().zip(&mut admitted) {
-            let slot = self.outbox.slot(cargo.nature.key());
+        let payloads: Vec<Payload> = new_events.iter().map(|new_event| new_event.publication).collect();
+        let (id, mut admitted) = self.outbox.admit(new_events, request, deadlines);
+        for (payload, what) in payloads.iter().zip(&mut admitted) {
+            let slot = self.outbox.slot(payload.spec.key());
             match (defect, *what, slot) {
                 (Defect::TwoInFlight, Admitted::New, Some(slot)) => self.push_forward(slot),
                 (Defect::JoinLost, Admitted::Joined, Some(slot)) => drop(self.event(slot).waiters.pop()),
                 (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
-                    let nature = cargo.nature;
-                    let (key, lane, event_time) = (nature.key(), nature.lane_key(), nature.time);
+                    let spec = payload.spec;
+                    let (key, lane, event_time) = (spec.key(), spec.lane_key(), spec.time);
                     let again =
-                        NewEvent { key, lane, event_time, partition_unavailable: false, publication: nature.first() };
-                    *what = self.outbox.admit([again], NOBODY, deadlines).1[0];
+                        NewEvent { key, lane, event_time, partition_unavailable: false, publication: spec.first() };
+                    *what = self.outbox.admit([again], NO_WAITER, deadlines).1[0];
                 }
                 _ => {}
             }
@@ -221,17 +221,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn loaded_with(&mut self, defect: Defect, handle: EventHandle, cargo: Loaded<Payload>, now: Millis) {
+    pub(super) fn loaded_with(&mut self, defect: Defect, handle: EventHandle, payload: Loaded<Payload>, now: Millis) {
         let handle = self.taken(defect, handle);
         let there = self.outbox.at(handle).is_some();
-        match (defect, &cargo) {
+        match (defect, &payload) {
             (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(handle.slot)),
             (Defect::ForgottenUnconfirmed, Loaded::Found(_)) if there => {
                 self.outbox.commands.push(Command::Delete(handle.seq))
             }
             _ => {}
         }
-        self.outbox.loaded(handle, cargo, now);
+        self.outbox.loaded(handle, payload, now);
     }
 
     pub(super) fn commands_with(
@@ -239,14 +239,14 @@ impl Machine {
         defect: Defect,
         mut commands: Vec<Command<Payload, usize>>,
     ) -> Vec<Command<Payload, usize>> {
-        commands.retain(|command| !matches!(command, Command::Answer(finished) if finished.waiter == NOBODY));
+        commands.retain(|command| !matches!(command, Command::Answer(finished) if finished.waiter == NO_WAITER));
         if defect == Defect::VerdictForgotten {
             self.outbox.dedup_cache = DedupCache::new();
         }
         for command in &mut commands {
             match (defect, command) {
-                (Defect::AcknowledgedUnreported, Command::Produce(handle, cargo, _)) => {
-                    self.answer_early(*handle, cargo.verdict());
+                (Defect::AcknowledgedUnreported, Command::Produce(handle, payload, _)) => {
+                    self.answer_early(*handle, payload.verdict());
                 }
                 (Defect::ConfirmedRecordRepeated, Command::Produce(_, _, confirmed)) => *confirmed = 0,
                 (Defect::KeptUnwritten, Command::Write(handle, _)) => self.answer_early(*handle, Verdict::NotConfirmed),
@@ -258,8 +258,8 @@ impl Machine {
     }
 
     fn answer_early(&mut self, handle: EventHandle, verdict: Verdict) {
-        for (delivery, position) in std::mem::take(&mut self.event(handle.slot).waiters) {
-            self.outbox.resolve_waiters([(delivery, position)], verdict);
+        for (request, position) in std::mem::take(&mut self.event(handle.slot).waiters) {
+            self.outbox.resolve_waiters([(request, position)], verdict);
         }
     }
 

@@ -49,14 +49,14 @@ pub(super) enum Outcome {
 
 /// The reported result of a commit.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct CommitResult {
     pub(super) written: Vec<Seq>,
     pub(super) refused: Vec<Seq>,
 }
 
 impl Disk {
-    pub(super) fn put(&mut self, seq: Seq, cargo: Payload) {
-        self.puts.push((seq, cargo));
+    pub(super) fn put(&mut self, seq: Seq, payload: Payload) {
+        self.puts.push((seq, payload));
     }
 
     pub(super) fn remove(&mut self, seq: Seq) {
@@ -76,7 +76,7 @@ impl Disk {
 
     /// Returns the sequence numbers under which the event is synced.
     pub(super) fn places(&self, event: usize) -> impl Iterator<Item = Seq> {
-        self.entries.iter().filter(move |(_, cargo)| cargo.nature.event == event).map(|(seq, _)| *seq)
+        self.entries.iter().filter(move |(_, payload)| payload.spec.event == event).map(|(seq, _)| *seq)
     }
 
     /// Returns how many bytes are used.
@@ -107,16 +107,16 @@ impl Disk {
     }
 
     /// Ends a commit.
-    pub(super) fn end(&mut self, outcome: Outcome, most: usize) -> Told {
-        let Some(Commit { puts, removes }) = self.committing.take() else { return Told::default() };
-        let mut told = Told::default();
+    pub(super) fn end(&mut self, outcome: Outcome, most: usize) -> CommitResult {
+        let Some(Commit { puts, removes }) = self.committing.take() else { return CommitResult::default() };
+        let mut result = CommitResult::default();
         match outcome {
             Outcome::Failed => {
-                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 self.removes.splice(0..0, removes);
             }
             Outcome::Doubtful => {
-                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 let (fitting, _) = self.fitting(puts, most);
                 self.ghosts.extend(fitting.iter().map(|(seq, _)| *seq));
                 self.persist(fitting);
@@ -124,19 +124,19 @@ impl Disk {
             }
             Outcome::Full => {
                 self.write_partially();
-                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 self.take_out(&removes);
             }
             Outcome::Done => {
                 self.write_partially();
                 let (fitting, refused) = self.fitting(puts, most);
-                told.written.extend(fitting.iter().map(|(seq, _)| *seq));
-                told.refused = refused;
+                result.written.extend(fitting.iter().map(|(seq, _)| *seq));
+                result.refused = refused;
                 self.take_out(&removes);
                 self.persist(fitting);
             }
         }
-        told
+        result
     }
 
     /// The process ends. The commit in progress is done or not.
@@ -164,9 +164,9 @@ impl Disk {
     }
 
     fn persist(&mut self, puts: Vec<(Seq, Payload)>) {
-        for (seq, cargo) in puts {
+        for (seq, payload) in puts {
             self.next = self.next.max(seq.0 + 1);
-            self.entries.insert(seq, cargo);
+            self.entries.insert(seq, payload);
         }
     }
 
@@ -176,14 +176,14 @@ impl Disk {
         let mut bytes = self.bytes();
         let (mut fitting, mut refused) = (Vec::new(), Vec::new());
         let mut fenced: Vec<LaneKey> = Vec::new();
-        for (seq, cargo) in puts {
-            let lane = cargo.nature.lane_key();
-            if fenced.contains(&lane) || bytes + cargo.bytes() > most {
+        for (seq, payload) in puts {
+            let lane = payload.spec.lane_key();
+            if fenced.contains(&lane) || bytes + payload.bytes() > most {
                 fenced.push(lane);
                 refused.push(seq);
             } else {
-                bytes += cargo.bytes();
-                fitting.push((seq, cargo));
+                bytes += payload.bytes();
+                fitting.push((seq, payload));
             }
         }
         (fitting, refused)

@@ -19,7 +19,7 @@ pub(super) struct Incarnation {
     /// Events that the operator has discarded.
     pub(super) discarded: Vec<bool>,
     /// Events that were discarded at any time, even if they came again.
-    pub(super) meddled: Vec<bool>,
+    pub(super) operator_touched: Vec<bool>,
     /// The final verdicts that it has answered.
     pub(super) finals: Vec<Option<Verdict>>,
     /// True if the dedup cache has lost verdicts.
@@ -52,7 +52,7 @@ pub(super) struct Incarnation {
     /// Entries that are being read back, each with its size in bytes.
     pub(super) loading: Vec<(EventHandle, usize)>,
     /// When its shutdown began, and how long the replica will be down.
-    pub(super) hurried: Option<(Millis, Millis)>,
+    pub(super) draining: Option<(Millis, Millis)>,
 }
 
 impl Incarnation {
@@ -61,7 +61,7 @@ impl Incarnation {
             order: vec![Vec::new(); lanes],
             accepted: vec![false; events],
             discarded: vec![false; events],
-            meddled: vec![false; events],
+            operator_touched: vec![false; events],
             finals: vec![None; events],
             forgetful: false,
             in_flight: vec![0; lanes],
@@ -79,7 +79,7 @@ impl Incarnation {
             learned: vec![false; events],
             confirmed: vec![[false; 2]; events],
             loading: Vec::new(),
-            hurried: None,
+            draining: None,
         }
     }
 
@@ -98,7 +98,7 @@ impl Incarnation {
     }
 
     pub(super) fn discard(&mut self, event: Number) {
-        (self.discarded[event], self.meddled[event]) = (true, true);
+        (self.discarded[event], self.operator_touched[event]) = (true, true);
         self.requested[event] = false;
         let seqs = &self.seqs;
         self.durable.retain(|seq| !seqs.contains(&(*seq, event)));

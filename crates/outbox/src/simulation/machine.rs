@@ -27,12 +27,12 @@ impl Machine {
     pub(super) fn admit(
         &mut self,
         new_events: Vec<NewEvent<Payload>>,
-        delivery: usize,
+        request: usize,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         match self.defect {
-            Some(defect) => self.admit_with(defect, new_events, delivery, deadlines),
-            None => self.outbox.admit(new_events, delivery, deadlines),
+            Some(defect) => self.admit_with(defect, new_events, request, deadlines),
+            None => self.outbox.admit(new_events, request, deadlines),
         }
     }
 
@@ -57,10 +57,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn loaded(&mut self, handle: EventHandle, cargo: Loaded<Payload>, now: Millis) {
+    pub(super) fn loaded(&mut self, handle: EventHandle, payload: Loaded<Payload>, now: Millis) {
         match self.defect {
-            Some(defect) => self.loaded_with(defect, handle, cargo, now),
-            None => self.outbox.loaded(handle, cargo, now),
+            Some(defect) => self.loaded_with(defect, handle, payload, now),
+            None => self.outbox.loaded(handle, payload, now),
         }
     }
 
@@ -141,8 +141,8 @@ impl Machine {
         }
     }
 
-    pub(super) fn cancel(&mut self, delivery: RequestId) {
-        self.outbox.cancel(delivery);
+    pub(super) fn cancel(&mut self, request: RequestId) {
+        self.outbox.cancel(request);
     }
 
     pub(super) fn enable_replay(&mut self) {
@@ -185,9 +185,9 @@ impl Machine {
 
     /// Returns when the machine needs the next tick.
     pub(super) fn due(&self) -> Option<Millis> {
-        let alarm = self.outbox.requests.due_times.first().map(|(at, _)| *at);
+        let due_time = self.outbox.requests.due_times.first().map(|(at, _)| *at);
         let retry = self.outbox.heads.next_retry();
-        alarm.into_iter().chain(retry).min()
+        due_time.into_iter().chain(retry).min()
     }
 
     /// Checks the internal consistency. A machine with a defect must be detected by its behaviour instead.

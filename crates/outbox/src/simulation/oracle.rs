@@ -6,7 +6,7 @@ use crate::verdict::Verdict;
 use crate::{Millis, RequestId};
 
 /// One request, from its admission to its answer.
-pub(super) struct Delivery {
+pub(super) struct SimRequest {
     pub(super) callback: usize,
     pub(super) attempt: usize,
     pub(super) replica: usize,
@@ -24,7 +24,7 @@ pub(super) struct Delivery {
 
 /// The truth about all events and requests.
 pub(super) struct Oracle {
-    pub(super) natures: Vec<EventSpec>,
+    pub(super) specs: Vec<EventSpec>,
     /// Which records of which form of each event were published.
     landed: Vec<[[bool; 2]; 3]>,
     /// The verdict that each event has earned, once all records of a form are published.
@@ -39,17 +39,17 @@ pub(super) struct Oracle {
     settled: Vec<bool>,
     /// Events that a replica has promised to keep.
     pub(super) promises: Vec<(Number, usize)>,
-    pub(super) deliveries: Vec<Delivery>,
+    pub(super) requests: Vec<SimRequest>,
     /// Requests that are not answered yet.
     pub(super) open: Vec<usize>,
     pub(super) duplicates: u64,
 }
 
 impl Oracle {
-    pub(super) fn new(natures: Vec<EventSpec>) -> Self {
-        let events = natures.len();
+    pub(super) fn new(specs: Vec<EventSpec>) -> Self {
+        let events = specs.len();
         Self {
-            natures,
+            specs,
             landed: vec![[[false; 2]; 3]; events],
             complete: vec![None; events],
             topics: Vec::new(),
@@ -57,7 +57,7 @@ impl Oracle {
             formerly: vec![false; events],
             settled: vec![false; events],
             promises: Vec::new(),
-            deliveries: Vec::new(),
+            requests: Vec::new(),
             open: Vec::new(),
             duplicates: 0,
         }
@@ -87,17 +87,17 @@ impl Oracle {
     }
 
     /// Publishes a record. Returns true if that completes the event for the first time.
-    pub(super) fn land(&mut self, cargo: &Payload, part: u8) -> bool {
-        let event = cargo.nature.event;
-        self.landed[event][usize::from(cargo.form)][usize::from(part)] = true;
+    pub(super) fn land(&mut self, payload: &Payload, part: u8) -> bool {
+        let event = payload.spec.event;
+        self.landed[event][usize::from(payload.form)][usize::from(part)] = true;
         if self.complete[event].is_some() {
             self.duplicates += 1;
             return false;
         }
-        if !self.is_whole(cargo) {
+        if !self.is_whole(payload) {
             return false;
         }
-        self.complete[event] = Some(cargo.verdict());
+        self.complete[event] = Some(payload.verdict());
         self.topics.push(event);
         self.promises.retain(|(promised, _)| *promised != event);
         true
@@ -110,7 +110,7 @@ impl Oracle {
 
     /// Returns events that can have two records and of which one is in the topics.
     pub(super) fn halves(&self) -> Vec<(Number, u8)> {
-        let two = (0..self.natures.len()).filter(|event| self.natures[*event].is_told_by_record());
+        let two = (0..self.specs.len()).filter(|event| self.specs[*event].is_told_by_record());
         let half = |event: Number| match self.landed[event][0] {
             [true, false] => Some((event, 0)),
             [false, true] => Some((event, 1)),
@@ -121,13 +121,13 @@ impl Oracle {
 
     /// Returns true if all records of the event were published in a form with that verdict.
     pub(super) fn earned(&self, event: Number, verdict: Verdict) -> bool {
-        let forms = std::iter::successors(Some(self.natures[event].first()), Publication::fallback);
+        let forms = std::iter::successors(Some(self.specs[event].first()), Publication::fallback);
         forms.into_iter().any(|form| form.verdict() == verdict && self.is_whole(&form))
     }
 
-    fn is_whole(&self, cargo: &Payload) -> bool {
-        let records = &self.landed[cargo.nature.event][usize::from(cargo.form)];
-        records[..usize::from(cargo.records())].iter().all(|record| *record)
+    fn is_whole(&self, payload: &Payload) -> bool {
+        let records = &self.landed[payload.spec.event][usize::from(payload.form)];
+        records[..usize::from(payload.records())].iter().all(|record| *record)
     }
 
     pub(super) fn is_promised(&self, event: Number) -> bool {

@@ -31,16 +31,16 @@ pub(super) struct EventSpec {
 }
 
 impl EventSpec {
-    pub(super) fn of(dice: SimRng, event: Number, lanes: usize) -> Self {
-        let mut throws = dice.on(About::Event, [event as u64]);
-        let forms = throws.u8(1..=3);
-        let refused = if throws.permille(120) { throws.u8(1..=forms) } else { 0 };
-        let alone = dice.on(About::Alone, [event as u64]).permille(300);
-        let lane = throws.usize(0..lanes);
-        let two_records = throws.permille(250);
-        let bytes = if throws.permille(100) { throws.usize(1_000..=8_000) } else { throws.usize(100..=1_000) };
-        let time = if throws.permille(600) { event as i64 / 2 } else { throws.i64(0..=6) };
-        let dead = throws.permille(100);
+    pub(super) fn of(sim_rng: SimRng, event: Number, lanes: usize) -> Self {
+        let mut rng = sim_rng.on(About::Event, [event as u64]);
+        let forms = rng.u8(1..=3);
+        let refused = if rng.permille(120) { rng.u8(1..=forms) } else { 0 };
+        let alone = sim_rng.on(About::Alone, [event as u64]).permille(300);
+        let lane = rng.usize(0..lanes);
+        let two_records = rng.permille(250);
+        let bytes = if rng.permille(100) { rng.usize(1_000..=8_000) } else { rng.usize(100..=1_000) };
+        let time = if rng.permille(600) { event as i64 / 2 } else { rng.i64(0..=6) };
+        let dead = rng.permille(100);
         Self {
             event,
             lane,
@@ -69,7 +69,7 @@ impl EventSpec {
     }
 
     pub(super) const fn first(self) -> Payload {
-        Payload { nature: self, form: 0 }
+        Payload { spec: self, form: 0 }
     }
 }
 
@@ -95,29 +95,29 @@ pub(super) fn key(event: Number) -> EventKey {
 /// An event in one of its forms.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Payload {
-    pub(super) nature: EventSpec,
+    pub(super) spec: EventSpec,
     pub(super) form: u8,
 }
 
 impl Payload {
     /// Returns true if the broker rejects it permanently. `faulty` is true as long as there are faults.
     pub(super) const fn refused(&self, faulty: bool) -> bool {
-        let last = self.form + 1 == self.nature.forms;
-        self.form < self.nature.refused && (faulty || !last)
+        let last = self.form + 1 == self.spec.forms;
+        self.form < self.spec.refused && (faulty || !last)
     }
 }
 
 impl Publication for Payload {
     fn records(&self) -> u8 {
-        if self.form == 0 { self.nature.parts } else { 1 }
+        if self.form == 0 { self.spec.parts } else { 1 }
     }
 
     fn bytes(&self) -> usize {
-        self.nature.bytes >> self.form
+        self.spec.bytes >> self.form
     }
 
     fn verdict(&self) -> Verdict {
-        match (self.nature.dead, self.form) {
+        match (self.spec.dead, self.form) {
             (true, _) => Verdict::DeadLettered(Reason::MalformedData),
             (false, 0) => Verdict::Confirmed,
             (false, _) => Verdict::DeadLettered(Reason::RefusedByBroker),
@@ -125,6 +125,6 @@ impl Publication for Payload {
     }
 
     fn fallback(&self) -> Option<Self> {
-        (self.form + 1 < self.nature.forms).then_some(Self { nature: self.nature, form: self.form + 1 })
+        (self.form + 1 < self.spec.forms).then_some(Self { spec: self.spec, form: self.form + 1 })
     }
 }

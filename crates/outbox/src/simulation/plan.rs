@@ -9,7 +9,7 @@ use crate::machine::Limits;
 /// One schedule.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    pub(super) dice: SimRng,
+    pub(super) sim_rng: SimRng,
     pub(super) events: usize,
     pub(super) lanes: usize,
     pub(super) replicas: usize,
@@ -124,34 +124,34 @@ const KINDS: [Kind; 20] = [
 impl Plan {
     /// Creates the plan of a seed.
     pub(super) fn of(seed: u64) -> Self {
-        let dice = SimRng(seed);
-        let mut throws = dice.on(About::Plan, []);
-        let large = throws.permille(10);
-        let events = throws.usize(1..=if large { 100 } else { 12 });
-        let replicas = if throws.permille(300) { throws.usize(2..=3) } else { 1 };
-        let horizon = *throws.choice(&[2_000, 10_000, 40_000]).unwrap_or(&2_000);
-        let narrow = throws.permille(300);
+        let sim_rng = SimRng(seed);
+        let mut rng = sim_rng.on(About::Plan, []);
+        let large = rng.permille(10);
+        let events = rng.usize(1..=if large { 100 } else { 12 });
+        let replicas = if rng.permille(300) { rng.usize(2..=3) } else { 1 };
+        let horizon = *rng.choice(&[2_000, 10_000, 40_000]).unwrap_or(&2_000);
+        let narrow = rng.permille(300);
         let limits = Limits {
-            events: if narrow { throws.usize(1..=4) } else { 1000 },
-            bytes: if throws.permille(150) { throws.usize(1000..=4000) } else { 1 << 20 },
-            replay: if large { throws.usize(4..=16) } else { throws.usize(1..=4) },
-            replay_bytes: if throws.permille(400) { throws.usize(200..=4_000) } else { 1 << 20 },
+            events: if narrow { rng.usize(1..=4) } else { 1000 },
+            bytes: if rng.permille(150) { rng.usize(1000..=4000) } else { 1 << 20 },
+            replay: if large { rng.usize(4..=16) } else { rng.usize(1..=4) },
+            replay_bytes: if rng.permille(400) { rng.usize(200..=4_000) } else { 1 << 20 },
         };
         Self {
-            dice,
+            sim_rng,
             events,
-            lanes: throws.usize(1..=3),
+            lanes: rng.usize(1..=3),
             replicas,
-            following: throws.bool(),
+            following: rng.bool(),
             limits,
-            journal: if throws.permille(200) { throws.usize(500..=4000) } else { usize::MAX },
-            answer: *throws.choice(&[8_500, 9_900, 2_000]).unwrap_or(&8_500),
-            allowance: throws.u64(100..=1000),
-            tick: throws.u64(1..=50),
-            threads: *throws.choice(&[0, 20, 300]).unwrap_or(&0),
-            latency: *throws.choice(&[2, 20, 200, 1500]).unwrap_or(&2),
-            callbacks: callbacks(&mut throws, if large { 60 } else { 8 }, events, horizon),
-            faults: faults(&mut throws, replicas, events, horizon),
+            journal: if rng.permille(200) { rng.usize(500..=4000) } else { usize::MAX },
+            answer: *rng.choice(&[8_500, 9_900, 2_000]).unwrap_or(&8_500),
+            allowance: rng.u64(100..=1000),
+            tick: rng.u64(1..=50),
+            threads: *rng.choice(&[0, 20, 300]).unwrap_or(&0),
+            latency: *rng.choice(&[2, 20, 200, 1500]).unwrap_or(&2),
+            callbacks: callbacks(&mut rng, if large { 60 } else { 8 }, events, horizon),
+            faults: faults(&mut rng, replicas, events, horizon),
         }
     }
 
@@ -184,37 +184,37 @@ impl Kind {
     }
 }
 
-fn callbacks(throws: &mut fastrand::Rng, most: u64, events: usize, horizon: Millis) -> Vec<Callback> {
-    let count = throws.u64(1..=most);
+fn callbacks(rng: &mut fastrand::Rng, most: u64, events: usize, horizon: Millis) -> Vec<Callback> {
+    let count = rng.u64(1..=most);
     let callback = |number| {
-        let size = if throws.permille(400) { 1 } else { throws.usize(1..=events) };
+        let size = if rng.permille(400) { 1 } else { rng.usize(1..=events) };
         // Mostly in the order of their numbers, so that later callbacks bring later events.
-        let at = if throws.bool() { number * horizon / most } else { throws.u64(0..=horizon) };
+        let at = if rng.bool() { number * horizon / most } else { rng.u64(0..=horizon) };
         let mut all: Vec<Number> = (0..events).collect();
-        throws.shuffle(&mut all);
+        rng.shuffle(&mut all);
         all.truncate(size);
         Callback { number, at, events: all }
     };
     (0..count).map(callback).collect()
 }
 
-fn faults(throws: &mut fastrand::Rng, replicas: usize, events: usize, horizon: Millis) -> Vec<Fault> {
-    let count = *throws.choice(&[0, 1, 1, 2, 2, 3, 3, 4, 6, 8]).unwrap_or(&0);
+fn faults(rng: &mut fastrand::Rng, replicas: usize, events: usize, horizon: Millis) -> Vec<Fault> {
+    let count = *rng.choice(&[0, 1, 1, 2, 2, 3, 3, 4, 6, 8]).unwrap_or(&0);
     let fault = |_| {
-        let kind = *throws.choice(&KINDS).unwrap_or(&Kind::Outage);
-        let length = match throws.u8(0..10) {
-            0..=3 => throws.u64(1..=500),
-            4..=7 => throws.u64(500..=9_000),
-            8 => throws.u64(9_000..=40_000),
-            _ => throws.u64(40_000..=140_000),
+        let kind = *rng.choice(&KINDS).unwrap_or(&Kind::Outage);
+        let length = match rng.u8(0..10) {
+            0..=3 => rng.u64(1..=500),
+            4..=7 => rng.u64(500..=9_000),
+            8 => rng.u64(9_000..=40_000),
+            _ => rng.u64(40_000..=140_000),
         };
         let detail = if kind == Kind::Discard {
-            throws.u64(0..events as u64)
+            rng.u64(0..events as u64)
         } else {
             // Half of the crashes happen at once.
-            throws.u64(0..=8) * u64::from(throws.bool())
+            rng.u64(0..=8) * u64::from(rng.bool())
         };
-        Fault { kind, replica: throws.usize(0..replicas), at: throws.u64(0..=horizon + horizon / 4), length, detail }
+        Fault { kind, replica: rng.usize(0..replicas), at: rng.u64(0..=horizon + horizon / 4), length, detail }
     };
     (0..count).map(fault).collect()
 }

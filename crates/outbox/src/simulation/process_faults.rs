@@ -23,7 +23,7 @@ impl Scheduler<'_> {
             }
             Kind::Purge => self.purge(replica),
             Kind::Crash if detail == 0 => self.crash(replica, length),
-            Kind::Crash => self.replicas[replica].doomed = Some((detail, length)),
+            Kind::Crash => self.replicas[replica].crash_after = Some((detail, length)),
             Kind::Drain => self.drain(replica, length),
             Kind::Discard => self.discard(replica, detail),
             Kind::Amnesia => self.forget_verdicts(replica),
@@ -45,8 +45,8 @@ impl Scheduler<'_> {
     /// Plans when a replica notices an outage of this length, and when it notices the end.
     fn notice(&mut self, replica: usize, length: u64) {
         let life = self.replicas[replica].life();
-        let mut throws = self.plan.dice.on(About::Breaker, [replica as u64, self.now]);
-        let (opened, closed) = (throws.time(2_200, 5_000), throws.time(300, 3_000));
+        let mut rng = self.plan.sim_rng.on(About::Breaker, [replica as u64, self.now]);
+        let (opened, closed) = (rng.time(2_200, 5_000), rng.time(300, 3_000));
         if opened < length + closed {
             self.at(self.now + opened, SimEvent::Connected(replica, life, false));
         }
@@ -72,9 +72,9 @@ impl Scheduler<'_> {
         if self.replicas[replica].machine.take().is_none() {
             return;
         }
-        self.passed.crashes += 1;
+        self.coverage.crashes += 1;
         let life = self.replicas[replica].life();
-        let lucky = self.plan.dice.on(About::Death, [replica as u64, life as u64, 1]).bool();
+        let lucky = self.plan.sim_rng.on(About::Death, [replica as u64, life as u64, 1]).bool();
         self.end(replica, life, lucky, pause);
     }
 
@@ -83,13 +83,13 @@ impl Scheduler<'_> {
         let most = self.plan.journal;
         let there = &mut self.replicas[replica];
         there.machine = None;
-        (there.doomed, there.tick_at) = (None, None);
+        (there.crash_after, there.tick_at) = (None, None);
         there.disk.crash(lucky, most);
         // This can have been the last copy of an event that a former cluster had confirmed. No replica has promised to
         // keep it.
-        for event in 0..self.ledger.natures.len() {
-            if !self.is_kept(event) && !self.ledger.is_promised(event) {
-                self.ledger.settle(event);
+        for event in 0..self.oracle.specs.len() {
+            if !self.is_kept(event) && !self.oracle.is_promised(event) {
+                self.oracle.settle(event);
             }
         }
         self.lose_report(replica, life);
@@ -105,14 +105,14 @@ impl Scheduler<'_> {
         }
         let there = &mut self.replicas[replica];
         let deadline = now + self.plan.allowance;
-        there.current().hurried = Some((now, pause));
+        there.current().draining = Some((now, pause));
         let life = there.life();
         if let Some(machine) = &mut there.machine {
             machine.expire_deadlines(deadline);
         }
-        for delivery in &mut self.ledger.deliveries {
-            if (delivery.replica, delivery.life) == (replica, life) {
-                delivery.deadline = delivery.deadline.min(deadline);
+        for request in &mut self.oracle.requests {
+            if (request.replica, request.life) == (replica, life) {
+                request.deadline = request.deadline.min(deadline);
             }
         }
         self.execute(replica);
@@ -124,7 +124,7 @@ impl Scheduler<'_> {
         let (now, plan) = (self.now, self.plan);
         let there = &mut self.replicas[replica];
         let life = there.life();
-        let (began, pause) = there.current().hurried.unwrap_or_default();
+        let (began, pause) = there.current().draining.unwrap_or_default();
         let Some(machine) = &mut there.machine else { return };
         let (waiting, (exposed, writing)) = (machine.waiting(), machine.not_durable());
         let tired = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
@@ -133,8 +133,8 @@ impl Scheduler<'_> {
             return self.at(now + 20, SimEvent::Leave(replica, life));
         }
         let narrow = plan.journal != usize::MAX;
-        self.hold(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
-        self.hold(exposed == 0 || tired || narrow, || format!("r{replica} ends and takes {exposed} events along"));
+        self.ensure(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
+        self.ensure(exposed == 0 || tired || narrow, || format!("r{replica} ends and takes {exposed} events along"));
         self.end(replica, life, true, pause);
     }
 
@@ -147,10 +147,10 @@ impl Scheduler<'_> {
         let mut life = Incarnation::new(plan.events, plan.lanes);
         let there = &mut self.replicas[replica];
         let mut machine = Machine::new(plan.limits, self.defect);
-        let entries: Vec<_> = there.disk.entries.iter().map(|(seq, cargo)| (*seq, *cargo)).collect();
-        life.cluster = self.ledger.cluster;
-        for (seq, cargo) in &entries {
-            let event = cargo.nature.event;
+        let entries: Vec<_> = there.disk.entries.iter().map(|(seq, payload)| (*seq, *payload)).collect();
+        life.cluster = self.oracle.cluster;
+        for (seq, payload) in &entries {
+            let event = payload.spec.event;
             life.seqs.push((*seq, event));
             if life.has_accepted(event) {
                 continue;
@@ -158,12 +158,12 @@ impl Scheduler<'_> {
             life.durable.push(*seq);
             life.accept(event);
         }
-        let recovered = |(seq, cargo): &(Seq, Payload)| Recovered {
+        let recovered = |(seq, payload): &(Seq, Payload)| Recovered {
             seq: *seq,
-            key: cargo.nature.key(),
-            lane: cargo.nature.lane_key(),
-            event_time: cargo.nature.time,
-            bytes: cargo.bytes(),
+            key: payload.spec.key(),
+            lane: payload.spec.lane_key(),
+            event_time: payload.spec.time,
+            bytes: payload.bytes(),
         };
         machine.recover(entries.iter().map(recovered).collect(), Seq(there.disk.next));
         there.lives.push(life);
@@ -187,17 +187,17 @@ impl Scheduler<'_> {
         for lane in 0..self.plan.lanes {
             let Some(machine) = &self.replicas[replica].machine else { return };
             let found = machine.lane(super::payload::lane_key(lane));
-            let order = found.iter().map(|(key, seq, _)| (self.ledger.natures[number(*key)].time, *seq));
+            let order = found.iter().map(|(key, seq, _)| (self.oracle.specs[number(*key)].time, *seq));
             let sorted = order.is_sorted();
             self.replicas[replica].current().order[lane] = found.iter().map(|(key, ..)| number(*key)).collect();
-            self.hold(sorted, || format!("lane {lane} of the journal is out of order"));
+            self.ensure(sorted, || format!("lane {lane} of the journal is out of order"));
         }
     }
 
     fn hold_some_lanes(&mut self, index: usize) {
         let Fault { replica, length, .. } = self.plan.faults[index];
-        let mut throws = self.plan.dice.on(About::Held, [self.plan.faults[index].at, replica as u64]);
-        let lanes = (0..self.plan.lanes).filter(|_| throws.bool()).collect();
+        let mut rng = self.plan.sim_rng.on(About::Held, [self.plan.faults[index].at, replica as u64]);
+        let lanes = (0..self.plan.lanes).filter(|_| rng.bool()).collect();
         self.hold_lanes(replica, lanes);
         let life = self.replicas[replica].life();
         self.at(self.now + length, SimEvent::LanesReleased(replica, life));
@@ -237,7 +237,7 @@ impl Scheduler<'_> {
         let Some(machine) = &mut there.machine else { return };
         if machine.discard(super::payload::key(event)) {
             there.current().discard(event);
-            self.ledger.release(event, replica);
+            self.oracle.release(event, replica);
         }
         self.execute(replica);
     }

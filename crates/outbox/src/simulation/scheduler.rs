@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use super::broker::Flight;
 use super::coverage::Coverage;
 use super::defects::Defect;
-use super::disk::Told;
+use super::disk::CommitResult;
 use super::oracle::Oracle;
 use super::payload::EventSpec;
 use super::plan::Plan;
@@ -23,7 +23,7 @@ const PATIENCE: Millis = 240_000;
 const PATIENCE_EACH: Millis = 10_000;
 
 /// Maximum number of steps of a schedule.
-const MOST_STEPS: u64 = 1_000_000;
+const MAX_STEPS: u64 = 1_000_000;
 
 /// A planned event. A replica's number is followed by the number of its incarnation: events of a process that has
 /// ended are skipped.
@@ -37,7 +37,7 @@ pub(super) enum SimEvent {
     /// A producer repeats a report on an event that is resolved.
     Repeat(usize),
     Commit(usize, usize),
-    Told(usize, usize, Told),
+    CommitResult(usize, usize, CommitResult),
     Read(usize, usize, EventHandle),
     Tick(usize, usize),
     /// Another thread executes its commands.
@@ -90,12 +90,12 @@ pub(super) struct Scheduler<'a> {
     due: BinaryHeap<Due>,
     scheduled: u64,
     pub(super) replicas: Vec<Replica>,
-    pub(super) ledger: Oracle,
+    pub(super) oracle: Oracle,
     pub(super) flights: Vec<Flight>,
     pub(super) senders: Vec<Sender>,
     /// The replicas that this step has affected.
     pub(super) touched: Vec<usize>,
-    pub(super) passed: Coverage,
+    pub(super) coverage: Coverage,
     pub(super) violation: Option<String>,
     /// The log of the schedule, if it is requested.
     pub(super) story: Option<Vec<String>>,
@@ -103,7 +103,7 @@ pub(super) struct Scheduler<'a> {
 
 impl<'a> Scheduler<'a> {
     pub(super) fn new(plan: &'a Plan, defect: Option<Defect>, tell: bool) -> Self {
-        let natures = (0..plan.events).map(|event| EventSpec::of(plan.dice, event, plan.lanes)).collect();
+        let specs = (0..plan.events).map(|event| EventSpec::of(plan.sim_rng, event, plan.lanes)).collect();
         let mut world = Self {
             plan,
             defect,
@@ -111,11 +111,11 @@ impl<'a> Scheduler<'a> {
             due: BinaryHeap::new(),
             scheduled: 0,
             replicas: (0..plan.replicas).map(|_| Replica::default()).collect(),
-            ledger: Oracle::new(natures),
+            oracle: Oracle::new(specs),
             flights: Vec::new(),
             senders: plan.callbacks.iter().map(|callback| Sender::new(callback.events.clone())).collect(),
             touched: Vec::new(),
-            passed: Coverage::default(),
+            coverage: Coverage::default(),
             violation: None,
             story: tell.then(Vec::new),
         };
@@ -152,7 +152,7 @@ impl<'a> Scheduler<'a> {
                 break;
             }
             steps += 1;
-            self.hold(steps < MOST_STEPS, || "it goes round in circles".to_owned());
+            self.ensure(steps < MAX_STEPS, || "it goes round in circles".to_owned());
             self.note(|| format!("{what:?}"));
             self.handle(what);
             self.check_invariants();
@@ -163,11 +163,11 @@ impl<'a> Scheduler<'a> {
         match self.violation {
             Some(what) => Err(Violation { what, steps, story: self.story.unwrap_or_default() }),
             None => {
-                self.passed.steps = steps;
-                self.passed.deliveries = self.ledger.deliveries.len() as u64;
-                self.passed.records = self.flights.len() as u64;
-                self.passed.duplicates = self.ledger.duplicates;
-                Ok(self.passed)
+                self.coverage.steps = steps;
+                self.coverage.requests = self.oracle.requests.len() as u64;
+                self.coverage.records = self.flights.len() as u64;
+                self.coverage.duplicates = self.oracle.duplicates;
+                Ok(self.coverage)
             }
         }
     }
@@ -175,12 +175,14 @@ impl<'a> Scheduler<'a> {
     fn handle(&mut self, what: SimEvent) {
         match what {
             SimEvent::Send(callback) => self.send(callback),
-            SimEvent::HangUp(delivery) => self.hang_up(delivery),
+            SimEvent::HangUp(request) => self.hang_up(request),
             SimEvent::Land(flight) => self.land(flight),
             SimEvent::Report(flight) => self.report(flight),
             SimEvent::Repeat(flight) => self.repeat(flight),
             SimEvent::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
-            SimEvent::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
+            SimEvent::CommitResult(replica, life, result) => {
+                self.if_alive(replica, life, |world| world.commit_result(replica, result))
+            }
             SimEvent::Read(replica, life, handle) => self.if_alive(replica, life, |world| world.read(replica, handle)),
             SimEvent::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
             SimEvent::Execute(replica, life, handed) => {
@@ -219,7 +221,7 @@ impl<'a> Scheduler<'a> {
     pub(super) fn at(&mut self, at: Millis, what: SimEvent) {
         let at = at.max(self.now);
         self.scheduled += 1;
-        let tie = self.plan.dice.number(About::Tie, self.scheduled);
+        let tie = self.plan.sim_rng.number(About::Tie, self.scheduled);
         self.due.push(Due { at, tie, what });
     }
 
@@ -229,7 +231,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    pub(super) fn hold(&mut self, holds: bool, what: impl FnOnce() -> String) {
+    pub(super) fn ensure(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.violate(what);
         }

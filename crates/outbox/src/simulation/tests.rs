@@ -23,11 +23,11 @@ fn play(plan: &Plan, defect: Option<Defect>, tell: bool) -> Result<Coverage, Vio
 /// Returns the report on a failed schedule.
 fn failure(seed: u64, violation: &Violation) -> String {
     let small = shrink(Plan::of(seed), |plan| play(plan, None, false).is_err());
-    let Err(told) = play(&small, None, true) else { return "it fails no more".to_owned() };
-    let story = told.story.join("\n");
+    let Err(failure) = play(&small, None, true) else { return "it fails no more".to_owned() };
+    let story = failure.story.join("\n");
     format!(
         "IDAAS_BRIDGE_SEED={seed}, after {} steps: {}\nSmaller, after {} steps: {}\n{small:#?}\n{story}\n{}",
-        violation.steps, violation.what, told.steps, told.what, told.what
+        violation.steps, violation.what, failure.steps, failure.what, failure.what
     )
 }
 

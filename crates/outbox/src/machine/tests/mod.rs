@@ -44,7 +44,7 @@ const SOON: Deadlines = Deadlines { write: 7_500, answer: 8_500 };
 
 /// A command without its subject.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Issued {
     Produce(u64, Form),
     Write(u64),
     Forget(u64),
@@ -89,25 +89,25 @@ impl Bench {
         self.outbox.admit([new_event], "one", SOON);
     }
 
-    fn said(&mut self) -> Vec<Said> {
-        let mut said = Vec::new();
+    fn issued(&mut self) -> Vec<Issued> {
+        let mut issued = Vec::new();
         for command in self.outbox.commands() {
-            said.push(match command {
+            issued.push(match command {
                 Command::Produce(handle, form, confirmed) => {
                     self.confirmed = confirmed;
                     self.tokens.push(handle);
-                    Said::Produce(handle.seq.0, *form)
+                    Issued::Produce(handle.seq.0, *form)
                 }
-                Command::Write(handle, _) => Said::Write(handle.seq.0),
-                Command::Delete(seq) => Said::Forget(seq.0),
+                Command::Write(handle, _) => Issued::Write(handle.seq.0),
+                Command::Delete(seq) => Issued::Forget(seq.0),
                 Command::Load(handle) => {
                     self.tokens.push(handle);
-                    Said::Load(handle.seq.0)
+                    Issued::Load(handle.seq.0)
                 }
-                Command::Answer(finished) => Said::Answer(finished.waiter, finished.verdicts),
+                Command::Answer(finished) => Issued::Answer(finished.waiter, finished.verdicts),
             });
         }
-        said
+        issued
     }
 
     fn last(&self) -> EventHandle {
