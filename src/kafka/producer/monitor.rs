@@ -49,7 +49,7 @@ struct State {
     leaders: Option<Leaders>,
     problem: Option<Undeliverable>,
     replaced: Option<Instant>,
-    patience: Duration,
+    min_interval: Duration,
 }
 
 impl Monitor {
@@ -59,7 +59,7 @@ impl Monitor {
 
     pub(super) fn run(&self) {
         let mut state =
-            State { probing: None, probed: None, leaders: None, problem: None, replaced: None, patience: STUCK };
+            State { probing: None, probed: None, leaders: None, problem: None, replaced: None, min_interval: STUCK };
         loop {
             std::thread::sleep(TICK);
             let Some(producer) = self.producer.upgrade() else { return };
@@ -87,7 +87,7 @@ impl Monitor {
             state.probe(producer);
             self.replace_stuck(producer, state);
         } else {
-            (state.leaders, state.patience) = (None, STUCK);
+            (state.leaders, state.min_interval) = (None, STUCK);
         }
         let answers = state.leaders.is_some();
         let unreachable = state.leaders.as_ref().is_some_and(|leaders| leaders.tried > 0 && leaders.answered == 0);
@@ -108,7 +108,7 @@ impl Monitor {
 
     fn replace_stuck(&self, producer: &ProducerState, state: &mut State) {
         let Some(leaders) = &state.leaders else { return };
-        if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.patience) {
+        if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.min_interval) {
             return;
         }
         let is_stuck = |silent: &Silent| {
@@ -122,7 +122,7 @@ impl Monitor {
             "records wait although the partition's leader can be reached"
         );
         if state.replaced.replace(Instant::now()).is_some() {
-            state.patience = (state.patience * 2).min(MAX_STUCK_INTERVAL);
+            state.min_interval = (state.min_interval * 2).min(MAX_STUCK_INTERVAL);
         }
         let _ = self.events.send(SupervisorEvent::Stuck(producer.connection.load().health().number()));
     }

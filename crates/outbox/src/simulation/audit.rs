@@ -31,7 +31,7 @@ impl<P: Publication, W> Outbox<P, W> {
             self.audit_stage(slot, event)?;
             let safe = event.durability == Durability::Synced;
             ensure(event.publication.is_some() || safe, || format!("nothing holds {seq:?}"))?;
-            ensure(event.publication.is_none() || !safe, || format!("{seq:?} fills the memory for nothing"))?;
+            ensure(event.publication.is_none() || !safe, || format!("{seq:?} is durable and still in memory"))?;
             let written = self.writing.get(&seq) == Some(&Some(slot));
             ensure(written == (event.durability == Durability::Pending), || {
                 format!("{seq:?} is {:?}", event.durability)
@@ -40,7 +40,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         let gone = |seq: &Seq, slot: &u32| self.events.get(*slot as usize).is_none_or(|event| event.seq != *seq);
         let lost = self.writing.iter().find(|(seq, slot)| slot.as_ref().is_some_and(|slot| gone(seq, slot)));
-        ensure(lost.is_none(), || format!("{lost:?} is written for nobody"))
+        ensure(lost.is_none(), || format!("{lost:?} is written without an event"))
     }
 
     fn audit_stage(&self, slot: u32, event: &Event<P>) -> AuditResult {
@@ -61,13 +61,13 @@ impl<P: Publication, W> Outbox<P, W> {
         let backing_off = count(|event| matches!(event.stage, Stage::BackingOff(_)));
         let (with_payload, others, waiting_for_time) = self.heads.counts();
         let counted = (with_payload + others, waiting_for_time);
-        ensure((ready, backing_off) == counted, || "somebody waits who is gone".to_owned())?;
-        ensure(with_payload == 0 || !self.connected, || "heads wait, and the broker is there".to_owned())?;
+        ensure((ready, backing_off) == counted, || "a head waits that no longer exists".to_owned())?;
+        ensure(with_payload == 0 || !self.connected, || "heads wait although the broker is available".to_owned())?;
         self.replay_slots.audit(&self.events)?;
         let first = self.heads.first_parked().and_then(|handle| self.at(handle));
         let room = first.is_some_and(|event| self.replay_slots.has_room(event.bytes as usize));
         let idle = self.connected && self.replay_enabled && self.replay_slots.is_worth_reading() && room;
-        ensure(!idle, || "nobody replays what is parked".to_owned())?;
+        ensure(!idle, || "parked heads are not replayed".to_owned())?;
         let publications = self.events.iter().filter_map(|(_, event)| event.publication.as_ref());
         self.memory.audit(publications.map(|publication| publication.bytes()))
     }
@@ -79,7 +79,7 @@ impl<P: Publication, W> Outbox<P, W> {
             while let Some(here) = slot {
                 let Some(event) = self.events.get(here as usize) else { return Err("a lane leads nowhere".to_owned()) };
                 let seq = event.seq;
-                ensure(event.lane == lane, || format!("{seq:?} is in a foreign lane"))?;
+                ensure(event.lane == lane, || format!("{seq:?} is in the wrong lane"))?;
                 ensure(event.previous == previous, || format!("{seq:?} does not know what is before it"))?;
                 let moves = event.stage != Stage::Queued;
                 ensure(moves == before.is_none(), || format!("{seq:?} is {:?} at its place", event.stage))?;
@@ -106,7 +106,8 @@ impl<P: Publication, W> Outbox<P, W> {
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
                 let Some(request) = waiting.get(id) else { continue };
-                let open = matches!(request.resolutions.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
+                let resolution = request.resolutions.get(*position as usize);
+                let open = matches!(resolution, Some(Resolution::Open(handle)) if handle.seq == event.seq);
                 ensure(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
                 let blocked = self.slot(event.key).is_some_and(|slot| self.is_blocked(slot));
                 let soon = !blocked || event.durability == Durability::Pending;

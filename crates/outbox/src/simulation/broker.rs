@@ -42,7 +42,7 @@ impl Scheduler<'_> {
         let lane = payload.spec.lane;
         let event = payload.spec.event;
         let busy = self.replicas[replica].current().in_flight[lane];
-        self.ensure(busy == 0, || format!("event {event} goes to the producer, which has another of its lane"));
+        self.ensure(busy == 0, || format!("event {event} goes to the producer while another of its lane is there"));
         let there = &self.replicas[replica];
         let gone = |one: usize| there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(one)));
         let settled = |one: usize| self.oracle.is_complete(one) || (self.oracle.formerly[one] && gone(one));
@@ -51,7 +51,7 @@ impl Scheduler<'_> {
         let (held, learned) = (life.held[lane], life.learned[event] && !life.forgetful);
         self.ensure(missing.is_none(), || format!("event {event} goes to the producer before {missing:?}"));
         let under_way = self.plan.threads > 0;
-        self.ensure(!held || under_way, || format!("event {event} is published, and another replica should be first"));
+        self.ensure(!held || under_way, || format!("event {event} is published, although another replica goes first"));
         self.ensure(!learned || under_way, || format!("event {event} is in its topic, and is published again"));
         let (mut at_once, mut sent) = (Vec::new(), 0);
         for part in 0..payload.records() {

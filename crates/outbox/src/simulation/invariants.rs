@@ -29,7 +29,7 @@ impl Scheduler<'_> {
         self.oracle.open = open;
         let broken = self.oracle.promises.iter().find(|(event, replica)| !self.replicas[*replica].disk.has(*event));
         if let Some((event, replica)) = broken.copied() {
-            self.violate(|| format!("event {event}, which r{replica} has promised to keep, is nowhere"));
+            self.violate(|| format!("event {event}, which r{replica} has promised to keep, is lost"));
         }
     }
 
@@ -44,10 +44,10 @@ impl Scheduler<'_> {
             };
             let (waiting, pending) = (machine.waiting(), machine.pending());
             let lost = there.lives.last().and_then(|life| life.all().find(|event| !self.oracle.is_complete(*event)));
-            self.ensure(waiting == 0, || format!("{waiting} requests wait for ever at r{replica}"));
-            self.ensure(pending == 0, || format!("{pending} events wait for ever at r{replica}"));
+            self.ensure(waiting == 0, || format!("{waiting} requests wait forever at r{replica}"));
+            self.ensure(pending == 0, || format!("{pending} events wait forever at r{replica}"));
             self.ensure(entries == 0, || format!("{entries} entries stay in the journal of r{replica}"));
-            self.ensure(lost.is_none(), || format!("event {lost:?}, which r{replica} has accepted, is nowhere"));
+            self.ensure(lost.is_none(), || format!("event {lost:?}, which r{replica} has accepted, is lost"));
         }
         let open = self.oracle.open.first().copied();
         self.ensure(open.is_none(), || format!("request {open:?} was never answered"));

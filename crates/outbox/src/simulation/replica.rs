@@ -181,18 +181,18 @@ impl Scheduler<'_> {
                 if !settled && (!is_discarded || durable) {
                     self.oracle.promise(event, replica);
                 }
-                self.ensure(kept || is_discarded, || format!("event {event} is answered as kept, and is not"));
+                self.ensure(kept || is_discarded, || format!("event {event} is answered as durable, and is not"));
             }
             Verdict::Overloaded if known.is_none() => {
                 let life = there.current();
                 let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
                 let (asked, is_discarded) = (life.requested[event], life.operator_touched[event]);
                 let excused = is_discarded || life.refused.contains(&event) || self.plan.threads > 0;
-                self.ensure(!durable || excused, || format!("event {event} is kept, and answered as not"));
+                self.ensure(!durable || excused, || format!("event {event} is durable, and answered as overloaded"));
                 self.ensure(asked || is_discarded, || format!("event {event} was never written before its deadline"));
             }
             Verdict::Overloaded => {}
-            Verdict::NotSubscribed => self.violate(|| "nobody subscribes here".to_owned()),
+            Verdict::NotSubscribed => self.violate(|| "an event is answered as not subscribed".to_owned()),
         }
     }
 

@@ -17,10 +17,10 @@ use crate::{EventHandle, Millis};
 
 /// How long after the last fault and the last request everything must be done, in milliseconds: a record's two
 /// minutes, a minute for an entry that could not be read, the longest back-off, and a margin.
-const PATIENCE: Millis = 240_000;
+const MAX_SETTLE_TIME: Millis = 240_000;
 
 /// Additional time for each event, because the events of a lane go one after the other.
-const PATIENCE_EACH: Millis = 10_000;
+const MAX_SETTLE_TIME_PER_EVENT: Millis = 10_000;
 
 /// Maximum number of steps of a schedule.
 const MAX_STEPS: u64 = 1_000_000;
@@ -138,7 +138,7 @@ impl<'a> Scheduler<'a> {
     pub(super) fn run(mut self) -> Result<Coverage, Violation> {
         let mut steps = 0;
         let mut last = 0;
-        let patience = PATIENCE + PATIENCE_EACH * self.plan.events as Millis;
+        let settle_time = MAX_SETTLE_TIME + MAX_SETTLE_TIME_PER_EVENT * self.plan.events as Millis;
         while self.violation.is_none()
             && let Some(Due { at, what, .. }) = self.due.pop()
         {
@@ -148,11 +148,11 @@ impl<'a> Scheduler<'a> {
             }
             // An event that still waits now waits forever. A machine's next tick can be due much later, with nothing
             // to do.
-            if at > last + patience {
+            if at > last + settle_time {
                 break;
             }
             steps += 1;
-            self.ensure(steps < MAX_STEPS, || "it goes round in circles".to_owned());
+            self.ensure(steps < MAX_STEPS, || "the schedule does not end".to_owned());
             self.note(|| format!("{what:?}"));
             self.handle(what);
             self.check_invariants();

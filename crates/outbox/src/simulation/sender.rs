@@ -46,8 +46,8 @@ impl Scheduler<'_> {
         self.senders[callback].waits = Some(request);
         let impatient = self.plan.faulty(Kind::HangUps, 0, self.now).is_some();
         let mut rng = self.plan.sim_rng.on(About::HangUp, [number, attempt as u64]);
-        let patience = if impatient { rng.time(200, TIMEOUT) } else { TIMEOUT };
-        self.at(self.now + patience, SimEvent::HangUp(request));
+        let timeout = if impatient { rng.time(200, TIMEOUT) } else { TIMEOUT };
+        self.at(self.now + timeout, SimEvent::HangUp(request));
     }
 
     fn admit(&mut self, replica: usize, callback: usize) -> usize {
@@ -98,7 +98,7 @@ impl Scheduler<'_> {
 
     /// Checks the results of an admission.
     fn admitted(&mut self, replica: usize, events: &[Number], admitted: &[Admitted], roomy: bool) {
-        self.ensure(events.len() == admitted.len(), || "an arrival was passed over".to_owned());
+        self.ensure(events.len() == admitted.len(), || "an event has no admission result".to_owned());
         let mut fenced = Vec::new();
         for (event, what) in events.iter().zip(admitted) {
             let lane = self.oracle.specs[*event].lane;
@@ -107,15 +107,15 @@ impl Scheduler<'_> {
             match what {
                 Admitted::New => {
                     life.accept(*event);
-                    self.ensure(said.is_none(), || format!("event {event} has its verdict, and is taken as new"));
+                    self.ensure(said.is_none(), || format!("event {event} has a verdict, and is admitted as new"));
                     self.ensure(!fenced.contains(&lane), || format!("event {event} passes one that found no room"));
                 }
                 Admitted::Joined => {
-                    self.ensure(said.is_none(), || format!("event {event} has its verdict, and is still waited for"));
+                    self.ensure(said.is_none(), || format!("event {event} has a verdict, and is joined"));
                 }
                 Admitted::Known(Verdict::Overloaded) => {
                     fenced.push(lane);
-                    self.ensure(!roomy, || format!("event {event} finds no room where there is some"));
+                    self.ensure(!roomy, || format!("event {event} is rejected although there is room"));
                 }
                 Admitted::Known(verdict) => {
                     self.ensure(said.is_none_or(|said| said == *verdict), || format!("event {event}: two verdicts"));
@@ -138,7 +138,7 @@ impl Scheduler<'_> {
             let is_old = |event: &Number| old.contains(event) && !new.contains(event);
             let kept: Vec<_> = life.order[lane].iter().copied().filter(is_old).collect();
             let before: Vec<_> = old.iter().copied().filter(|event| kept.contains(event)).collect();
-            self.ensure(kept == before, || format!("{before:?} have become {kept:?}"));
+            self.ensure(kept == before, || format!("the order changed from {before:?} to {kept:?}"));
             let time = |event: Number| self.oracle.specs[event].time;
             let mut misplaced = None;
             for (position, (event, _)) in events.iter().enumerate().filter(|(_, (event, _))| !is_old(event)) {
@@ -150,7 +150,7 @@ impl Scheduler<'_> {
                     misplaced = Some(*event);
                 }
             }
-            self.ensure(misplaced.is_none(), || format!("{misplaced:?} has another's place among {events:?}"));
+            self.ensure(misplaced.is_none(), || format!("{misplaced:?} is misplaced among {events:?}"));
         }
     }
 

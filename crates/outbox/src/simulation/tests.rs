@@ -23,7 +23,7 @@ fn play(plan: &Plan, defect: Option<Defect>, tell: bool) -> Result<Coverage, Vio
 /// Returns the report on a failed schedule.
 fn failure(seed: u64, violation: &Violation) -> String {
     let small = shrink(Plan::of(seed), |plan| play(plan, None, false).is_err());
-    let Err(failure) = play(&small, None, true) else { return "it fails no more".to_owned() };
+    let Err(failure) = play(&small, None, true) else { return "the failure cannot be reproduced".to_owned() };
     let story = failure.story.join("\n");
     format!(
         "IDAAS_BRIDGE_SEED={seed}, after {} steps: {}\nSmaller, after {} steps: {}\n{small:#?}\n{story}\n{}",

@@ -59,7 +59,7 @@ fn entry(seq: u64, lane: u64, event_time: i64, bytes: usize) -> Recovered {
 
 struct Bench {
     outbox: Outbox<Form, &'static str>,
-    tokens: Vec<EventHandle>,
+    handles: Vec<EventHandle>,
     /// The records that the last produce command left out.
     confirmed: u8,
 }
@@ -68,7 +68,7 @@ impl Bench {
     fn new(events: usize) -> Self {
         let mut outbox = Outbox::new(Limits { events, bytes: 1 << 20, replay: 8, replay_bytes: 1 << 20 });
         outbox.enable_replay();
-        Self { outbox, tokens: Vec::new(), confirmed: 0 }
+        Self { outbox, handles: Vec::new(), confirmed: 0 }
     }
 
     /// Admits events by number, each in its own lane.
@@ -95,13 +95,13 @@ impl Bench {
             issued.push(match command {
                 Command::Produce(handle, form, confirmed) => {
                     self.confirmed = confirmed;
-                    self.tokens.push(handle);
+                    self.handles.push(handle);
                     Issued::Produce(handle.seq.0, *form)
                 }
                 Command::Write(handle, _) => Issued::Write(handle.seq.0),
                 Command::Delete(seq) => Issued::Forget(seq.0),
                 Command::Load(handle) => {
-                    self.tokens.push(handle);
+                    self.handles.push(handle);
                     Issued::Load(handle.seq.0)
                 }
                 Command::Answer(finished) => Issued::Answer(finished.waiter, finished.verdicts),
@@ -111,6 +111,6 @@ impl Bench {
     }
 
     fn last(&self) -> EventHandle {
-        *self.tokens.last().unwrap()
+        *self.handles.last().unwrap()
     }
 }

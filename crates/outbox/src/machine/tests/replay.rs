@@ -30,7 +30,7 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
     bench.outbox.recover(entries, Seq(20));
     bench.outbox.replay();
     assert_eq!(bench.issued(), (0..8).map(Issued::Load).collect::<Vec<_>>(), "as many as may be at a time");
-    let stuck = std::mem::take(&mut bench.tokens);
+    let stuck = std::mem::take(&mut bench.handles);
     stuck.iter().for_each(|handle| bench.outbox.loaded(*handle, Loaded::Found(Form::Whole), 0));
     bench.issued();
     bench.outbox.tick(1_999);
@@ -47,7 +47,7 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
         .for_each(|handle| bench.outbox.report(*handle, 0, DeliveryReport::Failed(FailureCode::TimedOut), 120_000));
     bench.outbox.tick(121_000);
     assert_eq!(bench.issued(), []);
-    let others = std::mem::take(&mut bench.tokens).split_off(8);
+    let others = std::mem::take(&mut bench.handles).split_off(8);
     others.iter().for_each(|handle| bench.outbox.loaded(*handle, Loaded::Found(Form::Whole), 121_000));
     others.iter().for_each(|handle| bench.outbox.report(*handle, 0, DeliveryReport::Confirmed, 121_001));
     let loads: Vec<_> = bench.issued().into_iter().filter(|issued| matches!(issued, Issued::Load(_))).collect();
