@@ -21,7 +21,7 @@ use crate::delivery::dispatcher::{Dispatcher, EventSource};
 use crate::kafka::client::settings::Cluster;
 use crate::keys::{KeyRing, KeyStore};
 use crate::telemetry::application::ApplicationMetrics;
-use crate::telemetry::metrics::{ApplicationState, Metrics};
+use crate::telemetry::metrics::{ApplicationState, MetricTexts, Metrics};
 
 pub use dead_letters::DeadLetterOutcome;
 pub use quarantine::Redriven;
@@ -161,9 +161,9 @@ impl AppState {
         MemoryPermit { app_state: self, bytes: 0 }
     }
 
-    /// All metrics in Prometheus' text format, as of now.
+    /// All metrics in Prometheus' text format, as of now, one text for each family.
     #[must_use]
-    pub fn metrics_text(&self) -> String {
+    pub fn metrics_texts(&self) -> MetricTexts {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));
         self.metrics.draining.set(flag(self.is_draining()));
@@ -173,12 +173,13 @@ impl AppState {
             self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         }
         let applications = self.applications.load();
-        self.metrics.text(applications.by_name.values().map(|application| ApplicationState {
+        let states = applications.by_name.values().map(|application| ApplicationState {
             name: &application.name,
             metrics: &application.metrics,
             keys: application.keys.key_count(),
             keys_age: application.keys.age(),
-        }))
+        });
+        self.metrics.texts(states)
     }
 }
 

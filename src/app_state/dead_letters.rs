@@ -207,7 +207,7 @@ impl AppState {
 
 fn not_found(scanned: &Scanned) -> Result<DeadLetterOutcome, String> {
     if !scanned.missing.is_empty() {
-        return Err(format!("the topic {} does not exist, or cannot be seen", scanned.missing.join(", ")));
+        return Err(format!("the topic {} does not exist, or this user may not see it", scanned.missing.join(", ")));
     }
     if !scanned.complete {
         return Err("not all partitions of the dead-letter topic could be read".to_owned());

@@ -12,6 +12,9 @@ use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::spans::CallbackTrace;
 
+/// How many event ids of a callback the log names.
+const MAX_LOGGED_IDS: usize = 20;
+
 /// What has become of an attempt to publish a callback from quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
@@ -62,10 +65,19 @@ impl AppState {
         let deadline = Instant::now() + self.limits.response_deadline;
         let trace = CallbackTrace::default();
         let verdicts = self.dispatcher.deliver(prepared.events, &application.source, deadline, &trace).await;
-        if !verdicts.is_ok_and(|events| events.iter().all(|event| event.verdict != Verdict::Overloaded)) {
+        let Ok(verdicts) = verdicts else { return Redriven::NoRoom };
+        if verdicts.iter().any(|event| event.verdict == Verdict::Overloaded) {
             return Redriven::NoRoom;
         }
-        tracing::info!(code = LogCode::QuarantineOpened.as_str(), %id, application = name, events, "a kept callback could be read");
+        let event_ids: Vec<_> = verdicts.iter().take(MAX_LOGGED_IDS).map(|event| event.event_id.as_str()).collect();
+        tracing::info!(
+            code = LogCode::QuarantineOpened.as_str(),
+            %id,
+            application = name,
+            events,
+            event_ids = event_ids.join(" "),
+            "a kept callback could be read"
+        );
         let released = match self.dispatcher.journal() {
             Some(journal) => matches!(journal.release(id).await, Ok(Ok(()))),
             None => false,

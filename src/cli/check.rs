@@ -80,6 +80,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
     }
     match runtime() {
         Some(runtime) => {
+            report.all(machine::waiting(&config, &runtime));
             report.all(keys::examine(&config, &runtime));
             report.all(directory::examine(&config, &runtime));
         }

@@ -154,7 +154,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
         writeln!(out, "{}", summary(&seen)).and_then(|()| {
             let data = line::data(&seen).unwrap_or_default();
             for (name, value) in data.as_object().into_iter().flatten() {
-                let shown = content::member(value, &config.journal.keys, reveal);
+                let shown = content::member(name, value, &config.journal.keys, reveal);
                 writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<16}")))?;
             }
             if reveal {
@@ -164,9 +164,28 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
         })
     };
     if !json {
-        next(format!("publish it again: {} redrive {}", call.of("dead-letter"), shell_word(id)));
+        let data = line::data(&seen).unwrap_or_default();
+        let reason = data.get("reason").and_then(Value::as_str).unwrap_or_default();
+        next(next_step(reason, data.get("original").is_some(), id, call));
     }
     end(written.map(|()| finished(&scanned, call)))
+}
+
+/// What can be done about a dead letter. Without its original, only IDaaS has the event.
+fn next_step(reason: &str, has_original: bool, id: &str, call: &Call<'_>) -> String {
+    let redrive = format!("{} redrive {}", call.of("dead-letter"), shell_word(id));
+    if !has_original {
+        return "raise the limits (docs/kafka.md), then press Synchronize in the IDaaS console".to_owned();
+    }
+    match reason {
+        "record_too_large" | "refused_by_broker" => {
+            format!(
+                "raise the limits (docs/kafka.md) or remove what else the broker refuses, then publish it again: {redrive}"
+            )
+        }
+        // Made by the sender; only another version can read it.
+        _ => format!("install a version that can read it, then publish it again: {redrive}"),
+    }
 }
 
 /// One dead letter as a line.
@@ -214,4 +233,21 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Resu
 fn finished(scanned: &Scanned, call: &Call<'_>) -> Exit {
     unread(scanned, call);
     if scanned.complete && scanned.missing.is_empty() { Exit::Fine } else { Exit::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_step_is_one_that_can_work() {
+        let step = |reason, has_original| next_step(reason, has_original, "evnt_x", &Call { config: None });
+        assert!(!step("record_too_large", false).contains("redrive"));
+        assert!(step("record_too_large", false).contains("press Synchronize"));
+        assert!(step("refused_by_broker", true).contains("raise the limits"));
+        for reason in ["malformed_data", "missing_entity_id", "a_new_reason"] {
+            let step = step(reason, true);
+            assert!(step.starts_with("install a version") && step.contains("redrive evnt_x"), "{step}");
+        }
+    }
 }

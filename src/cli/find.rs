@@ -10,13 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::Value;
 
-use super::journal::content;
 use super::journal::source::Source;
-use super::output::{Call, complain, end, fail, next, report, shell_word, stdout};
+use super::journal::{NO_LONGER_QUARANTINED, content};
+use super::output::{Call, complain, end, fail, fix, next, note, report, shell_word, stdout};
 use super::tail::line;
 use super::{Exit, print_faults, print_unreadable, runtime};
 use crate::config::Config;
 use crate::counts::counted;
+use crate::journal::QuarantineId;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::kafka::history::tail::{FollowFault, TopicRecord};
@@ -58,8 +59,12 @@ struct Places {
     journal: Option<String>,
     /// The id of a callback.
     quarantine: Option<String>,
-    /// The event id of a dead letter.
-    dead_letter: Option<String>,
+    /// The event id of a dead letter, and whether the letter has the event.
+    dead_letter: Option<(String, bool)>,
+    /// What to do about an event that waits in the journal.
+    fix: Option<String>,
+    /// Whether the journal and the quarantine were searched.
+    searched: bool,
     records: u64,
 }
 
@@ -78,9 +83,11 @@ impl Places {
             .quarantine
             .as_ref()
             .map(|id| format!("why it is in quarantine: {} --quarantine {id}", call.of("inspect")));
-        let letter = self.dead_letter.as_ref().map(|id| {
+        let letter = self.dead_letter.as_ref().map(|(id, has_original)| {
             let (command, id) = (call.of("dead-letter"), shell_word(id));
-            format!("why it is a dead letter: {command} show {id}; to publish it again: {command} redrive {id}")
+            let redrive =
+                if *has_original { format!("; to publish it again: {command} redrive {id}") } else { String::new() };
+            format!("why it is a dead letter: {command} show {id}{redrive}")
         });
         [journal, quarantine, letter].into_iter().flatten().collect()
     }
@@ -99,11 +106,10 @@ pub fn run(arguments: &FindArguments) -> Exit {
         // The topics can still be read.
         match Source::find(&config).await {
             Err(fault) => drop(report(&fault.context("the journal was not searched"))),
-            Ok(source) => {
-                if let Err(why) = waiting::search(&source, &config, arguments, &mut places).await {
-                    complain(format_args!("the journal was not searched: {why}"));
-                }
-            }
+            Ok(source) => match waiting::search(&source, &config, arguments, &mut places).await {
+                Ok(()) => places.searched = true,
+                Err(why) => drop(complain(format_args!("the journal was not searched: {why}"))),
+            },
         }
     });
     let topics: Vec<_> = TopicSettings::of(&config).topics.into_iter().map(|topic| topic.name).collect();
@@ -115,7 +121,8 @@ pub fn run(arguments: &FindArguments) -> Exit {
         if is_about(&seen, &arguments.id, &config.journal.keys) {
             places.records += 1;
             if is_dead_letter(&seen) {
-                places.dead_letter = line::event_id(&seen).map(|id| content::printable(&id));
+                let has_original = line::data(&seen).is_some_and(|data| data.get("original").is_some());
+                places.dead_letter = line::event_id(&seen).map(|id| (content::printable(&id), has_original));
             }
             let line = if arguments.json { line::json(&seen).to_string() } else { line::line(&seen, None) };
             written = writeln!(stdout(), "{line}");
@@ -126,6 +133,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
         return end(Err(error));
     }
     if !arguments.json {
+        places.fix.iter().cloned().for_each(fix);
         places.steps(&Call::new(&arguments.config)).into_iter().for_each(next);
     }
     match scanned {
@@ -133,7 +141,14 @@ pub fn run(arguments: &FindArguments) -> Exit {
         Err(fault @ FollowFault::Settings(_)) => print_unreadable(fault),
         Err(fault @ FollowFault::Unreachable(_)) => {
             let failed = print_unreadable(fault);
-            if places.is_empty() { failed } else { Exit::Fine }
+            if !places.is_empty() {
+                return Exit::Fine;
+            }
+            if places.searched {
+                note(format_args!("{} is not in the journal or the quarantine of this replica", arguments.id));
+                published_or_discarded(&arguments.id);
+            }
+            failed
         }
     }
 }
@@ -143,13 +158,20 @@ pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
     if !scanned.missing.is_empty() {
         let topics = scanned.missing.join(", ");
         fail(
-            format_args!("these topics do not exist, or cannot be seen by this user: {topics}"),
-            format!("create them, or grant DESCRIBE and READ: {} --create; {}", call.of("topics"), call.of("check")),
+            format_args!("these topics do not exist, or this user may not see them: {topics}"),
+            format!("create them with `{} --create`, or grant DESCRIBE and READ", call.of("topics")),
         );
     }
     if !scanned.complete {
         let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
         fail("not all partitions could be read", remedy);
+    }
+}
+
+/// Prints what has become of a callback that was in quarantine, if the id can be that of one.
+fn published_or_discarded(id: &str) {
+    if QuarantineId::parse(id).is_some() {
+        next(NO_LONGER_QUARANTINED);
     }
 }
 
@@ -165,6 +187,11 @@ fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit 
         counted(scanned.records, "record"),
         in_words(arguments.since)
     );
+    if QuarantineId::parse(&arguments.id).is_some() {
+        let failed = complain(problem);
+        published_or_discarded(&arguments.id);
+        return failed;
+    }
     let remedy = "search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
          delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console";
     fail(problem, remedy)

@@ -182,8 +182,8 @@ fn told(files: &[PathBuf], directory: &Path, answers: &Answers<'_>, out: &mut dy
     writeln!(out, "\nNext:")?;
     writeln!(out, "  1. Write the Encryption Key that the IDaaS console shows into {within}/{ENCRYPTION_KEY}.")?;
     writeln!(out, "  2. Put your brokers, and how to log in to them, into {config}.")?;
-    writeln!(out, "  3. {program} check --config {config}")?;
-    writeln!(out, "  4. {program} topics --config {config} --create")?;
+    writeln!(out, "  3. {program} topics --config {config} --create")?;
+    writeln!(out, "  4. {program} check --config {config}")?;
     writeln!(out, "  5. {program} serve --config {config}")?;
     writeln!(
         out,
@@ -227,6 +227,18 @@ mod tests {
         let config = Config::parse(&text, &around).unwrap_or_else(|faults| panic!("{faults:?}"));
         assert_eq!(config.kafka.bootstrap_servers.len(), 2);
         assert_eq!(config.applications[0].instance_id.as_deref(), Some("idaas_ue2jvisn35ea5lmthk267xxxx"));
+    }
+
+    #[test]
+    fn the_next_steps_create_topics_before_they_are_checked() {
+        let directory = Path::new("/etc/idaas-bridge");
+        let arguments = arguments(directory, Some("idaas_ue2jvisn35ea5lmthk267xxxx"));
+        let answers = answers(&arguments, &mut |_, _| Err(String::new())).unwrap();
+        let mut out = Vec::new();
+        told(&[], directory, &answers, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        let steps = [" topics --config", " check --config", " serve --config"].map(|step| shown.find(step).unwrap());
+        assert!(steps.is_sorted(), "{shown}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::service::wiring;
 
 /// Take one captured callback body, or one in quarantine, apart: every step, and the records it would become
 ///
-/// Publishes nothing.
+/// Shows personal data; passwords are masked. `journal show` replaces personal data by "•••". Publishes nothing.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge inspect --config bridge.toml capture.json\n  \
     idaas-bridge inspect --config bridge.toml --at 2026-01-15T08:00:00Z capture.json\n  \
@@ -44,7 +44,7 @@ pub struct InspectArguments {
     /// The captured body; - or nothing reads standard input
     #[arg(value_name = "CAPTURE")]
     capture: Option<PathBuf>,
-    /// Show the callback in quarantine of this id (idaas-bridge journal lists them)
+    /// Show the callback in quarantine of this id, with personal data (idaas-bridge journal lists them)
     #[arg(long, value_name = "ID", conflicts_with_all = ["capture", "at"])]
     quarantine: Option<String>,
     /// Judge the token as of this time: RFC 3339, or seconds or milliseconds since 1970 [default: now]

@@ -17,7 +17,7 @@ use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::http::journal::EntryKind;
 use crate::journal::QuarantineId;
-pub(in crate::cli) use show::age;
+pub(in crate::cli) use show::{NO_LONGER_QUARANTINED, age, reason};
 use source::Source;
 
 /// How many entries are shown by themselves.
@@ -172,13 +172,17 @@ async fn show(
         }
         Ok(line) => {
             let in_quarantine = line.get("content").is_some();
-            let step = if in_quarantine {
-                format!("each step of its reading: {} --quarantine {id}", call.of("inspect"))
-            } else {
-                format!("why it waits: {0}; to try it now: {0} redrive {id}", call.of("journal"))
+            let known = line.pointer("/waiting/nextStep").and_then(serde_json::Value::as_str);
+            let (label, step) = match known {
+                _ if in_quarantine => (
+                    "next",
+                    format!("each step of its reading (shows personal data): {} --quarantine {id}", call.of("inspect")),
+                ),
+                Some(step) => ("fix", step.to_owned()),
+                None => ("next", format!("why events wait: {}", call.of("journal"))),
             };
             content::show(&line, &config.journal.keys, reveal, &mut out)
-                .and_then(|()| writeln!(out, "{}", fix_line("next", step)))
+                .and_then(|()| writeln!(out, "{}", fix_line(label, step)))
                 .map(|()| Exit::Fine)
         }
         Err(meant) => writeln!(out, "{}", show::meant(&meant, id, false, now(), call)).map(|()| Exit::Failed),

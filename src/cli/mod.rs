@@ -155,6 +155,9 @@ pub(crate) fn print_unreachable(what: &str, away: &Unreachable) -> Exit {
             told.push(remedy);
         }
     }
+    if told.is_empty() {
+        output::fix("start the brokers, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause");
+    }
     failed
 }
 

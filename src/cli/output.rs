@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
+use clap::CommandFactory;
 
 use super::Exit;
 use crate::diagnosis::{Diagnosis, Remedy};
@@ -81,6 +82,10 @@ pub(super) fn fix_line(label: &str, remedy: impl Into<Remedy>) -> String {
 
 /// What to do, with its label, indented by `margin` columns and wrapped at 80; a command as a shell reads it.
 pub(super) fn fix_line_at(margin: usize, label: &str, remedy: &Remedy) -> String {
+    let mut remedy = Remedy { text: called(&remedy.text), command: remedy.command.clone() };
+    if let Some(first) = remedy.command.first_mut().filter(|first| *first == "idaas-bridge") {
+        *first = program();
+    }
     // Behind the label come a colon and a space.
     let indent = margin + label.len() + 2;
     let colon = if remedy.command.is_empty() { "" } else { ":" };
@@ -127,6 +132,33 @@ pub(super) fn program() -> String {
     let called = std::env::args_os().next().map_or_else(|| PathBuf::from("idaas-bridge"), PathBuf::from);
     let here = std::env::current_dir().unwrap_or_default();
     short_call(&called, &here)
+}
+
+/// A text with its commands called as this program was: whoever makes a remedy knows only the program's name.
+fn called(text: &str) -> String {
+    renamed(text, &program())
+}
+
+fn renamed(text: &str, program: &str) -> String {
+    const NAME: &str = "idaas-bridge ";
+    let commands = super::Program::command();
+    let is_command = |rest: &str| {
+        let word = rest.split(|character: char| !character.is_ascii_lowercase() && character != '-').next();
+        word.is_some_and(|word| commands.find_subcommand(word).is_some())
+    };
+    let mut parts = text.split(NAME);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let begins = shown.chars().next_back().is_none_or(|before| before.is_whitespace() || "`('\"".contains(before));
+        if begins && is_command(part) {
+            shown.push_str(program);
+            shown.push(' ');
+        } else {
+            shown.push_str(NAME);
+        }
+        shown.push_str(part);
+    }
+    shown
 }
 
 fn short_call(called: &Path, here: &Path) -> String {
@@ -186,6 +218,22 @@ pub(super) fn end(result: io::Result<Exit>) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_in_a_remedy_are_called_as_the_program_was() {
+        for (text, shown) in [
+            ("idaas-bridge topics --create", "./ib topics --create"),
+            (
+                "see `idaas-bridge check`, or idaas-bridge dead-letter list",
+                "see `./ib check`, or ./ib dead-letter list",
+            ),
+            ("User:idaas-bridge check", "User:idaas-bridge check"),
+            ("the idaas-bridge that is running", "the idaas-bridge that is running"),
+            ("/opt/idaas-bridge check", "/opt/idaas-bridge check"),
+        ] {
+            assert_eq!(renamed(text, "./ib"), shown);
+        }
+    }
 
     #[test]
     fn the_program_is_called_by_the_shortest_path_that_works() {

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use self::runs::Folder;
-use super::output::{complain, end, note, stdout};
+use super::output::{Call, end, fail, note, stdout};
+use super::tail::absent;
 use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
 use crate::kafka::admin::topics::state_topics::state_pairs;
@@ -76,7 +77,8 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
         Ok(read) => read,
         Err(fault) => return print_unreadable(fault),
     };
-    let complete = warn(&events) & warn(&states);
+    let call = Call::new(&arguments.config);
+    let complete = warn(&events, &call) & warn(&states, &call);
     let mut runs = folder.runs(arguments.gap, states.missing.is_empty());
     if arguments.last {
         runs::keep_newest(&mut runs);
@@ -86,19 +88,22 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     let begin = begin.and_then(|begin| i64::try_from(begin.as_millis()).ok()).unwrap_or(i64::MIN);
     runs.retain(|run| run.begin >= begin);
     let Some(_) = runs.first() else {
-        return complain("the topics hold no full push of that time");
+        let remedy =
+            "report a longer time (--since 30d), or press Synchronize in the IDaaS console to start a full push";
+        return fail("the topics hold no full push of that time", remedy);
     };
     let shown = show::all(&runs, &config, arguments.list, arguments.json, &mut stdout());
     end(shown.map(|()| if complete { Exit::Fine } else { Exit::Failed }))
 }
 
 /// Tells what could not be read. Returns whether everything was read that exists.
-fn warn(scanned: &Scanned) -> bool {
+fn warn(scanned: &Scanned, call: &Call<'_>) -> bool {
     for topic in &scanned.missing {
-        note(format_args!("the topic {topic} does not exist, or cannot be seen"));
+        note(absent(topic, call));
     }
     if !scanned.complete {
-        complain("not all partitions could be read");
+        let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
+        fail("not all partitions could be read", remedy);
     }
     scanned.complete
 }

@@ -25,6 +25,7 @@ use self::directory::DirectoryArguments;
 use self::screen::{MAX_LISTED, Screen};
 use self::show::Colour;
 use super::{Exit, output};
+use crate::counts::counted;
 
 /// Play IDaaS, for tests and staging: make keys and a configuration, send events, judge the answers.
 #[derive(Debug, Args)]
@@ -127,7 +128,7 @@ pub struct SendArguments {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    let rate: f64 = text.parse().map_err(|_| "is not a number".to_owned())?;
     if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err("must lie between 0.001 and 1000000".to_owned()) }
 }
 
@@ -180,6 +181,12 @@ fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mu
     let plan = Arc::new(plan(arguments)?);
     if arguments.print {
         return print(&sender, &plan, out, err);
+    }
+    let signed_ahead = plan.signed_ahead();
+    if signed_ahead > MAX_LISTED {
+        let ahead = counted(signed_ahead, "callback");
+        // Where stderr is closed there is nobody to tell.
+        let _ = writeln!(err, "{}", output::note_line(format_args!("signing {ahead} before the first is sent")));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
     let (sending, news) = unbounded_channel();
@@ -242,7 +249,7 @@ fn source(arguments: &SendArguments) -> Result<Source, String> {
         None => None,
         Some(path) => {
             let value = serde_json::from_slice(&read(path)?);
-            Some(value.map_err(|error| format!("{} is no JSON: {error}", path.display()))?)
+            Some(value.map_err(|error| format!("{} is not JSON: {error}", path.display()))?)
         }
     };
     if let Some(Value::Array(items)) = data {

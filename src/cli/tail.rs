@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use idaas_callback::event_type::Entity;
 
-use super::output::{end, fail, note, stdout, terminal_width};
+use super::output::{Call, end, fail, note, stdout, terminal_width};
 use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
 use crate::kafka::admin::topics::TopicSettings;
@@ -71,10 +71,17 @@ pub fn run(arguments: &TailArguments) -> Exit {
         Err(fault) => return print_unreadable(fault),
     };
     for topic in follower.missing() {
-        let config = arguments.config.display();
-        note(format_args!("{topic} is not there yet; create it: idaas-bridge topics --config {config} --create"));
+        note(absent(topic, &Call::new(&arguments.config)));
     }
     end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
+}
+
+/// What may be the matter with a topic that is not in the cluster's answer, and what to do.
+pub(in crate::cli) fn absent(topic: &str, call: &Call<'_>) -> String {
+    format!(
+        "{topic} does not exist, or this user may not see it: create it with `{} --create`, or grant DESCRIBE and READ",
+        call.of("topics")
+    )
 }
 
 /// What can be followed: the events of each entity, and the states of those that have one.

@@ -249,7 +249,7 @@ mod tests {
         let shown = shown(State::Missing);
         assert!(shown.contains("-/12"), "{shown}");
         assert!(shown.contains("missing\n"), "{shown}");
-        assert!(shown.contains("idaas-bridge topics --config bridge.toml --create"), "{shown}");
+        assert!(shown.contains(" topics --config bridge.toml --create"), "{shown}");
     }
 
     #[test]

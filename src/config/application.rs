@@ -143,7 +143,7 @@ fn identifier(given: &RawValue) -> Result<&str, Diagnosis> {
         Ok(text)
     } else {
         Err(misconfigured(
-            format!("{text:?} is no identifier of IDaaS"),
+            format!("{text:?} is not an identifier of IDaaS"),
             "copy it from the console, without anything around it",
         ))
     }
@@ -203,7 +203,7 @@ fn skip(section: &mut TableReader<'_, '_>) -> Vec<String> {
             || !rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'_' | b':'))
         {
             let remedy = format!("write the whole type, as \"{URN}ud:user:lock\"");
-            return Err(misconfigured(format!("{text:?} is no event type"), remedy));
+            return Err(misconfigured(format!("{text:?} is not an event type"), remedy));
         }
         if rest == "common:test" {
             let problem = "the console's connection test is skipped, and its button will report a failure";

@@ -63,7 +63,7 @@ fn key_set_file(section: &TableReader<'_, '_>, file: &RawValue) -> Result<JwksSo
 
 fn key_set_url(text: &str) -> Result<Url, Diagnosis> {
     // The URL is not quoted: it can carry credentials.
-    let url = Url::parse(text).map_err(|error| misconfigured(format!("is no absolute URL ({error})"), ENDPOINT))?;
+    let url = Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(misconfigured("is neither https nor http", ENDPOINT));
     }

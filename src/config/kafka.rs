@@ -55,7 +55,9 @@ fn server(given: &RawValue) -> Result<String, Diagnosis> {
     });
     match parts {
         Some(_) => Ok(text.to_owned()),
-        None => Err(misconfigured(format!("{text:?} is no broker's address"), "write host:port, as \"kafka-1:9092\"")),
+        None => {
+            Err(misconfigured(format!("{text:?} is not a broker's address"), "write host:port, as \"kafka-1:9092\""))
+        }
     }
 }
 

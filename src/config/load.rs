@@ -51,7 +51,7 @@ fn unreadable(path: &Path, kind: ErrorKind) -> Diagnosis {
     let problem = if kind == ErrorKind::NotFound {
         "there is no such file".to_owned()
     } else if kind == ErrorKind::InvalidData {
-        "is no text in UTF-8".to_owned()
+        "is not text in UTF-8".to_owned()
     } else {
         format!("the configuration cannot be read ({kind})")
     };

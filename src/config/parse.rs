@@ -102,7 +102,8 @@ fn syntax_fault(text: &str, error: &toml::de::Error) -> Diagnosis {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let remedy = "correct this line; the rest is checked once the file can be read";
-    misconfigured(format!("is no valid TOML ({})", error.message()), remedy).at(format!("line {line}, column {column}"))
+    misconfigured(format!("is not valid TOML ({})", error.message()), remedy)
+        .at(format!("line {line}, column {column}"))
 }
 
 fn unknown_sections(reading: &mut Diagnostics<'_>, root: &mut Entries) {
@@ -112,7 +113,7 @@ fn unknown_sections(reading: &mut Diagnostics<'_>, root: &mut Entries) {
             || format!("put it under one of the sections {} or [[application]]", sections_listed()),
             |section| format!("did you mean \"{section}\"?"),
         );
-        reading.fault(&given.key, "is no known section", remedy);
+        reading.fault(&given.key, "is not a known section", remedy);
     }
 }
 

@@ -94,7 +94,7 @@ impl RawValue {
         match &self.raw {
             Raw::Plain(Value::Integer(value)) => Ok(*value),
             Raw::Variable(text) => {
-                text.trim().parse().map_err(|_| misconfigured("is no whole number", "write digits only"))
+                text.trim().parse().map_err(|_| misconfigured("is not a whole number", "write digits only"))
             }
             Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => Err(self.mismatch("write a whole number, without quotes")),
         }

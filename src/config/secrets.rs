@@ -47,7 +47,7 @@ fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizin
             let content = files::read(reading.around, &given.key, &path)?;
             reading.secret_files.push(SecretFile { key: given.key.clone(), path: path.clone() });
             std::str::from_utf8(without_byte_order_mark(&content)).map(|text| Zeroizing::new(text.to_owned())).map_err(
-                |_| misconfigured(format!("{} is no text", path.display()), "put the secret there as text (UTF-8)"),
+                |_| misconfigured(format!("{} is not text", path.display()), "put the secret there as text (UTF-8)"),
             )
         }
         (Some((form, given)), None) if form == "env" => {
@@ -58,7 +58,7 @@ fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizin
                 misconfigured(format!("the environment variable {name} is not set"), "set it for the service")
             })
         }
-        (None | Some(_), _) => Err(misconfigured("is no reference to a secret", FORMS)),
+        (None | Some(_), _) => Err(misconfigured("is not a reference to a secret", FORMS)),
     }
 }
 

@@ -125,7 +125,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
                 Some(known) => format!("did you mean \"{known}\"?"),
                 None => format!("remove it; known here: {}", self.known.join(", ")),
             };
-            self.reading.fault(&given.key, "is no known key", remedy);
+            self.reading.fault(&given.key, "is not a known key", remedy);
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn duration(given: &RawValue) -> Result<Duration, Diagnosis> {
     }
     let text = given.text()?;
     humantime::parse_duration(text).map_err(|_| {
-        let problem = if text.chars().all(|c| c.is_ascii_digit()) { "has no unit" } else { "is no duration" };
+        let problem = if text.chars().all(|c| c.is_ascii_digit()) { "has no unit" } else { "is not a duration" };
         misconfigured(format!("{text:?} {problem}"), example)
     })
 }
@@ -51,7 +51,7 @@ pub(super) fn bytes(given: &RawValue) -> Result<u64, Diagnosis> {
         .ok()
         .zip(factor)
         .and_then(|(number, factor)| number.checked_mul(factor))
-        .ok_or_else(|| misconfigured(format!("{text:?} is no size"), example))
+        .ok_or_else(|| misconfigured(format!("{text:?} is not a size"), example))
 }
 
 /// A whole number in a range.
@@ -71,7 +71,7 @@ pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Diagnosis> {
     let text = given.text()?;
     text.parse().map_err(|_| {
         misconfigured(
-            format!("{text:?} is no address to listen on"),
+            format!("{text:?} is not an address to listen on"),
             "write IP:port, as \"0.0.0.0:8080\", \"127.0.0.1:9464\" or \"[::]:8080\" (a number, not a host name)",
         )
     })
@@ -83,7 +83,7 @@ pub(super) fn network(given: &RawValue) -> Result<IpNet, Diagnosis> {
     let text = given.text()?;
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         misconfigured(
-            format!("{text:?} is no network"),
+            format!("{text:?} is not a network"),
             "write CIDR notation or an address, as \"47.96.0.0/16\", \"10.1.2.3\" or \"2001:db8::/32\"",
         )
     })?;

@@ -37,7 +37,9 @@ impl std::fmt::Display for KnownFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Kafka(fault) => write!(f, "{fault}"),
-            Self::Missing(topics) => write!(f, "there is no topic {}", topics.join(", ")),
+            Self::Missing(topics) => {
+                write!(f, "these topics do not exist, or this user may not see them: {}", topics.join(", "))
+            }
             Self::Incomplete => f.write_str("the topics could not be read to their ends"),
         }
     }

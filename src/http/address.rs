@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::HttpRequest;
 use ipnet::IpNet;
 
-/// The sender's address. `None` where a trusted proxy forwards for something that is no address.
+/// The sender's address. `None` where a trusted proxy forwards for something that is not an address.
 #[must_use]
 pub(super) fn sender(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
     let mut sender = request.peer_addr()?.ip().to_canonical();

@@ -1,14 +1,23 @@
 //! Metrics and health, on the admin listener. Nothing here is meant for the public side.
 
+use std::convert::Infallible;
+
 use actix_web::HttpResponse;
+use actix_web::body::SizedStream;
 use actix_web::http::header::ContentType;
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
+use futures_util::stream;
 
 use crate::app_state::AppState;
 
-/// Prometheus' text format.
+/// Prometheus' text format. Each family is freed once it is encoded, and the texts are not put together: with a thousand
+/// applications each copy takes megabytes.
 pub(super) async fn metrics(app_state: Data<AppState>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(app_state.metrics_text())
+    let texts: Vec<_> = app_state.metrics_texts().map(Bytes::from).collect();
+    let size = texts.iter().map(|text| text.len() as u64).sum();
+    let texts = stream::iter(texts.into_iter().map(Ok::<_, Infallible>));
+    let mut response = HttpResponse::Ok();
+    response.content_type("text/plain; version=0.0.4; charset=utf-8").body(SizedStream::new(size, texts))
 }
 
 /// Whether the process lives: none of its long-lived threads has ended. It never looks at Kafka: a restart would not

@@ -22,6 +22,9 @@ use super::waiting::{LaneHead, WaitingHead, next_step};
 /// How many rows are asked for at a time, so that nobody who writes waits long.
 const PAGE_SIZE: usize = 5000;
 
+/// How many waiting events are searched for that of an entry, those that have failed first.
+const MAX_HEADS: usize = 10_000;
+
 /// Who has the lanes, and has to know what an operator does with an event.
 pub trait DiscardHook: Send + Sync {
     /// Takes the event out of its lane, so that the next of the lane can go, and has the journal forget it. Nothing is
@@ -210,9 +213,14 @@ impl JournalAdmin {
     pub async fn entry(&self, name: &str) -> Result<(Lookup, Option<Value>), JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let Some((seq, _)) = event else { return Ok((found, None)) };
+        let waiting = if let Lookup::Event(entry) = &found { entry.waiting.clone() } else { None };
         let entries = or_closed(self.journal.entries(seq, 1)).await?;
         let entry = entries.into_iter().find_map(|(place, entry)| entry.filter(|_| place == seq));
-        Ok((found, Some(entry.map_or_else(|| json!({"seq": seq.0, "damaged": true}), |entry| self.line(&entry)))))
+        let mut line = entry.map_or_else(|| json!({"seq": seq.0, "damaged": true}), |entry| self.line(&entry));
+        if let (Some(line), Some(waiting)) = (line.as_object_mut(), waiting) {
+            line.insert("waiting".to_owned(), serde_json::to_value(waiting).unwrap_or_default());
+        }
+        Ok((found, Some(line)))
     }
 
     /// A callback in quarantine, its content sealed.

@@ -8,6 +8,9 @@ use crate::telemetry::log_code::LogCode;
 const FILLING: u64 = 80;
 const RELAXED: u64 = 70;
 
+/// A full journal accepts entries again below this part of its limit, in percent.
+const SPACE_AGAIN: u64 = 90;
+
 /// Whether the journal refuses entries at the moment, and why.
 #[derive(Default)]
 pub(super) struct RejectionLog(Option<JournalRejection>);
@@ -21,10 +24,32 @@ impl RejectionLog {
                 let reason = refusal.code();
                 tracing::error!(code = LogCode::JournalRefuses.as_str(), reason, "{}", refusal.message());
             }
-            None if taken && self.0.take().is_some() => {
-                tracing::info!(code = LogCode::JournalTakes.as_str(), "the journal takes events again");
-            }
+            None if taken => self.accepts(),
             Some(_) | None => {}
+        }
+    }
+
+    /// Records what is left after entries were removed, so that the end of a refusal is logged although no event arrives.
+    /// After a cause other than the limit, only an empty journal proves that the file can be written again.
+    pub(super) fn freed(&mut self, events: u64, bytes: u64, limit: u64) {
+        let has_space = match self.0 {
+            None => false,
+            Some(JournalRejection::Full) => bytes.saturating_mul(100) / limit.max(1) < SPACE_AGAIN,
+            Some(
+                JournalRejection::QuarantineFull
+                | JournalRejection::Busy
+                | JournalRejection::DiskFull
+                | JournalRejection::Failed,
+            ) => events == 0,
+        };
+        if has_space {
+            self.accepts();
+        }
+    }
+
+    fn accepts(&mut self) {
+        if self.0.take().is_some() {
+            tracing::info!(code = LogCode::JournalTakes.as_str(), "the journal takes events again");
         }
     }
 }
@@ -79,6 +104,37 @@ impl QuarantineRejectionLog {
     fn accepts(&mut self) {
         if self.refuses.take().is_some() {
             tracing::info!(code = LogCode::QuarantineAccepts.as_str(), "the quarantine accepts callbacks again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusing(why: JournalRejection) -> RejectionLog {
+        let mut log = RejectionLog::default();
+        log.record(Some(why), false);
+        log
+    }
+
+    #[test]
+    fn a_full_journal_accepts_again_once_there_is_space() {
+        let mut log = refusing(JournalRejection::Full);
+        log.freed(95, 95, 100);
+        assert!(log.0.is_some(), "nearly full");
+        log.freed(50, 50, 100);
+        assert!(log.0.is_none());
+    }
+
+    #[test]
+    fn after_another_cause_only_an_empty_journal_accepts_again() {
+        for why in [JournalRejection::DiskFull, JournalRejection::Failed, JournalRejection::Busy] {
+            let mut log = refusing(why);
+            log.freed(1, 1, 100);
+            assert!(log.0.is_some(), "{why:?}");
+            log.freed(0, 0, 100);
+            assert!(log.0.is_none(), "{why:?}");
         }
     }
 }

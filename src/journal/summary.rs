@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::handle::Usage;
 use super::quarantine::{DeliveryOrder, QuarantineRow};
 use super::row::EntryRow;
-use super::waiting::LaneHead;
+use super::waiting::{LaneHead, WaitState};
 
 /// Everything at a glance. Times are milliseconds since 1970 here, and RFC 3339 outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,9 @@ pub struct EntrySummary {
     /// When it was accepted.
     #[serde(with = "time")]
     pub accepted_at: i64,
+    /// Why it waits, if it is the first of its lane and the one who answers has the lanes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitState>,
 }
 
 /// One callback in quarantine.
@@ -218,6 +221,7 @@ impl From<&EntryRow> for EntrySummary {
             topic: row.topic.to_string(),
             reason: row.reason.map(|reason| reason.code().to_owned()),
             accepted_at: row.accepted_at,
+            waiting: None,
         }
     }
 }

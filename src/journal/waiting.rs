@@ -18,6 +18,26 @@ pub struct WaitingHead {
     pub since: Option<i64>,
 }
 
+/// Why the first event of a lane waits, as an operator is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitState {
+    /// The stable code of the reason.
+    pub reason: String,
+    /// How many attempts to publish it have failed.
+    pub attempts: u32,
+    /// What to do.
+    pub next_step: String,
+}
+
+impl WaitState {
+    /// For an event of this topic.
+    #[must_use]
+    pub fn of(head: &WaitingHead, topic: &str) -> Self {
+        Self { reason: head.reason.to_owned(), attempts: head.attempts, next_step: next_step(head.reason, topic) }
+    }
+}
+
 /// The first event of a lane, as an operator is told of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,10 +72,15 @@ const STEPS: [(&str, &str); 18] = [
     ),
     (
         "not_authorized",
-        "The broker denies WRITE on {topic}. Grant it to the service's Kafka user: kafka-acls --add --allow-principal \
-         User:<user> --operation Write --operation Describe --topic {topic}.",
+        "The broker denies WRITE on {topic}. Grant the service's Kafka user its rights: kafka-acls.sh --bootstrap-server \
+         HOST:PORT --add --allow-principal User:NAME --operation Write --operation Read --operation DescribeConfigs \
+         --topic {topic}.",
     ),
-    ("unknown_topic", "The topic {topic} does not exist. Create it: idaas-bridge topics --config FILE --create."),
+    (
+        "unknown_topic",
+        "The topic {topic} does not exist, or this user may not see it. Create it: idaas-bridge topics --config FILE \
+         --create. Or grant DESCRIBE and READ.",
+    ),
     (
         "partition_unavailable",
         "The leader of its partition cannot be reached. Start the brokers that hold {topic} (kafka-topics --describe \

@@ -132,7 +132,12 @@ impl Writer {
             for (_, reply) in releases {
                 let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRejection::Failed) });
             }
+            let freed = committed.removed && committed.refused.is_empty() && !(deletes.is_empty() && ids.is_empty());
             self.tell(committed, &callbacks, replies);
+            if freed {
+                let contents = self.store.contents();
+                self.rejection_log.freed(contents.events, contents.bytes, self.store.max_size());
+            }
         }
         self.inbox.committed(keep_bytes);
         for seqs in reads {

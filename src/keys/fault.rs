@@ -51,7 +51,7 @@ pub enum FetchFault {
     /// The document is larger than [`MAX_DOCUMENT`].
     #[error("the document is larger than {MAX_DOCUMENT} bytes")]
     TooLarge,
-    /// The document is no JSON Web Key Set.
+    /// The document is not a JSON Web Key Set.
     #[error("{}", KeySetFault::NotAKeySet)]
     NotAKeySet,
     /// The key set holds no key that can verify RS256. With the first of its entries.

@@ -19,7 +19,6 @@ use super::fetch::{Clients, Fetched, fetch};
 use super::schedule::{Cause, End, Schedule, Timing};
 use super::source::Source;
 use super::store::{KeyStore, Keys};
-use crate::diagnosis::Diagnosis;
 use crate::telemetry::log_code::LogCode;
 
 /// How long a refresh waits for the disk; a disk that hangs must not stop the refreshing.
@@ -233,9 +232,8 @@ impl Work {
 
     fn refuse(&self, fault: FetchFault) -> RefreshResult {
         let keys = self.store.key_count();
-        let diagnosis = Diagnosis::from(&fault);
-        let code = diagnosis.code;
-        tracing::warn!(application = self.application, code, keys, "keys not refreshed: {diagnosis}");
+        let diagnosis = crate::diagnosis::Diagnosis::from(&fault);
+        tracing::warn!(application = self.application, code = diagnosis.code, keys, "keys not refreshed: {diagnosis}");
         RefreshResult::Failed(fault)
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use idaas_callback::event_type::Entity;
 use parking_lot::Mutex;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -205,16 +206,23 @@ impl Metrics {
         entity.pick(&self.event_age)
     }
 
-    /// Everything in Prometheus' text format, with the state of these applications.
-    #[must_use]
-    pub fn text<'a>(&self, applications: impl Iterator<Item = ApplicationState<'a>>) -> String {
+    /// Everything in Prometheus' text format, with the state of these applications: one text for each family, encoded only
+    /// when it is asked for, because the text of many applications takes megabytes.
+    pub fn texts<'a>(&self, applications: impl Iterator<Item = ApplicationState<'a>>) -> MetricTexts {
         // Two who look at the same time would remove each other's gauges.
         let _one_at_a_time = self.applications.lock();
         self.families.show(applications);
         self.process.iter().for_each(ProcessMetrics::update);
-        // Encoding to a string fails only for a family without metrics, which is left out before.
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        self.registry.gather().into_iter().map(encoded as fn(MetricFamily) -> String)
     }
+}
+
+/// The texts of the metric families, each encoded when it is asked for, and its family freed.
+pub type MetricTexts = std::iter::Map<std::vec::IntoIter<MetricFamily>, fn(MetricFamily) -> String>;
+
+fn encoded(family: MetricFamily) -> String {
+    // Fails only for a family without metrics, which is left out before.
+    TextEncoder::new().encode_to_string(&[family]).unwrap_or_default()
 }
 
 /// A counter that follows a total kept elsewhere.

@@ -189,8 +189,8 @@ fn tail_follows_new_records_and_new_topics() {
     let setting = Setting::foreign("jwcrypto", &cluster.bootstrap_servers());
     setting::publish(&cluster.bootstrap_servers(), "idaas.user.v1", "user_a", "evnt_before");
     let mut tail = start(&["tail", "--config", &setting.config, "user", "group", "--count", "2"]);
-    // It says on stderr which topic is not there yet, after it has taken its places on those that are.
-    tail.wait_for_note("idaas.group.v1 is not there yet");
+    // It says on stderr which topic does not exist, after it has taken its places on those that are.
+    tail.wait_for_note("idaas.group.v1 does not exist");
     setting::publish(&cluster.bootstrap_servers(), "idaas.user.v1", "user_b", "evnt_after");
     cluster.create_topic("idaas.group.v1", 1, 1).unwrap();
     setting::publish(&cluster.bootstrap_servers(), "idaas.group.v1", "group_a", "evnt_group");

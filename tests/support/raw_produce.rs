@@ -1,4 +1,4 @@
-//! A record that no client library lets one write: its header's name is no text. By hand, over the wire.
+//! A record that no client library lets one write: its header's name is not text. By hand, over the wire.
 //!
 //! Kafka protocol: Produce version 3, record batch version 2 (<https://kafka.apache.org/protocol>).
 

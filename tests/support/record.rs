@@ -74,7 +74,7 @@ fn open_envelope(record: &mut Record, faults: &mut Vec<String>) {
             (_, Value::String(text)) => {
                 record.attributes.insert(name, text);
             }
-            (_, value) => faults.push(format!("value at /{name}: {value} is no text")),
+            (_, value) => faults.push(format!("value at /{name}: {value} is not text")),
         }
     }
     for (name, text) in headers {

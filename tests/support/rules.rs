@@ -151,7 +151,7 @@ pub(crate) fn sealed(entity: Schema, data: &Value, faults: &mut Vec<String>) {
     let Some(text) = data[member].as_str() else { return };
     if !is_sealed(text, named) {
         faults.push(format!(
-            "{member} is no compact JWE by dir and A256GCM{}",
+            "{member} is not a compact JWE by dir and A256GCM{}",
             if named { " with a key id" } else { "" }
         ));
     }

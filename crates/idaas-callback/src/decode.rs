@@ -63,7 +63,7 @@ pub(super) struct Context {
 /// Reads the payload's frame.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] where the text is no object with `eventData`.
+/// [`Refusal::Unreadable`] where the text is not an object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
     let bulk = LargeMember { name: "eventData", capacity: plaintext.text.len() };
     let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;

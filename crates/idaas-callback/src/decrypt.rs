@@ -34,7 +34,7 @@ impl Plaintext {
 ///
 /// # Errors
 /// [`Refusal::Undecryptable`] where no key opens it or there is nothing to open, [`Refusal::Unreadable`] where what
-/// was inside is no text.
+/// was inside is not text.
 pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal> {
     let Verified { instance_id, content } = verified;
     let compact = match content {

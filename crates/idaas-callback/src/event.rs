@@ -35,7 +35,7 @@ pub(super) struct Time {
 }
 
 impl<'a> Event<'a> {
-    /// Reads an event's frame. Nothing is in it where it is no object.
+    /// Reads an event's frame. Nothing is in it where it is not an object.
     pub(super) fn of(Element(mut members): Element<'a>) -> Self {
         let data_text = members.as_mut().and_then(Members::take_large);
         let mut read = Self { data_text, ..Self::default() };

@@ -21,7 +21,7 @@ pub struct QuarantinedCallback {
 pub enum QuarantinedContent {
     /// A compact JWE that no key opens, or whose text is no Unicode.
     Encrypted(String),
-    /// Text that is no list of events.
+    /// Text that is not a list of events.
     Plain(String),
 }
 

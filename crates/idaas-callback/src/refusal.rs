@@ -41,7 +41,7 @@ pub enum Refusal {
     UnsupportedEncoding,
     /// Authentic, and none of the keys opens it, or nothing usable is there to open.
     Undecryptable,
-    /// Authentic and opened, but what is inside is no list of events.
+    /// Authentic and opened, but what is inside is not a list of events.
     Unreadable,
     /// No key set of this application could be had so far.
     KeysUnavailable,
@@ -143,7 +143,7 @@ impl Refusal {
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
-            Self::Malformed => "The body is no JSON object with a compact JWS as \"event\".",
+            Self::Malformed => "The body is not a JSON object with a compact JWS as \"event\".",
             Self::RequestTimeout => "The body did not arrive in time.",
             Self::TooLarge => "The body is larger than this service accepts.",
             Self::BadSignature => "The signature does not verify with the key that the token names.",
@@ -163,7 +163,7 @@ impl Refusal {
             Self::MethodNotAllowed => "Callbacks are sent by POST.",
             Self::UnsupportedEncoding => "Compressed bodies are not accepted.",
             Self::Undecryptable => "None of the configured keys opens the encrypted data.",
-            Self::Unreadable => "The data is no list of events.",
+            Self::Unreadable => "The data is not a list of events.",
             Self::KeysUnavailable => "The application's public keys could not be fetched yet.",
             Self::Overloaded => "Too many callbacks are being worked on.",
             Self::Draining => "The service is shutting down.",

@@ -42,7 +42,7 @@ pub(crate) enum Body<'a> {
 pub(crate) enum Original<'a> {
     /// The event as sent, passwords removed.
     Clear(Cow<'a, RawValue>),
-    /// A compact JWE of the event as sent: it is no object, so it cannot be searched for secrets.
+    /// A compact JWE of the event as sent: it is not an object, so it cannot be searched for secrets.
     Sealed(String),
     /// Too large to be kept: its size in bytes and its SHA-256 in hex.
     Fingerprint { size: usize, sha256: String },

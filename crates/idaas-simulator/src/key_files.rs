@@ -201,12 +201,12 @@ pub fn load(directory: &Path, name: Option<&str>) -> Result<TenantKeys, Director
     let (path, content) = read(CONFIGURATION)?;
     let application = application(&path, &content, name)?;
     let (path, content) = read(KEY_SET)?;
-    let key_id = key_id(&content).ok_or(DirectoryFault::Content(path, "is no JSON Web Key Set with a \"kid\""))?;
+    let key_id = key_id(&content).ok_or(DirectoryFault::Content(path, "is not a JSON Web Key Set with a \"kid\""))?;
     let (_, pem) = read(SIGNING_KEY)?;
     let signing = SigningKey::from_pem(&pem, &key_id)
         .map_err(|fault| DirectoryFault::Material(TenantKeysError::Signing(fault)))?;
     let (path, content) = read(ENCRYPTION_KEY)?;
-    let hex = std::str::from_utf8(&content).map_err(|_| DirectoryFault::Content(path, "is no text"))?;
+    let hex = std::str::from_utf8(&content).map_err(|_| DirectoryFault::Content(path, "is not text"))?;
     let identity = Identity {
         application: application.name,
         application_id: application.id,

@@ -63,6 +63,12 @@ impl RunSettings {
         self.count.div_ceil(self.events_per_callback)
     }
 
+    /// How many callbacks are signed before the first is sent.
+    #[must_use]
+    pub fn signed_ahead(&self) -> u64 {
+        self.callbacks().min(self.stock() as u64)
+    }
+
     /// How many callbacks are made ahead: some thousand events, or a few where each is megabytes.
     pub(super) fn stock(&self) -> usize {
         let large = [Some(Fault::TooLarge), Some(Fault::RecordTooLarge)].contains(&self.fault);

@@ -17,7 +17,7 @@ pub struct SigningFault;
 
 impl std::fmt::Display for SigningFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the signing key is no PEM-encoded RSA private key of 2048 bits or more")
+        f.write_str("the signing key is not a PEM-encoded RSA private key of 2048 bits or more")
     }
 }
 

@@ -90,9 +90,11 @@ impl Verdict {
         match self {
             Self::Confirmed => "SUCCESS",
             Self::NotSubscribed => "The receiver is configured to skip this event type.",
-            Self::DeadLettered(Reason::MalformedEvent) => "The event is no object with a type; kept as a dead letter.",
+            Self::DeadLettered(Reason::MalformedEvent) => {
+                "The event is not an object with a type; kept as a dead letter."
+            }
             Self::DeadLettered(Reason::MissingEventId) => "The event has no id; kept as a dead letter.",
-            Self::DeadLettered(Reason::MalformedData) => "The event's data is no object; kept as a dead letter.",
+            Self::DeadLettered(Reason::MalformedData) => "The event's data is not an object; kept as a dead letter.",
             Self::DeadLettered(Reason::MissingEntityId) => "The event names no entity; kept as a dead letter.",
             Self::DeadLettered(Reason::RecordTooLarge) => "The event is too large; its fingerprint is kept.",
             Self::DeadLettered(Reason::RefusedByBroker) => "The broker refuses the event; kept as a dead letter.",

@@ -7,12 +7,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Access, access, statvfs};
+use tokio::runtime::Runtime;
 
-use super::super::output::shell_word;
 use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
+use crate::cli::journal::source::Source;
+use crate::cli::output::shell_word;
 use crate::config::{Config, Journal, SecretFile, Tls};
+use crate::counts::counted;
 use crate::diagnosis::{Diagnosis, Remedy};
 use crate::http::Certificate;
 use crate::journal::OpenFault;
@@ -155,6 +158,21 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     findings
 }
 
+/// What to look at if something waits.
+const WHY_WAITING: &str = "; `idaas-bridge journal` shows why they wait";
+
+/// What waits in the running service, if there is one that can be asked.
+pub(super) fn waiting(config: &Config, runtime: &Runtime) -> Option<Finding> {
+    let summary = runtime.block_on(async { Source::running(config).await?.summary(0).await.ok() })?;
+    let (events, callbacks) = (counted(summary.events, "event"), counted(summary.quarantine_callbacks, "callback"));
+    let text = format!("the running service has {events} in the journal and {callbacks} in quarantine");
+    Some(match (summary.events, summary.quarantine_callbacks) {
+        (0, 0) => Finding::ok(Code::Journal, "journal", &text),
+        (_, 0) => Finding::ok(Code::Journal, "journal", &format!("{text}{WHY_WAITING}")),
+        (_, 1..) => Finding::warning(Code::Journal, "journal", &text, "see what they need: idaas-bridge journal"),
+    })
+}
+
 /// What the journal holds, where there is one: a start needs all of its keys, and it must be whole.
 fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
     let key = "journal.keys";
@@ -165,7 +183,8 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
         Ok(opened) => {
             let events = plural(opened.inventory.len(), "event");
             let callbacks = plural(usize::try_from(opened.quarantined).unwrap_or_default(), "callback");
-            Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine"))
+            let see = if opened.inventory.len() == 0 && opened.quarantined == 0 { "" } else { WHY_WAITING };
+            Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine{see}"))
         }
         Err(OpenFault::Locked(..)) if bridge_runs(admin) => {
             Finding::ok(Code::Journal, key, "the journal is open in the idaas-bridge that is running")

@@ -19,6 +19,8 @@ pub(super) struct Report<W> {
     faults: usize,
     /// Those of the faults that concern `fetch` only.
     fetch_faults: usize,
+    /// Those of the faults that keep events in the journal.
+    kafka_faults: usize,
     warnings: usize,
     not_tested: usize,
     undecided: bool,
@@ -32,6 +34,7 @@ impl<W: Write> Report<W> {
             section: None,
             faults: 0,
             fetch_faults: 0,
+            kafka_faults: 0,
             warnings: 0,
             not_tested: 0,
             undecided: false,
@@ -51,6 +54,7 @@ impl<W: Write> Report<W> {
             Level::Fault => {
                 self.faults += 1;
                 self.fetch_faults += usize::from(finding.section == Section::Directory);
+                self.kafka_faults += usize::from(matches!(finding.section, Section::Kafka | Section::Topics));
             }
             Level::NotTested => {
                 self.not_tested += 1;
@@ -109,7 +113,10 @@ impl<W: Write> Report<W> {
         let exit = self.exit();
         let (style, verdict) = match exit {
             Exit::Misconfigured => (BAD, "serve would not start"),
-            Exit::Failed if self.faults > self.fetch_faults => (BAD, "serve would start, but not work"),
+            Exit::Failed if self.faults > self.fetch_faults + self.kafka_faults => {
+                (BAD, "serve would start, but not work")
+            }
+            Exit::Failed if self.kafka_faults > 0 => (BAD, "serve would start, but not publish everything"),
             Exit::Failed if self.faults > 0 && !self.undecided => {
                 (BAD, "serve will start and work, but fetch would not")
             }
@@ -121,6 +128,10 @@ impl<W: Write> Report<W> {
         let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
         let _ = writeln!(self.out, "\n{}: {verdict} ({counts})", styled(style, path.display()));
+        if exit == Exit::Failed && self.kafka_faults > 0 && self.faults == self.fetch_faults + self.kafka_faults {
+            let _ =
+                writeln!(self.out, "It would accept events, and keep in the journal those that Kafka does not accept.");
+        }
         let _ = self.out.flush();
         exit
     }
@@ -179,6 +190,15 @@ mod tests {
         let (exit, shown) = report(vec![ok(), Finding::undecided(Code::Topic, "topic a", "no answer", "test it")]);
         assert_eq!(exit, Exit::Failed);
         assert!(!shown.contains("will start and work"), "{shown}");
+    }
+
+    #[test]
+    fn a_kafka_fault_alone_does_not_stop_the_service_from_accepting() {
+        let (exit, shown) = report(vec![ok(), fault()]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(shown.contains("It would accept events, and keep in the journal"), "{shown}");
+        let keys = Finding::fault(Code::Jwks, "application[a].jwks", "cannot be had", "correct it");
+        assert!(report(vec![fault(), keys]).1.contains("serve would start, but not work"));
     }
 
     #[test]

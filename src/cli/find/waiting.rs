@@ -5,8 +5,8 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::{FindArguments, Places, names};
-use crate::cli::journal::content;
 use crate::cli::journal::source::Source;
+use crate::cli::journal::{content, reason};
 use crate::cli::output::{QUIET, WARNING, note, stdout, styled};
 use crate::config::Config;
 use crate::counts::counted;
@@ -28,8 +28,12 @@ pub(super) async fn search(
         } else {
             let time = rfc3339(waiting.accepted_at).unwrap_or_else(|| "-".to_owned());
             let (time, place) = (styled(QUIET, time), styled(WARNING, "in the journal"));
-            format!("{time}  {place}  {}  {id}  {}", waiting.application, waiting.topic)
+            let why = waiting.waiting.as_ref().map_or_else(String::new, |state| format!("  {}", reason(state)));
+            format!("{time}  {place}  {}  {id}  {}{why}", waiting.application, waiting.topic)
         };
+        if places.fix.is_none() {
+            places.fix = waiting.waiting.map(|state| state.next_step);
+        }
         places.journal = Some(format!("{}/{id}", waiting.application));
         write(&shown)?;
     }

@@ -8,8 +8,9 @@ use super::captured::encryption;
 use super::steps::{Screen, readable};
 use super::{InspectArguments, choose};
 use crate::cli::Exit;
+use crate::cli::journal::NO_LONGER_QUARANTINED;
 use crate::cli::journal::source::Source;
-use crate::cli::output::{Call, complain, end, fail, report, stdout};
+use crate::cli::output::{Call, complain, end, fail, next, report, stdout};
 use crate::config::Config;
 use crate::journal::QuarantineId;
 use crate::service::wiring;
@@ -31,7 +32,11 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
     };
     let line = match source.line(id).await {
         Ok(Ok(line)) if line.get("content").is_some() => line,
-        Ok(Ok(_) | Err(_)) => return fail(format_args!("{id} is not in quarantine"), list),
+        Ok(Ok(_) | Err(_)) => {
+            let failed = fail(format_args!("{id} is not in quarantine"), list);
+            next(NO_LONGER_QUARANTINED);
+            return failed;
+        }
         Err(why) => return complain(why),
     };
     let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();

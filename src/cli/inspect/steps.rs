@@ -60,7 +60,7 @@ impl Screen<'_> {
             Ok(plaintext) => plaintext,
             Err(refusal) => {
                 let words = match (header, self.policy.decryption_keys.len()) {
-                    (None, _) => "cipherData is no compact JWE".to_owned(),
+                    (None, _) => "cipherData is not a compact JWE".to_owned(),
                     (Some(header), 1) => {
                         format!("the one key in decryption_keys does not open it; its header: {header}")
                     }

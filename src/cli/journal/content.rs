@@ -4,11 +4,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::show::reason;
 use crate::cli::inspect::pretty::{Strings, pretty};
 use crate::cli::output::{BAD, HEADING, QUIET, styled};
 use crate::counts::counted;
+use crate::journal::waiting::WaitState;
 
 /// Where values begin.
 const MARGIN: usize = 12;
@@ -19,8 +22,11 @@ const VEIL: &str = "•••";
 /// The members of a line that are sealed.
 const SEALED: [&str; 3] = ["value", "credential", "content"];
 
+/// How the code is shown that IDaaS is told: "SUCCESS" alone reads as if the event were published.
+const VERDICT: &str = "verdict";
+
 /// Members that are never personal, with everything in them: what happened, when, and which ids it is about.
-const CLEAR: [&str; 20] = [
+const CLEAR: [&str; 26] = [
     "schemaVersion",
     "action",
     "reason",
@@ -41,14 +47,26 @@ const CLEAR: [&str; 20] = [
     "partitionkey",
     "eventType",
     "eventId",
+    "eventTime",
+    "receivedAt",
+    "instanceId",
+    "applicationId",
+    "aliUid",
+    "bizId",
 ];
 
 /// Shows a line of the journal for people.
 pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &mut dyn Write) -> io::Result<()> {
     for (name, value) in line.as_object().into_iter().flatten() {
+        let name = if name == "code" { VERDICT } else { name };
         let shown = match value {
+            Value::String(code) if name == VERDICT => format!("{} (once it is published)", printable(code)),
+            Value::Object(_) if name == "waiting" => match WaitState::deserialize(value) {
+                Ok(state) => reason(&state),
+                Err(_) => continue,
+            },
             Value::Null => continue,
-            Value::String(sealed) if SEALED.contains(&name.as_str()) => content(sealed, keys, reveal),
+            Value::String(sealed) if SEALED.contains(&name) => content(sealed, keys, reveal),
             Value::String(text) => printable(text),
             other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
                 pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default()
@@ -95,11 +113,11 @@ fn characters(text: &str) -> String {
 }
 
 /// A member of a record's data: opened if it is sealed with one of the keys.
-pub(in crate::cli) fn member(value: &Value, keys: &[Arc<ContentKey>], reveal: bool) -> String {
+pub(in crate::cli) fn member(name: &str, value: &Value, keys: &[Arc<ContentKey>], reveal: bool) -> String {
     if let Value::String(text) = value {
         return if Sealed::parse(text.clone()).is_some() { content(text, keys, reveal) } else { printable(text) };
     }
-    let shown = if reveal { value.clone() } else { veiled(value.clone()) };
+    let shown = if reveal || CLEAR.contains(&name) { value.clone() } else { veiled(value.clone()) };
     pretty(&shown.to_string(), Strings::Unfolded, MARGIN).unwrap_or_default()
 }
 
@@ -164,6 +182,29 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
         assert!(opened(line(), &[key()])["value"]["user"]["username"] == "zhangsan");
+    }
+
+    #[test]
+    fn a_waiting_event_shows_its_reason_and_its_verdict_as_future() {
+        let mut line = line();
+        line["code"] = "SUCCESS".into();
+        line["waiting"] = serde_json::json!({"reason": "not_authorized", "attempts": 1, "nextStep": "grant it"});
+        let mut out = Vec::new();
+        show(&line, &[key()], false, &mut out).unwrap();
+        let shown = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+        assert!(shown.contains("verdict     SUCCESS (once it is published)"), "{shown}");
+        assert!(shown.contains("waiting     not_authorized, 1 attempt failed"), "{shown}");
+    }
+
+    #[test]
+    fn sizes_times_and_ids_of_a_dead_letter_are_not_veiled() {
+        let origin =
+            serde_json::json!({"eventTime": "2026-01-15T08:00:00.000Z", "bizId": "user_1", "instanceId": "idaas_x"});
+        let shown = member("origin", &origin, &[], false) + &member("originalSize", &1_234_567.into(), &[], false);
+        for part in ["2026-01-15T08:00:00.000Z", "user_1", "idaas_x", "1234567"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(member("original", &serde_json::json!({"name": "zhangsan"}), &[], false).contains(VEIL));
     }
 
     #[test]

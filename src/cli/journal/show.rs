@@ -6,8 +6,13 @@ use std::time::Duration;
 use crate::cli::output::{BAD, Call, GOOD, HEADING, QUIET, WARNING, fix_line, styled};
 use crate::counts::{counted, grouped};
 use crate::http::journal::EntryKind;
+use crate::journal::QuarantineId;
 use crate::journal::summary::{EntrySummary, Group, OldKey, QuarantinedGroup, QuarantinedSummary, Summary};
-use crate::journal::waiting::LaneHead;
+use crate::journal::waiting::{LaneHead, WaitState};
+
+/// What has become of a callback that is not in quarantine any more.
+pub(in crate::cli) const NO_LONGER_QUARANTINED: &str = "if it was in the quarantine of this replica, it was published or \
+    discarded; the log has `quarantine_opened` or `quarantine_discarded` with this id";
 
 /// Everything at a glance, as of `now` (milliseconds since 1970).
 pub(super) fn summary(
@@ -93,7 +98,9 @@ fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
         let (events, bytes, oldest) = (grouped(*events), size(*bytes), age(*oldest_accepted_at, now));
         writeln!(out, "{application:<applications$}  {topic:<topics$}  {events:>9}  {bytes:>10}  {oldest:>6}")?;
     }
-    writeln!(out, "They are published automatically, in order, when Kafka confirms records again.")
+    let when =
+        if summary.waiting.is_empty() { "when Kafka confirms records again" } else { "when the reason is removed" };
+    writeln!(out, "They are published automatically, in order, {when}.")
 }
 
 fn oldest_entries(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -171,6 +178,9 @@ pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Ca
         | EntryKind::NoRoom
         | EntryKind::StillUnreadable { .. }
         | EntryKind::NotConfigured => {
+            if QuarantineId::parse(id).is_some() {
+                return format!("{id} is not in quarantine\n{}", fix_line("next", NO_LONGER_QUARANTINED));
+            }
             let step = format!("look for it on the topics as well: {} {id}", call.of("find"));
             return format!("{id} is neither in the journal nor in quarantine\n{}", fix_line("next", step));
         }
@@ -199,11 +209,21 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
             "next",
             format!("where it is: {} {id}", call.of("find")),
         ),
-        EntryKind::TriedByItself(waiting) => (
-            format!("{}\nis tried automatically, within 16 s once Kafka accepts records.", entry(waiting, now)),
-            "next",
-            format!("why it waits: {}", call.of("journal")),
-        ),
+        EntryKind::TriedByItself(waiting) => match &waiting.waiting {
+            Some(state) => (
+                format!("{}\nwaits ({}), and is tried again automatically.", entry(waiting, now), reason(state)),
+                "fix",
+                state.next_step.clone(),
+            ),
+            None => (
+                format!(
+                    "{}\nis with the producer, or waits behind an earlier event of its entity, and is tried automatically.",
+                    entry(waiting, now)
+                ),
+                "next",
+                format!("why events wait: {}", call.of("journal")),
+            ),
+        },
         EntryKind::NoRoom => (
             format!("{id}: opened, but there was no room for its events. It stays in quarantine."),
             "fix",
@@ -231,6 +251,11 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
         }
     };
     format!("{text}\n{}", fix_line(label, step))
+}
+
+/// Why an event waits, and how often it was tried.
+pub(in crate::cli) fn reason(state: &WaitState) -> String {
+    format!("{}, {} failed", state.reason, counted(state.attempts.into(), "attempt"))
 }
 
 fn entry(waiting: &EntrySummary, now: i64) -> String {
@@ -300,6 +325,7 @@ mod tests {
                 topic: "idaas.user.v1".to_owned(),
                 reason: Some("malformed_data".to_owned()),
                 accepted_at: 9_280_000,
+                waiting: None,
             }],
             quarantine: vec![QuarantinedSummary {
                 id: "ab".repeat(16),
@@ -380,5 +406,39 @@ mod tests {
             meant(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
                 .contains("a/x, b/x")
         );
+    }
+
+    #[test]
+    fn a_quarantine_id_that_is_gone_points_to_the_log() {
+        for id in ["ab".repeat(16), "evnt_7".to_owned()] {
+            let shown = meant(&EntryKind::NotFound, &id, false, 0, &CALL);
+            assert_eq!(shown.contains("quarantine_opened"), id.starts_with("ab"), "{shown}");
+            assert_eq!(shown.contains("neither in the journal"), !id.starts_with("ab"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_redrive_of_a_waiting_entry_shows_its_reason_and_the_fix() {
+        let mut entry = full().oldest.remove(0);
+        let shown = redriven(&EntryKind::TriedByItself(entry.clone()), "evnt_7", 10_000_000, &CALL);
+        assert!(shown.contains("waits behind an earlier event"), "{shown}");
+        let head = crate::journal::waiting::WaitingHead {
+            seq: outbox::Seq(7),
+            reason: "not_authorized",
+            attempts: 4,
+            since: None,
+        };
+        entry.waiting = Some(WaitState::of(&head, "idaas.user.v1"));
+        let shown = redriven(&EntryKind::TriedByItself(entry), "evnt_7", 10_000_000, &CALL);
+        for part in ["not_authorized, 4 attempts failed", "fix:", "denies WRITE on idaas.user.v1"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+
+    #[test]
+    fn events_that_wait_for_a_reason_are_published_when_it_is_removed() {
+        assert!(shown(&full()).contains("in order, when the reason is removed."));
+        let without = Summary { waiting: Vec::new(), ..full() };
+        assert!(shown(&without).contains("in order, when Kafka confirms records again."));
     }
 }

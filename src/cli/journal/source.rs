@@ -58,6 +58,11 @@ impl Source {
         }
     }
 
+    /// The service, if one runs.
+    pub(in crate::cli) async fn running(config: &Config) -> Option<Self> {
+        Self::service(config).await.ok().filter(|(_, alive)| *alive).map(|(service, _)| service)
+    }
+
     /// The service, and whether it answers.
     async fn service(config: &Config) -> Result<(Self, bool), Diagnosis> {
         let address = reachable(config.server.admin_listen);
@@ -97,7 +102,8 @@ impl Source {
         }
     }
 
-    pub(super) async fn summary(&self, shown: usize) -> Result<Summary, String> {
+    /// Everything at a glance, with up to `shown` entries by themselves.
+    pub(in crate::cli) async fn summary(&self, shown: usize) -> Result<Summary, String> {
         match self {
             Self::Service { .. } => {
                 let answer = self.ask(Method::GET, &format!("/journal?entries={shown}")).await?;

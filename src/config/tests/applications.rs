@@ -89,7 +89,7 @@ fn a_key_set_comes_from_a_url_or_a_file() {
         assert!(faults.starts_with("application[workforce].jwks: "), "{bad}: {faults}");
     }
     let faults = World::new().bad(&MINIMAL.replace(url, "{ file = 'journal.key' }"));
-    assert!(faults.contains("no JSON Web Key Set"), "{faults}");
+    assert!(faults.contains("is not a JSON Web Key Set"), "{faults}");
     let faults = World::new().bad(&MINIMAL.replace(url, "{ file = 'jwks.json' }\njwks_ca = 'tls.crt'"));
     assert!(faults.contains("application[workforce].jwks_ca: has no use"), "{faults}");
 }
@@ -175,9 +175,12 @@ fn fetch_has_the_application_id_as_client_id() {
 #[test]
 fn all_faults_of_fetch_are_reported_together() {
     let faults = World::new().bad(&with("[application.fetch]\nrequests_per_second = 0\nclient_sekret = 'x'"));
-    for key in
-        ["endpoint: is missing", "client_secret: is missing", "requests_per_second: is 0", "client_sekret: is no known"]
-    {
+    for key in [
+        "endpoint: is missing",
+        "client_secret: is missing",
+        "requests_per_second: is 0",
+        "client_sekret: is not a known",
+    ] {
         assert!(faults.contains(&format!("application[workforce].fetch.{key}")), "{key}: {faults}");
     }
     assert!(faults.contains("application[workforce].fetch: needs the application's instance_id"), "{faults}");

@@ -42,7 +42,7 @@ fn a_fault_of_a_variables_value_names_the_variable() {
     let world =
         World::new().variable("IDAAS_BRIDGE_SERVER__LISTEN", "8080").variable("IDAAS_BRIDGE_SERVER__MAX_BODY", "");
     let faults = world.bad(MINIMAL);
-    assert!(faults.contains("IDAAS_BRIDGE_SERVER__LISTEN: \"8080\" is no address"), "{faults}");
+    assert!(faults.contains("IDAAS_BRIDGE_SERVER__LISTEN: \"8080\" is not an address"), "{faults}");
     assert!(faults.contains("IDAAS_BRIDGE_SERVER__MAX_BODY: is empty"), "{faults}");
 }
 

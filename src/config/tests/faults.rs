@@ -39,17 +39,17 @@ fn all_faults_are_reported_at_once_in_file_order() {
 #[test]
 fn an_unknown_key_is_a_fault_that_names_it_and_its_neighbour() {
     let faults = World::new().bad(HALF_BROKEN);
-    assert!(faults.contains("server.listn: is no known key; did you mean \"listen\"?"), "{faults}");
-    assert!(faults.contains("decryption_key: is no known key; did you mean \"decryption_keys\"?"), "{faults}");
+    assert!(faults.contains("server.listn: is not a known key; did you mean \"listen\"?"), "{faults}");
+    assert!(faults.contains("decryption_key: is not a known key; did you mean \"decryption_keys\"?"), "{faults}");
     let faults = World::new().bad(&super::with("log", "colour = true"));
-    assert!(faults.contains("log.colour: is no known key; remove it; known here: format, level"), "{faults}");
+    assert!(faults.contains("log.colour: is not a known key; remove it; known here: format, level"), "{faults}");
 }
 
 #[test]
 fn an_unknown_section_is_a_fault() {
     let faults = World::new().bad(&format!("colour = 1\n[severs]\nlisten = 'x'\n{MINIMAL}"));
-    assert!(faults.contains("severs: is no known section; did you mean \"server\"?"), "{faults}");
-    assert!(faults.contains("colour: is no known section; put it under one of"), "{faults}");
+    assert!(faults.contains("severs: is not a known section; did you mean \"server\"?"), "{faults}");
+    assert!(faults.contains("colour: is not a known section; put it under one of"), "{faults}");
     let faults = World::new().bad(&format!("server = 3\n{MINIMAL}"));
     assert!(faults.contains("server: is a number; write a table here"), "{faults}");
 }
@@ -66,7 +66,7 @@ fn an_empty_file_is_told_what_is_needed() {
 #[test]
 fn every_syntax_error_is_told_with_its_place() {
     let faults = World::new().bad("[server\nlisten = \"a\"\n[kafka]\nbootstrap_servers = [\"x\"\n= 3\n");
-    assert!(faults.starts_with("line 1, column 8: is no valid TOML ("), "{faults}");
+    assert!(faults.starts_with("line 1, column 8: is not valid TOML ("), "{faults}");
     assert!(faults.lines().count() >= 2, "{faults}");
     let faults = World::new().bad("[log]\nlevel = 'info'\nlevel = 'debug'\n");
     assert!(faults.starts_with("line 3, column 1: "), "{faults}");

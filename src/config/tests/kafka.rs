@@ -110,7 +110,7 @@ fn a_section_kafka_that_is_no_table_is_a_fault() {
     let faults =
         World::new().bad(&with("log", "level = 'info'").replace("[kafka]\nbootstrap_servers =", "[unused]\nx ="));
     assert!(
-        faults.contains("unused: is no known section") && faults.contains("kafka.bootstrap_servers: is missing"),
+        faults.contains("unused: is not a known section") && faults.contains("kafka.bootstrap_servers: is missing"),
         "{faults}"
     );
 }

@@ -55,7 +55,7 @@ fn a_missing_secret_names_where_it_should_be() {
     let faults = World::new().file("current.key", "\n").bad(MINIMAL);
     assert!(faults.contains("the secret is empty"), "{faults}");
     let faults = World::new().file("current.key", [0xff, 0xfe]).bad(MINIMAL);
-    assert!(faults.contains("is no text"), "{faults}");
+    assert!(faults.contains("is not text"), "{faults}");
     for form in ["{}", "{ path = 'x' }", "{ file = 'x', env = 'Y' }", "17", "['x']"] {
         let faults = World::new().bad(&MINIMAL.replace("{ file = \"current.key\" }", form));
         assert!(faults.contains("{ file = \"…\" } or { env = \"…\" }"), "{form}: {faults}");

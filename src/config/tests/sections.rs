@@ -107,7 +107,7 @@ fn a_network_that_is_none_is_a_fault_at_its_place() {
 #[test]
 fn listeners_are_addresses_with_ports_of_their_own() {
     let faults = World::new().bad(&with("server", "listen = 'localhost:8080'\nadmin_listen = ':9090'"));
-    assert_eq!(faults.matches("is no address to listen on").count(), 2, "{faults}");
+    assert_eq!(faults.matches("is not an address to listen on").count(), 2, "{faults}");
     let faults = World::new().bad(&with("server", "listen = '0.0.0.0:9464'"));
     assert!(faults.contains("server.admin_listen: ") && faults.contains("different ports"), "{faults}");
     World::new().good(&with("server", "listen = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'"));
@@ -121,7 +121,7 @@ fn tls_needs_both_files_and_both_in_pem() {
     let faults = World::new().bad(&with("server", "tls = { certificate = 'tls.key', key = 'tls.crt' }"));
     assert!(faults.contains("holds no CERTIFICATE") && faults.contains("holds no PRIVATE KEY"), "{faults}");
     let faults = World::new().bad(&with("server", "tls = { certificate = 'tls.crt', key = 'tls.key', ca = 'x' }"));
-    assert!(faults.contains("server.tls.ca: is no known key"), "{faults}");
+    assert!(faults.contains("server.tls.ca: is not a known key"), "{faults}");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn more_than_one_replica_is_followed_unless_that_is_refused() {
 fn dedupe_rejects_wrong_replicas_and_unknown_keys() {
     let faults = World::new().bad(&with("dedupe", "replicas = 0\nfollow = true"));
     assert!(faults.contains("dedupe.replicas: 0 is out of range"), "{faults}");
-    assert!(faults.contains("dedupe.follow: is no known key") && faults.contains("\"follow_replicas\""), "{faults}");
+    assert!(faults.contains("dedupe.follow: is not a known key") && faults.contains("\"follow_replicas\""), "{faults}");
 }
 
 #[test]
@@ -207,5 +207,5 @@ fn state_topics_are_wanted_only_with_their_section() {
     assert_eq!(by_variable.unwrap().group_id, "other");
     let faults = World::new().bad(&with("state", "group_id = 'with blanks'\ngroup = 'x'"));
     assert!(faults.contains("state.group_id: \"with blanks\" is not a usable consumer group"), "{faults}");
-    assert!(faults.contains("state.group: is no known key") && faults.contains("\"group_id\""), "{faults}");
+    assert!(faults.contains("state.group: is not a known key") && faults.contains("\"group_id\""), "{faults}");
 }

@@ -25,7 +25,7 @@ pub enum RunFault {
     #[error("{0}")]
     Kafka(String),
     /// These topics do not exist.
-    #[error("there is no topic {}", .0.join(", "))]
+    #[error("these topics do not exist, or this user may not see them: {}", .0.join(", "))]
     MissingTopics(Vec<String>),
     /// The Kafka user may not write to a topic.
     #[error("the Kafka user may not write to the topics")]
@@ -50,14 +50,14 @@ impl From<&RunFault> for Diagnosis {
                               `idaas-bridge check` tells more"
                 .to_owned(),
             RunFault::Kafka(_) => "correct [kafka.properties]".to_owned(),
-            RunFault::MissingTopics(_) => "create them: idaas-bridge topics --create".to_owned(),
+            RunFault::MissingTopics(_) => "create them with `idaas-bridge topics --create`, or grant DESCRIBE and READ".to_owned(),
             RunFault::NotAuthorized => "grant the user of [kafka.properties] WRITE on the topics".to_owned(),
             RunFault::Topics(_) => {
                 "grant the user of [kafka.properties] READ on the event topics, or start a new run without --run"
                     .to_owned()
             }
             RunFault::State(KnownFault::Missing(_)) => {
-                "deletions are found by the state topics; run `idaas-bridge materialize` first".to_owned()
+                "deletions are found by the state topics: run `idaas-bridge materialize` first, or grant DESCRIBE and READ".to_owned()
             }
             RunFault::State(KnownFault::Kafka(_) | KnownFault::Incomplete) => {
                 "grant the user of [kafka.properties] READ on the state topics, and try again".to_owned()

@@ -1,12 +1,15 @@
 //! What operators can do with one thing in the journal: find it, remove it, have it tried again.
 
+use std::collections::HashMap;
+
 use outbox::{EventKey, LaneKey, Seq};
 
-use super::{JournalAdmin, Lookup, PAGE_SIZE, Retried, or_closed};
+use super::{JournalAdmin, Lookup, MAX_HEADS, PAGE_SIZE, Retried, or_closed};
 use crate::journal::fault::JournalRejection;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::EntryRow;
 use crate::journal::summary::{EntrySummary, QuarantinedSummary};
+use crate::journal::waiting::WaitState;
 use crate::telemetry::log_code::LogCode;
 
 impl JournalAdmin {
@@ -126,7 +129,20 @@ impl JournalAdmin {
             found.extend(rows.iter().filter(is_about).map(EntrySummary::from));
         }
         found.truncate(limit);
+        self.add_reasons(&mut found);
         Ok(found)
+    }
+
+    /// Adds to each entry that is the first of its lane why it waits.
+    fn add_reasons(&self, entries: &mut [EntrySummary]) {
+        if entries.is_empty() {
+            return;
+        }
+        let heads: HashMap<u64, _> =
+            self.discards.waiting(MAX_HEADS).into_iter().map(|head| (head.seq.0, head)).collect();
+        for entry in entries {
+            entry.waiting = heads.get(&entry.seq).map(|head| WaitState::of(head, &entry.topic));
+        }
     }
 
     pub(super) async fn entry_named(&self, name: &str) -> Result<(Lookup, Option<(Seq, EventKey)>), JournalRejection> {
@@ -140,7 +156,11 @@ impl JournalAdmin {
         }
         Ok(match found.as_slice() {
             [] => (Lookup::Nothing, None),
-            [row] => (Lookup::Event(EntrySummary::from(row)), Some((row.seq, row.key))),
+            [row] => {
+                let mut entry = EntrySummary::from(row);
+                self.add_reasons(std::slice::from_mut(&mut entry));
+                (Lookup::Event(entry), Some((row.seq, row.key)))
+            }
             rows => (
                 Lookup::Several(rows.iter().map(|row| format!("{}/{}", row.application, row.event_id)).collect()),
                 None,

@@ -187,7 +187,7 @@ async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
     assert!(counts.contains(&(JournalRejection::QuarantineFull, refused)), "{counts:?}");
     let metrics = crate::telemetry::metrics::Metrics::new().unwrap();
     (0..2).for_each(|_| metrics.journal.show(&usage, 0));
-    let text = metrics.text(std::iter::empty());
+    let text: String = metrics.texts(std::iter::empty()).collect();
     for line in [
         format!("idaas_bridge_journal_refused_total{{code=\"quarantine_full\"}} {refused}"),
         format!("idaas_bridge_quarantine_bytes {}", usage.quarantine_bytes),

@@ -82,6 +82,8 @@ fn a_full_journal_rejects_until_there_is_space() {
     assert_eq!((bridge.admin("/livez").status, bridge.admin("/readyz").status), (200, 200));
     bridge.mock().broker_up(1).unwrap();
     bridge.wait_metric("journal_events", &[], 0.0);
+    // The log says so before the next event has to be kept.
+    bridge.program().wait_for(|line| line["code"] == "journal_takes");
     // As IDaaS does: all of them again.
     events.chunks(10).for_each(|events| assert_success(&bridge.send(events)));
     assert_eq!(bridge.records().len(), 60);

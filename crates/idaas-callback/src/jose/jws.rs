@@ -36,7 +36,7 @@ pub enum KeySetFault {
 impl std::fmt::Display for KeySetFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotAKeySet => f.write_str("the document is no JSON Web Key Set (an object with a list \"keys\")"),
+            Self::NotAKeySet => f.write_str("the document is not a JSON Web Key Set (an object with a list \"keys\")"),
             Self::NoUsableKey(first) => {
                 f.write_str(
                     "the key set holds no usable key (RSA, 2048 bits or more, with a \"kid\", for signatures)",

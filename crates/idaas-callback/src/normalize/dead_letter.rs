@@ -22,7 +22,7 @@ pub enum Reason {
     MalformedEvent,
     /// Without an `eventId`, so there is nothing to answer.
     MissingEventId,
-    /// Of a known type, and its `bizData` is no JSON object.
+    /// Of a known type, and its `bizData` is not a JSON object.
     MalformedData,
     /// The entity it is about is not named.
     MissingEntityId,
@@ -138,7 +138,7 @@ impl Common<'_> {
     }
 }
 
-/// The event as it may be shown. Where the event or its data is no object, passwords cannot be found by their name in
+/// The event as it may be shown. Where the event or its data is not an object, passwords cannot be found by their name in
 /// it, so it is sealed.
 fn original<'a>(event: &Event<'_>, raw: Raw<'a>, key: Option<&ContentKey>) -> Original<'a> {
     let searchable = raw.get().starts_with('{')
