@@ -21,7 +21,7 @@ use crate::kafka::client::settings::Cluster;
 const HISTORY: Duration = Duration::from_secs(600);
 
 /// How long one request to the broker may take.
-const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 
 const PARTITION: i32 = 0;
 
@@ -92,7 +92,7 @@ impl ReplicaLog {
     /// Returns whether the topic can be used.
     #[must_use]
     pub fn presence(&self) -> Presence {
-        let Ok(metadata) = self.consumer.fetch_metadata(Some(&self.topic), QUESTION_TIMEOUT) else {
+        let Ok(metadata) = self.consumer.fetch_metadata(Some(&self.topic), REQUEST_TIMEOUT) else {
             return Presence::Unknown;
         };
         let found = metadata.topics().iter().find(|found| found.name() == self.topic);
@@ -110,7 +110,7 @@ impl ReplicaLog {
         if places.add_partition_offset(&self.topic, PARTITION, Offset::Offset(ago(HISTORY))).is_err() {
             return false;
         }
-        let Ok(begins) = self.consumer.offsets_for_times(places, QUESTION_TIMEOUT) else { return false };
+        let Ok(begins) = self.consumer.offsets_for_times(places, REQUEST_TIMEOUT) else { return false };
         let begin = begins.find_partition(&self.topic, PARTITION).map(|found| (found.error(), found.offset()));
         let Some((Ok(()), begin)) = begin else { return false };
         let begin = match begin {
@@ -134,7 +134,7 @@ impl ReplicaLog {
     /// Returns the current end of the topic. `None` if the broker does not answer.
     #[must_use]
     pub fn end(&self) -> Option<i64> {
-        self.consumer.fetch_watermarks(&self.topic, PARTITION, QUESTION_TIMEOUT).ok().map(|(_, end)| end)
+        self.consumer.fetch_watermarks(&self.topic, PARTITION, REQUEST_TIMEOUT).ok().map(|(_, end)| end)
     }
 
     /// Returns the position of the next record that will be read.

@@ -20,8 +20,8 @@ impl MemoryBudget {
         self.publications < self.max_publications && self.bytes.saturating_add(bytes) <= self.max_bytes
     }
 
-    /// Returns true if more than half of either limit is used. Events are then written to the journal at once, so that their
-    /// publications can leave the memory before there is no room.
+    /// Returns true if more than half of either limit is used. Events are then written to the journal at once, so that
+    /// their publications can leave the memory before it is full.
     pub(super) const fn is_half_full(&self) -> bool {
         self.publications > self.max_publications / 2 || self.bytes > self.max_bytes / 2
     }

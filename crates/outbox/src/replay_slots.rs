@@ -11,7 +11,7 @@ use super::machine::Limits;
 /// Time after which a replayed event releases its slot, in milliseconds.
 const SLOW: Millis = 2_000;
 
-/// How many such events there may be, as a multiple of what may be replayed at a time. The producer holds their records.
+/// Maximum number of such events, as a multiple of the replay limit. Their records are with the producer.
 const MAX_SLOW: usize = 8;
 
 /// Counts the events that are on their way from the journal to the producer. The only place that changes

@@ -16,7 +16,7 @@ use crate::kafka::client::settings::Cluster;
 /// How long one request may take before librdkafka's errors are checked.
 pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long one request may take at most. It starts with [`POLL_TIMEOUT`] and doubles with each new client.
-const MAX_QUESTION: Duration = Duration::from_secs(2);
+const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait before a request that failed at once is repeated.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many brokers are tested at once.
@@ -101,14 +101,14 @@ impl Observer {
     /// that time if the cluster has answered at all: then it would be wrong to report that it does not.
     pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Unreachable> {
         let (mut end, mut is_extended) = (Instant::now() + limit, false);
-        let mut patience = POLL_TIMEOUT;
+        let mut timeout = POLL_TIMEOUT;
         let mut consumer = self.consumer.lock();
         if self.needs_new_client.load(Ordering::Relaxed) {
             self.renew(&mut consumer);
         }
         loop {
             let rest = end.saturating_duration_since(Instant::now()).max(PAUSE);
-            let answer = consumer.fetch_metadata(Some(topic), patience.min(rest));
+            let answer = consumer.fetch_metadata(Some(topic), timeout.min(rest));
             // Serves the error callback only: nothing is assigned.
             while consumer.poll(Duration::ZERO).is_some() {}
             let knows_brokers = answer.is_ok() || consumer.client().fetch_cluster_id(Duration::ZERO).is_some();
@@ -127,7 +127,7 @@ impl Observer {
                     self.needs_new_client.store(true, Ordering::Relaxed);
                     std::thread::sleep(PAUSE);
                     self.renew(&mut consumer);
-                    patience = (patience * 2).min(MAX_QUESTION);
+                    timeout = (timeout * 2).min(MAX_REQUEST_TIMEOUT);
                 }
                 // The recorded errors can be about the addresses that brokers advertise.
                 Err(_) if self.has_answered.load(Ordering::Relaxed) => std::thread::sleep(PAUSE),

@@ -136,12 +136,12 @@ impl PartitionReader {
     pub(super) fn ask<T>(
         &self,
         end: Instant,
-        question: impl Fn(Duration) -> Result<T, KafkaError>,
+        request: impl Fn(Duration) -> Result<T, KafkaError>,
     ) -> Result<T, ReadFault> {
-        let mut patience = REQUEST_TIMEOUT;
+        let mut timeout = REQUEST_TIMEOUT;
         loop {
             let rest = end.saturating_duration_since(Instant::now());
-            let answer = question(rest.clamp(Duration::from_millis(1), patience));
+            let answer = request(rest.clamp(Duration::from_millis(1), timeout));
             match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) if rest.is_zero() || self.errors.is_decided() => return Err(self.unreachable(&error)),
@@ -150,7 +150,7 @@ impl PartitionReader {
                 Err(_) => drop(self.consumer.poll(Duration::ZERO)),
             }
             // A large answer can take longer than the first attempt allows.
-            patience = patience.saturating_mul(2).min(MAX_REQUEST_TIMEOUT);
+            timeout = timeout.saturating_mul(2).min(MAX_REQUEST_TIMEOUT);
         }
     }
 

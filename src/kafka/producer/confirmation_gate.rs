@@ -47,8 +47,8 @@ pub(super) enum Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Reads librdkafka's log line: `[thrd:…]: sasl_ssl://host:port/1: Broker changed state … -> UP`. `None` for changes
-    /// that make a connection neither usable nor unusable.
+    /// Parses librdkafka's log line: `[thrd:…]: sasl_ssl://host:port/1: Broker changed state … -> UP`. `None` for
+    /// changes that make a connection neither usable nor unusable.
     pub(super) fn parse(message: &'a str) -> Option<Self> {
         let (broker, states) = message.rsplit_once(": Broker changed state ")?;
         let (from, to) = states.rsplit_once(" -> ")?;

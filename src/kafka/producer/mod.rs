@@ -186,8 +186,8 @@ impl Drop for Producer {
         let _ = self.events.send(SupervisorEvent::Stop);
         let _ = self.checks.send(Check::End);
         // So that the producer is closed on this thread, which waits for it.
-        let patience = Instant::now() + FINAL_POLL_INTERVAL;
-        while Arc::strong_count(&self.state) > 1 && Instant::now() < patience {
+        let deadline = Instant::now() + FINAL_POLL_INTERVAL;
+        while Arc::strong_count(&self.state) > 1 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -64,7 +64,7 @@ struct State {
     leaders: Option<Leaders>,
     problem: Option<Undeliverable>,
     replaced: Option<Instant>,
-    patience: Duration,
+    min_interval: Duration,
 }
 
 impl Monitor {
@@ -74,7 +74,7 @@ impl Monitor {
 
     pub(super) fn run(&self) {
         let mut state =
-            State { probing: None, probed: None, leaders: None, problem: None, replaced: None, patience: STUCK };
+            State { probing: None, probed: None, leaders: None, problem: None, replaced: None, min_interval: STUCK };
         loop {
             std::thread::sleep(TICK);
             let Some(producer) = self.producer.upgrade() else { return };
@@ -107,7 +107,7 @@ impl Monitor {
             state.probe(producer);
             self.replace_stuck(producer, state);
         } else {
-            (state.leaders, state.patience) = (None, STUCK);
+            (state.leaders, state.min_interval) = (None, STUCK);
         }
         let quiet = success.is_none_or(|success| success >= Duration::from_secs(2));
         let is_total = all && in_flight.topics().len() > 1;
@@ -127,7 +127,7 @@ impl Monitor {
 
     fn replace_stuck(&self, producer: &ProducerState, state: &mut State) {
         let Some(leaders) = &state.leaders else { return };
-        if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.patience) {
+        if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.min_interval) {
             return;
         }
         let is_stuck = |silent: &Silent| {
@@ -141,7 +141,7 @@ impl Monitor {
             "records wait although the partition's leader can be reached"
         );
         if state.replaced.replace(Instant::now()).is_some() {
-            state.patience = (state.patience * 2).min(MAX_STUCK_INTERVAL);
+            state.min_interval = (state.min_interval * 2).min(MAX_STUCK_INTERVAL);
         }
         let _ = self.events.send(SupervisorEvent::Stuck(producer.connection.load().health().number()));
     }

@@ -17,7 +17,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) enum RecordError {
     /// It may succeed later.
     Retry(FailureCode),
-    /// Its batch is rejected, possibly because of this record. Only a request of its own can tell.
+    /// Its batch is rejected, possibly because of this record. Only a request of its own shows that.
     Alone(FailureCode),
     /// The queue is full.
     QueueFull,

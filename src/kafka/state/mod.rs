@@ -1,5 +1,5 @@
-//! Kafka for the state topics: the consumer group over the event topics, the transactional producer, and the reader that
-//! restores the state of a partition.
+//! Kafka for the state topics: the consumer group over the event topics, the transactional producer, and the reader
+//! that restores the state of a partition.
 //!
 //! All functions block, for a bounded time, and belong to one thread.
 

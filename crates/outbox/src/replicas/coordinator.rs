@@ -1,8 +1,8 @@
-//! What one replica does about the table: when it writes what, which lanes it withholds, and when it begins to publish.
+//! The coordinator of one replica: decides when it writes records, which lanes it withholds, and when it publishes.
 //!
-//! Inputs are records of the topic, the availability of Kafka, and the time with facts about the outbox; outputs are
-//! [`Command`]s. While no other replica is known, it begins at once. Otherwise replicas exchange their claims first
-//! (`gather`), and each wait has an end, so that a replica that is gone delays the others by seconds.
+//! Inputs are records of the topic, the availability of Kafka, and the time with facts about the outbox. Outputs are
+//! [`Command`]s. If no other replica is known, it publishes at once. Otherwise replicas exchange their claims first
+//! (`gather`). Each wait is bounded, so a replica that is gone delays the others by seconds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,57 +12,58 @@ use super::table::Table;
 use super::{Position, ReplicaId, Writer};
 use crate::{LaneKey, Millis};
 
-/// Between two heartbeats.
+/// Interval between two heartbeats.
 const HEARTBEAT: Millis = 2000;
 
-/// How long the event topics are still followed after the last other replica is gone. A restart is over by then, and
-/// whoever begins again has to read the last ten minutes.
+/// How long the event topics are still followed after the last other replica has gone. A restart is over by then, and
+/// a replica that starts following again has to read the last ten minutes.
 const LINGER: Millis = 600_000;
 
-/// After how long a record that was not read back is written again.
+/// Time after which a record that was not read back is written again.
 pub(super) const RESEND: Millis = 2000;
 
-/// What is to be done, in this order.
+/// An action for the driver. Commands are executed in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Writes a record to the topic.
+    /// Write a record to the topic.
     Write(Body),
-    /// Begins to publish: Kafka is available, and the others know what waits here.
+    /// Start to publish: Kafka is available, and the others know which events wait here.
     Open,
-    /// Publishes nothing until the next [`Command::Open`]; what arrives goes to the journal.
+    /// Publish nothing until the next [`Command::Open`]. New events go to the journal.
     Close,
-    /// Withholds these lanes and no others.
+    /// Withhold these lanes and no others.
     Hold(HashSet<LaneKey>),
-    /// Reads the event topics up to their ends as of now, then reports this ticket as done.
+    /// Read the event topics up to their current ends, then report this ticket as done.
     CatchUp(u64),
-    /// Follows the event topics from now on, or no longer.
+    /// Start or stop following the event topics.
     Follow(bool),
 }
 
-/// What the coordinator asks about its replica.
+/// Facts about the replica that the coordinator needs.
 pub trait Facts {
-    /// Whether the producer has an event of which there is no report.
+    /// Returns true if the producer has an event without a delivery report.
     fn in_flight(&self) -> bool;
-    /// Whether it has one in these lanes.
+    /// Returns true if the producer has such an event in these lanes.
     fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool;
-    /// How many events wait in each lane.
+    /// Returns how many events wait in each lane.
     fn waiting(&self) -> HashMap<LaneKey, u32>;
-    /// Whether an event that waited in these lanes when they were last released, or when publishing began, waits still.
-    /// Events that have failed do not count.
+    /// Returns true if an event still waits that was in these lanes when they were last released, or when publishing
+    /// began. Events that have failed do not count.
     fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool;
-    /// Whether the coordination topic is read up to its end as of when Kafka became available, or later.
+    /// Returns true if the coordination topic has been read up to the end that it had when Kafka became available, or
+    /// later.
     fn log_is_current(&self) -> bool;
-    /// The last ticket that is done.
+    /// Returns the last ticket that is done.
     fn caught_up(&self) -> u64;
 }
 
-/// One replica's part in the coordination.
+/// The coordinator of one replica.
 #[derive(Debug)]
 pub struct Coordinator {
     pub(super) me: Writer,
     pub(super) table: Table,
     pub(super) stage: Stage,
-    /// When the present exchange of claims began, and the present stage of it.
+    /// When the current exchange of claims began, and when its current stage began.
     pub(super) began: Millis,
     pub(super) since: Millis,
     /// When a record was written that has not been read back.
@@ -73,7 +74,7 @@ pub struct Coordinator {
     pub(super) joined: bool,
     member: bool,
     following: bool,
-    /// When another replica was known last.
+    /// When another replica was last known.
     accompanied: Millis,
     heartbeat: Option<Millis>,
     /// The round that is being answered, and since when.
@@ -88,29 +89,30 @@ pub struct Coordinator {
     pub(super) commands: Vec<Command>,
 }
 
-/// How far a replica is.
+/// The stage of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Kafka is not available.
+    /// Kafka is unavailable.
     Away,
-    /// What the producer had at the end of the outage gets its reports, and the topic is read.
+    /// Waits for the delivery reports of the records that were with the producer at the end of the outage, and for the
+    /// topic.
     Settling,
-    /// Waits until everybody takes part.
+    /// Waits until all members take part.
     Ready,
-    /// Learns what is published, so that the claim is right.
+    /// Learns which events are published, so that the claim is right.
     Learning(u64),
-    /// Waits until everybody has claimed.
+    /// Waits until all members have claimed.
     Claiming,
-    /// Learns what others have published since; with the table's releases before that.
+    /// Learns which events others have published since. Holds the ticket, and the table's releases before it.
     Checking(u64, u64),
-    /// Waits to read that it has started.
+    /// Waits to read back that it has started.
     Starting(u64),
     /// Publishes.
     Live,
 }
 
 impl Coordinator {
-    /// A replica's process that has read nothing yet.
+    /// Creates the coordinator of a process that has read nothing yet.
     #[must_use]
     pub fn new(me: Writer) -> Self {
         Self {
@@ -191,12 +193,12 @@ impl Coordinator {
         }
     }
 
-    /// Says that the replica shuts down.
+    /// Announces that the replica shuts down.
     pub fn leave(&mut self) -> Vec<Command> {
         vec![Command::Write(Body::Leave)]
     }
 
-    /// Does what is due at `now`.
+    /// Executes what is due at `now`.
     pub fn step(&mut self, now: Millis, facts: &impl Facts) -> Vec<Command> {
         if std::mem::replace(&mut self.member, self.table.has(self.me)) && !self.member && self.stage != Stage::Away {
             // The others took this replica for gone, and publish its lanes.
@@ -257,7 +259,7 @@ impl Coordinator {
         self.tickets
     }
 
-    /// Whether a record may be written that is not read back yet; not again and again.
+    /// Returns true if a record that is not read back yet may be written, and notes the attempt. Limits repetitions.
     pub(super) fn may_send(&mut self, now: Millis) -> bool {
         let may = self.sent.is_none_or(|sent| now >= sent + RESEND);
         if may {

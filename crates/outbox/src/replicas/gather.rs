@@ -4,26 +4,26 @@ use super::coordinator::{Coordinator, Facts, Stage};
 use super::record::Body;
 use crate::Millis;
 
-/// How long the producer's last reports and the topic are waited for.
+/// How long to wait for the producer's last reports and for the topic.
 const SETTLING: Millis = 3000;
 
-/// How long the others are waited for until they take part, and until they have claimed.
+/// How long to wait for the others to take part, and to claim.
 const OTHERS: Millis = 4000;
 
-/// How long the event topics may take.
+/// How long reading the event topics may take.
 const TOPICS: Millis = 4000;
 
-/// How long a replica that publishes waits for the claims of those who do not yet.
+/// How long a publishing replica waits for the claims of those that do not publish yet.
 const CLAIMS: Millis = 3000;
 
-/// How long it waits, in all, for what its producer has of the lanes that it withholds.
+/// How long it waits in total for records of withheld lanes that are with its producer.
 const QUIET: Millis = 5000;
 
-/// How long all of it may take.
+/// How long the whole exchange may take.
 pub(super) const LIMIT: Millis = 12_000;
 
 impl Coordinator {
-    /// Begins the exchange.
+    /// Starts the exchange.
     pub(super) fn begin(&mut self, now: Millis) {
         self.began = now;
         self.enter(Stage::Settling, now);
@@ -33,7 +33,7 @@ impl Coordinator {
         (self.stage, self.since, self.sent) = (stage, now, None);
     }
 
-    /// Goes on with the exchange as far as is possible at `now`.
+    /// Advances the exchange as far as possible at `now`.
     pub(super) fn gather(&mut self, now: Millis, facts: &impl Facts) {
         if now >= self.began + LIMIT {
             return self.open();
@@ -41,7 +41,7 @@ impl Coordinator {
         let me = self.me.replica;
         let out = |stage| matches!(stage, Stage::Learning(_) | Stage::Claiming | Stage::Checking(..));
         if out(self.stage) && self.table.round().is_none_or(|round| !round.ready.contains(&me)) {
-            // Another has opened a new round.
+            // Another replica has opened a new round.
             self.enter(Stage::Ready, now);
         }
         match self.stage {
@@ -122,15 +122,15 @@ impl Coordinator {
             return;
         }
         if self.table.releases() == releases {
-            // All that was published in the lanes of this replica is learnt.
+            // This replica knows all published events of its lanes.
             (self.held, self.release) = (std::collections::HashSet::new(), None);
         }
         self.hold_all();
         self.open();
     }
 
-    /// Claims also the lanes that were empty at the claim, and in which events have arrived while the others were waited
-    /// for. The numbers of the other lanes stay: they tell who has most of what the outage left.
+    /// Also claims the lanes that were empty at the claim and have received events since. The numbers of the other
+    /// lanes stay: they show which replica has most of the events that the outage left.
     fn claim_new_lanes(&mut self, facts: &impl Facts) {
         let claimed = self.table.claimed(self.me.replica);
         let mut lanes = facts.waiting();
@@ -140,7 +140,7 @@ impl Coordinator {
         }
     }
 
-    /// Takes part in a round that another has opened, without ceasing to publish.
+    /// Takes part in a round that another replica has opened, while it continues to publish.
     pub(super) fn answer(&mut self, now: Millis, facts: &impl Facts) {
         let me = self.me.replica;
         if self.table.is_unstarted(me) && self.may_send(now) {
@@ -167,7 +167,7 @@ impl Coordinator {
             return;
         }
         let claimed = all || now >= since + CLAIMS;
-        // What others claim is withheld by now.
+        // Lanes that others claim are withheld by now.
         if claimed && (now >= since + QUIET || !facts.in_flight_in(&self.held)) && self.may_send(now) {
             self.write_claim(facts.waiting());
             self.write(Body::Start);

@@ -1,4 +1,4 @@
-//! Which lanes a replica withholds, and when it has published its own.
+//! Decides which lanes a replica withholds, and when it has published its own.
 
 use std::collections::HashSet;
 
@@ -7,19 +7,19 @@ use super::coordinator::{Command, Coordinator, Facts, RESEND, Stage};
 use super::record::Body;
 use crate::{LaneKey, Millis};
 
-/// Between two looks whether its own lanes are published.
+/// Interval between two checks whether its own lanes are published.
 const CHECK_INTERVAL: Millis = 100;
 
 /// Lanes that can be released once the event topics are read.
 #[derive(Debug)]
 pub(super) struct Release {
     pub(super) ticket: u64,
-    /// What is still to be withheld then.
+    /// The lanes that are still withheld after that.
     wanted: HashSet<LaneKey>,
 }
 
 impl Coordinator {
-    /// Withholds what others own or claim. Lanes are released only after their events are learnt.
+    /// Withholds lanes that others own or claim. Lanes are released only after their published events are known.
     pub(super) fn update_holds(&mut self, facts: &impl Facts) {
         if let Some(release) = self.release.take_if(|release| facts.caught_up() >= release.ticket) {
             self.held.retain(|lane| release.wanted.contains(lane));
@@ -42,7 +42,7 @@ impl Coordinator {
         }
     }
 
-    /// Withholds exactly what others own or claim.
+    /// Withholds all lanes that others own or claim, in addition to those that are withheld.
     pub(super) fn hold_all(&mut self) {
         let wanted = self.table.held_by(self.me.replica);
         self.held.extend(wanted);

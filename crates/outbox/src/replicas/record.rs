@@ -1,4 +1,4 @@
-//! The records of the coordination topic, as JSON. Records that are not understood are ignored.
+//! The records of the coordination topic, as JSON. Unknown records are ignored.
 
 use std::collections::HashMap;
 
@@ -10,49 +10,50 @@ use crate::LaneKey;
 /// The version of the records. Others are ignored.
 const VERSION: u8 = 1;
 
-/// How many lanes one record holds at most: about 400 KB.
+/// Maximum number of lanes in one record: about 400 KB.
 pub const LANES_PER_RECORD: usize = 16_000;
 
-/// What a replica writes.
+/// A record of a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Who writes.
+    /// The writer.
     pub writer: Writer,
-    /// What.
+    /// The content.
     pub body: Body,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// The replica is alive and reaches Kafka.
     Heartbeat,
     /// The replica takes part in the current round, or opens one.
     Ready {
-        /// Whether it publishes already. If not, whatever it has claimed or owned before is void.
+        /// True if it publishes already. If false, everything that it has claimed or owned before is void.
         live: bool,
     },
     /// The lanes in which events wait, each with their number. A claim can have several parts.
     Claim {
-        /// Tells the parts of one claim from those of another.
+        /// Distinguishes the parts of one claim from those of another.
         number: u64,
         /// The lanes of this part.
         lanes: Vec<(LaneKey, u32)>,
-        /// Whether this is the last part.
+        /// True if this is the last part.
         last: bool,
     },
-    /// The replica begins to publish: it becomes the owner of those of its lanes that nobody else has more of.
+    /// The replica starts to publish: it becomes the owner of its lanes, except those of which another replica has
+    /// more events.
     Start,
-    /// The replica has published what waited in the lanes that it owns.
+    /// The replica has published the events that waited in the lanes that it owns.
     Done {
-        /// Lanes that it came to own later are not meant.
+        /// The position up to which this applies. Excludes lanes that it came to own later.
         up_to: Position,
     },
     /// The replica shuts down.
     Leave,
 }
 
-/// The record as it is in the topic.
+/// The record as written to the topic.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     version: u8,
@@ -74,7 +75,7 @@ enum WireBody {
 }
 
 impl Record {
-    /// The record's value.
+    /// Returns the record's value.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let body = match &self.body {
@@ -96,7 +97,7 @@ impl Record {
         serde_json::to_vec(&wire).unwrap_or_default()
     }
 
-    /// Reads a record's value; `None` if it is not one of this version.
+    /// Parses a record's value. `None` if it is not a record of this version.
     #[must_use]
     pub fn from_json(value: &[u8]) -> Option<Self> {
         let Wire { version, replica, process, body } = serde_json::from_slice(value).ok()?;
@@ -121,7 +122,7 @@ impl Record {
     }
 }
 
-/// The parts of a claim; a claim without lanes has one part.
+/// Splits a claim into parts. A claim without lanes has one part.
 #[must_use]
 pub fn claim(number: u64, lanes: HashMap<LaneKey, u32>) -> Vec<Body> {
     let mut lanes: Vec<_> = lanes.into_iter().collect();

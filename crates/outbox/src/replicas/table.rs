@@ -1,7 +1,7 @@
-//! What the records of the coordination topic amount to: who is a member, who claims which lanes, and who owns them.
+//! The state that the records of the coordination topic add up to: the members, their claims, and the owners of lanes.
 //!
-//! A function of the records alone, so every replica that has read as far has the same table. Time counts in heartbeats:
-//! a member that writes nothing while another writes [`SILENCE`] of them is removed.
+//! A function of the records alone, so every replica that has read the same records has the same table. Time is
+//! counted in heartbeats: a member that writes nothing while another writes [`SILENCE`] of them is removed.
 
 mod state;
 mod view;
@@ -14,13 +14,13 @@ use super::record::{Body, Record};
 use super::{Position, ReplicaId, Writer};
 use crate::LaneKey;
 
-/// A member is removed if another has written so many heartbeats since its last record. They are two seconds apart.
+/// A member is removed if another has written this many heartbeats since its last record. They are two seconds apart.
 pub const SILENCE: u8 = 5;
 
-/// A claim is void if its writer has written so many heartbeats without beginning to publish.
+/// A claim is void if its writer has written this many heartbeats without starting to publish.
 const UNSTARTED: u64 = 15;
 
-/// A member owns lanes for so many of its heartbeats at most: a quarter of an hour.
+/// A member owns lanes for at most this many of its heartbeats: a quarter of an hour.
 const OWNING: u64 = 450;
 
 /// The state of the coordination.
@@ -30,14 +30,14 @@ pub struct Table {
     owners: HashMap<LaneKey, Owner>,
     round: Option<Round>,
     position: Position,
-    /// Counts what can release lanes.
+    /// Counts changes that can release lanes.
     releases: u64,
     /// Counts changes of claims and owners.
     version: u64,
 }
 
 impl Table {
-    /// Takes the next record of the topic.
+    /// Applies the next record of the topic.
     pub fn apply(&mut self, record: &Record, position: Position) {
         self.position = position;
         let Record { writer: Writer { replica, process }, body } = record;
@@ -156,8 +156,8 @@ impl Table {
         self.released();
     }
 
-    /// Another process of a member: it keeps the lanes that it owns, because it may be the only one to have some of their
-    /// events. What it claims now, it will say.
+    /// Handles another process of a member. It keeps the lanes that it owns, because it may be the only one to have
+    /// some of their events. It will write its own claim.
     fn restart(&mut self, replica: ReplicaId, process: u64) {
         let Some(member) = self.members.get_mut(&replica) else { return };
         (member.process, member.parts.1, member.has_restarted) = (process, HashMap::new(), true);
@@ -167,7 +167,7 @@ impl Table {
         self.released();
     }
 
-    /// After a restart: gives up the lanes of which its journal has nothing any more.
+    /// Gives up owned lanes after a restart, if the member's journal has none of their events any more.
     fn drop_unclaimed(&mut self, replica: ReplicaId) {
         let claim = self.members.get(&replica).and_then(|member| member.claim.as_ref());
         let mut lanes = self.owned(replica, Position::MAX);
@@ -177,7 +177,7 @@ impl Table {
         self.released();
     }
 
-    /// Forgets what a member claims and owns; its lanes go to others who wait for them.
+    /// Drops the claims and lanes of a member. Its lanes go to others that wait for them.
     fn void(&mut self, replica: ReplicaId) {
         let Some(member) = self.members.get_mut(&replica) else { return };
         let claim = member.claim.take();
@@ -212,8 +212,8 @@ impl Table {
         self.releases += 1;
     }
 
-    /// Gives a lane without an owner to whoever has begun to publish and waits for it. If somebody who claims it has yet
-    /// to begin, it is given then.
+    /// Gives a lane without an owner to the best member that has started to publish and claims it. If a member that
+    /// claims it has not started yet, the lane is given when that member starts.
     fn settle(&mut self, lane: LaneKey) {
         if self.owners.contains_key(&lane) || self.best(lane, false).is_some() {
             return;
@@ -230,7 +230,8 @@ impl Table {
         }
     }
 
-    /// Who claims most of a lane, among those who have begun to publish, or who have not.
+    /// Returns the member with the best claim to a lane, among those that have started to publish or those that have
+    /// not.
     fn best(&self, lane: LaneKey, started: bool) -> Option<(u32, ReplicaId)> {
         let claims = self.members.iter().filter_map(|(replica, member)| {
             let claim = member.claim.as_ref().filter(|claim| claim.started == started)?;

@@ -1,4 +1,4 @@
-//! Single cases of the coordinator that are worth reading; the simulation tries many more.
+//! Hand-written cases of the coordinator. The simulation covers many more.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use super::record::{Body, Record};
 use super::{Position, ReplicaId, Writer};
 use crate::{LaneKey, Millis};
 
-/// A replica with an empty producer, which has learnt whatever it asked for.
+/// A replica with an empty producer that has caught up with every ticket.
 struct Calm(HashMap<LaneKey, u32>);
 
 impl Facts for Calm {
@@ -47,7 +47,7 @@ const OTHER: Writer = Writer { replica: ReplicaId(2), process: 2 };
 struct Bench {
     coordinator: Coordinator,
     position: Position,
-    /// What it has written.
+    /// The records that it has written.
     written: Vec<Body>,
 }
 
@@ -61,7 +61,7 @@ impl Bench {
         self.coordinator.apply(&Record { writer, body }, self.position);
     }
 
-    /// Steps once. Returns the commands that write nothing.
+    /// Steps once. Returns the commands that do not write a record.
     fn step(&mut self, now: Millis, facts: &Calm) -> Vec<Command> {
         let mut others = Vec::new();
         for command in self.coordinator.step(now, facts) {

@@ -1,40 +1,40 @@
-//! What can be seen of a coordinator from outside.
+//! Read access to a coordinator.
 
 use super::Writer;
 use super::coordinator::{Coordinator, Stage};
 
 impl Coordinator {
-    /// Whose records it writes.
+    /// Returns the writer of its records.
     #[must_use]
     pub const fn me(&self) -> Writer {
         self.me
     }
 
-    /// How many replicas there are, as far as is known, this one included.
+    /// Returns how many replicas are known, including this one.
     #[must_use]
     pub fn replicas(&self) -> usize {
         1 + self.others().count()
     }
 
-    /// How many lanes are withheld.
+    /// Returns how many lanes are withheld.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// In how many exchanges of claims it took part.
+    /// Returns in how many exchanges of claims it took part.
     #[must_use]
     pub const fn rounds(&self) -> u64 {
         self.rounds
     }
 
-    /// Whether it publishes without having to ask anybody.
+    /// Returns true if it publishes without having to ask other replicas.
     #[must_use]
     pub fn is_alone(&self) -> bool {
         self.joined && self.others().next().is_none()
     }
 
-    /// Whether it has something to do before the next heartbeat.
+    /// Returns true if it has something to do before the next heartbeat.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !matches!(self.stage, Stage::Away | Stage::Live) || !self.held.is_empty() || !self.owned.is_empty()

@@ -1,47 +1,49 @@
-//! Whether a machine's books agree with one another.
+//! Checks the internal consistency of a machine.
 
 use crate::Seq;
 use crate::event::{Durability, Event, Publication, ReplaySlot, Stage};
 use crate::machine::Outbox;
 use crate::requests::Resolution;
 
-type Finding = Result<(), String>;
+type AuditResult = Result<(), String>;
 
-fn hold(holds: bool, what: impl FnOnce() -> String) -> Finding {
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> AuditResult {
     if holds { Ok(()) } else { Err(what()) }
 }
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Looks through everything.
-    pub(super) fn audit(&self) -> Finding {
+    /// Checks everything.
+    pub(super) fn audit(&self) -> AuditResult {
         self.audit_events()?;
         self.audit_sums()?;
         self.audit_lanes()?;
-        self.audit_deliveries()
+        self.audit_requests()
     }
 
-    fn audit_events(&self) -> Finding {
-        hold(self.index.len() == self.events.len(), || "the index has other events".to_owned())?;
+    fn audit_events(&self) -> AuditResult {
+        ensure(self.index.len() == self.events.len(), || "the index has other events".to_owned())?;
         for (slot, event) in &self.events {
             let (slot, seq) = (slot as u32, event.seq);
-            hold(self.slot(event.key) == Some(slot), || format!("{seq:?} is not found by its key"))?;
-            hold(self.dedup_cache.get(event.key).is_none(), || format!("{seq:?} has its verdict, and is still there"))?;
+            ensure(self.slot(event.key) == Some(slot), || format!("{seq:?} is not found by its key"))?;
+            ensure(self.dedup_cache.get(event.key).is_none(), || {
+                format!("{seq:?} has its verdict, and is still there")
+            })?;
             self.audit_stage(slot, event)?;
             let safe = event.durability == Durability::Synced;
-            hold(event.publication.is_some() || safe, || format!("nothing holds {seq:?}"))?;
-            hold(event.publication.is_none() || !safe, || format!("{seq:?} fills the memory for nothing"))?;
+            ensure(event.publication.is_some() || safe, || format!("nothing holds {seq:?}"))?;
+            ensure(event.publication.is_none() || !safe, || format!("{seq:?} is durable and still in memory"))?;
             let written = self.writing.get(&seq) == Some(&Some(slot));
-            hold(written == (event.durability == Durability::Pending), || {
+            ensure(written == (event.durability == Durability::Pending), || {
                 format!("{seq:?} is {:?}", event.durability)
             })?;
-            hold(seq < self.next, || format!("{seq:?} is not given out yet"))?;
+            ensure(seq < self.next, || format!("{seq:?} is not given out yet"))?;
         }
         let gone = |seq: &Seq, slot: &u32| self.events.get(*slot as usize).is_none_or(|event| event.seq != *seq);
         let lost = self.writing.iter().find(|(seq, slot)| slot.as_ref().is_some_and(|slot| gone(seq, slot)));
-        hold(lost.is_none(), || format!("{lost:?} is written for nobody"))
+        ensure(lost.is_none(), || format!("{lost:?} is written without an event"))
     }
 
-    fn audit_stage(&self, slot: u32, event: &Event<P>) -> Finding {
+    fn audit_stage(&self, slot: u32, event: &Event<P>) -> AuditResult {
         let (handle, here) = (event.handle(slot), event.publication.is_some());
         let replay = match event.stage {
             Stage::Queued | Stage::Ready | Stage::BackingOff(_) => event.replay == ReplaySlot::None,
@@ -50,65 +52,66 @@ impl<P: Publication, W> Outbox<P, W> {
         };
         let failed = !matches!(event.stage, Stage::BackingOff(_)) || event.failure.is_some();
         let fits = replay && failed && self.heads.is_in_its_set(event, slot);
-        hold(fits, || format!("{handle:?} is {:?}, and is not", event.stage))
+        ensure(fits, || format!("{handle:?} is {:?}, and is not", event.stage))
     }
 
-    fn audit_sums(&self) -> Finding {
+    fn audit_sums(&self) -> AuditResult {
         let count = |what: fn(&Event<P>) -> bool| self.events.iter().filter(|(_, event)| what(event)).count();
         let ready = count(|event| event.stage == Stage::Ready);
         let backing_off = count(|event| matches!(event.stage, Stage::BackingOff(_)));
         let (with_payload, others, waiting_for_time) = self.heads.counts();
         let counted = (with_payload + others, waiting_for_time);
-        hold((ready, backing_off) == counted, || "somebody waits who is gone".to_owned())?;
-        hold(with_payload == 0 || !self.connected, || "heads wait, and the broker is there".to_owned())?;
+        ensure((ready, backing_off) == counted, || "a head waits that no longer exists".to_owned())?;
+        ensure(with_payload == 0 || !self.connected, || "heads wait although the broker is available".to_owned())?;
         self.replay_slots.audit(&self.events)?;
         let first = self.heads.first_parked().and_then(|handle| self.at(handle));
         let room = first.is_some_and(|event| self.replay_slots.has_room(event.bytes as usize));
         let idle = self.connected && self.replay_enabled && self.replay_slots.is_worth_reading() && room;
-        hold(!idle, || "nobody replays what is parked".to_owned())?;
+        ensure(!idle, || "parked heads are not replayed".to_owned())?;
         let publications = self.events.iter().filter_map(|(_, event)| event.publication.as_ref());
         self.memory.audit(publications.map(|publication| publication.bytes()))
     }
 
-    fn audit_lanes(&self) -> Finding {
+    fn audit_lanes(&self) -> AuditResult {
         let mut seen = 0;
         for (lane, head, tail) in self.lanes.all() {
             let (mut slot, mut before, mut previous) = (Some(head), None, None);
             while let Some(here) = slot {
                 let Some(event) = self.events.get(here as usize) else { return Err("a lane leads nowhere".to_owned()) };
                 let seq = event.seq;
-                hold(event.lane == lane, || format!("{seq:?} is in a foreign lane"))?;
-                hold(event.previous == previous, || format!("{seq:?} does not know what is before it"))?;
+                ensure(event.lane == lane, || format!("{seq:?} is in the wrong lane"))?;
+                ensure(event.previous == previous, || format!("{seq:?} does not know what is before it"))?;
                 let moves = event.stage != Stage::Queued;
-                hold(moves == before.is_none(), || format!("{seq:?} is {:?} at its place", event.stage))?;
-                hold(event.next.is_some() || here == tail, || format!("a lane does not end at {seq:?}"))?;
+                ensure(moves == before.is_none(), || format!("{seq:?} is {:?} at its place", event.stage))?;
+                ensure(event.next.is_some() || here == tail, || format!("a lane does not end at {seq:?}"))?;
                 (slot, before, previous) = (event.next, Some(seq), Some(here));
                 seen += 1;
             }
         }
-        hold(seen == self.events.len(), || format!("{seen} of {} events are in lanes", self.events.len()))
+        ensure(seen == self.events.len(), || format!("{seen} of {} events are in lanes", self.events.len()))
     }
 
-    fn audit_deliveries(&self) -> Finding {
-        let (waiting, alarms) = (&self.requests.waiting, &self.requests.due_times);
-        hold(alarms.len() == waiting.len(), || "alarms are missing".to_owned())?;
-        for (id, delivery) in waiting {
-            hold(alarms.contains(&(delivery.next_due(), *id)), || format!("{id:?} has no alarm"))?;
-            let open = delivery.open();
-            hold(open.len() == delivery.open && !open.is_empty(), || format!("{id:?} waits for nothing"))?;
+    fn audit_requests(&self) -> AuditResult {
+        let (waiting, due_times) = (&self.requests.waiting, &self.requests.due_times);
+        ensure(due_times.len() == waiting.len(), || "due_times are missing".to_owned())?;
+        for (id, request) in waiting {
+            ensure(due_times.contains(&(request.next_due(), *id)), || format!("{id:?} has no due time"))?;
+            let open = request.open();
+            ensure(open.len() == request.open && !open.is_empty(), || format!("{id:?} waits for nothing"))?;
             for (position, handle) in open {
-                let told = self.at(handle).is_some_and(|event| event.waiters.contains(&(*id, position)));
-                hold(told, || format!("{id:?} is not told of {handle:?}"))?;
+                let is_waiter = self.at(handle).is_some_and(|event| event.waiters.contains(&(*id, position)));
+                ensure(is_waiter, || format!("{id:?} is not is_waiter of {handle:?}"))?;
             }
         }
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
-                let Some(delivery) = waiting.get(id) else { continue };
-                let open = matches!(delivery.resolutions.get(*position as usize), Some(Resolution::Open(handle)) if handle.seq == event.seq);
-                hold(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
+                let Some(request) = waiting.get(id) else { continue };
+                let resolution = request.resolutions.get(*position as usize);
+                let open = matches!(resolution, Some(Resolution::Open(handle)) if handle.seq == event.seq);
+                ensure(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
                 let blocked = self.slot(event.key).is_some_and(|slot| self.is_blocked(slot));
                 let soon = !blocked || event.durability == Durability::Pending;
-                hold(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;
+                ensure(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The broker, and the way to it: records land late or never, their reports are lost or come from the dead.
+//! The broker and the producers: records arrive late or never, and reports are lost, repeated, or come from old
+//! producers.
 
 use super::payload::Payload;
 use super::plan::Kind;
@@ -11,56 +12,56 @@ use crate::{DeliveryReport, EventHandle, FailureCode, Millis};
 /// How long a producer keeps a record at most.
 const TIMEOUT: Millis = 120_000;
 
-/// One record on its way.
+/// One record that was handed over.
 pub(super) struct Flight {
-    cargo: Payload,
+    payload: Payload,
     part: u8,
-    /// The cluster that whoever handed it over knew of.
+    /// The cluster that its process knew when it handed the record over.
     cluster: u32,
     pub(super) replica: usize,
     pub(super) life: usize,
     handle: EventHandle,
     handed_over: Millis,
-    /// Whether it can still land.
+    /// True if it can still reach the broker.
     lands: bool,
     landed: bool,
-    /// What the producer is going to say of it, and whether it has.
+    /// The report that the producer is going to give, and whether it has.
     report: Option<DeliveryReport>,
     pub(super) reported: bool,
 }
 
 impl Scheduler<'_> {
-    /// A producer is given an event. Says what it says of each record at once.
+    /// Hands an event to the producer. Returns the immediate reports.
     pub(super) fn produce(
         &mut self,
         replica: usize,
         handle: EventHandle,
-        cargo: &Payload,
+        payload: &Payload,
         confirmed: u8,
     ) -> Vec<(u8, DeliveryReport)> {
-        let lane = cargo.nature.lane;
-        let event = cargo.nature.event;
+        let lane = payload.spec.lane;
+        let event = payload.spec.event;
         let busy = self.replicas[replica].current().in_flight[lane];
-        self.hold(busy == 0, || format!("event {event} goes to the producer, which has another of its lane"));
+        self.ensure(busy == 0, || format!("event {event} goes to the producer while another of its lane is there"));
         let there = &self.replicas[replica];
         let gone = |one: usize| there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(one)));
-        let settled = |one: usize| self.ledger.is_complete(one) || (self.ledger.formerly[one] && gone(one));
+        let settled = |one: usize| self.oracle.is_complete(one) || (self.oracle.formerly[one] && gone(one));
         let missing = there.lives.last().and_then(|life| life.before(event, lane).find(|one| !settled(*one)));
         let life = self.replicas[replica].current();
-        let (held, told) = (life.held[lane], life.learned[event] && !life.forgetful);
-        self.hold(missing.is_none(), || format!("event {event} goes to the producer before {missing:?}"));
+        let (held, learned) = (life.held[lane], life.learned[event] && !life.forgetful);
+        self.ensure(missing.is_none(), || format!("event {event} goes to the producer before {missing:?}"));
         let under_way = self.plan.threads > 0;
-        self.hold(!held || under_way, || format!("event {event} is published, and another replica should be first"));
-        self.hold(!told || under_way, || format!("event {event} is in its topic, and is published again"));
+        self.ensure(!held || under_way, || format!("event {event} is published, although another replica goes first"));
+        self.ensure(!learned || under_way, || format!("event {event} is in its topic, and is published again"));
         let (mut at_once, mut sent) = (Vec::new(), 0);
-        for part in 0..cargo.records() {
-            if cargo.records() > 1 && confirmed & bit(part) != 0 {
-                let unnoticed = self.replicas[replica].current().cluster < self.ledger.cluster;
-                let there = self.ledger.has_record(event, part) || unnoticed || (under_way && self.ledger.cluster > 0);
-                self.hold(there, || format!("record {part} of event {event} is left out, and is not in its topic"));
+        for part in 0..payload.records() {
+            if payload.records() > 1 && confirmed & bit(part) != 0 {
+                let unnoticed = self.replicas[replica].current().cluster < self.oracle.cluster;
+                let there = self.oracle.has_record(event, part) || unnoticed || (under_way && self.oracle.cluster > 0);
+                self.ensure(there, || format!("record {part} of event {event} is left out, and is not in its topic"));
             } else {
                 sent += 1;
-                at_once.extend(self.hand_over(replica, handle, *cargo, part).map(|report| (part, report)));
+                at_once.extend(self.hand_over(replica, handle, *payload, part).map(|report| (part, report)));
             }
         }
         let closed = at_once.iter().filter(|(_, report)| matches!(report, DeliveryReport::Closed(_))).count();
@@ -70,30 +71,30 @@ impl Scheduler<'_> {
         at_once
     }
 
-    fn hand_over(&mut self, replica: usize, handle: EventHandle, cargo: Payload, part: u8) -> Option<DeliveryReport> {
+    fn hand_over(&mut self, replica: usize, handle: EventHandle, payload: Payload, part: u8) -> Option<DeliveryReport> {
         let (flight, now) = (self.flights.len(), self.now);
         let life = self.replicas[replica].current();
-        let again = cargo.form == 0 && cargo.records() > 1 && life.confirmed[cargo.nature.event][usize::from(part)];
-        let excused = life.forgetful || life.meddled[cargo.nature.event];
-        self.hold(!again || excused, || {
-            format!("record {part} of event {} was confirmed, and is sent again", cargo.nature.event)
+        let again = payload.form == 0 && payload.records() > 1 && life.confirmed[payload.spec.event][usize::from(part)];
+        let excused = life.forgetful || life.operator_touched[payload.spec.event];
+        self.ensure(!again || excused, || {
+            format!("record {part} of event {} was confirmed, and is sent again", payload.spec.event)
         });
-        let mut throws = self.plan.dice.on(About::Record, [cargo.nature.event as u64, flight as u64]);
-        if self.plan.faulty(Kind::NoRoom, replica, now).is_some() && throws.permille(600) {
+        let mut rng = self.plan.sim_rng.on(About::Record, [payload.spec.event as u64, flight as u64]);
+        if self.plan.faulty(Kind::NoRoom, replica, now).is_some() && rng.permille(600) {
             return Some(DeliveryReport::QueueFull);
         }
-        if self.plan.faulty(Kind::ClosedPartitions, 0, now).is_some() && throws.permille(700) {
+        if self.plan.faulty(Kind::ClosedPartitions, 0, now).is_some() && rng.permille(700) {
             return Some(DeliveryReport::Closed(FailureCode::PartitionUnavailable));
         }
-        let refused = cargo.refused(now < self.plan.calm());
+        let refused = payload.refused(now < self.plan.calm());
         let rejected = DeliveryReport::Rejected(FailureCode::RecordTooLarge);
-        if refused && throws.bool() {
+        if refused && rng.bool() {
             return Some(rejected);
         }
         let life = self.replicas[replica].life();
-        self.replicas[replica].current().in_flight[cargo.nature.lane] += 1;
+        self.replicas[replica].current().in_flight[payload.spec.lane] += 1;
         let mut record = Flight {
-            cargo,
+            payload,
             part,
             cluster: self.replicas[replica].current().cluster,
             replica,
@@ -106,7 +107,7 @@ impl Scheduler<'_> {
             reported: false,
         };
         let slow = if self.plan.faulty(Kind::SlowBroker, 0, now).is_some() { 10_000 } else { 0 };
-        let arrival = now + throws.time(self.plan.latency, 1_000.max(self.plan.latency).max(slow));
+        let arrival = now + rng.time(self.plan.latency, 1_000.max(self.plan.latency).max(slow));
         let unknown = part == 1 && self.plan.faulty(Kind::SecondRecordFails, 0, now).is_some();
         if refused || unknown {
             record.lands = false;
@@ -122,41 +123,41 @@ impl Scheduler<'_> {
     /// A record reaches the broker.
     pub(super) fn land(&mut self, flight: usize) {
         let (now, plan) = (self.now, self.plan);
-        let Flight { cargo, part, replica, handed_over, lands, landed, reported, .. } = self.flights[flight];
+        let Flight { payload, part, replica, handed_over, lands, landed, reported, .. } = self.flights[flight];
         if !lands {
             return;
         }
-        let mut throws = plan.dice.on(About::Landing, [flight as u64]);
+        let mut rng = plan.sim_rng.on(About::Landing, [flight as u64]);
         if let Some(outage) = plan.faulty(Kind::Outage, 0, now) {
-            let again = outage.at + outage.length + throws.time(100, 2_000);
+            let again = outage.at + outage.length + rng.time(100, 2_000);
             let over = handed_over + TIMEOUT;
             if reported || again < over {
                 return self.at(again, SimEvent::Land(flight));
             }
             // It may have been sent before, and be found only when the broker is back.
-            if throws.bool() {
+            if rng.bool() {
                 self.at(again, SimEvent::Land(flight));
             }
             return self.will_report(flight, DeliveryReport::Failed(FailureCode::TimedOut), over);
         }
-        self.note(|| format!("  event {} of r{replica} is in its topic", cargo.nature.event));
+        self.note(|| format!("  event {} of r{replica} is in its topic", payload.spec.event));
         self.flights[flight].landed = true;
-        if self.ledger.land(&cargo, part) {
-            self.spread(cargo.nature.event);
+        if self.oracle.land(&payload, part) {
+            self.spread(payload.spec.event);
         }
         if landed || reported {
             return;
         }
-        let lost = plan.faulty(Kind::LostReports, 0, now).is_some() && throws.permille(700);
-        let (report, at) = match (lost, throws.u8(0..3)) {
-            (false, _) => (DeliveryReport::Confirmed, now + throws.time(plan.latency, 1_500)),
-            (true, 0) => (DeliveryReport::Failed(FailureCode::TimedOut), now + throws.u64(0..=TIMEOUT)),
-            (true, _) => (DeliveryReport::Failed(FailureCode::Other), now + throws.time(100, 5_000)),
+        let lost = plan.faulty(Kind::LostReports, 0, now).is_some() && rng.permille(700);
+        let (report, at) = match (lost, rng.u8(0..3)) {
+            (false, _) => (DeliveryReport::Confirmed, now + rng.time(plan.latency, 1_500)),
+            (true, 0) => (DeliveryReport::Failed(FailureCode::TimedOut), now + rng.u64(0..=TIMEOUT)),
+            (true, _) => (DeliveryReport::Failed(FailureCode::Other), now + rng.time(100, 5_000)),
         };
         self.will_report(flight, report, at);
-        // Rarely a record stands there twice.
-        if throws.permille(5) {
-            self.at(now + throws.time(100, 5_000), SimEvent::Land(flight));
+        // Rarely, a record is published twice.
+        if rng.permille(5) {
+            self.at(now + rng.time(100, 5_000), SimEvent::Land(flight));
         }
     }
 
@@ -169,37 +170,37 @@ impl Scheduler<'_> {
         }
     }
 
-    /// A producer says what has become of a record: once.
+    /// A producer reports on a record, once.
     pub(super) fn report(&mut self, flight: usize) {
         let now = self.now;
-        let Flight { cargo, part, cluster, replica, life, handle, report, reported, .. } = self.flights[flight];
+        let Flight { payload, part, cluster, replica, life, handle, report, reported, .. } = self.flights[flight];
         let Some(mut report) = report.filter(|_| !reported && self.replicas[replica].is_alive(life)) else { return };
-        // The producer verifies which cluster it is that has confirmed a record.
-        if report == DeliveryReport::Confirmed && cluster != self.ledger.cluster {
+        // The producer verifies which cluster has confirmed a record.
+        if report == DeliveryReport::Confirmed && cluster != self.oracle.cluster {
             report = DeliveryReport::Failed(FailureCode::ClusterReplaced);
         }
-        if report == DeliveryReport::Confirmed && cargo.form == 0 {
-            self.replicas[replica].current().confirmed[cargo.nature.event][usize::from(part)] = true;
+        if report == DeliveryReport::Confirmed && payload.form == 0 {
+            self.replicas[replica].current().confirmed[payload.spec.event][usize::from(part)] = true;
         }
         if report == DeliveryReport::Failed(FailureCode::ClusterReplaced) {
             let life = self.replicas[replica].current();
-            life.confirmed[cargo.nature.event] = [false; 2];
-            life.learned[cargo.nature.event] = false;
+            life.confirmed[payload.spec.event] = [false; 2];
+            life.learned[payload.spec.event] = false;
         }
         self.flights[flight].reported = true;
-        self.replicas[replica].current().in_flight[cargo.nature.lane] -= 1;
-        self.note(|| format!("  event {} of r{replica}: {report:?}", cargo.nature.event));
+        self.replicas[replica].current().in_flight[payload.spec.lane] -= 1;
+        self.note(|| format!("  event {} of r{replica}: {report:?}", payload.spec.event));
         if let Some(machine) = &mut self.replicas[replica].machine {
             machine.report(handle, part, report, now);
         }
         self.execute(replica);
-        let mut throws = self.plan.dice.on(About::Repeat, [flight as u64]);
-        if throws.permille(100) {
-            self.at(now + 1 + throws.time(200, 5_000), SimEvent::Repeat(flight));
+        let mut rng = self.plan.sim_rng.on(About::Repeat, [flight as u64]);
+        if rng.permille(100) {
+            self.at(now + 1 + rng.time(200, 5_000), SimEvent::Repeat(flight));
         }
     }
 
-    /// A report comes again, and must not count for another event.
+    /// A report is repeated, and must not count for another event.
     pub(super) fn repeat(&mut self, flight: usize) {
         let (now, Flight { replica, life, handle, .. }) = (self.now, &self.flights[flight]);
         let (replica, life, handle) = (*replica, *life, *handle);
@@ -212,7 +213,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// A producer is given up: what it has fails at once, and some of it lands all the same.
+    /// A producer is replaced: its records fail at once, and some of them are published all the same.
     pub(super) fn purge(&mut self, replica: usize) {
         let life = self.replicas[replica].life();
         for flight in 0..self.flights.len() {
@@ -220,16 +221,16 @@ impl Scheduler<'_> {
             if (whose, when) != (replica, life) || reported {
                 continue;
             }
-            let mut throws = self.plan.dice.on(About::Purge, [flight as u64]);
-            self.flights[flight].lands &= throws.permille(600);
+            let mut rng = self.plan.sim_rng.on(About::Purge, [flight as u64]);
+            self.flights[flight].lands &= rng.permille(600);
             if self.flights[flight].report.is_none() {
                 self.flights[flight].report = Some(DeliveryReport::Failed(FailureCode::ProducerReplaced));
-                self.at(self.now + throws.time(0, 50), SimEvent::Report(flight));
+                self.at(self.now + rng.time(0, 50), SimEvent::Report(flight));
             }
         }
     }
 
-    /// Whether a replica still has the event.
+    /// Returns true if a replica still has the event.
     pub(super) fn is_kept(&self, event: usize) -> bool {
         self.replicas.iter().any(|there| match &there.machine {
             Some(machine) => machine.has(super::payload::key(event)),
@@ -237,45 +238,45 @@ impl Scheduler<'_> {
         })
     }
 
-    /// Another, empty cluster answers at the same address. What is on its way fails.
+    /// Another, empty cluster answers at the same address. Records in flight fail.
     pub(super) fn replace_cluster(&mut self) {
-        let kept: Vec<bool> = (0..self.ledger.natures.len()).map(|event| self.is_kept(event)).collect();
-        self.ledger.replace_cluster(&kept);
+        let kept: Vec<bool> = (0..self.oracle.specs.len()).map(|event| self.is_kept(event)).collect();
+        self.oracle.replace_cluster(&kept);
         for flight in 0..self.flights.len() {
             let record = &mut self.flights[flight];
             record.lands = false;
             if !record.reported {
                 record.report = Some(DeliveryReport::Failed(FailureCode::ClusterReplaced));
-                let mut throws = self.plan.dice.on(About::Notice, [flight as u64]);
-                self.at(self.now + throws.time(50, 2_000), SimEvent::Report(flight));
+                let mut rng = self.plan.sim_rng.on(About::Notice, [flight as u64]);
+                self.at(self.now + rng.time(50, 2_000), SimEvent::Report(flight));
             }
         }
         for replica in 0..self.plan.replicas {
             let life = self.replicas[replica].life();
-            let mut throws = self.plan.dice.on(About::Notice, [replica as u64, self.now, 1]);
-            self.at(self.now + throws.time(500, 3_000), SimEvent::ClusterNoticed(replica, life));
+            let mut rng = self.plan.sim_rng.on(About::Notice, [replica as u64, self.now, 1]);
+            self.at(self.now + rng.time(500, 3_000), SimEvent::ClusterNoticed(replica, life));
         }
     }
 
-    /// A process is gone. What it had sent may land.
+    /// A process has ended. Records that it had sent can still be published.
     pub(super) fn lose_report(&mut self, replica: usize, life: usize) {
         for flight in 0..self.flights.len() {
             let record = &mut self.flights[flight];
             if (record.replica, record.life) == (replica, life) && !record.landed {
-                record.lands &= self.plan.dice.on(About::Death, [flight as u64]).bool();
+                record.lands &= self.plan.sim_rng.on(About::Death, [flight as u64]).bool();
             }
         }
     }
 
-    /// Those who follow the topics learn of an event.
+    /// Replicas that follow the topics learn about an event.
     fn spread(&mut self, event: usize) {
         if !self.plan.following {
             return;
         }
         for replica in 0..self.plan.replicas {
             let life = self.replicas[replica].life();
-            let mut throws = self.plan.dice.on(About::Follow, [event as u64, replica as u64]);
-            self.at(self.now + throws.time(50, 5_000), SimEvent::Learn(replica, life, event));
+            let mut rng = self.plan.sim_rng.on(About::Follow, [event as u64, replica as u64]);
+            self.at(self.now + rng.time(50, 5_000), SimEvent::Learn(replica, life, event));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! What schedules came to: a trial in which nothing went wrong would be none.
+//! Counts what happened in schedules: a test run without faults would prove nothing.
 
 use crate::verdict::Verdict;
 
-/// What a schedule, or many of them, came to.
+/// What happened in one schedule, or in many.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Coverage {
     pub(super) steps: u64,
-    pub(super) deliveries: u64,
+    pub(super) requests: u64,
     pub(super) records: u64,
     pub(super) duplicates: u64,
     pub(super) crashes: u64,
@@ -29,7 +29,7 @@ impl Coverage {
 
     pub(super) fn add(&mut self, other: &Self) {
         self.steps += other.steps;
-        self.deliveries += other.deliveries;
+        self.requests += other.requests;
         self.records += other.records;
         self.duplicates += other.duplicates;
         self.crashes += other.crashes;
@@ -39,7 +39,7 @@ impl Coverage {
         self.overloaded += other.overloaded;
     }
 
-    /// Fails where something that matters did not happen in every tenth of so many schedules.
+    /// Fails if something important did not happen in a tenth of the schedules.
     pub(super) fn assert_that_all_was_tried(&self, schedules: u64) {
         let least = schedules / 10;
         let counts = [self.duplicates, self.crashes, self.dead_lettered, self.not_confirmed, self.overloaded];

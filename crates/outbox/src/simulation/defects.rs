@@ -1,4 +1,4 @@
-//! The mutation list: machines with one defect each. A simulation that lets one of them pass proves nothing.
+//! Machines with one planted defect each. A simulation that misses one of them proves nothing.
 
 use super::machine::Machine;
 use super::payload::Payload;
@@ -11,67 +11,67 @@ use crate::{DeliveryReport, EventHandle, EventKey, Millis, Published, RequestId,
 /// A defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Defect {
-    /// An event is a success as soon as the producer has it.
+    /// An event is confirmed as soon as the producer has it.
     AcknowledgedUnreported,
-    /// An event of two records is a success with the first of them.
+    /// An event of two records is confirmed with the first of them.
     FirstReportCounts,
-    /// A refused event gets the verdict of its dead letter, and the dead letter is never produced.
+    /// A rejected event gets the verdict of its dead letter, and the dead letter is never produced.
     SmallerFormSkipped,
-    /// What is written is answered as kept before it is synced.
+    /// An event that is being written is answered as durable before it is synced.
     KeptUnwritten,
-    /// The journal says "written" before it has synced.
+    /// The journal reports entries as written before they are synced.
     WrittenUnsynced,
-    /// A failed write counts as a write.
+    /// A failed write counts as a successful one.
     RefusedWriteCounts,
-    /// What is not confirmed at the deadline is not written.
+    /// Unconfirmed events are not written at the deadline.
     UnwrittenAtTheDeadline,
-    /// An entry goes when its replay begins.
+    /// An entry is deleted when its replay begins.
     ForgottenUnconfirmed,
-    /// An entry goes while it is being written.
+    /// An entry is deleted while it is being written.
     ForgottenWhileWriting,
-    /// An entry that cannot be read goes.
+    /// An entry that cannot be read is deleted.
     UnreadableGivenUp,
-    /// The next of a lane does not wait for the one before.
+    /// The next event of a lane does not wait for the one before.
     TwoInFlight,
     /// A lane moves on when its head has failed.
     FailurePassed,
-    /// An event that another replica has published leaves its lane while the producer has it.
+    /// An event that another replica has published leaves its lane while it is with the producer.
     LearntInFlight,
-    /// Where one event found no room a later one of its lane may.
+    /// An event is admitted although an earlier one of its request found no room.
     Unfenced,
-    /// The journal's order is not kept at the start.
+    /// The order of the journal is not kept at the start.
     RecoveredInReverse,
-    /// Replays begin before it is known what is in the topics.
+    /// Replay begins before the content of the topics is known.
     ReplayedUnreleased,
-    /// Numbers begin anew at the start.
+    /// Sequence numbers begin again at the start.
     NumbersGivenTwice,
-    /// Who joins an event on its way is not told its verdict.
+    /// A request that joins an event in progress does not get its verdict.
     JoinLost,
-    /// An answer leaves after its deadline.
+    /// An answer is sent after its deadline.
     DeadlinePassed,
-    /// A report on an event that is gone counts for the one in its place.
+    /// A report on an event that is gone counts for the event that has its slot.
     StaleTokenTaken,
-    /// A failed head is never tried again.
+    /// A failed head is never retried.
     BackOffForgotten,
-    /// What waited for the broker goes on waiting when it is back.
+    /// Events that wait for the broker continue to wait when it is back.
     ReturnUnheard,
-    /// Verdicts are not remembered.
+    /// Verdicts are not cached.
     VerdictForgotten,
-    /// A record that is confirmed is sent again when its sibling fails.
+    /// A confirmed record is sent again when the event's other record fails.
     ConfirmedRecordRepeated,
-    /// What another cluster has confirmed counts for the one that is there now.
+    /// Confirmations of a former cluster count for the current one.
     OldClusterRemembered,
     /// Lanes that another replica publishes first are replayed all the same.
     HeldLanesReplayed,
-    /// As much is read back from the journal as there is, whatever its size.
+    /// Replay ignores the limit of bytes.
     ReplayUnbounded,
     /// An event that another replica has published is sent again when its own attempt fails.
     LearntForgotten,
-    /// The time of events does not matter for their order.
+    /// The time of events does not affect their order.
     TimeIgnored,
-    /// What waits for a closed partition is tried again and again.
+    /// Events that wait for a closed partition are retried repeatedly.
     ClosedPartitionTried,
-    /// What waits for a closed partition goes on waiting when it is open.
+    /// Events that wait for a closed partition continue to wait when it is open.
     RecoveryUnheard,
 }
 
@@ -112,15 +112,15 @@ impl Defect {
     ];
 }
 
-/// A delivery that exists only inside of a defect.
-const NOBODY: usize = usize::MAX;
+/// The waiter of a request that exists only inside of a defect.
+const NO_WAITER: usize = usize::MAX;
 
 impl Machine {
     pub(super) fn admit_with(
         &mut self,
         defect: Defect,
         mut new_events: Vec<NewEvent<Payload>>,
-        delivery: usize,
+        request: usize,
         mut deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         if defect == Defect::TimeIgnored {
@@ -129,19 +129,19 @@ impl Machine {
         if defect == Defect::DeadlinePassed {
             deadlines.answer += 1_000;
         }
-        let cargos: Vec<Payload> = new_events.iter().map(|new_event| new_event.publication).collect();
-        let (id, mut admitted) = self.outbox.admit(new_events, delivery, deadlines);
-        for (cargo, what) in cargos.iter().zip(&mut admitted) {
-            let slot = self.outbox.slot(cargo.nature.key());
+        let payloads: Vec<Payload> = new_events.iter().map(|new_event| new_event.publication).collect();
+        let (id, mut admitted) = self.outbox.admit(new_events, request, deadlines);
+        for (payload, what) in payloads.iter().zip(&mut admitted) {
+            let slot = self.outbox.slot(payload.spec.key());
             match (defect, *what, slot) {
                 (Defect::TwoInFlight, Admitted::New, Some(slot)) => self.push_forward(slot),
                 (Defect::JoinLost, Admitted::Joined, Some(slot)) => drop(self.event(slot).waiters.pop()),
                 (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
-                    let nature = cargo.nature;
-                    let (key, lane, event_time) = (nature.key(), nature.lane_key(), nature.time);
+                    let spec = payload.spec;
+                    let (key, lane, event_time) = (spec.key(), spec.lane_key(), spec.time);
                     let again =
-                        NewEvent { key, lane, event_time, partition_unavailable: false, publication: nature.first() };
-                    *what = self.outbox.admit([again], NOBODY, deadlines).1[0];
+                        NewEvent { key, lane, event_time, partition_unavailable: false, publication: spec.first() };
+                    *what = self.outbox.admit([again], NO_WAITER, deadlines).1[0];
                 }
                 _ => {}
             }
@@ -221,17 +221,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn loaded_with(&mut self, defect: Defect, handle: EventHandle, cargo: Loaded<Payload>, now: Millis) {
+    pub(super) fn loaded_with(&mut self, defect: Defect, handle: EventHandle, payload: Loaded<Payload>, now: Millis) {
         let handle = self.taken(defect, handle);
         let there = self.outbox.at(handle).is_some();
-        match (defect, &cargo) {
+        match (defect, &payload) {
             (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(handle.slot)),
             (Defect::ForgottenUnconfirmed, Loaded::Found(_)) if there => {
                 self.outbox.commands.push(Command::Delete(handle.seq))
             }
             _ => {}
         }
-        self.outbox.loaded(handle, cargo, now);
+        self.outbox.loaded(handle, payload, now);
     }
 
     pub(super) fn commands_with(
@@ -239,14 +239,14 @@ impl Machine {
         defect: Defect,
         mut commands: Vec<Command<Payload, usize>>,
     ) -> Vec<Command<Payload, usize>> {
-        commands.retain(|command| !matches!(command, Command::Answer(finished) if finished.waiter == NOBODY));
+        commands.retain(|command| !matches!(command, Command::Answer(finished) if finished.waiter == NO_WAITER));
         if defect == Defect::VerdictForgotten {
             self.outbox.dedup_cache = DedupCache::new();
         }
         for command in &mut commands {
             match (defect, command) {
-                (Defect::AcknowledgedUnreported, Command::Produce(handle, cargo, _)) => {
-                    self.answer_early(*handle, cargo.verdict());
+                (Defect::AcknowledgedUnreported, Command::Produce(handle, payload, _)) => {
+                    self.answer_early(*handle, payload.verdict());
                 }
                 (Defect::ConfirmedRecordRepeated, Command::Produce(_, _, confirmed)) => *confirmed = 0,
                 (Defect::KeptUnwritten, Command::Write(handle, _)) => self.answer_early(*handle, Verdict::NotConfirmed),
@@ -258,12 +258,12 @@ impl Machine {
     }
 
     fn answer_early(&mut self, handle: EventHandle, verdict: Verdict) {
-        for (delivery, position) in std::mem::take(&mut self.event(handle.slot).waiters) {
-            self.outbox.resolve_waiters([(delivery, position)], verdict);
+        for (request, position) in std::mem::take(&mut self.event(handle.slot).waiters) {
+            self.outbox.resolve_waiters([(request, position)], verdict);
         }
     }
 
-    /// Does as if an event were the head of its lane.
+    /// Activates an event as if it were the head of its lane.
     fn push_forward(&mut self, slot: u32) {
         if self.event(slot).stage == Stage::Queued {
             self.outbox.activate(slot);

@@ -1,5 +1,5 @@
-//! A journal's disk as it can be at its worst: what is not synced is lost, commits fail or seem to, it fills up, and it
-//! is told of things late.
+//! The disk of a journal with all its faults: unsynced data is lost, commits fail or seem to fail, it is full, and
+//! results arrive late.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use super::payload::Payload;
 use crate::event::Publication;
 use crate::{LaneKey, Millis, Seq};
 
-/// How long a journal waits before it tries again to remove something, in milliseconds.
+/// Back-off before a failed removal is tried again, in milliseconds.
 const RETRY: Millis = 200;
 
-/// What has outlived every crash, and what has not yet.
+/// The synced state, and the operations that are not synced yet.
 #[derive(Default)]
 pub(super) struct Disk {
-    /// What is synced.
+    /// The synced entries.
     pub(super) entries: BTreeMap<Seq, Payload>,
-    /// The place of the next entry; it outlives a crash like the entries.
+    /// The sequence number of the next entry. Survives a crash like the entries.
     pub(super) next: u64,
     puts: Vec<(Seq, Payload)>,
     removes: Vec<Seq>,
-    /// What is being synced, and what of it there is room for.
+    /// The commit in progress.
     committing: Option<Commit>,
-    /// Entries that were refused and are there all the same, until the next commit.
+    /// Entries that were reported as rejected but are on the disk, until the next commit.
     ghosts: Vec<Seq>,
-    /// Not before, unless there is more to do than to remove.
+    /// A commit with only removals waits until this time.
     retry_at: Millis,
-    /// Counts the commits, for the dice.
+    /// Number of commits, for random decisions.
     pub(super) commits: u64,
 }
 
@@ -34,57 +34,57 @@ struct Commit {
     removes: Vec<Seq>,
 }
 
-/// How a commit ends.
+/// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// As it should; what finds no room is refused.
+    /// It succeeds. Entries without room are rejected.
     Done,
     /// Nothing is added.
     Full,
-    /// Nothing is done.
+    /// It fails, and nothing is done.
     Failed,
-    /// It is said to have failed, and is done.
+    /// It is reported as failed, but is done.
     Doubtful,
 }
 
-/// What is told of a commit.
+/// The reported result of a commit.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct CommitResult {
     pub(super) written: Vec<Seq>,
     pub(super) refused: Vec<Seq>,
 }
 
 impl Disk {
-    pub(super) fn put(&mut self, seq: Seq, cargo: Payload) {
-        self.puts.push((seq, cargo));
+    pub(super) fn put(&mut self, seq: Seq, payload: Payload) {
+        self.puts.push((seq, payload));
     }
 
     pub(super) fn remove(&mut self, seq: Seq) {
         self.removes.push(seq);
     }
 
-    /// Whether a place is being written, or is going to be.
+    /// Returns true if an entry is being written, or is going to be.
     pub(super) fn is_writing(&self, seq: Seq) -> bool {
         let committing = self.committing.iter().flat_map(|commit| &commit.puts);
         self.puts.iter().chain(committing).any(|(there, _)| *there == seq)
     }
 
-    /// Whether the event is synced.
+    /// Returns true if the event is synced.
     pub(super) fn has(&self, event: usize) -> bool {
         self.places(event).next().is_some()
     }
 
-    /// Where the event is synced.
+    /// Returns the sequence numbers under which the event is synced.
     pub(super) fn places(&self, event: usize) -> impl Iterator<Item = Seq> {
-        self.entries.iter().filter(move |(_, cargo)| cargo.nature.event == event).map(|(seq, _)| *seq)
+        self.entries.iter().filter(move |(_, payload)| payload.spec.event == event).map(|(seq, _)| *seq)
     }
 
-    /// How much of its room is taken, in bytes.
+    /// Returns how many bytes are used.
     pub(super) fn bytes(&self) -> usize {
         self.entries.values().map(Publication::bytes).sum()
     }
 
-    /// Begins a commit with all that waits. Says whether there was something, and nothing under way.
+    /// Starts a commit with all waiting operations. Returns false if there are none, or if a commit is in progress.
     pub(super) fn begin(&mut self, now: Millis) -> bool {
         let removes = !self.removes.is_empty() && now >= self.retry_at;
         if self.committing.is_some() || (self.puts.is_empty() && !removes) {
@@ -96,7 +96,7 @@ impl Disk {
         true
     }
 
-    /// When removals that have failed are tried again, if they have.
+    /// Returns when failed removals are tried again, if there are any.
     pub(super) fn retry_at(&mut self, outcome: Outcome, now: Millis) -> Option<Millis> {
         let failed = match outcome {
             Outcome::Done | Outcome::Full => false,
@@ -107,16 +107,16 @@ impl Disk {
     }
 
     /// Ends a commit.
-    pub(super) fn end(&mut self, outcome: Outcome, most: usize) -> Told {
-        let Some(Commit { puts, removes }) = self.committing.take() else { return Told::default() };
-        let mut told = Told::default();
+    pub(super) fn end(&mut self, outcome: Outcome, most: usize) -> CommitResult {
+        let Some(Commit { puts, removes }) = self.committing.take() else { return CommitResult::default() };
+        let mut result = CommitResult::default();
         match outcome {
             Outcome::Failed => {
-                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 self.removes.splice(0..0, removes);
             }
             Outcome::Doubtful => {
-                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 let (fitting, _) = self.fitting(puts, most);
                 self.ghosts.extend(fitting.iter().map(|(seq, _)| *seq));
                 self.persist(fitting);
@@ -124,22 +124,22 @@ impl Disk {
             }
             Outcome::Full => {
                 self.write_partially();
-                told.refused.extend(puts.iter().map(|(seq, _)| *seq));
+                result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 self.take_out(&removes);
             }
             Outcome::Done => {
                 self.write_partially();
                 let (fitting, refused) = self.fitting(puts, most);
-                told.written.extend(fitting.iter().map(|(seq, _)| *seq));
-                told.refused = refused;
+                result.written.extend(fitting.iter().map(|(seq, _)| *seq));
+                result.refused = refused;
                 self.take_out(&removes);
                 self.persist(fitting);
             }
         }
-        told
+        result
     }
 
-    /// The process is gone; what was being synced is there or is not.
+    /// The process ends. The commit in progress is done or not.
     pub(super) fn crash(&mut self, lucky: bool, most: usize) {
         self.puts.clear();
         self.removes.clear();
@@ -148,7 +148,7 @@ impl Disk {
             self.end(Outcome::Done, most);
         }
         self.committing = None;
-        // Whoever opens it next takes it as it is.
+        // The next process takes the disk as it is.
         self.ghosts.clear();
     }
 
@@ -164,25 +164,26 @@ impl Disk {
     }
 
     fn persist(&mut self, puts: Vec<(Seq, Payload)>) {
-        for (seq, cargo) in puts {
+        for (seq, payload) in puts {
             self.next = self.next.max(seq.0 + 1);
-            self.entries.insert(seq, cargo);
+            self.entries.insert(seq, payload);
         }
     }
 
-    /// As much as there is room for, in order, and never an entry of a lane of which an earlier one was refused.
+    /// Splits entries into those that fit, in order, and the rejected ones. After a rejected entry, further entries of
+    /// its lane are rejected too.
     fn fitting(&self, puts: Vec<(Seq, Payload)>, most: usize) -> (Vec<(Seq, Payload)>, Vec<Seq>) {
         let mut bytes = self.bytes();
         let (mut fitting, mut refused) = (Vec::new(), Vec::new());
         let mut fenced: Vec<LaneKey> = Vec::new();
-        for (seq, cargo) in puts {
-            let lane = cargo.nature.lane_key();
-            if fenced.contains(&lane) || bytes + cargo.bytes() > most {
+        for (seq, payload) in puts {
+            let lane = payload.spec.lane_key();
+            if fenced.contains(&lane) || bytes + payload.bytes() > most {
                 fenced.push(lane);
                 refused.push(seq);
             } else {
-                bytes += cargo.bytes();
-                fitting.push((seq, cargo));
+                bytes += payload.bytes();
+                fitting.push((seq, payload));
             }
         }
         (fitting, refused)

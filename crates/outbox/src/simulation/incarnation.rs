@@ -1,10 +1,11 @@
-//! What one process has accepted, handed over and said, from its start to its end: the truth to which the machine is
-//! held.
+//! What one process has accepted, handed over and answered, from its start to its end. The machine is checked against
+//! it.
 //!
-//! Accepted is what was found in the journal at the start, in its order, and after that every event that the machine
-//! took as new, until the operator discards it. An event that is accepted during an outage goes before those that
-//! happened later, and which nobody has produced yet. What the machine refuses at its admission was never accepted. What was
-//! neither written nor answered as safe before a crash is not accepted in the next life: its sender asks again.
+//! Accepted events are those that were in the journal at the start, in its order, and every event that the machine
+//! admitted as new, until the operator discards it. An event that is accepted during an outage goes before events that
+//! happened later and were not produced yet. An event that the machine rejects at admission was never accepted. An
+//! event that was neither written nor answered as durable before a crash is not accepted in the next incarnation: its
+//! sender sends it again.
 
 use super::payload::Number;
 use crate::verdict::Verdict;
@@ -15,43 +16,43 @@ pub(super) struct Incarnation {
     /// The accepted events of each lane that are not settled, in order.
     pub(super) order: Vec<Vec<Number>>,
     accepted: Vec<bool>,
-    /// What the operator has discarded.
+    /// Events that the operator has discarded.
     pub(super) discarded: Vec<bool>,
-    /// What was discarded at any time, though it came again.
-    pub(super) meddled: Vec<bool>,
-    /// The final verdicts it has said.
+    /// Events that were discarded at any time, even if they came again.
+    pub(super) operator_touched: Vec<bool>,
+    /// The final verdicts that it has answered.
     pub(super) finals: Vec<Option<Verdict>>,
-    /// Whether verdicts have fallen out of its memory.
+    /// True if the dedup cache has lost verdicts.
     pub(super) forgetful: bool,
-    /// How many records of each lane the producer has.
+    /// How many records of each lane are with the producer.
     pub(super) in_flight: Vec<usize>,
-    /// Whose places were given out.
+    /// The events to which sequence numbers were given.
     pub(super) seqs: Vec<(Seq, Number)>,
-    /// What the machine was told to be synced.
+    /// Sequence numbers that were reported to the machine as synced.
     pub(super) durable: Vec<Seq>,
-    /// What could not be written at one time: a delivery may have been told.
+    /// Events that could not be written at some time. A request may have been answered accordingly.
     pub(super) refused: Vec<Number>,
-    /// The places that the operator has freed.
+    /// Sequence numbers whose events the operator has discarded.
     pub(super) freed: Vec<Seq>,
-    /// Of which events writing was asked for.
+    /// True for events whose writing was requested.
     pub(super) requested: Vec<bool>,
-    /// What waits for its partition, as the machine was told.
+    /// Events that wait for their partition, as reported to the machine.
     pub(super) closed: Vec<EventHandle>,
     pub(super) released: bool,
     pub(super) connected: bool,
-    /// The cluster that it knows of, by its number, and since when.
+    /// The number of the cluster that it knows, and when it noticed it.
     pub(super) cluster: u32,
     pub(super) noticed_at: Millis,
     /// The lanes that another replica publishes first.
     pub(super) held: Vec<bool>,
-    /// What the topics have told it.
+    /// True for events that it has found in the topics.
     pub(super) learned: Vec<bool>,
     /// Which records of the first form of each event were reported to it as confirmed.
     pub(super) confirmed: Vec<[bool; 2]>,
-    /// What is being read back, and how many bytes each takes.
+    /// Entries that are being read back, each with its size in bytes.
     pub(super) loading: Vec<(EventHandle, usize)>,
-    /// Since when it is to end, and for how long it will be away.
-    pub(super) hurried: Option<(Millis, Millis)>,
+    /// When its shutdown began, and how long the replica will be down.
+    pub(super) draining: Option<(Millis, Millis)>,
 }
 
 impl Incarnation {
@@ -60,7 +61,7 @@ impl Incarnation {
             order: vec![Vec::new(); lanes],
             accepted: vec![false; events],
             discarded: vec![false; events],
-            meddled: vec![false; events],
+            operator_touched: vec![false; events],
             finals: vec![None; events],
             forgetful: false,
             in_flight: vec![0; lanes],
@@ -78,7 +79,7 @@ impl Incarnation {
             learned: vec![false; events],
             confirmed: vec![[false; 2]; events],
             loading: Vec::new(),
-            hurried: None,
+            draining: None,
         }
     }
 
@@ -87,7 +88,7 @@ impl Incarnation {
         self.discarded[event] = false;
     }
 
-    /// Another cluster answers, and it knows.
+    /// The process notices another cluster.
     pub(super) fn forget_cluster(&mut self, cluster: u32, now: Millis) {
         (self.cluster, self.noticed_at) = (cluster, now);
         self.released = false;
@@ -97,25 +98,25 @@ impl Incarnation {
     }
 
     pub(super) fn discard(&mut self, event: Number) {
-        (self.discarded[event], self.meddled[event]) = (true, true);
+        (self.discarded[event], self.operator_touched[event]) = (true, true);
         self.requested[event] = false;
         let seqs = &self.seqs;
         self.durable.retain(|seq| !seqs.contains(&(*seq, event)));
         self.freed.extend(seqs.iter().filter(|(_, whose)| *whose == event).map(|(seq, _)| *seq));
     }
 
-    /// Whether the event was accepted, and not discarded.
+    /// Returns true if the event was accepted, and not discarded.
     pub(super) fn has_accepted(&self, event: Number) -> bool {
         self.accepted[event] && !self.discarded[event]
     }
 
-    /// What of its lane goes before an event, and was not discarded.
+    /// Returns the events of its lane that go before an event and were not discarded.
     pub(super) fn before(&self, event: Number, lane: usize) -> impl Iterator<Item = Number> {
         let earlier = self.order[lane].iter().copied().take_while(move |other| *other != event);
         earlier.filter(|other| !self.discarded[*other])
     }
 
-    /// All that was accepted and not discarded.
+    /// Returns all events that were accepted and not discarded.
     pub(super) fn all(&self) -> impl Iterator<Item = Number> {
         (0..self.accepted.len()).filter(|event| self.has_accepted(*event))
     }

@@ -1,9 +1,9 @@
-//! What must hold after every step, and when all is over.
+//! The invariants after every step, and at the end of a schedule.
 
 use super::scheduler::Scheduler;
 
 impl Scheduler<'_> {
-    /// Looks at what something has happened to.
+    /// Checks the replicas that the last step affected.
     pub(super) fn check_invariants(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.dedup();
@@ -13,27 +13,27 @@ impl Scheduler<'_> {
                 self.violate(|| format!("r{replica}: {what}"));
             }
             let bytes: usize = self.replicas[replica].disk.bytes();
-            self.hold(bytes <= self.plan.journal, || format!("the journal holds {bytes} bytes"));
+            self.ensure(bytes <= self.plan.journal, || format!("the journal holds {bytes} bytes"));
         }
         self.touched = touched;
         let (now, tick) = (self.now, self.plan.lateness());
-        let mut open = std::mem::take(&mut self.ledger.open);
-        open.retain(|delivery| {
-            let there = &self.ledger.deliveries[*delivery];
+        let mut open = std::mem::take(&mut self.oracle.open);
+        open.retain(|request| {
+            let there = &self.oracle.requests[*request];
             let over = !self.replicas[there.replica].is_alive(there.life);
             !(there.answered || there.abandoned || over)
         });
-        if let Some(late) = open.iter().find(|delivery| self.ledger.deliveries[**delivery].deadline + tick < now) {
-            self.violate(|| format!("delivery {late} was not answered by its deadline"));
+        if let Some(late) = open.iter().find(|request| self.oracle.requests[**request].deadline + tick < now) {
+            self.violate(|| format!("request {late} was not answered by its deadline"));
         }
-        self.ledger.open = open;
-        let broken = self.ledger.promises.iter().find(|(event, replica)| !self.replicas[*replica].disk.has(*event));
+        self.oracle.open = open;
+        let broken = self.oracle.promises.iter().find(|(event, replica)| !self.replicas[*replica].disk.has(*event));
         if let Some((event, replica)) = broken.copied() {
-            self.violate(|| format!("event {event}, which r{replica} has promised to keep, is nowhere"));
+            self.violate(|| format!("event {event}, which r{replica} has promised to keep, is lost"));
         }
     }
 
-    /// Looks at what is left when nothing more happens.
+    /// Checks that nothing is left at the end.
     pub(super) fn check_final_state(&mut self) {
         for replica in 0..self.plan.replicas {
             let there = &self.replicas[replica];
@@ -43,13 +43,13 @@ impl Scheduler<'_> {
                 return;
             };
             let (waiting, pending) = (machine.waiting(), machine.pending());
-            let lost = there.lives.last().and_then(|life| life.all().find(|event| !self.ledger.is_complete(*event)));
-            self.hold(waiting == 0, || format!("{waiting} deliveries wait for ever at r{replica}"));
-            self.hold(pending == 0, || format!("{pending} events wait for ever at r{replica}"));
-            self.hold(entries == 0, || format!("{entries} entries stay in the journal of r{replica}"));
-            self.hold(lost.is_none(), || format!("event {lost:?}, which r{replica} has accepted, is nowhere"));
+            let lost = there.lives.last().and_then(|life| life.all().find(|event| !self.oracle.is_complete(*event)));
+            self.ensure(waiting == 0, || format!("{waiting} requests wait forever at r{replica}"));
+            self.ensure(pending == 0, || format!("{pending} events wait forever at r{replica}"));
+            self.ensure(entries == 0, || format!("{entries} entries stay in the journal of r{replica}"));
+            self.ensure(lost.is_none(), || format!("event {lost:?}, which r{replica} has accepted, is lost"));
         }
-        let open = self.ledger.open.first().copied();
-        self.hold(open.is_none(), || format!("delivery {open:?} was never answered"));
+        let open = self.oracle.open.first().copied();
+        self.ensure(open.is_none(), || format!("request {open:?} was never answered"));
     }
 }

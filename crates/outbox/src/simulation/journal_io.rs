@@ -1,6 +1,6 @@
-//! A process and its journal: what it hands over to be written, removed and read, and what it is told.
+//! The journal of a process: executes writes, removals and reads, and reports the results.
 
-use super::disk::{Outcome, Told};
+use super::disk::{CommitResult, Outcome};
 use super::payload::Payload;
 use super::plan::Kind;
 use super::rng::{About, RngExt};
@@ -9,72 +9,72 @@ use crate::event::Loaded;
 use crate::{EventHandle, Seq};
 
 impl Scheduler<'_> {
-    /// An event is to be written.
-    pub(super) fn write(&mut self, replica: usize, handle: EventHandle, cargo: &Payload) {
-        let event = cargo.nature.event;
+    /// Writes an event.
+    pub(super) fn write(&mut self, replica: usize, handle: EventHandle, payload: &Payload) {
+        let event = payload.spec.event;
         self.note(|| format!("  r{replica} write {handle:?} event {event}"));
         let twice = self.replicas[replica].disk.is_writing(handle.seq);
-        self.hold(!twice, || format!("event {event} is written while it is being written"));
+        self.ensure(!twice, || format!("event {event} is written while it is being written"));
         let there = &mut self.replicas[replica];
         let whose = there.current().event_at(handle.seq);
         let gone = there.machine.as_ref().is_some_and(|machine| machine.is_gone(handle));
         let life = there.current();
         life.requested[event] = true;
-        if gone && life.meddled[event] {
+        if gone && life.operator_touched[event] {
             life.freed.push(handle.seq);
         }
         if whose.is_none() {
             there.current().seqs.push((handle.seq, event));
         }
-        there.disk.put(handle.seq, *cargo);
-        self.hold(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", handle.seq));
+        there.disk.put(handle.seq, *payload);
+        self.ensure(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", handle.seq));
     }
 
-    /// An entry is to go.
+    /// Deletes an entry.
     pub(super) fn forget(&mut self, replica: usize, seq: Seq) {
         self.note(|| format!("  r{replica} forget {seq:?}"));
         let there = &mut self.replicas[replica];
         let writing = there.disk.is_writing(seq);
-        let event = there.disk.entries.get(&seq).map(|cargo| cargo.nature.event);
-        // A second copy is of no use where the first one stays.
-        let copies = |event| there.disk.entries.values().filter(|cargo| cargo.nature.event == event).count();
+        let event = there.disk.entries.get(&seq).map(|payload| payload.spec.event);
+        // A second copy is not needed if the first one stays.
+        let copies = |event| there.disk.entries.values().filter(|payload| payload.spec.event == event).count();
         let copy = event.is_some_and(|event| copies(event) > 1);
         there.disk.remove(seq);
         there.current().durable.retain(|durable| *durable != seq);
-        let given_up = there.current().freed.contains(&seq);
-        self.hold(!writing, || format!("{seq:?} is forgotten while it is being written"));
+        let is_discarded = there.current().freed.contains(&seq);
+        self.ensure(!writing, || format!("{seq:?} is forgotten while it is being written"));
         let Some(event) = event else { return };
         let machine = self.replicas[replica].machine.as_ref();
         let resolved = machine.is_none_or(|machine| !machine.has_entry(super::payload::key(event), seq));
-        let former = self.ledger.formerly[event] && resolved;
-        let safe = self.ledger.is_complete(event) || copy || given_up || former;
-        self.hold(safe, || format!("event {event} is forgotten and is in no topic"));
+        let former = self.oracle.formerly[event] && resolved;
+        let safe = self.oracle.is_complete(event) || copy || is_discarded || former;
+        self.ensure(safe, || format!("event {event} is forgotten and is in no topic"));
         if former && !self.is_kept(event) {
-            self.ledger.settle(event);
-            // Resolved by what the former cluster had confirmed, before the replica could know that it is gone.
-            let unnoticed = self.replicas[replica].current().cluster < self.ledger.cluster;
+            self.oracle.settle(event);
+            // Resolved by a confirmation of the former cluster, before the replica could know that it is gone.
+            let unnoticed = self.replicas[replica].current().cluster < self.oracle.cluster;
             if unnoticed || self.plan.threads > 0 {
-                self.ledger.release(event, replica);
+                self.oracle.release(event, replica);
             }
         }
     }
 
-    /// An entry is to be read back.
+    /// Reads an entry back.
     pub(super) fn load(&mut self, replica: usize, handle: EventHandle) {
         self.note(|| format!("  r{replica} load {handle:?}"));
         let (plan, now) = (self.plan, self.now);
         let life = self.replicas[replica].current();
-        // What another thread was handed can have been decided before another cluster was noticed.
+        // A command on another thread can have been issued before the new cluster was noticed.
         let released = life.released || (plan.threads > 0 && life.noticed_at > 0);
         let connected = life.connected;
-        self.hold(released, || format!("{handle:?} is replayed before it is known what is in the topics"));
-        // It can have been said before the broker went away.
-        self.hold(connected || plan.threads > 0, || format!("{handle:?} is replayed while the broker is away"));
+        self.ensure(released, || format!("{handle:?} is replayed before it is known what is in the topics"));
+        // It can have been issued before the broker became unavailable.
+        self.ensure(connected || plan.threads > 0, || format!("{handle:?} is replayed while the broker is away"));
         let closed = self.replicas[replica].current().closed.contains(&handle);
-        self.hold(!closed || plan.threads > 0, || format!("{handle:?} is read back, and its partition is closed"));
+        self.ensure(!closed || plan.threads > 0, || format!("{handle:?} is read back, and its partition is closed"));
         let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(handle));
         let there = &mut self.replicas[replica];
-        // Nobody waits for an entry whose event was found in its topic meanwhile.
+        // An entry is no longer needed if its event was found in its topic in the meantime.
         let gone = |handle| there.machine.as_ref().is_none_or(|machine| machine.is_gone(handle));
         let mut loading: Vec<_> = there.lives.last().map(|life| life.loading.clone()).unwrap_or_default();
         loading.retain(|(other, _)| !gone(*other));
@@ -82,66 +82,66 @@ impl Scheduler<'_> {
         let sum: usize = loading.iter().map(|(_, bytes)| bytes).sum();
         let fits = loading.len() == 1 || sum <= plan.limits.replay_bytes;
         there.current().loading = loading;
-        self.hold(fits, || format!("{sum} bytes are read back at a time"));
-        let mut throws = plan.dice.on(About::Reading, [replica as u64, handle.seq.0, now]);
+        self.ensure(fits, || format!("{sum} bytes are read back at a time"));
+        let mut rng = plan.sim_rng.on(About::Reading, [replica as u64, handle.seq.0, now]);
         let life = self.replicas[replica].life();
-        self.at(now + throws.time(10, 300), SimEvent::Read(replica, life, handle));
+        self.at(now + rng.time(10, 300), SimEvent::Read(replica, life, handle));
     }
 
-    /// An entry has been read back, or could not be.
+    /// An entry has been read back, or could not be read.
     pub(super) fn read(&mut self, replica: usize, handle: EventHandle) {
         let now = self.now;
         let unreadable = self.plan.faulty(Kind::Unreadable, replica, now).is_some();
         let there = &mut self.replicas[replica];
         there.current().loading.retain(|(other, _)| *other != handle);
-        let cargo = match there.disk.entries.get(&handle.seq) {
-            Some(cargo) if !unreadable => Loaded::Found(*cargo),
+        let payload = match there.disk.entries.get(&handle.seq) {
+            Some(payload) if !unreadable => Loaded::Found(*payload),
             Some(_) if handle.seq.0.is_multiple_of(2) => Loaded::Unavailable,
             Some(_) | None => Loaded::Damaged,
         };
         if let Some(machine) = &mut there.machine {
-            machine.loaded(handle, cargo, now);
+            machine.loaded(handle, payload, now);
         }
         self.execute(replica);
     }
 
-    /// Lets the disk take what waits for it.
+    /// Starts a commit of the waiting operations.
     pub(super) fn begin_commit(&mut self, replica: usize) {
         let there = &mut self.replicas[replica];
         if !there.disk.begin(self.now) {
             return;
         }
         let life = there.life();
-        let mut throws = self.plan.dice.on(About::Commit, [replica as u64, there.disk.commits]);
+        let mut rng = self.plan.sim_rng.on(About::Commit, [replica as u64, there.disk.commits]);
         let slow = if self.plan.faulty(Kind::DiskSlow, replica, self.now).is_some() { 3_000 } else { 20 };
-        self.at(self.now + 1 + throws.time(slow, slow), SimEvent::Commit(replica, life));
+        self.at(self.now + 1 + rng.time(slow, slow), SimEvent::Commit(replica, life));
     }
 
-    /// A commit ends.
+    /// Ends a commit.
     pub(super) fn commit(&mut self, replica: usize) {
         let (plan, now) = (self.plan, self.now);
         let there = &mut self.replicas[replica];
-        let mut throws = plan.dice.on(About::CommitOutcome, [replica as u64, there.disk.commits]);
+        let mut rng = plan.sim_rng.on(About::CommitOutcome, [replica as u64, there.disk.commits]);
         let outcome = if plan.faulty(Kind::DiskFails, replica, now).is_some() {
-            if throws.bool() { Outcome::Failed } else { Outcome::Doubtful }
+            if rng.bool() { Outcome::Failed } else { Outcome::Doubtful }
         } else if plan.faulty(Kind::DiskFull, replica, now).is_some() {
             Outcome::Full
         } else {
             Outcome::Done
         };
-        let told = there.disk.end(outcome, plan.journal);
+        let result = there.disk.end(outcome, plan.journal);
         let life = there.life();
-        self.note(|| format!("  r{replica} {outcome:?} {told:?}"));
-        self.at(now + throws.time(1, 30), SimEvent::Told(replica, life, told));
+        self.note(|| format!("  r{replica} {outcome:?} {result:?}"));
+        self.at(now + rng.time(1, 30), SimEvent::CommitResult(replica, life, result));
         if let Some(retry) = self.replicas[replica].disk.retry_at(outcome, now) {
-            self.at(retry, SimEvent::Told(replica, life, Told::default()));
+            self.at(retry, SimEvent::CommitResult(replica, life, CommitResult::default()));
         }
         self.begin_commit(replica);
     }
 
-    /// The machine hears of a commit.
-    pub(super) fn told(&mut self, replica: usize, told: Told) {
-        let Told { written, refused } = told;
+    /// Reports the result of a commit to the machine.
+    pub(super) fn commit_result(&mut self, replica: usize, result: CommitResult) {
+        let CommitResult { written, refused } = result;
         let there = &mut self.replicas[replica];
         let life = there.current();
         life.durable.extend(&written);

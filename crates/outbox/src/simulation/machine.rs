@@ -1,4 +1,4 @@
-//! The machine under test, with a defect planted where one is asked for.
+//! The machine under test, optionally with a planted defect.
 
 use super::defects::Defect;
 use super::payload::Payload;
@@ -7,7 +7,7 @@ use crate::event::{Event, Loaded, NewEvent, Publication, Recovered, Stage};
 use crate::machine::{Admitted, Command, Deadlines, Limits, Outbox};
 use crate::{DeliveryReport, EventHandle, EventKey, LaneKey, Millis, Published, RequestId, Seq};
 
-/// The machine; a delivery's waiter is its number.
+/// The machine. The waiter of a request is the request's number.
 pub(super) struct Machine {
     pub(super) outbox: Outbox<Payload, usize>,
     pub(super) defect: Option<Defect>,
@@ -18,7 +18,7 @@ impl Machine {
         Self { outbox: Outbox::new(limits), defect }
     }
 
-    /// Whether the arrivals fit, all of them.
+    /// Returns true if all of these events fit into memory.
     pub(super) fn has_room(&self, new_events: &[NewEvent<Payload>]) -> bool {
         let bytes: usize = new_events.iter().map(|new_event| new_event.publication.bytes()).sum();
         self.outbox.memory.has_room_for(new_events.len(), bytes)
@@ -27,12 +27,12 @@ impl Machine {
     pub(super) fn admit(
         &mut self,
         new_events: Vec<NewEvent<Payload>>,
-        delivery: usize,
+        request: usize,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         match self.defect {
-            Some(defect) => self.admit_with(defect, new_events, delivery, deadlines),
-            None => self.outbox.admit(new_events, delivery, deadlines),
+            Some(defect) => self.admit_with(defect, new_events, request, deadlines),
+            None => self.outbox.admit(new_events, request, deadlines),
         }
     }
 
@@ -57,10 +57,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn loaded(&mut self, handle: EventHandle, cargo: Loaded<Payload>, now: Millis) {
+    pub(super) fn loaded(&mut self, handle: EventHandle, payload: Loaded<Payload>, now: Millis) {
         match self.defect {
-            Some(defect) => self.loaded_with(defect, handle, cargo, now),
-            None => self.outbox.loaded(handle, cargo, now),
+            Some(defect) => self.loaded_with(defect, handle, payload, now),
+            None => self.outbox.loaded(handle, payload, now),
         }
     }
 
@@ -84,7 +84,7 @@ impl Machine {
         }
     }
 
-    /// The events of a lane in their order, each with whether it may be passed by an older one.
+    /// Returns the events of a lane in order, each with whether an older one may pass it.
     pub(super) fn lane(&self, lane: LaneKey) -> Vec<(EventKey, Seq, bool)> {
         let mut events = Vec::new();
         let mut next = self.outbox.lanes.head(lane);
@@ -96,18 +96,18 @@ impl Machine {
         events
     }
 
-    /// Whether the event is there.
+    /// Returns true if the event exists.
     pub(super) fn has(&self, key: EventKey) -> bool {
         self.outbox.slot(key).is_some()
     }
 
-    /// Whether the event is there, and has this place in the order of acceptance.
+    /// Returns true if the event exists with this sequence number.
     pub(super) fn has_entry(&self, key: EventKey, seq: Seq) -> bool {
         let slot = self.outbox.slot(key);
         slot.and_then(|slot| self.outbox.events.get(slot as usize)).is_some_and(|event| event.seq == seq)
     }
 
-    /// How many bytes the event counts while it is replayed.
+    /// Returns how many bytes the event counts while it is replayed.
     pub(super) fn bytes(&self, handle: EventHandle) -> usize {
         self.outbox.at(handle).map_or(0, |event: &Event<Payload>| event.bytes as usize)
     }
@@ -141,8 +141,8 @@ impl Machine {
         }
     }
 
-    pub(super) fn cancel(&mut self, delivery: RequestId) {
-        self.outbox.cancel(delivery);
+    pub(super) fn cancel(&mut self, request: RequestId) {
+        self.outbox.cancel(request);
     }
 
     pub(super) fn enable_replay(&mut self) {
@@ -161,7 +161,7 @@ impl Machine {
         self.outbox.expire_deadlines(deadline);
     }
 
-    /// How many events the end would take along, and how many of them are being written.
+    /// Returns how many events would be lost with the process, and how many of them are being written.
     pub(super) fn not_durable(&self) -> (usize, usize) {
         self.outbox.not_durable()
     }
@@ -178,19 +178,19 @@ impl Machine {
         self.outbox.pending()
     }
 
-    /// Whether the event is there no more.
+    /// Returns true if the event no longer exists.
     pub(super) fn is_gone(&self, handle: EventHandle) -> bool {
         self.outbox.at(handle).is_none()
     }
 
-    /// When the machine has to be told the time.
+    /// Returns when the machine needs the next tick.
     pub(super) fn due(&self) -> Option<Millis> {
-        let alarm = self.outbox.requests.due_times.first().map(|(at, _)| *at);
+        let due_time = self.outbox.requests.due_times.first().map(|(at, _)| *at);
         let retry = self.outbox.heads.next_retry();
-        alarm.into_iter().chain(retry).min()
+        due_time.into_iter().chain(retry).min()
     }
 
-    /// Whether the books are in order. One with a defect has to be found out by what it does.
+    /// Checks the internal consistency. A machine with a defect must be detected by its behaviour instead.
     pub(super) fn audit(&self) -> Result<(), String> {
         if self.defect.is_some() { Ok(()) } else { self.outbox.audit() }
     }

@@ -1,13 +1,13 @@
-//! The outbox, tried by chance: machines are driven by a seeded scheduler against a broker, disks and senders that do the
-//! worst they can, and after every step everything that must hold is looked at.
+//! Deterministic simulation tests: a seeded scheduler drives the outbox against a faulty broker, disk and sender, and
+//! checks every invariant after each step.
 //!
-//! One seed is one schedule, and always the same one. A failing one is printed with all that its failure does not need
-//! taken out. Run in release, and one test thread is enough:
+//! One seed is one schedule, and always the same one. A failing schedule is printed with everything removed that its
+//! failure does not need. Run in release mode; one test thread is enough:
 //!
-//! - `cargo test --release -p outbox` tries what every landing has to stand;
-//! - `IDAAS_BRIDGE_SCHEDULES=1000000 cargo test --release -p outbox simulation::tests::nothing` tries more, and
-//!   `IDAAS_BRIDGE_SEED=…` begins elsewhere;
-//! - `IDAAS_BRIDGE_SCHEDULES=1 IDAAS_BRIDGE_SEED=…` plays one schedule again.
+//! - `cargo test --release -p outbox` runs the normal number of schedules;
+//! - `IDAAS_BRIDGE_SCHEDULES=1000000 cargo test --release -p outbox simulation::tests::nothing` runs more, and
+//!   `IDAAS_BRIDGE_SEED=…` starts with another seed;
+//! - `IDAAS_BRIDGE_SCHEDULES=1 IDAAS_BRIDGE_SEED=…` repeats one schedule.
 
 mod audit;
 mod broker;

@@ -1,4 +1,4 @@
-//! The events of a schedule, and what is published for them.
+//! The events of a schedule, and their publications.
 
 use idaas_callback::Reason;
 
@@ -10,37 +10,37 @@ use crate::{EventKey, LaneKey};
 /// An event's number in the schedule.
 pub(super) type Number = usize;
 
-/// What an event is.
+/// The specification of an event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EventSpec {
     pub(super) event: Number,
     pub(super) lane: usize,
-    /// How many records its first form has.
+    /// The number of records of its first form.
     parts: u8,
     bytes: usize,
-    /// When it happened. Many happen at the same time.
+    /// When it happened. Many events happen at the same time.
     pub(super) time: i64,
-    /// Whether it is a dead letter from the start.
+    /// True if it is a dead letter from the start.
     dead: bool,
-    /// Whether it has a single record, and the topics cannot tell that it has no second one.
+    /// True if it has a single record, and the topics do not show that it has no second one.
     alone: bool,
-    /// How many forms it has, each smaller than the one before.
+    /// The number of its forms, each smaller than the one before.
     forms: u8,
-    /// How many of them, from the first on, the broker refuses. All of them only as long as there are faults.
+    /// How many forms, from the first on, the broker rejects. It rejects all of them only while there are faults.
     refused: u8,
 }
 
 impl EventSpec {
-    pub(super) fn of(dice: SimRng, event: Number, lanes: usize) -> Self {
-        let mut throws = dice.on(About::Event, [event as u64]);
-        let forms = throws.u8(1..=3);
-        let refused = if throws.permille(120) { throws.u8(1..=forms) } else { 0 };
-        let alone = dice.on(About::Alone, [event as u64]).permille(300);
-        let lane = throws.usize(0..lanes);
-        let two_records = throws.permille(250);
-        let bytes = if throws.permille(100) { throws.usize(1_000..=8_000) } else { throws.usize(100..=1_000) };
-        let time = if throws.permille(600) { event as i64 / 2 } else { throws.i64(0..=6) };
-        let dead = throws.permille(100);
+    pub(super) fn of(sim_rng: SimRng, event: Number, lanes: usize) -> Self {
+        let mut rng = sim_rng.on(About::Event, [event as u64]);
+        let forms = rng.u8(1..=3);
+        let refused = if rng.permille(120) { rng.u8(1..=forms) } else { 0 };
+        let alone = sim_rng.on(About::Alone, [event as u64]).permille(300);
+        let lane = rng.usize(0..lanes);
+        let two_records = rng.permille(250);
+        let bytes = if rng.permille(100) { rng.usize(1_000..=8_000) } else { rng.usize(100..=1_000) };
+        let time = if rng.permille(600) { event as i64 / 2 } else { rng.i64(0..=6) };
+        let dead = rng.permille(100);
         Self {
             event,
             lane,
@@ -55,7 +55,7 @@ impl EventSpec {
         }
     }
 
-    /// Whether the topics tell of its records one by one.
+    /// Returns true if the topics show its records individually.
     pub(super) const fn is_told_by_record(&self) -> bool {
         !self.dead && (self.parts == 2 || self.alone)
     }
@@ -69,22 +69,22 @@ impl EventSpec {
     }
 
     pub(super) const fn first(self) -> Payload {
-        Payload { nature: self, form: 0 }
+        Payload { spec: self, form: 0 }
     }
 }
 
-/// Which lane a number is, to the machine.
+/// Returns the lane with that number.
 pub(super) const fn lane_key(lane: usize) -> LaneKey {
     LaneKey(mix(lane as u64))
 }
 
-/// Which event a key is.
+/// Returns the event of a key.
 pub(super) fn number(key: EventKey) -> Number {
     let [.., a, b, c, d, e, f, g, h] = key.0;
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize
 }
 
-/// Who an event is to the machine.
+/// Returns the key of an event.
 pub(super) fn key(event: Number) -> EventKey {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&mix(event as u64).to_le_bytes());
@@ -95,29 +95,29 @@ pub(super) fn key(event: Number) -> EventKey {
 /// An event in one of its forms.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Payload {
-    pub(super) nature: EventSpec,
+    pub(super) spec: EventSpec,
     pub(super) form: u8,
 }
 
 impl Payload {
-    /// Whether the broker refuses it for good; `faulty` as long as there are faults.
+    /// Returns true if the broker rejects it permanently. `faulty` is true as long as there are faults.
     pub(super) const fn refused(&self, faulty: bool) -> bool {
-        let last = self.form + 1 == self.nature.forms;
-        self.form < self.nature.refused && (faulty || !last)
+        let last = self.form + 1 == self.spec.forms;
+        self.form < self.spec.refused && (faulty || !last)
     }
 }
 
 impl Publication for Payload {
     fn records(&self) -> u8 {
-        if self.form == 0 { self.nature.parts } else { 1 }
+        if self.form == 0 { self.spec.parts } else { 1 }
     }
 
     fn bytes(&self) -> usize {
-        self.nature.bytes >> self.form
+        self.spec.bytes >> self.form
     }
 
     fn verdict(&self) -> Verdict {
-        match (self.nature.dead, self.form) {
+        match (self.spec.dead, self.form) {
             (true, _) => Verdict::DeadLettered(Reason::MalformedData),
             (false, 0) => Verdict::Confirmed,
             (false, _) => Verdict::DeadLettered(Reason::RefusedByBroker),
@@ -125,6 +125,6 @@ impl Publication for Payload {
     }
 
     fn fallback(&self) -> Option<Self> {
-        (self.form + 1 < self.nature.forms).then_some(Self { nature: self.nature, form: self.form + 1 })
+        (self.form + 1 < self.spec.forms).then_some(Self { spec: self.spec, form: self.form + 1 })
     }
 }

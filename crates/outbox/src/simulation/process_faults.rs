@@ -1,4 +1,4 @@
-//! What befalls processes: breakers, crashes, ends in order, starts from what the journal holds.
+//! Faults of processes: breakers, crashes, shutdowns, and restarts from the journal.
 
 use super::incarnation::Incarnation;
 use super::machine::Machine;
@@ -10,7 +10,7 @@ use crate::Seq;
 use crate::event::{Publication, Recovered};
 
 impl Scheduler<'_> {
-    /// A fault begins.
+    /// Starts a fault.
     pub(super) fn begin(&mut self, index: usize) {
         let Fault { kind, replica, length, detail, .. } = self.plan.faults[index];
         self.note(|| format!("  {:?}", self.plan.faults[index]));
@@ -23,7 +23,7 @@ impl Scheduler<'_> {
             }
             Kind::Purge => self.purge(replica),
             Kind::Crash if detail == 0 => self.crash(replica, length),
-            Kind::Crash => self.replicas[replica].doomed = Some((detail, length)),
+            Kind::Crash => self.replicas[replica].crash_after = Some((detail, length)),
             Kind::Drain => self.drain(replica, length),
             Kind::Discard => self.discard(replica, detail),
             Kind::Amnesia => self.forget_verdicts(replica),
@@ -36,21 +36,21 @@ impl Scheduler<'_> {
                 }
             }
             Kind::SecondRecordFails => {}
-            // These are looked at where they matter.
+            // These are checked where they apply.
             Kind::LostReports | Kind::SlowBroker | Kind::NoRoom | Kind::DiskFails | Kind::DiskSlow => {}
             Kind::DiskFull | Kind::Unreadable | Kind::HangUps | Kind::LostAnswers => {}
         }
     }
 
-    /// An outage that lasts so long from now on comes to a replica's notice, and so does its end.
+    /// Plans when a replica notices an outage of this length, and when it notices the end.
     fn notice(&mut self, replica: usize, length: u64) {
         let life = self.replicas[replica].life();
-        let mut throws = self.plan.dice.on(About::Breaker, [replica as u64, self.now]);
-        let (opened, closed) = (throws.time(2_200, 5_000), throws.time(300, 3_000));
+        let mut rng = self.plan.sim_rng.on(About::Breaker, [replica as u64, self.now]);
+        let (opened, closed) = (rng.time(2_200, 5_000), rng.time(300, 3_000));
         if opened < length + closed {
             self.at(self.now + opened, SimEvent::Connected(replica, life, false));
         }
-        // Said also where it never was away: the machine must not care.
+        // Also sent if the breaker never opened: the machine must accept that.
         self.at(self.now + length + closed, SimEvent::Connected(replica, life, true));
     }
 
@@ -67,14 +67,14 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// The process is gone, and there is another after so long.
+    /// The process crashes, and restarts after `pause`.
     pub(super) fn crash(&mut self, replica: usize, pause: u64) {
         if self.replicas[replica].machine.take().is_none() {
             return;
         }
-        self.passed.crashes += 1;
+        self.coverage.crashes += 1;
         let life = self.replicas[replica].life();
-        let lucky = self.plan.dice.on(About::Death, [replica as u64, life as u64, 1]).bool();
+        let lucky = self.plan.sim_rng.on(About::Death, [replica as u64, life as u64, 1]).bool();
         self.end(replica, life, lucky, pause);
     }
 
@@ -83,12 +83,13 @@ impl Scheduler<'_> {
         let most = self.plan.journal;
         let there = &mut self.replicas[replica];
         there.machine = None;
-        (there.doomed, there.tick_at) = (None, None);
+        (there.crash_after, there.tick_at) = (None, None);
         there.disk.crash(lucky, most);
-        // The last copy of an event that a cluster had confirmed before it was replaced. Nobody has promised to keep it.
-        for event in 0..self.ledger.natures.len() {
-            if !self.is_kept(event) && !self.ledger.is_promised(event) {
-                self.ledger.settle(event);
+        // This can have been the last copy of an event that a former cluster had confirmed. No replica has promised to
+        // keep it.
+        for event in 0..self.oracle.specs.len() {
+            if !self.is_kept(event) && !self.oracle.is_promised(event) {
+                self.oracle.settle(event);
             }
         }
         self.lose_report(replica, life);
@@ -96,7 +97,7 @@ impl Scheduler<'_> {
         self.at(self.now + pause, SimEvent::Start(replica));
     }
 
-    /// The process is asked to end.
+    /// The process is asked to shut down.
     fn drain(&mut self, replica: usize, pause: u64) {
         let now = self.now;
         if !self.replicas[replica].accepts() {
@@ -104,26 +105,26 @@ impl Scheduler<'_> {
         }
         let there = &mut self.replicas[replica];
         let deadline = now + self.plan.allowance;
-        there.current().hurried = Some((now, pause));
+        there.current().draining = Some((now, pause));
         let life = there.life();
         if let Some(machine) = &mut there.machine {
             machine.expire_deadlines(deadline);
         }
-        for delivery in &mut self.ledger.deliveries {
-            if (delivery.replica, delivery.life) == (replica, life) {
-                delivery.deadline = delivery.deadline.min(deadline);
+        for request in &mut self.oracle.requests {
+            if (request.replica, request.life) == (replica, life) {
+                request.deadline = request.deadline.min(deadline);
             }
         }
         self.execute(replica);
         self.at(deadline + self.plan.lateness(), SimEvent::Leave(replica, life));
     }
 
-    /// A process that was asked to end does so, once the journal has what is left, or will not take it.
+    /// A process that was asked to shut down ends, once the journal has the remaining events, or rejects them.
     pub(super) fn leave(&mut self, replica: usize) {
         let (now, plan) = (self.now, self.plan);
         let there = &mut self.replicas[replica];
         let life = there.life();
-        let (began, pause) = there.current().hurried.unwrap_or_default();
+        let (began, pause) = there.current().draining.unwrap_or_default();
         let Some(machine) = &mut there.machine else { return };
         let (waiting, (exposed, writing)) = (machine.waiting(), machine.not_durable());
         let tired = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
@@ -132,12 +133,12 @@ impl Scheduler<'_> {
             return self.at(now + 20, SimEvent::Leave(replica, life));
         }
         let narrow = plan.journal != usize::MAX;
-        self.hold(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
-        self.hold(exposed == 0 || tired || narrow, || format!("r{replica} ends and takes {exposed} events along"));
+        self.ensure(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
+        self.ensure(exposed == 0 || tired || narrow, || format!("r{replica} ends and takes {exposed} events along"));
         self.end(replica, life, true, pause);
     }
 
-    /// A process begins with what its journal holds.
+    /// Starts a process with the entries of its journal.
     pub(super) fn start(&mut self, replica: usize) {
         let plan = self.plan;
         if self.replicas[replica].machine.is_some() {
@@ -146,10 +147,10 @@ impl Scheduler<'_> {
         let mut life = Incarnation::new(plan.events, plan.lanes);
         let there = &mut self.replicas[replica];
         let mut machine = Machine::new(plan.limits, self.defect);
-        let entries: Vec<_> = there.disk.entries.iter().map(|(seq, cargo)| (*seq, *cargo)).collect();
-        life.cluster = self.ledger.cluster;
-        for (seq, cargo) in &entries {
-            let event = cargo.nature.event;
+        let entries: Vec<_> = there.disk.entries.iter().map(|(seq, payload)| (*seq, *payload)).collect();
+        life.cluster = self.oracle.cluster;
+        for (seq, payload) in &entries {
+            let event = payload.spec.event;
             life.seqs.push((*seq, event));
             if life.has_accepted(event) {
                 continue;
@@ -157,12 +158,12 @@ impl Scheduler<'_> {
             life.durable.push(*seq);
             life.accept(event);
         }
-        let recovered = |(seq, cargo): &(Seq, Payload)| Recovered {
+        let recovered = |(seq, payload): &(Seq, Payload)| Recovered {
             seq: *seq,
-            key: cargo.nature.key(),
-            lane: cargo.nature.lane_key(),
-            event_time: cargo.nature.time,
-            bytes: cargo.bytes(),
+            key: payload.spec.key(),
+            lane: payload.spec.lane_key(),
+            event_time: payload.spec.time,
+            bytes: payload.bytes(),
         };
         machine.recover(entries.iter().map(recovered).collect(), Seq(there.disk.next));
         there.lives.push(life);
@@ -181,22 +182,22 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// Whether what the journal held is in order of time, and of what happened at the same time in order of acceptance.
+    /// Checks that recovered events are in order of time, and those of the same time in order of acceptance.
     fn look_at_the_recovered(&mut self, replica: usize) {
         for lane in 0..self.plan.lanes {
             let Some(machine) = &self.replicas[replica].machine else { return };
             let found = machine.lane(super::payload::lane_key(lane));
-            let order = found.iter().map(|(key, seq, _)| (self.ledger.natures[number(*key)].time, *seq));
+            let order = found.iter().map(|(key, seq, _)| (self.oracle.specs[number(*key)].time, *seq));
             let sorted = order.is_sorted();
             self.replicas[replica].current().order[lane] = found.iter().map(|(key, ..)| number(*key)).collect();
-            self.hold(sorted, || format!("lane {lane} of the journal is out of order"));
+            self.ensure(sorted, || format!("lane {lane} of the journal is out of order"));
         }
     }
 
     fn hold_some_lanes(&mut self, index: usize) {
         let Fault { replica, length, .. } = self.plan.faults[index];
-        let mut throws = self.plan.dice.on(About::Held, [self.plan.faults[index].at, replica as u64]);
-        let lanes = (0..self.plan.lanes).filter(|_| throws.bool()).collect();
+        let mut rng = self.plan.sim_rng.on(About::Held, [self.plan.faults[index].at, replica as u64]);
+        let lanes = (0..self.plan.lanes).filter(|_| rng.bool()).collect();
         self.hold_lanes(replica, lanes);
         let life = self.replicas[replica].life();
         self.at(self.now + length, SimEvent::LanesReleased(replica, life));
@@ -221,7 +222,7 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// Time has passed, and other events; what was decided long ago is not known any more.
+    /// The dedup cache has evicted its verdicts.
     fn forget_verdicts(&mut self, replica: usize) {
         let there = &mut self.replicas[replica];
         let Some(machine) = &mut there.machine else { return };
@@ -236,7 +237,7 @@ impl Scheduler<'_> {
         let Some(machine) = &mut there.machine else { return };
         if machine.discard(super::payload::key(event)) {
             there.current().discard(event);
-            self.ledger.release(event, replica);
+            self.oracle.release(event, replica);
         }
         self.execute(replica);
     }

@@ -1,4 +1,4 @@
-//! One process: does what its machine says, and tells it what has come of it.
+//! One process: executes the commands of its machine, and reports the results to it.
 
 use super::disk::Disk;
 use super::incarnation::Incarnation;
@@ -10,10 +10,10 @@ use crate::machine::Command;
 use crate::verdict::Verdict;
 use crate::{CompletedRequest, Millis};
 
-/// How much later than it was said a command may be done, in milliseconds.
+/// Maximum delay of a command, in milliseconds.
 pub(super) const LATE: Millis = 5;
 
-/// Commands in another thread's hands.
+/// Commands that another thread executes later.
 pub(super) struct HandedOver(Vec<Command<Payload, usize>>);
 
 impl std::fmt::Debug for HandedOver {
@@ -22,21 +22,21 @@ impl std::fmt::Debug for HandedOver {
     }
 }
 
-/// A process, or the place of one.
+/// A replica, with or without a running process.
 #[derive(Default)]
 pub(super) struct Replica {
     /// `None` while there is no process.
     pub(super) machine: Option<Machine>,
     pub(super) lives: Vec<Incarnation>,
     pub(super) disk: Disk,
-    /// When the machine's time is told next.
+    /// When the next tick is due.
     pub(super) tick_at: Option<Millis>,
-    /// After so many more commands the process is killed, and stays away for so long.
-    pub(super) doomed: Option<(u64, Millis)>,
+    /// After this many more commands the process is killed, and stays down for this long.
+    pub(super) crash_after: Option<(u64, Millis)>,
 }
 
 impl Replica {
-    /// The number of the life that is, or was last.
+    /// The number of the current or last incarnation.
     pub(super) const fn life(&self) -> usize {
         self.lives.len().saturating_sub(1)
     }
@@ -45,9 +45,9 @@ impl Replica {
         self.machine.is_some() && self.life() == life
     }
 
-    /// Whether it takes callbacks.
+    /// Returns true if it accepts callbacks.
     pub(super) fn accepts(&self) -> bool {
-        self.machine.is_some() && self.lives.last().is_some_and(|life| life.hurried.is_none())
+        self.machine.is_some() && self.lives.last().is_some_and(|life| life.draining.is_none())
     }
 
     pub(super) fn current(&mut self) -> &mut Incarnation {
@@ -57,7 +57,7 @@ impl Replica {
 }
 
 impl Scheduler<'_> {
-    /// Does what a machine says, until it says nothing more. Now and then another thread does it, a little later.
+    /// Executes the commands of a machine until there are no more. Sometimes another thread does it, a little later.
     pub(super) fn execute(&mut self, replica: usize) {
         self.touched.push(replica);
         while let Some(machine) = &mut self.replicas[replica].machine {
@@ -65,9 +65,9 @@ impl Scheduler<'_> {
             if commands.is_empty() {
                 break;
             }
-            let mut throws = self.plan.dice.on(About::Thread, [replica as u64, self.now, commands.len() as u64]);
-            if throws.permille(self.plan.threads) {
-                let (life, later) = (self.replicas[replica].life(), self.now + throws.u64(0..=LATE));
+            let mut rng = self.plan.sim_rng.on(About::Thread, [replica as u64, self.now, commands.len() as u64]);
+            if rng.permille(self.plan.threads) {
+                let (life, later) = (self.replicas[replica].life(), self.now + rng.u64(0..=LATE));
                 self.at(later, SimEvent::Execute(replica, life, HandedOver(commands)));
                 break;
             }
@@ -77,7 +77,7 @@ impl Scheduler<'_> {
         self.plan_tick(replica);
     }
 
-    /// Another thread comes to what it was handed.
+    /// Another thread executes its commands.
     pub(super) fn execute_late(&mut self, replica: usize, HandedOver(commands): HandedOver) {
         self.carry_out(replica, commands);
         self.execute(replica);
@@ -90,12 +90,12 @@ impl Scheduler<'_> {
                 return;
             }
             match command {
-                Command::Produce(handle, cargo, confirmed) => {
-                    self.note(|| format!("  r{replica} produce {handle:?} {cargo:?} but {confirmed:b}"));
-                    let reports = self.produce(replica, handle, &cargo, confirmed);
+                Command::Produce(handle, payload, confirmed) => {
+                    self.note(|| format!("  r{replica} produce {handle:?} {payload:?} but {confirmed:b}"));
+                    let reports = self.produce(replica, handle, &payload, confirmed);
                     failed.extend(reports.into_iter().map(|(record, report)| (handle, record, report)));
                 }
-                Command::Write(handle, cargo) => self.write(replica, handle, &cargo),
+                Command::Write(handle, payload) => self.write(replica, handle, &payload),
                 Command::Delete(seq) => self.forget(replica, seq),
                 Command::Load(handle) => self.load(replica, handle),
                 Command::Answer(finished) => self.answer(replica, &finished),
@@ -107,9 +107,9 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Whether the process ends before its next command.
+    /// Crashes the process if it must end before its next command. Returns true if so.
     fn dies(&mut self, replica: usize) -> bool {
-        match &mut self.replicas[replica].doomed {
+        match &mut self.replicas[replica].crash_after {
             None => false,
             Some((0, pause)) => {
                 let pause = *pause;
@@ -124,82 +124,82 @@ impl Scheduler<'_> {
     }
 
     fn answer(&mut self, replica: usize, finished: &CompletedRequest<usize>) {
-        let CompletedRequest { waiter: delivery, verdicts } = finished;
-        self.note(|| format!("  r{replica} answer d{delivery} {verdicts:?}"));
-        let there = &self.ledger.deliveries[*delivery];
+        let CompletedRequest { waiter: request, verdicts } = finished;
+        self.note(|| format!("  r{replica} answer d{request} {verdicts:?}"));
+        let there = &self.oracle.requests[*request];
         let (events, known, answered, abandoned) =
             (there.events.clone(), there.known.clone(), there.answered, there.abandoned);
         let admitted_at = there.admitted_at;
         let late = self.now.saturating_sub(there.deadline);
         let tick = self.plan.lateness();
-        self.ledger.deliveries[*delivery].answered = true;
-        self.hold(!answered, || format!("delivery {delivery} is answered twice"));
-        // The answer can have been on its way.
+        self.oracle.requests[*request].answered = true;
+        self.ensure(!answered, || format!("request {request} is answered twice"));
+        // The answer can have been on another thread.
         let under_way = self.plan.threads > 0;
-        self.hold(!abandoned || under_way, || format!("delivery {delivery} is answered, and nobody waits for it"));
-        self.hold(late <= tick, || format!("delivery {delivery} is answered {late} ms late"));
-        self.hold(verdicts.len() == events.len(), || format!("delivery {delivery} is not answered for each event"));
+        self.ensure(!abandoned || under_way, || format!("request {request} is answered, and nobody waits for it"));
+        self.ensure(late <= tick, || format!("request {request} is answered {late} ms late"));
+        self.ensure(verdicts.len() == events.len(), || format!("request {request} is not answered for each event"));
         for ((event, verdict), known) in events.iter().zip(verdicts).zip(known) {
             self.say(replica, *event, *verdict, (known, admitted_at));
         }
-        self.answer_left(*delivery, verdicts);
+        self.answer_left(*request, verdicts);
     }
 
-    /// Whether a verdict may be said; and from now on it has been.
+    /// Checks a verdict that is answered, and records it.
     fn say(&mut self, replica: usize, event: usize, verdict: Verdict, (known, admitted_at): (Option<Verdict>, Millis)) {
-        self.passed.count(verdict);
+        self.coverage.count(verdict);
         let there = &mut self.replicas[replica];
         match verdict {
             Verdict::Confirmed | Verdict::DeadLettered(_) => {
                 // Decided before it was known that another cluster answers.
                 let life = there.current();
-                let unnoticed = life.cluster < self.ledger.cluster || admitted_at <= life.noticed_at;
-                let former = (unnoticed || self.plan.threads > 0) && self.ledger.formerly[event];
-                let earned = self.ledger.earned(event, verdict) || former;
+                let unnoticed = life.cluster < self.oracle.cluster || admitted_at <= life.noticed_at;
+                let former = (unnoticed || self.plan.threads > 0) && self.oracle.formerly[event];
+                let earned = self.oracle.earned(event, verdict) || former;
                 let life = there.current();
                 let said = if admitted_at > life.noticed_at || life.noticed_at == 0 {
                     life.finals[event].replace(verdict)
                 } else {
                     None
                 };
-                self.hold(earned, || format!("event {event} is answered {verdict:?}, and is not"));
+                self.ensure(earned, || format!("event {event} is answered {verdict:?}, and is not"));
                 if former && !self.is_kept(event) {
-                    self.ledger.settle(event);
+                    self.oracle.settle(event);
                 }
-                self.hold(said.is_none_or(|said| said == verdict), || format!("event {event}: two final verdicts"));
+                self.ensure(said.is_none_or(|said| said == verdict), || format!("event {event}: two final verdicts"));
             }
             Verdict::NotConfirmed => {
                 // The operator may have discarded it between the verdict and the answer.
-                let given_up = there.current().meddled[event];
-                let kept = there.disk.has(event) || self.ledger.is_complete(event) || self.ledger.formerly[event];
-                // Confirmed by a cluster that is gone, after the verdict and before the answer.
+                let is_discarded = there.current().operator_touched[event];
+                let kept = there.disk.has(event) || self.oracle.is_complete(event) || self.oracle.formerly[event];
+                // Confirmed by a former cluster, after the verdict and before the answer.
                 let gone = there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(event)));
                 let before = admitted_at <= there.current().noticed_at;
-                let settled = self.ledger.formerly[event] && (gone || before);
+                let settled = self.oracle.formerly[event] && (gone || before);
                 let life = there.current();
                 let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
-                if !settled && (!given_up || durable) {
-                    self.ledger.promise(event, replica);
+                if !settled && (!is_discarded || durable) {
+                    self.oracle.promise(event, replica);
                 }
-                self.hold(kept || given_up, || format!("event {event} is answered as kept, and is not"));
+                self.ensure(kept || is_discarded, || format!("event {event} is answered as durable, and is not"));
             }
             Verdict::Overloaded if known.is_none() => {
                 let life = there.current();
                 let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
-                let (asked, given_up) = (life.requested[event], life.meddled[event]);
-                let excused = given_up || life.refused.contains(&event) || self.plan.threads > 0;
-                self.hold(!durable || excused, || format!("event {event} is kept, and answered as not"));
-                self.hold(asked || given_up, || format!("event {event} was never written before its deadline"));
+                let (asked, is_discarded) = (life.requested[event], life.operator_touched[event]);
+                let excused = is_discarded || life.refused.contains(&event) || self.plan.threads > 0;
+                self.ensure(!durable || excused, || format!("event {event} is durable, and answered as overloaded"));
+                self.ensure(asked || is_discarded, || format!("event {event} was never written before its deadline"));
             }
             Verdict::Overloaded => {}
-            Verdict::NotSubscribed => self.violate(|| "nobody subscribes here".to_owned()),
+            Verdict::NotSubscribed => self.violate(|| "an event is answered as not subscribed".to_owned()),
         }
     }
 
-    /// The clock is looked at.
+    /// Passes the time to the machine.
     pub(super) fn tick(&mut self, replica: usize) {
         let now = self.now;
-        // It was planned earlier since.
+        // An earlier tick was planned since.
         if self.replicas[replica].tick_at.take_if(|at| *at == now).is_none() {
             return;
         }
@@ -214,7 +214,7 @@ impl Scheduler<'_> {
         let life = there.life();
         let Some(due) = there.machine.as_ref().and_then(Machine::due) else { return };
         let due = due.max(self.now);
-        let late = self.plan.dice.number(About::Tick, due) % self.plan.tick;
+        let late = self.plan.sim_rng.number(About::Tick, due) % self.plan.tick;
         if there.tick_at.is_none_or(|at| at > due + late) {
             there.tick_at = Some(due + late);
             self.at(due + late, SimEvent::Tick(replica, life));

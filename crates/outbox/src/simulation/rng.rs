@@ -1,11 +1,11 @@
-//! Chance that can be had again: every decision is drawn from the schedule's seed and from what it is about, so that a
-//! schedule from which something was taken out decides all the rest as before.
+//! Reproducible random numbers: every decision is derived from the schedule's seed and from its subject, so that a
+//! schedule with something removed decides everything else as before.
 
-/// A schedule's seed.
+/// The seed of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SimRng(pub(super) u64);
 
-/// What is decided. Two decisions about the same thing need two of these.
+/// The kind of a decision. Two decisions about the same subject need two kinds.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum About {
     Plan,
@@ -32,23 +32,23 @@ pub(super) enum About {
 }
 
 impl SimRng {
-    /// The throws for one decision.
+    /// Returns the generator for one decision.
     pub(super) fn on<const N: usize>(self, about: About, what: [u64; N]) -> fastrand::Rng {
         let first = mix(self.0 ^ mix(about as u64 + 1));
         fastrand::Rng::with_seed(what.into_iter().fold(first, |sum, part| mix(sum ^ part)))
     }
 
-    /// A number for one decision.
+    /// Returns a number for one decision.
     pub(super) fn number(self, about: About, what: u64) -> u64 {
         mix(mix(self.0 ^ mix(about as u64 + 1)) ^ what)
     }
 }
 
-/// Throws that read well where they are used.
+/// Helpers for random decisions.
 pub(super) trait RngExt {
-    /// Whether something happens that happens so many times in a thousand.
+    /// Returns true with a probability of `odds` in a thousand.
     fn permille(&mut self, odds: u64) -> bool;
-    /// A time: mostly near `usual`, now and then up to `most`.
+    /// Returns a duration: mostly up to `usual`, sometimes up to `most`.
     fn time(&mut self, usual: u64, most: u64) -> u64;
 }
 

@@ -1,4 +1,4 @@
-//! Time and chance: what happens next, and that everything is looked at after it.
+//! The scheduler: selects the next event, and checks all invariants after it.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use super::broker::Flight;
 use super::coverage::Coverage;
 use super::defects::Defect;
-use super::disk::Told;
+use super::disk::CommitResult;
 use super::oracle::Oracle;
 use super::payload::EventSpec;
 use super::plan::Plan;
@@ -15,18 +15,18 @@ use super::rng::About;
 use super::sender::Sender;
 use crate::{EventHandle, Millis};
 
-/// How long after the last fault and the last delivery everything must be over, in milliseconds: a record's two minutes,
-/// a minute for an entry that could not be read, the longest back-off, and something for the rest.
-const PATIENCE: Millis = 240_000;
+/// How long after the last fault and the last request everything must be done, in milliseconds: a record's two
+/// minutes, a minute for an entry that could not be read, the longest back-off, and a margin.
+const MAX_SETTLE_TIME: Millis = 240_000;
 
-/// How much longer for each event: those of a lane go one after the other.
-const PATIENCE_EACH: Millis = 10_000;
+/// Additional time for each event, because the events of a lane go one after the other.
+const MAX_SETTLE_TIME_PER_EVENT: Millis = 10_000;
 
-/// How many steps no schedule takes.
-const MOST_STEPS: u64 = 1_000_000;
+/// Maximum number of steps of a schedule.
+const MAX_STEPS: u64 = 1_000_000;
 
-/// Something that is going to happen. A replica's number stands beside the number of its life: what was meant for a
-/// process that is gone does not happen.
+/// A planned event. A replica's number is followed by the number of its incarnation: events of a process that has
+/// ended are skipped.
 #[derive(Debug)]
 pub(super) enum SimEvent {
     Send(usize),
@@ -37,10 +37,10 @@ pub(super) enum SimEvent {
     /// A producer repeats a report on an event that is resolved.
     Repeat(usize),
     Commit(usize, usize),
-    Told(usize, usize, Told),
+    CommitResult(usize, usize, CommitResult),
     Read(usize, usize, EventHandle),
     Tick(usize, usize),
-    /// Another thread comes to what it has to do.
+    /// Another thread executes its commands.
     Execute(usize, usize, HandedOver),
     Learn(usize, usize, usize),
     LearnRecord(usize, usize, usize, u8),
@@ -50,7 +50,7 @@ pub(super) enum SimEvent {
     Release(usize, usize),
     Connected(usize, usize, bool),
     Begin(usize),
-    /// A process that ends in order looks whether it can.
+    /// A process that shuts down checks whether it can end.
     Leave(usize, usize),
     Start(usize),
 }
@@ -76,13 +76,13 @@ impl PartialOrd for Due {
 }
 
 impl Ord for Due {
-    /// The earliest is the greatest, as the heap gives the greatest out.
+    /// Reversed, because the heap returns the greatest element first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.tie).cmp(&(self.at, self.tie))
     }
 }
 
-/// Everything there is.
+/// The state of the simulation.
 pub(super) struct Scheduler<'a> {
     pub(super) plan: &'a Plan,
     pub(super) defect: Option<Defect>,
@@ -90,20 +90,20 @@ pub(super) struct Scheduler<'a> {
     due: BinaryHeap<Due>,
     scheduled: u64,
     pub(super) replicas: Vec<Replica>,
-    pub(super) ledger: Oracle,
+    pub(super) oracle: Oracle,
     pub(super) flights: Vec<Flight>,
     pub(super) senders: Vec<Sender>,
-    /// The replicas that something has happened to in this step.
+    /// The replicas that this step has affected.
     pub(super) touched: Vec<usize>,
-    pub(super) passed: Coverage,
+    pub(super) coverage: Coverage,
     pub(super) violation: Option<String>,
-    /// What has happened, where somebody wants to read it.
+    /// The log of the schedule, if it is requested.
     pub(super) story: Option<Vec<String>>,
 }
 
 impl<'a> Scheduler<'a> {
     pub(super) fn new(plan: &'a Plan, defect: Option<Defect>, tell: bool) -> Self {
-        let natures = (0..plan.events).map(|event| EventSpec::of(plan.dice, event, plan.lanes)).collect();
+        let specs = (0..plan.events).map(|event| EventSpec::of(plan.sim_rng, event, plan.lanes)).collect();
         let mut world = Self {
             plan,
             defect,
@@ -111,11 +111,11 @@ impl<'a> Scheduler<'a> {
             due: BinaryHeap::new(),
             scheduled: 0,
             replicas: (0..plan.replicas).map(|_| Replica::default()).collect(),
-            ledger: Oracle::new(natures),
+            oracle: Oracle::new(specs),
             flights: Vec::new(),
             senders: plan.callbacks.iter().map(|callback| Sender::new(callback.events.clone())).collect(),
             touched: Vec::new(),
-            passed: Coverage::default(),
+            coverage: Coverage::default(),
             violation: None,
             story: tell.then(Vec::new),
         };
@@ -131,14 +131,14 @@ impl<'a> Scheduler<'a> {
         world
     }
 
-    /// Lets the schedule happen.
+    /// Runs the schedule.
     ///
     /// # Errors
-    /// What does not hold, and after how many steps.
+    /// The violated invariant, and the number of steps before it.
     pub(super) fn run(mut self) -> Result<Coverage, Violation> {
         let mut steps = 0;
         let mut last = 0;
-        let patience = PATIENCE + PATIENCE_EACH * self.plan.events as Millis;
+        let settle_time = MAX_SETTLE_TIME + MAX_SETTLE_TIME_PER_EVENT * self.plan.events as Millis;
         while self.violation.is_none()
             && let Some(Due { at, what, .. }) = self.due.pop()
         {
@@ -146,12 +146,13 @@ impl<'a> Scheduler<'a> {
             if matches!(what, SimEvent::Send(_) | SimEvent::Begin(_) | SimEvent::Start(_)) {
                 last = at.max(self.plan.calm());
             }
-            // Whatever waits by now waits for ever. The clock of a machine can be due much later, and for nothing.
-            if at > last + patience {
+            // An event that still waits now waits forever. A machine's next tick can be due much later, with nothing
+            // to do.
+            if at > last + settle_time {
                 break;
             }
             steps += 1;
-            self.hold(steps < MOST_STEPS, || "it goes round in circles".to_owned());
+            self.ensure(steps < MAX_STEPS, || "the schedule does not end".to_owned());
             self.note(|| format!("{what:?}"));
             self.handle(what);
             self.check_invariants();
@@ -162,11 +163,11 @@ impl<'a> Scheduler<'a> {
         match self.violation {
             Some(what) => Err(Violation { what, steps, story: self.story.unwrap_or_default() }),
             None => {
-                self.passed.steps = steps;
-                self.passed.deliveries = self.ledger.deliveries.len() as u64;
-                self.passed.records = self.flights.len() as u64;
-                self.passed.duplicates = self.ledger.duplicates;
-                Ok(self.passed)
+                self.coverage.steps = steps;
+                self.coverage.requests = self.oracle.requests.len() as u64;
+                self.coverage.records = self.flights.len() as u64;
+                self.coverage.duplicates = self.oracle.duplicates;
+                Ok(self.coverage)
             }
         }
     }
@@ -174,12 +175,14 @@ impl<'a> Scheduler<'a> {
     fn handle(&mut self, what: SimEvent) {
         match what {
             SimEvent::Send(callback) => self.send(callback),
-            SimEvent::HangUp(delivery) => self.hang_up(delivery),
+            SimEvent::HangUp(request) => self.hang_up(request),
             SimEvent::Land(flight) => self.land(flight),
             SimEvent::Report(flight) => self.report(flight),
             SimEvent::Repeat(flight) => self.repeat(flight),
             SimEvent::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
-            SimEvent::Told(replica, life, told) => self.if_alive(replica, life, |world| world.told(replica, told)),
+            SimEvent::CommitResult(replica, life, result) => {
+                self.if_alive(replica, life, |world| world.commit_result(replica, result))
+            }
             SimEvent::Read(replica, life, handle) => self.if_alive(replica, life, |world| world.read(replica, handle)),
             SimEvent::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
             SimEvent::Execute(replica, life, handed) => {
@@ -214,11 +217,11 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Plans something. What happens at the same time happens in any order.
+    /// Plans an event. Events at the same time happen in random order.
     pub(super) fn at(&mut self, at: Millis, what: SimEvent) {
         let at = at.max(self.now);
         self.scheduled += 1;
-        let tie = self.plan.dice.number(About::Tie, self.scheduled);
+        let tie = self.plan.sim_rng.number(About::Tie, self.scheduled);
         self.due.push(Due { at, tie, what });
     }
 
@@ -228,7 +231,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    pub(super) fn hold(&mut self, holds: bool, what: impl FnOnce() -> String) {
+    pub(super) fn ensure(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.violate(what);
         }
@@ -241,7 +244,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// What did not hold.
+/// A violated invariant.
 #[derive(Debug, Clone)]
 pub(super) struct Violation {
     pub(super) what: String,

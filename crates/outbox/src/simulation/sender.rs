@@ -1,7 +1,7 @@
-//! IDaaS: sends a callback, waits for its answer, and sends again what it is asked to, or all of it where no answer
-//! came.
+//! IDaaS: sends a callback, waits for its answer, and sends the events again that it is asked for, or all of them if
+//! no answer came.
 
-use super::oracle::Delivery;
+use super::oracle::SimRequest;
 use super::payload::{EventSpec, Number, lane_key, number};
 use super::plan::Kind;
 use super::rng::{About, RngExt};
@@ -11,18 +11,18 @@ use crate::event::NewEvent;
 use crate::machine::{Admitted, Deadlines};
 use crate::verdict::Verdict;
 
-/// How long after each failed attempt the next one comes.
+/// Intervals between the attempts.
 const SCHEDULE: [Millis; 5] = [1_000, 5_000, 10_000, 10_000, 10_000];
 
-/// How long an answer is waited for.
+/// How long the sender waits for an answer.
 const TIMEOUT: Millis = 10_000;
 
-/// One callback's way.
+/// The state of one callback.
 pub(super) struct Sender {
-    /// What has no final verdict yet.
+    /// Events without a final verdict.
     rest: Vec<Number>,
     attempt: usize,
-    /// The delivery whose answer is waited for.
+    /// The request whose answer the sender waits for.
     waits: Option<usize>,
 }
 
@@ -33,48 +33,48 @@ impl Sender {
 }
 
 impl Scheduler<'_> {
-    /// A callback goes to one of the replicas.
+    /// Sends a callback to one of the replicas.
     pub(super) fn send(&mut self, callback: usize) {
         let attempt = self.senders[callback].attempt;
         let number = self.plan.callbacks[callback].number;
-        let mut throws = self.plan.dice.on(About::Choice, [number, attempt as u64]);
-        let replica = throws.usize(0..self.plan.replicas);
+        let mut rng = self.plan.sim_rng.on(About::Choice, [number, attempt as u64]);
+        let replica = rng.usize(0..self.plan.replicas);
         if !self.replicas[replica].accepts() {
             return self.send_again(callback);
         }
-        let delivery = self.admit(replica, callback);
-        self.senders[callback].waits = Some(delivery);
+        let request = self.admit(replica, callback);
+        self.senders[callback].waits = Some(request);
         let impatient = self.plan.faulty(Kind::HangUps, 0, self.now).is_some();
-        let mut throws = self.plan.dice.on(About::HangUp, [number, attempt as u64]);
-        let patience = if impatient { throws.time(200, TIMEOUT) } else { TIMEOUT };
-        self.at(self.now + patience, SimEvent::HangUp(delivery));
+        let mut rng = self.plan.sim_rng.on(About::HangUp, [number, attempt as u64]);
+        let timeout = if impatient { rng.time(200, TIMEOUT) } else { TIMEOUT };
+        self.at(self.now + timeout, SimEvent::HangUp(request));
     }
 
     fn admit(&mut self, replica: usize, callback: usize) -> usize {
         let (plan, now) = (self.plan, self.now);
-        let delivery = self.ledger.deliveries.len();
+        let request = self.oracle.requests.len();
         let events = self.senders[callback].rest.clone();
         let life = self.replicas[replica].life();
         let deadline = now + plan.answer;
-        let natures = events.iter().map(|event| self.ledger.natures[*event]);
+        let specs = events.iter().map(|event| self.oracle.specs[*event]);
         let prompt = plan.faulty(Kind::ClosedPartitions, 0, now).is_some();
-        let new_event = |nature: EventSpec| NewEvent {
-            key: nature.key(),
-            lane: nature.lane_key(),
-            event_time: nature.time,
+        let new_event = |spec: EventSpec| NewEvent {
+            key: spec.key(),
+            lane: spec.lane_key(),
+            event_time: spec.time,
             partition_unavailable: prompt,
-            publication: nature.first(),
+            publication: spec.first(),
         };
-        let new_events: Vec<_> = natures.map(new_event).collect();
+        let new_events: Vec<_> = specs.map(new_event).collect();
         let deadlines = Deadlines { write: deadline - plan.allowance, answer: deadline };
-        let Some(machine) = self.replicas[replica].machine.as_mut() else { return delivery };
+        let Some(machine) = self.replicas[replica].machine.as_mut() else { return request };
         let roomy = machine.has_room(&new_events);
-        let (id, admitted) = machine.admit(new_events, delivery, deadlines);
+        let (id, admitted) = machine.admit(new_events, request, deadlines);
         let known = admitted.iter().map(|what| match what {
             Admitted::New | Admitted::Joined => None,
             Admitted::Known(verdict) => Some(*verdict),
         });
-        self.ledger.deliveries.push(Delivery {
+        self.oracle.requests.push(SimRequest {
             callback,
             attempt: self.senders[callback].attempt,
             replica,
@@ -87,44 +87,44 @@ impl Scheduler<'_> {
             answered: false,
             abandoned: false,
         });
-        self.ledger.open.push(delivery);
-        self.note(|| format!("  r{replica} d{delivery} {events:?}: {admitted:?}"));
+        self.oracle.open.push(request);
+        self.note(|| format!("  r{replica} d{request} {events:?}: {admitted:?}"));
         self.admitted(replica, &events, &admitted, roomy);
         let new = events.iter().zip(&admitted).filter(|(_, what)| **what == Admitted::New).map(|(event, _)| *event);
         self.look_at_the_order(replica, &new.collect::<Vec<_>>());
         self.execute(replica);
-        delivery
+        request
     }
 
-    /// Whether what the machine says of the arrivals can be.
+    /// Checks the results of an admission.
     fn admitted(&mut self, replica: usize, events: &[Number], admitted: &[Admitted], roomy: bool) {
-        self.hold(events.len() == admitted.len(), || "an arrival was passed over".to_owned());
+        self.ensure(events.len() == admitted.len(), || "an event has no admission result".to_owned());
         let mut fenced = Vec::new();
         for (event, what) in events.iter().zip(admitted) {
-            let lane = self.ledger.natures[*event].lane;
+            let lane = self.oracle.specs[*event].lane;
             let life = self.replicas[replica].current();
             let said = life.finals[*event].filter(|_| !life.forgetful);
             match what {
                 Admitted::New => {
                     life.accept(*event);
-                    self.hold(said.is_none(), || format!("event {event} has its verdict, and is taken as new"));
-                    self.hold(!fenced.contains(&lane), || format!("event {event} passes one that found no room"));
+                    self.ensure(said.is_none(), || format!("event {event} has a verdict, and is admitted as new"));
+                    self.ensure(!fenced.contains(&lane), || format!("event {event} passes one that found no room"));
                 }
                 Admitted::Joined => {
-                    self.hold(said.is_none(), || format!("event {event} has its verdict, and is still waited for"));
+                    self.ensure(said.is_none(), || format!("event {event} has a verdict, and is joined"));
                 }
                 Admitted::Known(Verdict::Overloaded) => {
                     fenced.push(lane);
-                    self.hold(!roomy, || format!("event {event} finds no room where there is some"));
+                    self.ensure(!roomy, || format!("event {event} is rejected although there is room"));
                 }
                 Admitted::Known(verdict) => {
-                    self.hold(said.is_none_or(|said| said == *verdict), || format!("event {event}: two verdicts"));
+                    self.ensure(said.is_none_or(|said| said == *verdict), || format!("event {event}: two verdicts"));
                 }
             }
         }
     }
 
-    /// Whether new events have found the places that they should have in their lanes.
+    /// Checks that new events have the right places in their lanes.
     pub(super) fn look_at_the_order(&mut self, replica: usize, new: &[Number]) {
         for lane in 0..self.plan.lanes {
             let there = &mut self.replicas[replica];
@@ -138,8 +138,8 @@ impl Scheduler<'_> {
             let is_old = |event: &Number| old.contains(event) && !new.contains(event);
             let kept: Vec<_> = life.order[lane].iter().copied().filter(is_old).collect();
             let before: Vec<_> = old.iter().copied().filter(|event| kept.contains(event)).collect();
-            self.hold(kept == before, || format!("{before:?} have become {kept:?}"));
-            let time = |event: Number| self.ledger.natures[event].time;
+            self.ensure(kept == before, || format!("the order changed from {before:?} to {kept:?}"));
+            let time = |event: Number| self.oracle.specs[event].time;
             let mut misplaced = None;
             for (position, (event, _)) in events.iter().enumerate().filter(|(_, (event, _))| !is_old(event)) {
                 let passed = events[position + 1..].iter().filter(|(other, _)| is_old(other));
@@ -150,21 +150,21 @@ impl Scheduler<'_> {
                     misplaced = Some(*event);
                 }
             }
-            self.hold(misplaced.is_none(), || format!("{misplaced:?} has another's place among {events:?}"));
+            self.ensure(misplaced.is_none(), || format!("{misplaced:?} is misplaced among {events:?}"));
         }
     }
 
     /// A sender stops waiting.
-    pub(super) fn hang_up(&mut self, delivery: usize) {
-        let Delivery { callback, replica, life, attempt, id, answered, .. } = self.ledger.deliveries[delivery];
-        if self.senders[callback].waits != Some(delivery) {
+    pub(super) fn hang_up(&mut self, request: usize) {
+        let SimRequest { callback, replica, life, attempt, id, answered, .. } = self.oracle.requests[request];
+        if self.senders[callback].waits != Some(request) {
             return;
         }
         self.senders[callback].waits = None;
-        // Not every reset is seen.
-        let seen = self.plan.dice.on(About::HangUp, [callback as u64, attempt as u64, 1]).permille(700);
+        // Not every disconnect is noticed.
+        let seen = self.plan.sim_rng.on(About::HangUp, [callback as u64, attempt as u64, 1]).permille(700);
         if seen && !answered && self.replicas[replica].is_alive(life) {
-            self.ledger.deliveries[delivery].abandoned = true;
+            self.oracle.requests[request].abandoned = true;
             if let (Some(machine), Some(id)) = (self.replicas[replica].machine.as_mut(), id) {
                 machine.cancel(id);
             }
@@ -173,18 +173,18 @@ impl Scheduler<'_> {
         self.send_again(callback);
     }
 
-    /// An answer has left.
-    pub(super) fn answer_left(&mut self, delivery: usize, verdicts: &[Verdict]) {
-        let Delivery { callback, replica, .. } = self.ledger.deliveries[delivery];
+    /// An answer has been sent.
+    pub(super) fn answer_left(&mut self, request: usize, verdicts: &[Verdict]) {
+        let SimRequest { callback, replica, .. } = self.oracle.requests[request];
         if self.plan.faulty(Kind::LostAnswers, replica, self.now).is_some() {
             return;
         }
-        if self.senders[callback].waits != Some(delivery) {
+        if self.senders[callback].waits != Some(request) {
             return;
         }
         self.senders[callback].waits = None;
-        let told = self.ledger.deliveries[delivery].events.iter().zip(verdicts);
-        let rest: Vec<_> = told.filter(|(_, verdict)| !verdict.is_final()).map(|(event, _)| *event).collect();
+        let answered = self.oracle.requests[request].events.iter().zip(verdicts);
+        let rest: Vec<_> = answered.filter(|(_, verdict)| !verdict.is_final()).map(|(event, _)| *event).collect();
         self.senders[callback].rest = rest;
         self.send_again(callback);
     }
@@ -192,8 +192,8 @@ impl Scheduler<'_> {
     /// The connections to a replica are lost.
     pub(super) fn disconnect(&mut self, replica: usize) {
         for callback in 0..self.senders.len() {
-            let Some(delivery) = self.senders[callback].waits else { continue };
-            if self.ledger.deliveries[delivery].replica == replica {
+            let Some(request) = self.senders[callback].waits else { continue };
+            if self.oracle.requests[request].replica == replica {
                 self.senders[callback].waits = None;
                 self.send_again(callback);
             }

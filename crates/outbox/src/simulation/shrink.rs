@@ -1,11 +1,11 @@
-//! Takes everything out of a schedule that its failure does not need.
+//! Removes everything from a schedule that its failure does not need.
 
 use super::plan::{Fault, Plan};
 
-/// How many schedules may be tried.
+/// Maximum number of schedules that are run.
 const TRIES: usize = 3_000;
 
-/// A smaller schedule that `fails` as well; the schedule itself where there is none.
+/// Returns a smaller schedule that `fails` too, or the schedule itself if there is none.
 pub(super) fn shrink(plan: Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
     let mut best = plan;
     let mut tries = 0;
@@ -24,7 +24,7 @@ pub(super) fn shrink(plan: Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
     }
 }
 
-/// Schedules with a little less in them.
+/// Returns schedules with a little less in them.
 fn candidates(plan: &Plan) -> Vec<Plan> {
     let mut all = Vec::new();
     let mut with = |change: &dyn Fn(&mut Plan)| {

@@ -1,4 +1,4 @@
-//! What a replica learns from the topics: at its start, while it runs, and after another cluster answers.
+//! What a replica learns from the topics: at its start, while it runs, and after the cluster is replaced.
 
 use super::rng::{About, RngExt};
 use super::scheduler::{Scheduler, SimEvent};
@@ -6,17 +6,17 @@ use crate::Published;
 use crate::event::Publication;
 use crate::verdict::Verdict;
 
-/// How many of the newest events are found, where the tail of the topics does not reach far back.
+/// How many of the newest events a short tail contains.
 const SHORT_TAIL: usize = 2;
 
 impl Scheduler<'_> {
-    /// What is in the topics is learned, as far as it can be, and replays begin.
+    /// Learns the content of the topics, as far as possible, and enables replay.
     pub(super) fn read_the_tail(&mut self, replica: usize) {
         let life = self.replicas[replica].life();
-        let mut throws = self.plan.dice.on(About::Tail, [replica as u64, life as u64]);
-        let begin = self.now + throws.time(50, 3_000);
-        let topics = self.ledger.topics.clone();
-        let seen = match throws.u8(0..4) {
+        let mut rng = self.plan.sim_rng.on(About::Tail, [replica as u64, life as u64]);
+        let begin = self.now + rng.time(50, 3_000);
+        let topics = self.oracle.topics.clone();
+        let seen = match rng.u8(0..4) {
             0 => 0,
             1 => SHORT_TAIL.min(topics.len()),
             _ => topics.len(),
@@ -25,7 +25,7 @@ impl Scheduler<'_> {
             self.at(begin, SimEvent::Learn(replica, life, *event));
         }
         if seen > 0 {
-            for (event, record) in self.ledger.halves() {
+            for (event, record) in self.oracle.halves() {
                 self.at(begin, SimEvent::LearnRecord(replica, life, event, record));
             }
         }
@@ -35,15 +35,15 @@ impl Scheduler<'_> {
     /// A replica finds an event in a topic.
     pub(super) fn learn(&mut self, replica: usize, event: usize) {
         let (now, key) = (self.now, super::payload::key(event));
-        let Some(verdict) = self.ledger.complete[event] else { return };
+        let Some(verdict) = self.oracle.complete[event] else { return };
         let there = &mut self.replicas[replica];
-        // One that does not know of another cluster yet reads no topics of it.
-        if there.current().cluster != self.ledger.cluster {
+        // A replica that does not know the new cluster yet does not read its topics.
+        if there.current().cluster != self.oracle.cluster {
             return;
         }
         there.current().learned[event] = true;
-        let nature = &self.ledger.natures[event];
-        let is_single = nature.is_told_by_record() && nature.first().records() == 1 && verdict == Verdict::Confirmed;
+        let spec = &self.oracle.specs[event];
+        let is_single = spec.is_told_by_record() && spec.first().records() == 1 && verdict == Verdict::Confirmed;
         let learned = if is_single { Published::Record(0) } else { Published::Whole(verdict) };
         if let Some(machine) = &mut there.machine {
             machine.mark_published(key, learned, now);
@@ -54,10 +54,10 @@ impl Scheduler<'_> {
     /// A replica finds one of two records of an event in a topic.
     pub(super) fn learn_record(&mut self, replica: usize, event: usize, record: u8) {
         let (now, key) = (self.now, super::payload::key(event));
-        let known = self.replicas[replica].current().cluster == self.ledger.cluster;
+        let known = self.replicas[replica].current().cluster == self.oracle.cluster;
         if let Some(machine) = &mut self.replicas[replica].machine
             && known
-            && self.ledger.has_record(event, record)
+            && self.oracle.has_record(event, record)
         {
             machine.mark_published(key, Published::Record(record), now);
         }
@@ -73,10 +73,10 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    /// A replica notices that another cluster answers; the topics are read before anything is replayed.
+    /// A replica notices that another cluster answers. It reads the topics before anything is replayed.
     pub(super) fn notice_cluster(&mut self, replica: usize) {
         let (there, now) = (&mut self.replicas[replica], self.now);
-        there.current().forget_cluster(self.ledger.cluster, now);
+        there.current().forget_cluster(self.oracle.cluster, now);
         if let Some(machine) = &mut there.machine {
             machine.cluster_replaced();
         }

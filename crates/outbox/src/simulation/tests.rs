@@ -1,4 +1,4 @@
-//! The trials.
+//! Runs schedules, and checks that planted defects are found.
 
 use super::coverage::Coverage;
 use super::defects::Defect;
@@ -6,10 +6,10 @@ use super::plan::Plan;
 use super::scheduler::{Scheduler, Violation};
 use super::shrink::shrink;
 
-/// How many schedules every landing has to stand.
+/// Number of schedules of a normal test run.
 const SCHEDULES: u64 = 40_000;
 
-/// Within how many schedules each planted defect must be found.
+/// Each planted defect must be found within this many schedules.
 const BUDGET: u64 = 2_000;
 
 fn number(variable: &str) -> Option<u64> {
@@ -20,14 +20,14 @@ fn play(plan: &Plan, defect: Option<Defect>, tell: bool) -> Result<Coverage, Vio
     Scheduler::new(plan, defect, tell).run()
 }
 
-/// What is to be read where a schedule fails.
+/// Returns the report on a failed schedule.
 fn failure(seed: u64, violation: &Violation) -> String {
     let small = shrink(Plan::of(seed), |plan| play(plan, None, false).is_err());
-    let Err(told) = play(&small, None, true) else { return "it fails no more".to_owned() };
-    let story = told.story.join("\n");
+    let Err(failure) = play(&small, None, true) else { return "the failure cannot be reproduced".to_owned() };
+    let story = failure.story.join("\n");
     format!(
         "IDAAS_BRIDGE_SEED={seed}, after {} steps: {}\nSmaller, after {} steps: {}\n{small:#?}\n{story}\n{}",
-        violation.steps, violation.what, told.steps, told.what, told.what
+        violation.steps, violation.what, failure.steps, failure.what, failure.what
     )
 }
 

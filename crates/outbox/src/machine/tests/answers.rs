@@ -6,7 +6,7 @@ use super::*;
 fn a_burst_before_the_breaker_opens_leaves_memory_free() {
     let mut bench = Bench::new(4);
     bench.admit("burst", 0..4);
-    bench.said();
+    bench.issued();
     assert_eq!(bench.admit("full", 4..5), [Admitted::Known(Verdict::Overloaded)]);
     bench.outbox.connected(false);
     bench.outbox.written((0..4).map(Seq));
@@ -18,26 +18,26 @@ fn a_burst_before_the_breaker_opens_leaves_memory_free() {
 fn an_opening_breaker_answers_once_events_are_durable() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..2);
-    bench.said();
+    bench.issued();
     bench.outbox.connected(false);
-    assert_eq!(bench.said(), [Said::Write(0), Said::Write(1)]);
+    assert_eq!(bench.issued(), [Issued::Write(0), Issued::Write(1)]);
     bench.outbox.written([Seq(0)]);
-    assert_eq!(bench.said(), []);
+    assert_eq!(bench.issued(), []);
     bench.outbox.written([Seq(1)]);
-    assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::NotConfirmed; 2])]);
+    assert_eq!(bench.issued(), [Issued::Answer("waits", vec![Verdict::NotConfirmed; 2])]);
 }
 
 #[test]
 fn a_report_between_the_write_and_the_answer_makes_it_a_success() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..1);
-    bench.said();
+    bench.issued();
     bench.outbox.tick(7_500);
-    assert_eq!(bench.said(), [Said::Write(0)]);
+    assert_eq!(bench.issued(), [Issued::Write(0)]);
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 7_501);
-    assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::Confirmed])]);
+    assert_eq!(bench.issued(), [Issued::Answer("waits", vec![Verdict::Confirmed])]);
     bench.outbox.written([Seq(0)]);
-    assert_eq!(bench.said(), [Said::Forget(0)], "only now is there an entry");
+    assert_eq!(bench.issued(), [Issued::Forget(0)], "only now is there an entry");
 }
 
 #[test]
@@ -45,19 +45,19 @@ fn entries_that_failed_to_sync_are_removed_later() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..1);
     bench.outbox.tick(7_500);
-    bench.said();
+    bench.issued();
     bench.outbox.rejected([Seq(0)]);
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 8_000);
-    assert_eq!(bench.said(), [Said::Forget(0), Said::Answer("waits", vec![Verdict::Confirmed])]);
+    assert_eq!(bench.issued(), [Issued::Forget(0), Issued::Answer("waits", vec![Verdict::Confirmed])]);
 }
 
 #[test]
 fn the_memory_half_full_has_new_events_written_at_once() {
     let mut bench = Bench::new(4);
     bench.admit("early", 0..2);
-    assert_eq!(bench.said(), [Said::Produce(0, Form::Whole), Said::Produce(1, Form::Whole)]);
+    assert_eq!(bench.issued(), [Issued::Produce(0, Form::Whole), Issued::Produce(1, Form::Whole)]);
     bench.admit("late", 2..3);
-    assert_eq!(bench.said(), [Said::Produce(2, Form::Whole), Said::Write(2)]);
+    assert_eq!(bench.issued(), [Issued::Produce(2, Form::Whole), Issued::Write(2)]);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn prompt_event_is_answered_as_soon_as_it_is_durable() {
     let new_event =
         NewEvent { key, lane: LaneKey(0), event_time: 0, partition_unavailable: true, publication: Form::Whole };
     bench.outbox.admit([new_event], "prompt", SOON);
-    assert_eq!(bench.said(), [Said::Produce(0, Form::Whole), Said::Write(0)]);
+    assert_eq!(bench.issued(), [Issued::Produce(0, Form::Whole), Issued::Write(0)]);
     bench.outbox.written([Seq(0)]);
-    assert_eq!(bench.said(), [Said::Answer("prompt", vec![Verdict::NotConfirmed])]);
+    assert_eq!(bench.issued(), [Issued::Answer("prompt", vec![Verdict::NotConfirmed])]);
 }

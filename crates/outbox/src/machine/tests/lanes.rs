@@ -6,14 +6,14 @@ use super::*;
 fn confirmed_record_is_not_sent_again_with_its_sibling() {
     let mut bench = Bench::new(100);
     bench.admit_one(1, 1, 0, Form::Pair);
-    bench.said();
+    bench.issued();
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
     bench.outbox.report(bench.last(), 1, DeliveryReport::Failed(FailureCode::UnknownTopic), 0);
     bench.outbox.tick(250);
-    bench.said();
+    bench.issued();
     assert_eq!(bench.confirmed, 0b01);
     bench.outbox.report(bench.last(), 1, DeliveryReport::Confirmed, 260);
-    assert!(bench.said().contains(&Said::Answer("one", vec![Verdict::Confirmed])));
+    assert!(bench.issued().contains(&Issued::Answer("one", vec![Verdict::Confirmed])));
 }
 
 #[test]
@@ -23,13 +23,13 @@ fn events_of_an_outage_go_out_in_order_of_their_time() {
     for (event, event_time) in [(0, 20), (1, 30), (2, 10), (3, 20)] {
         bench.admit_one(event, 7, event_time, Form::Whole);
     }
-    bench.said();
+    bench.issued();
     bench.outbox.connected(true);
     let mut order = Vec::new();
     for _ in 0..4 {
-        let produced = bench.said().into_iter().find_map(|said| match said {
-            Said::Produce(seq, _) => Some(seq),
-            Said::Write(_) | Said::Forget(_) | Said::Load(_) | Said::Answer(..) => None,
+        let produced = bench.issued().into_iter().find_map(|issued| match issued {
+            Issued::Produce(seq, _) => Some(seq),
+            Issued::Write(_) | Issued::Forget(_) | Issued::Load(_) | Issued::Answer(..) => None,
         });
         order.extend(produced);
         bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
@@ -42,25 +42,25 @@ fn held_lane_is_journaled_and_answered_while_others_go_on() {
     let mut bench = Bench::new(100);
     bench.outbox.hold_lanes([LaneKey(1)]);
     bench.admit("held", 1..2);
-    assert_eq!(bench.said(), [Said::Write(0)]);
+    assert_eq!(bench.issued(), [Issued::Write(0)]);
     bench.admit("free", 2..3);
-    assert_eq!(bench.said(), [Said::Produce(1, Form::Whole)]);
+    assert_eq!(bench.issued(), [Issued::Produce(1, Form::Whole)]);
     bench.outbox.written([Seq(0)]);
-    assert_eq!(bench.said(), [Said::Answer("held", vec![Verdict::NotConfirmed])]);
+    assert_eq!(bench.issued(), [Issued::Answer("held", vec![Verdict::NotConfirmed])]);
     assert_eq!(bench.outbox.waiting_heads(9).first().map(|head| head.reason), Some(WaitReason::OtherReplica));
     bench.outbox.hold_lanes([]);
-    assert_eq!(bench.said(), [Said::Load(0)]);
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
 }
 
 #[test]
 fn failure_after_another_replica_published_is_a_success() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..1);
-    bench.said();
+    bench.issued();
     bench.outbox.mark_published(EventKey::of("app", "0"), Published::Whole(Verdict::Confirmed), 0);
-    assert_eq!(bench.said(), [], "the producer still has it");
+    assert_eq!(bench.issued(), [], "the producer still has it");
     bench.outbox.report(bench.last(), 0, DeliveryReport::Failed(FailureCode::TimedOut), 1);
-    assert_eq!(bench.said(), [Said::Answer("waits", vec![Verdict::Confirmed])]);
+    assert_eq!(bench.issued(), [Issued::Answer("waits", vec![Verdict::Confirmed])]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn event_leaves_the_middle_of_its_lane() {
         bench.outbox.mark_published(EventKey::of("app", &event.to_string()), Published::Whole(Verdict::Confirmed), 0);
     }
     bench.admit_one(4, 7, 0, Form::Whole);
-    bench.said();
+    bench.issued();
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
-    assert!(bench.said().contains(&Said::Produce(4, Form::Whole)));
+    assert!(bench.issued().contains(&Issued::Produce(4, Form::Whole)));
 }

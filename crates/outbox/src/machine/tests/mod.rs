@@ -44,7 +44,7 @@ const SOON: Deadlines = Deadlines { write: 7_500, answer: 8_500 };
 
 /// A command without its subject.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Issued {
     Produce(u64, Form),
     Write(u64),
     Forget(u64),
@@ -59,7 +59,7 @@ fn entry(seq: u64, lane: u64, event_time: i64, bytes: usize) -> Recovered {
 
 struct Bench {
     outbox: Outbox<Form, &'static str>,
-    tokens: Vec<EventHandle>,
+    handles: Vec<EventHandle>,
     /// The records that the last produce command left out.
     confirmed: u8,
 }
@@ -68,7 +68,7 @@ impl Bench {
     fn new(events: usize) -> Self {
         let mut outbox = Outbox::new(Limits { events, bytes: 1 << 20, replay: 8, replay_bytes: 1 << 20 });
         outbox.enable_replay();
-        Self { outbox, tokens: Vec::new(), confirmed: 0 }
+        Self { outbox, handles: Vec::new(), confirmed: 0 }
     }
 
     /// Admits events by number, each in its own lane.
@@ -89,28 +89,28 @@ impl Bench {
         self.outbox.admit([new_event], "one", SOON);
     }
 
-    fn said(&mut self) -> Vec<Said> {
-        let mut said = Vec::new();
+    fn issued(&mut self) -> Vec<Issued> {
+        let mut issued = Vec::new();
         for command in self.outbox.commands() {
-            said.push(match command {
+            issued.push(match command {
                 Command::Produce(handle, form, confirmed) => {
                     self.confirmed = confirmed;
-                    self.tokens.push(handle);
-                    Said::Produce(handle.seq.0, *form)
+                    self.handles.push(handle);
+                    Issued::Produce(handle.seq.0, *form)
                 }
-                Command::Write(handle, _) => Said::Write(handle.seq.0),
-                Command::Delete(seq) => Said::Forget(seq.0),
+                Command::Write(handle, _) => Issued::Write(handle.seq.0),
+                Command::Delete(seq) => Issued::Forget(seq.0),
                 Command::Load(handle) => {
-                    self.tokens.push(handle);
-                    Said::Load(handle.seq.0)
+                    self.handles.push(handle);
+                    Issued::Load(handle.seq.0)
                 }
-                Command::Answer(finished) => Said::Answer(finished.waiter, finished.verdicts),
+                Command::Answer(finished) => Issued::Answer(finished.waiter, finished.verdicts),
             });
         }
-        said
+        issued
     }
 
     fn last(&self) -> EventHandle {
-        *self.tokens.last().unwrap()
+        *self.handles.last().unwrap()
     }
 }

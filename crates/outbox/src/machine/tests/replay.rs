@@ -8,19 +8,19 @@ fn a_journaled_rejected_record_becomes_a_dead_letter_in_place() {
     bench.admit("waits", 0..1);
     bench.outbox.tick(7_500);
     bench.outbox.written([Seq(0)]);
-    bench.said();
+    bench.issued();
     bench.outbox.report(bench.last(), 0, DeliveryReport::Rejected(FailureCode::RecordTooLarge), 8_000);
-    assert_eq!(bench.said(), [Said::Load(0)]);
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 8_001);
-    assert_eq!(bench.said(), [Said::Produce(0, Form::Letter)]);
+    assert_eq!(bench.issued(), [Issued::Produce(0, Form::Letter)]);
     bench.outbox.report(bench.last(), 0, DeliveryReport::Failed(FailureCode::TimedOut), 8_002);
     bench.outbox.tick(8_499);
-    assert_eq!(bench.said(), [Said::Load(0)]);
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 8_499);
-    assert_eq!(bench.said(), [Said::Produce(0, Form::Letter)], "the whole one was refused once, that is enough");
+    assert_eq!(bench.issued(), [Issued::Produce(0, Form::Letter)], "the whole one was refused once, that is enough");
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 8_499);
     let verdict = Verdict::DeadLettered(Reason::RefusedByBroker);
-    assert_eq!(bench.said(), [Said::Forget(0), Said::Answer("waits", vec![verdict])]);
+    assert_eq!(bench.issued(), [Issued::Forget(0), Issued::Answer("waits", vec![verdict])]);
 }
 
 #[test]
@@ -29,25 +29,29 @@ fn a_leaderless_partition_does_not_delay_other_entries() {
     let entries = (0..20).map(|number| entry(number, number, 0, 1));
     bench.outbox.recover(entries, Seq(20));
     bench.outbox.replay();
-    assert_eq!(bench.said(), (0..8).map(Said::Load).collect::<Vec<_>>(), "as many as may be at a time");
-    let stuck = std::mem::take(&mut bench.tokens);
+    assert_eq!(bench.issued(), (0..8).map(Issued::Load).collect::<Vec<_>>(), "as many as may be at a time");
+    let stuck = std::mem::take(&mut bench.handles);
     stuck.iter().for_each(|handle| bench.outbox.loaded(*handle, Loaded::Found(Form::Whole), 0));
-    bench.said();
+    bench.issued();
     bench.outbox.tick(1_999);
-    assert_eq!(bench.said(), []);
+    assert_eq!(bench.issued(), []);
     bench.outbox.tick(2_000);
-    assert_eq!(bench.said(), (8..16).map(Said::Load).collect::<Vec<_>>(), "those after them have waited long enough");
+    assert_eq!(
+        bench.issued(),
+        (8..16).map(Issued::Load).collect::<Vec<_>>(),
+        "those after them have waited long enough"
+    );
     // The two minutes of the first events are over. They come after events that were not tried yet.
     stuck
         .iter()
         .for_each(|handle| bench.outbox.report(*handle, 0, DeliveryReport::Failed(FailureCode::TimedOut), 120_000));
     bench.outbox.tick(121_000);
-    assert_eq!(bench.said(), []);
-    let others = std::mem::take(&mut bench.tokens).split_off(8);
+    assert_eq!(bench.issued(), []);
+    let others = std::mem::take(&mut bench.handles).split_off(8);
     others.iter().for_each(|handle| bench.outbox.loaded(*handle, Loaded::Found(Form::Whole), 121_000));
     others.iter().for_each(|handle| bench.outbox.report(*handle, 0, DeliveryReport::Confirmed, 121_001));
-    let loads: Vec<_> = bench.said().into_iter().filter(|said| matches!(said, Said::Load(_))).collect();
-    assert_eq!(loads[..4], [16, 17, 18, 19].map(Said::Load));
+    let loads: Vec<_> = bench.issued().into_iter().filter(|issued| matches!(issued, Issued::Load(_))).collect();
+    assert_eq!(loads[..4], [16, 17, 18, 19].map(Issued::Load));
 }
 
 #[test]
@@ -56,12 +60,12 @@ fn record_found_in_its_topic_is_not_sent_after_a_restart() {
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
     bench.outbox.mark_published(EventKey::of("app", "0"), Published::Record(0), 0);
     bench.outbox.replay();
-    bench.said();
+    bench.issued();
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Pair), 0);
-    assert_eq!(bench.said(), [Said::Produce(0, Form::Pair)]);
+    assert_eq!(bench.issued(), [Issued::Produce(0, Form::Pair)]);
     assert_eq!(bench.confirmed, 0b01);
     bench.outbox.report(bench.last(), 1, DeliveryReport::Confirmed, 0);
-    assert_eq!(bench.said(), [Said::Forget(0)]);
+    assert_eq!(bench.issued(), [Issued::Forget(0)]);
 }
 
 #[test]
@@ -69,7 +73,7 @@ fn journal_is_sorted_by_event_time_at_the_start() {
     let mut bench = Bench::new(100);
     bench.outbox.recover([entry(0, 7, 30, 1), entry(1, 7, 10, 1), entry(2, 7, 20, 1)], Seq(3));
     bench.outbox.replay();
-    assert_eq!(bench.said(), [Said::Load(1)]);
+    assert_eq!(bench.issued(), [Issued::Load(1)]);
 }
 
 #[test]
@@ -79,14 +83,14 @@ fn replay_holds_no_more_bytes_than_its_budget() {
     bench.outbox.recover([entry(0, 0, 0, 60), entry(1, 1, 0, 60), entry(2, 2, 0, 500), entry(3, 3, 0, 1)], Seq(4));
     bench.outbox.replay();
     for seq in 0..3 {
-        assert_eq!(bench.said(), [Said::Load(seq)], "the next does not fit beside it");
+        assert_eq!(bench.issued(), [Issued::Load(seq)], "the next does not fit beside it");
         bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 0);
-        bench.said();
+        bench.issued();
         bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
         let forgotten = bench.outbox.commands.remove(0);
         assert!(matches!(forgotten, Command::Delete(Seq(gone)) if gone == seq));
     }
-    assert_eq!(bench.said(), [Said::Load(3)]);
+    assert_eq!(bench.issued(), [Issued::Load(3)]);
 }
 
 #[test]
@@ -94,13 +98,13 @@ fn unreadable_journal_is_asked_again_soon() {
     let mut bench = Bench::new(100);
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
     bench.outbox.replay();
-    bench.said();
+    bench.issued();
     bench.outbox.loaded(bench.last(), Loaded::Unavailable, 1_000);
     let head = bench.outbox.waiting_heads(1)[0];
     assert_eq!(head.reason, WaitReason::Failed(FailureCode::JournalUnreadable));
     assert_eq!((head.attempts, head.failing_since), (1, Some(1_000)));
     bench.outbox.tick(1_250);
-    assert_eq!(bench.said(), [Said::Load(0)]);
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
 }
 
 #[test]
@@ -112,13 +116,13 @@ fn single_record_found_in_its_topic_is_not_published_again() {
         bench.outbox.mark_published(EventKey::of("app", event), Published::Record(0), 0);
     }
     bench.outbox.replay();
-    bench.said();
+    bench.issued();
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 0);
-    assert_eq!(bench.said(), [Said::Forget(0)], "what the journal had");
+    assert_eq!(bench.issued(), [Issued::Forget(0)], "what the journal had");
     assert_eq!(bench.admit("again", 0..2), [Admitted::Known(Verdict::Confirmed); 2]);
-    assert_eq!(bench.said(), [Said::Answer("again", vec![Verdict::Confirmed; 2])], "what is delivered again");
+    assert_eq!(bench.issued(), [Issued::Answer("again", vec![Verdict::Confirmed; 2])], "what is delivered again");
     bench.admit_one(2, 2, 0, Form::Pair);
-    assert_eq!(bench.said(), [Said::Produce(1, Form::Pair)]);
+    assert_eq!(bench.issued(), [Issued::Produce(1, Form::Pair)]);
     assert_eq!(bench.confirmed, 0b01, "only the record that is missing");
 }
 
@@ -127,38 +131,38 @@ fn event_of_a_closed_partition_is_read_only_when_it_is_open() {
     let mut bench = Bench::new(100);
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
     bench.outbox.replay();
-    assert_eq!(bench.said(), [Said::Load(0)]);
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
     let close = |bench: &mut Bench, now| {
         bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), now);
-        assert_eq!(bench.said(), [Said::Produce(0, Form::Whole)]);
+        assert_eq!(bench.issued(), [Issued::Produce(0, Form::Whole)]);
         bench.outbox.report(bench.last(), 0, DeliveryReport::Closed(FailureCode::PartitionUnavailable), now);
     };
     close(&mut bench, 0);
     for now in (0..500_000).step_by(1_000) {
         bench.outbox.tick(now);
-        assert_eq!(bench.said(), [], "at {now}");
+        assert_eq!(bench.issued(), [], "at {now}");
     }
     let head = bench.outbox.waiting_heads(1)[0];
     assert_eq!(head.reason, WaitReason::Failed(FailureCode::PartitionUnavailable));
     let lanes = std::collections::HashSet::from([LaneKey(0)]);
     assert!(!bench.outbox.has_backlog(&lanes, Seq(1)), "it delays no other replica");
     bench.outbox.partitions_recovered();
-    assert_eq!(bench.said(), [Said::Load(0)]);
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
     close(&mut bench, 500_000);
     bench.outbox.tick(1_100_000);
-    assert_eq!(bench.said(), [Said::Load(0)], "if the news does not come");
+    assert_eq!(bench.issued(), [Issued::Load(0)], "if the recovery is not reported");
 }
 
 #[test]
 fn published_record_of_a_discarded_event_is_not_repeated() {
     let mut bench = Bench::new(10);
     bench.admit_one(0, 0, 0, Form::Pair);
-    bench.said();
+    bench.issued();
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
     bench.outbox.report(bench.last(), 1, DeliveryReport::Failed(FailureCode::Other), 0);
-    bench.said();
+    bench.issued();
     assert!(bench.outbox.discard(EventKey::of("app", "0")));
     bench.admit_one(0, 0, 0, Form::Pair);
-    bench.said();
+    bench.issued();
     assert_eq!(bench.confirmed, 1, "the first record is in its topic");
 }

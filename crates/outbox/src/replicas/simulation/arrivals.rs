@@ -1,16 +1,16 @@
-//! What IDaaS sends in the simulation: events of the outage, and events after it.
+//! The events that IDaaS sends in the simulation, during the outage and after it.
 
 use super::scheduler::{LATE_EVENTS, LATE_LANES, OUTAGE, Scheduler};
 use crate::{LaneKey, Millis};
 
-/// When events of entities that wait already come after the outage.
+/// When new events of entities with waiting events arrive after the outage.
 const LATE: std::ops::Range<Millis> = OUTAGE.end..OUTAGE.end + 8000;
 
-/// After how long an event is delivered again that was not confirmed.
+/// Interval after which an event that was not confirmed is sent again.
 const AGAIN: [Millis; 5] = [1000, 5000, 10_000, 10_000, 10_000];
 
 impl Scheduler {
-    /// Each event of the outage comes to one of the replicas at least, mostly to several.
+    /// Sends each event of the outage to at least one of the replicas, mostly to several.
     pub(super) fn arrivals(&mut self) {
         if self.now == OUTAGE.start || self.now == OUTAGE.end {
             let reaches = self.now == OUTAGE.end;
@@ -18,7 +18,7 @@ impl Scheduler {
                 node.reaches = reaches;
                 let after = if reaches { self.rng.u64(0..1000) } else { self.rng.u64(500..2000) };
                 if let Some(process) = &mut node.process {
-                    process.news = Some((self.now + after, reaches));
+                    process.availability_change = Some((self.now + after, reaches));
                 }
             }
         }
@@ -33,7 +33,7 @@ impl Scheduler {
         }
     }
 
-    /// Events that come after the outage, each to one replica at a time until it is confirmed.
+    /// Sends events after the outage, each to one replica at a time until it is confirmed.
     pub(super) fn late_arrivals(&mut self) {
         if LATE.contains(&self.now) && self.now.is_multiple_of(LATE.end.abs_diff(LATE.start) / LATE_EVENTS as u64) {
             let lane = LaneKey(self.rng.u64(LATE_LANES));

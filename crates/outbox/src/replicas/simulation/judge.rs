@@ -1,4 +1,4 @@
-//! What must hold at the end of a schedule.
+//! The invariants at the end of a schedule.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use super::scheduler::{LATE_LANES, OUTAGE, Scheduler};
 use crate::LaneKey;
 
 impl Scheduler {
-    /// What must hold at the end. Returns how many events that came after the outage were published twice.
+    /// Checks the invariants at the end. Returns how many events that arrived after the outage were published twice.
     pub(super) fn finally(&self) -> Result<usize, String> {
         for node in &self.nodes {
             let process = node.process.as_ref().ok_or("a replica is down")?;
@@ -35,10 +35,10 @@ impl Scheduler {
         Ok(late)
     }
 
-    /// Events of a lane of which one replica had all are in order of time, if nobody was killed.
+    /// Checks that events of a lane are in order of time if one replica had all of them and none was killed.
     fn order(&self, first: &HashMap<(LaneKey, Event), usize>) -> Result<(), String> {
         let mut lanes: BTreeMap<LaneKey, Vec<Event>> = BTreeMap::new();
-        // A replica that accepts new events of a lane claims more of it than one that has all of the outage's.
+        // A replica that accepts new events of a lane claims more of it than one that has all events of the outage.
         for (lane, event) in self.accepted.keys().filter(|(lane, _)| !LATE_LANES.contains(&lane.0)) {
             lanes.entry(*lane).or_default().push(*event);
         }

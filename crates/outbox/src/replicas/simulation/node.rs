@@ -1,4 +1,4 @@
-//! One simulated replica: a coordinator, and an outbox that is just a list of waiting events for each lane.
+//! One simulated replica: a coordinator, and an outbox that is only a list of waiting events for each lane.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -11,16 +11,16 @@ use crate::{LaneKey, Millis};
 /// An event: its time, which is also its identity.
 pub(super) type Event = u64;
 
-/// What of a replica survives a kill, and what does not.
+/// The state of a replica, some of which survives a kill.
 pub(super) struct Node {
     pub(super) id: ReplicaId,
     /// `None` while it is down.
     pub(super) process: Option<Process>,
     /// The journal.
     pub(super) waiting: BTreeMap<LaneKey, BTreeSet<Event>>,
-    /// Whether Kafka can be reached.
+    /// True if it can reach Kafka.
     pub(super) reaches: bool,
-    /// It does nothing before.
+    /// When it starts again. It does nothing before.
     pub(super) paused_until: Millis,
     pub(super) restart_at: Millis,
 }
@@ -28,10 +28,10 @@ pub(super) struct Node {
 pub(super) struct Process {
     pub(super) coordinator: Coordinator,
     pub(super) read: usize,
-    /// When it is told that Kafka is available, or not.
-    pub(super) news: Option<(Millis, bool)>,
-    /// Since when it has been told that Kafka is available without having begun to publish.
-    pub(super) told: Option<Millis>,
+    /// When it notices that Kafka is available or unavailable.
+    pub(super) availability_change: Option<(Millis, bool)>,
+    /// Since when it has known that Kafka is available without having started to publish.
+    pub(super) available_since: Option<Millis>,
     pub(super) available: bool,
     pub(super) open: bool,
     pub(super) held: HashSet<LaneKey>,
@@ -41,7 +41,7 @@ pub(super) struct Process {
     pub(super) catching_up: Vec<(Millis, u64, usize)>,
     pub(super) caught_up: u64,
     pub(super) follows: bool,
-    /// What it knows to be published.
+    /// The events that it knows to be published.
     pub(super) known: BTreeSet<Event>,
     pub(super) current: RefCell<Option<usize>>,
 }
@@ -51,8 +51,8 @@ impl Process {
         Self {
             coordinator: Coordinator::new(Writer { replica: id, process }),
             read: 0,
-            news: None,
-            told: None,
+            availability_change: None,
+            available_since: None,
             available: false,
             open: false,
             held: HashSet::new(),
@@ -68,7 +68,7 @@ impl Process {
     }
 }
 
-/// What a node tells its coordinator.
+/// The facts that a node reports to its coordinator.
 pub(super) struct View<'a> {
     pub(super) waiting: &'a BTreeMap<LaneKey, BTreeSet<Event>>,
     pub(super) flights: &'a [(Millis, LaneKey, Event)],

@@ -1,11 +1,11 @@
-//! What a schedule has, and which defect is planted in it.
+//! The configuration of a schedule, and the defect that is planted in it.
 
-/// Beyond the coordinator's own faults: what the world does wrong on purpose, to see that an invariant finds it.
+/// Defects of the environment, in addition to the coordinator's own, to check that an invariant finds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Defect {
     /// Lanes are not withheld.
     HoldsNothing,
-    /// Nobody says when it is done.
+    /// No replica reports that it is done.
     NeverDone,
     /// Deadlines never pass.
     WaitsForEver,
@@ -13,12 +13,12 @@ pub(super) enum Defect {
     LearnsNothing,
 }
 
-/// What a schedule has.
+/// The configuration of a schedule.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) replicas: u64,
-    /// Kills, restarts, pauses, lost connections. Without them nothing may be published twice.
+    /// Enables kills, restarts, pauses and lost connections. Without them, no event may be published twice.
     pub(super) faults: bool,
     pub(super) defect: Option<Defect>,
 }

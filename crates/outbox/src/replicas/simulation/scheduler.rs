@@ -1,4 +1,4 @@
-//! The world of the simulation: a topic with delays, event topics, outages, kills, and the invariants.
+//! The simulated environment: a topic with delays, event topics, outages, kills, and the invariants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use crate::replicas::coordinator::Command;
 use crate::replicas::record::{Body, Record};
 use crate::{LaneKey, Millis};
 
-/// A step of the world's clock.
+/// The step of the simulated clock.
 const STEP: Millis = 20;
 
-/// How long Kafka is away.
+/// How long Kafka is unavailable.
 pub(super) const OUTAGE: std::ops::Range<Millis> = 10_000..30_000;
 
-/// How many they are.
+/// The number of events during the outage.
 pub(super) const LATE_EVENTS: usize = 80;
 
-/// Their lanes: some of those of the outage, and as many others.
+/// The lanes of late events: some of those of the outage, and as many others.
 pub(super) const LATE_LANES: std::ops::Range<u64> = 6..18;
 
 /// When the last fault is over.
@@ -37,11 +37,11 @@ pub(super) struct Scheduler {
     pub(super) nodes: Vec<Node>,
     /// The coordination topic: when each record was appended.
     log: Vec<(Millis, Record)>,
-    /// The event topics: when, what, by whom.
+    /// The records of the event topics: time, lane and event.
     pub(super) published: Vec<(Millis, LaneKey, Event)>,
     /// The replicas that have accepted an event.
     pub(super) accepted: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
-    /// Deliveries of late events that are still to come: when, of what, and how many there were before.
+    /// Late events that are still to be sent: time, lane, event, and the number of earlier attempts.
     pub(super) late: Vec<(Millis, LaneKey, Event, usize)>,
     processes: u64,
 }
@@ -92,7 +92,7 @@ impl Scheduler {
             if node.process.is_none() && self.now >= node.restart_at {
                 self.processes += 1;
                 let mut process = Process::new(node.id, self.processes);
-                process.news = Some((self.now + self.rng.u64(0..1000), node.reaches));
+                process.availability_change = Some((self.now + self.rng.u64(0..1000), node.reaches));
                 node.process = Some(process);
             }
             let due = (OUTAGE.start + 5000..FAULTS).contains(&self.now) && self.rng.u32(0..4000) == 0;
@@ -114,7 +114,7 @@ impl Scheduler {
                 _ if !OUTAGE.contains(&self.now) => {
                     node.reaches = !node.reaches;
                     if let Some(process) = &mut node.process {
-                        process.news = Some((self.now + self.rng.u64(0..2000), node.reaches));
+                        process.availability_change = Some((self.now + self.rng.u64(0..2000), node.reaches));
                     }
                 }
                 _ => {}
@@ -124,7 +124,7 @@ impl Scheduler {
             for node in self.nodes.iter_mut().filter(|node| !node.reaches) {
                 node.reaches = true;
                 if let Some(process) = &mut node.process {
-                    process.news = Some((self.now + 500, true));
+                    process.availability_change = Some((self.now + 500, true));
                 }
             }
         }
@@ -133,9 +133,9 @@ impl Scheduler {
     fn step(&mut self, at: usize) -> Result<(), String> {
         let (now, reaches) = (self.now, self.nodes[at].reaches);
         let Some(process) = self.nodes[at].process.as_mut() else { return Ok(()) };
-        if let Some((_, available)) = process.news.take_if(|(due, _)| *due <= now) {
+        if let Some((_, available)) = process.availability_change.take_if(|(due, _)| *due <= now) {
             process.coordinator.available(available, now);
-            (process.available, process.told) = (available, available.then_some(now));
+            (process.available, process.available_since) = (available, available.then_some(now));
             *process.current.borrow_mut() = None;
         }
         if reaches {
@@ -152,14 +152,14 @@ impl Scheduler {
         }
         self.publish(at)?;
         let node = &self.nodes[at];
-        let waits = node.process.as_ref().and_then(|process| process.told.filter(|_| !process.open));
+        let waits = node.process.as_ref().and_then(|process| process.available_since.filter(|_| !process.open));
         if waits.is_some_and(|since| now > since.max(node.paused_until) + LONGEST_WAIT) {
             return Err(format!("{now}: {:?} waits too long", node.id));
         }
         Ok(())
     }
 
-    /// Reports, finished reads of the event topics, and records that reach the topic.
+    /// Delivers what is due: reports, finished reads of the event topics, and records that reach the topic.
     fn land(&mut self, at: usize) {
         let (now, node) = (self.now, &mut self.nodes[at]);
         let Some(process) = node.process.as_mut().filter(|_| node.reaches) else { return };
@@ -192,7 +192,7 @@ impl Scheduler {
             current: node.reaches && process.read >= target,
         };
         let frozen = self.plan.defect == Some(Defect::WaitsForEver) && !process.open;
-        process.coordinator.step(if frozen { process.told.unwrap_or(self.now) } else { self.now }, &view)
+        process.coordinator.step(if frozen { process.available_since.unwrap_or(self.now) } else { self.now }, &view)
     }
 
     fn execute(&mut self, at: usize, command: Command) {
@@ -200,15 +200,15 @@ impl Scheduler {
         let Some(process) = node.process.as_mut() else { return };
         match command {
             Command::Write(Body::Done { .. }) if self.plan.defect == Some(Defect::NeverDone) => {}
-            // In order; and lost while the topic cannot be reached.
+            // Records arrive in order, and are lost while the topic cannot be reached.
             Command::Write(body) => {
                 let due = process.writes.last().map_or(0, |(due, _)| *due).max(now + self.rng.u64(0..80));
                 if node.reaches {
                     process.writes.push((due, body));
                 }
             }
-            Command::Open => (process.open, process.told, process.mark) = (true, None, now),
-            Command::Close => (process.open, process.told) = (false, process.available.then_some(now)),
+            Command::Open => (process.open, process.available_since, process.mark) = (true, None, now),
+            Command::Close => (process.open, process.available_since) = (false, process.available.then_some(now)),
             Command::Hold(lanes) => {
                 if self.plan.defect != Some(Defect::HoldsNothing) {
                     (process.held, process.mark) = (lanes, now);
@@ -222,7 +222,7 @@ impl Scheduler {
         }
     }
 
-    /// Publishes the first event of some lanes, and checks that nobody else does.
+    /// Publishes the first event of some lanes, and checks that no other replica does.
     fn publish(&mut self, at: usize) -> Result<(), String> {
         let now = self.now;
         let Some(process) = self.nodes[at].process.as_ref().filter(|process| process.open) else { return Ok(()) };
@@ -246,7 +246,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Another replica that replays this lane as well, although each sees the other's claim to it.
+    /// Returns another replica that replays this lane too, although each sees the other's claim to it.
     fn others_replay(&self, at: usize, lane: LaneKey) -> Option<ReplicaId> {
         let mine = self.nodes[at].process.as_ref()?;
         let others = (0..self.nodes.len()).filter(|other| *other != at);
@@ -259,7 +259,7 @@ impl Scheduler {
         })
     }
 
-    /// What is published becomes known to those who follow.
+    /// Passes published events to the replicas that follow.
     fn follow(&mut self) {
         for node in self.nodes.iter_mut().filter(|node| node.reaches && node.paused_until <= self.now) {
             if let Some(process) = node.process.as_mut().filter(|process| process.follows)

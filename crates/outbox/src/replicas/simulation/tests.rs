@@ -1,16 +1,16 @@
-//! The schedules that are tried, and the defects that must be found.
+//! Runs the schedules, and checks that planted defects are found.
 
 use super::plan::{Defect, Plan};
 use super::scheduler::{LATE_EVENTS, Scheduler};
 
-/// How many schedules are tried of each kind; `IDAAS_BRIDGE_SCHEDULES` and `IDAAS_BRIDGE_SEED` as for the outbox.
+/// How many schedules of each kind are run. `IDAAS_BRIDGE_SCHEDULES` and `IDAAS_BRIDGE_SEED` work as for the outbox.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let first = number("IDAAS_BRIDGE_SEED").unwrap_or(0);
     first..first + number("IDAAS_BRIDGE_SCHEDULES").unwrap_or(usual)
 }
 
-/// Returns the share of the events after the outage that are published twice, in thousandths.
+/// Returns the share of events after the outage that are published twice, in thousandths.
 fn try_all(faults: bool, replicas: &[u64]) -> usize {
     let (mut events, mut twice) = (0, 0);
     for seed in seeds(40) {

@@ -1,4 +1,4 @@
-//! What the table holds about members and rounds.
+//! The table's state of members and rounds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,14 +9,15 @@ use crate::replicas::{Position, ReplicaId};
 pub(super) struct Member {
     pub(super) process: u64,
     pub(super) heartbeats: u64,
-    /// The heartbeats of others since its last record.
+    /// The heartbeats of other members since its last record.
     pub(super) silence: BTreeMap<ReplicaId, u8>,
     pub(super) claim: Option<Claim>,
     /// The parts of a claim that is not complete.
     pub(super) parts: (u64, HashMap<LaneKey, u32>),
-    /// Whether another process of it was a member before, and this one has not begun to publish: its lanes stay its own.
+    /// True if another process of the replica was a member before, and this one has not started to publish. Its lanes
+    /// stay its own.
     pub(super) has_restarted: bool,
-    /// Since which of its heartbeats it has owned lanes.
+    /// The number of its heartbeats at which it came to own lanes.
     pub(super) owning_since: Option<u64>,
 }
 
@@ -38,13 +39,13 @@ pub(super) struct Owner {
 pub struct Round {
     /// The position of its first record.
     pub id: Position,
-    /// Who takes part.
+    /// The members that take part.
     pub ready: BTreeSet<ReplicaId>,
-    /// Who of them does not publish yet.
+    /// Those of them that do not publish yet.
     pub gathering: BTreeSet<ReplicaId>,
-    /// Whose claim is complete.
+    /// The members whose claim is complete.
     pub claimed: BTreeSet<ReplicaId>,
-    /// Whether the next one to become ready opens another round.
+    /// True if the next member that becomes ready opens another round.
     pub closed: bool,
 }
 
@@ -69,7 +70,7 @@ impl Round {
     }
 }
 
-/// Whether the first claim to a lane goes before the second.
+/// Returns true if the first claim to a lane takes precedence over the second.
 pub(super) fn precedes((events, replica): (u32, ReplicaId), (other_events, other): (u32, ReplicaId)) -> bool {
     events > other_events || (events == other_events && replica < other)
 }
