@@ -31,10 +31,11 @@ pub struct WaitState {
 }
 
 impl WaitState {
-    /// For an event of this topic.
+    /// For an event of this topic. `unreachable` as for [`next_step`].
     #[must_use]
-    pub fn of(head: &WaitingHead, topic: &str) -> Self {
-        Self { reason: head.reason.to_owned(), attempts: head.attempts, next_step: next_step(head.reason, topic) }
+    pub fn of(head: &WaitingHead, topic: &str, unreachable: &[String]) -> Self {
+        let next_step = next_step(head.reason, topic, unreachable);
+        Self { reason: head.reason.to_owned(), attempts: head.attempts, next_step }
     }
 }
 

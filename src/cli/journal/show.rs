@@ -428,7 +428,7 @@ mod tests {
             attempts: 4,
             since: None,
         };
-        entry.waiting = Some(WaitState::of(&head, "idaas.user.v1"));
+        entry.waiting = Some(WaitState::of(&head, "idaas.user.v1", &[]));
         let shown = redriven(&EntryKind::TriedByItself(entry), "evnt_7", 10_000_000, &CALL);
         for part in ["not_authorized, 4 attempts failed", "fix:", "denies WRITE on idaas.user.v1"] {
             assert!(shown.contains(part), "{part}: {shown}");

@@ -140,8 +140,9 @@ impl JournalAdmin {
         }
         let heads: HashMap<u64, _> =
             self.discards.waiting(MAX_HEADS).into_iter().map(|head| (head.seq.0, head)).collect();
+        let unreachable = self.discards.unreachable_brokers();
         for entry in entries {
-            entry.waiting = heads.get(&entry.seq).map(|head| WaitState::of(head, &entry.topic));
+            entry.waiting = heads.get(&entry.seq).map(|head| WaitState::of(head, &entry.topic, &unreachable));
         }
     }
 
