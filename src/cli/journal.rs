@@ -179,6 +179,9 @@ async fn show(
                     format!("each step of its reading (shows personal data): {} --quarantine {id}", call.of("inspect")),
                 ),
                 Some(step) => ("fix", step.to_owned()),
+                None if !matches!(source, Source::Service { .. }) => {
+                    ("next", format!("no service runs; it is published once one does: {}", call.of("serve")))
+                }
                 None => (
                     "next",
                     format!(

@@ -129,8 +129,7 @@ impl<W: Write> Report<W> {
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
         let _ = writeln!(self.out, "\n{}: {verdict} ({counts})", styled(style, path.display()));
         if exit == Exit::Failed && self.kafka_faults > 0 && self.faults == self.fetch_faults + self.kafka_faults {
-            let _ =
-                writeln!(self.out, "It would accept events, and keep in the journal those that Kafka does not accept.");
+            let _ = writeln!(self.out, "It would accept events, and keep in the journal what Kafka does not accept.");
         }
         let _ = self.out.flush();
         exit

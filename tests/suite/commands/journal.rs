@@ -146,7 +146,11 @@ fn journal_show_veils_personal_data_unless_it_is_asked_for() {
     for part in ["evnt_1", "idaas.user.v1", "workforce", "username", "SUCCESS (once it is published)"] {
         assert!(shown.out.contains(part), "{part}: {}", shown.out);
     }
-    assert!(!shown.out.contains("zhangsan"), "{}", shown.out);
+    assert!(
+        !shown.out.contains("zhangsan") && shown.flat().contains("no service runs; it is published"),
+        "{}",
+        shown.out
+    );
     let revealed = run(&["journal", "--config", &setting.config, "show", "evnt_1", "--reveal"]);
     assert!(revealed.code == 0 && revealed.out.contains("zhangsan"), "{}{}", revealed.out, revealed.err);
     let gone = run(&["journal", "--config", &setting.config, "show", &"ab".repeat(16)]);
