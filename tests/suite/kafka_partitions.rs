@@ -150,7 +150,7 @@ fn a_silent_advertised_address_is_one_outage_that_names_it() {
     let named = away.iter().filter(|line| line.contains(&address)).count();
     assert!(named > 0 && away.len() <= 3, "{away:#?}");
     assert_eq!(bridge.metric("kafka_available", &[]), 0.0);
-    let waiting = bridge.admin("/journal").text().to_owned();
+    let waiting = bridge.ask_admin("GET", "/journal").text().to_owned();
     assert!(waiting.contains(&address), "{waiting}");
 }
 
