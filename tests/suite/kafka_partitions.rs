@@ -144,13 +144,13 @@ fn a_silent_advertised_address_is_one_outage_that_names_it() {
         kafka.create_topic(&format!("silent.{entity}.v1"), 1, 1, &[]);
     }
     let setup = setup(&kafka, "silent").kafka(kafka.advertised_servers(0)).read_from(kafka.bootstrap_servers());
-    let mut bridge = setup.not_ready().start();
+    let mut bridge = setup.not_ready().spawn();
     let users: Vec<_> = (0..30).map(|number| event(Kind::UserUpdateInfo, number)).collect();
     let away = bridge_lines(&mut bridge, &users);
     let named = away.iter().filter(|line| line.contains(&address)).count();
     assert!(named > 0 && away.len() <= 3, "{away:#?}");
     assert_eq!(bridge.metric("kafka_available", &[]), 0.0);
-    let waiting = bridge.admin("/journal").text().to_owned();
+    let waiting = bridge.ask_admin("GET", "/journal").text().to_owned();
     assert!(waiting.contains(&address), "{waiting}");
 }
 

@@ -298,10 +298,8 @@ mod tests {
         drop(producer);
         kafka.broker_round_trip_time(2, LIMIT).unwrap();
         let cluster = Cluster::plain(&kafka.bootstrap_servers());
-        for range in [Range::Since(0), Range::Newest(10)] {
-            let scanned = scan(&cluster, &["t".to_owned()], range, LIMIT, |_| true);
-            assert_eq!(scanned.ok(), Some(Scanned { records: 1, complete: false, missing: Vec::new() }), "{range:?}");
-        }
+        let scanned = scan(&cluster, &["t".to_owned()], Range::Newest(10), LIMIT, |_| true);
+        assert_eq!(scanned.ok(), Some(Scanned { records: 1, complete: false, missing: Vec::new() }));
         kafka.broker_round_trip_time(2, Duration::ZERO).unwrap();
     }
 }
