@@ -45,10 +45,13 @@ impl Failed {
         Self(format!("{what}: {}", crate::kafka::client::error::describe(error)))
     }
 
-    /// A topic does not exist.
+    /// A topic does not exist, or is hidden from this user.
     #[must_use]
     pub fn missing_topic(topic: &str) -> Self {
-        Self(format!("the topic \"{topic}\" does not exist; create it: idaas-bridge topics --create"))
+        Self(format!(
+            "the topic \"{topic}\" does not exist, or this Kafka user may not see it; create it with `idaas-bridge topics \
+             --create`, or grant DESCRIBE and READ"
+        ))
     }
 
     /// A state topic does not have the same number of partitions as its event topic.
