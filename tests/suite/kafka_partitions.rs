@@ -144,7 +144,7 @@ fn a_silent_advertised_address_is_one_outage_that_names_it() {
         kafka.create_topic(&format!("silent.{entity}.v1"), 1, 1, &[]);
     }
     let setup = setup(&kafka, "silent").kafka(kafka.advertised_servers(0)).read_from(kafka.bootstrap_servers());
-    let mut bridge = setup.not_ready().spawn();
+    let mut bridge = setup.spawn();
     let users: Vec<_> = (0..30).map(|number| event(Kind::UserUpdateInfo, number)).collect();
     let away = bridge_lines(&mut bridge, &users);
     let named = away.iter().filter(|line| line.contains(&address)).count();

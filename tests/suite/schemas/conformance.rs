@@ -249,7 +249,7 @@ fn a_credential_sealed_in_another_form_is_found() {
     // {"alg":"dir","enc":"A256GCM"}: no key id.
     let rest = value["password"].as_str().unwrap().split_once('.').unwrap().1.to_owned();
     value["password"] = json!(format!("eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0.{rest}"));
-    Sent::of(Schema::Credential, value).assert_faulty("no compact JWE", "without a key id");
+    Sent::of(Schema::Credential, value).assert_faulty("not a compact JWE", "without a key id");
 }
 
 #[test]
