@@ -235,7 +235,7 @@ pub struct Settings {
 pub(super) mod tests {
     use super::*;
 
-    /// Creates a topic as in production.
+    /// Returns a topic with the settings of production.
     pub(in crate::kafka) fn wanted() -> WantedTopic {
         WantedTopic {
             name: "idaas.user.v1".to_owned(),
