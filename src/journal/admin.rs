@@ -1,5 +1,5 @@
-//! What operators can ask of the journal: a summary, an export, the removal of one thing. The same for a running service,
-//! over its admin listener, and for a directory that nobody uses.
+//! Admin operations on the journal: summary, export, lookup, discard and redrive. Used by the admin listener of a
+//! running service, and by the command line for the directory of a stopped service.
 
 mod actions;
 
@@ -19,87 +19,89 @@ use super::store::Store;
 use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};
 use super::waiting::{LaneHead, WaitingHead, next_step};
 
-/// How many rows are asked for at a time, so that nobody who writes waits long.
+/// Number of rows per request. Bounded, so that writes do not wait long for the journal's thread.
 const PAGE_SIZE: usize = 5000;
 
-/// How many waiting events are searched for that of an entry, those that have failed first.
+/// Maximum number of waiting lane heads that are searched for an entry.
 const MAX_HEADS: usize = 10_000;
 
-/// Who has the lanes, and has to know what an operator does with an event.
+/// The outbox, as the journal's admin operations see it.
 pub trait DiscardHook: Send + Sync {
-    /// Takes the event out of its lane, so that the next of the lane can go, and has the journal forget it. Nothing is
-    /// answered for it any more. Says whether it was waiting: what is with the producer cannot be called back.
+    /// Removes the event from its lane and from the journal, so that the next event of the lane can be published. A
+    /// request that still waits for the event gets no final verdict. Returns false if the event is with the producer
+    /// and cannot be recalled.
     fn discard(&self, seq: Seq, key: EventKey) -> bool;
 
-    /// Tries an event again now, without waiting for the end of its back-off. Returns whether it was waiting for that.
+    /// Retries an event now instead of after its back-off. Returns true if the event was waiting for that. The default
+    /// implementation does nothing.
     fn redrive(&self, _: Seq, _: EventKey) -> bool {
         false
     }
 
-    /// The first events of lanes that wait, at most so many, the oldest first.
+    /// Returns the waiting lane heads, up to this number.
     fn waiting(&self, _: usize) -> Vec<WaitingHead> {
         Vec::new()
     }
 
-    /// The addresses that brokers advertise and that do not answer, as far as is known.
+    /// Returns the advertised broker addresses that do not respond, as far as they are known.
     fn unreachable_brokers(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// Answers operators.
+/// Runs admin operations on a journal.
 pub struct JournalAdmin {
     journal: Arc<Journal>,
     discards: Arc<dyn DiscardHook>,
 }
 
-/// What a removal meant.
+/// Result of looking up or discarding an entry or a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// This entry.
+    /// Exactly this entry.
     Event(EntrySummary),
-    /// This entry, whose event is with the producer at this moment: nothing was removed.
+    /// Exactly this entry, but its event is with the producer: nothing was removed.
     InFlight(EntrySummary),
-    /// This callback in quarantine.
+    /// This quarantined callback.
     Callback(QuarantinedSummary),
-    /// Nothing of that name.
+    /// Nothing has this name.
     Nothing,
-    /// Entries of several applications have this id: `application/id` tells them apart.
+    /// Entries of several applications have this id. Contains the candidates as `application/id`.
     Several(Vec<String>),
 }
 
-/// What has become of an entry that an operator wants to be tried again.
+/// Result of an operator's request to retry an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retried {
-    /// It is tried again now.
+    /// The entry is retried now.
     Now(EntrySummary),
-    /// It is tried by itself: it is with the producer, or its turn has not come.
+    /// The entry is published without further action: it is with the producer, or waits for its turn.
     BySelf(EntrySummary),
-    /// Nothing of that name, or several.
+    /// The name matches no entry, or several.
     Not(Lookup),
 }
 
 impl JournalAdmin {
-    /// For a journal, and whoever has its lanes.
+    /// Creates the operations for a journal and the outbox that uses it.
     #[must_use]
     pub fn new(journal: Arc<Journal>, discards: Arc<dyn DiscardHook>) -> Self {
         Self { journal, discards }
     }
 
-    /// For a store that no service uses.
+    /// Creates the operations for a store that no service uses.
     ///
     /// # Errors
-    /// The operating system's, where it gives no thread.
+    /// The operating system's error if the journal's thread cannot be started.
     pub fn alone(store: Store) -> std::io::Result<Self> {
         let journal = Arc::new(Journal::start(store, Arc::new(NoopEvents))?);
         Ok(Self { discards: Arc::new(OfflineDiscard(Arc::clone(&journal))), journal })
     }
 
-    /// Everything at a glance, with up to `longest` of the oldest entries, of the waiting ones, and of the callbacks in
-    /// quarantine.
+    /// Returns a summary with up to `longest` each of the oldest entries, the waiting lane heads and the oldest
+    /// quarantined callbacks.
     ///
     /// # Errors
-    /// [`JournalRejection`] where the journal cannot be read now.
+    /// Returns a [`JournalRejection`] if the journal cannot be read now.
     pub async fn summary(&self, longest: usize) -> Result<Summary, JournalRejection> {
         let mut summing = SummaryBuilder::new(longest);
         let usage = self.journal.usage();
@@ -122,13 +124,13 @@ impl JournalAdmin {
         Ok(summing.end(&usage, waiting, or_closed(self.journal.old_keys()).await?))
     }
 
-    /// The first events of lanes that wait, with what the journal knows of them.
+    /// Returns the waiting lane heads, with their data from the journal.
     async fn waiting(&self, longest: usize) -> Result<Vec<LaneHead>, JournalRejection> {
         let mut heads = Vec::new();
         let unreachable = self.discards.unreachable_brokers();
         for WaitingHead { seq, reason, attempts, since } in self.discards.waiting(longest) {
             let rows = or_closed(self.journal.list(seq, 1)).await?;
-            // One that is not in the journal has just been published, or waits for its first answer.
+            // An event without an entry has just been published, or is only in memory.
             let Some(row) = rows.into_iter().find(|row| row.seq == seq) else { continue };
             heads.push(LaneHead {
                 next_step: next_step(reason, &row.topic, &unreachable),
@@ -143,11 +145,11 @@ impl JournalAdmin {
         Ok(heads)
     }
 
-    /// Up to `limit` entries from a place on, one JSON object per line, and the place after them; none at the end.
-    /// What events say is in it only sealed.
+    /// Returns up to `limit` entries starting at sequence number `from`, one JSON object per line, and the number after
+    /// them (`None` at the end). Record values are sealed.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn export(&self, from: u64, limit: usize) -> Result<(String, Option<u64>), JournalRejection> {
         let entries = or_closed(self.journal.entries(Seq(from), limit)).await?;
         let next = entries.last().map(|(seq, _)| seq.0.saturating_add(1));
@@ -163,11 +165,11 @@ impl JournalAdmin {
         Ok((lines, next))
     }
 
-    /// Up to `limit` callbacks in quarantine from a name on, one JSON object per line, sealed as entries are, and the name
-    /// after them; none at the end.
+    /// Returns up to `limit` quarantined callbacks starting at `from`, one JSON object per line, and the id after them
+    /// (`None` at the end). Contents are sealed.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn export_quarantine(
         &self,
         from: QuarantineId,
@@ -212,10 +214,11 @@ impl JournalAdmin {
         })
     }
 
-    /// The entry that a name means, its contents sealed. `None` if that is not exactly one thing.
+    /// Returns the entry with this name, with sealed contents. The second value is `None` unless exactly one entry
+    /// matches.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn entry(&self, name: &str) -> Result<(Lookup, Option<Value>), JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let Some((seq, _)) = event else { return Ok((found, None)) };
@@ -229,22 +232,22 @@ impl JournalAdmin {
         Ok((found, Some(line)))
     }
 
-    /// A callback in quarantine, its content sealed.
+    /// Returns a quarantined callback with sealed content. `None` if it does not exist.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn callback(&self, id: QuarantineId) -> Result<Option<Value>, JournalRejection> {
         let Some(row) = or_closed(self.journal.quarantined_row(id)).await? else { return Ok(None) };
         Ok(Some(self.callback_line(&row).await?))
     }
 }
 
-/// An answer, or that the journal has been closed.
+/// Waits for a response. A closed journal counts as [`JournalRejection::Failed`].
 pub(super) async fn or_closed<T>(answer: Response<T>) -> Result<T, JournalRejection> {
     answer.await.unwrap_or(Err(JournalRejection::Failed))
 }
 
-/// Where no service runs nobody waits for anything.
+/// Ignores results: there is no outbox offline.
 struct NoopEvents;
 
 impl JournalEvents for NoopEvents {
@@ -257,7 +260,7 @@ impl JournalEvents for NoopEvents {
     fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
 
-/// Where no service runs there are no lanes.
+/// Only deletes the entry: there are no lanes offline.
 struct OfflineDiscard(Arc<Journal>);
 
 impl DiscardHook for OfflineDiscard {

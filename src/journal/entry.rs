@@ -1,7 +1,7 @@
-//! One event of the journal and its form in bytes. Knows neither seal nor disk.
+//! One event in the journal, and its encoding. Encryption and storage are in other modules.
 //!
-//! The form is compressed. Its first byte is its version; what a newer build wrote is recognized as that, and nothing that is read
-//! here can make the reader panic.
+//! The encoding is compressed. Its first byte is the version, so an entry written by a newer build is recognized as
+//! such. Decoding never panics, whatever the input.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,48 +24,48 @@ impl From<DecodeFault> for SealFault {
     }
 }
 
-/// The form that this build writes.
+/// Version of the encoding that this build writes.
 const VERSION: u8 = 1;
 
-/// The largest entry that is taken for one, in bytes: more than any body can hold.
+/// Maximum uncompressed size of an entry, in bytes: more than any request body can hold.
 const MAX_ENTRY_BYTES: usize = 256 << 20;
 
-/// An event that Kafka has not confirmed: all that is needed to publish it later, and to answer for it. Has no `Debug`:
-/// it holds personal data.
+/// An event that Kafka has not confirmed, with everything needed to publish it later and to determine its verdict. Has
+/// no `Debug`, because it holds personal data.
 #[derive(Clone)]
 pub struct Entry {
-    /// Its place in the order of acceptance.
+    /// Sequence number: the position in the order of acceptance.
     pub seq: Seq,
-    /// Its identity.
+    /// Identity of the event.
     pub key: EventKey,
-    /// The lane whose order it keeps.
+    /// Lane of the event. Events of a lane are published in order.
     pub lane: LaneKey,
-    /// Its id.
+    /// Id of the event.
     pub event_id: String,
-    /// Whether IDaaS sent the id. One that was made up can be answered nowhere.
+    /// True if IDaaS provided the event id. A generated id cannot be used in a response.
     pub sent_id: bool,
-    /// The configured name of its application.
+    /// Configured name of the application.
     pub application: String,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// When the event was received, in milliseconds since 1970.
     pub accepted_at: i64,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// What is answered once it is confirmed: [`Verdict::Confirmed`] or [`Verdict::DeadLettered`].
+    /// The verdict after the records are confirmed: [`Verdict::Confirmed`] or [`Verdict::DeadLettered`].
     pub verdict: Verdict,
-    /// The record to be published.
+    /// The record to publish.
     pub record: Record,
-    /// The sealed password's record, where there is one.
+    /// The record with the sealed password, if there is one.
     pub credential: Option<Record>,
-    /// What a dead letter is made of, should the broker refuse the record.
+    /// Source of a dead letter, in case the broker rejects the record.
     pub dead_letter_source: DeadLetterSource,
 }
 
-/// Why bytes are no entry.
+/// Reason why bytes cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodeFault {
-    /// A newer build wrote it.
+    /// A newer build wrote it, with this version.
     Newer(u8),
-    /// It makes no sense.
+    /// The bytes are not a valid encoding.
     Malformed,
 }
 
@@ -78,7 +78,7 @@ struct WireEntry<'a> {
     application: &'a str,
     accepted_at: i64,
     event_time: Option<i64>,
-    /// The code of the dead letter's reason; none means confirmed.
+    /// Code of the dead letter's reason. `None` means confirmed.
     reason: Option<&'a str>,
     #[serde(borrow)]
     record: WireRecord<'a>,
@@ -112,7 +112,7 @@ struct WireEvidence<'a> {
 }
 
 impl Entry {
-    /// Appends the entry's form to `output`. Its [`Seq`] is no part of it, but the place where it is kept.
+    /// Appends the encoded entry to `output`. The [`Seq`] is not encoded: it is the key of the row.
     pub fn encode(&self, output: &mut Vec<u8>) {
         output.reserve(self.weight());
         let original = self.dead_letter_source.stored_original();
@@ -129,24 +129,25 @@ impl Entry {
             credential: self.credential.as_ref().map(WireRecord::of),
             evidence: WireEvidence::of(&original),
         };
-        // Event and record say nearly the same, and a page of the store that holds two of them is half as many writes.
+        // The original event and the record have nearly the same content. Compression fits two entries into one page of
+        // the store, which halves the number of writes.
         let mut clear = Vec::with_capacity(self.weight());
         append(VERSION, &wire, &mut clear);
         output.push(VERSION);
         output.extend_from_slice(&lz4_flex::block::compress_prepend_size(&clear));
     }
 
-    /// About what it takes, in bytes.
+    /// Returns the approximate size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         let records = self.record.size() + self.credential.as_ref().map_or(0, Record::size);
-        // The evidence is about as large as the record that was made of it.
+        // The original event is about as large as the record that was built from it.
         2 * records + 512
     }
 
-    /// Reads an entry's form.
+    /// Decodes an entry.
     ///
     /// # Errors
-    /// [`DecodeFault`].
+    /// Returns a [`DecodeFault`] if the bytes cannot be decoded.
     pub fn decode(seq: Seq, bytes: &[u8]) -> Result<Self, DecodeFault> {
         let (written, packed) = bytes.split_first().ok_or(DecodeFault::Malformed)?;
         if *written > VERSION {
@@ -228,18 +229,18 @@ impl<'a> WireEvidence<'a> {
     }
 }
 
-/// Appends a version and what is written in it.
+/// Appends a version byte and the encoded value.
 pub(super) fn append(version: u8, value: &impl Serialize, output: &mut Vec<u8>) {
     output.push(version);
     let before = output.len();
     match postcard::to_extend(value, std::mem::take(output)) {
         Ok(written) => *output = written,
-        // A sequence of unknown length alone is refused, and none of ours is one.
+        // postcard rejects only sequences of unknown length. There are none here.
         Err(_) => output.truncate(before),
     }
 }
 
-/// Reads what [`append`] wrote.
+/// Decodes a value that [`append`] encoded.
 pub(super) fn parse<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, DecodeFault> {
     let (written, bytes) = bytes.split_first().ok_or(DecodeFault::Malformed)?;
     if *written > version {
@@ -251,16 +252,16 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Res
     }
 }
 
-/// The entity of that name.
+/// Returns the entity with this name.
 pub(super) fn entity(name: &str) -> Result<Entity, DecodeFault> {
     Entity::ALL.into_iter().find(|entity| entity.name() == name).ok_or(DecodeFault::Malformed)
 }
 
-/// Why the event is a dead letter, where it is one.
+/// Returns the reason if the verdict is that of a dead letter.
 pub(super) const fn reason(verdict: Verdict) -> Option<Reason> {
     match verdict {
         Verdict::DeadLettered(reason) => Some(reason),
-        // The others are said of what is confirmed, or not at all.
+        // Of these, only `Confirmed` occurs in an entry.
         Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => None,
     }
 }

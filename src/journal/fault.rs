@@ -1,36 +1,36 @@
-//! Why the journal cannot be opened, and why it does not take something: closed lists, each with its remedy or code.
+//! Reasons why the journal cannot be opened or rejects data. Each has a stable code, and a fix or a message.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::diagnosis::Diagnosis;
 
-/// Why the journal cannot be opened. Nothing was changed or thrown away.
+/// Reason why the journal cannot be opened. Nothing was changed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", prefix = "journal_")]
 pub enum OpenFault {
-    /// Another process has it open: that with this id, where it is known.
+    /// Another process uses it. Contains the id of the process, if known.
     #[error("{} is in use by {}", .0.display(), .1.map_or("another process".to_owned(), |id| format!("process {id}")))]
     Locked(PathBuf, Option<u32>),
     /// This user may not read or write the path.
     #[error("{} may not be read and written by this user", .0.display())]
     NoPermission(PathBuf),
-    /// The file is none of a journal.
+    /// The file is not a journal.
     #[error("{} is not the file of a journal; it was left untouched", .0.display())]
     Foreign(PathBuf),
-    /// The file is that of a journal, and damaged in this way.
+    /// The file is a journal, but it is damaged. Contains a description of the damage.
     #[error("{} is damaged: {}; nothing was removed", .0.display(), .1)]
     Damaged(PathBuf, String),
-    /// This many things in it are sealed with a key of this id, which is not configured.
+    /// The key with this id is not configured, and this many entries and callbacks are sealed with it.
     #[error("{} of its entries {} sealed with the key {}, which is not in journal.keys", .1, if *.1 == 1 { "is" } else { "are" }, .0)]
     UnknownKey(String, u64),
-    /// A newer build wrote it.
+    /// A newer build wrote the file.
     #[error("{} was written by a newer build", .0.display())]
     Newer(PathBuf),
-    /// There is no room on the disk.
+    /// The disk is full.
     #[error("the disk of {} is full", .0.display())]
     DiskFull(PathBuf),
-    /// The operating system refuses in another way.
+    /// Any other error of the operating system.
     #[error("{} cannot be used ({})", .0.display(), .1)]
     Unusable(PathBuf, ErrorKind),
 }
@@ -62,33 +62,33 @@ impl From<&OpenFault> for Diagnosis {
     }
 }
 
-/// Why the journal does not take something now. It takes it again by itself once the cause has gone.
+/// Reason why the journal rejects data now. It accepts data again as soon as the cause is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum JournalRejection {
     /// `journal.max_size` is reached.
     Full,
-    /// The quarantine has reached its share of `journal.max_size`. Entries are accepted all the same.
+    /// The quarantine has reached its share of `journal.max_size`. Entries are still accepted.
     QuarantineFull,
-    /// Too much waits for the disk already.
+    /// Too much data waits to be written.
     Busy,
     /// The disk is full.
     DiskFull,
-    /// Writing or syncing failed, or what is on the disk cannot be trusted.
+    /// Writing or syncing failed, or the data on the disk cannot be trusted.
     Failed,
 }
 
 impl JournalRejection {
-    /// Every refusal.
+    /// All reasons.
     pub const ALL: [Self; 5] = [Self::Full, Self::QuarantineFull, Self::Busy, Self::DiskFull, Self::Failed];
 
-    /// The stable code, as a metric label.
+    /// Returns the stable code, used as a metric label.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.into()
     }
 
-    /// One sentence for the log.
+    /// Returns one sentence for the log.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {

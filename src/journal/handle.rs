@@ -1,6 +1,6 @@
-//! The journal as others use it: asks are queued, and a thread of its own that has the store makes them durable.
+//! The interface of the journal. Requests are queued; a dedicated thread owns the store and makes them durable.
 //!
-//! Nothing here waits for the disk, except [`Journal::close`] and [`Journal::close_within`].
+//! Nothing here waits for the disk, except [`Journal::close`], [`Journal::close_within`] and dropping the [`Journal`].
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,87 +20,90 @@ use super::store::{KeyChange, Store};
 use super::writer::Writer;
 use crate::telemetry::log_code::LogCode;
 
-/// How much may wait for its turn to be quarantined, in bytes. While a disk takes seconds for each sync, re-deliveries
-/// would fill the memory.
+/// Limit for callbacks that wait to be quarantined, in bytes. Without it, redeliveries would fill the memory while the
+/// disk takes seconds for each sync.
 const WAITING_CALLBACKS: usize = 64 << 20;
 
-/// Who hears what became of things. Called on the journal's thread, which does nothing else meanwhile and ends where this
-/// panics: so it should only pass on what it hears.
+/// Receives the journal's results. Called on the journal's thread; must return quickly and must not panic, because a
+/// panic ends the thread.
 pub trait JournalEvents: Send + Sync {
-    /// These entries are durable. Said as well of one that was forgotten before it was written.
+    /// These entries are durable. Also called for entries that were deleted before they were written.
     fn written(&self, seqs: Vec<Seq>);
 
-    /// These entries were not taken, in the order of acceptance.
+    /// These entries, in the order of acceptance, were rejected.
     fn rejected(&self, seqs: Vec<Seq>, refusal: JournalRejection);
 
-    /// What [`Journal::read`] asked for, in its order. None where an entry is not there, or cannot be read: then it is
-    /// logged, and stays where it is. While the file cannot be used nothing is called; see [`JournalEvents::unread`].
+    /// Delivers the entries requested with [`Journal::read`], in the order of the request. An entry is `None` if it
+    /// does not exist or cannot be read; an unreadable entry is logged and stays in the journal. If the file cannot be
+    /// used, [`JournalEvents::unread`] is called instead.
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>);
 
-    /// What [`Journal::read`] asked for cannot be read now; to be asked for again later.
+    /// The entries requested with [`Journal::read`] cannot be read now. Request them again later.
     fn unread(&self, seqs: Vec<Seq>, refusal: JournalRejection);
 }
 
-/// What is in the journal, for metrics and for whoever looks.
+/// Counts and sizes of the journal, for metrics and the admin interface.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Entries.
+    /// Number of entries.
     pub events: u64,
-    /// What entries and quarantine take, in bytes.
+    /// Size of entries and quarantine, in bytes.
     pub bytes: u64,
-    /// What they may take, in bytes.
+    /// Limit of `bytes`.
     pub limit: u64,
-    /// The time of acceptance of the oldest entry, in milliseconds since 1970.
+    /// When the oldest entry was received, in milliseconds since 1970.
     pub oldest_accepted_at: Option<i64>,
-    /// Callbacks in quarantine.
+    /// Number of callbacks in quarantine.
     pub quarantine: u64,
-    /// What they take, in bytes.
+    /// Size of the quarantine, in bytes.
     pub quarantine_bytes: u64,
-    /// What they may take, in bytes.
+    /// Limit of `quarantine_bytes`.
     pub quarantine_limit: u64,
-    /// How many callbacks the quarantine has refused since the start, by reason, in the order of [`JournalRejection::ALL`].
+    /// Number of callbacks that the quarantine has rejected since the start, by reason, in the order of
+    /// [`JournalRejection::ALL`].
     pub quarantine_refused: [u64; JournalRejection::ALL.len()],
-    /// Entries and callbacks that are sealed with another key than the first of `journal.keys`.
+    /// Number of entries and callbacks sealed with a key other than the first of `journal.keys`.
     pub old_key: u64,
 }
 
-/// An answer that comes when the journal's thread has got to it; an error means that the journal has been closed.
+/// The response of the journal's thread. A receive error means that the journal has been closed.
 pub type Response<T> = oneshot::Receiver<Result<T, JournalRejection>>;
 
-/// The journal, running.
+/// A handle to the running journal.
 pub struct Journal {
     inbox: Arc<Inbox>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held by whoever goes through the quarantine: two at a time would hand callbacks over out of order.
+    /// Held during a quarantine replay: two at a time would publish callbacks out of order.
     pub(super) quarantine_replay: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
-    /// Starts the thread that has the store.
+    /// Starts the thread that owns the store.
     ///
     /// # Errors
-    /// The operating system's, where it gives no thread.
+    /// The operating system's error if the thread cannot be started.
     pub fn start(store: Store, events: Arc<dyn JournalEvents>) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::new(store.sealing_key()));
         let mut writer = Writer::new(store, events, Arc::clone(&inbox));
         let work = move || {
             let _end = End(writer.inbox());
             writer.run();
-            // The file is closed before the end is told.
+            // Close the file before `_end` reports that the thread has ended.
             drop(writer);
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work)?;
         Ok(Self { inbox, thread: Mutex::new(Some(thread)), quarantine_replay: Arc::default() })
     }
 
-    /// Asks for entries to be made durable, in the order of acceptance. What became of them is told to
+    /// Queues entries, in the order of acceptance, to be made durable. The results are reported to
     /// [`JournalEvents::written`] and [`JournalEvents::rejected`].
     pub fn write(&self, entries: Vec<Entry>) {
         self.ask(|queue| queue.writes.extend(entries));
     }
 
-    /// Asks for entries to be removed, whose records are confirmed. Goes with the next write, or soon by itself. A crash
-    /// may undo it, so what is found at the start can be on Kafka already.
+    /// Queues entries for deletion, usually because their records are confirmed. The deletion joins the next write, or
+    /// is committed alone after a short delay. A crash can undo it, so an entry found at the start can already be on
+    /// Kafka.
     pub fn delete(&self, seqs: Vec<Seq>) {
         if seqs.is_empty() {
             return;
@@ -111,31 +114,33 @@ impl Journal {
         });
     }
 
-    /// Asks for entries to be read; they come to [`JournalEvents::read`].
+    /// Queues entries to be read. The result is passed to [`JournalEvents::read`].
     pub fn read(&self, seqs: Vec<Seq>) {
         self.ask(|queue| queue.reads.push_back(seqs));
     }
 
-    /// Up to `limit` lines of the index from a place on, in order.
+    /// Returns up to `limit` index rows starting at sequence number `from`, in order.
     pub fn list(&self, from: Seq, limit: usize) -> Response<Vec<EntryRow>> {
         self.query(|reply| Query::List(from, limit, reply))
     }
 
-    /// Up to `limit` entries from a place on, in order; none where one cannot be read.
+    /// Returns up to `limit` entries starting at sequence number `from`, in order. An entry is `None` if it cannot be
+    /// read.
     pub fn entries(&self, from: Seq, limit: usize) -> Response<Vec<(Seq, Option<Entry>)>> {
         self.query(|reply| Query::Entries(from, limit, reply))
     }
 
-    /// Asks for a callback to be kept in quarantine. One of the same content that is there already stays as it is, and
-    /// that is a success. The answer comes when it is durable.
+    /// Adds a callback to the quarantine. Succeeds without a change if a callback with the same content is already
+    /// there. The response arrives once the callback is durable.
     ///
-    /// Whoever asks may stop waiting at any time, for example at the deadline of an HTTP request: the callback is kept all
-    /// the same. It must then be answered as not kept, because it may still be refused.
+    /// The caller can stop waiting at any time, for example at the deadline of an HTTP request; the request to the
+    /// journal stays queued. The caller must then answer that the callback was not accepted, because it can still be
+    /// rejected.
     pub fn quarantine(&self, callback: Quarantined) -> Response<QuarantineId> {
         let (reply, answer) = oneshot::channel();
         let weight = callback.weight();
         let mut queue = self.inbox.queue.lock();
-        // One alone is always taken, however large.
+        // A single callback is always accepted, however large it is.
         if queue.quarantine_bytes > 0 && queue.quarantine_bytes + weight > WAITING_CALLBACKS {
             drop(queue);
             self.inbox.quarantine_refused(JournalRejection::Busy);
@@ -151,55 +156,55 @@ impl Journal {
         answer
     }
 
-    /// Up to `limit` callbacks in quarantine, without contents, in the order of their names, from a name on.
+    /// Returns up to `limit` quarantined callbacks without their content, ordered by id, starting at `from`.
     pub fn quarantined(&self, from: QuarantineId, limit: usize) -> Response<Vec<QuarantineRow>> {
         self.query(|reply| Query::Quarantined(from, limit, reply))
     }
 
-    /// The line of a callback in quarantine. `None` if it is not there, or cannot be read.
+    /// Returns the index row of a quarantined callback. `None` if it does not exist or cannot be read.
     pub fn quarantined_row(&self, id: QuarantineId) -> Response<Option<QuarantineRow>> {
         self.query(|reply| Query::CallbackRow(id, reply))
     }
 
-    /// A callback in quarantine, whole. None where it is not there, or cannot be read.
+    /// Returns a quarantined callback with its content. `None` if it does not exist or cannot be read.
     pub fn quarantined_callback(&self, id: QuarantineId) -> Response<Option<Quarantined>> {
         self.query(|reply| Query::Callback(id, reply))
     }
 
-    /// Asks for a callback to be removed from quarantine. The answer comes when that is durable.
+    /// Removes a callback from quarantine. The response arrives once the removal is durable.
     pub fn release(&self, id: QuarantineId) -> Response<()> {
         let (reply, answer) = oneshot::channel();
         self.ask(|queue| queue.releases.push((id, reply)));
         answer
     }
 
-    /// Takes other keys into use, as a reload brings them: the first seals from now on, all open. Refused if something in
-    /// the journal is sealed with a key that is not among them. What older keys have sealed is sealed again with the
-    /// first one while there is nothing else to do; [`Usage::old_key`] counts down to 0.
+    /// Replaces the keys, for example at a reload: the first key seals from now on, all keys open. Changes nothing if
+    /// data in the journal is sealed with a key that is not among them. Data sealed with older keys is sealed again
+    /// with the first one while the journal is idle; [`Usage::old_key`] counts down to 0.
     pub fn replace_keys(&self, keys: Vec<Arc<ContentKey>>) -> Response<KeyChange> {
         self.query(|reply| Query::Keys(keys, reply))
     }
 
-    /// The ids of the older keys that something is sealed with, and how many entries and callbacks need each.
+    /// Returns the ids of the older keys in use, with the number of entries and callbacks sealed with each.
     pub fn old_keys(&self) -> Response<Vec<(String, u64)>> {
         self.query(Query::OldKeys)
     }
 
-    /// The key that seals.
+    /// Returns the key that seals new data.
     #[must_use]
     pub fn sealing_key(&self) -> Arc<ContentKey> {
         Arc::clone(&self.inbox.sealing_key.lock())
     }
 
-    /// What is in it. Costs next to nothing.
+    /// Returns the current counts and sizes. Does not access the disk.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.inbox.usage()
     }
 
-    /// Waits at most for `limit` until everything that was asked for is done and synced, and the file is closed. Returns
-    /// how many entries are not known to be written then; the thread goes on with them for as long as the process lives,
-    /// and tells [`JournalEvents::written`]. What is asked for later is not done. Blocks the thread that calls it.
+    /// Completes all queued requests and closes the file, but waits no longer than `limit`. Returns the number of
+    /// entries not known to be written by then; the thread continues with them while the process lives, and reports
+    /// them to [`JournalEvents::written`]. Requests made after this call can be lost. Blocks the calling thread.
     pub fn close_within(&self, limit: Duration) -> usize {
         let until = Instant::now() + limit;
         self.ask(|queue| queue.closing = true);
@@ -212,16 +217,17 @@ impl Journal {
         }
         let left = queue.writing + queue.writes.len();
         drop(queue);
-        // Nobody waits for it any longer; it ends with the process, or when the disk answers.
+        // Nobody waits for the thread any longer. It ends with the process, or when the disk responds.
         drop(self.thread.lock().take());
         left
     }
 
-    /// Waits until everything that was asked for is done and synced, and closes the file. What is asked for later is not
-    /// done. Blocks the thread that calls it.
+    /// Completes all queued requests and closes the file. Requests made after this call can be lost. Blocks the calling
+    /// thread.
     pub fn close(&self) {
         self.ask(|queue| queue.closing = true);
-        // Who hears of events may hold the journal, and be the last who does.
+        // The observer can own the last reference, so this can run on the journal's own thread, which cannot join
+        // itself.
         let here = std::thread::current().id();
         let thread = self.thread.lock().take().filter(|thread| thread.thread().id() != here);
         if let Some(thread) = thread {
@@ -251,7 +257,7 @@ impl Drop for Journal {
     }
 }
 
-/// Tells the end of the thread, however it comes.
+/// Reports the end of the thread when dropped, also after a panic.
 struct End(Arc<Inbox>);
 
 impl Drop for End {

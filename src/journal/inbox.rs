@@ -1,4 +1,4 @@
-//! What is asked of the journal's thread, and what it tells: the queue between it and everybody else.
+//! The queue of requests to the journal's thread, and the state that the thread publishes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,46 +17,46 @@ use super::rejection_log::QuarantineRejectionLog;
 use super::row::EntryRow;
 use super::store::KeyChange;
 
-/// How long a removal may wait for a write that it can be joined to.
+/// Maximum time that a deletion waits for a write whose commit it can join.
 pub(super) const MAX_DELETE_DELAY: Duration = Duration::from_millis(50);
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalRejection>>;
 
-/// A callback to be quarantined, and who waits for it.
+/// A callback to quarantine, and the channel for its result.
 pub(super) type QuarantineRequest = (Quarantined, Reply<QuarantineId>);
 
-/// What is asked of the thread, and what it tells.
+/// The requests to the journal's thread, and the state that it publishes.
 pub(super) struct Inbox {
     pub(super) queue: Mutex<Queue>,
     pub(super) work: Condvar,
-    /// Told when the thread has ended.
+    /// Notified when the thread has ended.
     pub(super) end: Condvar,
     pub(super) sealing_key: Mutex<Arc<ContentKey>>,
     usage: Mutex<Usage>,
     quarantine: Mutex<(QuarantineRejectionLog, [u64; JournalRejection::ALL.len()])>,
 }
 
-/// What waits for the thread.
+/// Requests that wait for the thread.
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) writes: VecDeque<Entry>,
     pub(super) deletes: Vec<Seq>,
-    /// When the oldest of `forgets` was asked for.
+    /// When the oldest of `deletes` was requested.
     pub(super) deletes_since: Option<Instant>,
     pub(super) reads: VecDeque<Vec<Seq>>,
     pub(super) quarantine_requests: VecDeque<QuarantineRequest>,
-    /// What the callbacks take that are to be quarantined, those of the present commit as well.
+    /// Size of the callbacks to quarantine, in bytes. Includes those of the current commit.
     pub(super) quarantine_bytes: usize,
     pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
     pub(super) queries: VecDeque<Query>,
-    /// How many entries the present commit writes.
+    /// Number of entries in the current commit.
     pub(super) writing: usize,
     pub(super) closing: bool,
-    /// Whether the thread has ended.
+    /// True after the thread has ended.
     pub(super) closed: bool,
 }
 
-/// What can be asked without changing what is kept.
+/// Requests that do not change stored data. `Keys` changes the keys in use.
 pub(super) enum Query {
     List(Seq, usize, Reply<Vec<EntryRow>>),
     Entries(Seq, usize, Reply<Vec<(Seq, Option<Entry>)>>),
@@ -79,7 +79,7 @@ impl Inbox {
         }
     }
 
-    /// Waits until there is something to do, at most until `idle_until`, and hands it out. None: it was idle so long.
+    /// Waits for work and returns what `take` takes from the queue. Returns `None` if nothing arrived by `idle_until`.
     pub(super) fn next<T>(&self, idle_until: Option<Instant>, mut take: impl FnMut(&mut Queue) -> T) -> Option<T> {
         let mut queue = self.queue.lock();
         loop {
@@ -100,19 +100,19 @@ impl Inbox {
         }
     }
 
-    /// Shows what is in the journal.
+    /// Publishes the current counts and sizes.
     pub(super) fn show(&self, usage: Usage) {
         self.quarantine.lock().0.level(usage.quarantine_bytes, usage.quarantine_limit);
         *self.usage.lock() = usage;
     }
 
-    /// What is in the journal.
+    /// Returns the current counts and sizes.
     pub(super) fn usage(&self) -> Usage {
         let quarantine_refused = self.quarantine.lock().1;
         Usage { quarantine_refused, ..*self.usage.lock() }
     }
 
-    /// Counts a callback that the quarantine refuses.
+    /// Counts and logs a callback that the quarantine has rejected.
     pub(super) fn quarantine_refused(&self, refusal: JournalRejection) {
         let (rejection_log, counts) = &mut *self.quarantine.lock();
         rejection_log.record(Some(refusal));
@@ -121,19 +121,19 @@ impl Inbox {
         }
     }
 
-    /// A callback was put in quarantine.
+    /// Notes that a callback was quarantined, which ends a logged rejection.
     pub(super) fn quarantine_accepted(&self) {
         self.quarantine.lock().0.record(None);
     }
 
-    /// Says that the entries and callbacks of a commit have been told about.
+    /// Marks the results of the current commit as reported, and releases the memory budget of its callbacks.
     pub(super) fn committed(&self, keep_bytes: usize) {
         let mut queue = self.queue.lock();
         queue.writing = 0;
         queue.quarantine_bytes = queue.quarantine_bytes.saturating_sub(keep_bytes);
     }
 
-    /// Says that the thread has ended. Whoever still waits for an answer gets none.
+    /// Marks the thread as ended and drops all queued requests, so that their callers get a receive error.
     pub(super) fn close(&self) {
         let mut queue = self.queue.lock();
         let left = std::mem::take(&mut *queue);
@@ -143,7 +143,7 @@ impl Inbox {
         self.end.notify_all();
     }
 
-    /// Puts removals back that were not done.
+    /// Queues deletions again that could not be committed.
     pub(super) fn delete_later(&self, seqs: &[Seq]) {
         let mut queue = self.queue.lock();
         queue.deletes.extend_from_slice(seqs);
@@ -152,7 +152,7 @@ impl Inbox {
 }
 
 impl Queue {
-    /// Whether there is something that does not wait for company.
+    /// Returns true if a request is queued that cannot wait for others to share its commit.
     fn is_urgent(&self) -> bool {
         self.closing
             || !self.writes.is_empty()
@@ -162,7 +162,7 @@ impl Queue {
             || !self.queries.is_empty()
     }
 
-    /// Whether there is nothing at all.
+    /// Returns true if no request is queued.
     pub(super) fn is_empty(&self) -> bool {
         self.deletes.is_empty()
             && self.writes.is_empty()

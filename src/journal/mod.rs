@@ -1,7 +1,7 @@
-//! What Kafka has not confirmed, and callbacks that cannot be read yet: sealed, on disk, until they are wanted no more.
+//! The journal: an encrypted on-disk store for unconfirmed events and quarantined callbacks.
 //!
-//! Nothing of it is on the disk in the clear, nothing is thrown away that nobody asked to be thrown away, and what is
-//! reported as written outlives a crash of the process and of the machine.
+//! Events and callbacks are on disk only in encrypted form, and nothing is deleted unless it is requested. Data that is
+//! reported as written survives a crash of the process and of the machine.
 
 pub mod admin;
 pub mod entry;

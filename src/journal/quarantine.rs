@@ -1,4 +1,4 @@
-//! Callbacks that are authentic and that no key opens, or nobody can read: what is kept of each.
+//! Quarantined callbacks: authentic callbacks that no key decrypts or that cannot be read, and their encoding.
 
 use std::fmt;
 
@@ -9,39 +9,39 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{DecodeFault, append, parse};
 
-/// The form that this build writes.
+/// Version of the encoding that this build writes.
 const VERSION: u8 = 1;
 
-/// The quarantine may take this part of `journal.max_size`: a quarter. It is bounded by size and not by number, because a
-/// callback that no key opens is kept once for each delivery: IDaaS encrypts every delivery with another nonce, so two
-/// deliveries of the same events share nothing that can be compared without the key.
+/// Divisor of `journal.max_size`: the quarantine can use a quarter of it. The limit is a size and not a number, because
+/// an undecryptable callback is stored once per delivery: IDaaS encrypts every delivery with a new nonce, so without
+/// the key two deliveries of the same events do not look alike.
 const SHARE: u64 = 4;
 
-/// What the quarantine may take of a journal of `max_size`, in bytes.
+/// Returns the limit of the quarantine for a journal of `max_size`, in bytes.
 #[must_use]
 pub const fn limit(max_size: u64) -> u64 {
     max_size / SHARE
 }
 
-/// A callback in quarantine, as far as its turn is concerned.
+/// Sort key of a quarantined callback in a replay: time of receipt, then id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeliveryOrder {
-    /// The time of acceptance, in milliseconds since 1970.
+    /// When the callback was received, in milliseconds since 1970.
     pub received_at: i64,
-    /// Its name.
+    /// Id of the callback.
     pub id: QuarantineId,
 }
 
-/// Names a callback in quarantine: the first 128 bits of the SHA-256 of application and content, so that each content is
-/// kept once however often it is sent.
+/// Id of a quarantined callback: the first 128 bits of the SHA-256 of application and content. Equal content is
+/// therefore stored once, however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QuarantineId(pub(super) u128);
 
 impl QuarantineId {
-    /// The first of all names.
+    /// The lowest id.
     pub const FIRST: Self = Self(0);
 
-    /// The name after this one; `None` after the last.
+    /// Returns the next id, or `None` after the highest.
     pub(super) const fn next(self) -> Option<Self> {
         match self.0.checked_add(1) {
             Some(next) => Some(Self(next)),
@@ -58,7 +58,7 @@ impl QuarantineId {
         Self(leading)
     }
 
-    /// Reads an id as it is displayed: 32 hex digits. `None` where the text is none.
+    /// Parses an id as it is displayed: 32 hexadecimal digits. Returns `None` if the text is not an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -72,35 +72,35 @@ impl fmt::Display for QuarantineId {
     }
 }
 
-/// A callback in quarantine, whole. Has no `Debug`: it can hold personal data.
+/// A quarantined callback with its content. Has no `Debug`, because it can hold personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Quarantined {
-    /// The configured name of its application.
+    /// Configured name of the application.
     pub application: String,
-    /// Why: [`Refusal::Undecryptable`] or [`Refusal::Unreadable`].
+    /// The reason: [`Refusal::Undecryptable`] or [`Refusal::Unreadable`].
     pub reason: Refusal,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// When the callback was received, in milliseconds since 1970.
     pub received_at: i64,
-    /// The W3C trace context that it carried.
+    /// W3C trace context of the request, if it had one.
     pub traceparent: Option<String>,
-    /// The callback.
+    /// The callback itself.
     pub callback: QuarantinedCallback,
 }
 
-/// What can be told of a callback in quarantine without its content.
+/// A quarantined callback without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantineRow {
-    /// Its name.
+    /// Id of the callback.
     pub id: QuarantineId,
-    /// The configured name of its application.
+    /// Configured name of the application.
     pub application: String,
     /// The IDaaS instance that sent it.
     pub instance_id: String,
-    /// Why: [`Refusal::Undecryptable`] or [`Refusal::Unreadable`].
+    /// The reason: [`Refusal::Undecryptable`] or [`Refusal::Unreadable`].
     pub reason: Refusal,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// When the callback was received, in milliseconds since 1970.
     pub received_at: i64,
-    /// The size of its content, in bytes.
+    /// Size of the content, in bytes.
     pub bytes: u64,
 }
 
@@ -128,25 +128,25 @@ struct WireCallback<'a> {
 }
 
 impl Quarantined {
-    /// Its name.
+    /// Returns the id of the callback.
     #[must_use]
     pub fn id(&self) -> QuarantineId {
         QuarantineId::of(&self.application, self.content())
     }
 
-    /// What it takes in memory, in bytes; more or less.
+    /// Returns the approximate size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.content().len() + 512
     }
 
-    /// What it carried: a JWE, or personal data in the clear.
+    /// Returns the content: a JWE, or plaintext that can hold personal data.
     pub(super) fn content(&self) -> &str {
         match &self.callback.content {
             QuarantinedContent::Encrypted(text) | QuarantinedContent::Plain(text) => text,
         }
     }
 
-    /// Appends the form of its line in the index to `output`.
+    /// Appends the encoded index row to `output`.
     pub(super) fn encode_row(&self, output: &mut Vec<u8>) {
         let wire = WireRow {
             application: &self.application,
@@ -158,7 +158,7 @@ impl Quarantined {
         append(VERSION, &wire, output);
     }
 
-    /// Appends its form to `output`.
+    /// Appends the encoded callback to `output`.
     pub(super) fn encode(&self, output: &mut Vec<u8>) {
         let wire = WireCallback {
             application: &self.application,
@@ -173,11 +173,10 @@ impl Quarantined {
         append(VERSION, &wire, output);
     }
 
-    /// Reads its form. To be called of what the seal has proved to be unchanged, and of nothing else: a callback that is
-    /// made here counts as authentic.
+    /// Decodes a callback. Call this only with bytes whose seal has been verified: the result counts as authentic.
     ///
     /// # Errors
-    /// [`DecodeFault`].
+    /// Returns a [`DecodeFault`] if the bytes cannot be decoded.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeFault> {
         let wire: WireCallback<'_> = parse(VERSION, bytes)?;
         let content = wire.content.to_owned();
@@ -199,10 +198,10 @@ impl Quarantined {
 }
 
 impl QuarantineRow {
-    /// Reads a line's form.
+    /// Decodes an index row.
     ///
     /// # Errors
-    /// [`DecodeFault`].
+    /// Returns a [`DecodeFault`] if the bytes cannot be decoded.
     pub(super) fn decode(id: QuarantineId, bytes: &[u8]) -> Result<Self, DecodeFault> {
         let wire: WireRow<'_> = parse(VERSION, bytes)?;
         Ok(Self {

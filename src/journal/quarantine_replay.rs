@@ -1,4 +1,5 @@
-//! Goes through the quarantine, and finds what can be read now: after a key was added, or with a newer version.
+//! Quarantine replay: finds the quarantined callbacks that can be read now, after a key was added or with a newer
+//! version.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,28 +12,28 @@ use super::fault::JournalRejection;
 use super::handle::Journal;
 use super::quarantine::{DeliveryOrder, QuarantineId, Quarantined};
 
-/// How many lines are asked for at a time, so that nobody who writes waits long.
+/// Number of rows per request. Bounded, so that writes do not wait long for the journal's thread.
 const PAGE_SIZE: usize = 5000;
 
-/// A callback that can be read now.
+/// A quarantined callback that can be read now.
 pub struct ReadableCallback {
-    /// Its name: for [`Journal::release`], once each of its events is confirmed or in the journal.
+    /// Id for [`Journal::release`], once each event is confirmed or in the journal.
     pub id: QuarantineId,
-    /// The configured name of its application.
+    /// Configured name of the application.
     pub application: String,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// When the callback was received, in milliseconds since 1970.
     pub received_at: i64,
-    /// The size of its content, in bytes.
+    /// Size of the content, in bytes.
     pub bytes: usize,
-    /// What it says.
+    /// The events of the callback, prepared for publication.
     pub prepared: Prepared,
 }
 
 impl ReadableCallback {
-    /// Reads a callback by these rules. Takes time by its size, so it happens on a thread of its own.
+    /// Reads a callback under this policy. Runs on a blocking thread, because a large callback takes long.
     ///
     /// # Errors
-    /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`], while nothing has changed that would help.
+    /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`] if the callback still cannot be read.
     pub async fn read(id: QuarantineId, kept: Quarantined, policy: Arc<Policy>) -> Result<Self, Refusal> {
         let bytes = kept.content().len();
         let Quarantined { application, received_at, traceparent, callback, reason } = kept;
@@ -40,14 +41,14 @@ impl ReadableCallback {
             let request = RequestContext { received_at, traceparent: traceparent.as_deref() };
             from_quarantine(callback, &policy, request)
         };
-        // What the work does never panics; if it did, the callback would stay where it is.
+        // The work does not panic. If it did, the callback would stay in quarantine.
         let prepared = tokio::task::spawn_blocking(work).await.unwrap_or(Err(reason))?;
         Ok(Self { id, application, received_at, bytes, prepared })
     }
 }
 
-/// One walk through the quarantine, in the order of acceptance. Only one callback is in memory at a time, and of the
-/// others their time and name. One walk at a time: a second one waits in [`QuarantineReplay::begin`].
+/// One pass over the quarantine, in the order of receipt. Only one callback is in memory at a time; of the others, only
+/// the time and the id. Passes do not overlap: [`QuarantineReplay::begin`] waits until the previous one has ended.
 pub struct QuarantineReplay {
     journal: Arc<Journal>,
     turns: VecDeque<DeliveryOrder>,
@@ -56,10 +57,10 @@ pub struct QuarantineReplay {
 }
 
 impl QuarantineReplay {
-    /// Begins with what is in quarantine now of the applications that `is_configured` accepts.
+    /// Starts a pass over the callbacks that are in quarantine now and whose application `is_configured` accepts.
     ///
     /// # Errors
-    /// [`JournalRejection`] where it cannot be read now.
+    /// Returns a [`JournalRejection`] if the quarantine cannot be read now.
     pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRejection> {
         let lock = Arc::clone(&journal.quarantine_replay).lock_owned().await;
         let mut turns = Vec::new();
@@ -74,21 +75,21 @@ impl QuarantineReplay {
         Ok(Self { journal, turns: turns.into(), tried: 0, _lock: lock })
     }
 
-    /// How many were tried so far, readable or not.
+    /// Returns the number of callbacks tried so far, readable or not.
     #[must_use]
     pub const fn tried(&self) -> u64 {
         self.tried
     }
 
-    /// The next that can be read. `policy` is asked for the rules of an application by its configured name; what belongs
-    /// to an application that is not configured stays. None at the end.
+    /// Returns the next callback that can be read, or `None` at the end. `policy` returns the policy of an application
+    /// by its configured name; callbacks of an application without a policy stay in quarantine.
     pub async fn next(&mut self, policy: impl Fn(&str) -> Option<Arc<Policy>>) -> Option<ReadableCallback> {
         loop {
             let turn = self.turns.pop_front()?;
             self.tried += 1;
             let Ok(Ok(Some(kept))) = self.journal.quarantined_callback(turn.id).await else { continue };
             let Some(policy) = policy(&kept.application) else { continue };
-            // What cannot be read yet stays where it is.
+            // A callback that cannot be read yet stays in quarantine.
             if let Ok(reopened) = ReadableCallback::read(turn.id, kept, policy).await {
                 return Some(reopened);
             }

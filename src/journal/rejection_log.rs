@@ -1,22 +1,23 @@
-//! Says in the log when the journal or the quarantine begins to refuse, and when it accepts again: once each, however many
-//! events it is.
+//! Logs when the journal or the quarantine starts to reject data, and when it accepts data again: one line each,
+//! however many events are affected.
 
 use super::fault::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
-/// The quarantine is filling from this part of its limit on, in percent; and is not filling any more below the other.
+/// Percentages of the quarantine's limit: a warning is logged at the first, and can be logged again after a fall below
+/// the second.
 const FILLING: u64 = 80;
 const RELAXED: u64 = 70;
 
-/// A full journal accepts entries again below this part of its limit, in percent.
+/// A full journal accepts entries again below this percentage of its limit.
 const SPACE_AGAIN: u64 = 90;
 
-/// Whether the journal refuses entries at the moment, and why.
+/// The reason why the journal currently rejects entries, if it does.
 #[derive(Default)]
 pub(super) struct RejectionLog(Option<JournalRejection>);
 
 impl RejectionLog {
-    /// Takes the news of one commit: why anything was refused, and whether anything was taken.
+    /// Records the result of one commit: the reason if an entry was rejected, and whether an entry was accepted.
     pub(super) fn record(&mut self, refused: Option<JournalRejection>, taken: bool) {
         match refused {
             Some(refusal) if self.0 != Some(refusal) => {
@@ -29,8 +30,8 @@ impl RejectionLog {
         }
     }
 
-    /// Records what is left after entries were removed, so that the end of a refusal is logged although no event arrives.
-    /// After a cause other than the limit, only an empty journal proves that the file can be written again.
+    /// Records the contents after a deletion, so that the end of a rejection is logged even if no event arrives. For a
+    /// cause other than the limit, only an empty journal proves that the file can be written again.
     pub(super) fn freed(&mut self, events: u64, bytes: u64, limit: u64) {
         let has_space = match self.0 {
             None => false,
@@ -54,7 +55,7 @@ impl RejectionLog {
     }
 }
 
-/// Whether the quarantine refuses callbacks at the moment, and why; and whether it is nearly full.
+/// The reason why the quarantine currently rejects callbacks, if it does, and whether it is nearly full.
 #[derive(Default)]
 pub(super) struct QuarantineRejectionLog {
     refuses: Option<JournalRejection>,
@@ -62,7 +63,7 @@ pub(super) struct QuarantineRejectionLog {
 }
 
 impl QuarantineRejectionLog {
-    /// Takes the news of one callback: why it was refused, if it was.
+    /// Records the result of one callback: the reason if it was rejected.
     pub(super) fn record(&mut self, refused: Option<JournalRejection>) {
         match refused {
             Some(refusal) if self.refuses != Some(refusal) => {
@@ -80,7 +81,7 @@ impl QuarantineRejectionLog {
         }
     }
 
-    /// Takes how much of its limit the quarantine uses, in bytes.
+    /// Records the size and the limit of the quarantine, in bytes.
     pub(super) fn level(&mut self, bytes: u64, limit: u64) {
         let percent = bytes.saturating_mul(100) / limit.max(1);
         if percent >= FILLING && !self.filling {

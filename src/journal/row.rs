@@ -1,4 +1,4 @@
-//! What can be told of an entry without its body: its line in the journal's index, and that line's form in bytes.
+//! The index row of an entry: what is known without reading the body, and its encoding.
 
 use std::sync::Arc;
 
@@ -9,37 +9,37 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{DecodeFault, Entry, append, entity, parse, reason};
 
-/// The form that this build writes.
+/// Version of the encoding that this build writes.
 const VERSION: u8 = 2;
 
-/// Of the form that tells neither the event's time nor its size in memory.
+/// The older version, without the event's time and its size in memory.
 const VERSION_WITHOUT_TIME: u8 = 1;
 
-/// How much larger an entry is in memory than its compressed body, where its size is not told.
+/// Assumed ratio of the size in memory to the size of the compressed body, for rows of the older version.
 const ASSUMED_COMPRESSION: u64 = 8;
 
-/// One line of the index. Holds no personal data, but ids; has no `Debug` all the same.
+/// One index row. Contains ids, but no event content. Has no `Debug` all the same.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EntryRow {
-    /// Its place in the order of acceptance.
+    /// Sequence number: the position in the order of acceptance.
     pub seq: Seq,
-    /// Its identity.
+    /// Identity of the event.
     pub key: EventKey,
-    /// The lane whose order it keeps.
+    /// Lane of the event. Events of a lane are published in order.
     pub lane: LaneKey,
-    /// Its id.
+    /// Id of the event.
     pub event_id: String,
-    /// The configured name of its application.
+    /// Configured name of the application.
     pub application: String,
-    /// What its record is about.
+    /// Entity of the record.
     pub entity: Entity,
-    /// Where its record goes.
+    /// Topic of the record.
     pub topic: Arc<str>,
-    /// Why it is a dead letter, where it is one.
+    /// Reason, if it is a dead letter.
     pub reason: Option<Reason>,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// When the event was received, in milliseconds since 1970.
     pub accepted_at: i64,
-    /// What its body takes, in bytes.
+    /// Size of the sealed body, in bytes.
     pub bytes: u64,
 }
 
@@ -74,7 +74,7 @@ fn parse_row(bytes: &[u8]) -> Result<WireRowWithTime<'_>, DecodeFault> {
 }
 
 impl EntryRow {
-    /// Appends the form of an entry's line to `output`. `bytes` is what its body takes.
+    /// Appends the encoded row of `entry` to `output`. `bytes` is the size of its sealed body.
     pub(super) fn encode(entry: &Entry, bytes: u64, output: &mut Vec<u8>) {
         let wire = WireRow {
             key: entry.key.0,
@@ -91,10 +91,10 @@ impl EntryRow {
         append(VERSION, &WireRowWithTime { row: wire, event_time: entry.event_time, memory }, output);
     }
 
-    /// Reads a line's form.
+    /// Decodes a row.
     ///
     /// # Errors
-    /// [`DecodeFault`].
+    /// Returns a [`DecodeFault`] if the bytes cannot be decoded.
     pub(super) fn decode(seq: Seq, bytes: &[u8]) -> Result<Self, DecodeFault> {
         let wire = parse_row(bytes)?.row;
         let reason = |code: &str| Reason::ALL.into_iter().find(|r| r.code() == code).ok_or(DecodeFault::Malformed);
@@ -113,27 +113,27 @@ impl EntryRow {
     }
 }
 
-/// What the outbox has to know of every entry at the start, and no more: there can be a million.
+/// What the outbox needs of every entry at the start. Small, because there can be a million entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryRef {
-    /// Its place in the order of acceptance.
+    /// Sequence number: the position in the order of acceptance.
     pub seq: Seq,
-    /// Its identity.
+    /// Identity of the event.
     pub key: EventKey,
-    /// The lane whose order it keeps.
+    /// Lane of the event. Events of a lane are published in order.
     pub lane: LaneKey,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// When the event was received, in milliseconds since 1970.
     pub accepted_at: i64,
     /// When the event happened, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// What its body takes, in bytes.
+    /// Size of the sealed body, in bytes.
     pub bytes: u64,
-    /// What the entry takes in memory, in bytes, about.
+    /// Approximate size of the entry in memory, in bytes.
     pub memory: usize,
 }
 
 impl EntryRef {
-    /// Reads of a line's form what is in it, and leaves its texts aside.
+    /// Decodes a row, but copies none of its strings.
     pub(super) fn decode(seq: Seq, bytes: &[u8]) -> Result<Self, DecodeFault> {
         let WireRowWithTime { row, event_time, memory } = parse_row(bytes)?;
         let WireRow { key, lane, accepted_at, bytes, .. } = row;

@@ -1,7 +1,8 @@
-//! The durable store: entries and quarantine, sealed, in one file. The only room that meets the `redb` crate.
+//! The durable store: sealed entries and quarantined callbacks in one file. The only module that uses `redb`.
 //!
-//! What [`Store::commit`] reports as written is synced. Nothing is removed that nobody named. After a failure nothing that
-//! is in memory is trusted: the file is opened anew, read back from the disk and verified, before it is used again.
+//! [`Store::commit`] reports data as written only after it is synced. The store deletes only what a [`Batch`] names,
+//! and entries that a failed commit has reported as rejected. After a failure, nothing in memory is trusted: the file
+//! is opened again, read back from the disk and verified before it is used.
 
 mod codec;
 mod database;
@@ -32,84 +33,84 @@ use crate::telemetry::log_code::LogCode;
 
 pub use rekeying::KeyChange;
 
-/// What a commit writes beyond its entries, in bytes: pages on the way to them, which are never changed in place.
+/// Space that a commit needs besides its entries, in bytes: redb writes changed tree pages to a new place.
 const COMMIT_HEADROOM: u64 = 1 << 20;
 
-/// Below this size the file is left as it is, in bytes.
+/// A smaller file is not compacted, in bytes.
 const MIN_COMPACTED_SIZE: u64 = 16 << 20;
 
-/// The journal's file, open. One process at a time has it.
+/// The open journal file. Only one process at a time can open it.
 pub struct Store {
     path: PathBuf,
     max_size: u64,
     codec: SealedCodec,
     state: State,
     keys: KeyCounts,
-    /// Where old keys are looked for next; `None` once everything has been looked at.
+    /// Where the search for rows with old keys continues; `None` after all rows have been checked.
     reseal: Option<Place>,
     file: Option<JournalFile>,
     recovery: Recovery,
     _lock: Lock,
 }
 
-/// A store just opened, and what is in it.
+/// A store that was just opened, and its contents.
 pub struct Opened {
     /// The store.
     pub store: Store,
-    /// Every entry, in the order of acceptance. Their bodies stay on the disk.
+    /// Every entry, in the order of acceptance. The bodies stay on disk.
     pub inventory: Vec<EntryRef>,
-    /// The place of the next entry. Places are never given twice, as long as the journal is the same.
+    /// Sequence number of the next entry. A journal never uses a number twice.
     pub next: Seq,
-    /// How many callbacks are in quarantine.
+    /// Number of callbacks in quarantine.
     pub quarantined: u64,
 }
 
-/// What one commit is to change.
+/// The changes of one commit.
 #[derive(Default)]
 pub struct Batch<'a> {
-    /// Entries to be made durable, in the order of acceptance.
+    /// Entries to make durable, in the order of acceptance.
     pub puts: &'a [Entry],
-    /// Entries to be removed. What is not there is removed already.
+    /// Entries to delete. Entries that do not exist are ignored.
     pub removes: &'a [Seq],
-    /// Callbacks to be quarantined.
+    /// Callbacks to quarantine.
     pub keeps: &'a [Quarantined],
-    /// Callbacks to be removed from quarantine.
+    /// Callbacks to remove from quarantine.
     pub releases: &'a [QuarantineId],
 }
 
-/// What became of a [`Batch`].
+/// Result of a commit.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// What is durable now.
+    /// Entries that are durable now.
     pub written: Vec<Seq>,
-    /// What was not taken, and why.
+    /// Entries that were rejected, with the reason.
     pub refused: Vec<(Seq, JournalRejection)>,
-    /// Whether the removals are durable; if not, they have to be asked for again.
+    /// True if the deletions are durable. Otherwise, request them again.
     pub removed: bool,
-    /// What became of each callback to be quarantined, in their order.
+    /// Result of each callback to quarantine, in the order of the batch.
     pub kept: Vec<Result<(), JournalRejection>>,
 }
 
-/// What is in the store.
+/// Counts and sizes of the store's contents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Entries.
+    /// Number of entries.
     pub events: u64,
-    /// What entries and quarantine take in the file, in bytes.
+    /// Size of entries and quarantine in the file, in bytes.
     pub bytes: u64,
-    /// Callbacks in quarantine.
+    /// Number of callbacks in quarantine.
     pub quarantine: u64,
-    /// What the quarantine takes of it, in bytes.
+    /// Size of the quarantine, in bytes. Included in `bytes`.
     pub quarantine_bytes: u64,
-    /// Entries and callbacks that a key other than the first has sealed.
+    /// Number of entries and callbacks sealed with a key other than the first.
     pub old_key: u64,
 }
 
 impl Store {
-    /// Makes a batch durable, with one transaction for all of it. Removals succeed also where there is no room.
+    /// Commits a batch in one transaction. Deletions succeed even if there is no space.
     ///
-    /// Of what does not fit as much is taken as does, in order, and never an entry of a lane of which an earlier one was
-    /// refused.
+    /// If the batch exceeds the limit, commits what fits, in order, and a prefix per lane: once an entry of a lane is
+    /// rejected, later entries of that lane are too.
     pub fn commit(&mut self, batch: &Batch<'_>) -> Committed {
         if let Err(refusal) = self.ready() {
             return Committed::refused(batch, refusal);
@@ -138,7 +139,7 @@ impl Store {
         }
     }
 
-    /// Seals what fits below the limit, into `changes`, and says how much that is, in bytes.
+    /// Seals what fits below the limit, and adds it to `changes`. Returns the added size, in bytes.
     fn admit(&mut self, batch: &Batch<'_>, changes: &mut Changes, committed: &mut Committed) -> u64 {
         let mut bytes = 0;
         let mut full_lanes: HashSet<LaneKey> = HashSet::new();
@@ -176,16 +177,18 @@ impl Store {
         bytes
     }
 
-    /// Takes room on the disk for so much more.
+    /// Reserves disk space for this many more bytes.
     fn space_for(&self, bytes: u64) -> Result<(), JournalRejection> {
         let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
         let accepted = file.room().take(bytes + COMMIT_HEADROOM);
-        // Where enough of the file is free inside, no more of the disk is needed. It is scattered, so not all of it counts.
+        // Free pages inside the file can make disk space unnecessary. They are scattered, so only a part of them
+        // counts.
         let free_inside = 4 * (self.state.bytes + bytes + COMMIT_HEADROOM) < 3 * file.room().top();
         if accepted.is_err() && !free_inside { Err(JournalRejection::DiskFull) } else { Ok(()) }
     }
 
-    /// Makes changes. `ghosts` are the entries that are refused if that fails.
+    /// Applies the changes in one transaction. If it fails, the entries in `possibly_written` are reported as rejected,
+    /// but can be on the disk all the same.
     fn apply(
         &mut self,
         changes: &Changes,
@@ -202,7 +205,7 @@ impl Store {
         }
     }
 
-    /// What is in it, by number.
+    /// Returns the counts and sizes of the contents.
     #[must_use]
     pub fn contents(&self) -> Contents {
         Contents {
@@ -214,26 +217,26 @@ impl Store {
         }
     }
 
-    /// How many bytes entries and quarantine may take.
+    /// Returns the limit for entries and quarantine, in bytes.
     #[must_use]
     pub const fn max_size(&self) -> u64 {
         self.max_size
     }
 
-    /// What the file of a journal of `max_size` can take on the disk, in bytes. Pages are not changed in place, and those
-    /// that are free again are scattered; 2.1 times was measured.
+    /// Returns the disk space that a journal of `max_size` can need, in bytes. redb does not change pages in place, and
+    /// its free pages are scattered; the measured factor is 2.1.
     #[must_use]
     pub const fn disk_need(max_size: u64) -> u64 {
         max_size.saturating_mul(9) / 4 + MIN_COMPACTED_SIZE
     }
 
-    /// What the file takes on the disk, in bytes: more than what is in it, until [`Store::compact`].
+    /// Returns the size of the file on disk, in bytes. It exceeds the contents until [`Store::compact`] runs.
     #[must_use]
     pub fn size_on_disk(&self) -> u64 {
         self.file.as_ref().map_or(0, |file| file.room().size())
     }
 
-    /// Gives the disk back what it can where the file is nearly empty. Takes time by what is left in it.
+    /// Shrinks the file if it is nearly empty. Takes time in proportion to the remaining contents.
     pub fn compact(&mut self) {
         if self.size_on_disk() < MIN_COMPACTED_SIZE || self.state.bytes * 8 > self.size_on_disk() {
             return;
@@ -245,7 +248,7 @@ impl Store {
     }
 }
 
-/// The file is closed in order, so that the next start finds it so.
+/// Closes the file cleanly, so that the next start needs no repair.
 impl Drop for Store {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.file.take().map(JournalFile::close) {
@@ -259,14 +262,14 @@ impl Drop for Store {
 }
 
 impl Committed {
-    /// Nothing was done of it.
+    /// Creates the result of a batch of which nothing was done.
     fn refused(batch: &Batch<'_>, refusal: JournalRejection) -> Self {
         let mut committed = Self::default();
         committed.reject(batch, refusal);
         committed
     }
 
-    /// Nothing of it was written; removals are left out of this.
+    /// Marks all entries and callbacks as rejected. Does not change `removed`.
     fn reject(&mut self, batch: &Batch<'_>, refusal: JournalRejection) {
         self.written.clear();
         self.refused = batch.puts.iter().map(|entry| (entry.seq, refusal)).collect();

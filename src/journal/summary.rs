@@ -1,5 +1,5 @@
-//! What is told of the journal to an operator: in this form it goes over the admin listener and into `--json`. Ids,
-//! numbers and times, and nothing of what events say.
+//! The journal's summary for operators, as the admin listener returns it and `--json` prints it. Contains ids, numbers
+//! and times, but no event content.
 
 use std::collections::BTreeMap;
 
@@ -10,82 +10,82 @@ use super::quarantine::{DeliveryOrder, QuarantineRow};
 use super::row::EntryRow;
 use super::waiting::{LaneHead, WaitState};
 
-/// Everything at a glance. Times are milliseconds since 1970 here, and RFC 3339 outside.
+/// Summary of the journal. Times are milliseconds since 1970 in the fields, and RFC 3339 in JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Entries.
+    /// Number of entries.
     pub events: u64,
-    /// What entries and quarantine take, in bytes.
+    /// Size of entries and quarantine, in bytes.
     pub bytes: u64,
-    /// What they may take, in bytes.
+    /// Limit of `bytes`.
     pub limit_bytes: u64,
-    /// When the oldest entry was accepted.
+    /// When the oldest entry was received.
     #[serde(with = "optional_time")]
     pub oldest_accepted_at: Option<i64>,
-    /// Entries by where they belong.
+    /// Entries by application, entity and topic.
     pub groups: Vec<Group>,
     /// The oldest entries.
     pub oldest: Vec<EntrySummary>,
-    /// The first events of lanes that wait, and why.
+    /// The heads of waiting lanes, with their reasons.
     #[serde(default)]
     pub waiting: Vec<LaneHead>,
-    /// Older keys that are still needed.
+    /// Older keys that are still in use.
     pub old_keys: Vec<OldKey>,
-    /// How many callbacks are in quarantine.
+    /// Number of callbacks in quarantine.
     pub quarantine_callbacks: u64,
-    /// What they take, in bytes.
+    /// Size of the quarantine, in bytes.
     pub quarantine_bytes: u64,
-    /// What they may take, in bytes.
+    /// Limit of `quarantine_bytes`.
     pub quarantine_limit_bytes: u64,
-    /// Callbacks in quarantine by where they belong.
+    /// Callbacks in quarantine by application and reason.
     pub quarantine_groups: Vec<QuarantinedGroup>,
     /// The oldest callbacks in quarantine.
     pub quarantine: Vec<QuarantinedSummary>,
 }
 
-/// A key that is not the first of `journal.keys`, and is needed all the same.
+/// A key that is not the first of `journal.keys`, but is still in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OldKey {
     /// Its id.
     pub key: String,
-    /// How many entries and callbacks in quarantine are sealed with it.
+    /// Number of entries and quarantined callbacks sealed with it.
     pub entries: u64,
 }
 
-/// The callbacks in quarantine of one application, for one reason.
+/// The quarantined callbacks of one application with the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantinedGroup {
     /// The application's configured name.
     pub application: String,
-    /// Why they are there.
+    /// Reason code.
     pub reason: String,
-    /// How many there are.
+    /// Number of callbacks.
     pub callbacks: u64,
-    /// The size of their contents, in bytes.
+    /// Size of their contents, in bytes.
     pub bytes: u64,
-    /// When the oldest was accepted.
+    /// When the oldest was received.
     #[serde(with = "time")]
     pub oldest_received_at: i64,
 }
 
-/// The entries of one application for one topic.
+/// The entries with the same application, entity and topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
     /// The application's configured name.
     pub application: String,
-    /// What they are about.
+    /// Their entity.
     pub entity: String,
-    /// Where they go.
+    /// Their topic.
     pub topic: String,
-    /// How many there are.
+    /// Number of entries.
     pub events: u64,
-    /// What their bodies take, in bytes.
+    /// Size of their sealed bodies, in bytes.
     pub bytes: u64,
-    /// When the oldest was accepted.
+    /// When the oldest was received.
     #[serde(with = "time")]
     pub oldest_accepted_at: i64,
 }
@@ -94,22 +94,22 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EntrySummary {
-    /// Its place in the order of acceptance.
+    /// Sequence number: the position in the order of acceptance.
     pub seq: u64,
     /// The event's id.
     pub event_id: String,
     /// The application's configured name.
     pub application: String,
-    /// What it is about.
+    /// Entity of the record.
     pub entity: String,
-    /// Where it goes.
+    /// Topic of the record.
     pub topic: String,
-    /// Why it is a dead letter, where it is one.
+    /// Reason code, if it is a dead letter.
     pub reason: Option<String>,
-    /// When it was accepted.
+    /// When the event was received.
     #[serde(with = "time")]
     pub accepted_at: i64,
-    /// Why it waits, if it is the first of its lane and the one who answers has the lanes.
+    /// Why the entry waits, if it is the head of its lane and a service is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitState>,
 }
@@ -118,22 +118,22 @@ pub struct EntrySummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantinedSummary {
-    /// Its name.
+    /// Id of the callback.
     pub id: String,
     /// The application's configured name.
     pub application: String,
     /// The IDaaS instance that sent it.
     pub instance_id: String,
-    /// Why it is there.
+    /// Reason code.
     pub reason: String,
-    /// When it was accepted.
+    /// When the callback was received.
     #[serde(with = "time")]
     pub received_at: i64,
-    /// The size of its content, in bytes.
+    /// Size of the content, in bytes.
     pub bytes: u64,
 }
 
-/// A summary in the making: rows come in portions, because there can be a million.
+/// Builds a summary. Rows are added in pages, because there can be a million of them.
 pub(super) struct SummaryBuilder {
     groups: BTreeMap<(String, &'static str, String), Group>,
     oldest: Vec<EntrySummary>,
@@ -143,13 +143,13 @@ pub(super) struct SummaryBuilder {
 }
 
 impl SummaryBuilder {
-    /// Shows up to `longest` entries and callbacks by themselves.
+    /// Creates a builder that lists up to `longest` entries and callbacks individually.
     pub(super) fn new(longest: usize) -> Self {
         let (groups, held_groups) = (BTreeMap::new(), BTreeMap::new());
         Self { groups, oldest: Vec::new(), quarantine_groups: held_groups, quarantined: BTreeMap::new(), longest }
     }
 
-    /// Adds the next entry, in order.
+    /// Adds an entry. Entries must be added in order, oldest first.
     pub(super) fn add(&mut self, row: &EntryRow) {
         if self.oldest.len() < self.longest {
             self.oldest.push(EntrySummary::from(row));
@@ -239,7 +239,7 @@ impl From<&QuarantineRow> for QuarantinedSummary {
     }
 }
 
-/// A time as RFC 3339; as a number where RFC 3339 cannot express it.
+/// Represents a time as RFC 3339, or as a number if RFC 3339 cannot express it.
 pub(super) mod time {
     use idaas_callback::timestamp::{parsed, rfc3339};
     use serde::{Deserialize, Deserializer, Serializer};
@@ -265,7 +265,7 @@ pub(super) mod time {
     }
 }
 
-/// As [`time`], if there is one.
+/// Like [`time`], for an optional time.
 mod optional_time {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,14 +1,14 @@
-//! Why the first event of a lane waits, and what to do about it. Pure: a table of codes and sentences.
+//! Reasons why the head of a lane waits, and what to do about each. Pure: a table of codes and sentences.
 
 use outbox::Seq;
 use serde::{Deserialize, Serialize};
 
 use super::summary::time;
 
-/// The first event of a lane, which waits; everything behind it in the lane waits for it.
+/// The waiting head of a lane. The rest of the lane waits behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingHead {
-    /// Its place in the journal.
+    /// Sequence number of its entry.
     pub seq: Seq,
     /// The stable code of the reason; see [`next_step`].
     pub reason: &'static str,
@@ -18,7 +18,7 @@ pub struct WaitingHead {
     pub since: Option<i64>,
 }
 
-/// Why the first event of a lane waits, as an operator is told of it.
+/// Why the head of a lane waits, as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitState {
@@ -31,7 +31,7 @@ pub struct WaitState {
 }
 
 impl WaitState {
-    /// For an event of this topic. `unreachable` as for [`next_step`].
+    /// Describes why an event for this topic waits. `unreachable` is as for [`next_step`].
     #[must_use]
     pub fn of(head: &WaitingHead, topic: &str, unreachable: &[String]) -> Self {
         let next_step = next_step(head.reason, topic, unreachable);
@@ -39,28 +39,29 @@ impl WaitState {
     }
 }
 
-/// The first event of a lane, as an operator is told of it.
+/// The waiting head of a lane, as shown to operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneHead {
-    /// Its id.
+    /// Id of the event.
     pub event_id: String,
     /// The application's configured name.
     pub application: String,
-    /// Where it goes.
+    /// Topic of the record.
     pub topic: String,
     /// The stable code of the reason.
     pub reason: String,
     /// How many attempts to publish it have failed.
     pub attempts: u32,
-    /// When the first of them failed; when it was accepted, if it has not been tried.
+    /// When the first attempt failed. If there was no attempt yet, when the event was received.
     #[serde(with = "time")]
     pub since: i64,
     /// What to do.
     pub next_step: String,
 }
 
-/// The known reasons, each with what to do. `{topic}` is replaced, and `{brokers}` by the addresses that do not answer.
+/// The known reasons, each with what to do. `{topic}` is replaced by the topic, and `{brokers}` by the broker addresses
+/// that do not respond.
 const STEPS: [(&str, &str); 18] = [
     (
         "kafka_unavailable",
@@ -143,8 +144,8 @@ const STEPS: [(&str, &str); 18] = [
     ),
 ];
 
-/// What to do about an event that waits for this reason, to be published to this topic. `unreachable` are the addresses that
-/// brokers advertise and that do not answer, if they are known.
+/// Returns what to do about an event that waits for this reason. `topic` is the topic of its record. `unreachable`
+/// contains the advertised broker addresses that do not respond, as far as they are known.
 #[must_use]
 pub fn next_step(reason: &str, topic: &str, unreachable: &[String]) -> String {
     let known = STEPS.iter().find(|(code, _)| *code == reason);

@@ -1,4 +1,4 @@
-//! What one commit is made of: what has queued while the disk was busy, as much of it as is done at a time.
+//! The work of one commit: what was queued while the disk was busy, up to a limit.
 
 use std::collections::HashSet;
 
@@ -8,15 +8,15 @@ use super::entry::Entry;
 use super::inbox::{QuarantineRequest, Query, Queue, Reply};
 use super::quarantine::QuarantineId;
 
-/// How much one commit takes of what waits, in bytes of entries, in bytes of callbacks, and in removals, so that nobody
-/// waits long for one.
+/// Limits of one commit: bytes of entries (and, separately, of callbacks), and number of deletions. They bound the time
+/// that a commit takes.
 const COMMIT_BYTES: usize = 4 << 20;
 const COMMIT_REMOVALS: usize = 20_000;
 
-/// What is taken together.
+/// What the journal's thread handles at once.
 pub(super) struct Work {
     pub(super) writes: Vec<Entry>,
-    /// Entries that nobody wants any more, before they were written.
+    /// Entries whose deletion was requested before they were written.
     pub(super) cancelled: Vec<Seq>,
     pub(super) deletes: Vec<Seq>,
     pub(super) reads: Vec<Vec<Seq>>,
@@ -24,12 +24,12 @@ pub(super) struct Work {
     pub(super) quarantine_bytes: usize,
     pub(super) releases: Vec<(QuarantineId, Reply<()>)>,
     pub(super) queries: Vec<Query>,
-    /// Whether this is all there will ever be.
+    /// True if the journal is closing and nothing is left in the queue.
     pub(super) last: bool,
 }
 
 impl Work {
-    /// Takes what one commit is to do.
+    /// Takes the work of one commit from the queue.
     pub(super) fn take(queue: &mut Queue) -> Self {
         let forgotten = cancel_unwritten(queue);
         let mut writes = Vec::new();
@@ -40,7 +40,7 @@ impl Work {
             bytes += entry.weight();
             writes.push(entry);
         }
-        // Several threads ask, so what comes together can be out of order by a little.
+        // Several threads add entries, so neighbours can be out of order.
         writes.sort_by_key(|entry| entry.seq);
         let (mut keeps, mut keep_bytes) = (Vec::new(), 0);
         while keep_bytes < COMMIT_BYTES
@@ -71,7 +71,7 @@ impl Work {
     }
 }
 
-/// Takes entries out that are forgotten before they were written: removed first and written after they would stay.
+/// Drops queued writes whose deletion is queued too; otherwise the delete would run before the write.
 fn cancel_unwritten(queue: &mut Queue) -> Vec<Seq> {
     if queue.deletes.is_empty() || queue.writes.is_empty() {
         return Vec::new();

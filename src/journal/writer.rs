@@ -1,5 +1,5 @@
-//! The thread that has the store. Takes together what has queued while the disk was busy, makes it durable with one
-//! commit, and says so.
+//! The journal's thread, which owns the store. It takes what was queued while the disk was busy, makes it durable with
+//! one commit, and reports the results.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,26 +13,26 @@ use super::store::{Batch, Committed, Store};
 use super::work::Work;
 use crate::telemetry::log_code::LogCode;
 
-/// How long there has to be nothing to do before the file is tidied.
+/// Idle time before the file is compacted.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// How long there has to be nothing to do before some of what an old key has sealed is sealed again; and how long after a
-/// failure.
+/// Idle time before the next rows are sealed with the current key, and the delay after a failure.
 const RESEAL: Duration = Duration::from_millis(50);
 const RESEAL_LATER: Duration = Duration::from_secs(60);
 
-/// How often the end is tried while the file cannot be used, before what is left is given up and said so.
+/// Maximum number of further attempts to finish at shutdown if the file cannot be used. Then the remaining deletions
+/// are dropped.
 const LAST_ATTEMPTS: u32 = 3;
 
-/// The thread's work.
+/// The state of the journal's thread.
 pub(super) struct Writer {
     store: Store,
     events: Arc<dyn JournalEvents>,
     inbox: Arc<Inbox>,
     rejection_log: RejectionLog,
-    /// Whether anything was removed since the file was tidied.
+    /// True if the file was changed since it was last compacted.
     compaction_due: bool,
-    /// Nothing is sealed again before.
+    /// No rows are sealed again before this time.
     reseal_from: Instant,
 }
 
@@ -53,12 +53,12 @@ impl Writer {
         writer
     }
 
-    /// Where it gets its work from.
+    /// Returns the queue of requests.
     pub(super) fn inbox(&self) -> Arc<Inbox> {
         Arc::clone(&self.inbox)
     }
 
-    /// Works until the journal is closed.
+    /// Runs until the journal is closed.
     pub(super) fn run(&mut self) {
         let mut attempts = 0;
         loop {
@@ -101,7 +101,7 @@ impl Writer {
         }
     }
 
-    /// Says whether nothing is left of it to be done.
+    /// Handles `work` and reports the results. Returns true if all of `work` is done.
     fn work(&mut self, work: Work) -> bool {
         let Work {
             writes,
@@ -152,7 +152,7 @@ impl Writer {
         done
     }
 
-    /// Tells everybody what a commit has done.
+    /// Reports the results of a commit.
     fn tell(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
         self.rejection_log.record(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
         if !committed.written.is_empty() {
@@ -170,12 +170,12 @@ impl Writer {
                 Ok(()) => self.inbox.quarantine_accepted(),
                 Err(refusal) => self.inbox.quarantine_refused(refusal),
             }
-            // Whoever asked may have gone.
+            // The caller can have stopped waiting.
             let _ = reply.send(kept.map(|()| callback.id()));
         }
     }
 
-    /// Answers for callbacks that are kept already, and leaves the others, each content once.
+    /// Confirms callbacks that are in quarantine already, and returns the others.
     fn new_only(&mut self, keeps: Vec<QuarantineRequest>) -> Vec<QuarantineRequest> {
         if keeps.is_empty() {
             return keeps;
@@ -203,7 +203,7 @@ impl Writer {
     }
 
     fn answer(&mut self, question: Query) {
-        // Whoever asked may have gone.
+        // The caller can have stopped waiting.
         match question {
             Query::List(from, limit, reply) => {
                 let _ = reply.send(self.store.list(from, limit));

@@ -1,4 +1,4 @@
-//! What operators can do with one thing in the journal: find it, remove it, have it tried again.
+//! Admin operations on one entry or callback: find, discard and redrive.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use crate::journal::waiting::WaitState;
 use crate::telemetry::log_code::LogCode;
 
 impl JournalAdmin {
-    /// What a name means: an event's id, `application/id`, or the name of a callback in quarantine.
+    /// Looks up an event id, `application/id`, or the id of a quarantined callback.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn find(&self, name: &str) -> Result<Lookup, JournalRejection> {
         match QuarantineId::parse(name) {
             Some(id) => match self.find_callback(id).await? {
@@ -29,19 +29,20 @@ impl JournalAdmin {
         }
     }
 
-    /// The callback in quarantine of that name.
+    /// Looks up a quarantined callback.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn find_callback(&self, id: QuarantineId) -> Result<Lookup, JournalRejection> {
         let row = or_closed(self.journal.quarantined_row(id)).await?;
         Ok(row.map_or(Lookup::Nothing, |row| Lookup::Callback(QuarantinedSummary::from(&row))))
     }
 
-    /// Removes what a name means, as [`JournalAdmin::find`] has it, where that is one thing. `by` is logged.
+    /// Removes the entry or callback with this name, if exactly one matches; see [`JournalAdmin::find`]. `by` is
+    /// logged.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn discard(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
         if let Some(id) = QuarantineId::parse(name) {
             let found = self.discard_callback(id, by).await?;
@@ -52,10 +53,10 @@ impl JournalAdmin {
         self.discard_entry(name, by).await
     }
 
-    /// Removes the entry that a name means, where that is one, and says what it was. `by` is logged.
+    /// Removes the entry with this name, if exactly one matches. Returns the result of the lookup. `by` is logged.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(found) };
@@ -76,7 +77,7 @@ impl JournalAdmin {
     /// Removes a callback from quarantine. `by` is logged.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn discard_callback(&self, id: QuarantineId, by: &str) -> Result<Lookup, JournalRejection> {
         let found = self.find_callback(id).await?;
         if let Lookup::Callback(callback) = &found {
@@ -92,10 +93,10 @@ impl JournalAdmin {
         Ok(found)
     }
 
-    /// Has the entry that a name means tried again now.
+    /// Retries the entry with this name now, if it waits for its back-off. `by` is logged.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
@@ -112,11 +113,11 @@ impl JournalAdmin {
         Ok(if now { Retried::Now(waiting.clone()) } else { Retried::BySelf(waiting.clone()) })
     }
 
-    /// Up to `limit` entries about an id, oldest first: of an event, as [`JournalAdmin::find`] has it, or of the entity whose events
-    /// keep an order.
+    /// Returns up to `limit` entries, oldest first, whose event has this id (see [`JournalAdmin::find`]) or whose
+    /// record key is this id.
     ///
     /// # Errors
-    /// As [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`].
     pub async fn about(&self, id: &str, limit: usize) -> Result<Vec<EntrySummary>, JournalRejection> {
         let mut from = Seq(0);
         let mut found = Vec::new();
@@ -124,7 +125,7 @@ impl JournalAdmin {
             let rows = or_closed(self.journal.list(from, PAGE_SIZE)).await?;
             let Some(last) = rows.last() else { break };
             from = Seq(last.seq.0.saturating_add(1));
-            // A lane is that of a topic and a record's key, which is the entity's id.
+            // A lane is identified by the topic and the record key, and the record key is the entity's id.
             let is_about = |row: &&EntryRow| is_named(row, id) || row.lane == LaneKey::of(&row.topic, id);
             found.extend(rows.iter().filter(is_about).map(EntrySummary::from));
         }
@@ -133,7 +134,7 @@ impl JournalAdmin {
         Ok(found)
     }
 
-    /// Adds to each entry that is the first of its lane why it waits.
+    /// Adds the reason for waiting to each entry that is the head of its lane.
     fn add_reasons(&self, entries: &mut [EntrySummary]) {
         if entries.is_empty() {
             return;

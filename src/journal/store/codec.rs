@@ -1,5 +1,5 @@
-//! Entries and callbacks in their sealed form, each bound to its table and place: none can be moved, or brought back at
-//! another place, without being found out.
+//! Encrypts and decrypts entries and callbacks. Each sealed value is bound to its table and key, so a value that was
+//! moved to another row does not open.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::journal::entry::Entry;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use crate::journal::row::{EntryRef, EntryRow};
 
-/// The tables whose rows are sealed.
+/// Tables with sealed rows.
 #[derive(Clone, Copy)]
 pub(super) enum Table {
     Index,
@@ -22,7 +22,8 @@ pub(super) enum Table {
 }
 
 impl Table {
-    /// A place of this table, as it is bound into the seal. Must stay as it is, or nothing that was written can be read.
+    /// Returns the associated data of a row: table and key. Must never change, otherwise existing data cannot be
+    /// opened.
     fn place(self, key: u128) -> [u8; 17] {
         let mut place = [0; 17];
         let (table, rest) = place.split_at_mut(1);
@@ -37,18 +38,18 @@ impl Table {
     }
 }
 
-/// Seals with the first key, and opens with all.
+/// Seals with the first key, and opens with all keys.
 pub(super) struct SealedCodec {
     sealer: Sealer,
     opener: Opener,
     first: Arc<ContentKey>,
     keys: Vec<KeyId>,
-    /// Where things are written before they are sealed.
+    /// Buffer for plaintext before it is sealed.
     clear: Vec<u8>,
 }
 
 impl SealedCodec {
-    /// With these keys. `None` where there is none.
+    /// Creates a codec with these keys. Returns `None` if there are none.
     pub(super) fn new(keys: &[Arc<ContentKey>]) -> Option<Self> {
         let first = Arc::clone(keys.first()?);
         Some(Self {
@@ -60,22 +61,22 @@ impl SealedCodec {
         })
     }
 
-    /// The key that seals.
+    /// Returns the key that seals.
     pub(super) fn key(&self) -> Arc<ContentKey> {
         Arc::clone(&self.first)
     }
 
-    /// The id of the key that seals.
+    /// Returns the id of the key that seals.
     pub(super) fn current(&self) -> KeyId {
         KeyId::of(&self.first)
     }
 
-    /// Whether one of the keys has this id.
+    /// Returns true if one of the keys has this id.
     pub(super) fn opens(&self, id: KeyId) -> bool {
         self.keys.contains(&id)
     }
 
-    /// Seals with the first key what any of the keys has sealed. `None` if it cannot be opened.
+    /// Opens a value with any of the keys, and seals it again with the first. Returns `None` if it cannot be opened.
     pub(super) fn reseal(&mut self, table: Table, key: u128, sealed: &[u8]) -> Option<Vec<u8>> {
         let clear = self.opener.open(&table.place(key), sealed).ok()?;
         let mut output = Vec::new();
@@ -106,13 +107,13 @@ impl SealedCodec {
         sealed
     }
 
-    /// The key that a row of the index is sealed with has to be there, and the row has to be whole.
+    /// Opens and decodes an index row. Fails if its key is missing or the row is damaged.
     pub(super) fn listed(&mut self, seq: Seq, row: &[u8]) -> Result<EntryRef, SealFault> {
         let clear = self.opener.open(&Table::Index.place(seq.0.into()), row)?;
         EntryRef::decode(seq, &clear).map_err(SealFault::from)
     }
 
-    /// As [`SealedCodec::listed`], of the quarantine.
+    /// Like [`SealedCodec::listed`], for the quarantine.
     pub(super) fn quarantine_row(&mut self, id: QuarantineId, row: &[u8]) -> Result<QuarantineRow, SealFault> {
         let clear = self.opener.open(&Table::KeptIndex.place(id.0), row)?;
         QuarantineRow::decode(id, &clear).map_err(SealFault::from)

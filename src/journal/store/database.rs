@@ -1,10 +1,10 @@
-//! The open file: one transaction at a time, and what is read from it.
+//! The open database file, and the transactions that change it.
 //!
-//! Whatever redb does on a file that something else has changed, including a panic, ends here as [`StoreError`].
+//! Errors and panics of redb, for example on a file that another program has changed, are returned as [`StoreError`].
 //!
-//! Each commit is made in two phases, two syncs. One phase needs a single sync, but then a damaged page of the last
-//! commit looks like a commit that was torn by a crash, and redb goes back to the one before without a word: entries
-//! that were reported as durable would be gone. With two, the same damage is reported.
+//! Each commit has two phases with one sync each. A single-phase commit needs only one sync, but a damaged page of the
+//! last commit then looks like a commit that a crash has torn. redb would silently roll back to the previous commit,
+//! and entries that were reported as durable would be lost. With two phases, the damage is reported.
 
 use std::fmt;
 use std::fs::File;
@@ -20,18 +20,18 @@ use super::tables::{
 };
 use crate::journal::entry::{DecodeFault, append, parse};
 
-/// The layout of the tables that this build writes; it is the first byte of the state.
+/// Version of the table layout that this build writes. It is the first byte of the state.
 const FORMAT: u8 = 1;
 
-/// What redb may keep of the file in memory, in bytes. The journal is written and read in order, so more is of no use.
+/// Size of redb's cache, in bytes. The journal is written and read in order, so a larger cache does not help.
 const CACHE: usize = 16 << 20;
 
-/// Up to this size a file is verified as a whole when it is opened, in bytes. That takes about two seconds; of a larger
-/// one the start cannot wait for it. Then the map of its pages is written with each commit, the index is verified row by
-/// row all the same, and each body by its seal when it is read.
+/// Files up to this size, in bytes, are verified completely when they are opened. That takes about two seconds; a
+/// larger file would delay the start too long. For a larger file, the page map is saved with each commit, each index
+/// row is still verified at the start, and each body is verified when it is read.
 const VERIFY_BATCH: u64 = 1 << 30;
 
-/// Why the file cannot be used.
+/// Reason why the file cannot be used.
 pub(super) enum StoreError {
     DiskFull,
     Locked,
@@ -43,7 +43,7 @@ pub(super) enum StoreError {
 }
 
 impl StoreError {
-    /// What an error of the operating system means.
+    /// Maps an error of the operating system.
     pub(super) fn of(error: &io::Error) -> Self {
         let kind = error.kind();
         if full(error) {
@@ -60,7 +60,7 @@ impl StoreError {
     }
 }
 
-/// Names pages and kinds of errors, nothing of what is kept.
+/// Names pages and error kinds, but no stored data.
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -75,14 +75,14 @@ impl fmt::Display for StoreError {
     }
 }
 
-/// The open file.
+/// The open database file.
 pub(super) struct JournalFile {
     pub(super) database: Database,
     room: Arc<DiskSpace>,
 }
 
 impl JournalFile {
-    /// Opens the tables in a file. Up to [`VERIFY_BATCH`] it is verified page by page.
+    /// Opens the tables of a file. Verifies every page if the file is not larger than [`VERIFY_BATCH`].
     pub(super) fn open(file: File) -> Result<(Self, State), StoreError> {
         let backend = Backend::new(file).map_err(|error| StoreError::of(&error))?;
         let room = backend.disk_space();
@@ -97,7 +97,7 @@ impl JournalFile {
         Ok((base, state))
     }
 
-    /// Makes the tables in an empty file.
+    /// Creates the tables in an empty file.
     pub(super) fn create(file: File) -> Result<(), StoreError> {
         let backend = Backend::new(file).map_err(|error| StoreError::of(&error))?;
         catch_panic(|| {
@@ -135,13 +135,12 @@ impl JournalFile {
         })
     }
 
-    /// What there is of room on the disk.
+    /// Returns the disk space of the file.
     pub(super) fn room(&self) -> &DiskSpace {
         &self.room
     }
 
-    /// Makes the changes durable, all or none. Returns what the disk holds then, and how many rows more or fewer each key
-    /// seals.
+    /// Makes all changes durable, or none. Returns the new state, and the change in the number of rows per key.
     pub(super) fn apply(&self, before: State, changes: &Changes) -> Result<(State, KeyCounts), StoreError> {
         catch_panic(|| {
             let mut transaction = self.database.begin_write()?;
@@ -180,7 +179,7 @@ impl JournalFile {
         })
     }
 
-    /// Gives the disk back what the file takes beyond what is in it.
+    /// Returns unused space of the file to the disk.
     pub(super) fn compact(&mut self) -> Result<(), StoreError> {
         catch_panic(|| {
             self.database.compact()?;
@@ -188,7 +187,7 @@ impl JournalFile {
         })
     }
 
-    /// Closes the file, so that the next start finds it in order.
+    /// Closes the file cleanly, so that the next start needs no repair.
     pub(super) fn close(self) -> Result<(), StoreError> {
         catch_panic(|| Ok(self.database.close()?))
     }
@@ -200,12 +199,12 @@ fn encoded(state: State) -> Vec<u8> {
     bytes
 }
 
-/// Runs something of redb's; a panic is an error like any other.
+/// Runs a redb operation, and returns a panic as an error.
 pub(super) fn catch_panic<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(broken),
         Err(panic) => {
-            // The text is redb's own and speaks of pages.
+            // The text comes from redb and describes pages, not data.
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("its structure is broken");
             Err(StoreError::Damaged(text.to_owned()))

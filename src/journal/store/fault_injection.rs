@@ -1,4 +1,4 @@
-//! For tests: a disk that fails when it is told to.
+//! Fault injection for tests: a disk that fails on request.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// What of the disk fails. Whoever opens a store on a thread gets the trouble of that thread.
+/// Faults of the disk. A store gets the faults that are set on the thread that opens it.
 #[derive(Debug, Clone, Default)]
 pub(in crate::journal) struct FaultInjection(Arc<Switches>);
 
@@ -16,7 +16,7 @@ struct Switches {
     no_room: AtomicBool,
     write_full: AtomicBool,
     sync_fails: AtomicBool,
-    /// Whoever syncs waits for it.
+    /// A sync waits until this lock is free.
     sync_gate: Mutex<()>,
 }
 
@@ -33,17 +33,17 @@ impl FaultInjection {
         CURRENT.with(|current| *current.borrow_mut() = self.clone());
     }
 
-    /// Whether room can be taken in advance.
+    /// Sets whether reserving disk space fails.
     pub(in crate::journal) fn set_no_room(&self, on: bool) {
         self.0.no_room.store(on, Ordering::SeqCst);
     }
 
-    /// Whether the disk is found full while writing.
+    /// Sets whether a write fails because the disk is full.
     pub(in crate::journal) fn set_write_full(&self, on: bool) {
         self.0.write_full.store(on, Ordering::SeqCst);
     }
 
-    /// Whether syncing fails.
+    /// Sets whether a sync fails.
     pub(in crate::journal) fn set_sync_fails(&self, on: bool) {
         self.0.sync_fails.store(on, Ordering::SeqCst);
     }
@@ -56,7 +56,7 @@ impl FaultInjection {
         fails(&self.0.write_full, io::ErrorKind::StorageFull)
     }
 
-    /// Until this is dropped, a sync does not come back.
+    /// Blocks every sync until the guard is dropped.
     pub(in crate::journal) fn hold_sync(&self) -> MutexGuard<'_, ()> {
         self.0.sync_gate.lock()
     }

@@ -1,4 +1,4 @@
-//! How the journal's file is found, made, locked and verified. Every fault is told apart, and none changes the file.
+//! Finds, creates, locks and verifies the journal's file. Each fault is distinguished, and none changes the file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -21,16 +21,17 @@ use crate::journal::fault::OpenFault;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::EntryRef;
 
-/// The file.
+/// Name of the journal's file.
 pub(super) const FILE: &str = "journal.redb";
-/// What the file is called until everything is in it that has to be in an empty one.
+/// Name of a new file until it is complete.
 const UNFINISHED: &str = "journal.redb.new";
-/// Locked by the process that uses the journal. A file of its own, because the journal's is opened anew after a failure.
+/// Locked by the process that uses the journal. A separate file, because the journal's file is opened again after a
+/// failure.
 const LOCK: &str = "journal.lock";
-/// What a file of redb begins with.
+/// First bytes of a redb file.
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// Holds the directory for this process, until it is dropped.
+/// Locks the directory for this process until it is dropped.
 pub(super) struct Lock {
     _file: File,
 }
@@ -39,19 +40,19 @@ impl Store {
     /// The name of the journal's file in its directory.
     pub const FILE: &'static str = FILE;
 
-    /// Whether there is a journal in a directory.
+    /// Returns true if there is a journal in the directory.
     #[must_use]
     pub fn is_in(directory: &Path) -> bool {
         directory.join(FILE).exists()
     }
 
-    /// Opens the journal of a directory, or makes an empty one. The first of `keys` seals, all open; `max_size` is the
-    /// room for entries and quarantine, in bytes.
+    /// Opens the journal in `directory`, or creates an empty one. The first of `keys` seals, all keys open. `max_size`
+    /// is the limit for entries and quarantine, in bytes.
     ///
-    /// Takes time by the file's size, because all of it is verified.
+    /// Verifies the file, which takes time in proportion to its size.
     ///
     /// # Errors
-    /// [`OpenFault`]. Then nothing was changed.
+    /// Returns an [`OpenFault`]. Nothing was changed then.
     pub fn open(directory: &Path, keys: &[Arc<ContentKey>], max_size: u64) -> Result<Opened, OpenFault> {
         fs::create_dir_all(directory).map_err(|error| fault(directory, &error))?;
         let lock = Lock::take(&directory.join(LOCK))?;
@@ -78,20 +79,20 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Only for the message.
+                // Only for the error message.
                 let _ = file.read_to_string(&mut holder);
                 return Err(OpenFault::Locked(directory(path), holder.trim().parse().ok()));
             }
             Err(TryLockError::Error(error)) => return Err(fault(path, &error)),
         }
-        // Only for another process's message.
+        // Only for the error message of another process.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
 }
 
-/// Makes an empty journal under another name, and gives it its own once it is whole and synced: so a file of that name
-/// is never a half-made one.
+/// Creates an empty journal under a temporary name, and renames it once it is complete and synced. A file with the
+/// final name is therefore always complete.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenFault> {
     let unfinished = directory.join(UNFINISHED);
     let made = options().create(true).truncate(true).open(&unfinished).map_err(|error| fault(&unfinished, &error))?;
@@ -100,7 +101,7 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenFault> {
     renamed.map_err(|error| fault(path, &error))
 }
 
-/// Opens the file as it is.
+/// Opens an existing file.
 pub(super) fn open(path: &Path) -> Result<(JournalFile, State), OpenFault> {
     let mut file = options().open(path).map_err(|error| fault(path, &error))?;
     let mut beginning = Vec::new();
@@ -114,7 +115,7 @@ pub(super) fn open(path: &Path) -> Result<(JournalFile, State), OpenFault> {
     JournalFile::open(file).map_err(|error| error.at(path))
 }
 
-/// Goes through the whole index: every row has to open, and their number has to be the one of the last commit.
+/// Verifies the index: every row must open, and the numbers of rows must match the last commit. Returns the entries.
 fn verified(
     file: &JournalFile,
     state: State,
@@ -147,7 +148,7 @@ fn verified(
     strangers.fault(path).map_or(Ok(inventory), Err)
 }
 
-/// The rows that do not open.
+/// Rows that cannot be opened, by cause.
 #[derive(Default)]
 struct UnreadableRows {
     unknown: BTreeMap<KeyId, u64>,
@@ -164,7 +165,7 @@ impl UnreadableRows {
         }
     }
 
-    /// The worst of it.
+    /// Returns the most serious fault.
     fn fault(self, path: &Path) -> Option<OpenFault> {
         if self.damaged > 0 {
             let how = format!("{} of its entries cannot be opened though their keys are there", self.damaged);
@@ -179,7 +180,7 @@ impl UnreadableRows {
 }
 
 impl StoreError {
-    /// The fault that it means for a file.
+    /// Converts the error into the fault of the file at this path.
     pub(super) fn at(self, path: &Path) -> OpenFault {
         let path = path.to_owned();
         match self {

@@ -1,8 +1,8 @@
-//! The journal's file under the store: makes sure that the disk has room before anything is written.
+//! The storage backend of the journal's file: reserves disk space before data is written.
 //!
-//! A disk that is found full in the middle of a commit leaves a file that has to be repaired, on a full disk. So room is
-//! taken from the file system first, in steps, and a commit that would not fit is refused while the file is still whole.
-//! What has been taken stays taken, so that removing entries works on a full disk as well.
+//! If the disk becomes full in the middle of a commit, the file has to be repaired on a full disk. Space is therefore
+//! reserved first, in steps, and a commit that would not fit is rejected while the file is intact. Reserved space is
+//! kept, so that deletions also work on a full disk.
 
 use std::fs::File;
 use std::io;
@@ -14,38 +14,38 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-/// Room that is kept for removals, in bytes.
+/// Space reserved for deletions, in bytes.
 const HEADROOM: u64 = 4 << 20;
 
-/// The step in which room is taken, in bytes.
+/// Space is reserved in multiples of this size, in bytes.
 const STEP: u64 = 1 << 20;
 
-/// The file as the store's library sees it.
+/// The file as a storage backend of redb.
 #[derive(Debug)]
 pub(super) struct Backend {
     inner: FileBackend,
     room: Arc<DiskSpace>,
 }
 
-/// What is known of the file's room on the disk.
+/// The file's space on the disk.
 #[derive(Debug)]
 pub(super) struct DiskSpace {
     file: File,
-    /// The end of what was ever written; what lies behind is room that was announced and not used.
+    /// Offset of the end of the written data. The file can be longer, but there is no data behind it.
     top: AtomicU64,
-    /// Up to here the disk's room is taken.
+    /// Offset up to which disk space is reserved.
     allocated: AtomicU64,
-    /// Whether the file system takes no room in advance.
+    /// True if the file system cannot reserve space.
     unsupported: AtomicBool,
     #[cfg(test)]
     pub(super) trouble: super::fault_injection::FaultInjection,
 }
 
 impl Backend {
-    /// Takes the file into use.
+    /// Creates a backend for a file.
     pub(super) fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        // Blocks, because the file is announced to be up to twice as long as what is in it.
+        // Considers the blocks too, because redb makes the file up to twice as long as its contents.
         let top = metadata.len().min(metadata.blocks() * 512);
         let room = DiskSpace {
             file: file.try_clone()?,
@@ -65,17 +65,17 @@ impl Backend {
 }
 
 impl DiskSpace {
-    /// What the file takes on the disk, in bytes.
+    /// Returns the space that the file uses on the disk, in bytes.
     pub(super) fn size(&self) -> u64 {
         self.file.metadata().map_or(0, |metadata| metadata.blocks() * 512)
     }
 
-    /// The end of what was ever written, in bytes: as much was needed at once.
+    /// Returns the offset of the end of the written data, in bytes: the largest size needed so far.
     pub(super) fn top(&self) -> u64 {
         self.top.load(Ordering::Relaxed)
     }
 
-    /// Takes room on the disk for `bytes` more.
+    /// Reserves disk space for `bytes` more bytes.
     pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
         self.trouble.room()?;
@@ -88,24 +88,24 @@ impl DiskSpace {
         match allocate(&self.file, allocated, wanted - allocated) {
             Ok(()) => self.allocated.store(wanted, Ordering::Relaxed),
             Err(error) if full(&error) => return Err(error),
-            // A file system that cannot says so here; then a full disk is found while writing.
+            // A file system that cannot reserve space fails here. A full disk is then detected only while writing.
             Err(_) => self.unsupported.store(true, Ordering::Relaxed),
         }
         Ok(())
     }
 
-    /// Makes the next reads come from the disk itself: after a failed sync the system's memory can hold what the disk
-    /// does not.
+    /// Makes the next reads come from the disk: after a failed sync, the page cache can contain data that is not on the
+    /// disk.
     pub(super) fn drop_page_cache(file: &File) {
         #[cfg(target_os = "linux")]
-        // An advice; where it is not taken, reads see what the system holds.
+        // Only a hint. If the kernel ignores it, reads come from the page cache.
         let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
         #[cfg(not(target_os = "linux"))]
         let _ = file;
     }
 }
 
-/// Whether an error says that there is no room.
+/// Returns true if the error means that there is no space left.
 pub(super) fn full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
@@ -133,7 +133,7 @@ impl StorageBackend for Backend {
         let before = self.inner.len()?;
         self.inner.set_len(len)?;
         if len < before {
-            // What was taken behind the new end is given back by the system.
+            // Truncation also releases the reserved space behind the new end.
             self.room.top.fetch_min(len, Ordering::Relaxed);
             self.room.allocated.fetch_min(len, Ordering::Relaxed);
         }

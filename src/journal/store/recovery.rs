@@ -1,7 +1,7 @@
-//! What happens after a failure: the file is closed, and before it is used again it is read back and verified.
+//! Recovery after a failure: the file is closed, then read back from the disk and verified before it is used again.
 //!
-//! A sync that fails may have thrown away what it was to write, and a second one that succeeds proves nothing. So nothing
-//! that was in memory is believed; what the disk says counts, once it has been read from the disk.
+//! A failed sync can discard the data that it should have written, and a later sync that succeeds proves nothing. Data
+//! in memory is therefore not trusted; only what is read back from the disk counts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -15,23 +15,24 @@ use crate::diagnosis::Diagnosis;
 use crate::journal::fault::{JournalRejection, OpenFault};
 use crate::telemetry::log_code::LogCode;
 
-/// How long to wait before the file is opened again, at first and at most: it is verified as a whole each time.
+/// First and longest delay before the next attempt to open the file. It doubles after each failure, because each
+/// attempt verifies the file.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// What is to be seen to before the file is used again.
+/// Pending recovery.
 #[derive(Default)]
 pub(super) struct Recovery {
-    /// Entries that were refused when their commit failed, and can be on the disk all the same.
+    /// Entries that were reported as rejected when their commit failed, but can be on the disk all the same.
     possibly_written: Vec<u64>,
-    /// Not before.
+    /// Earliest time of the next attempt.
     next_attempt: Option<Instant>,
     pause: Duration,
     full: bool,
 }
 
 impl Store {
-    /// Makes sure that the file is open and can be trusted.
+    /// Ensures that the file is open and verified. Opens it again if the next attempt is due.
     pub(super) fn ready(&mut self) -> Result<(), JournalRejection> {
         if self.file.is_some() {
             return Ok(());
@@ -43,7 +44,7 @@ impl Store {
         Err(if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
     }
 
-    /// Runs something that reads.
+    /// Runs a read operation. If it fails, closes the file until it has been verified.
     pub(super) fn reading<T>(
         &mut self,
         read: impl FnOnce(&JournalFile) -> Result<T, StoreError>,
@@ -53,7 +54,8 @@ impl Store {
         read(file).map_err(|error| self.require_verification(&error, std::iter::empty()))
     }
 
-    /// Closes the file after a failure. `ghosts` are the entries that were to be written.
+    /// Closes the file after a failure. `possibly_written` contains the entries of the failed commit: they are reported
+    /// as rejected, but can be on the disk.
     pub(super) fn require_verification(
         &mut self,
         error: &StoreError,
@@ -61,7 +63,7 @@ impl Store {
     ) -> JournalRejection {
         tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %error, "the journal has failed; it is verified before it is used again");
         let file = self.file.take();
-        // It says so itself where it finds something broken, and what it finds is known already.
+        // Dropping a damaged database can panic. The failure was logged above.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(file)));
         self.recovery.possibly_written.extend(possibly_written);
         self.recovery.full = matches!(error, StoreError::DiskFull);
@@ -72,7 +74,7 @@ impl Store {
         if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
     }
 
-    /// Opens the file again, as the disk has it. Says whether it can be used.
+    /// Opens the file again, as it is on the disk. Returns true if it can be used.
     fn reopened(&mut self) -> bool {
         match self.verify_again() {
             Ok(()) => {
@@ -111,7 +113,7 @@ impl Store {
             );
         }
         let possibly_written = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
-        // They were refused, so whoever wanted them keeps them elsewhere, or asks again.
+        // These entries were reported as rejected, so their owners keep them elsewhere or write them again.
         let state = if possibly_written.is_empty() {
             state
         } else {

@@ -1,5 +1,5 @@
-//! How the store gets rid of old keys: what they have sealed is sealed again with the first one, a little at a time, so
-//! that they can be removed from the configuration.
+//! Rekeying: seals data of old keys again with the first key, in small steps, so that the old keys can be removed from
+//! the configuration.
 
 use std::sync::Arc;
 
@@ -11,34 +11,34 @@ use super::codec::{SealedCodec, Table};
 use super::tables::{Changes, Put};
 use crate::journal::fault::JournalRejection;
 
-/// How many rows one step seals again, and how many bytes; and how many rows it looks at.
+/// Limits of one step: rows sealed again, their size in bytes, and rows inspected.
 const STEP_ROWS: usize = 256;
 const STEP_BYTES: u64 = 4 << 20;
 const STEP_LOOKS: usize = 20_000;
 
-/// Where the next step begins.
+/// Where the next step starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// At this entry.
+    /// This entry.
     Entries(u64),
-    /// At this callback in quarantine; all entries have been looked at.
+    /// This quarantined callback. All entries have been checked.
     Quarantine(u128),
 }
 
-/// What has become of a change of the keys.
+/// Result of replacing the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyChange {
-    /// The first of them seals from now on, and all open.
+    /// The first key seals from now on, and all keys open.
     Applied,
-    /// Nothing has changed: the key of this id is not among them, and this many entries and callbacks need it.
+    /// Nothing has changed: the key with this id is missing, and this many entries and callbacks need it.
     StillNeeded(String, u64),
-    /// Nothing has changed: there is none.
+    /// Nothing has changed: there are no keys.
     NoKeys,
 }
 
 impl Store {
-    /// Seals with the first of these keys from now on, and opens with all of them. Changes nothing if they do not open
-    /// everything that is in the store.
+    /// Seals with the first of these keys from now on, and opens with all of them. Changes nothing if the keys do not
+    /// open all stored data.
     pub fn replace_keys(&mut self, keys: &[Arc<ContentKey>]) -> KeyChange {
         let Some(codec) = SealedCodec::new(keys) else { return KeyChange::NoKeys };
         let missing = self.keys.others(codec.current()).find(|(id, _)| !codec.opens(*id));
@@ -50,28 +50,28 @@ impl Store {
         KeyChange::Applied
     }
 
-    /// The key that seals.
+    /// Returns the key that seals.
     #[must_use]
     pub fn sealing_key(&self) -> Arc<ContentKey> {
         self.codec.key()
     }
 
-    /// The ids of the old keys that are still needed, and how many entries and callbacks need each.
+    /// Returns the ids of the old keys in use, with the number of entries and callbacks sealed with each.
     #[must_use]
     pub fn old_keys(&self) -> Vec<(String, u64)> {
         self.keys.others(self.codec.current()).map(|(id, count)| (id.to_string(), count)).collect()
     }
 
-    /// Whether [`Store::reseal`] has anything to do.
+    /// Returns true if [`Store::reseal`] has work to do.
     #[must_use]
     pub fn has_old_keys(&self) -> bool {
         self.reseal.is_some() && self.file.is_some() && self.keys.others(self.codec.current()).next().is_some()
     }
 
-    /// Seals some of what an old key has sealed again, with the first key. What cannot be opened stays as it is.
+    /// Seals some data of old keys again with the first key. Data that cannot be opened is not changed.
     ///
     /// # Errors
-    /// [`JournalRejection`] if nothing can be read or written now. Then nothing has changed.
+    /// Returns a [`JournalRejection`] if the store cannot be read or written now. Nothing has changed then.
     pub fn reseal(&mut self) -> Result<(), JournalRejection> {
         let Some(place) = self.reseal else { return Ok(()) };
         let current = self.codec.current();
@@ -82,7 +82,7 @@ impl Store {
         if !changes.is_empty() {
             let bytes = changes.puts.iter().map(Put::cost).chain(changes.keeps.iter().map(Put::cost)).sum();
             self.space_for(bytes)?;
-            // These rows are never ghosts: whether the commit has succeeded or not, the entries are to stay.
+            // Nothing is possibly written here: the entries must stay, whether the commit has succeeded or not.
             self.apply(&changes, std::iter::empty())?;
         }
         self.reseal = next;

@@ -1,15 +1,15 @@
-//! What is read from the open file: rows as they are, sealed. Changes nothing.
+//! Reads rows from the open file in sealed form. Changes nothing.
 
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
 use super::database::{JournalFile, StoreError, catch_panic};
 use super::tables::{BODIES, INDEX, KEPT_BODIES, KEPT_INDEX, KeyCounts};
 
-/// A row of an index and its body.
+/// A sealed index row and its sealed body.
 type SealedRow = (Vec<u8>, Vec<u8>);
 
 impl JournalFile {
-    /// Hands each row of the index to `each`, in order, from a place on, until it returns false.
+    /// Calls `each` with every index row starting at `from`, in order, until it returns false.
     pub(super) fn rows(&self, from: u64, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), StoreError> {
         catch_panic(|| {
             let transaction = self.database.begin_read()?;
@@ -23,8 +23,7 @@ impl JournalFile {
         })
     }
 
-    /// Hands each row of the quarantine's index to `each`, in the order of their names, from a name on, until it returns
-    /// false.
+    /// Calls `each` with every index row of the quarantine starting at `from`, ordered by id, until it returns false.
     pub(super) fn kept_rows(&self, from: u128, mut each: impl FnMut(u128, &[u8]) -> bool) -> Result<(), StoreError> {
         catch_panic(|| {
             let transaction = self.database.begin_read()?;
@@ -38,7 +37,7 @@ impl JournalFile {
         })
     }
 
-    /// For each of these names, whether it is in the quarantine.
+    /// Returns for each id whether it is in quarantine.
     pub(super) fn has_kept(&self, ids: &[u128]) -> Result<Vec<bool>, StoreError> {
         catch_panic(|| {
             let table = self.database.begin_read()?.open_table(KEPT_INDEX)?;
@@ -50,7 +49,7 @@ impl JournalFile {
         })
     }
 
-    /// A sealed row of the quarantine's index, and its body.
+    /// Returns a sealed index row of the quarantine and its body.
     pub(super) fn kept(&self, id: u128) -> Result<Option<SealedRow>, StoreError> {
         catch_panic(|| {
             let transaction = self.database.begin_read()?;
@@ -60,7 +59,7 @@ impl JournalFile {
         })
     }
 
-    /// How many rows each key seals, by what is written on each row.
+    /// Returns the number of rows per key. Each row names its key.
     pub(super) fn key_counts(&self) -> Result<KeyCounts, StoreError> {
         let mut keys = KeyCounts::default();
         self.rows(0, |_, row| {
@@ -74,7 +73,7 @@ impl JournalFile {
         Ok(keys)
     }
 
-    /// The sealed bodies of entries: none where an entry is not there.
+    /// Returns the sealed bodies of entries. A body is `None` if the entry does not exist.
     pub(super) fn bodies(&self, seqs: &[u64]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         catch_panic(|| {
             let table = self.database.begin_read()?.open_table(BODIES)?;
@@ -86,7 +85,7 @@ impl JournalFile {
         })
     }
 
-    /// Up to `limit` sealed bodies from a place on.
+    /// Returns up to `limit` sealed bodies starting at `from`.
     pub(super) fn bodies_from(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         catch_panic(|| {
             let table = self.database.begin_read()?.open_table(BODIES)?;
@@ -99,7 +98,7 @@ impl JournalFile {
         })
     }
 
-    /// The sealed body of something in quarantine.
+    /// Returns the sealed body of a quarantined callback.
     pub(super) fn kept_body(&self, id: u128) -> Result<Option<Vec<u8>>, StoreError> {
         catch_panic(|| {
             let table = self.database.begin_read()?.open_table(KEPT_BODIES)?;
@@ -107,7 +106,7 @@ impl JournalFile {
         })
     }
 
-    /// How many rows the tables have: index, bodies, index of the quarantine, its bodies.
+    /// Returns the number of rows of each table: index, bodies, quarantine index, quarantine bodies.
     pub(super) fn counts(&self) -> Result<[u64; 4], StoreError> {
         catch_panic(|| {
             let transaction = self.database.begin_read()?;

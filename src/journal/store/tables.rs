@@ -1,4 +1,4 @@
-//! What the file holds: its tables, their rows, and what a row takes.
+//! The tables of the file, their rows, and the space that a row needs.
 
 use std::ops::Bound;
 
@@ -13,29 +13,29 @@ pub(super) const KEPT_BODIES: TableDefinition<'_, u128, &[u8]> = TableDefinition
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const STATE: &str = "state";
 
-/// A page of the file, in bytes.
+/// Size of a page of the file, in bytes.
 const PAGE: usize = 4096;
 
-/// What of a page is there for rows, and what a row takes beyond its value.
+/// Space for rows in a page, and overhead per row, in bytes.
 const PAGE_CAPACITY: usize = PAGE - 16;
 const ROW: usize = 24;
 
-/// What the disk holds, by number. Written with every commit.
+/// Counts and sizes of the stored data. Written with every commit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
-    /// How many commits there were: tells whether one is missing.
+    /// Number of commits so far. Reveals a lost commit.
     pub(super) commits: u64,
-    /// The place of the next entry.
+    /// Sequence number of the next entry.
     pub(super) next: u64,
     pub(super) entries: u64,
-    /// What entries and quarantine take in the file.
+    /// Size of entries and quarantine in the file, in bytes.
     pub(super) bytes: u64,
     pub(super) kept: u64,
-    /// What the quarantine takes of it.
+    /// Size of the quarantine, in bytes. Included in `bytes`.
     pub(super) kept_bytes: u64,
 }
 
-/// A row and its body, sealed.
+/// A sealed index row and its sealed body.
 pub(super) struct Put<K> {
     pub(super) key: K,
     pub(super) index: Vec<u8>,
@@ -51,13 +51,13 @@ impl<K> Put<K> {
         &self.body
     }
 
-    /// What it takes in the file, in bytes.
+    /// Returns the space that it needs in the file, in bytes.
     pub(super) fn cost(&self) -> u64 {
         cost(self.index.len()) + cost(self.body.len())
     }
 }
 
-/// What one transaction changes.
+/// The changes of one transaction.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) puts: Vec<Put<u64>>,
@@ -67,18 +67,18 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Whether there is nothing to do.
+    /// Returns true if there are no changes.
     pub(super) fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.removes.is_empty() && self.keeps.is_empty() && self.releases.is_empty()
     }
 }
 
-/// How many rows of the indexes are sealed with each key. A row and its body are sealed with the same key.
+/// Number of index rows per key. An index row and its body are sealed with the same key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KeyCounts(Vec<(KeyId, i64)>);
 
 impl KeyCounts {
-    /// Counts `by` more rows that are sealed like this one.
+    /// Adds `by` to the count of the key that this row is sealed with.
     pub(super) fn add(&mut self, row: &[u8], by: i64) {
         if let Some(key) = KeyId::of_sealed(row) {
             self.count(key, by);
@@ -91,7 +91,7 @@ impl KeyCounts {
         self.0.retain(|(_, count)| *count > 0);
     }
 
-    /// The keys that seal anything, except `current`, each with its number of rows.
+    /// Returns the keys in use except `current`, each with its number of rows.
     pub(super) fn others(&self, current: KeyId) -> impl Iterator<Item = (KeyId, u64)> {
         self.0.iter().filter(move |(key, _)| *key != current).map(|(key, count)| (*key, count.unsigned_abs()))
     }
@@ -104,7 +104,7 @@ impl KeyCounts {
     }
 }
 
-/// What a transaction counts while it changes rows.
+/// Counts that a transaction updates while it changes rows.
 #[derive(Default)]
 pub(super) struct TableCounts {
     pub(super) count: u64,
@@ -112,14 +112,14 @@ pub(super) struct TableCounts {
     pub(super) keys: KeyCounts,
 }
 
-/// An index and the bodies that belong to it.
+/// An index table and the table with its bodies.
 pub(super) struct IndexedTable<'t, K: redb::Key + 'static> {
     pub(super) index: redb::Table<'t, K, &'static [u8]>,
     pub(super) bodies: redb::Table<'t, K, &'static [u8]>,
 }
 
 impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> IndexedTable<'_, K> {
-    /// Puts a row and its body in, and counts what that changes.
+    /// Inserts or replaces a row and its body, and updates the counts.
     pub(super) fn put(&mut self, put: &Put<K>, tally: &mut TableCounts) -> Result<(), redb::Error> {
         let mut replaced = 0;
         match self.index.insert(put.key, put.index.as_slice())? {
@@ -135,7 +135,7 @@ impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Inde
         Ok(())
     }
 
-    /// Takes a row and its body out, and counts what that changes.
+    /// Removes a row and its body, and updates the counts.
     pub(super) fn remove(&mut self, key: K, tally: &mut TableCounts) -> Result<(), redb::Error> {
         let mut removed = 0;
         if let Some(old) = self.index.remove(key)? {
@@ -149,7 +149,7 @@ impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Inde
     }
 }
 
-/// What a value takes in the file, in bytes: its share of a page, or pages of its own, whose number is a power of two.
+/// Returns the space of a value in the file, in bytes: a share of a page, or a power of two of whole pages.
 fn cost(value: usize) -> u64 {
     let row = value + ROW;
     let share = match PAGE_CAPACITY / row {
@@ -160,7 +160,8 @@ fn cost(value: usize) -> u64 {
 }
 
 impl IndexedTable<'_, u64> {
-    /// Puts rows in. New ones come in order behind all that are there, and then the way to each is that to the one before.
+    /// Inserts rows. New rows in ascending order behind all existing ones are appended with a cursor, which saves a
+    /// search from the root for each.
     pub(super) fn put_all(&mut self, puts: &[Put<u64>], tally: &mut TableCounts) -> Result<(), redb::Error> {
         let last = self.index.last()?.map(|(key, _)| key.value());
         let new = puts.first().is_some_and(|first| last.is_none_or(|last| last < first.key));

@@ -1,14 +1,14 @@
-//! The process is killed while it writes: everything that was reported as written is there.
+//! Crash test: the process is killed while it writes. Everything that was reported as written must be there.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Set for the child: where to write.
+/// Environment variable for the child process: the directory to write to.
 const DIRECTORY: &str = "JOURNAL_CRASH_DIRECTORY";
 
-/// Not a test of its own, but the process that is killed: writes and removes, and says what is durable, for ever.
+/// Not a test, but the process that is killed: writes, deletes and reports what is durable, in an endless loop.
 #[test]
 fn a_process_that_writes_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
@@ -57,13 +57,13 @@ fn written_entries_survive_a_kill_at_any_instant() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it had said before it was killed counts as well.
+        // Reports that were still in the pipe count as well.
         for number in lines.map_while(Result::ok).filter_map(numbers) {
             reported = Some(number);
         }
         let last = reported.unwrap();
         let held = held(directory.path());
-        // Each batch removes ten of the one that lies a hundred behind; the one after the last reported may have as well.
+        // Each batch deletes ten entries of an earlier one; the batch after the last report can have done so too.
         let expected = (0..last + 20).filter(|seq| seq % 20 >= 10 || seq + 80 >= last + 20);
         let missing: Vec<_> = expected.filter(|seq| !held.contains(seq)).collect();
         assert!(missing.is_empty(), "round {round}, last reported {last}: {missing:?} are missing");

@@ -1,4 +1,5 @@
-//! Files that are cut, foreign, changed or of somebody else: each is told apart, none is touched, nothing panics.
+//! Damaged files: truncated, foreign, changed or not accessible. Each fault is distinguished, no file is changed, and
+//! nothing panics.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +9,7 @@ use redb::ReadableTable;
 
 use super::*;
 
-/// A directory with a journal of a few entries, closed in order.
+/// Creates a directory with a small journal that was closed cleanly.
 fn closed() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
@@ -49,7 +50,7 @@ fn a_flipped_bit_is_found_or_harms_nothing() {
     let whole = fs::read(&path).unwrap();
     let mut random = fastrand::Rng::with_seed(2);
     let mut found = 0;
-    // The header most of all.
+    // Change every byte of the header, and random bytes elsewhere.
     let places = (0..320).chain((0..300).map(|_| random.usize(..whole.len())));
     for place in places.collect::<Vec<_>>() {
         let mut changed = whole.clone();
@@ -141,7 +142,7 @@ fn an_unusable_directory_is_named_in_the_error() {
     let locked = directory.path().join("locked");
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
-    // A superuser may all the same.
+    // The superuser can write all the same.
     if fs::write(locked.join("probe"), "").is_err() {
         assert!(matches!(fault_at(&locked), OpenFault::NoPermission(_)));
     }

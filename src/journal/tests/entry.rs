@@ -1,4 +1,4 @@
-//! The form of an entry.
+//! The encoding of an entry.
 
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::jose::jws::KeySet;
@@ -30,7 +30,7 @@ fn policy(material: &TenantKeys, mode: EventMode) -> Policy {
     }
 }
 
-/// One of each type, and some that fit nothing.
+/// One event of each type, and some that fit no record.
 fn items(material: &TenantKeys, policy: &Policy) -> Vec<PreparedEvent> {
     let mut events = Generator::new(3).one_of_each(NOW * 1000);
     events.push(Event::given(json!({"eventType": "urn:x", "bizData": {"password": "pass-word-1", "a": "\u{e9}"}})));
@@ -77,7 +77,7 @@ fn all() -> (Policy, Vec<Entry>) {
     (policy, all)
 }
 
-/// All that can be seen of a record; of a value that is sealed, what is in it.
+/// Shows a record for comparison, with a sealed value opened.
 fn shown(record: &Record) -> String {
     let mut value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
     if let Some(sealed) = value.get_mut("original").filter(|original| original.is_string()) {
@@ -121,7 +121,7 @@ fn a_restored_source_makes_the_same_dead_letter() {
             };
             assert_eq!(letter(&back), letter(&entry));
         }
-        // As well after another restart.
+        // The original survives a further restart too.
         assert!(back.dead_letter_source.stored_original() == entry.dead_letter_source.stored_original());
     }
 }
@@ -129,7 +129,7 @@ fn a_restored_source_makes_the_same_dead_letter() {
 #[test]
 fn a_dead_letter_needs_no_rules_of_its_application() {
     let (policy, all) = all();
-    // Another application's, with the prefix that all have which have none of their own.
+    // The policy of another application, with the prefix of applications that set none.
     let other = Policy { application_id: "app_other".to_owned(), topics: Topics::with_prefix("other"), ..policy };
     for entry in all.into_iter().filter(|entry| entry.record.entity != Entity::DeadLetter) {
         let rules = other.dead_letters().dead_letters_without_policy(&entry.record);
@@ -155,7 +155,7 @@ fn a_cut_or_changed_form_is_a_fault_and_never_a_panic() {
             let at = random.usize(1..changed.len());
             changed[at] = random.u8(..);
         }
-        // It may be an entry, or none.
+        // The changed bytes can still be a valid entry.
         let _ = Entry::decode(Seq(1), &changed);
     }
     bytes.push(0);

@@ -1,4 +1,5 @@
-//! A disk that is full, or does not sync: nothing is taken that is not durable, and it works again by itself.
+//! A disk that is full or fails to sync: only durable entries are reported as written, and the journal recovers by
+//! itself.
 
 use super::*;
 use crate::journal::JournalRejection;
@@ -81,7 +82,7 @@ fn a_file_damaged_before_verification_is_not_used_again() {
     assert_eq!(store.read(&[Seq(1)]).err(), Some(JournalRejection::Failed));
 }
 
-/// A file system of its own that is soon full, where this process may mount one.
+/// A small file system that is soon full, if this process may mount one.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -97,7 +98,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // What stays mounted ends with the machine.
+        // If this fails, it stays mounted until the machine stops.
         let _ = std::process::Command::new("umount").arg(self.0.path()).status();
     }
 }
@@ -121,7 +122,7 @@ fn a_full_disk_loses_nothing_and_is_used_again_later() {
     }
     let from = refused_at.expect("the disk was never full");
     assert!(written.len() > 500, "{}", written.len());
-    // Somebody else takes what is left.
+    // Another file uses the remaining space.
     let other = path.join("other");
     let mut rest = std::fs::File::create(&other).unwrap();
     while std::io::Write::write(&mut rest, &[1; 4096]).is_ok_and(|length| length > 0) {}

@@ -1,4 +1,4 @@
-//! What operators are told and can do.
+//! The admin operations on the journal.
 
 use idaas_callback::jose::jwe::Sealed;
 
@@ -66,7 +66,7 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
     let mut all = entries(0..3);
-    // The same eventId from another application.
+    // An event of another application with the same `eventId`.
     all.push(Entry { seq: Seq(3), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
     let journal_admin = crate::journal::JournalAdmin::alone(store).unwrap();
@@ -82,7 +82,7 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     assert_eq!(held(directory.path()), [0, 2]);
 }
 
-/// Lanes that tell of one head that waits, and count what is asked of them.
+/// An outbox with one waiting head, which counts the requests.
 #[derive(Default)]
 struct Lanes(std::sync::atomic::AtomicUsize);
 

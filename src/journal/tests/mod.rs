@@ -1,4 +1,4 @@
-//! What the journal promises, each promise by itself.
+//! The guarantees of the journal, one test each.
 
 mod crash;
 mod damage;
@@ -24,14 +24,15 @@ use outbox::{EventKey, LaneKey, Seq};
 use super::store::{Batch, Committed, Opened, Store};
 use super::{Entry, OpenFault};
 
-/// Room enough.
+/// A limit that no test reaches, in bytes.
 const ROOM: u64 = 1 << 30;
 
 fn key(digit: char) -> Arc<ContentKey> {
     Arc::new(ContentKey::from_hex(&digit.to_string().repeat(64)).unwrap())
 }
 
-/// Opens it. A lock lives on for a moment in a child process that another test starts just then.
+/// Opens the journal. Retries while it is locked: a child process that another test has just started can inherit the
+/// lock.
 fn opened(directory: &Path, keys: &[Arc<ContentKey>], room: u64) -> Result<Opened, OpenFault> {
     let own = OpenFault::Locked(directory.to_owned(), Some(std::process::id()));
     loop {
@@ -50,13 +51,13 @@ fn fault(directory: &Path, keys: &[Arc<ContentKey>]) -> OpenFault {
     opened(directory, keys, ROOM).err().expect("a fault")
 }
 
-/// Bytes that cannot be compressed.
+/// Returns incompressible bytes.
 fn noise(seed: u64, size: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..size).map(|_| random.u8(..)).collect()
 }
 
-/// An entry of an event `seq` about a user who is one of seven, with a value of that size.
+/// Creates an entry of event `seq` about one of seven users, with a value of `size` bytes.
 pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
     let (id, user) = (format!("evnt_{seq}"), format!("user_{}", seq % 7));
     let kept = StoredOriginal {
@@ -108,7 +109,7 @@ fn remove(store: &mut Store, seqs: impl IntoIterator<Item = u64>) -> Committed {
     store.commit(&Batch { removes: &removes, ..Batch::default() })
 }
 
-/// The places of all that the directory's journal holds.
+/// Returns the sequence numbers in the journal of the directory.
 fn held(directory: &Path) -> Vec<u64> {
     open(directory).inventory.into_iter().map(|listed| listed.seq.0).collect()
 }
@@ -117,7 +118,7 @@ fn seqs(written: &[Seq]) -> Vec<u64> {
     written.iter().map(|seq| seq.0).collect()
 }
 
-/// A desk on its own, with three entries.
+/// Creates admin operations without a service, on a journal with three entries.
 pub(crate) fn desk_with_entries(directory: &Path) -> super::JournalAdmin {
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));

@@ -1,4 +1,4 @@
-//! Callbacks that cannot be read yet: each content once, bounded, and published when it can be read.
+//! Quarantined callbacks: each content is stored once, the size is limited, and readable callbacks are published.
 
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
@@ -50,7 +50,7 @@ fn moment() -> RequestContext<'static> {
     }
 }
 
-/// A callback that is refused under `policy`, as it is kept.
+/// Creates the quarantined form of a callback that is rejected under `policy`.
 fn refused(material: &TenantKeys, body: &str, policy: &Policy) -> Quarantined {
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
     let reason = prepare(body.as_bytes(), &keys, policy, moment()).err().expect("a refusal");
@@ -126,10 +126,10 @@ async fn an_unreadable_callback_is_kept_decrypted() {
     assert_eq!(open(directory.path()).quarantined, 1);
 }
 
-/// As many callbacks of distinct names as `number`, the later ones accepted later.
+/// Creates `number` callbacks with distinct ids, in the order of receipt.
 fn many(material: &TenantKeys, number: usize) -> Vec<Quarantined> {
     let one = undecryptable(material, 1);
-    // The application is part of the name, so these are distinct.
+    // The application is part of the id, so the ids are distinct.
     (0..number)
         .map(|number| Quarantined {
             application: format!("app{number}"),
@@ -204,7 +204,7 @@ async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
     trouble.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
     let gate = trouble.hold_sync();
-    // Whoever asked goes away while the disk hangs, as a request does at its deadline.
+    // The caller stops waiting while the disk hangs, as a request does at its deadline.
     drop(journal.quarantine(undecryptable(&material, 1)));
     drop(gate);
     let second = journal.quarantine(undecryptable(&material, 2)).await.unwrap();

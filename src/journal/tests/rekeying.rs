@@ -1,4 +1,4 @@
-//! Old keys: counted, and needed no longer once everything is sealed with the first one.
+//! Old keys: they are counted, and no longer needed once everything is sealed with the first key.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn new_keys_are_applied_while_the_journal_runs() {
     assert_eq!(journal.sealing_key().id(), key('a').id());
     assert_eq!(journal.replace_keys(vec![key('b'), key('a')]).await.unwrap().unwrap(), KeyChange::Applied);
     assert_eq!(journal.sealing_key().id(), key('b').id());
-    // It is done in the background.
+    // The thread seals the data again in the background.
     let end = std::time::Instant::now() + Duration::from_secs(60);
     while journal.usage().old_key > 0 {
         assert!(std::time::Instant::now() < end, "nothing was sealed again");
@@ -82,7 +82,7 @@ fn a_failed_commit_of_old_entries_loses_none_of_them() {
     let end = std::time::Instant::now() + Duration::from_secs(60);
     while store.contents().old_key > 0 {
         assert!(std::time::Instant::now() < end, "nothing was sealed again");
-        // It fails until the file has been verified.
+        // Fails until the file has been verified.
         let _ = store.reseal();
     }
     drop(store);

@@ -1,4 +1,4 @@
-//! What the store keeps, lists, bounds and gives back.
+//! What the store stores, lists, limits and returns to the disk.
 
 use super::*;
 use crate::diagnosis::Diagnosis;
@@ -55,7 +55,7 @@ fn nothing_on_the_disk_can_be_read_without_the_key() {
 fn a_full_journal_keeps_the_order_within_a_lane() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = opened(directory.path(), &[key('a')], 100_000).ok().unwrap().store;
-    // 0 and 7 are of one lane; 7 is larger than all the room, 14 would fit.
+    // 0, 7 and 14 are of one lane; 7 exceeds the limit, 14 alone would fit.
     let mut batch = entries(0..7);
     batch.extend([entry_of(7, 200_000), entry(8), entry(14)]);
     let committed = put(&mut store, &batch);
@@ -110,7 +110,7 @@ fn a_file_that_is_nearly_empty_gives_the_disk_its_room_back() {
     let batch: Vec<_> = (0..12_000).map(|seq| entry_of(seq, 2000)).collect();
     assert_eq!(put(&mut store, &batch).written.len(), 12_000);
     let full = store.size_on_disk();
-    // The last one stays, at the end of the file.
+    // The last entry, at the end of the file, stays.
     remove(&mut store, 0..11_999);
     store.compact();
     assert!(store.size_on_disk() < full / 4, "{} of {full}", store.size_on_disk());

@@ -1,4 +1,4 @@
-//! The journal's thread: what it joins, what it tells, and in which order.
+//! The journal's thread: what it commits together, what it reports, and in which order.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn next(heard: &Receiver<Heard>) -> Heard {
     heard.recv_timeout(Duration::from_secs(60)).expect("nothing was heard")
 }
 
-/// Waits until so many are written, in whatever portions.
+/// Waits until `count` entries are written, in any number of reports.
 fn written(heard: &Receiver<Heard>, count: usize) -> Vec<u64> {
     let mut all = Vec::new();
     while all.len() < count {
@@ -80,7 +80,7 @@ fn written_entries_exist_and_removed_ones_do_not() {
     let usage = journal.usage();
     assert_eq!((usage.events, usage.limit, usage.oldest_accepted_at), (100, ROOM, Some(1_000_000)));
     journal.delete((0..40).map(Seq).collect());
-    // Nothing else comes that it could be joined to.
+    // No write follows that the deletion could join.
     wait_until(|| journal.usage().events == 60);
     assert_eq!(journal.usage().oldest_accepted_at, Some(1_000_040));
     journal.read(vec![Seq(39), Seq(40)]);
@@ -104,7 +104,7 @@ fn closing_waits_for_everything_that_was_asked_for() {
 fn what_is_forgotten_before_it_was_written_does_not_stay() {
     let directory = tempfile::tempdir().unwrap();
     let (journal, heard) = started(open(directory.path()).store);
-    // The first batch is more than one commit takes, so that others wait behind it.
+    // The first batch is larger than one commit, so the deletions wait behind it.
     journal.write((0..4000).map(|seq| entry_of(seq, 4000)).collect());
     journal.delete(vec![Seq(3999), Seq(5)]);
     let mut all = written(&heard, 4000);
@@ -136,7 +136,7 @@ fn a_failing_disk_loses_nothing_and_removes_entries_later() {
     let trouble = FaultInjection::default();
     trouble.on_this_thread();
     let store = open(directory.path()).store;
-    // The store is opened anew on the journal's thread, which has no trouble of its own then.
+    // When the store is opened again, it is on the journal's thread, which has no fault injection.
     let (journal, heard) = started(store);
     journal.write(entries(0..10));
     written(&heard, 10);
@@ -162,7 +162,7 @@ fn closing_in_time_counts_what_is_not_known_to_be_written() {
     journal.write(entries(0..5));
     assert_eq!(journal.close_within(Duration::from_millis(20)), 5);
     drop(gate);
-    // The thread goes on: what is written then is told.
+    // The thread goes on and reports what it writes.
     assert_eq!(written(&heard, 5), [0, 1, 2, 3, 4]);
     assert_eq!(held(directory.path()), [0, 1, 2, 3, 4]);
 }
