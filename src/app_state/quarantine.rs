@@ -1,4 +1,4 @@
-//! A callback from quarantine that can be read by now: its events go the way of all others, then it is released.
+//! Publishes a quarantined callback that can be read now, then removes it from quarantine.
 
 use std::sync::Arc;
 
@@ -12,26 +12,27 @@ use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::spans::CallbackTrace;
 
-/// How many event ids of a callback the log names.
+/// Maximum number of event ids of a callback that are logged.
 const MAX_LOGGED_IDS: usize = 20;
 
-/// What has become of an attempt to publish a callback from quarantine.
+/// Result of redriving a quarantined callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
-    /// This many events are on the broker or in the journal, and the callback is not in quarantine any more.
+    /// This many events are on the broker or in the journal. A failure to remove the callback from quarantine is only
+    /// logged.
     Published(usize),
-    /// There was no room for some of its events. It stays in quarantine.
+    /// There was no capacity for some of the events. The callback stays in quarantine.
     NoRoom,
-    /// It still cannot be read, for this reason.
+    /// The callback still cannot be read, for this reason.
     StillUnreadable(Refusal),
-    /// Its application is not configured.
+    /// The application of the callback is not configured.
     NotConfigured,
-    /// It is not in quarantine.
+    /// No callback with this id is in quarantine.
     Missing,
 }
 
 impl Redriven {
-    /// Whether its events are safe.
+    /// Returns true if the events are on the broker or in the journal.
     #[must_use]
     pub const fn is_safe(self) -> bool {
         matches!(self, Self::Published(_))
@@ -39,10 +40,10 @@ impl Redriven {
 }
 
 impl AppState {
-    /// Tries now whether a callback in quarantine can be read, and publishes it if so.
+    /// Tries to read a quarantined callback now, and publishes it if it is readable.
     ///
     /// # Errors
-    /// [`JournalRejection`] where the journal cannot be read now.
+    /// Returns a [`JournalRejection`] if the journal cannot be read now.
     pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRejection> {
         let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
         let callback = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
@@ -54,7 +55,7 @@ impl AppState {
         })
     }
 
-    /// Publishes what could be read. Its events are handed over before the first wait.
+    /// Publishes a callback that could be read. Its events are handed to the dispatcher before the first wait.
     pub async fn publish_reopened(&self, reopened: ReadableCallback) -> Redriven {
         let ReadableCallback { id, application: name, prepared, .. } = reopened;
         let Some(application) = self.application(&name) else { return Redriven::NotConfigured };
@@ -83,7 +84,7 @@ impl AppState {
             None => false,
         };
         if !released {
-            // It is tried again at the next start, and its events are known by then.
+            // It is tried again at the next start. By then, its events are known.
             tracing::warn!(code = LogCode::QuarantineNotReleased.as_str(), %id, "a callback that was published is still kept");
         }
         Redriven::Published(events)

@@ -1,4 +1,4 @@
-//! Dead letters as they are on their topics: found by the id of their event, and taken apart.
+//! Dead letters on their topics: finds them by event id, and parses them.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use serde_json::value::RawValue;
 use crate::kafka::history::tail::TopicRecord;
 use idaas_callback::timestamp;
 
-/// The newest dead letter of each application that a name means.
+/// The newest dead letter of each application that matches a name.
 pub(super) struct Found {
     name: String,
-    /// The configured names by application id.
+    /// Configured names by application id.
     names: BTreeMap<String, String>,
     pub(super) newest: BTreeMap<String, Letter>,
 }
 
 impl Found {
-    /// Nothing yet. `names` are the configured names by application id.
+    /// Creates an empty result. `names` contains the configured names by application id.
     pub(super) const fn new(name: String, names: BTreeMap<String, String>) -> Self {
         Self { name, names, newest: BTreeMap::new() }
     }
 
-    /// Takes a record into account.
+    /// Adds the record if it is a matching dead letter.
     pub(super) fn add(&mut self, record: TopicRecord) {
         let Some((id, data)) = record.event() else { return };
         let unqualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
@@ -40,14 +40,14 @@ impl Found {
         }
     }
 
-    /// How to tell them apart.
+    /// Returns the matches as `application/id`.
     pub(super) fn ids(&self) -> Vec<String> {
         let name = |id: &String| self.names.get(id).unwrap_or(id).clone();
         self.newest.iter().map(|(id, letter)| format!("{}/{}", name(id), letter.event_id)).collect()
     }
 }
 
-/// A dead letter, as its record tells it. Has no `Debug`: it holds personal data.
+/// A dead letter, parsed from its record. Has no `Debug`, because it holds personal data.
 pub(super) struct Letter {
     pub(super) event_id: String,
     pub(super) instance_id: String,
@@ -57,18 +57,18 @@ pub(super) struct Letter {
     pub(super) reason: String,
     pub(super) received_at: i64,
     timestamp: Option<i64>,
-    /// `topic/partition@offset`.
+    /// Position of the record as `topic/partition@offset`.
     pub(super) place: String,
     pub(super) original: Original,
 }
 
-/// What a dead letter has of its event.
+/// What a dead letter contains of its event.
 pub(super) enum Original {
-    /// Its JSON.
+    /// The JSON of the event.
     Clear(String),
-    /// A compact JWE of its JSON.
+    /// A compact JWE of the JSON.
     Sealed(String),
-    /// Only its size and fingerprint.
+    /// Only size and fingerprint.
     Missing,
 }
 
@@ -91,7 +91,7 @@ struct Origin {
 }
 
 impl Letter {
-    /// Reads a record. `None` if it is not a dead letter of this bridge.
+    /// Parses a record. Returns `None` if it is not a dead letter of this service.
     fn read(event_id: &str, data: &[u8], record: &TopicRecord) -> Option<Self> {
         let Data { reason, original, origin } = serde_json::from_slice(data).ok()?;
         let original = match original.map(RawValue::get) {
@@ -114,7 +114,7 @@ impl Letter {
         })
     }
 
-    /// The payload of a callback with this event alone.
+    /// Returns the payload of a callback that contains only this event.
     pub(super) fn payload(&self, event: &str) -> String {
         let text = |value: &Option<String>| serde_json::Value::from(value.clone()).to_string();
         let (ali_uid, event_version) = (text(&self.ali_uid), text(&self.event_version));
