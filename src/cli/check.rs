@@ -1,6 +1,6 @@
-//! `check`: the doctor. Tests everything that `serve` needs, changes nothing, and says of each finding what to do.
+//! `check`: tests everything that `serve` needs, and suggests a fix for each problem. Changes nothing.
 //!
-//! It never says that something works which it did not test.
+//! It reports as working only what it has tested.
 
 mod brokers;
 mod code;
@@ -32,10 +32,10 @@ use crate::config::Config;
     and neither does what --offline leaves out on purpose.\n\
     Publishes nothing and changes nothing.")]
 pub struct CheckArguments {
-    /// The configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
-    /// Leave out what needs the network: key endpoints and Kafka
+    /// Skip the tests that need the network: key endpoints, Kafka and the Developer API
     #[arg(long)]
     offline: bool,
 }

@@ -1,4 +1,4 @@
-//! `completions`: prints what a shell needs to complete the commands and options of this program.
+//! `completions`: prints a script with which a shell completes the commands and options of this program.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{Exit, output};
 
-/// Print the completions of a shell
+/// Print the completion script of a shell
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     idaas-bridge completions bash > /usr/share/bash-completion/completions/idaas-bridge\n  \
@@ -17,7 +17,7 @@ pub struct CompletionsArguments {
     shell: Shell,
 }
 
-/// Runs the command, for the program that `program` describes.
+/// Runs the command for the program that `program` describes.
 #[must_use]
 pub fn run(arguments: &CompletionsArguments, program: &mut clap::Command) -> Exit {
     let mut script = Vec::new();

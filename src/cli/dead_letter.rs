@@ -1,4 +1,4 @@
-//! `dead-letter`: the newest events that fit no record, one of them with its original, and their publication.
+//! `dead-letter`: lists dead letters, shows one with its original, and redrives them.
 
 mod redrive;
 
@@ -25,10 +25,10 @@ use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::kafka::history::tail::TopicRecord;
 use crate::service::wiring;
 
-/// How long the topics are read at most.
+/// Maximum time for reading the topics.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How many records of each partition are searched for an id.
+/// Number of the newest records per partition that are searched for an id.
 const SEARCHED: u32 = 100_000;
 
 /// Show events that became dead letters, and publish them again
@@ -52,14 +52,14 @@ pub struct DeadLetterArguments {
 enum Action {
     /// List the newest dead letters: time, reason, event id, topic/partition@offset
     List {
-        /// How many to list
+        /// Number of dead letters to list
         #[arg(long, value_name = "N", default_value_t = 50)]
         count: u32,
     },
     /// Show one dead letter with its original
     ///
-    /// An original that is sealed is opened with journal.keys. Personal data is replaced by "•••" unless --reveal is
-    /// given. Passwords are never shown.
+    /// A sealed original is opened with journal.keys. Personal data is replaced by "•••" unless --reveal is given.
+    /// Passwords are never shown.
     Show {
         /// Event id
         #[arg(value_name = "ID")]
@@ -68,14 +68,14 @@ enum Action {
         #[arg(long)]
         reveal: bool,
     },
-    /// Publish the events of dead letters again, now that they can be read or are not too large any more
+    /// Publish the events of dead letters again, after the cause has been fixed
     ///
-    /// The running service at server.admin_listen does it. The event goes through decoding, lanes and journal as when it
-    /// arrived, and keeps its ids and times; consumers may see it after newer events of the same entity, and its ce_time
-    /// tells its age. A password is not in it: dead letters have none. An event that still fits no record is not
-    /// published, and no second dead letter is made.
+    /// The running service at server.admin_listen publishes them. An event takes the same path as when it arrived,
+    /// through decoding, lanes and journal, and keeps its ids and times. Consumers can see it after newer events of the
+    /// same entity; its ce_time shows its age. It has no password, because dead letters contain none. An event that
+    /// still fits no record is not published, and no second dead letter is created.
     Redrive {
-        /// Event ids, or application/id
+        /// Event ids (or application/id)
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
     },
@@ -171,7 +171,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
     end(written.map(|()| finished(&scanned, call)))
 }
 
-/// What can be done about a dead letter. Without its original, only IDaaS has the event.
+/// Returns what to do about a dead letter. Without its original, only IDaaS has the event.
 fn next_step(reason: &str, has_original: bool, id: &str, call: &Call<'_>) -> String {
     let redrive = format!("{} redrive {}", call.of("dead-letter"), shell_word(id));
     if !has_original {
@@ -183,12 +183,12 @@ fn next_step(reason: &str, has_original: bool, id: &str, call: &Call<'_>) -> Str
                 "raise the limits (docs/kafka.md) or remove what else the broker refuses, then publish it again: {redrive}"
             )
         }
-        // Made by the sender; only another version can read it.
+        // The sender has caused it, so only another version can read the event.
         _ => format!("install a version that can read it, then publish it again: {redrive}"),
     }
 }
 
-/// One dead letter as a line.
+/// Formats a dead letter as one line.
 fn summary(seen: &TopicRecord) -> String {
     let data = line::data(seen).unwrap_or_default();
     let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
@@ -200,9 +200,9 @@ fn summary(seen: &TopicRecord) -> String {
     format!("{time}  {reason}  {}  {}  {place}", content::printable(&id), content::printable(&kind))
 }
 
-/// The parts of a line that fits a terminal, the most useful first.
+/// Returns the parts of a line that fits a terminal, the most useful first.
 fn compact(seen: &TopicRecord) -> Vec<(Style, String)> {
-    /// What every type of IDaaS begins with.
+    /// Common prefix of all event types of IDaaS.
     const TYPE: &str = "urn:alibaba:idaas:app:event:";
     let data = line::data(seen).unwrap_or_default();
     let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
@@ -229,7 +229,7 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Resu
     scanned.map_err(print_unreadable)
 }
 
-/// Prints what could not be read.
+/// Prints what could not be read, and returns the exit code.
 fn finished(scanned: &Scanned, call: &Call<'_>) -> Exit {
     unread(scanned, call);
     if scanned.complete && scanned.missing.is_empty() { Exit::Fine } else { Exit::Failed }

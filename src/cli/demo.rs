@@ -1,18 +1,18 @@
-//! `demo`: the main job with nothing installed.
+//! `demo`: shows the main function without any installation.
 
 use clap::Args;
 
 use super::{Exit, output, runtime};
 use crate::demo::{self, DemoFault, Options};
 
-/// The columns of what is no terminal.
+/// Width of the output if it is not a terminal, in columns.
 const COLUMNS: usize = 100;
 
-/// Show the main job with nothing installed: an embedded broker, a simulated IDaaS, the real bridge.
+/// Show the main function without any installation: an embedded broker, a simulated IDaaS, the real bridge
 ///
-/// Sends every event type over HTTP to the bridge as `serve` runs it, and shows each verdict and the record that came out
-/// of it; then what is odd, and what is forged. Needs no files, no broker and no network. Exits 1 where anything was not
-/// as it should be.
+/// Sends every event type over HTTP to the bridge as `serve` runs it, and shows each verdict and the resulting record;
+/// then unusual events and forgeries. Needs no files, no broker and no network. Exits with 1 if a result is not as
+/// expected.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  idaas-bridge demo\n  \
     Keep it up, and look at it with kcat, or send more:\n    idaas-bridge demo --stay\n  \
@@ -20,16 +20,16 @@ const COLUMNS: usize = 100;
     idaas-bridge demo --bootstrap-servers localhost:9092\n\n\
     Colour is for terminals; NO_COLOR=1 switches it off, CLICOLOR_FORCE=1 on.")]
 pub struct DemoArguments {
-    /// Keep everything up at the end, until Ctrl-C, and show what else arrives
+    /// Keep everything running at the end, until Ctrl-C, and show what else arrives
     #[arg(long)]
     stay: bool,
-    /// Leave out the records' values
+    /// Omit the values of the records
     #[arg(long)]
     brief: bool,
-    /// Use a real Kafka that takes plain connections, in place of the embedded broker
+    /// Use a real Kafka with plaintext connections instead of the embedded broker
     #[arg(long, value_name = "HOST:PORT,…")]
     bootstrap_servers: Option<String>,
-    /// What the topics' names start with [default: idaas; idaas-demo with --bootstrap-servers]
+    /// Prefix of the topic names [default: idaas; idaas-demo with --bootstrap-servers]
     #[arg(long, value_name = "PREFIX")]
     topic_prefix: Option<String>,
 }
@@ -37,7 +37,7 @@ pub struct DemoArguments {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: DemoArguments) -> Exit {
-    // Invented people must not come among real ones unless somebody wants it.
+    // By default, invented people must not be mixed with real ones.
     let prefix = if arguments.bootstrap_servers.is_some() { "idaas-demo" } else { "idaas" };
     let options = Options {
         topic_prefix: arguments.topic_prefix.unwrap_or_else(|| prefix.to_owned()),
@@ -52,7 +52,7 @@ pub fn run(arguments: DemoArguments) -> Exit {
     match runtime.block_on(demo::run(&options, &mut out)) {
         Ok(true) => Exit::Fine,
         Ok(false) => Exit::Failed,
-        // Whoever read it has seen enough.
+        // The reader has closed the pipe, so it has seen enough.
         Err(DemoFault::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Failed,
         Err(DemoFault::Diagnosed(faults)) => {
             for fault in &faults {

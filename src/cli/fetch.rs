@@ -1,4 +1,4 @@
-//! The command `fetch`: reads the directory from IDaaS and publishes it.
+//! `fetch`: reads the directory from IDaaS and publishes it.
 
 mod metrics_file;
 mod screen;
@@ -22,15 +22,15 @@ use crate::kafka::admin::topics::TopicSettings;
 use crate::service::wiring;
 use idaas_callback::timestamp::rfc3339;
 
-/// So many problems are shown; more would only scroll.
+/// Maximum number of problems shown; more would only scroll.
 const MAX_PROBLEMS: usize = 10;
-/// The longest name of a run.
+/// Maximum length of the name of a run, in bytes.
 const MAX_RUN: usize = 100;
 
 /// Read the directory from IDaaS and publish it as snapshot records
 ///
-/// Reads the units, users and groups in the application's synchronization scope through the Developer API and publishes
-/// each as a `snapshot` record. Repairs what was lost on the way, and fills new topics.
+/// Reads the organizational units, users and groups in the application's synchronization scope through the Developer
+/// API, and publishes each as a `snapshot` record. Restores records that were lost, and fills new topics.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  Show what would be published:\n    idaas-bridge fetch --config bridge.toml --dry-run\n  \
@@ -41,26 +41,26 @@ const MAX_RUN: usize = 100;
     the arguments are wrong."
 )]
 pub struct FetchArguments {
-    /// The configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
-    /// The application [default: the only one with [application.fetch]]
+    /// Application [default: the only one with [application.fetch]]
     #[arg(long, value_name = "NAME")]
     application: Option<String>,
-    /// Ask for each user with all fields: units, custom fields
+    /// Request each user with all fields: units, custom fields
     #[arg(long)]
     details: bool,
-    /// Ask for entities that the state topics have and IDaaS did not list, and publish the deletion of those that do not
-    /// exist
+    /// Check the entities that the state topics have and IDaaS did not list, and publish the deletion of those that do
+    /// not exist
     #[arg(long)]
     verify_deletions: bool,
-    /// Publish deletions also if more than 10 % of a kind of entity (and more than 20) are gone
+    /// Publish deletions even if more than 10 % of the entities of a kind (and more than 20) are missing
     #[arg(long, requires = "verify_deletions")]
     allow_mass_deletion: bool,
     /// Read everything and publish nothing
     #[arg(long)]
     dry_run: bool,
-    /// The name of the run. A run that was interrupted goes on under its name, for 7 days, and publishes nothing twice
+    /// Name of the run. An interrupted run can be continued under its name for 7 days, and publishes nothing twice
     /// [default: the time of the start]
     #[arg(long, value_name = "NAME", value_parser = run_name)]
     run: Option<String>,
@@ -102,12 +102,12 @@ pub fn run(arguments: &FetchArguments) -> Exit {
         };
         tokio::select! {
             (summary, result) = run_fetch(&settings, notify, &progress) => (summary, Some(result)),
-            // An error means that signals cannot be waited for; then the run is ended as a process is.
+            // An error means that the signal cannot be received. The signal then ends the process.
             Ok(()) = tokio::signal::ctrl_c() => (last.lock().clone(), None),
         }
     });
     screen.clear();
-    // What was never reported has no name yet.
+    // Without any progress report, the summary does not contain the names yet.
     let summary = Summary { run: settings.run.clone(), application: settings.application.clone(), ..summary };
     let shown = screen::show(&summary, arguments.json);
     let exit = finish(&summary, result, shown);
@@ -158,7 +158,7 @@ fn settings(config: &Config, arguments: &FetchArguments) -> Result<RunSettings, 
     })
 }
 
-/// How an application's directory is read. `None` if that is not configured.
+/// Returns the settings for reading an application's directory. `None` if they are not configured.
 pub(super) fn client_settings(application: &Application, attempts: u32) -> Option<ClientSettings> {
     Some(ClientSettings {
         fetch: application.fetch.clone()?,

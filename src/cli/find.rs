@@ -1,4 +1,4 @@
-//! `find`: where an event is, by its id or that of its entity: on a topic, in the journal, in quarantine, or nowhere.
+//! `find`: searches for an event by its id or the id of its entity, on the topics, in the journal and in quarantine.
 
 mod waiting;
 
@@ -24,7 +24,7 @@ use crate::kafka::history::tail::{FollowFault, TopicRecord};
 use crate::service::wiring;
 use idaas_callback::jose::jwe::ContentKey;
 
-/// How long the topics are read at most.
+/// Maximum time for reading the topics.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Find an event, or the events of an entity
@@ -52,18 +52,18 @@ pub struct FindArguments {
     json: bool,
 }
 
-/// Where something was found.
+/// Where matches were found.
 #[derive(Default)]
 struct Places {
-    /// The id of an entry.
+    /// Name of an entry, as `application/id`.
     journal: Option<String>,
-    /// The id of a callback.
+    /// Id of a quarantined callback.
     quarantine: Option<String>,
-    /// The event id of a dead letter, and whether the letter has the event.
+    /// Event id of a dead letter, and true if it contains the original.
     dead_letter: Option<(String, bool)>,
     /// What to do about an event that waits in the journal.
     fix: Option<String>,
-    /// Whether the journal and the quarantine were searched.
+    /// True if the journal and the quarantine were searched.
     searched: bool,
     records: u64,
 }
@@ -73,7 +73,7 @@ impl Places {
         self.journal.is_none() && self.quarantine.is_none() && self.records == 0
     }
 
-    /// What to look at next.
+    /// Returns the commands that show more about the matches.
     fn steps(&self, call: &Call<'_>) -> Vec<String> {
         let journal = self
             .journal
@@ -103,7 +103,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
     let Some(runtime) = runtime() else { return Exit::Failed };
     let mut places = Places::default();
     runtime.block_on(async {
-        // The topics can still be read.
+        // If this fails, the topics can still be read.
         match Source::find(&config).await {
             Err(fault) => drop(report(&fault.context("the journal was not searched"))),
             Ok(source) => match waiting::search(&source, &config, arguments, &mut places).await {
@@ -168,14 +168,14 @@ pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
     }
 }
 
-/// Prints what has become of a callback that was in quarantine, if the id can be that of one.
+/// If the id has the form of a quarantined callback's, prints what can have happened to that callback.
 fn published_or_discarded(id: &str) {
     if QuarantineId::parse(id).is_some() {
         next(NO_LONGER_QUARANTINED);
     }
 }
 
-/// Prints what could not be read, and that the event was not found.
+/// Prints what could not be read, and an error if nothing was found.
 fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit {
     unread(scanned, &Call::new(&arguments.config));
     if !places.is_empty() {
@@ -197,7 +197,7 @@ fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit 
     fail(problem, remedy)
 }
 
-/// A time as a sentence has it.
+/// Formats a duration for a sentence.
 fn in_words(time: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let seconds = time.as_secs();
@@ -205,8 +205,8 @@ fn in_words(time: Duration) -> String {
     unit.map_or_else(|| humantime::format_duration(time).to_string(), |(length, name)| counted(seconds / length, name))
 }
 
-/// Whether a record is about an event or an entity of this id. Of a dead letter, whatever it has of the event is searched,
-/// because its key is the event's id.
+/// Returns true if a record is about an event or an entity with this id. The original of a dead letter is searched too,
+/// because the key of a dead letter is the event id.
 fn is_about(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let event = line::event_id(seen);
     let event = event.as_deref().map(|event| event.strip_suffix(":credential").unwrap_or(event));
@@ -227,7 +227,7 @@ fn holds(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     names(&original, id) || data.pointer("/origin/bizId").and_then(Value::as_str) == Some(id)
 }
 
-/// Whether an id occurs in a text, and not as a part of a longer one.
+/// Returns true if the text contains the id, and not as a part of a longer one.
 fn names(text: &str, id: &str) -> bool {
     let is_part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let is_whole = |(start, found): (usize, &str)| {

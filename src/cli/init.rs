@@ -1,4 +1,4 @@
-//! `init`: writes the configuration and the keys that a production service begins with.
+//! `init`: writes the configuration and the keys of a new production service.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -10,36 +10,36 @@ use zeroize::Zeroizing;
 
 use super::{Exit, output};
 
-/// What protects the admin interface, 64 hex digits.
+/// File with the token that protects the admin interface, 64 hexadecimal digits.
 const ADMIN_TOKEN: &str = "admin.token";
 
-/// Write a configuration for production, a journal key and an admin token; overwrites nothing
+/// Write a configuration for production, a journal key and an admin token; overwrite nothing
 #[derive(Args)]
 #[command(after_help = "Example:\n  idaas-bridge init /etc/idaas-bridge --region cn-hangzhou \\\n    \
     --instance-id idaas_ue2jvisn35ea5lmthk267xxxx --application-id app_mkv7rgt4d7i4u7zqtzev2mxxxx\n\n\
     The IDaaS console shows the ids and the region; docs/idaas-console.md tells where. What is not given is asked for \
     on a terminal.")]
 pub struct InitArguments {
-    /// The directory; made where it is missing
+    /// Directory; created if it does not exist
     directory: PathBuf,
-    /// The id of the IDaaS instance (idaas_…)
+    /// Id of the IDaaS instance (idaas_…)
     #[arg(long, value_name = "ID")]
     instance_id: Option<String>,
-    /// The id of the application in IDaaS (app_…)
+    /// Id of the application in IDaaS (app_…)
     #[arg(long, value_name = "ID")]
     application_id: Option<String>,
-    /// The region of the instance
+    /// Region of the instance
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// The application's name: the label in metrics, and the last part of the callback URL
+    /// Name of the application: the label in metrics, and the last part of the callback URL
     #[arg(long, default_value = "workforce")]
     name: String,
-    /// Some Kafka brokers
+    /// Kafka brokers to connect to first
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', default_value = "kafka-1:9093")]
     bootstrap_servers: Vec<String>,
 }
 
-/// What the configuration is made of.
+/// The input for the configuration.
 struct Answers<'a> {
     instance_id: String,
     application_id: String,
@@ -67,7 +67,7 @@ pub fn run(arguments: &InitArguments) -> Exit {
     }
 }
 
-/// Asks on a terminal.
+/// Asks for missing values on a terminal.
 struct Ask {
     terminal: bool,
 }
@@ -77,7 +77,7 @@ impl Ask {
         if !self.terminal {
             return Err(format!("{what} is missing; give it as {flag}"));
         }
-        // Where stderr is closed the question is not seen, and its answer is still awaited.
+        // If stderr is closed, the question is not visible, but the answer is still read.
         let _ = write!(io::stderr(), "{what}: ");
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map_err(|error| format!("{what} cannot be read: {error}"))?;

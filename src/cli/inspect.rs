@@ -1,6 +1,6 @@
-//! `inspect`: takes one captured callback through the service's own stages, and shows what each makes of it.
+//! `inspect`: runs one captured callback through the stages of the service, and shows the result of each.
 //!
-//! Publishes nothing, and never shows a password: members of that name are masked, in the records they do not occur.
+//! Publishes nothing and shows no password: members with that name are masked, and records do not contain them.
 
 mod captured;
 pub(in crate::cli) mod pretty;
@@ -25,7 +25,7 @@ use crate::diagnosis::Diagnosis;
 use crate::keys::{Clients, Proxy, fetch};
 use crate::service::wiring;
 
-/// Take one captured callback body, or one in quarantine, apart: every step, and the records it would become
+/// Show every processing step of one captured or quarantined callback, and the records it would become
 ///
 /// Shows personal data; passwords are masked. `journal show` replaces personal data by "•••". Publishes nothing.
 #[derive(Args)]
@@ -38,19 +38,19 @@ use crate::service::wiring;
     Exit code: 0 it would be accepted, 1 it would be refused,\n\
     2 the configuration or the arguments are wrong.")]
 pub struct InspectArguments {
-    /// The configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
-    /// The captured body; - or nothing reads standard input
+    /// Captured body; reads standard input if it is - or missing
     #[arg(value_name = "CAPTURE")]
     capture: Option<PathBuf>,
-    /// Show the callback in quarantine of this id, with personal data (idaas-bridge journal lists them)
+    /// Show the quarantined callback with this id, including personal data (`idaas-bridge journal` lists them)
     #[arg(long, value_name = "ID", conflicts_with_all = ["capture", "at"])]
     quarantine: Option<String>,
-    /// Judge the token as of this time: RFC 3339, or seconds or milliseconds since 1970 [default: now]
+    /// Verify the token as of this time: RFC 3339, or seconds or milliseconds since 1970 [default: now]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     at: Option<i64>,
-    /// The application in the configuration to judge by [default: the one whose id is the token's aud]
+    /// Application in the configuration to verify against [default: the one whose id is the token's aud]
     #[arg(long, value_name = "NAME")]
     application: Option<String>,
 }
@@ -99,7 +99,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     end(screen.show(&body, &captured, (&keys, &source)))
 }
 
-/// Reads the capture: a file, or standard input.
+/// Reads the capture from a file or from standard input.
 fn read(capture: Option<&Path>) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     match capture.filter(|path| *path != Path::new("-")) {
@@ -111,7 +111,8 @@ fn read(capture: Option<&Path>) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-/// The application that is named, or whose id the token names; else the first, which then says what is wrong.
+/// Returns the named application, or else the one whose id is the token's audience, or else the first, whose checks
+/// then show what is wrong.
 fn choose<'a>(config: &'a Config, name: Option<&str>, audience: Option<&str>) -> Result<&'a Application, String> {
     let names =
         || config.applications.iter().map(|application| application.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -125,9 +126,9 @@ fn choose<'a>(config: &'a Config, name: Option<&str>, audience: Option<&str>) ->
     }
 }
 
-/// Milliseconds since 1970, from RFC 3339, seconds or milliseconds.
+/// Parses RFC 3339, seconds or milliseconds. Returns milliseconds since 1970.
 fn instant(text: &str) -> Result<i64, String> {
-    /// Seconds reach this in the year 5138, milliseconds passed it in 1973.
+    /// Smaller numbers are seconds: in seconds it is the year 5138, in milliseconds it was 1973.
     const MILLISECONDS: i64 = 100_000_000_000;
     if let Ok(number) = text.parse::<i64>() {
         return Ok(if number.abs() < MILLISECONDS { number.saturating_mul(1000) } else { number });

@@ -1,6 +1,6 @@
-//! `journal`: what waits for Kafka and what is in quarantine; its export; and what can be done with one entry or callback.
+//! `journal`: shows the journal and the quarantine, exports them, and redrives or discards entries and callbacks.
 //!
-//! Asks the running service, which alone may have the files open; opens them itself where none runs.
+//! Uses the running service, because only one process can open the files. Opens them itself if no service is running.
 
 pub(in crate::cli) mod content;
 mod show;
@@ -20,7 +20,7 @@ use crate::journal::QuarantineId;
 pub(in crate::cli) use show::{NO_LONGER_QUARANTINED, age, reason};
 use source::Source;
 
-/// How many entries are shown by themselves.
+/// Maximum number of entries listed individually.
 const SHOWN: usize = 20;
 
 /// Show what waits in the journal and in quarantine
@@ -55,8 +55,8 @@ pub struct JournalArguments {
 enum Action {
     /// Show one entry, or one callback in quarantine
     ///
-    /// Opens what the bridge has sealed, with journal.keys. Personal data is replaced by "•••" unless --reveal is given.
-    /// Passwords are never shown.
+    /// Opens sealed content with journal.keys. Personal data is replaced by "•••" unless --reveal is given. Passwords
+    /// are never shown.
     Show {
         /// Event id (or application/id), or id of a callback in quarantine
         #[arg(value_name = "ID")]
@@ -67,8 +67,8 @@ enum Action {
     },
     /// Print one JSON line per entry and per callback in quarantine: ids, topic, times, and the sealed content
     ///
-    /// Nothing personal is printed in the clear: the content is a compact JWE (dir, A256GCM) under the first of
-    /// journal.keys. Nothing is removed.
+    /// Content is printed only in encrypted form, as a compact JWE (dir, A256GCM) under the first of journal.keys.
+    /// Nothing is removed.
     Export,
     /// Try to publish entries, or to open callbacks in quarantine, now
     ///
@@ -232,7 +232,7 @@ async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Ca
     Ok(end(written.map(|()| exit)))
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time, in milliseconds since 1970.
 pub(in crate::cli) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -1,4 +1,4 @@
-//! `materialize`: maintains the state topics until it is told to stop.
+//! `materialize`: maintains the state topics until it is stopped.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::service::{self, ControlMessage, wiring};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::state::StateMetrics;
 
-/// How long the cluster may take to create topics.
+/// Timeout for creating topics.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long tasks that block may take at the end.
+/// Maximum time to wait for blocking tasks at the end.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
 /// Maintain the state topics: the current state of each user, organizational unit and group
@@ -34,7 +34,7 @@ const LAST_TASKS: Duration = Duration::from_millis(200);
     transactions. Several instances share the partitions. `topics --create` creates the state topics.\n\
     Runs until SIGTERM or SIGINT.")]
 pub struct MaterializeArguments {
-    /// The configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
 }
@@ -77,7 +77,7 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
     exit
 }
 
-/// Works on a thread of its own, until a signal comes or the thread ends.
+/// Runs on a dedicated thread until a signal arrives or the thread ends.
 fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> std::io::Result<Admin>) -> Exit {
     runtime.block_on(async {
         let (admin, mut orders) = match serve().and_then(|admin| Ok((admin, service::signals()?))) {
@@ -111,7 +111,7 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
     })
 }
 
-/// Creates the state topics that are missing. Whatever fails is reported again when they are used.
+/// Creates the missing state topics. A failure is reported again when the topics are used.
 fn create_topics(config: &Config) {
     let plan = TopicSettings::of_states(config);
     let created = Administrator::new(&wiring::cluster(config)).ok().and_then(|administrator| {

@@ -30,15 +30,15 @@ use crate::kafka::history::tail::FollowFault;
 use crate::service::wiring;
 use simulate::show::Colour;
 
-/// Where the configuration is, unless `--config` or the environment names another place.
+/// Path of the configuration, unless `--config` or the environment specifies another.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/idaas-bridge/bridge.toml";
 
-/// How a command ended.
+/// Result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well.
+    /// Success.
     Fine,
-    /// Something failed, or is not as it should be.
+    /// Something failed, or a check found a problem.
     Failed,
     /// The configuration or the arguments are wrong.
     Misconfigured,
@@ -56,9 +56,9 @@ impl From<Exit> for ExitCode {
 
 /// Receives Alibaba Cloud IDaaS event callbacks and publishes them to Kafka.
 ///
-/// Alibaba Cloud IDaaS is a directory of a company's accounts, organizational units and groups. It tells one URL, by
-/// signed and encrypted HTTP callbacks, what happens to them. This service is that URL: each event becomes a record on
-/// Kafka, and IDaaS hears "success" only after the broker has confirmed it.
+/// Alibaba Cloud IDaaS is a directory of a company's accounts, organizational units and groups. It reports every change
+/// to one URL, with signed and encrypted HTTP callbacks. This service is that URL: each event becomes a record on
+/// Kafka, and IDaaS receives "success" only after the broker has confirmed the record.
 #[derive(Parser)]
 #[command(
     name = "idaas-bridge",
@@ -120,24 +120,24 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether results are coloured: on a terminal, unless its user wants none (`NO_COLOR`).
+/// Returns the colour mode: coloured on a terminal, unless the user has set `NO_COLOR`.
 fn colour() -> Colour {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if std::io::stdout().is_terminal() && !unwanted { Colour::On } else { Colour::Off }
 }
 
-/// Shows what is wrong with the configuration, on stderr.
+/// Prints the faults of the configuration to stderr.
 pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
     output::complain(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
     for fault in faults {
-        // Where stderr is closed there is nobody to tell.
+        // A closed stderr is not an error.
         let _ = writeln!(anstream::stderr(), "  {}", fault.headline());
         fault.remedy.iter().cloned().for_each(output::fix);
     }
     Exit::Misconfigured
 }
 
-/// Shows on stderr that the topics cannot be read, and what to do.
+/// Prints to stderr that the topics cannot be read, and what to do.
 pub(crate) fn print_unreadable(fault: FollowFault) -> Exit {
     match fault {
         FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(words)]),
@@ -145,7 +145,7 @@ pub(crate) fn print_unreadable(fault: FollowFault) -> Exit {
     }
 }
 
-/// Shows on stderr that Kafka does not answer, and what to do about each cause.
+/// Prints to stderr that Kafka does not respond, and what to do about each cause.
 pub(crate) fn print_unreachable(what: &str, away: &Unreachable) -> Exit {
     let failed = output::complain(format_args!("{what}{away}"));
     let mut told = Vec::new();
@@ -161,7 +161,7 @@ pub(crate) fn print_unreachable(what: &str, away: &Unreachable) -> Exit {
     failed
 }
 
-/// The runtime for everything but the HTTP workers, which have their own.
+/// Creates the runtime for everything except the HTTP workers, which have their own.
 pub(crate) fn runtime() -> Option<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     if let Err(error) = &runtime {

@@ -1,4 +1,4 @@
-//! How results are shown: in colour on a terminal, plain otherwise; and what stands in the way of it.
+//! Output of the commands: coloured on a terminal, plain otherwise. Also prints errors and their fixes.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -10,83 +10,83 @@ use clap::CommandFactory;
 use super::Exit;
 use crate::diagnosis::{Diagnosis, Remedy};
 
-/// As it should be.
+/// Success.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-/// Works, and is likely not meant.
+/// Works, but is probably not intended.
 pub(super) const WARNING: Style = AnsiColor::Yellow.on_default();
-/// Wrong.
+/// Errors.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What leads the eye.
+/// Headings.
 pub(super) const HEADING: Style = Style::new().bold();
-/// What is there for those who look for it.
+/// Secondary text.
 pub(super) const QUIET: Style = Style::new().dimmed();
 
-/// The columns that sentences are wrapped at.
+/// Width of wrapped sentences, in columns.
 pub(super) const WIDTH: usize = 80;
 
-/// A longer path of the program is not repeated in what it tells people to type.
+/// If the program's path is longer, suggested commands contain only its name. In bytes.
 const MAX_COMMAND_WIDTH: usize = 40;
 
-/// A text in a style. Plain output is made by the stream, which takes the colours out.
+/// Applies a style. A plain output stream removes the colours again.
 pub(super) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Standard output, without colours where it is no terminal or the environment says so (`NO_COLOR`).
+/// Returns standard output, without colours if it is not a terminal or the environment says so (`NO_COLOR`).
 pub(super) fn stdout() -> anstream::AutoStream<io::StdoutLock<'static>> {
     anstream::AutoStream::auto(io::stdout()).lock()
 }
 
-/// Says on stderr why the command cannot go on.
+/// Prints an error to stderr. Returns [`Exit::Failed`].
 pub(super) fn complain(text: impl Display) -> Exit {
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is not an error.
     let _ = writeln!(anstream::stderr(), "{}", error(text));
     Exit::Failed
 }
 
-/// The line of an error.
+/// Formats an error.
 pub(super) fn error(text: impl Display) -> String {
     format!("{} {text}", styled(BAD, "error:"))
 }
 
-/// Says on stderr why the command cannot go on, and what to do about it.
+/// Prints an error and its fix to stderr. Returns [`Exit::Failed`].
 pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
     let failed = complain(problem);
     fix(remedy);
     failed
 }
 
-/// The same, of a diagnosis.
+/// Prints a diagnosis to stderr. Returns [`Exit::Failed`].
 pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
     let failed = complain(diagnosis.headline());
     diagnosis.remedy.iter().cloned().for_each(fix);
     failed
 }
 
-/// Says on stderr what to do about an error.
+/// Prints the fix of an error to stderr.
 pub(super) fn fix(remedy: impl Into<Remedy>) {
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is not an error.
     let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", remedy));
 }
 
-/// Says on stderr what can be looked at next.
+/// Prints to stderr what to look at next.
 pub(super) fn next(remedy: impl Into<Remedy>) {
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is not an error.
     let _ = writeln!(anstream::stderr(), "{}", fix_line("next", remedy));
 }
 
-/// What to do, with its label, as every command shows it below a line of text.
+/// Formats a remedy with its label, as every command shows it below a line of text.
 pub(super) fn fix_line(label: &str, remedy: impl Into<Remedy>) -> String {
     fix_line_at(2, label, &remedy.into())
 }
 
-/// What to do, with its label, indented by `margin` columns and wrapped at 80; a command as a shell reads it.
+/// Formats a remedy with its label, indented by `margin` columns and wrapped at 80. A command is formatted for a shell.
 pub(super) fn fix_line_at(margin: usize, label: &str, remedy: &Remedy) -> String {
     let mut remedy = Remedy { text: called(&remedy.text), command: remedy.command.clone() };
     if let Some(first) = remedy.command.first_mut().filter(|first| *first == "idaas-bridge") {
         *first = program();
     }
-    // Behind the label come a colon and a space.
+    // A colon and a space follow the label.
     let indent = margin + label.len() + 2;
     let colon = if remedy.command.is_empty() { "" } else { ":" };
     let text = wrapped(&format!("{}{colon}", remedy.text), WIDTH - indent).join(&format!("\n{:indent$}", ""));
@@ -95,7 +95,7 @@ pub(super) fn fix_line_at(margin: usize, label: &str, remedy: &Remedy) -> String
     format!("{:margin$}{} {text}{command}", "", styled(GOOD, format_args!("{label}:")))
 }
 
-/// Lines of at most `width` characters. A longer word has its own line.
+/// Wraps a text into lines of at most `width` characters. A longer word has its own line.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -111,30 +111,30 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Says something on stderr that is no error.
+/// Prints a note to stderr.
 pub(super) fn note(text: impl Display) {
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is not an error.
     let _ = writeln!(anstream::stderr(), "{}", note_line(text));
 }
 
-/// The line of something that is no error.
+/// Formats a note.
 pub(super) fn note_line(text: impl Display) -> String {
     format!("{} {text}", styled(WARNING, "note:"))
 }
 
-/// The columns of the terminal that results go to, if they go to one.
+/// Returns the width of the terminal on stdout, but at least 40 columns. `None` if stdout is not a terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| usize::from(columns).max(40))
 }
 
-/// How to call this program again from here: as short as can be copied into a shell.
+/// Returns how to call this program again from the current directory, in a short form for a shell.
 pub(super) fn program() -> String {
     let called = std::env::args_os().next().map_or_else(|| PathBuf::from("idaas-bridge"), PathBuf::from);
     let here = std::env::current_dir().unwrap_or_default();
     short_call(&called, &here)
 }
 
-/// A text with its commands called as this program was: whoever makes a remedy knows only the program's name.
+/// Replaces the program's name in suggested commands by the way it was called, because remedies contain only the name.
 fn called(text: &str) -> String {
     renamed(text, &program())
 }
@@ -163,7 +163,7 @@ fn renamed(text: &str, program: &str) -> String {
 
 fn short_call(called: &Path, here: &Path) -> String {
     let call = match called.strip_prefix(here) {
-        // A name alone is looked for on the PATH.
+        // A name without a directory would be searched on the PATH.
         Ok(below) if below.components().count() == 1 => Path::new(".").join(below),
         Ok(below) => below.to_owned(),
         Err(_) => called.to_owned(),
@@ -171,32 +171,32 @@ fn short_call(called: &Path, here: &Path) -> String {
     if call.as_os_str().len() <= MAX_COMMAND_WIDTH {
         return shell_word(&call.to_string_lossy());
     }
-    // Too long for a line: its name has to do.
+    // The path is too long for a line, so only the name is shown.
     called.file_name().map_or_else(|| "idaas-bridge".to_owned(), |name| shell_word(&name.to_string_lossy()))
 }
 
-/// How to call other commands with the same configuration, for people to copy.
+/// Formats other commands with the same configuration, for copying.
 pub(super) struct Call<'a> {
-    /// The configuration, unless it is found without being named.
+    /// Path of the configuration, unless it is the default.
     pub(super) config: Option<&'a Path>,
 }
 
 impl<'a> Call<'a> {
-    /// With this configuration.
+    /// Creates a formatter for this configuration.
     pub(super) fn new(config: &'a Path) -> Self {
         let default = std::env::var_os(crate::config::CONFIG_VARIABLE);
         let default = default.map_or_else(|| PathBuf::from(super::DEFAULT_CONFIG), PathBuf::from);
         Self { config: (config != default).then_some(config) }
     }
 
-    /// The line that begins with this command.
+    /// Returns a command line that starts with this command.
     pub(super) fn of(&self, command: &str) -> String {
         let config = self.config.map(|path| format!(" --config {}", shell_word(&path.to_string_lossy())));
         format!("{} {command}{}", program(), config.unwrap_or_default())
     }
 }
 
-/// A text as one word of a shell.
+/// Quotes a text as one word of a shell.
 pub(super) fn shell_word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:=,@%".contains(&byte) || byte >= 0x80;
     if !text.is_empty() && text.bytes().all(plain) {
@@ -206,7 +206,7 @@ pub(super) fn shell_word(text: &str) -> String {
     }
 }
 
-/// The end of a command that writes results. Whoever closed the pipe has read enough: that is no failure.
+/// Returns the exit code of a command that writes results. A closed pipe is not a failure: the reader has read enough.
 pub(super) fn end(result: io::Result<Exit>) -> Exit {
     match result {
         Ok(exit) => exit,

@@ -1,4 +1,4 @@
-//! `push-report`: what each full push brought, as far as the topics tell. Deletes nothing and publishes nothing.
+//! `push-report`: reports what each full push contained, as far as the topics show. Deletes and publishes nothing.
 
 mod runs;
 mod show;
@@ -17,10 +17,10 @@ use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;
 
-/// How long the topics are read at most.
+/// Maximum time for reading the topics.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// Report the full pushes that the topics hold: what was new, changed, unchanged and not mentioned
+/// Report the full pushes on the topics: what was new, changed, unchanged and not mentioned
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge push-report --config bridge.toml --last\n  \
     idaas-bridge push-report --config bridge.toml --since 7d --list\n\n\
@@ -33,13 +33,13 @@ pub struct PushReportArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
-    /// Report the pushes that began in this time before now [default: all]
+    /// Report only pushes that started within this time before now [default: all]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "last")]
     since: Option<Duration>,
-    /// Report the newest push of each application only
+    /// Report only the newest push of each application
     #[arg(long)]
     last: bool,
-    /// The pause after which a further snapshot belongs to another push
+    /// Pause after which a further snapshot belongs to another push
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     gap: Duration,
     /// Print the ids of the entities that were not mentioned
@@ -96,7 +96,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     end(shown.map(|()| if complete { Exit::Fine } else { Exit::Failed }))
 }
 
-/// Tells what could not be read. Returns whether everything was read that exists.
+/// Prints what could not be read. Returns true if everything that exists was read.
 fn warn(scanned: &Scanned, call: &Call<'_>) -> bool {
     for topic in &scanned.missing {
         note(absent(topic, call));

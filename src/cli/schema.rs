@@ -1,4 +1,4 @@
-//! `schema`: prints a document of the interface to consumers, as this build publishes by it.
+//! `schema`: prints the documents that describe the records this build publishes.
 
 use std::io::Write;
 

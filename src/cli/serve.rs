@@ -1,4 +1,4 @@
-//! `serve`: runs the service until it is told to end.
+//! `serve`: runs the service until it is stopped.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::service::{self, Service, StartFault, wiring};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs::{self, Format};
 
-/// How long tasks that block may take at the end.
+/// Maximum time to wait for blocking tasks at the end.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
-/// Run the service until SIGTERM or SIGINT, then drain.
+/// Run the service until SIGTERM or SIGINT, then drain
 #[derive(Args)]
 #[command(after_help = "Example:\n  idaas-bridge serve --config /etc/idaas-bridge/bridge.toml\n\n\
     SIGHUP reloads applications, keys, allow-lists, certificates, log.level and log.events. `check` says beforehand whether it will start.")]
 pub struct ServeArguments {
-    /// The configuration file (TOML).
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
@@ -38,7 +38,7 @@ pub fn run(arguments: &ServeArguments) -> Exit {
     }
     let Some(runtime) = runtime() else { return Exit::Failed };
     let exit = serve(&runtime, &arguments.config, config);
-    // A lookup of a name or a disk that hangs does not hold up the exit: everything that counts is closed by now.
+    // A name lookup or a disk that hangs does not delay the exit, because everything important is closed by now.
     runtime.shutdown_timeout(LAST_TASKS);
     exit
 }

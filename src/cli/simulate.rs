@@ -1,4 +1,4 @@
-//! The command `simulate`: writes the keys of a simulated instance, and sends events as IDaaS does.
+//! `simulate`: writes the keys of a simulated instance, and sends events as IDaaS does.
 
 mod directory;
 mod screen;
@@ -27,7 +27,7 @@ use self::show::Colour;
 use super::{Exit, output};
 use crate::counts::counted;
 
-/// Play IDaaS, for tests and staging: make keys and a configuration, send events, judge the answers.
+/// Simulate IDaaS for tests and staging: create keys and a configuration, send events, check the responses
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example, on one machine with a Kafka on localhost:9092:\n  idaas-bridge simulate init staging\n  \
@@ -42,17 +42,17 @@ pub struct SimulateArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write keys and a matching bridge.toml, for tests and staging; overwrites nothing
+    /// Write keys and a matching bridge.toml, for tests and staging; overwrite nothing
     #[command(after_help = "Example:\n  idaas-bridge simulate init staging\n  \
         idaas-bridge serve --config staging/bridge.toml")]
     Init {
-        /// The directory; made where it is missing
+        /// Directory; created if it does not exist
         directory: PathBuf,
-        /// How many applications the bridge.toml has; they share the keys
+        /// Number of applications in bridge.toml; they share the keys
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=5000))]
         applications: u16,
     },
-    /// Play IDaaS: sign, encrypt and send events, and judge the answers
+    /// Simulate IDaaS: sign, encrypt and send events, and check the responses
     #[command(after_help = "Examples:\n  \
         One event of every type:\n    idaas-bridge simulate send --to http://127.0.0.1:8080 --keys staging\n  \
         A forgery, which must be refused:\n    \
@@ -72,57 +72,59 @@ enum Command {
 /// Arguments of `simulate send`.
 #[derive(Debug, Args)]
 pub struct SendArguments {
-    /// The bridge, http://HOST:PORT, or the whole URL of the callback (else /callbacks/APPLICATION is added)
+    /// URL of the bridge (http://HOST:PORT), or the whole URL of the callback (else /callbacks/APPLICATION is added)
     #[arg(long, value_name = "URL", required_unless_present = "print")]
     to: Option<String>,
     /// Print the bodies of the callbacks, one per line, instead of sending them
     #[arg(long, conflicts_with_all = ["to", "rate", "connections", "once", "json"])]
     print: bool,
-    /// A directory that `simulate init` wrote
+    /// Directory that `simulate init` wrote
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
-    /// The application in DIR/bridge.toml to send for [default: the first]
+    /// Application in DIR/bridge.toml to send for [default: the first]
     #[arg(long, value_name = "NAME")]
     application: Option<String>,
-    /// CA certificates (PEM) to trust besides the system's
+    /// CA certificates (PEM) to trust in addition to the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// An event type: its URN, or its end (user:create); repeatable, sent in turn [default: every type]
+    /// Event type: its URN, or the end of it (user:create); can be repeated, types are sent in turn [default: every
+    /// type]
     #[arg(long = "type", value_name = "T")]
     types: Vec<EventType>,
     /// JSON to send: an object is the bizData of every event; an array is the list of events (elements of eventData),
-    /// sent as it is, once
+    /// sent unchanged, once
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// How many events [default: one of each type]
+    /// Number of events [default: one of each type]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// How many events in one callback
+    /// Number of events per callback
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     events_per_callback: u64,
-    /// Events per second, whatever the bridge does; latency then counts from the intended time [default: as fast as
-    /// the connections allow]
+    /// Events per second, regardless of the bridge's speed; latency then counts from the intended time [default: as
+    /// fast as the connections allow]
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
-    /// How many callbacks may be on the way at once [default: 1 up to 40 events, else 32; 256 with --rate]
+    /// Maximum number of concurrent callbacks [default: 1 up to 40 events, else 32; 256 with --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     connections: Option<u16>,
-    /// Send plainData, as an instance where encryption is switched off
+    /// Send plainData, as an instance with encryption switched off does
     #[arg(long)]
     plain: bool,
-    /// Write events as the vendor's documents do (arrays, objects, numbers), not as they come on the wire
+    /// Write events as in the vendor's documents (arrays, objects, numbers), not as on the wire
     #[arg(long)]
     documented_form: bool,
-    /// Do this wrong on purpose
+    /// Make this mistake on purpose
     #[arg(long, value_name = "F")]
     fault: Option<Fault>,
-    /// Send nothing again, whatever the answer; else as IDaaS does, after 1, 5, 10, 10 and 10 seconds
+    /// Do not redeliver, whatever the response; without this, redeliver as IDaaS does, after 1, 5, 10, 10 and 10
+    /// seconds
     #[arg(long)]
     once: bool,
-    /// Makes the same events again [default: a random one; a bridge remembers the ids of events that it has seen]
+    /// Generate the same events again [default: a random seed; a bridge remembers the ids of events that it has seen]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// One JSON object per event, and one with the summary
+    /// Print one JSON object per event, and one with the summary
     #[arg(long)]
     json: bool,
 }
@@ -132,21 +134,21 @@ fn rate(text: &str) -> Result<f64, String> {
     if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err("must lie between 0.001 and 1000000".to_owned()) }
 }
 
-/// Runs the command: results to `out`, in colour where it is a terminal that wants it; progress and faults to `err`. Makes a runtime of its own, so it must not be
-/// called from within one.
+/// Runs the command. Results go to `out`, coloured depending on `colour`; progress and faults go to `err`. Creates a
+/// runtime, so it must not be called from within one.
 pub fn run(arguments: &SimulateArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match execute(&arguments.command, colour, out, err) {
         Ok(true) => Exit::Fine,
         Ok(false) => Exit::Failed,
         Err(problem) => {
-            // Where even this cannot be written, the exit code has to do.
+            // If this cannot be written either, only the exit code reports it.
             let _ = writeln!(err, "{}", output::error(problem));
             Exit::Misconfigured
         }
     }
 }
 
-/// Whether all is as it should be; or what is wrong with the arguments.
+/// Returns true if everything is as expected. The error describes what is wrong with the arguments.
 fn execute(command: &Command, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     match command {
         Command::Init { directory, applications } => init(directory, *applications, out),
@@ -185,7 +187,7 @@ fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mu
     let signed_ahead = plan.signed_ahead();
     if signed_ahead > MAX_LISTED {
         let ahead = counted(signed_ahead, "callback");
-        // Where stderr is closed there is nobody to tell.
+        // A closed `err` is not an error.
         let _ = writeln!(err, "{}", output::note_line(format_args!("signing {ahead} before the first is sent")));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
@@ -193,7 +195,7 @@ fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mu
     let run = run::send(sender, Arc::clone(&plan), sending);
     let task = runtime.spawn(run);
     let mut screen = Screen::new(plan.count, arguments.json, colour, out, err);
-    // A closed pipe ends the showing, and so the run: nobody reads it.
+    // If the pipe is closed, nobody reads the results, so the run ends.
     let shown = runtime.block_on(screen.follow(news));
     task.abort();
     Ok(shown.and_then(|()| screen.end()).is_ok() && screen.all_good())
@@ -206,12 +208,12 @@ fn print(sender: &Sender, plan: &RunSettings, out: &mut dyn Write, err: &mut dyn
         let request = plan.request(sender, number).map_err(|fault| fault.to_string())?;
         encoding = encoding.or(request.encoding);
         if out.write_all(&request.body).and_then(|()| out.write_all(b"\n")).is_err() {
-            // Whoever closed the pipe has read enough.
+            // The reader has closed the pipe, so it has read enough.
             return Ok(true);
         }
     }
     if let Some(encoding) = encoding {
-        // Where stderr is closed there is nobody to tell.
+        // A closed `err` is not an error.
         let _ = writeln!(
             err,
             "{}",
@@ -274,7 +276,7 @@ fn source(arguments: &SendArguments) -> Result<Source, String> {
     Ok(Source::Generated { types, generator: Generator::new(seed), biz_data: data })
 }
 
-/// Every type, or every one that `fault` does something to.
+/// Returns every type, or every type that `fault` affects.
 fn every_type(fault: Option<Fault>) -> Vec<EventType> {
     let touched = |kind: &Kind| {
         let event = Generator::new(0).event(&(*kind).into(), 0, 0);
@@ -296,7 +298,7 @@ mod tests {
         arguments: SimulateArguments,
     }
 
-    /// Runs a command line; gives the result and what went to the standard output.
+    /// Runs a command line. Returns the result and the standard output.
     fn simulate(line: &[&str]) -> (Result<bool, String>, String) {
         let line =
             SimulateLine::try_parse_from([&["simulate"], line].concat()).unwrap_or_else(|error| panic!("{error}"));

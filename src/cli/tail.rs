@@ -1,4 +1,4 @@
-//! `tail`: follows the topics and shows each record on a line of its own. Joins no group and commits nothing.
+//! `tail`: follows the topics and prints one line per record. Joins no group and commits nothing.
 
 pub(in crate::cli) mod line;
 
@@ -19,7 +19,7 @@ use crate::kafka::history::tail::{Begin, TailReader};
 use crate::schema::StateSchema;
 use crate::service::wiring;
 
-/// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.
+/// Timeout of the cluster's first response, and time to wait for a record before the state is checked.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -37,16 +37,16 @@ pub struct TailArguments {
     /// What to follow [default: all events]
     #[arg(value_name = "ENTITY", value_parser = PossibleValuesParser::new(names()))]
     entities: Vec<String>,
-    /// The configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
-    /// One JSON object per record, with headers, key and the whole value (personal data included)
+    /// Print one JSON object per record, with headers, key and the whole value (personal data included)
     #[arg(long)]
     json: bool,
-    /// Begin with the oldest records that the topics keep
+    /// Start with the oldest records on the topics
     #[arg(long)]
     from_beginning: bool,
-    /// End after so many records
+    /// Stop after this number of records
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
@@ -76,7 +76,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
     end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
 }
 
-/// What may be the matter with a topic that is not in the cluster's answer, and what to do.
+/// Describes why a topic can be missing from the cluster's response, and what to do.
 pub(in crate::cli) fn absent(topic: &str, call: &Call<'_>) -> String {
     format!(
         "{topic} does not exist, or this user may not see it: create it with `{} --create`, or grant DESCRIBE and READ",
@@ -84,13 +84,13 @@ pub(in crate::cli) fn absent(topic: &str, call: &Call<'_>) -> String {
     )
 }
 
-/// What can be followed: the events of each entity, and the states of those that have one.
+/// Returns what can be followed: the events of each entity, and the states of entities that have states.
 fn names() -> Vec<&'static str> {
     let states = StateSchema::ALL.map(StateSchema::name);
     Entity::ALL.map(Entity::name).into_iter().chain(states).collect()
 }
 
-/// The topics of these names; all event topics if there are none.
+/// Returns the topics with these names, or all event topics if there are no names.
 fn topics(config: &Config, names: &[String]) -> Vec<String> {
     let is_wanted = |name: &str| names.iter().any(|wanted| wanted == name);
     let events = TopicSettings::of(config).topics.into_iter();

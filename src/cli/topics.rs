@@ -1,4 +1,4 @@
-//! `topics`: what the topics should be and what they are; creates those that are missing where it is asked to.
+//! `topics`: compares the topics with the configuration, and creates missing ones on request.
 
 mod coordination;
 
@@ -19,20 +19,20 @@ use crate::kafka::admin::topics::{Cleanup, ExistingTopic, State, TopicSettings, 
 use crate::kafka::client::connection_error::Unreachable;
 use crate::service::wiring;
 
-/// How long the cluster may take to answer.
+/// Timeout of a request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Show what the topics should be and what they are; create the missing ones
+/// Compare the topics with the configuration, and create missing ones on request
 #[derive(Args)]
 #[command(after_help = "Examples:\n  idaas-bridge topics --config bridge.toml\n  \
     idaas-bridge topics --config bridge.toml --create\n\n\
     Exit code: 0 all topics are as they should be, 1 one is missing or wrong,\n\
     or Kafka does not answer, 2 the configuration is wrong. A topic that is there is never changed.")]
 pub struct TopicsArguments {
-    /// The configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
-    /// Create the topics that are missing
+    /// Create the missing topics
     #[arg(long)]
     create: bool,
 }
@@ -55,7 +55,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
             let path = arguments.config.display().to_string();
             let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
             let exit = if good { Exit::Fine } else { Exit::Failed };
-            // A pipe that was closed early does not make the topics right.
+            // The exit code reports the topics, even if the pipe was closed early.
             let shown = table(&plan, &states, &path, &mut out)
                 .and_then(|()| coordination::show(&administrator, &config, arguments.create, &mut out));
             match end(shown.map(|()| exit)) {
@@ -98,7 +98,7 @@ fn is_wrong(differences: &[Difference]) -> bool {
     differences.iter().any(|difference| difference.severity() == Severity::Wrong)
 }
 
-/// One row per topic, and below the table what is to be done.
+/// Prints one row per topic, and below the table what to do.
 fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
     const HEADINGS: [&str; 7] = ["topic", "partitions", "replicas", "in sync", "cleanup", "record bytes", "retention"];
     let groups = grouped(plan, states);
@@ -139,7 +139,7 @@ fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write
     out.flush()
 }
 
-/// The cells of a row, each as wide as its column; the first one is text, the others are mostly numbers.
+/// Formats the cells of a row, each as wide as its column. The first cell is text, the others are mostly numbers.
 fn line(cells: &[impl AsRef<str>; 7], widths: [usize; 7]) -> String {
     let mut cells = cells.iter().map(AsRef::as_ref).zip(widths);
     let first = cells.next().map_or_else(String::new, |(text, width)| format!("{text:width$}"));
@@ -151,7 +151,7 @@ fn row(wanted: &WantedTopic, state: &State) -> [String; 7] {
     [wanted.name.clone(), partitions, replicas, in_sync, cleanup, bytes, retention]
 }
 
-/// What is, and behind a slash what should be where it differs.
+/// Returns the actual values. A value that differs is followed by a slash and the expected value.
 fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
     let State::Present(present) = state else {
         let size = format!("-/{}", wanted.max_message_bytes);
@@ -190,7 +190,7 @@ fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
         ),
         number(settings.max_message_bytes.map(size), size(wanted.max_message_bytes), at_least),
         match (settings.retention_ms, kept(wanted.retention_ms())) {
-            // A compacted topic keeps the newest record of each key for ever.
+            // A compacted topic keeps the newest record of each key without a time limit.
             _ if wanted.cleanup == Cleanup::Compact => "-".to_owned(),
             (None, _) => "?".to_owned(),
             (Some(found), least) if kept(found) >= least => span(found),
@@ -199,12 +199,12 @@ fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
     ]
 }
 
-/// `retention.ms` as a number that can be compared: a negative one is without limit.
+/// Makes `retention.ms` comparable: a negative value means that there is no limit.
 const fn kept(retention_ms: i64) -> i64 {
     if retention_ms < 0 { i64::MAX } else { retention_ms }
 }
 
-/// Why settings are not known, each reason once.
+/// Prints why settings are not known, each reason once.
 fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
     let mut told = Vec::new();
     for state in states {

@@ -1,4 +1,4 @@
-//! The doctor's look at Kafka: settings, brokers and the addresses that they advertise. Publishes nothing.
+//! Checks Kafka: settings, brokers and the addresses that brokers advertise. Publishes nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,15 +19,15 @@ use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable
 use crate::kafka::client::settings::Cluster;
 use crate::service::wiring;
 
-/// How long the cluster may take for each question.
+/// Timeout of one request to the cluster.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one broker may take to answer at the address that it advertises.
+/// Timeout of one broker at its advertised address.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(6);
 
 const SERVERS: &str = "kafka.bootstrap_servers";
 const USER: &str = "kafka.properties";
 
-/// Whether librdkafka accepts the properties; connects to nothing.
+/// Checks whether librdkafka accepts the properties. Connects to nothing.
 pub(super) fn settings(config: &Config) -> Finding {
     match permissions::settings_fault(&wiring::cluster(config)) {
         Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(problem)),
@@ -35,7 +35,7 @@ pub(super) fn settings(config: &Config) -> Finding {
     }
 }
 
-/// Everything that needs the brokers; findings come as they are made.
+/// Runs every check that needs the brokers, and reports each finding at once.
 pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding)) {
     let (cluster, plan) = (wiring::cluster(config), TopicSettings::with_states(config));
     let administrator = match Administrator::new(&cluster) {
@@ -67,7 +67,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
     let states = match states {
         Ok(states) => states,
         Err(away) if reached.len() == count => return unanswered(config, &away, tell),
-        // The brokers that do not answer at their addresses are the reason.
+        // The cause is the brokers that do not respond at their advertised addresses.
         Err(_) => return tell(topics_unknown()),
     };
     idempotence(&cluster, &plan, tell);
@@ -84,7 +84,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
     .run(tell);
 }
 
-/// Asks for the brokers, once more if nothing is known against the bootstrap servers.
+/// Requests the list of brokers. Tries once more if a bootstrap server has responded or no error is known.
 fn reach(administrator: &Administrator) -> Result<Brokers, Unreachable> {
     administrator.reach(REQUEST_TIMEOUT).or_else(|away| {
         let again = administrator.has_answered() || away.troubles.is_empty();
@@ -92,7 +92,7 @@ fn reach(administrator: &Administrator) -> Result<Brokers, Unreachable> {
     })
 }
 
-/// The bootstrap servers answer, but only librdkafka itself; the addresses that it has then turned to do not.
+/// The finding if a bootstrap server responds, but no broker responds at its advertised address.
 fn silent_brokers(config: &Config, away: &Unreachable) -> Finding {
     let servers = config.kafka.bootstrap_servers.join(", ");
     let words = away.troubles.iter().map(|trouble| format!("; {}", trouble.words)).collect::<Vec<_>>().concat();
@@ -102,7 +102,7 @@ fn silent_brokers(config: &Config, away: &Unreachable) -> Finding {
     Finding::fault(Code::BrokerUnreachable, "advertised.listeners", &problem, remedy)
 }
 
-/// The cluster does not answer, so nothing is known of the topics.
+/// Reports that the cluster does not respond, so that nothing is known about the topics.
 fn unanswered(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)) {
     unreachable(config, away, tell);
     tell(topics_unknown());
@@ -126,7 +126,7 @@ fn unreachable(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding
     }
 }
 
-/// Asks every broker at the address that it advertises. Returns the ids of those that answer.
+/// Contacts every broker at its advertised address. Returns the ids of those that respond.
 fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
     let list: Vec<&Broker> = brokers.list.iter().collect();
     let unreachable = brokers::unreachable(cluster, &list, BROKER_TIMEOUT);
@@ -145,7 +145,7 @@ fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut
     reached
 }
 
-/// Whether several replicas could coordinate. A single one does not need to, so this is never a fault.
+/// Checks whether several replicas could coordinate. A single replica does not need to, so this is never a fault.
 fn coordination(administrator: &Administrator, config: &Config) -> Finding {
     let (code, topic) = (Code::ReplicasTopic, coordination_topic(&config.topics.prefix));
     let key = format!("topic {topic}");
@@ -191,7 +191,7 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
     };
     let (code, key) = (Code::BrokerUnreachable, "advertised.listeners");
     let exists = states.iter().any(|state| matches!(state, State::Present(_)));
-    // A broker that leads nothing today may lead something tomorrow.
+    // A broker that leads no partition today can lead one tomorrow.
     if partitions == 0 && exists {
         Finding::warning(code, key, &problem, remedy)
     } else {
@@ -199,7 +199,7 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
     }
 }
 
-/// The producer is idempotent, and needs permission for that before its first record.
+/// Checks the permission for idempotent writes, which the producer needs before its first record.
 fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Finding)) {
     let code = Code::IdempotentWrite;
     let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();

@@ -1,6 +1,6 @@
-//! What the doctor tests, each with a stable code.
+//! The tests of `check`, each with a stable code.
 
-/// A part of the report.
+/// A section of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 pub(super) enum Section {
     Configuration,
@@ -14,7 +14,7 @@ pub(super) enum Section {
     Topics,
 }
 
-/// What a finding is about. The level tells how the test went.
+/// The subject of a finding. The result of the test is the finding's level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Code {
@@ -39,25 +39,25 @@ pub(super) enum Code {
     BrokerUnreachable,
     ReplicationFactor,
     IdempotentWrite,
-    /// As it should be, as far as was tested.
+    /// No difference was found, as far as the topic was tested.
     Topic,
     TopicSettings,
     TopicWrite,
     TopicRead,
     TopicCreate,
-    /// The topic over which replicas coordinate.
+    /// The topic that replicas use to coordinate.
     ReplicasTopic,
-    /// How a topic differs from what it should be: [`crate::kafka::admin::topic_drift::Difference::code`].
+    /// A difference between the topic and the expected one: [`crate::kafka::admin::topic_drift::Difference::code`].
     Difference(&'static str),
 }
 
 impl Code {
-    /// The stable name.
+    /// Returns the stable name.
     pub(super) fn name(self) -> &'static str {
         if let Self::Difference(code) = self { code } else { self.into() }
     }
 
-    /// Where the report shows it.
+    /// Returns the section of the report that shows it.
     pub(super) const fn section(self) -> Section {
         match self {
             Self::Configuration | Self::ConfigurationWarning | Self::SecretFile => Section::Configuration,

@@ -13,15 +13,15 @@ use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
 use crate::fetch::{ApiFault, Call, Cause, Client, Rejection};
 
-/// Attempts of one request. `fetch` makes more, because it can wait longer.
+/// Attempts per request. `fetch` makes more, because it can wait longer.
 const ATTEMPTS: u32 = 2;
 
-/// Asks for what `fetch` needs. `serve` works without it, so nothing here is decisive.
+/// Checks what `fetch` needs. `serve` works without it, so no finding is decisive.
 pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
     config.applications.iter().flat_map(|application| runtime.block_on(examine_one(application))).collect()
 }
 
-/// The findings if the network is not used.
+/// Returns the findings of a check without the network.
 pub(super) fn not_tested(config: &Config) -> Vec<Finding> {
     let configured = config.applications.iter().filter(|application| application.fetch.is_some());
     let finding = |application: &Application| {
@@ -86,7 +86,7 @@ fn scope_finding(key: &str, units: usize, groups: usize) -> Finding {
     Finding::ok(Code::DirectoryScope, key, &format!("the synchronization scope has {units} and {groups}"))
 }
 
-/// Makes one call for each permission that the scope needs.
+/// Makes one request for each permission that the scope needs.
 async fn permissions(key: &str, client: &mut Client, unit: Option<&String>, group: Option<&String>) -> Vec<Finding> {
     let of_unit = unit.map(|unit| [Call::Unit(unit.clone()), Call::Users { unit: unit.clone(), page: 1 }]);
     let of_group = group.map(|_| Call::Groups { token: None });

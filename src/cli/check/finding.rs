@@ -1,31 +1,31 @@
-//! One finding of the doctor: what was tested, how it went, and what to do.
+//! One finding of `check`: what was tested, the result, and what to do.
 
 use super::code::{Code, Section};
 use crate::diagnosis::{Diagnosis, Remedy};
 
-/// How a test went.
+/// Result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub(super) enum Level {
     Ok,
     Warning,
     Fault,
-    /// Nobody knows: it was not tested. The text says why.
+    /// Not tested. The text says why.
     #[strum(to_string = "not tested")]
     NotTested,
 }
 
-/// What was found of one thing.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) level: Level,
-    /// Where the report shows it.
+    /// Section of the report that shows it.
     pub(super) section: Section,
-    /// The problem and its fix; or what is good, without a remedy.
+    /// The problem and its fix. If there is no problem, a description without a remedy.
     pub(super) diagnosis: Diagnosis,
-    /// Whether `serve` would refuse to start for it.
+    /// True if `serve` would refuse to start because of it.
     pub(super) prevents_start: bool,
-    /// Whether the service works at all depends on it: then `check` does not exit with 0 if it was not tested.
+    /// True if the service cannot work without it. If it was not tested, `check` does not exit with 0.
     pub(super) decisive: bool,
 }
 
@@ -51,27 +51,27 @@ impl Finding {
         Self::new(Level::Fault, code, key, problem, remedy)
     }
 
-    /// Something was not tested that does not decide whether the service works.
+    /// Creates a finding about something that was not tested and is not decisive.
     pub(super) fn not_tested(code: Code, key: &str, why: &str, remedy: impl Into<Remedy>) -> Self {
         Self::new(Level::NotTested, code, key, why, remedy)
     }
 
-    /// Something was not tested without which nobody knows whether the service works.
+    /// Creates a finding about something that was not tested and is decisive.
     pub(super) fn undecided(code: Code, key: &str, why: &str, remedy: impl Into<Remedy>) -> Self {
         Self { decisive: true, ..Self::not_tested(code, key, why, remedy) }
     }
 
-    /// A fault that others diagnosed.
+    /// Creates a fault from an existing diagnosis.
     pub(super) fn diagnosed(code: Code, fault: Diagnosis) -> Self {
         Self::of(Level::Fault, code, fault)
     }
 
-    /// A fault for which `serve` does not start.
+    /// Creates a fault that keeps `serve` from starting.
     pub(super) fn prevents_start(code: Code, fault: Diagnosis) -> Self {
         Self { prevents_start: true, ..Self::diagnosed(code, fault) }
     }
 
-    /// A warning of the configuration.
+    /// Creates a warning about the configuration.
     pub(super) fn warned(warning: &Diagnosis) -> Self {
         Self::of(Level::Warning, Code::ConfigurationWarning, warning.clone())
     }

@@ -1,4 +1,4 @@
-//! The doctor's look at each application's public keys, and at the clock by the endpoint's.
+//! Checks each application's public keys, and this machine's clock against that of the key endpoint.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +13,10 @@ use crate::diagnosis::Diagnosis;
 use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
 use crate::service::wiring;
 
-/// How far the clocks may be apart before it is worth a word: tokens are judged by them.
+/// A larger clock difference gets a warning, because the validity of tokens depends on the clocks.
 const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
-/// Fetches every application's keys, all at once.
+/// Fetches the keys of all applications concurrently.
 pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
     let clients = Clients::new(Proxy::Environment);
     let fetches: Vec<_> = config
@@ -46,7 +46,7 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
     findings
 }
 
-/// What can be said without a network: files held a usable key set when the configuration was read.
+/// Checks without the network. Key files held a usable key set when the configuration was read.
 pub(super) fn examine_files(config: &Config) -> Vec<Finding> {
     config.applications.iter().flat_map(examine_file).collect()
 }
@@ -56,7 +56,7 @@ fn examine_file(application: &Application) -> Vec<Finding> {
     match &source {
         Source::File(path) => {
             let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} holds usable keys", path.display()))];
-            // One that changes meanwhile is checked the next time.
+            // If the file changes meanwhile, the next check reads it again.
             let set = std::fs::read(path).ok().and_then(|document| KeySet::parse(&document).ok());
             findings.extend(set.iter().flat_map(|set| skipped(&key, &source, set)));
             findings
@@ -68,7 +68,7 @@ fn examine_file(application: &Application) -> Vec<Finding> {
     }
 }
 
-/// One warning for each entry that cannot be used. It can be meant for somebody else, so it is not a fault.
+/// Returns one warning for each entry that cannot be used. It can be intended for other software, so it is not a fault.
 fn skipped(key: &str, source: &Source, set: &KeySet) -> Vec<Finding> {
     let finding = |skipped: &SkippedKey| {
         let id = skipped.key_id.as_ref().map(|id| format!(" (kid {id:?})")).unwrap_or_default();
@@ -88,7 +88,7 @@ fn found(source: &Source, fetched: &Fetched) -> String {
     format!("{source} holds {}: {}", plural(ids.len(), "RSA key"), ids.join(", "))
 }
 
-/// Judges this machine's clock by the endpoint's, which has whole seconds.
+/// Compares this machine's clock with that of the endpoint, which has a resolution of one second.
 fn clock(key: &str, theirs: SystemTime, ours: SystemTime, skew: Duration) -> Finding {
     let (apart, direction) = match ours.duration_since(theirs) {
         Ok(ahead) => (ahead, "ahead of"),

@@ -1,4 +1,4 @@
-//! The doctor's look at this machine: listeners, certificate, the journal's directory. Makes and changes nothing.
+//! Checks this machine: listeners, certificate, files with secrets, and the journal's directory.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -22,12 +22,12 @@ use crate::journal::OpenFault;
 use crate::journal::store::Store;
 use crate::service::wiring;
 
-/// A certificate that ends within so many days is worth a word.
+/// A certificate that expires within fewer days gets a warning.
 const DAYS: i32 = 14;
-/// The permission bits of everybody who is neither the owner nor in the group. A group is fine: Kubernetes gives secret
-/// volumes to the pod's group.
+/// Permission bits of users who are neither the owner nor in the group. Access for the group is fine: Kubernetes gives
+/// secret volumes to the pod's group.
 const EVERYBODY: u32 = 0o007;
-/// How long whoever holds the admin listener's address may take to answer.
+/// Timeout of connecting to the admin listener's address, and of reading from it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
@@ -40,7 +40,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Which files with secrets every user of this machine can open, each once.
+/// Reports the files with secrets that every user of this machine can open, each once.
 pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
     let code = Code::SecretFile;
     let mut told: Vec<&Path> = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
         }
         told.push(&file.path);
         let shown = file.path.display();
-        // Of what a link leads to.
+        // Follows links, because the permissions of the target count.
         match std::fs::metadata(&file.path) {
             Ok(metadata) if metadata.permissions().mode() & EVERYBODY != 0 => {
                 let mode = metadata.permissions().mode() & 0o777;
@@ -78,7 +78,7 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
 fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
     match wiring::bind(address) {
         Ok(_) => Finding::ok(Code::Listener, key, &format!("{address} is free")),
-        // Whoever checks a machine where the service runs does not want to be told that it does.
+        // If the service is running on this machine, it is not a fault that the address is in use.
         Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
             Finding::ok(Code::Listener, key, &format!("{address} is held by the idaas-bridge that is running"))
         }
@@ -86,7 +86,7 @@ fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
     }
 }
 
-/// Whether an idaas-bridge answers on the admin listener.
+/// Returns true if an idaas-bridge responds on the admin listener.
 fn bridge_runs(admin: SocketAddr) -> bool {
     let ask = || -> io::Result<bool> {
         let address = match admin.ip() {
@@ -134,8 +134,8 @@ fn certificate(tls: &Tls) -> Finding {
 
 fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     let key = wiring::JOURNAL_DIRECTORY;
-    // What is not there yet is made at the start, below the nearest directory that is.
-    // The parent of a relative path ends up empty, which means where we are.
+    // A missing directory is created at the start, below the nearest existing directory.
+    // The last ancestor of a relative path is empty, and means the current directory.
     let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
     let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
         let problem = format!("{} cannot be made", directory.display());
@@ -158,10 +158,10 @@ fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
     findings
 }
 
-/// What to look at if something waits.
+/// Hint for the case that something waits.
 const WHY_WAITING: &str = "; `idaas-bridge journal` shows why they wait";
 
-/// What waits in the running service, if there is one that can be asked.
+/// Reports what waits in the running service, if one responds.
 pub(super) fn waiting(config: &Config, runtime: &Runtime) -> Option<Finding> {
     let summary = runtime.block_on(async { Source::running(config).await?.summary(0).await.ok() })?;
     let (events, callbacks) = (counted(summary.events, "event"), counted(summary.quarantine_callbacks, "callback"));
@@ -173,7 +173,7 @@ pub(super) fn waiting(config: &Config, runtime: &Runtime) -> Option<Finding> {
     })
 }
 
-/// What the journal holds, where there is one: a start needs all of its keys, and it must be whole.
+/// Checks an existing journal: the service starts only if all of its keys are configured and it is intact.
 fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
     let key = "journal.keys";
     if !Store::is_in(&journal.directory) {
@@ -199,7 +199,7 @@ fn room(directory: &Path, max_size: u64) -> Finding {
         let remedy = "compare it with journal.max_size by hand: df";
         return Finding::not_tested(code, key, "whether the disk has room: its free room cannot be read", remedy);
     };
-    // What the file takes already need not be free.
+    // The space that the file already uses does not have to be free.
     let taken = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
     let room = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(taken);
     let needed = Store::disk_need(max_size);
@@ -287,7 +287,7 @@ mod tests {
             SecretFile { key: name.to_owned(), path }
         };
         let files = [file("open", 0o644), file("writable", 0o602), file("group", 0o440), file("owner", 0o400)];
-        // Kubernetes: a link to a link, which have all permission bits, to a file that the group can read.
+        // As in Kubernetes: a link to a link, both with all permission bits, to a file that the group can read.
         std::os::unix::fs::symlink(directory.path(), directory.path().join("..data")).unwrap();
         std::os::unix::fs::symlink("..data/group", directory.path().join("linked")).unwrap();
         let linked = SecretFile { key: "linked".to_owned(), path: directory.path().join("linked") };
@@ -300,7 +300,8 @@ mod tests {
         assert_eq!(fine.iter().map(|finding| finding.level).collect::<Vec<_>>(), [Level::Ok]);
     }
 
-    /// Fills the journal with entries of one size, and replaces some of them several times.
+    /// Fills the journal with entries of one size, and replaces some of them several times. Returns the file's size, in
+    /// bytes.
     fn file_of_a_full_journal(size: usize, max_size: u64) -> u64 {
         use crate::journal::store::Batch;
         let directory = tempfile::tempdir().unwrap();
@@ -308,7 +309,7 @@ mod tests {
         let mut store = Store::open(directory.path(), &[std::sync::Arc::new(key)], max_size).unwrap().store;
         let (mut next, mut held) = (0, Vec::<outbox::Seq>::new());
         for round in 0..4 {
-            // Every other one is confirmed, then every third.
+            // Every second entry is deleted, then every third.
             let step = 2 + round % 2;
             let (gone, left): (Vec<_>, Vec<_>) = held.iter().enumerate().partition(|(at, _)| at % step == 0);
             let gone: Vec<_> = gone.into_iter().map(|(_, seq)| *seq).collect();
@@ -333,14 +334,14 @@ mod tests {
     #[test]
     fn the_file_of_a_full_journal_is_as_large_as_announced() {
         let max_size = 16 << 20;
-        // The store gives a value a power of two of pages: the worst sizes are those that are just above one.
+        // The store rounds a value up to a power of two of pages, so the worst sizes are those just above one.
         let sizes = [1_500, 4_200, 33_000, 270_000];
         let files: Vec<_> = sizes.iter().map(|size| (*size, file_of_a_full_journal(*size, max_size))).collect();
         let shown: Vec<_> =
             files.iter().map(|(size, file)| format!("{size}: {:.2}", *file as f64 / max_size as f64)).collect();
         let largest = files.iter().map(|(_, file)| *file).max().unwrap();
         assert!(largest <= Store::disk_need(max_size), "{shown:?}");
-        // Not much less, either: a volume costs money.
+        // The estimate must not be much too high either, because a volume costs money.
         assert!(largest > Store::disk_need(max_size) / 2, "{shown:?}");
     }
 }

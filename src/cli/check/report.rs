@@ -1,4 +1,4 @@
-//! Shows findings as they come, in 80 columns, and remembers how bad they were.
+//! Prints findings as they arrive, in 80 columns, and determines the exit code.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,17 +9,17 @@ use crate::cli::Exit;
 use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, fix_line_at, styled, wrapped};
 use crate::counts::counted;
 
-/// Where the text of a finding begins.
+/// Column at which the text of a finding starts.
 const INDENT: usize = 14;
 
-/// The report in the making.
+/// A report in progress.
 pub(super) struct Report<W> {
     out: W,
     section: Option<Section>,
     faults: usize,
-    /// Those of the faults that concern `fetch` only.
+    /// The part of `faults` that concerns only `fetch`.
     fetch_faults: usize,
-    /// Those of the faults that keep events in the journal.
+    /// The part of `faults` that keeps events in the journal.
     kafka_faults: usize,
     warnings: usize,
     not_tested: usize,
@@ -61,7 +61,7 @@ impl<W: Write> Report<W> {
                 self.undecided |= finding.decisive;
             }
         }
-        // A pipe that was closed early changes nothing of what is found, which the exit code says.
+        // If the pipe was closed early, the exit code still reports the result.
         let _ = self.write(&finding);
     }
 
@@ -96,8 +96,8 @@ impl<W: Write> Report<W> {
         self.out.flush()
     }
 
-    /// The rule of the exit code. Warnings alone never change it, nor does what was left out on purpose (--offline): what is
-    /// not tested counts only if it is decisive.
+    /// Returns the exit code. Warnings do not change it, and neither do tests skipped with `--offline`: an untested
+    /// item counts only if it is decisive.
     const fn exit(&self) -> Exit {
         if self.prevented {
             Exit::Misconfigured
@@ -108,7 +108,7 @@ impl<W: Write> Report<W> {
         }
     }
 
-    /// Writes the verdict.
+    /// Writes the verdict, and returns the exit code.
     pub(super) fn end(mut self, path: &Path) -> Exit {
         let exit = self.exit();
         let (style, verdict) = match exit {
@@ -136,7 +136,7 @@ impl<W: Write> Report<W> {
     }
 }
 
-/// A count with its noun.
+/// Returns a count with its noun.
 pub(super) fn plural(count: usize, what: &str) -> String {
     counted(count as u64, what)
 }

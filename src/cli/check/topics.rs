@@ -1,4 +1,4 @@
-//! The doctor's look at the topics: what they are, and what this user may do with them. Publishes nothing.
+//! Checks the topics: their settings, and the permissions of this user. Publishes nothing.
 
 use std::collections::BTreeSet;
 
@@ -16,17 +16,17 @@ use crate::kafka::admin::topic_drift::{Difference, Severity};
 use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, Unknown, WantedTopic};
 use crate::kafka::client::settings::Cluster;
 
-/// What the topics are examined with.
+/// The inputs of the checks.
 pub(super) struct Examination<'a> {
     pub(super) config: &'a Config,
     pub(super) cluster: &'a Cluster,
     pub(super) administrator: &'a Administrator,
     pub(super) plan: &'a TopicSettings,
-    /// In the order of the plan.
+    /// States of the topics, in the order of the plan.
     pub(super) states: &'a [State],
-    /// The brokers that answer at their advertised address.
+    /// Ids of the brokers that respond at their advertised address.
     pub(super) reached: &'a BTreeSet<i32>,
-    /// Of the configuration file.
+    /// Path of the configuration file.
     pub(super) path: &'a str,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Examination<'a> {
 struct Existing<'a> {
     name: &'a str,
     present: &'a ExistingTopic,
-    /// A partition whose leader answers.
+    /// A partition whose leader responds.
     partition: Option<i32>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Examination<'a> {
         existing.collect()
     }
 
-    /// Missing topics that `serve` creates at its start: asks the cluster whether it would.
+    /// Checks whether the cluster would let `serve` create the missing topics at its start.
     fn creation(&self, tell: &mut dyn FnMut(Finding)) {
         let pairs = self.plan.topics.iter().zip(self.states);
         let missing: Vec<&WantedTopic> =
@@ -169,7 +169,7 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// Whether the service can find out at its start what was published before it.
+    /// Checks whether the service can read, at its start, what was published before.
     fn reading(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
         let code = Code::TopicRead;
         let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
@@ -195,7 +195,7 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// What a finding about these topics is headed with.
+    /// Returns the heading of a finding about these topics.
     fn key(&self, topics: &[&str]) -> String {
         match topics {
             [topic] => format!("topic {topic}"),
@@ -204,7 +204,7 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// A predicate about one topic, said of these.
+    /// Applies a predicate about one topic to these topics.
     fn sentence(&self, topics: &[&str], predicate: &str) -> String {
         match topics {
             [_] => predicate.to_owned(),
@@ -214,8 +214,8 @@ impl<'a> Examination<'a> {
     }
 }
 
-/// Only a cluster that knows the settings of topics, or refuses to tell them, is known to be Apache Kafka: others might
-/// publish an invalid request's record.
+/// Returns the test of the permission to write, if it is safe. Only a cluster that returns the settings of topics, or
+/// denies access to them, is known to be Apache Kafka. Another one could publish the record of the invalid request.
 fn question<'a>(topic: &Existing<'a>) -> Option<WritingQuestion<'a>> {
     if untestable(topic).is_some() {
         return None;
@@ -224,7 +224,7 @@ fn question<'a>(topic: &Existing<'a>) -> Option<WritingQuestion<'a>> {
     Some(WritingQuestion { topic: topic.name, partition: topic.partition?, limit })
 }
 
-/// Why the permission to write cannot be tested.
+/// Returns why the permission to write cannot be tested. `None` if it can be.
 fn untestable(topic: &Existing<'_>) -> Option<String> {
     if topic.partition.is_none() {
         return Some("no leader of its partitions answers".to_owned());
@@ -251,7 +251,7 @@ fn described(present: &ExistingTopic) -> String {
     text
 }
 
-/// The topics, by what is to be said of them.
+/// Groups the topics by value.
 fn by_value<'a, T: PartialEq>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<(T, Vec<&'a str>)> {
     let mut groups: Vec<(T, Vec<&'a str>)> = Vec::new();
     for (topic, value) in items {

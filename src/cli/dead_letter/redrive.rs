@@ -1,4 +1,4 @@
-//! `dead-letter redrive`: has the running service publish the events of dead letters again, and shows what became of each.
+//! `dead-letter redrive`: asks the running service to publish the events of dead letters again, and prints each result.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::cli::output::{BAD, Call, GOOD, WARNING, end, fail, fix_line, shell_wo
 use crate::cli::{Exit, runtime};
 use crate::config::Config;
 
-/// Redrives each id in turn. Stops only if the service cannot be asked.
+/// Redrives each id in turn. Stops only if the service cannot be asked, or the output cannot be written.
 pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) -> Exit {
     let Some(runtime) = runtime() else { return Exit::Failed };
     let (call, mut exit) = (Call::new(path), Exit::Fine);
@@ -74,7 +74,7 @@ fn for_people(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String 
     format!("{id}: {}\n{}", styled(style, what), fix_line(label, next_step(outcome, id, call)))
 }
 
-/// What to do after each outcome.
+/// Returns what to do after an outcome.
 fn next_step(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
     match outcome {
         DeadLetterOutcome::Published { .. } | DeadLetterOutcome::AlreadyPublished => {
@@ -120,13 +120,13 @@ fn next_step(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
     }
 }
 
-/// What helps against a reason that still applies.
+/// Returns what to do about a reason that still applies.
 fn of_reason(reason: &str) -> &'static str {
     match reason {
         "record_too_large" => {
             "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, restart, then repeat this"
         }
-        // Made by the sender; only another version can read it.
+        // The sender has caused it, so only another version can read the event.
         _ => {
             "install a version that can read it, then repeat this; or press Synchronize in the IDaaS console: a full push \
              sends every entity as it is now"

@@ -1,4 +1,4 @@
-//! The file with the metrics of a run, for the textfile collector of Prometheus' node exporter.
+//! The file with the metrics of a run, for the textfile collector of the Prometheus node exporter.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::fetch::summary::{ByEntity, Counts, Summary};
 use crate::telemetry::fetch::FetchMetrics;
 
-/// Replaces the file as a whole, so that the collector never reads half of it.
+/// Replaces the file atomically, so that the collector never reads a part of it.
 pub(super) fn write(path: &Path, summary: &Summary, is_successful: bool) -> Result<(), String> {
     let metrics = FetchMetrics::new(&summary.application, is_successful).map_err(|error| error.to_string())?;
     for entity in ByEntity::<Counts>::ENTITIES {

@@ -1,4 +1,4 @@
-//! What `fetch` shows: progress and notices on stderr, the summary on stdout.
+//! The output of `fetch`: progress and notices on stderr, the summary on stdout.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::fetch::run::RunSettings;
 use crate::fetch::summary::{ByEntity, Counts, Summary};
 use idaas_callback::event_type::Entity;
 
-/// The progress bar, which hides itself if stderr is not a terminal.
+/// The progress bar. Hides itself if stderr is not a terminal.
 pub(super) struct Screen {
     bar: ProgressBar,
 }
@@ -25,7 +25,7 @@ impl Screen {
             super::super::output::shell_word(&settings.run)
         ));
         let bar = ProgressBar::new(0);
-        // The template is a constant; were it wrong, the default one would do.
+        // The template is a constant. If it were invalid, the default template would be used.
         if let Ok(style) =
             ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} units {wide_msg}")
         {
@@ -47,7 +47,7 @@ impl Screen {
         ));
     }
 
-    /// Shows why it takes longer.
+    /// Shows the reason for a delay.
     pub(super) fn notice(&self, notice: &Notice) {
         let text = match notice {
             Notice::Throttled(wait) => format!("IDaaS asks for fewer requests; waiting {:.1} s", wait.as_secs_f64()),

@@ -1,4 +1,4 @@
-//! What `find` looks for beside the topics: events in the journal, and callbacks in quarantine.
+//! The search of `find` outside the topics: events in the journal, and callbacks in quarantine.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use crate::journal::QuarantineId;
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::rfc3339;
 
-/// Shows what is found, and notes where.
+/// Prints the matches and records them in `places`.
 pub(super) async fn search(
     source: &Source,
     config: &Config,
@@ -40,7 +40,7 @@ pub(super) async fn search(
     quarantine(config, source, arguments, places).await
 }
 
-/// Goes through the quarantine. What no configured key opens cannot be searched, which is told.
+/// Searches the quarantine. Prints how many callbacks could not be searched because no configured key opens them.
 async fn quarantine(
     config: &Config,
     source: &Source,
@@ -82,7 +82,7 @@ async fn quarantine(
     Ok(())
 }
 
-/// What a callback in quarantine says. `None` if no configured key opens it.
+/// Returns the content of a quarantined callback. `None` if no configured key opens it.
 fn opened(config: &Config, application: &str, sealed: &str) -> Option<String> {
     let content = content::unsealed(sealed, &config.journal.keys)?;
     if Sealed::parse(content.clone()).is_none() {

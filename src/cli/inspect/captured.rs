@@ -1,20 +1,20 @@
-//! What a captured body says of itself, believed or not: for showing, never for deciding.
+//! Unverified contents of a captured body. For display and for choosing the application, never for verification.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// The JSON in a part of a compact JWS or JWE.
+/// Returns the JSON in one part of a compact JWS or JWE.
 fn part(token: &str, index: usize) -> Option<Value> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(index)?).ok()?).ok()
 }
 
-/// The header of a compact JWE.
+/// Returns the header of a compact JWE.
 pub(super) fn encryption(compact: &str) -> Option<Value> {
     part(compact, 0)
 }
 
-/// A captured body, taken apart as far as it goes.
+/// A captured body, decoded as far as possible.
 pub(super) struct Captured {
     /// The compact JWS.
     pub(super) token: Option<String>,
@@ -22,11 +22,11 @@ pub(super) struct Captured {
     pub(super) header: Option<Value>,
     /// Its claims.
     pub(super) claims: Option<Value>,
-    /// Whether the capture was the token alone.
+    /// True if the capture was only the token.
     pub(super) is_bare: bool,
 }
 
-/// The compact JWS that a capture is: three parts, with or without quotation marks and line endings around it.
+/// Returns the token if the capture is a compact JWS: three parts, with or without quotation marks and line endings.
 fn bare_token(capture: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(capture).ok()?.trim().trim_matches('"');
     let is_part = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=".contains(&byte));
@@ -34,7 +34,7 @@ fn bare_token(capture: &[u8]) -> Option<&str> {
 }
 
 impl Captured {
-    /// Takes a capture: the body, or only its token, as in the member `event`. Returns the body with it.
+    /// Reads a capture: the body, or only the token of its member `event`. Returns the body too.
     pub(super) fn of(capture: Vec<u8>) -> (Self, Vec<u8>) {
         match bare_token(&capture) {
             Some(token) => {
@@ -53,17 +53,17 @@ impl Captured {
         Self { token, header, claims, is_bare: false }
     }
 
-    /// The application that it says it is for.
+    /// Returns the application id that the token claims to be for.
     pub(super) fn audience(&self) -> Option<String> {
         Some(self.claims.as_ref()?.get("aud")?.as_str()?.to_owned())
     }
 
-    /// The header of its encrypted data.
+    /// Returns the header of the encrypted data.
     pub(super) fn encryption(&self) -> Option<Value> {
         encryption(self.claims.as_ref()?.get("cipherData")?.as_str()?)
     }
 
-    /// The key that it says signed it.
+    /// Returns the id of the key that claims to have signed the token.
     pub(super) fn key_id(&self) -> Option<&str> {
         self.header.as_ref()?.get("kid")?.as_str()
     }

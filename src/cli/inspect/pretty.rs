@@ -1,22 +1,23 @@
-//! JSON for eyes: indented, in its own order, numbers to the digit, JSON inside strings unfolded, passwords masked.
+//! Formats JSON for reading: indented, in the original order, with exact numbers, unfolded strings and masked
+//! passwords.
 
 use idaas_callback::json::{self, Members, Raw};
 
-/// Deeper nesting than this is left out: nobody reads it.
+/// Maximum nesting depth. Deeper values are omitted, because nobody reads them.
 const MAX_DEPTH: usize = 40;
 
 const MASK: &str = "\"***\"";
 
-/// How strings that hold JSON are shown.
+/// How strings that contain JSON are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Strings {
-    /// As they are.
+    /// As strings.
     Folded,
-    /// As the JSON that they hold.
+    /// As the JSON that they contain.
     Unfolded,
 }
 
-/// Indents a JSON text; members named `password` are masked. `None` where it is no JSON.
+/// Indents a JSON text and masks members named `password`. Returns `None` if the text is not JSON.
 pub(in crate::cli) fn pretty(text: &str, strings: Strings, margin: usize) -> Option<String> {
     let value = Raw::parse(text)?;
     let mut printer = Printer { output: String::new(), strings };
@@ -58,9 +59,9 @@ impl Printer {
         let holds_json = content.trim_start().starts_with(['{', '[']);
         match Raw::parse(&content) {
             Some(inner) if holds_json && self.strings == Strings::Unfolded => self.value(inner, margin, depth + 1),
-            // A password can hide in it; as it is not unfolded, it is searched.
+            // JSON that is not unfolded can contain a password, so the whole string is masked.
             Some(inner) if holds_json && inner.get().contains("password") => self.output.push_str(MASK),
-            // With escapes for control characters, so that nothing can play with the terminal.
+            // Control characters are escaped, so that the text cannot control the terminal.
             Some(_) | None => self.output.push_str(&quoted(&content)),
         }
     }
@@ -89,7 +90,7 @@ impl Printer {
     }
 }
 
-/// A JSON string without any control character, C1 included.
+/// Returns a JSON string without control characters, including those of C1.
 fn quoted(text: &str) -> String {
     let quoted = serde_json::to_string(text).unwrap_or_default();
     let escape = |character: char| match character {

@@ -1,6 +1,7 @@
-//! A callback in quarantine, opened with the configured keys: the same steps as of a capture, from the decryption on.
+//! Shows a quarantined callback, opened with the configured keys: the same steps as for a capture, from the decryption
+//! on.
 //!
-//! Its signature and claims were verified when it arrived, and are not kept.
+//! Its signature and claims were verified when it arrived, and are not stored.
 
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::parsed;
 use idaas_callback::{QuarantinedCallback, QuarantinedContent};
 
-/// Shows the callback of this id.
+/// Shows the callback with this id.
 pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments) -> Exit {
     let list = format!("list the callbacks in quarantine: {}", Call::new(&arguments.config).of("journal"));
     if QuarantineId::parse(id).is_none() {
@@ -50,7 +51,7 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
         Err(problem) => return fail(problem, "configure it again, or judge by another one: --application NAME"),
     };
     let (reason, instance_id) = (text("reason"), text("instanceId").to_owned());
-    // What was opened once is kept as it was inside.
+    // A callback that was decrypted on arrival is stored in decrypted form.
     let is_encrypted = reason == Refusal::Undecryptable.code() || Sealed::parse(content.clone()).is_some();
     let header = if is_encrypted { encryption(&content) } else { None };
     let content =

@@ -1,10 +1,10 @@
-//! What to do about each refusal, told to the operator. The sender is told less.
+//! What an operator can do about each refusal. The sender is told less.
 
 use idaas_callback::Refusal;
 
 use crate::diagnosis::Diagnosis;
 
-/// At which step a refusal is made, counted from the envelope.
+/// The step at which a callback is refused. The order is that of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     Envelope,
@@ -40,7 +40,7 @@ pub(super) const fn step(refusal: Refusal) -> Step {
     }
 }
 
-/// What is wrong, and what to do about it. The callback is in quarantine if it has an id.
+/// Returns the problem and what to do about it. `quarantined` is the id of the callback if it is in quarantine.
 pub(super) fn diagnosis(refusal: Refusal, quarantined: Option<&str>) -> Diagnosis {
     // The service would fetch the keys again; here they have just been fetched.
     let problem = if refusal == Refusal::UnknownKey {
@@ -105,7 +105,7 @@ const fn remedy_of(refusal: Refusal) -> &'static str {
     }
 }
 
-/// What to do about a callback in quarantine that still cannot be read.
+/// Returns what to do about a quarantined callback that still cannot be read.
 fn in_quarantine(refusal: Refusal, id: &str) -> Option<String> {
     match step(refusal) {
         Step::Decryption => Some(format!(

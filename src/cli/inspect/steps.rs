@@ -1,4 +1,4 @@
-//! The steps of a callback on the screen: those that hold, the one that does not, and what comes out.
+//! Shows the steps of a callback: those that succeed, the one that fails, and the resulting records.
 
 use std::io::{self, Write};
 
@@ -22,22 +22,22 @@ use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
 use crate::keys::Source;
 
-/// Where the values of a step begin.
+/// Column at which the values of a step start.
 const MARGIN: usize = 16;
 
-/// What a capture is judged by, and where that is shown.
+/// The context of the checks, and the output.
 pub(super) struct Screen<'a> {
     pub(super) out: &'a mut dyn Write,
     pub(super) application: &'a Application,
     pub(super) policy: &'a Policy,
-    /// Milliseconds since 1970.
+    /// Time at which the token is verified, in milliseconds since 1970.
     pub(super) at: i64,
-    /// The id of the callback in quarantine, if it is one.
+    /// Id of the callback, if it is in quarantine.
     pub(super) quarantined: Option<&'a str>,
 }
 
 impl Screen<'_> {
-    /// Takes the body through all stages, as far as it comes.
+    /// Shows all stages of the body, up to the first failure.
     pub(super) fn show(
         &mut self,
         body: &[u8],
@@ -54,7 +54,7 @@ impl Screen<'_> {
         self.content(verified, captured.encryption())
     }
 
-    /// Takes what a verified callback carries through decryption and decoding. `header` is that of its encryption.
+    /// Shows the decryption and decoding of a verified callback. `header` is the header of its encryption.
     pub(super) fn content(&mut self, verified: Verified, header: Option<Value>) -> io::Result<Exit> {
         let plaintext = match decrypt(verified, self.policy) {
             Ok(plaintext) => plaintext,
@@ -94,7 +94,7 @@ impl Screen<'_> {
         }
     }
 
-    /// Everything up to the claims.
+    /// Shows everything up to the claims.
     fn frame(
         &mut self,
         body: &[u8],
@@ -152,7 +152,7 @@ impl Screen<'_> {
         Ok(())
     }
 
-    /// A time, and how far it is from the one by which the token is judged.
+    /// Formats a time and its distance from the time of verification.
     fn time(&self, seconds: i64) -> String {
         let apart = seconds.saturating_sub(self.at.div_euclid(1000));
         let span = humantime::format_duration(std::time::Duration::from_secs(apart.unsigned_abs()));
@@ -219,7 +219,7 @@ impl Screen<'_> {
             writeln!(self.out, "  {} {name}: {value}", styled(QUIET, "header"))?;
         }
         let value = String::from_utf8_lossy(&record.value);
-        // The sealed password of a credential is masked as well: it is of no use to a reader.
+        // The sealed password of a credential is masked too, because a reader cannot use it.
         let value = pretty(&value, Strings::Folded, 2).unwrap_or_default();
         writeln!(self.out, "  {} {value}", styled(QUIET, "value"))
     }

@@ -1,4 +1,5 @@
-//! One entry or one callback with its content opened: personal data veiled unless it is asked for, passwords never shown.
+//! Shows one entry or callback with its content opened. Personal data is masked unless requested; passwords are never
+//! shown.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,19 +14,19 @@ use crate::cli::output::{BAD, HEADING, QUIET, styled};
 use crate::counts::counted;
 use crate::journal::waiting::WaitState;
 
-/// Where values begin.
+/// Column at which values start.
 const MARGIN: usize = 12;
 
-/// What stands for personal data.
+/// Replacement for personal data.
 const VEIL: &str = "•••";
 
-/// The members of a line that are sealed.
+/// Members of a line with sealed content.
 const SEALED: [&str; 3] = ["value", "credential", "content"];
 
-/// How the code is shown that IDaaS is told: "SUCCESS" alone reads as if the event were published.
+/// Label of the verdict's code. Without it, "SUCCESS" reads as if the event were published already.
 const VERDICT: &str = "verdict";
 
-/// Members that are never personal, with everything in them: what happened, when, and which ids it is about.
+/// Members that are never personal, including everything in them: what happened, when, and the ids concerned.
 const CLEAR: [&str; 26] = [
     "schemaVersion",
     "action",
@@ -55,7 +56,7 @@ const CLEAR: [&str; 26] = [
     "bizId",
 ];
 
-/// Shows a line of the journal for people.
+/// Prints a line of the journal as text.
 pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &mut dyn Write) -> io::Result<()> {
     for (name, value) in line.as_object().into_iter().flatten() {
         let name = if name == "code" { VERDICT } else { name };
@@ -80,7 +81,7 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
     out.flush()
 }
 
-/// The same line with its contents opened. What cannot be opened stays sealed.
+/// Returns the line with its contents opened. A content that cannot be opened stays sealed.
 pub(super) fn opened(mut line: Value, keys: &[Arc<ContentKey>]) -> Value {
     for name in SEALED {
         if let Some(sealed) = line.get_mut(name)
@@ -101,7 +102,7 @@ fn content(sealed: &str, keys: &[Arc<ContentKey>], reveal: bool) -> String {
     match serde_json::from_str::<Value>(&text) {
         Ok(value) if !reveal => pretty(&veiled(value).to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
         Ok(_) => pretty(&text, Strings::Folded, MARGIN).unwrap_or_default(),
-        // A callback that no key opens, as IDaaS has encrypted it.
+        // A callback that no key decrypts, as IDaaS has encrypted it.
         Err(_) if Sealed::parse(text.clone()).is_some() => format!("{}, encrypted by IDaaS", characters(&text)),
         Err(_) if reveal => printable(&text),
         Err(_) => format!("{} of text that is not JSON", characters(&text)),
@@ -112,7 +113,7 @@ fn characters(text: &str) -> String {
     counted(text.chars().count() as u64, "character")
 }
 
-/// A member of a record's data: opened if it is sealed with one of the keys.
+/// Formats a member of a record's data. Opens it if it is sealed with one of the keys.
 pub(in crate::cli) fn member(name: &str, value: &Value, keys: &[Arc<ContentKey>], reveal: bool) -> String {
     if let Value::String(text) = value {
         return if Sealed::parse(text.clone()).is_some() { content(text, keys, reveal) } else { printable(text) };
@@ -121,12 +122,12 @@ pub(in crate::cli) fn member(name: &str, value: &Value, keys: &[Arc<ContentKey>]
     pretty(&shown.to_string(), Strings::Unfolded, MARGIN).unwrap_or_default()
 }
 
-/// A text that one of the keys has sealed.
+/// Opens a text that one of the keys has sealed.
 pub(in crate::cli) fn unsealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
     keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
 }
 
-/// Everything that can be personal is replaced.
+/// Replaces all values that can be personal data.
 fn veiled(value: Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -142,7 +143,7 @@ fn veiled(value: Value) -> Value {
     }
 }
 
-/// A text without control characters, so that nothing can play with the terminal.
+/// Replaces control characters, so that the text cannot control the terminal.
 pub(in crate::cli) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

@@ -1,4 +1,4 @@
-//! The journal for people: how much waits, since when, where it belongs, and what to do.
+//! Prints the journal as text: how much waits, since when, for which topics, and what to do.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::journal::QuarantineId;
 use crate::journal::summary::{EntrySummary, Group, OldKey, QuarantinedGroup, QuarantinedSummary, Summary};
 use crate::journal::waiting::{LaneHead, WaitState};
 
-/// What has become of a callback that is not in quarantine any more.
+/// Hint about a callback that is no longer in quarantine.
 pub(in crate::cli) const NO_LONGER_QUARANTINED: &str = "if it was in the quarantine of this replica, it was published or \
     discarded; the log has `quarantine_opened` or `quarantine_discarded` with this id";
 
-/// Everything at a glance, as of `now` (milliseconds since 1970).
+/// Prints the summary, as of `now` (milliseconds since 1970).
 pub(super) fn summary(
     summary: &Summary,
     source: &str,
@@ -59,7 +59,7 @@ pub(super) fn summary(
     out.flush()
 }
 
-/// Why the first events of lanes wait; each reason's next step once.
+/// Prints why lane heads wait, with the next step once per reason.
 fn waiting(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     if summary.waiting.is_empty() {
         return Ok(());
@@ -149,12 +149,12 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
     Ok(())
 }
 
-/// The width of a column: that of its title or of its widest cell.
+/// Returns the width of a column: that of its title or of its widest cell.
 fn column<'a>(title: &str, cells: impl Iterator<Item = &'a str>) -> usize {
     cells.map(|cell| cell.chars().count()).max().unwrap_or_default().max(title.len())
 }
 
-/// What an id means, and what was or would be removed.
+/// Describes what has this id, and what was or would be removed.
 pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
     let (line, what) = match meant {
         EntryKind::Entry(waiting) => (entry(waiting, now), "event"),
@@ -196,7 +196,7 @@ pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Ca
     )
 }
 
-/// What has become of something that was to be tried again.
+/// Describes the result of a redrive.
 pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>) -> String {
     let (text, label, step) = match outcome {
         EntryKind::Published { events } => (
@@ -253,7 +253,7 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
     format!("{text}\n{}", fix_line(label, step))
 }
 
-/// Why an event waits, and how often it was tried.
+/// Describes why an event waits, and how many attempts have failed.
 pub(in crate::cli) fn reason(state: &WaitState) -> String {
     format!("{}, {} failed", state.reason, counted(state.attempts.into(), "attempt"))
 }
@@ -269,7 +269,7 @@ fn callback(held: &QuarantinedSummary, now: i64) -> String {
     format!("{:>6}  {application}  {id}  {}  {}", age(*received_at, now), styled(BAD, reason), size(*bytes))
 }
 
-/// How long ago, in the largest unit that leaves something of it.
+/// Formats the time since `at`: to the second below 10 minutes, to the minute below 10 hours, otherwise to the hour.
 pub(in crate::cli) fn age(at: i64, now: i64) -> String {
     let seconds = u64::try_from(now.saturating_sub(at)).unwrap_or_default() / 1000;
     let whole = match seconds {

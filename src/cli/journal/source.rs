@@ -1,4 +1,4 @@
-//! Where the answers come from: the running service, or the directory.
+//! The source of journal data: the running service, or the journal's directory.
 
 mod address;
 
@@ -21,18 +21,18 @@ use crate::journal::store::Store;
 use crate::journal::summary::{EntrySummary, Summary};
 use crate::journal::{JournalRejection, OpenFault, QuarantineId};
 
-/// How long the service may take to be reached, and to answer: of a million entries a summary takes a while.
+/// Timeouts for connecting to the service and for its response: a summary of a million entries takes a while.
 const REACH: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// How many entries of a directory are exported at a time, and how many callbacks.
+/// Page sizes of an export from a directory: entries and callbacks.
 const PAGE: usize = 500;
 const CALLBACKS: usize = 20;
 
-/// Who discards, for the log, where no service runs.
+/// Name of the operator in the log if no service is running.
 const BY: &str = "command line";
 
-/// Who is asked.
+/// The source of the data.
 pub(in crate::cli) enum Source {
     Service {
         client: Client,
@@ -50,7 +50,7 @@ pub(in crate::cli) enum Source {
 }
 
 impl Source {
-    /// The service, where it runs; else the directory.
+    /// Returns the service if it is running, otherwise the directory.
     pub(in crate::cli) async fn find(config: &Config) -> Result<Self, Diagnosis> {
         match Self::service(config).await? {
             (service, true) => Ok(service),
@@ -58,12 +58,12 @@ impl Source {
         }
     }
 
-    /// The service, if one runs.
+    /// Returns the service if it is running.
     pub(in crate::cli) async fn running(config: &Config) -> Option<Self> {
         Self::service(config).await.ok().filter(|(_, alive)| *alive).map(|(service, _)| service)
     }
 
-    /// The service, and whether it answers.
+    /// Returns the service, and true if it responds.
     async fn service(config: &Config) -> Result<(Self, bool), Diagnosis> {
         let address = reachable(config.server.admin_listen);
         let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
@@ -93,7 +93,7 @@ impl Source {
         Ok(Self::Directory { journal_admin: Box::new(journal_admin), path })
     }
 
-    /// Who is asked, for people.
+    /// Returns the name of the source for display.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Service { address, .. } => format!("the service at {address}"),
@@ -102,7 +102,7 @@ impl Source {
         }
     }
 
-    /// Everything at a glance, with up to `shown` entries by themselves.
+    /// Returns a summary with up to `shown` entries listed individually.
     pub(in crate::cli) async fn summary(&self, shown: usize) -> Result<Summary, String> {
         match self {
             Self::Service { .. } => {
@@ -114,7 +114,7 @@ impl Source {
         }
     }
 
-    /// A page of entries from a place on, and the place after it.
+    /// Returns a page of entries starting at `from`, and the position after it.
     pub(super) async fn export(&self, from: u64) -> Result<(String, Option<u64>), String> {
         match self {
             Self::Service { .. } => self.page(&format!("from={from}"), |next| next.parse().ok()).await,
@@ -123,7 +123,7 @@ impl Source {
         }
     }
 
-    /// A page of callbacks in quarantine from a name on, and the name after it.
+    /// Returns a page of quarantined callbacks starting at `from`, and the id after it.
     pub(in crate::cli) async fn export_quarantine(
         &self,
         from: QuarantineId,
@@ -143,7 +143,7 @@ impl Source {
         Ok((answer.text().await.map_err(|_| unexpected())?, next))
     }
 
-    /// What an id means.
+    /// Looks up an id.
     pub(super) async fn find_thing(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => match self.line(id).await? {
@@ -158,7 +158,7 @@ impl Source {
         }
     }
 
-    /// One entry or one callback with its contents, sealed; or why there is not exactly one.
+    /// Returns one entry or callback with sealed contents, or the reason why there is not exactly one.
     pub(in crate::cli) async fn line(&self, id: &str) -> Result<Result<Value, EntryKind>, String> {
         match self {
             Self::Service { .. } => {
@@ -185,7 +185,7 @@ impl Source {
         }
     }
 
-    /// The entries about an id, of an event or of an entity; some hundreds at most.
+    /// Returns the entries about the id of an event or of an entity: some hundreds at most.
     pub(in crate::cli) async fn about(&self, id: &str) -> Result<Vec<EntrySummary>, String> {
         match self {
             Self::Service { .. } => {
@@ -196,7 +196,7 @@ impl Source {
         }
     }
 
-    /// Removes what an id means.
+    /// Removes the entry or callback with this id.
     pub(super) async fn discard(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => self.act(Method::DELETE, id, "").await,
@@ -207,7 +207,7 @@ impl Source {
         }
     }
 
-    /// Has what an id means tried again now.
+    /// Retries the entry or callback with this id now.
     pub(super) async fn redrive(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => self.act(Method::POST, id, "/redrive").await,
@@ -217,7 +217,7 @@ impl Source {
         }
     }
 
-    /// Has the event of a dead letter published again. Only a running service publishes.
+    /// Publishes the event of a dead letter again. Only a running service publishes.
     pub(in crate::cli) async fn redrive_dead_letter(
         config: &Config,
         id: &str,
@@ -265,11 +265,11 @@ async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
     serde_json::from_slice(&body).map_err(|_| unexpected())
 }
 
-/// What the service asks of those who see ids.
+/// Returns the headers that authorize reading ids from the service.
 fn authorization(config: &Config) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let token = config.admin_token.as_ref();
-    // The configuration takes a token only if it can be sent.
+    // The configuration accepts only a token that can be sent.
     if let Some(mut value) = token.and_then(|token| format!("Bearer {}", token.expose()).parse::<HeaderValue>().ok()) {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);

@@ -1,4 +1,4 @@
-//! Full pushes as runs of snapshot records, and what each of them changed. Pure.
+//! Groups snapshot records into full pushes, and determines what each push changed. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use serde_json::Value;
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::history::tail::TopicRecord;
 
-/// What a snapshot was to what was known before.
+/// How a snapshot compares to the known state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// It says what was known.
+    /// No value differs.
     Unchanged,
-    /// A value is different.
+    /// A value differs.
     Changed,
     /// The entity was not known.
     New,
@@ -23,16 +23,16 @@ pub(super) enum Kind {
 /// One full push.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Run {
-    /// The IDaaS application.
+    /// Id of the application in IDaaS.
     pub(super) application: String,
-    /// The timestamps of its first and last snapshot, in milliseconds since 1970.
+    /// Timestamps of its first and last snapshot, in milliseconds since 1970.
     pub(super) begin: i64,
     pub(super) end: i64,
-    /// How many snapshot records it has.
+    /// Number of its snapshot records.
     pub(super) snapshots: u64,
-    /// Its entities by kind and id.
+    /// The mentioned entities by kind and id.
     pub(super) mentioned: BTreeMap<Entity, BTreeMap<String, Kind>>,
-    /// The ids of the entities that exist and that it did not mention; `None` if the state topics do not exist.
+    /// Ids of existing entities that it did not mention; `None` if the state topics do not exist.
     pub(super) unmentioned: Option<BTreeMap<Entity, Vec<String>>>,
 }
 
@@ -44,19 +44,19 @@ struct Snapshot {
     kind: Kind,
 }
 
-/// An entity as the events tell.
+/// State of an entity according to the events.
 struct Known {
     entry: Entry,
-    /// The timestamp of its first event that the topic holds.
+    /// Timestamp of the entity's first event on the topic, in milliseconds since 1970.
     first: i64,
 }
 
-/// Folds the topics.
+/// Builds runs from the records of the topics.
 pub(super) struct Folder {
     pairs: Vec<TopicPair>,
     known: HashMap<(usize, String), Known>,
     snapshots: BTreeMap<String, Vec<Snapshot>>,
-    /// The application of each entity that exists.
+    /// Application of each existing entity.
     current: HashMap<(usize, String), String>,
 }
 
@@ -65,7 +65,7 @@ impl Folder {
         Self { pairs, known: HashMap::new(), snapshots: BTreeMap::new(), current: HashMap::new() }
     }
 
-    /// Takes a record of an event topic, in the order of its partition.
+    /// Adds a record of an event topic. Records must be added in the order of their partition.
     pub(super) fn event(&mut self, seen: &TopicRecord) {
         let Some(index) = self.pairs.iter().position(|pair| pair.events == seen.topic) else { return };
         let Some(pair) = self.pairs.get(index) else { return };
@@ -89,7 +89,7 @@ impl Folder {
         self.known.extend(entry.map(|entry| (key, Known { entry, first })));
     }
 
-    /// Takes a record of a state topic, in the order of its partition.
+    /// Adds a record of a state topic. Records must be added in the order of their partition.
     pub(super) fn state(&mut self, seen: &TopicRecord) {
         let Some(index) = self.pairs.iter().position(|pair| pair.states == seen.topic) else { return };
         let Some(id) = seen.key.clone().and_then(|key| String::from_utf8(key).ok()) else { return };
@@ -101,7 +101,7 @@ impl Folder {
         }
     }
 
-    /// The full pushes in the order of their begin.
+    /// Returns the full pushes, ordered by their start.
     pub(super) fn runs(mut self, gap: Duration, states_exist: bool) -> Vec<Run> {
         let gap = i64::try_from(gap.as_millis()).unwrap_or(i64::MAX);
         let mut runs: Vec<Run> = Vec::new();
@@ -132,7 +132,8 @@ impl Folder {
         runs
     }
 
-    /// The entities of the run's application that exist, were known when it ended, and are not in it.
+    /// Returns the existing entities of the run's application that were known when it ended and that it did not
+    /// mention.
     fn unmentioned(&self, run: &Run) -> BTreeMap<Entity, Vec<String>> {
         let mut unmentioned: BTreeMap<Entity, Vec<String>> = BTreeMap::new();
         for (key, application) in &self.current {
@@ -161,7 +162,7 @@ impl Run {
     }
 }
 
-/// Keeps the newest run of each application.
+/// Keeps only the newest run of each application.
 pub(super) fn keep_newest(runs: &mut Vec<Run>) {
     let newest: HashMap<String, i64> = runs.iter().map(|run| (run.application.clone(), run.begin)).collect();
     runs.retain(|run| newest.get(&run.application) == Some(&run.begin));
@@ -180,7 +181,7 @@ fn kind(before: Option<&Entry>, outcome: &Outcome) -> Kind {
     }
 }
 
-/// Whether all values are equal, whatever their times.
+/// Returns true if all values are equal, regardless of their times.
 fn has_same_values(one: &State, other: &State) -> bool {
     let fields = |state: &State| -> Vec<_> {
         state.fields.iter().map(|(path, field)| (path.clone(), field.value.clone())).collect()

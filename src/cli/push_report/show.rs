@@ -1,4 +1,4 @@
-//! Full pushes for people, and as JSON.
+//! Prints full pushes as text or as JSON.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::cli::output::{HEADING, QUIET, styled};
 use crate::config::Config;
 use idaas_callback::timestamp::rfc3339;
 
-/// Shows all runs.
+/// Prints all runs.
 pub(super) fn all(runs: &[Run], config: &Config, list: bool, json: bool, out: &mut dyn Write) -> io::Result<()> {
     for (number, run) in runs.iter().enumerate() {
         let application = config.applications.iter().find(|application| application.id == run.application);

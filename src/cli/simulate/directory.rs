@@ -1,4 +1,4 @@
-//! The command `simulate directory`: serves a simulated directory over the Developer API of IDaaS.
+//! `simulate directory`: serves a simulated directory over the Developer API of IDaaS.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -21,34 +21,34 @@ use crate::text::without_line_ending;
     Other orders: createUser, moveUser, renameUser, moveUnit, deleteUnit, deleteGroup, scope, tokenLifetime,\n\
     expireTokens, fail, limit, deny, permitAll. GET /_control/state shows ids and counts. Runs until it is ended.")]
 pub(super) struct DirectoryArguments {
-    /// The address to listen on; port 0 is any free one
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// How many users
+    /// Number of users
     #[arg(long, value_name = "N", default_value_t = 1000)]
     users: usize,
-    /// How many organizational units besides the root [default: one for 50 users]
+    /// Number of organizational units besides the root [default: one per 50 users]
     #[arg(long, value_name = "N")]
     units: Option<usize>,
-    /// How many groups [default: one for 200 users]
+    /// Number of groups [default: one per 200 users]
     #[arg(long, value_name = "N")]
     groups: Option<usize>,
     /// The same seed generates the same directory
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// The id of the instance [default: an invented one]
+    /// Id of the instance [default: an invented one]
     #[arg(long, value_name = "ID")]
     instance_id: Option<String>,
-    /// The id of the application, which is also the client id [default: an invented one]
+    /// Id of the application, which is also the client id [default: an invented one]
     #[arg(long, value_name = "ID")]
     application_id: Option<String>,
-    /// The file of the client secret; written if it is missing [default: a new file in the temporary directory]
+    /// File with the client secret; written if it is missing [default: a new file in the temporary directory]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// Lifetime of an access token, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..))]
     token_lifetime: u64,
-    /// Throttle more requests per second than this [default: no limit]
+    /// Throttle above this number of requests per second [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_second: Option<u32>,
     /// Change something at random after every N requests: users appear, disappear and move, units move
@@ -59,7 +59,7 @@ pub(super) struct DirectoryArguments {
     json: bool,
 }
 
-/// Runs the command until it is ended.
+/// Runs the command until it is stopped.
 pub(super) fn run(arguments: &DirectoryArguments, out: &mut dyn Write) -> Result<bool, String> {
     let mut options = Options::new(arguments.users);
     options.size.units = arguments.units.unwrap_or(options.size.units);
@@ -85,14 +85,14 @@ pub(super) fn run(arguments: &DirectoryArguments, out: &mut dyn Write) -> Result
     let server = Server::start(listener, Simulator::new(options))
         .map_err(|error| format!("the server cannot be started: {error}"))?;
     let shown = if arguments.json { write_json(&server, &file, out) } else { write_text(&server, &file, out) };
-    // If nobody reads the output, the server is of use to nobody.
+    // If nobody reads the output, the server is of no use.
     if shown.and_then(|()| out.flush()).is_err() {
         return Ok(false);
     }
     Ok(server.wait().is_ok())
 }
 
-/// The secret in the file, or a new one that is written there.
+/// Reads the secret from the file, or writes a new one to it.
 fn secret(file: &Path, new: &str) -> std::io::Result<String> {
     match std::fs::read_to_string(file) {
         Ok(text) => return Ok(without_line_ending(&text).to_owned()),

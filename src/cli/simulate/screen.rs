@@ -1,4 +1,4 @@
-//! What `simulate send` shows while a run goes on, and at its end.
+//! The output of `simulate send` during a run and at its end.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::show::{self, Colour};
 use crate::counts::{counted, grouped};
 
-/// Up to so many events each gets a line.
+/// Up to this number of events, each event gets a line.
 pub(super) const MAX_LISTED: u64 = 40;
 
-/// So many notices of re-deliveries are shown; more would only scroll.
+/// Maximum number of redelivery notices; more would only scroll.
 const NOTICES: u32 = 10;
 
-/// Counts the news of a run and shows them: results to `out`, progress to `err`.
+/// Counts and shows the events of a run: results on `out`, progress on `err`.
 pub(super) struct Screen<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
@@ -33,7 +33,7 @@ pub(super) struct Screen<'a> {
 impl<'a> Screen<'a> {
     pub(super) fn new(count: u64, json: bool, colour: Colour, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
         let bar = if count > MAX_LISTED { ProgressBar::new(count) } else { ProgressBar::hidden() };
-        // The template is a constant; were it wrong, the default one would do.
+        // The template is a constant. If it were invalid, the default template would be used.
         if let Ok(style) =
             ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} events {wide_msg}")
         {
@@ -44,13 +44,13 @@ impl<'a> Screen<'a> {
         Self { out, err, count, json, colour, bar, tally: Tally::default(), started, notices: 0 }
     }
 
-    /// Shows the news until the run is over.
+    /// Shows the events of a run until it is over.
     pub(super) async fn follow(&mut self, mut news: UnboundedReceiver<DeliveryEvent>) -> io::Result<()> {
         let mut shown = Instant::now();
         let mut first = true;
         while let Some(news) = news.recv().await {
             if let (true, DeliveryEvent::Delivered(latency)) = (first, &news) {
-                // The signing ahead is not part of the run.
+                // Signing in advance is not part of the run.
                 self.started = Instant::now().checked_sub(*latency).unwrap_or_else(Instant::now);
                 self.bar.reset_elapsed();
                 first = false;
@@ -110,7 +110,7 @@ impl<'a> Screen<'a> {
         show::summary(self.out, &self.tally, run, self.count <= MAX_LISTED, self.colour)
     }
 
-    /// Whether everything was as expected.
+    /// Returns true if everything was as expected.
     pub(super) const fn all_good(&self) -> bool {
         self.tally.all_good(self.count)
     }

@@ -1,4 +1,4 @@
-//! Shows what a run comes to: a line per event, JSON lines for machines, a summary. Writes to what it is given.
+//! Formats the results of a run: a line per event, JSON lines for machines, and a summary.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::counts::{counted, grouped, in_milliseconds, milliseconds};
 
-/// Whether words are coloured.
+/// Selects coloured or plain output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
     /// For a terminal.
@@ -33,10 +33,10 @@ impl Colour {
     }
 }
 
-/// The line of one event: whether it is as expected, the verdict, the time, the id, the type.
+/// Writes the line of one event: result, verdict, time, id and type.
 ///
 /// # Errors
-/// Where `out` cannot be written.
+/// The error of `out` if it cannot be written.
 pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Result<()> {
     let (mark, of_mark) = if outcome.good { ("ok", AnsiColor::Green) } else { ("!!", AnsiColor::Red) };
     let word = format!("{:<26}", words(&outcome.last_word));
@@ -67,7 +67,7 @@ const fn colour_of(last_word: &FinalOutcome) -> AnsiColor {
     }
 }
 
-/// An expectation in the words of [`words`].
+/// Formats an expectation in the words of [`words`].
 #[must_use]
 pub fn expectation(expected: &Expected) -> String {
     match expected {
@@ -77,10 +77,10 @@ pub fn expectation(expected: &Expected) -> String {
     }
 }
 
-/// The same line as a JSON object.
+/// Writes the same line as a JSON object.
 ///
 /// # Errors
-/// Where `out` cannot be written.
+/// The error of `out` if it cannot be written.
 pub fn json_line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     let (list, code, status) = match &outcome.last_word {
         FinalOutcome::Verdict(list, code) => (Some(list.code()), Some(code.as_str()), Some(200)),
@@ -96,19 +96,19 @@ pub fn json_line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     writeln!(out, "{line}")
 }
 
-/// What the whole run came to.
+/// Size and duration of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// How many events were to be sent.
+    /// Number of events to send.
     pub count: u64,
-    /// How long it took, without the signing ahead.
+    /// Duration, without signing in advance.
     pub took: Duration,
 }
 
-/// The summary in a few lines; surprises first, where the run was too long to show every event.
+/// Writes the summary in a few lines. Unexpected results come first if the events were not shown individually.
 ///
 /// # Errors
-/// Where `out` cannot be written.
+/// The error of `out` if it cannot be written.
 pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour: Colour) -> io::Result<()> {
     if !shown {
         for surprise in &tally.surprises {
@@ -150,7 +150,7 @@ pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour
     }
 }
 
-/// Latencies in one phrase: `p50 0.9 ms, p90 1.2 ms, p99 2.0 ms, max 3.1 ms`.
+/// Formats latencies in one phrase: `p50 0.9 ms, p90 1.2 ms, p99 2.0 ms, max 3.1 ms`.
 #[must_use]
 pub fn quantiles(quantiles: Quantiles) -> String {
     let Quantiles { p50, p90, p99, max } = quantiles;
@@ -158,10 +158,10 @@ pub fn quantiles(quantiles: Quantiles) -> String {
     format!("p50 {p50}, p90 {p90}, p99 {p99}, max {max}")
 }
 
-/// The summary as a JSON object with the one member `summary`.
+/// Writes the summary as a JSON object with the single member `summary`.
 ///
 /// # Errors
-/// Where `out` cannot be written.
+/// The error of `out` if it cannot be written.
 pub fn json_summary(out: &mut dyn Write, tally: &Tally, run: Run) -> io::Result<()> {
     let quantiles = tally.quantiles();
     let line = json!({"summary": {

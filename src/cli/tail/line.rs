@@ -1,4 +1,4 @@
-//! One record as one line: for people, without the values of its fields; for machines, whole.
+//! Formats a record as one line: as text without the values of its fields, or as complete JSON.
 
 use anstyle::{AnsiColor, Style};
 use idaas_callback::timestamp::rfc3339;
@@ -10,11 +10,11 @@ use crate::kafka::history::tail::TopicRecord;
 
 const PLAIN: Style = Style::new();
 
-/// What every `ce_type` begins with.
+/// Common prefix of every `ce_type`.
 const TYPE: &str = "com.alibabacloud.idaas.";
 
-/// A record as a line for people: where and what, and which fields, but none of their values. At most `width` columns,
-/// where it is given, with the most useful first.
+/// Formats a record as text: position, event and names of fields, but no values. With `width`, returns at most that
+/// many columns, with the most useful first.
 pub(in crate::cli) fn line(seen: &TopicRecord, width: Option<usize>) -> String {
     let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
     if let Some(width) = width {
@@ -38,7 +38,8 @@ pub(in crate::cli) fn line(seen: &TopicRecord, width: Option<usize>) -> String {
     .to_owned()
 }
 
-/// The parts of a compact line, each with its style: who looks on knows the day, and the topic follows from the entity.
+/// Returns the parts of a compact line, with their styles. Omits the date, which a viewer knows, and the topic, which
+/// follows from the entity.
 fn compact(seen: &TopicRecord, time: &str) -> Vec<(Style, String)> {
     let time = time.split(['T', 'Z']).nth(1).unwrap_or(time).to_owned();
     let place = format!("{}@{}", seen.partition, seen.offset);
@@ -56,7 +57,7 @@ fn compact(seen: &TopicRecord, time: &str) -> Vec<(Style, String)> {
     ]
 }
 
-/// Joins the parts by two spaces, and cuts what is beyond `width` columns.
+/// Joins the parts with two spaces, and truncates the line at `width` columns.
 pub(in crate::cli) fn cut(parts: &[(Style, String)], width: usize) -> String {
     let mut line = String::new();
     let mut left = width;
@@ -81,7 +82,7 @@ pub(in crate::cli) fn cut(parts: &[(Style, String)], width: usize) -> String {
     line
 }
 
-/// A record as one JSON object.
+/// Converts a record to a JSON object.
 pub(in crate::cli) fn json(seen: &TopicRecord) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Map<_, _> = seen.headers.iter().map(|(name, value)| (name.clone(), text(value).into())).collect();
@@ -100,17 +101,17 @@ pub(in crate::cli) fn json(seen: &TopicRecord) -> Value {
     })
 }
 
-/// The event's id, if the record is one of this bridge.
+/// Returns the id of the event, if this service has published the record.
 pub(in crate::cli) fn event_id(seen: &TopicRecord) -> Option<String> {
     Event::read(seen).map(|event| event.id)
 }
 
-/// The event's data, if the record is one of this bridge.
+/// Returns the data of the event, if this service has published the record.
 pub(in crate::cli) fn data(seen: &TopicRecord) -> Option<Value> {
     Event::read(seen).map(|event| event.data)
 }
 
-/// What a line shows of a CloudEvent, in whichever mode it came.
+/// The displayed parts of a CloudEvent in structured or binary mode.
 struct Event {
     id: String,
     /// `entity.action`.
@@ -122,7 +123,7 @@ struct Event {
 impl Event {
     fn read(seen: &TopicRecord) -> Option<Self> {
         let mut value: Value = match seen.value.as_slice() {
-            // A tombstone has headers alone.
+            // A tombstone has only headers.
             [] => Value::Null,
             value => serde_json::from_slice(value).ok()?,
         };
@@ -142,7 +143,7 @@ impl Event {
     }
 }
 
-/// The names of the fields; of lists how many elements they have; of a dead letter the reason.
+/// Returns the names of the fields, the lengths of lists, and the reason of a dead letter.
 fn summary(data: &Value) -> String {
     if data.is_null() {
         return "deleted (tombstone)".to_owned();

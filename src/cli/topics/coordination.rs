@@ -1,4 +1,4 @@
-//! The topic over which replicas coordinate: shown below the others, because a single replica does not need it.
+//! The topic that replicas use to coordinate. Shown below the others, because a single replica does not need it.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, coordination_topic};
 
-/// Shows the topic, and creates it if it is missing and `create` is set. Never a failure.
+/// Shows the topic, and creates it if it is missing and `create` is set. A missing topic is not a failure.
 pub(super) fn show(
     administrator: &Administrator,
     config: &Config,

@@ -1,20 +1,20 @@
-//! Where things are on the admin listener, and why it does not answer.
+//! Paths and addresses of the admin listener, and reasons why it does not respond.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::Config;
 use crate::journal::QuarantineId;
 
-/// Why a service does not do what it is asked.
+/// Reason why a service does not do what is requested.
 pub(in crate::cli) enum Unanswered {
-    /// None answers.
+    /// No service responds.
     NoService,
-    /// It says why, or answers in another way.
+    /// The service rejects the request, or its response is unexpected. Contains the message.
     Refused(String),
 }
 
 impl Unanswered {
-    /// What is wrong.
+    /// Returns a description of the problem.
     pub(in crate::cli) fn problem(&self, config: &Config) -> String {
         match self {
             Self::NoService => format!(
@@ -26,18 +26,18 @@ impl Unanswered {
     }
 }
 
-/// Where an id can be: an event's id can look like the name of a callback.
+/// Returns the paths to try, because an event id can look like the id of a quarantined callback.
 pub(super) fn paths(id: &str) -> Vec<String> {
     let quarantine = QuarantineId::parse(id).map(|id| format!("/quarantine/{id}"));
     quarantine.into_iter().chain([format!("/journal/entries/{}", segment(id))]).collect()
 }
 
-/// An id as a segment of a path.
+/// Encodes an id as a segment of a path.
 pub(super) fn segment(id: &str) -> String {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-/// An address to connect to: that of this machine where the service listens on all.
+/// Returns an address to connect to: the loopback address if the service listens on all addresses.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
