@@ -207,7 +207,7 @@ impl Source {
         }
     }
 
-    /// Retries the entry or callback with this id now.
+    /// Asks the service to retry the entry or callback with this id now.
     pub(super) async fn redrive(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => self.act(Method::POST, id, "/redrive").await,

@@ -93,7 +93,7 @@ impl JournalAdmin {
         Ok(found)
     }
 
-    /// Retries the entry with this name now, if it waits for its back-off. `by` is logged.
+    /// Asks the outbox to retry the entry with this name now. `by` is logged.
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].
