@@ -1,7 +1,7 @@
-//! What all requests share: the applications, the way to the broker, and whether the service is taking callbacks.
+//! State shared by all requests: the applications, the dispatcher, and whether callbacks are accepted.
 //!
-//! Applications are an immutable snapshot that a reload replaces whole, so a request sees the old ones or the new ones
-//! and never a mixture.
+//! The applications are an immutable snapshot. A reload replaces it as a whole, so a request sees either the old or the
+//! new applications.
 
 mod dead_letters;
 mod quarantine;
@@ -26,27 +26,27 @@ use crate::telemetry::metrics::{ApplicationState, MetricTexts, Metrics};
 pub use dead_letters::DeadLetterOutcome;
 pub use quarantine::Redriven;
 
-/// One application whose callbacks are taken.
+/// One configured application.
 pub struct Application {
     /// Its name in paths, logs and metrics.
     pub name: String,
-    /// What its callbacks are held to.
+    /// The rules for its callbacks.
     pub policy: Arc<Policy>,
-    /// Where its callbacks may come from.
+    /// The networks that its callbacks may come from.
     pub networks: Vec<IpNet>,
     /// Its public keys.
     pub keys: Arc<KeyStore>,
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
-    /// What its events need on their way.
+    /// The data of this application that its events need while they are in progress.
     pub source: Arc<EventSource>,
 }
 
-/// The applications by name, and the tasks that keep their keys fresh.
+/// The applications and their key stores.
 pub struct Applications {
-    /// By the last part of the path.
+    /// By name, which is the last part of the path.
     pub by_name: HashMap<String, Arc<Application>>,
-    /// Their key stores.
+    /// The key stores, with the tasks that refresh them.
     pub keys: KeyRing,
 }
 
@@ -56,33 +56,33 @@ impl Applications {
     }
 }
 
-/// The limits of the HTTP side.
+/// Limits for HTTP requests.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// When an answer leaves at the latest, counted from the request.
+    /// Maximum time from the request to the answer.
     pub response_deadline: Duration,
-    /// The largest body, in bytes.
+    /// Maximum size of a body, in bytes.
     pub max_body: usize,
-    /// How many bytes of callbacks may be in memory at once, from their first byte to their answer.
+    /// Maximum number of bytes of callbacks in memory, from their first byte to their answer.
     pub max_buffered: usize,
-    /// Whose `X-Forwarded-For` counts.
+    /// Peers whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// The running service, as requests see it.
+/// State of the running service, shared by all requests.
 pub struct AppState {
-    /// The limits.
+    /// Limits for HTTP requests.
     pub limits: Limits,
-    /// All metrics.
+    /// The metrics of the service.
     pub metrics: Arc<Metrics>,
-    /// The way to the broker.
+    /// Publishes events, and owns the producer and the journal.
     pub dispatcher: Arc<Dispatcher>,
-    /// Turns at preparing large callbacks: one per processor, because more at a time are no faster and take more memory.
+    /// Permits to prepare large callbacks: one per processor, because more would take memory without being faster.
     pub large: Semaphore,
     applications: ArcSwap<Applications>,
-    /// How to read the topics.
+    /// Connection settings for reading the topics.
     cluster: ArcSwapOption<Cluster>,
-    /// Turns at reading the dead letters.
+    /// The permit to read the dead letters.
     dead_letters: Semaphore,
     draining: AtomicBool,
     warm: AtomicBool,
@@ -90,7 +90,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// A bridge that is not ready yet.
+    /// Creates the state of a service that is not ready yet.
     #[must_use]
     pub fn new(limits: Limits, metrics: Arc<Metrics>, dispatcher: Arc<Dispatcher>, applications: Applications) -> Self {
         dispatcher.set_sources(applications.sources());
@@ -108,60 +108,60 @@ impl AppState {
         }
     }
 
-    /// The applications of this moment.
+    /// Returns the current applications.
     #[must_use]
     pub fn applications(&self) -> Arc<Applications> {
         self.applications.load_full()
     }
 
-    /// The application of that name.
+    /// Returns the application with this name.
     #[must_use]
     pub fn application(&self, name: &str) -> Option<Arc<Application>> {
         self.applications.load().by_name.get(name).cloned()
     }
 
-    /// Puts other applications in place of those that are there.
+    /// Replaces all applications.
     pub fn replace_applications(&self, applications: Applications) {
         self.dispatcher.set_sources(applications.sources());
         self.applications.store(Arc::new(applications));
     }
 
-    /// Says how the topics are reached from now on.
+    /// Sets the connection settings for reading the topics.
     pub fn set_cluster(&self, cluster: Cluster) {
         self.cluster.store(Some(Arc::new(cluster)));
     }
 
-    /// Whether callbacks are to be sent here: the producer has been warmed up or given up on, keys are there for one
-    /// application at least, and the service is not shutting down. Kafka's absence does not count: what is sent is
-    /// answered truthfully all the same.
+    /// Returns true if callbacks can be sent here: the warm-up has ended, at least one application has keys, and the
+    /// service is not shutting down. Kafka need not be available, because callbacks are journaled and answered
+    /// correctly without it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.warm.load(Ordering::Relaxed) && !self.is_draining() && self.applications.load().keys.any_keys()
     }
 
-    /// Says that the producer has been warmed up, or given up on.
+    /// Records that the warm-up has ended, with or without success.
     pub fn warmed_up(&self) {
         self.warm.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the service is shutting down.
+    /// Returns true once the shutdown has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Begins the shutdown: no further callback is taken.
+    /// Begins the shutdown. From now on, callbacks are rejected.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Room in memory for a body, none as yet.
+    /// Returns an empty memory permit for a body.
     #[must_use]
     pub const fn reserve(&self) -> MemoryPermit<'_> {
         MemoryPermit { app_state: self, bytes: 0 }
     }
 
-    /// All metrics in Prometheus' text format, as of now, one text for each family.
+    /// Returns all metrics in Prometheus text format, one text per family.
     pub fn metrics_texts(&self) -> MetricTexts {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));
@@ -182,15 +182,15 @@ impl AppState {
     }
 }
 
-/// Room in memory, given back when dropped.
+/// Memory reserved for a body. Released when dropped.
 pub struct MemoryPermit<'a> {
     app_state: &'a AppState,
     bytes: usize,
 }
 
 impl MemoryPermit<'_> {
-    /// Makes room for `bytes` more, which have arrived: what is only announced takes none, or a few who announce much
-    /// and send nothing would keep everybody else out. Says whether there is room.
+    /// Adds `bytes` to the reservation. Returns false if the limit is exceeded. Counts received bytes only, not
+    /// Content-Length; otherwise idle senders could exhaust the limit.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
         let room = self.app_state.limits.max_buffered.max(self.app_state.limits.max_body);
