@@ -179,7 +179,7 @@ fn listen_admin(
 }
 
 impl Admin {
-    /// Stops the listener. A request in progress has [`SLOW_READER_TIMEOUT`] to finish.
+    /// Stops the listener. A request in progress has `SLOW_READER_TIMEOUT` to finish.
     pub async fn stop(self) {
         // After a timeout the connection of the slow reader is closed.
         let _ = tokio::time::timeout(SLOW_READER_TIMEOUT, self.0.stop()).await;
