@@ -1,4 +1,5 @@
-//! A callback from quarantine that can be read by now: its events go the way of all others, then it is released.
+//! Retries quarantined callbacks: publishes the events of a callback that can be read now, then removes it from
+//! quarantine.
 
 use std::sync::Arc;
 
@@ -12,26 +13,26 @@ use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::spans::CallbackTrace;
 
-/// How many event ids of a callback the log names.
+/// Maximum number of event ids in a log line.
 const MAX_LOGGED_IDS: usize = 20;
 
-/// What has become of an attempt to publish a callback from quarantine.
+/// The result of an attempt to publish a quarantined callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
-    /// This many events are on the broker or in the journal, and the callback is not in quarantine any more.
+    /// This number of events is on the broker or in the journal. The callback has been removed from quarantine.
     Published(usize),
-    /// There was no room for some of its events. It stays in quarantine.
+    /// Some events were not accepted. The callback stays in quarantine.
     NoRoom,
-    /// It still cannot be read, for this reason.
+    /// The callback still cannot be read.
     StillUnreadable(Refusal),
-    /// Its application is not configured.
+    /// The callback's application is not configured.
     NotConfigured,
-    /// It is not in quarantine.
+    /// The callback is not in quarantine.
     Missing,
 }
 
 impl Redriven {
-    /// Whether its events are safe.
+    /// Returns true if the events are on the broker or in the journal.
     #[must_use]
     pub const fn is_safe(self) -> bool {
         matches!(self, Self::Published(_))
@@ -39,10 +40,10 @@ impl Redriven {
 }
 
 impl AppState {
-    /// Tries now whether a callback in quarantine can be read, and publishes it if so.
+    /// Retries a quarantined callback now, and publishes its events if it can be read.
     ///
     /// # Errors
-    /// [`JournalRejection`] where the journal cannot be read now.
+    /// [`JournalRejection`] if the journal cannot be read.
     pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRejection> {
         let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
         let callback = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
@@ -54,7 +55,7 @@ impl AppState {
         })
     }
 
-    /// Publishes what could be read. Its events are handed over before the first wait.
+    /// Publishes the events of a callback that could be read. The events are handed over before the first wait.
     pub async fn publish_reopened(&self, reopened: ReadableCallback) -> Redriven {
         let ReadableCallback { id, application: name, prepared, .. } = reopened;
         let Some(application) = self.application(&name) else { return Redriven::NotConfigured };
@@ -83,7 +84,7 @@ impl AppState {
             None => false,
         };
         if !released {
-            // It is tried again at the next start, and its events are known by then.
+            // It is retried at the next start. The dedup cache then recognizes its events.
             tracing::warn!(code = LogCode::QuarantineNotReleased.as_str(), %id, "a callback that was published is still kept");
         }
         Redriven::Published(events)

@@ -1,4 +1,4 @@
-//! Dead letters as they are on their topics: found by the id of their event, and taken apart.
+//! Finds dead letters by the id of their event, and decodes them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::kafka::history::tail::TopicRecord;
 use idaas_callback::timestamp;
 
-/// The newest dead letter of each application that a name means.
+/// The newest matching dead letter of each application.
 pub(super) struct Found {
     name: String,
     /// The configured names by application id.
@@ -17,12 +17,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Nothing yet. `names` are the configured names by application id.
+    /// Creates an empty result. `names` are the configured names by application id.
     pub(super) const fn new(name: String, names: BTreeMap<String, String>) -> Self {
         Self { name, names, newest: BTreeMap::new() }
     }
 
-    /// Takes a record into account.
+    /// Adds a record if it matches.
     pub(super) fn add(&mut self, record: TopicRecord) {
         let Some((id, data)) = record.event() else { return };
         let unqualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
@@ -40,14 +40,14 @@ impl Found {
         }
     }
 
-    /// How to tell them apart.
+    /// Returns the ids that distinguish the dead letters found: `application/id`.
     pub(super) fn ids(&self) -> Vec<String> {
         let name = |id: &String| self.names.get(id).unwrap_or(id).clone();
         self.newest.iter().map(|(id, letter)| format!("{}/{}", name(id), letter.event_id)).collect()
     }
 }
 
-/// A dead letter, as its record tells it. Has no `Debug`: it holds personal data.
+/// A decoded dead letter. Has no `Debug`, because it holds personal data.
 pub(super) struct Letter {
     pub(super) event_id: String,
     pub(super) instance_id: String,
@@ -62,13 +62,13 @@ pub(super) struct Letter {
     pub(super) original: Original,
 }
 
-/// What a dead letter has of its event.
+/// The original event, as far as the dead letter contains it.
 pub(super) enum Original {
-    /// Its JSON.
+    /// The event's JSON.
     Clear(String),
-    /// A compact JWE of its JSON.
+    /// The event's JSON as a compact JWE.
     Sealed(String),
-    /// Only its size and fingerprint.
+    /// Only the event's size and fingerprint.
     Missing,
 }
 
@@ -91,7 +91,7 @@ struct Origin {
 }
 
 impl Letter {
-    /// Reads a record. `None` if it is not a dead letter of this bridge.
+    /// Decodes a record. Returns `None` if it is not a dead letter of this service.
     fn read(event_id: &str, data: &[u8], record: &TopicRecord) -> Option<Self> {
         let Data { reason, original, origin } = serde_json::from_slice(data).ok()?;
         let original = match original.map(RawValue::get) {
@@ -114,7 +114,7 @@ impl Letter {
         })
     }
 
-    /// The payload of a callback with this event alone.
+    /// Returns the payload of a callback that contains only this event.
     pub(super) fn payload(&self, event: &str) -> String {
         let text = |value: &Option<String>| serde_json::Value::from(value.clone()).to_string();
         let (ali_uid, event_version) = (text(&self.ali_uid), text(&self.event_version));
