@@ -147,7 +147,7 @@ pub struct Topics {
     pub replication_factor: i32,
     /// Retention of a topic that the service creates. `None` for unlimited.
     pub retention: Option<Duration>,
-    /// Where the CloudEvents attributes are placed.
+    /// Placement of the CloudEvents attributes.
     pub event_mode: EventMode,
 }
 

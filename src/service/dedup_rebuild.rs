@@ -139,7 +139,7 @@ impl DedupRebuild {
         let mut state = self.state.lock();
         let follower = self.follower.lock().take();
         if follower.is_some() || state.is_due {
-            // Makes an attempt in progress repeat with the new settings. Events that are already known stay known.
+            // An attempt in progress is repeated with the new settings. Events that are already known stay known.
             state.revision += 1;
             (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
         }

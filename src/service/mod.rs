@@ -35,7 +35,7 @@ use crate::telemetry::metrics::Metrics;
 /// Limit for the producer's warm-up at startup. After it the service continues; the first record then waits for Kafka.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Why the service does not start.
+/// Why the service failed to start.
 pub enum StartFault {
     /// The configuration is invalid, or does not fit this machine.
     Configuration(Vec<Diagnosis>),

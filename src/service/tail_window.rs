@@ -1,4 +1,4 @@
-//! Where reading the tail of the topics starts, and what the log and the metrics show about it.
+//! Determines where reading the tail of the topics starts, and reports the result in the log and the metrics.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

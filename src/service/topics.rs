@@ -50,7 +50,7 @@ struct ReportedDifferences {
     partitions: BTreeMap<String, i32>,
 }
 
-/// What changed since the last check.
+/// Changes since the last check.
 #[derive(Debug, PartialEq, Eq)]
 struct TopicReport {
     /// Topics, each with a difference that it did not have before.

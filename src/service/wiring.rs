@@ -250,7 +250,7 @@ pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Erro
     misconfigured(format!("{address} cannot be listened on ({})", error.kind()), remedy).at(key)
 }
 
-/// Opens the journal, with the entries that it holds from before the restart.
+/// Opens the journal, including the entries from before the restart.
 pub(super) fn journal(config: &Config) -> Result<Opened, Diagnosis> {
     let opened = Store::open(&config.journal.directory, &config.journal.keys, config.journal.max_size);
     opened.map_err(|fault| Diagnosis::from(&fault).at(JOURNAL_DIRECTORY))
