@@ -43,7 +43,7 @@ impl Service {
         self.drain(control_messages).await
     }
 
-    /// Reloads, and once more if another reload was requested meanwhile. Returns true if a shutdown was requested.
+    /// Reloads, and repeats this if another reload was requested meanwhile. Returns true if a shutdown was requested.
     ///
     /// A shutdown cancels the reload at its next wait, because a key endpoint that does not respond can delay it by
     /// seconds. Kafka clients and journal keys may be replaced by then. The rest of the old configuration is still in

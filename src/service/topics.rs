@@ -28,7 +28,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between checks of the topics.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Compares the topics with the configuration.
+/// Creates missing topics and compares all topics with the configuration.
 pub(super) struct TopicReconciler {
     settings: Mutex<Arc<TopicSettings>>,
     cluster: Mutex<Cluster>,
