@@ -1,7 +1,7 @@
-//! State that all requests share: the applications, the dispatcher, and whether the service accepts callbacks.
+//! State shared by all requests: the applications, the dispatcher, and whether callbacks are accepted.
 //!
-//! The applications are an immutable snapshot that a reload replaces as a whole. A request sees either the old or the
-//! new applications, never a mixture.
+//! The applications are an immutable snapshot. A reload replaces it as a whole, so a request sees either the old or the
+//! new applications.
 
 mod dead_letters;
 mod quarantine;
@@ -28,25 +28,25 @@ pub use quarantine::Redriven;
 
 /// One configured application.
 pub struct Application {
-    /// Name in paths, logs and metrics.
+    /// Its name in paths, logs and metrics.
     pub name: String,
-    /// Rules for its callbacks.
+    /// The rules for its callbacks.
     pub policy: Arc<Policy>,
-    /// Networks that its callbacks may come from.
+    /// The networks that its callbacks may come from.
     pub networks: Vec<IpNet>,
-    /// Public keys that verify its callbacks.
+    /// Its public keys.
     pub keys: Arc<KeyStore>,
-    /// Metrics of the application.
+    /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
-    /// The part of the application that its events need while they are in progress.
+    /// The data of this application that its events need while they are in progress.
     pub source: Arc<EventSource>,
 }
 
-/// The applications by name, and the tasks that refresh their keys.
+/// The applications and their key stores.
 pub struct Applications {
-    /// Applications by the last part of the callback path.
+    /// By name, which is the last part of the path.
     pub by_name: HashMap<String, Arc<Application>>,
-    /// Key stores of the applications.
+    /// The key stores, with the tasks that refresh them.
     pub keys: KeyRing,
 }
 
@@ -56,34 +56,33 @@ impl Applications {
     }
 }
 
-/// Limits of the HTTP server.
+/// Limits for HTTP requests.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Maximum time from the request to the response.
+    /// Maximum time from the request to the answer.
     pub response_deadline: Duration,
     /// Maximum size of a body, in bytes.
     pub max_body: usize,
-    /// Maximum size of all callbacks in memory, in bytes. A callback counts from its first byte to its response.
+    /// Maximum number of bytes of callbacks in memory, from their first byte to their answer.
     pub max_buffered: usize,
-    /// Proxies whose `X-Forwarded-For` header is trusted.
+    /// Peers whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// The running service, as request handlers see it.
+/// State of the running service, shared by all requests.
 pub struct AppState {
-    /// Limits of the HTTP server.
+    /// Limits for HTTP requests.
     pub limits: Limits,
-    /// All metrics.
+    /// The metrics of the service.
     pub metrics: Arc<Metrics>,
-    /// Delivers events to the broker.
+    /// Publishes events, and owns the producer and the journal.
     pub dispatcher: Arc<Dispatcher>,
-    /// Permits for preparing large callbacks. One per processor, because more at a time are not faster and need more
-    /// memory.
+    /// Permits to prepare large callbacks: one per processor, because more would take memory without being faster.
     pub large: Semaphore,
     applications: ArcSwap<Applications>,
-    /// How to connect to Kafka for reading the topics.
+    /// Connection settings for reading the topics.
     cluster: ArcSwapOption<Cluster>,
-    /// Permit for reading the dead letters.
+    /// The permit to read the dead letters.
     dead_letters: Semaphore,
     draining: AtomicBool,
     warm: AtomicBool,
@@ -127,42 +126,42 @@ impl AppState {
         self.applications.store(Arc::new(applications));
     }
 
-    /// Sets how the topics are reached from now on.
+    /// Sets the connection settings for reading the topics.
     pub fn set_cluster(&self, cluster: Cluster) {
         self.cluster.store(Some(Arc::new(cluster)));
     }
 
-    /// Returns true if callbacks should be sent to this service: the producer has been warmed up or the attempt was
-    /// abandoned, at least one application has keys, and the service is not shutting down. A Kafka outage does not
-    /// count, because callbacks still get correct responses.
+    /// Returns true if callbacks can be sent here: the warm-up has ended, at least one application has keys, and the
+    /// service is not shutting down. Kafka need not be available, because callbacks are journaled and answered
+    /// correctly without it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.warm.load(Ordering::Relaxed) && !self.is_draining() && self.applications.load().keys.any_keys()
     }
 
-    /// Marks the producer as warmed up, or the attempt as abandoned.
+    /// Records that the warm-up has ended, with or without success.
     pub fn warmed_up(&self) {
         self.warm.store(true, Ordering::Relaxed);
     }
 
-    /// Returns true if the service is shutting down.
+    /// Returns true once the shutdown has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Starts the shutdown: no further callbacks are accepted.
+    /// Begins the shutdown. From now on, callbacks are rejected.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Creates a memory permit that holds nothing yet.
+    /// Returns an empty memory permit for a body.
     #[must_use]
     pub const fn reserve(&self) -> MemoryPermit<'_> {
         MemoryPermit { app_state: self, bytes: 0 }
     }
 
-    /// Returns all current metrics in the Prometheus text format, one text per family.
+    /// Returns all metrics in Prometheus text format, one text per family.
     pub fn metrics_texts(&self) -> MetricTexts {
         let flag = i64::from;
         self.metrics.ready.set(flag(self.is_ready()));
@@ -183,15 +182,15 @@ impl AppState {
     }
 }
 
-/// A share of the memory for callbacks. Returned when dropped.
+/// Memory reserved for a body. Released when dropped.
 pub struct MemoryPermit<'a> {
     app_state: &'a AppState,
     bytes: usize,
 }
 
 impl MemoryPermit<'_> {
-    /// Adds bytes that have been received. Returns false if they exceed the limit. Counts received bytes only, not
-    /// `Content-Length`; otherwise idle senders could exhaust the limit.
+    /// Adds `bytes` to the reservation. Returns false if the limit is exceeded. Counts received bytes only, not
+    /// Content-Length; otherwise idle senders could exhaust the limit.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
         let room = self.app_state.limits.max_buffered.max(self.app_state.limits.max_body);

@@ -1,9 +1,9 @@
-//! Counts and durations as people read them: `1 event`, `12,000 events`, `1.9 ms`.
+//! Formats counts and durations for people: `1 event`, `12,000 events`, `1.9 ms`.
 
 use std::time::Duration;
 
-/// A count with its noun, in the plural unless it is one. The plural is made by `s`, or by `ies` for a last `y` after a
-/// consonant.
+/// Formats a count with its noun, in the plural unless it is one. The plural ends in `s`, or in `ies` if the noun ends
+/// in a consonant and `y`.
 #[must_use]
 pub fn counted(count: u64, noun: &str) -> String {
     match noun.strip_suffix('y') {
@@ -13,7 +13,7 @@ pub fn counted(count: u64, noun: &str) -> String {
     }
 }
 
-/// A number with a comma between each three digits.
+/// Formats a number with thousands separators.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -27,13 +27,13 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
-/// Milliseconds with microseconds behind the point.
+/// Returns milliseconds, with microseconds as decimals.
 #[must_use]
 pub fn in_milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
-/// A duration as people read it: `1.9 ms`.
+/// Formats a duration in milliseconds: `1.9 ms`.
 #[must_use]
 pub fn milliseconds(duration: Duration) -> String {
     let value = in_milliseconds(duration);

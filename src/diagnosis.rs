@@ -1,8 +1,8 @@
-//! What people are told about a problem: a stable code, where it is, what is wrong, and what to do about it.
+//! Problems as users see them: a stable code, the location, what is wrong, and what to do about it.
 //!
-//! Every closed list of faults becomes a [`Diagnosis`] in one place, beside the list. The log shows its `Display`; the
-//! terminal shows it by `cli::output`. It is not a `miette` report, because that quotes the source, which can hold a
-//! secret, and does not break a command into lines that a shell can read.
+//! Each error enum converts to a [`Diagnosis`] next to its definition. The log uses `Display`; the terminal uses
+//! `cli::output`. Diagnoses are not `miette` reports, because those quote the source, which can contain a secret, and
+//! cannot wrap a command into lines that a shell accepts.
 
 use std::fmt;
 
@@ -11,48 +11,48 @@ use serde::{Serialize, Serializer};
 /// A problem and its fix. Never contains a value that can be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The stable code, from the closed list that the problem belongs to.
+    /// The stable code.
     pub code: &'static str,
-    /// The key of the configuration (`server.listen`), the environment variable that set it, a place in a file (`line 3,
-    /// column 7`), or another subject. Empty if the problem names it.
+    /// The configuration key (`server.listen`), the environment variable that set it, a position in a file (`line 3,
+    /// column 7`), or another subject. Empty if the problem itself names the subject.
     pub key: String,
     /// What is wrong.
     pub problem: String,
-    /// What to do. `None` if nothing has to be done.
+    /// What to do. `None` if no action is needed.
     pub remedy: Option<Remedy>,
 }
 
 impl Diagnosis {
-    /// A problem with its fix.
+    /// Creates a diagnosis with a remedy.
     pub fn new(code: impl Into<&'static str>, problem: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
         Self { code: code.into(), key: String::new(), problem: problem.into(), remedy: Some(remedy.into()) }
     }
 
-    /// The same, found at this key.
+    /// Sets the key.
     #[must_use]
     pub fn at(self, key: impl Into<String>) -> Self {
         Self { key: key.into(), ..self }
     }
 
-    /// The same, with what could not be done because of it in front of the problem.
+    /// Prefixes the problem with what failed because of it.
     #[must_use]
     pub fn context(self, what: impl fmt::Display) -> Self {
         Self { problem: format!("{what}: {}", self.problem), ..self }
     }
 
-    /// The problem, behind the key that it is found at.
+    /// Returns the key and the problem.
     #[must_use]
     pub fn headline(&self) -> String {
         if self.key.is_empty() { self.problem.clone() } else { format!("{}: {}", self.key, self.problem) }
     }
 }
 
-/// A problem with the configuration, or with how it fits this machine.
+/// Creates a diagnosis of the configuration, or of how it fits this machine.
 pub fn misconfigured(problem: impl Into<String>, remedy: impl Into<Remedy>) -> Diagnosis {
     Diagnosis::new("configuration", problem, remedy)
 }
 
-/// On one line, for log lines.
+/// On one line, for the log.
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.headline())?;
@@ -62,36 +62,36 @@ impl fmt::Display for Diagnosis {
 
 impl std::error::Error for Diagnosis {}
 
-/// As in the log.
+/// Serializes the same text as `Display`.
 impl Serialize for Diagnosis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// What to do: a sentence, and often a command. A text alone becomes a remedy without a command.
+/// What to do: a sentence, and optionally a command. A text alone converts to a remedy without a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remedy {
     /// The sentence, without a full stop.
     pub text: String,
-    /// The command that does it, word by word.
+    /// The words of the command.
     pub command: Vec<String>,
 }
 
 impl Remedy {
-    /// A remedy with a command, whose words are separated by spaces.
+    /// Creates a remedy with a command, whose words are separated by spaces.
     #[must_use]
     pub fn command(text: impl Into<String>, command: &str) -> Self {
         Self { text: text.into(), command: command.split(' ').map(str::to_owned).collect() }
     }
 
-    /// The command in lines of at most `width` characters, as a shell reads them. A longer word has its own line.
+    /// Wraps the command into lines of at most `width` characters that a shell accepts. A longer word has its own line.
     #[must_use]
     pub fn command_lines(&self, width: usize) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for option in self.options() {
             let joined = match lines.last() {
-                // Two characters stay free for the backslash.
+                // Leaves two characters for the continuation backslash.
                 Some(line) if line.len() + 1 + option.len() + 2 <= width => format!("{line} {option}"),
                 Some(_) | None => {
                     lines.push(if lines.is_empty() { option } else { format!("  {option}") });
@@ -106,7 +106,7 @@ impl Remedy {
         lines.into_iter().enumerate().map(|(at, line)| if at < last { format!("{line} \\") } else { line }).collect()
     }
 
-    /// The words, each option together with its value.
+    /// Groups the words: each option with its value.
     fn options(&self) -> Vec<String> {
         let mut options: Vec<String> = Vec::new();
         for word in &self.command {
@@ -121,7 +121,7 @@ impl Remedy {
     }
 }
 
-/// On one line, for log lines.
+/// On one line, for the log.
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;

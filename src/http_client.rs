@@ -1,7 +1,6 @@
-//! The HTTP client: requests that are bounded in time and size. The only place in the service that uses `reqwest`.
+//! The HTTP client: requests with limits on time and size. The only module of the service that uses `reqwest`.
 //!
-//! Nothing here logs, retries or remembers. An error of `reqwest` is never passed on, because its text can hold the
-//! URL.
+//! It does not log, retry or cache. Errors of `reqwest` are never passed on, because their text can contain the URL.
 
 use std::error::Error;
 use std::io::Read;
@@ -20,12 +19,12 @@ pub use reqwest::Url;
 const MAX_REDIRECTS: usize = 5;
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// How a host is reached.
+/// The proxy settings of a client.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Proxy {
-    /// As `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    /// The environment variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.
     Environment,
-    /// Without a proxy, whatever the environment says.
+    /// No proxy, whatever the environment says.
     Direct,
     /// Through this proxy.
     Url(String),
@@ -33,23 +32,23 @@ pub enum Proxy {
 
 /// The settings of a client.
 pub struct Settings<'a> {
-    /// How hosts are reached.
+    /// The proxy settings.
     pub proxy: Proxy,
-    /// Certificates (PEM) to trust besides the system's.
+    /// Certificates (PEM) to trust in addition to the system's.
     pub ca: Option<&'a [u8]>,
-    /// Whether redirects within the scheme are followed. A request that carries a secret must not follow any.
+    /// True to follow redirects within the same scheme. Must be false for requests that carry a secret.
     pub follow_redirects: bool,
-    /// Until the connection is established, including TLS and a proxy.
+    /// Limit for establishing the connection, including TLS and a proxy.
     pub connect_timeout: Duration,
-    /// Until the last byte of the answer.
+    /// Limit for the whole request, until the last byte of the response.
     pub total_timeout: Duration,
-    /// The most idle connections to a host.
+    /// Maximum number of idle connections per host.
     pub idle_connections: usize,
-    /// How long a connection stays open for the next request.
+    /// How long an idle connection is kept open.
     pub idle_timeout: Duration,
 }
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpFault {
     /// The address is not an `http` or `https` URL with a host.
@@ -58,47 +57,47 @@ pub enum HttpFault {
     CaCertificate,
     /// The proxy's address is not a URL, or the client cannot be set up.
     Setup,
-    /// The host's name cannot be resolved.
+    /// The host name cannot be resolved.
     Dns,
-    /// No connection to the host, or to the proxy before it.
+    /// The host, or the proxy, cannot be connected to.
     Connect,
-    /// TLS failed. The text is OpenSSL's and holds nothing secret.
+    /// TLS failed. The text is OpenSSL's and contains no secret.
     Tls(String),
-    /// No complete answer in time.
+    /// There was no complete response in time.
     Timeout,
-    /// A redirect that is not followed.
+    /// The server sent a redirect that is not followed.
     Redirect,
-    /// The exchange broke off after the connection was established.
+    /// The connection broke after it was established.
     Interrupted,
     /// The body is larger than the limit.
     TooLarge,
-    /// The body has a content coding that was not asked for, or is damaged.
+    /// The body has a content coding that was not requested, or is damaged.
     Encoding,
 }
 
-/// An answer, whatever its status.
+/// A response with any status.
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     headers: HeaderMap,
-    /// The body without content coding. Empty if the status is an error's and the body cannot be read.
+    /// The body after content decoding. Empty if the status is an error and the body cannot be read.
     pub body: Vec<u8>,
 }
 
 impl HttpResponse {
-    /// The first header of that name, if it is text.
+    /// Returns the first header with this name, if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
-/// A client. A clone shares its connections.
+/// A client. Clones share its connections.
 #[derive(Clone)]
 pub struct HttpClient(Client);
 
 impl HttpClient {
-    /// Makes a client. Takes a tenth of a second, because it reads the system's certificates.
+    /// Creates a client. Takes about a tenth of a second, because it reads the system's certificates.
     ///
     /// # Errors
     /// [`HttpFault::CaCertificate`], [`HttpFault::Setup`].
@@ -124,18 +123,18 @@ impl HttpClient {
         builder.build().map(Self).map_err(|_| HttpFault::Setup)
     }
 
-    /// Sends a GET request and reads at most `limit` bytes of body.
+    /// Sends a GET request and reads at most `limit` bytes of the body.
     ///
     /// # Errors
-    /// Any [`HttpFault`] but those of [`HttpClient::new`].
+    /// Any [`HttpFault`] except [`HttpFault::CaCertificate`]. [`HttpFault::Setup`] if a header is invalid.
     pub async fn get(&self, url: &str, headers: &[(&str, &str)], limit: usize) -> Result<HttpResponse, HttpFault> {
         exchange(self.0.get(parsed(url)?), headers, limit).await
     }
 
-    /// Sends a POST request with a form and reads at most `limit` bytes of body.
+    /// Sends a POST request with a form and reads at most `limit` bytes of the response body.
     ///
     /// # Errors
-    /// As [`HttpClient::get`].
+    /// See [`HttpClient::get`].
     pub async fn post_form(
         &self,
         url: &str,
@@ -148,10 +147,10 @@ impl HttpClient {
         exchange(request, headers, limit).await
     }
 
-    /// Sends a POST request with a body and reads at most `limit` bytes of the answer's body.
+    /// Sends a POST request with a body and reads at most `limit` bytes of the response body.
     ///
     /// # Errors
-    /// As [`HttpClient::get`].
+    /// See [`HttpClient::get`].
     pub async fn post(
         &self,
         url: &str,
@@ -173,7 +172,7 @@ async fn exchange(
     headers: &[(&str, &str)],
     limit: usize,
 ) -> Result<HttpResponse, HttpFault> {
-    // Without this header any coding would be acceptable (RFC 9110 §12.5.3).
+    // Without this header, the server may use any content coding (RFC 9110 §12.5.3).
     request = request.header(ACCEPT_ENCODING, "gzip, deflate, identity");
     for (name, value) in headers {
         let mut value = HeaderValue::from_str(value).map_err(|_| HttpFault::Setup)?;
@@ -188,19 +187,19 @@ async fn exchange(
         Ok(body) => decoded(body, &codings.join(","), limit),
         Err(fault) => Err(fault),
     };
-    // The status of an error says more than a body that cannot be read.
+    // An error status is more useful than a body that cannot be read.
     let body = if status.is_success() { body? } else { body.unwrap_or_default() };
     Ok(HttpResponse { status: status.as_u16(), headers, body })
 }
 
-/// Undoes the content codings (RFC 9110 §8.4), the last one first.
+/// Reverts the content codings (RFC 9110 §8.4), last one first.
 fn decoded(document: Vec<u8>, codings: &str, limit: usize) -> Result<Vec<u8>, HttpFault> {
     codings.split(',').rev().try_fold(document, |document, coding| {
         match coding.trim().to_ascii_lowercase().as_str() {
-            // Some servers name the charset here.
+            // Some servers put the charset here.
             "" | "identity" | "utf-8" | "utf8" => Ok(document),
             "gzip" | "x-gzip" => inflated(MultiGzDecoder::new(document.as_slice()), limit),
-            // RFC 9110 §8.4.1.2 means zlib's format. Some servers send the bare stream.
+            // RFC 9110 §8.4.1.2 specifies the zlib format. Some servers send raw deflate.
             "deflate" => inflated(ZlibDecoder::new(document.as_slice()), limit)
                 .or_else(|_| inflated(DeflateDecoder::new(document.as_slice()), limit)),
             _ => Err(HttpFault::Encoding),
@@ -214,7 +213,7 @@ fn inflated(decoder: impl Read, limit: usize) -> Result<Vec<u8>, HttpFault> {
     if document.len() > limit { Err(HttpFault::TooLarge) } else { Ok(document) }
 }
 
-/// Reads the body and stops when it gets too large, whatever length was announced.
+/// Reads the body, and stops at `limit` whatever Content-Length says.
 async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, HttpFault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(HttpFault::TooLarge);
@@ -247,7 +246,8 @@ impl std::fmt::Display for NotFollowed {
 
 impl Error for NotFollowed {}
 
-/// Follows within the scheme only: a redirect from `https` to `http` would let anybody exchange the answer.
+/// Follows redirects within the same scheme only. A redirect from `https` to `http` would let anybody replace the
+/// response.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let same_scheme = attempt.previous().first().is_some_and(|first| first.scheme() == attempt.url().scheme());
     if same_scheme && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.error(NotFollowed) }

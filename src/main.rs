@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back some seconds after a burst, and spends a fifth less of the processor than the system's allocator
-/// does here.
+/// jemalloc returns memory to the system a few seconds after a burst, and needs a fifth less CPU time here than the
+/// system's allocator.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

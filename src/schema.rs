@@ -1,10 +1,10 @@
-//! The schemas that this build publishes by, inside the binary: one JSON Schema per topic, and the AsyncAPI document.
+//! The schemas of published records, embedded in the binary: one JSON Schema per topic, and the AsyncAPI document.
 //!
-//! Pure text: nothing here validates. Records are made to fit by `idaas_callback`; that they do is for the tests to show.
+//! Nothing here validates records. `idaas_callback` creates records that match, and tests verify that.
 
 use idaas_callback::event_type::Entity;
 
-/// A document of the interface to consumers.
+/// A document that describes the topics for consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Schema {
     /// Events of user accounts.
@@ -17,7 +17,7 @@ pub enum Schema {
     Connectivity,
     /// Authentic events of a type that this version does not know.
     Unclassified,
-    /// Authentic events that could not become a record.
+    /// Authentic events that could not be converted to a record.
     DeadLetter,
     /// Sealed passwords.
     Credential,
@@ -26,7 +26,7 @@ pub enum Schema {
 }
 
 impl Schema {
-    /// Every document, in the order in which they are listed to people.
+    /// All documents, in display order.
     pub const ALL: [Self; 8] = [
         Self::User,
         Self::OrganizationalUnit,
@@ -38,7 +38,7 @@ impl Schema {
         Self::Asyncapi,
     ];
 
-    /// What its records are about. `None` for [`Schema::Asyncapi`], which describes them all.
+    /// Returns the entity of the records. `None` for [`Schema::Asyncapi`], which describes all of them.
     const fn entity(self) -> Option<Entity> {
         match self {
             Self::User => Some(Entity::User),
@@ -52,7 +52,7 @@ impl Schema {
         }
     }
 
-    /// The name it is asked for by: the entity as it stands in topic names and in `ce_type`, or `asyncapi`.
+    /// Returns the document's name: the entity as in topic names and in `ce_type`, or `asyncapi`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.entity() {
@@ -61,7 +61,7 @@ impl Schema {
         }
     }
 
-    /// The document: JSON Schema 2020-12, or YAML for [`Schema::Asyncapi`]. Ends with a line feed.
+    /// Returns the document: JSON Schema 2020-12, or YAML for [`Schema::Asyncapi`]. Ends with a line feed.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -76,12 +76,12 @@ impl Schema {
         }
     }
 
-    /// All names, in the order of [`Schema::ALL`].
+    /// Returns all names, in the order of [`Schema::ALL`].
     pub fn names() -> impl Iterator<Item = &'static str> {
         Self::ALL.into_iter().map(Self::name)
     }
 
-    /// The document of that name. `None` where there is no such name.
+    /// Returns the document with this name, or `None` if there is none.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|schema| schema.name() == name)
@@ -100,10 +100,10 @@ pub enum StateSchema {
 }
 
 impl StateSchema {
-    /// Every schema, in the order in which they are listed to people.
+    /// All schemas, in display order.
     pub const ALL: [Self; 3] = [Self::User, Self::OrganizationalUnit, Self::Group];
 
-    /// The name it is asked for by.
+    /// Returns the schema's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -113,7 +113,7 @@ impl StateSchema {
         }
     }
 
-    /// The JSON Schema 2020-12. Ends with a line feed.
+    /// Returns the JSON Schema 2020-12. Ends with a line feed.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -124,7 +124,7 @@ impl StateSchema {
     }
 }
 
-/// Every document by its name: events, states, and the AsyncAPI document at the end.
+/// Returns all documents by name: events, states, and the AsyncAPI document last.
 pub fn documents() -> impl Iterator<Item = (&'static str, &'static str)> {
     let of = |schema: Schema| (schema.name(), schema.text());
     let events = Schema::ALL.into_iter().filter(|schema| *schema != Schema::Asyncapi).map(of);

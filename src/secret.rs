@@ -1,7 +1,7 @@
-//! Values that must not be shown: keys, passwords, tokens.
+//! A wrapper for values that must not be shown: keys, passwords, tokens.
 //!
-//! Nothing here has `Debug`, `Display` or `Serialize`, so that a secret cannot reach a log, an error or a metric
-//! by being formatted. The only way out is [`Secret::expose`], which is easy to search for.
+//! It implements none of `Debug`, `Display` and `Serialize`, so formatting cannot leak a secret into a log, an error or
+//! a metric. The only access is [`Secret::expose`], which is easy to search for.
 
 use zeroize::Zeroize;
 
@@ -10,12 +10,12 @@ use zeroize::Zeroize;
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
-    /// Takes a value into custody.
+    /// Wraps a value.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value itself. Each call is a place to review: what it is passed to must not show it.
+    /// Returns the value. Review every call: the value must not be shown.
     pub const fn expose(&self) -> &T {
         &self.0
     }

@@ -1,25 +1,25 @@
-//! Texts as editors, shells and other systems write them: with or without a byte-order mark, with any line ending.
+//! Normalizes texts of other programs: byte-order marks and line endings.
 
 use std::borrow::Cow;
 
-/// What some editors and HTTP servers put in front of a text in UTF-8.
+/// The mark that some editors and HTTP servers put in front of UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The text behind a byte-order mark, if there is one.
+/// Removes a leading byte-order mark.
 #[must_use]
 pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// The text without its last line ending: LF, CRLF or CR.
+/// Removes the last line ending: LF, CRLF or CR.
 #[must_use]
 pub fn without_line_ending(text: &str) -> &str {
     let text = text.strip_suffix('\n').map_or(text, |rest| rest.strip_suffix('\r').unwrap_or(rest));
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// The text without a byte-order mark, and with LF for every line ending: the form that parsers of PEM and TOML
-/// understand. A text that has this form already is not copied.
+/// Removes a byte-order mark and converts every line ending to LF, as parsers of PEM and TOML expect. Borrows the text
+/// if nothing changes.
 #[must_use]
 pub fn plain(text: &[u8]) -> Cow<'_, [u8]> {
     let text = without_byte_order_mark(text);

@@ -1,7 +1,7 @@
-//! Redrives dead letters: publishes their events again, after a new version or configuration can read them.
+//! Publishes a dead letter's event again, once a version or configuration can read it.
 //!
-//! The events take the same path as all others, through decoding, lanes and journal. Only dead letters that the service
-//! itself finds on its topics are published, so a caller cannot inject an event.
+//! The event passes through decoding, lanes and journal like any other. Only dead letters that the service itself finds
+//! on its topics are published, so a caller cannot inject events.
 
 mod letter;
 
@@ -21,56 +21,56 @@ use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use idaas_callback::{Disposition, QuarantinedCallback, QuarantinedContent, RequestContext, from_quarantine};
 use outbox::verdict::Verdict;
 
-/// Maximum time for reading the topics.
+/// Limit for reading the topics.
 const READ_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Number of the newest records per partition that are searched.
+/// Maximum number of records searched per partition, newest first.
 const MAX_SEARCHED: u32 = 100_000;
 
-/// Result of redriving a dead letter.
+/// The result of publishing a dead letter's event again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum DeadLetterOutcome {
     /// The broker has confirmed the event.
     Published {
-        /// Topic of the record.
+        /// The topic of the record.
         topic: String,
         /// `entity.action`.
         event: String,
     },
-    /// The event was published a short time ago. No second record was created.
+    /// It was published recently. No second record was written.
     AlreadyPublished,
-    /// Kafka has not confirmed the event yet. It is in the journal, and is published without further action.
+    /// Kafka has not confirmed the event yet. It is in the journal, and is published automatically.
     Journaled,
-    /// There is no capacity for the event now. Nothing was published.
+    /// The event was not accepted, because a limit is reached. Nothing was published.
     NoRoom,
-    /// The event still fits no record, for this reason. Nothing was published.
+    /// The event still cannot be converted to a record. Nothing was published.
     StillRefused {
         /// The reason's code.
         reason: String,
     },
-    /// The broker rejected the event, and it became a dead letter again.
+    /// The broker rejected the record, and the event was published as a dead letter again.
     RefusedAgain {
         /// The reason's code.
         reason: String,
     },
-    /// The event's type is in `skip` of its application. Nothing was published.
+    /// The application's `skip` contains the event's type. Nothing was published.
     Skipped,
     /// The dead letter contains only a fingerprint of the event.
     NoOriginal {
         /// The reason's code.
         reason: String,
     },
-    /// The original is sealed with a key that is not in `journal.keys`, or is damaged.
+    /// The original is encrypted with a key that is not in `journal.keys`, or is damaged.
     Unreadable,
     /// No application with this id and instance is configured.
     NotConfigured {
-        /// Id of the application.
+        /// The id of the application.
         application_id: String,
     },
     /// Dead letters of several applications have this id.
     Ambiguous {
-        /// The candidates.
+        /// The ids to choose from.
         ids: Vec<String>,
     },
     /// No dead letter has this id.
@@ -105,16 +105,16 @@ impl DeadLetterOutcome {
 }
 
 impl AppState {
-    /// Publishes the event of the newest dead letter with this id again. `name` is the event id or `application/id`.
+    /// Publishes the event of the newest dead letter with this id again. `name` is the event's id, or `application/id`.
     ///
     /// # Errors
-    /// The reason why the dead letters cannot be read now.
+    /// A message that says why the dead letters cannot be read.
     pub async fn redrive_dead_letter(&self, name: &str) -> Result<DeadLetterOutcome, String> {
         if self.is_draining() {
             return Err("the service is shutting down".to_owned());
         }
         let Some(cluster) = self.cluster.load_full() else { return Err("the service is starting".to_owned()) };
-        // One at a time, because each attempt reads the topics.
+        // One at a time, because each call reads the topics.
         let Ok(_turn) = self.dead_letters.acquire().await else {
             return Err("the service is shutting down".to_owned());
         };
@@ -170,7 +170,7 @@ impl AppState {
         };
         let Some(event) = prepared.events.into_iter().next() else { return DeadLetterOutcome::Unreadable };
         let published = match &event.disposition {
-            // A second dead letter would add no information.
+            // A second dead letter would contain nothing new.
             Disposition::DeadLetter { reason, .. } => {
                 return DeadLetterOutcome::StillRefused { reason: reason.code().to_owned() };
             }
@@ -181,8 +181,7 @@ impl AppState {
             },
         };
         let deadline = Instant::now() + self.limits.response_deadline;
-        // The position of the dead letter distinguishes this attempt from those on other dead letters of the same
-        // event.
+        // The dead letter's position distinguishes this attempt from attempts on other dead letters of the same event.
         let attempt = format!("{event_id} {place}");
         let republished = self.dispatcher.republish(event, &attempt, &application.source, deadline).await;
         match republished.verdict {
@@ -194,7 +193,7 @@ impl AppState {
         }
     }
 
-    /// Returns the application with this application id and instance.
+    /// Returns the application for an application id and instance.
     fn application_of(&self, application_id: &str, instance_id: &str) -> Option<Arc<Application>> {
         let applications = self.applications();
         let fits = |application: &&Arc<Application>| {

@@ -1,4 +1,5 @@
-//! Publishes a quarantined callback that can be read now, then removes it from quarantine.
+//! Retries quarantined callbacks: publishes the events of a callback that can be read now, then removes it from
+//! quarantine.
 
 use std::sync::Arc;
 
@@ -12,22 +13,21 @@ use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::spans::CallbackTrace;
 
-/// Maximum number of event ids of a callback that are logged.
+/// Maximum number of event ids in a log line.
 const MAX_LOGGED_IDS: usize = 20;
 
-/// Result of redriving a quarantined callback.
+/// The result of an attempt to publish a quarantined callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
-    /// This many events are on the broker or in the journal. A failure to remove the callback from quarantine is only
-    /// logged.
+    /// This number of events is on the broker or in the journal. The callback has been removed from quarantine.
     Published(usize),
-    /// There was no capacity for some of the events. The callback stays in quarantine.
+    /// Some events were not accepted. The callback stays in quarantine.
     NoRoom,
-    /// The callback still cannot be read, for this reason.
+    /// The callback still cannot be read.
     StillUnreadable(Refusal),
-    /// The application of the callback is not configured.
+    /// The callback's application is not configured.
     NotConfigured,
-    /// No callback with this id is in quarantine.
+    /// The callback is not in quarantine.
     Missing,
 }
 
@@ -40,10 +40,10 @@ impl Redriven {
 }
 
 impl AppState {
-    /// Tries to read a quarantined callback now, and publishes it if it is readable.
+    /// Retries a quarantined callback now, and publishes its events if it can be read.
     ///
     /// # Errors
-    /// Returns a [`JournalRejection`] if the journal cannot be read now.
+    /// [`JournalRejection`] if the journal cannot be read.
     pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRejection> {
         let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
         let callback = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
@@ -55,7 +55,7 @@ impl AppState {
         })
     }
 
-    /// Publishes a callback that could be read. Its events are handed to the dispatcher before the first wait.
+    /// Publishes the events of a callback that could be read. The events are handed over before the first wait.
     pub async fn publish_reopened(&self, reopened: ReadableCallback) -> Redriven {
         let ReadableCallback { id, application: name, prepared, .. } = reopened;
         let Some(application) = self.application(&name) else { return Redriven::NotConfigured };
@@ -84,7 +84,7 @@ impl AppState {
             None => false,
         };
         if !released {
-            // It is tried again at the next start. By then, its events are known.
+            // It is retried at the next start. The dedup cache then recognizes its events.
             tracing::warn!(code = LogCode::QuarantineNotReleased.as_str(), %id, "a callback that was published is still kept");
         }
         Redriven::Published(events)

@@ -1,4 +1,4 @@
-//! The tables `[[application]]`: who may send, with which keys, and what becomes of their events.
+//! The tables `[[application]]`: who may send callbacks, the keys, and how events are published.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::table_reader::{Diagnostics, TableReader};
 use super::{Application, Journal, application_keys, fetch, values};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
-/// What every event type of IDaaS starts with.
+/// Prefix of all event types of IDaaS.
 const URN: &str = "urn:alibaba:idaas:app:event:";
-/// The label of metrics for callbacks to no configured application.
+/// The metrics label for callbacks to unknown applications.
 const RESERVED: &str = "unknown";
 
-/// Names and ids of the applications above the one that is being read.
+/// Names and ids of the applications read so far.
 #[derive(Default)]
 struct NamesInUse {
     names: BTreeSet<String>,
@@ -48,7 +48,7 @@ pub(super) fn read_all(
     applications
 }
 
-/// `application[workforce]` says more than a position, which stays for those without a name.
+/// Returns the path for diagnoses: `application[workforce]`, or the position if there is no valid name.
 fn path(index: usize, given: &RawValue) -> String {
     let name = match &given.raw {
         Raw::Table(entries) => entries.get("name").and_then(|name| name.text().ok()).filter(|name| is_name(name)),
@@ -135,7 +135,7 @@ fn unique(text: String, taken: &mut BTreeSet<String>, what: &str) -> Result<Stri
     }
 }
 
-/// An identifier as IDaaS makes them; it becomes part of a URI reference (`ce_source`).
+/// Returns an IDaaS identifier. It becomes part of a URI reference (`ce_source`), so only some characters are allowed.
 fn identifier(given: &RawValue) -> Result<&str, Diagnosis> {
     let text = given.text()?;
     let plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));

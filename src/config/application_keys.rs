@@ -1,4 +1,4 @@
-//! The keys of one `[[application]]`: for signatures, for decryption, for sealing passwords.
+//! The keys of one `[[application]]`: for signatures, for decryption, and for encrypting passwords.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::diagnosis::{Diagnosis, misconfigured};
 const ENDPOINT: &str =
     "copy the \"Public Key Endpoint\" of the application's provisioning settings: https://…/provisioning/jwks";
 
-/// Where the public keys come from.
+/// Reads the source of the public keys.
 pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
     let around = section.reading.around;
     let ca_name = section.name("jwks_ca");
@@ -62,7 +62,7 @@ fn key_set_file(section: &TableReader<'_, '_>, file: &RawValue) -> Result<JwksSo
 }
 
 fn key_set_url(text: &str) -> Result<Url, Diagnosis> {
-    // The URL is not quoted: it can carry credentials.
+    // The URL is not quoted, because it can contain credentials.
     let url = Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(misconfigured("is neither https nor http", ENDPOINT));
@@ -82,7 +82,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The keys that open callbacks; none is fine only where plain ones are accepted.
+/// Reads the keys that decrypt callbacks. At least one is needed if `required`.
 pub(super) fn decryption_keys(section: &mut TableReader<'_, '_>, required: bool) -> Vec<Arc<ContentKey>> {
     let name = section.name("decryption_keys");
     let before = section.reading.faults.len();
@@ -105,7 +105,7 @@ enum PasswordMode {
     Seal,
 }
 
-/// What becomes of passwords; sealing takes a key.
+/// Reads how passwords are handled. The mode `seal` needs a key.
 pub(super) fn passwords(section: &mut TableReader<'_, '_>, journal: Option<&Journal>) -> Passwords {
     let mode = section.value("passwords", PasswordMode::Drop, values::choice);
     let name = section.name("credential_key");

@@ -1,6 +1,6 @@
-//! Settings from environment variables: `IDAAS_BRIDGE_<SECTION>__<KEY>` takes the place of the file's key.
+//! Settings from environment variables: `IDAAS_BRIDGE_<SECTION>__<KEY>` overrides the key in the file.
 //!
-//! This file does not read the environment; the variables come in as an argument.
+//! This module does not read the environment; the variables are passed in.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,24 @@ use toml::Value;
 use super::raw_value::{Entries, Raw, RawValue};
 use super::table_reader::{Diagnostics, nearest};
 
-/// What the name of every variable that sets a key starts with.
+/// Prefix of all variables that set a key.
 pub const PREFIX: &str = "IDAAS_BRIDGE_";
 
-/// The variable that names the configuration file, for commands without `--config`. It sets no key.
+/// The variable with the path of the configuration file, for commands without `--config`. Sets no key.
 pub const CONFIG_VARIABLE: &str = "IDAAS_BRIDGE_CONFIG";
 
-/// The sections whose keys variables can set.
+/// The sections whose keys can be set by variables.
 pub(super) const SECTIONS: [&str; 8] = ["server", "kafka", "topics", "journal", "dedupe", "state", "log", "tracing"];
 
-/// The name of the variable that sets a key: `server.tls` and `key` give `IDAAS_BRIDGE_SERVER__TLS__KEY`.
+/// Returns the name of the variable that sets a key: `server.tls` and `key` give `IDAAS_BRIDGE_SERVER__TLS__KEY`.
 pub(super) fn variable(section: &str, key: &str) -> String {
     let name = |text: &str| text.to_ascii_uppercase().replace('.', "_");
     let section: Vec<_> = section.split('.').map(name).collect();
     format!("{PREFIX}{}__{}", section.join("__"), name(key))
 }
 
-/// Puts the variables in the place of the file's keys. A variable that has our prefix and sets nothing is a fault,
-/// unless the file names it as a secret's source, or Kubernetes made it.
+/// Overrides the file's keys with variables. A variable with our prefix that sets no key is a fault, unless the file
+/// names it as the source of a secret, or Kubernetes created it.
 pub(super) fn overlay(reading: &mut Diagnostics<'_>, root: &mut Entries) {
     let mut sources = BTreeSet::new();
     root.values().for_each(|given| collect_sources(given, &mut sources));
@@ -74,14 +74,14 @@ fn put(root: &mut Entries, path: &[&str], key: &str, given: RawValue) {
         let table = entries
             .entry((*name).to_owned())
             .or_insert_with(|| RawValue { key: (*name).to_owned(), raw: Raw::Table(Entries::new()) });
-        // Where the file has no table here, that is a fault of its own, reported when the section is read.
+        // If the file has something else than a table here, the fault is reported when the section is read.
         let Raw::Table(below) = &mut table.raw else { return };
         entries = below;
     }
     entries.insert(key.to_owned(), given);
 }
 
-/// The variables that the file takes secrets from: they may have our prefix without setting a key.
+/// Collects the variables that the file takes secrets from. They may have our prefix without setting a key.
 fn collect_sources(given: &RawValue, sources: &mut BTreeSet<String>) {
     match &given.raw {
         Raw::Table(entries) => {
@@ -95,8 +95,9 @@ fn collect_sources(given: &RawValue, sources: &mut BTreeSet<String>) {
     }
 }
 
-/// Kubernetes sets variables for each Service of the namespace, and a Service may well be called `idaas-bridge` or
-/// `idaas-bridge-admin`: `…SERVICE_HOST`, `…SERVICE_PORT[_NAME]`, `…PORT`, `…PORT_80_TCP[_ADDR|_PORT|_PROTO]`.
+/// Returns true for variables that Kubernetes creates for each Service in the namespace, which can be called
+/// `idaas-bridge` or `idaas-bridge-admin`: `…SERVICE_HOST`, `…SERVICE_PORT[_NAME]`, `…PORT`,
+/// `…PORT_80_TCP[_ADDR|_PORT|_PROTO]`.
 fn is_service_link(rest: &str) -> bool {
     let marked = |marks: &[&str]| marks.iter().any(|mark| rest == *mark || rest.starts_with(&format!("{mark}_")));
     let inner = |marks: &[&str]| {

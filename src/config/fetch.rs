@@ -1,4 +1,4 @@
-//! The table `[application.fetch]`: how an application's directory is read through the Developer API of IDaaS.
+//! The table `[application.fetch]`: access to an application's directory through the Developer API of IDaaS.
 
 use url::{Host, Url};
 
@@ -11,11 +11,12 @@ const ENDPOINT: &str = "write the Developer API's address of your region, as \
     \"https://eiam-developerapi.cn-hangzhou.aliyuncs.com\"";
 const SECRET: &str = "create a client secret for the application in the IDaaS console, put it into a file, and write \
     { file = \"client.secret\" }";
-/// Requests per second if the operator does not say. The vendor publishes no limit.
+/// Default number of requests per second. Alibaba publishes no limit.
 const DEFAULT_RATE: u32 = 5;
 const MAX_RATE: i64 = 1000;
 
-/// Reads the table. The client id is the application's id unless it is set. The instance's id is part of every request.
+/// Reads the table. The client id defaults to the application's id. The instance id is required, because every request
+/// contains it.
 pub(super) fn read(
     reading: &mut Diagnostics<'_>,
     given: RawValue,
@@ -46,7 +47,7 @@ pub(super) fn read(
     Some(Fetch { endpoint: endpoint?, client_id, client_secret: client_secret?, requests_per_second })
 }
 
-/// An absolute URL without a slash at the end. The value is not quoted in a problem, because it can carry credentials.
+/// Returns an absolute URL without a trailing slash. Faults do not quote the value, because it can contain credentials.
 fn endpoint(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
     let url = Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;

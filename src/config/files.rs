@@ -1,6 +1,6 @@
-//! Files that the configuration names: where they are, whether they can be read at all, and what was in them.
+//! Files that the configuration names: their paths, whether they are readable, and digests of their contents.
 //!
-//! What a file holds is never part of a problem.
+//! No diagnosis ever contains the contents of a file.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,23 +18,24 @@ use crate::text;
 /// A file that the configuration names, as it was when the configuration was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NamedFile {
-    /// The key that names it.
+    /// The configuration key that names it.
     pub key: String,
-    /// Where it is.
+    /// The file's path.
     pub path: PathBuf,
-    /// SHA-256 of its content. `None` if it cannot be read as a file: a directory of certificates, for example.
+    /// SHA-256 of its contents. `None` if it cannot be read as a file, for example because it is a directory of
+    /// certificates.
     pub digest: Option<[u8; 32]>,
 }
 
 impl NamedFile {
-    /// The file as it is, with what `read` returns as its content.
+    /// Creates the entry for a file with this content, or `None` if it could not be read.
     #[must_use]
     pub fn new(key: String, path: PathBuf, content: Option<&[u8]>) -> Self {
         Self { key, path, digest: content.map(|content| Sha256::digest(content).into()) }
     }
 }
 
-/// What surrounds a configuration, and the files that it has named so far.
+/// The sources of a configuration, and the files that it has named so far.
 pub(super) struct ConfigFiles<'a> {
     surroundings: &'a Sources<'a>,
     named: RefCell<Vec<NamedFile>>,
@@ -45,7 +46,7 @@ impl<'a> ConfigFiles<'a> {
         Self { surroundings, named: RefCell::new(Vec::new()) }
     }
 
-    /// The files that were named, in order.
+    /// Returns the files that were named, in order.
     pub(super) fn into_named(self) -> Vec<NamedFile> {
         self.named.into_inner()
     }
@@ -59,12 +60,12 @@ impl<'a> Deref for ConfigFiles<'a> {
     }
 }
 
-/// The path that a text stands for: relative ones start at the configuration file's directory.
+/// Resolves a path. Relative paths start at the configuration file's directory.
 pub(super) fn resolve(around: &ConfigFiles<'_>, text: &str) -> PathBuf {
     around.directory.join(text)
 }
 
-/// The content of the file that `key` names, which is remembered.
+/// Reads the file that `key` names, and records it as a named file.
 pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnosis> {
     let content = (around.read)(path).map(Zeroizing::new);
     let digested = content.as_ref().ok().map(|content| content.as_slice());
@@ -83,7 +84,7 @@ pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Z
     })
 }
 
-/// The path of a PEM file that can be read and holds a block whose label ends in `label`.
+/// Returns the path of a PEM file, after checking that it is readable and has a block whose label ends in `label`.
 pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Result<PathBuf, Diagnosis> {
     let path = resolve(around, given.text()?);
     let content = read(around, &given.key, &path)?;
@@ -100,7 +101,8 @@ pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Re
     }
 }
 
-/// The path of a PEM file that holds a private key which no passphrase protects: a service has nobody to ask.
+/// Returns the path of a PEM file with an unencrypted private key. A passphrase is rejected, because nobody could enter
+/// it.
 pub(super) fn private_key(around: &ConfigFiles<'_>, given: &RawValue) -> Result<PathBuf, Diagnosis> {
     let path = pem(around, given, "PRIVATE KEY")?;
     if (around.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
@@ -113,13 +115,14 @@ pub(super) fn private_key(around: &ConfigFiles<'_>, given: &RawValue) -> Result<
     Ok(path)
 }
 
-/// Whether a PEM file holds a private key that a passphrase protects: PKCS#8 (RFC 7468 §11), or the older form.
+/// Returns true if a PEM file has an encrypted private key: PKCS#8 (RFC 7468 §11), or the older form.
 pub(super) fn needs_passphrase(content: &[u8]) -> bool {
     let content = Zeroizing::new(String::from_utf8_lossy(content).into_owned());
     content.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || content.contains("Proc-Type: 4,ENCRYPTED")
 }
 
-/// A path or a variable's name for a problem, unless it looks like a key that was put in its place.
+/// Returns a path or variable name for a diagnosis. Returns `otherwise` if it looks like a key that was entered by
+/// mistake.
 pub(super) fn shown(text: &str, otherwise: &str) -> String {
     let tail = text.rsplit('/').next().unwrap_or(text);
     let key_like = tail.len() >= 32 && tail.chars().all(|c| c.is_ascii_hexdigit());

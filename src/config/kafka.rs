@@ -1,6 +1,6 @@
-//! The section `[kafka]`: brokers, and librdkafka properties that pass through.
+//! The section `[kafka]`: brokers, and properties that are passed to librdkafka.
 //!
-//! Any property's value can be a password: none is ever quoted.
+//! Any property can be a password, so values are never quoted.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -77,7 +77,7 @@ fn read_properties(section: &mut TableReader<'_, '_>) -> (Properties, Digests) {
         let value = property(section.reading, &name, &given);
         let Some(value) = section.reading.accept(&key, value) else { continue };
         if properties::is_path(&name) && value.expose() != "probe" {
-            // It can be a directory of certificates; and what is wrong with it is found by librdkafka.
+            // Errors are ignored: the path can be a directory of certificates, and librdkafka reports unusable files.
             let content = files::read(section.reading.around, &key, Path::new(value.expose())).ok();
             named.insert(name.clone(), content.map(|content| Sha256::digest(&content).into()));
         }
@@ -87,7 +87,8 @@ fn read_properties(section: &mut TableReader<'_, '_>) -> (Properties, Digests) {
     (properties, named)
 }
 
-/// `"sasl.password" = …` and the unquoted `sasl.password = …`, which TOML reads as a table in a table, mean the same.
+/// Flattens tables: `"sasl.password" = …` and the unquoted `sasl.password = …`, which is a nested table in TOML, mean
+/// the same.
 fn flatten(path: &str, entries: Entries, flat: &mut BTreeMap<String, RawValue>) {
     for (name, given) in entries {
         let name = if path.is_empty() { name } else { format!("{path}.{name}") };
@@ -116,7 +117,7 @@ fn property(reading: &mut Diagnostics<'_>, name: &str, given: &RawValue) -> Resu
         Raw::Plain(toml::Value::Float(number)) => number.to_string(),
         Raw::Plain(_) | Raw::Variable(_) | Raw::List(_) => given.text()?.to_owned(),
     };
-    // librdkafka takes the word "probe" in the place of a path: it then looks for the system's certificates.
+    // librdkafka accepts the word "probe" instead of a path, and then searches for the system's certificates.
     let value = if properties::is_path(name) && plain != "probe" {
         let path = files::resolve(reading.around, &plain);
         let shown = path.display().to_string();
@@ -130,8 +131,8 @@ fn property(reading: &mut Diagnostics<'_>, name: &str, given: &RawValue) -> Resu
     Ok(Secret::new(value))
 }
 
-/// Has librdkafka read PEM texts that it cannot read from their files: with a byte-order mark, or the line endings of old
-/// systems. Refuses a private key whose passphrase is not given.
+/// Passes PEM texts inline if librdkafka cannot read their files, because of a byte-order mark or CR line endings.
+/// Rejects an encrypted private key without a passphrase.
 fn read_pem_files(reading: &mut Diagnostics<'_>, properties: &mut Properties) {
     for (location, inline) in [
         ("ssl.ca.location", "ssl.ca.pem"),
@@ -165,7 +166,7 @@ fn read_pem_files(reading: &mut Diagnostics<'_>, properties: &mut Properties) {
     }
 }
 
-/// Properties that hold a secret whatever their value is.
+/// Returns true for properties that are secret, whatever their value is.
 fn is_secret(name: &str) -> bool {
     name.ends_with("password")
         || name.ends_with("secret")

@@ -1,4 +1,4 @@
-//! The edge: reads the configuration's file, the files that it names, and the environment. Nothing else here does.
+//! Reads the configuration file, the files that it names, and the environment. The only module of `config` with I/O.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::path::Path;
 use super::{Config, NamedFile, Sources};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
-/// The name of the configuration's own file among the files.
+/// The key of the configuration file itself in [`NamedFile`].
 const OWN_KEY: &str = "--config";
 
 impl Config {
     /// Reads the configuration file at `path`, with the process's environment.
     ///
     /// # Errors
-    /// Every fault; one where the file cannot be read at all.
+    /// All faults, or a single one if the file cannot be read.
     pub fn load(path: &Path) -> Result<Self, Vec<Diagnosis>> {
         Self::load_naming(path).0
     }
 
-    /// As [`Config::load`], with the files that matter to the result, the configuration's own included: if there are
-    /// faults, a change of one of them can be their end.
+    /// Like [`Config::load`]. Also returns the files that determine the result, including the configuration file. If
+    /// there are faults, a change of one of these files can fix them.
     pub fn load_naming(path: &Path) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
         let own = |content: Option<&[u8]>| NamedFile::new(OWN_KEY.to_owned(), path.to_owned(), content);
         let text = match std::fs::read(path) {
@@ -30,7 +30,7 @@ impl Config {
         let Ok(text) = String::from_utf8(text) else {
             return (Err(vec![unreadable(path, ErrorKind::InvalidData)]), vec![own]);
         };
-        // Variables that are no text can set nothing and hold no secret of ours.
+        // Variables that are not UTF-8 cannot set a key or contain one of our secrets.
         let variables =
             std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
         let around = Sources {

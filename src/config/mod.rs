@@ -1,8 +1,8 @@
-//! The configuration: what the operator wrote, read once, checked whole, and typed.
+//! The configuration: read once, checked completely, and typed.
 //!
-//! [`Config::parse`] is pure: text, variables and files come in as arguments, and it returns either a configuration
-//! that can be used as it stands, or **all** of its faults. [`Config::load`] is the edge that reads the file system and
-//! the environment. Nothing here may show a secret: neither a fault nor a warning ever contains a value that can be one.
+//! [`Config::parse`] is pure: text, variables and files are arguments. It returns either a valid configuration or
+//! **all** of its faults. [`Config::load`] reads the file system and the environment. No fault or warning ever contains
+//! a value that can be a secret.
 
 mod application;
 mod application_keys;
@@ -45,108 +45,109 @@ pub use tracing::Tracing;
 use crate::diagnosis::Diagnosis;
 use crate::secret::Secret;
 
-/// The whole configuration. Has no `Debug`: it holds keys and passwords.
+/// The complete configuration. Has no `Debug`, because it holds keys and passwords.
 pub struct Config {
-    /// Listeners, limits and times of the HTTP side.
+    /// Listeners, limits and timeouts.
     pub server: Server,
-    /// `server.admin_token`: what whoever sees ids or changes things on the admin listener has to send. If there is none,
-    /// only this machine's loopback address is allowed to.
+    /// `server.admin_token`: required to see ids or change data on the admin listener. If it is not set, only requests
+    /// from a loopback address may do so.
     pub admin_token: Option<Secret<String>>,
-    /// The Kafka cluster that records go to.
+    /// The Kafka cluster that records are published to.
     pub kafka: Kafka,
-    /// Names and layout of the topics.
+    /// Names and settings of the topics.
     pub topics: Topics,
-    /// Where events wait that the broker has not confirmed.
+    /// The on-disk store for events that Kafka has not confirmed.
     pub journal: Journal,
-    /// How many replicas there are, and what they learn from one another.
+    /// The number of replicas, and whether they follow each other.
     pub dedupe: Dedupe,
-    /// The state topics; `None` if there are none.
+    /// The state topics. `None` if there are none.
     pub state: Option<State>,
-    /// Log lines on stderr.
+    /// Log output on stderr.
     pub log: Log,
-    /// Where spans are exported to; `None` if nothing is traced.
+    /// Export of traces. `None` if tracing is off.
     pub tracing: Option<Tracing>,
-    /// The IDaaS applications whose callbacks are accepted: at least one; names and ids are unique.
+    /// The IDaaS applications whose callbacks are accepted: at least one, with unique names and ids.
     pub applications: Vec<Application>,
-    /// What works and is likely not meant. `check` shows it.
+    /// Valid settings that are probably unintended. The command `check` prints them.
     pub warnings: Vec<Diagnosis>,
-    /// The files that it names, with a digest of what was in them. One that is named twice is here twice.
+    /// All files that the configuration names, with digests of their contents. A file that is named twice is listed
+    /// twice.
     pub files: Vec<NamedFile>,
-    /// The files that hold secrets.
+    /// The files that contain secrets.
     pub secret_files: Vec<SecretFile>,
 }
 
-/// A file that holds a secret.
+/// A file that contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretFile {
-    /// The key that names it.
+    /// The configuration key that names it.
     pub key: String,
-    /// Its path.
+    /// The file's path.
     pub path: PathBuf,
 }
 
-/// Listeners, limits and times of the HTTP side.
+/// Listeners, limits and timeouts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Where IDaaS delivers callbacks.
+    /// Address of the callback listener.
     pub listen: SocketAddr,
-    /// Metrics, health and console: never reachable from outside.
+    /// Address of the listener for metrics, health, console and journal. Not meant to be publicly reachable.
     pub admin_listen: SocketAddr,
-    /// When the answer leaves at the latest, counted from the request; below the 10 s that IDaaS waits.
+    /// Maximum time from the request to the answer. Below the 10 s that IDaaS waits.
     pub response_deadline: Duration,
-    /// How long the end of the process may take; above the response deadline.
+    /// Maximum duration of the shutdown. Above the response deadline.
     pub drain_timeout: Duration,
-    /// How far the sender's clock may be off when `iat` and `exp` are judged; at most 300 s.
+    /// Tolerance for the sender's clock when `iat` and `exp` are checked. At most 300 s.
     pub clock_skew: Duration,
-    /// The largest request body, in bytes.
+    /// Maximum size of a request body, in bytes.
     pub max_body: usize,
-    /// How many events may be under way at once; beyond that callbacks are answered `overloaded`.
+    /// Maximum number of events in progress. Above it, callbacks are answered as `overloaded`.
     pub max_in_flight_events: usize,
-    /// How many bytes of callbacks and events may be in memory at once, in all queues together.
+    /// Maximum number of bytes of callbacks and events in memory, in all queues together.
     pub max_memory: usize,
-    /// Peers whose `X-Forwarded-For` counts. IPv4-mapped IPv6 networks stand here as IPv4.
+    /// Peers whose `X-Forwarded-For` is trusted. IPv4-mapped IPv6 networks are converted to IPv4.
     pub trusted_proxies: Vec<IpNet>,
-    /// TLS on the callback listener; plain HTTP where it is absent.
+    /// TLS on the callback listener. `None` for plain HTTP.
     pub tls: Option<Tls>,
-    /// Whether a change of a file that the configuration names causes a reload, as SIGHUP does.
+    /// True if a change of a file that the configuration names causes a reload, like SIGHUP.
     pub watch_files: bool,
 }
 
-/// Certificate and key of the callback listener, PEM. Both were readable when the configuration was read.
+/// Certificate and key of the callback listener, PEM. Both files were readable when the configuration was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate, followed by its intermediates.
+    /// The certificate, followed by the intermediate certificates.
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
 }
 
-/// The Kafka cluster. Has no `Debug`: any property can be a password.
+/// The Kafka cluster. Has no `Debug`, because any property can be a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Kafka {
-    /// `host:port` of some of the brokers; at least one.
+    /// `host:port` of at least one broker.
     pub bootstrap_servers: Vec<String>,
-    /// librdkafka properties that the operator added. Those that would break a guarantee have been refused; relative
-    /// paths of certificates and key tabs are resolved.
+    /// librdkafka properties from the configuration. Properties that would break a guarantee have been rejected.
+    /// Relative paths of certificates and key tabs are resolved.
     pub properties: BTreeMap<String, Secret<String>>,
     /// SHA-256 of the files that properties name, by property. Secrets from files are in the properties themselves.
     pub files: BTreeMap<String, Option<[u8; 32]>>,
 }
 
-/// Names and layout of the topics.
+/// Names and settings of the topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
-    /// What every topic's name starts with, unless an application has a prefix of its own.
+    /// Prefix of all topic names, unless an application has its own.
     pub prefix: String,
-    /// Whether missing topics are created at start.
+    /// True if missing topics are created at startup.
     pub create: bool,
-    /// Partitions of a topic that is created.
+    /// Partitions of a topic that the service creates.
     pub partitions: i32,
-    /// Replicas of a topic that is created.
+    /// Replicas of a topic that the service creates.
     pub replication_factor: i32,
-    /// How long the records of a topic that is created are kept; `None` is without limit.
+    /// Retention of a topic that the service creates. `None` for unlimited.
     pub retention: Option<Duration>,
-    /// How CloudEvents attributes travel.
+    /// Placement of the CloudEvents attributes.
     pub event_mode: EventMode,
 }
 
@@ -154,139 +155,141 @@ pub struct Topics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum EventMode {
-    /// Attributes in headers, the value is the data.
+    /// The attributes are in headers, and the value is the data.
     Binary,
-    /// Attributes and data in one JSON object.
+    /// The attributes and the data are in one JSON object.
     Structured,
 }
 
-/// Where events wait that the broker has not confirmed. Has no `Debug`: it holds keys.
+/// The on-disk store for events that Kafka has not confirmed. Has no `Debug`, because it holds keys.
 #[derive(Clone)]
 pub struct Journal {
-    /// The directory, made absolute relative to the configuration file.
+    /// The directory. A relative path starts at the configuration file's directory.
     pub directory: PathBuf,
-    /// The most that the journal may occupy, in bytes.
+    /// Maximum size of the journal, in bytes.
     pub max_size: u64,
-    /// AES-256 keys, at least one: the first seals, all can open.
+    /// At least one AES-256 key. The first encrypts; all of them decrypt.
     pub keys: Vec<Arc<ContentKey>>,
 }
 
-/// How many replicas there are, and what they learn from one another.
+/// The number of replicas, and whether they follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dedupe {
-    /// How many replicas share the callbacks; at least one.
+    /// The number of replicas that share the callbacks. At least one.
     pub replicas: u32,
-    /// Whether this replica reads along on the topics, so that what another one has confirmed is a success at once.
+    /// True if this replica reads the event topics, so that events confirmed by another replica are not published
+    /// again.
     pub follow_replicas: bool,
 }
 
-/// The state topics, and what `materialize` needs to maintain them.
+/// The state topics, and the settings of `materialize`, which maintains them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// The consumer group that reads the event topics.
     pub group_id: String,
-    /// The directory of the working state, made absolute relative to the configuration file.
+    /// The directory of the working state. A relative path starts at the configuration file's directory.
     pub directory: PathBuf,
-    /// Metrics and health of `materialize`.
+    /// Address of the listener for metrics and health of `materialize`.
     pub admin_listen: SocketAddr,
 }
 
-/// Log lines on stderr.
+/// Log output on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
-    /// The least severe level that is written.
+    /// The least severe level that is logged.
     pub level: LogLevel,
-    /// Whether there is one line for each published event, at level info.
+    /// True if each published event is logged, at level info.
     pub events: bool,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
     /// One JSON object per line, for collectors.
     Json,
-    /// For eyes.
+    /// Plain text.
     Text,
 }
 
-/// How severe a log line must be to be written.
+/// The least severe level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum LogLevel {
-    /// Only what needs somebody.
+    /// Errors.
     Error,
-    /// And what may.
+    /// Errors and warnings.
     Warn,
-    /// And what happened: the default.
+    /// Errors, warnings and normal events. The default.
     Info,
-    /// And one line per event.
+    /// Also one line per published event, and details for troubleshooting.
     Debug,
-    /// Everything.
+    /// All messages.
     Trace,
 }
 
-/// One IDaaS application whose callbacks are accepted. Has no `Debug`: it holds keys.
+/// One IDaaS application whose callbacks are accepted. Has no `Debug`, because it holds keys.
 #[derive(Clone)]
 pub struct Application {
-    /// Label in metrics and last part of the callback's path; `[a-z0-9-]`, never `unknown`.
+    /// Label in metrics and last part of the callback's path. Consists of `[a-z0-9-]`; never `unknown`.
     pub name: String,
-    /// The token's `aud`: `app_…`.
+    /// The expected `aud` of tokens: `app_…`.
     pub id: String,
-    /// The token's `sub`: `idaas_…`; any instance where it is absent.
+    /// The expected `sub` of tokens: `idaas_…`. `None` accepts any instance.
     pub instance_id: Option<String>,
-    /// Where the public keys come from.
+    /// Source of the public keys.
     pub jwks: JwksSource,
-    /// The console's "Encryption Key", and others during a rotation, in the order in which they are tried.
+    /// The "Encryption Key" of the IDaaS console, and further ones during a rotation, in the order in which they are
+    /// tried.
     pub decryption_keys: Vec<Arc<ContentKey>>,
-    /// Whether a callback in `plainData` is refused.
+    /// True if unencrypted callbacks (`plainData`) are rejected.
     pub require_encryption: bool,
-    /// Where callbacks may come from. IPv4-mapped IPv6 networks stand here as IPv4.
+    /// Networks that callbacks may come from. IPv4-mapped IPv6 networks are converted to IPv4.
     pub allowed_networks: Vec<IpNet>,
-    /// What becomes of passwords in user events.
+    /// How passwords in user events are handled.
     pub passwords: Passwords,
-    /// Event types (URNs) that are answered as skipped, on purpose.
+    /// Event types (URNs) that are not published, and answered as skipped.
     pub skip: Vec<String>,
-    /// Takes the place of [`Topics::prefix`] for this application.
+    /// Replaces [`Topics::prefix`] for this application.
     pub topic_prefix: Option<String>,
-    /// How `fetch` reads the directory. `None` if it is not configured.
+    /// Access to the directory for the command `fetch`. `None` if it is not configured.
     pub fetch: Option<Fetch>,
 }
 
-/// How `fetch` reads an application's directory through the Developer API of IDaaS. Has no `Debug`: it holds a secret.
+/// Access to an application's directory through the Developer API of IDaaS. Has no `Debug`, because it holds a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fetch {
-    /// An absolute URL without a slash at the end; `http` only on a loopback address.
+    /// An absolute URL without a trailing slash. Plain `http` is allowed only on a loopback address.
     pub endpoint: String,
     /// The OAuth client id, `app_…`.
     pub client_id: String,
     /// The OAuth client secret.
     pub client_secret: Secret<String>,
-    /// The most requests per second.
+    /// Maximum number of requests per second.
     pub requests_per_second: u32,
 }
 
-/// Where an application's public keys (JSON Web Key Set) come from.
+/// Source of an application's public keys (JSON Web Key Set).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JwksSource {
-    /// The "Public Key Endpoint" of the console.
+    /// The "Public Key Endpoint" of the IDaaS console.
     Url {
         /// An absolute http or https URL.
         url: String,
-        /// Further certificate authorities to trust for it, PEM. Was readable when the configuration was read.
+        /// Additional certificate authorities to trust for this URL, PEM. Was readable when the configuration was read.
         ca_file: Option<PathBuf>,
     },
-    /// A file, which held a usable key set when the configuration was read.
+    /// A file. It contained a usable key set when the configuration was read.
     File(PathBuf),
 }
 
-/// What becomes of passwords that IDaaS sends in clear text. Has no `Debug`: it holds a key.
+/// How passwords that IDaaS sends in clear text are handled. Has no `Debug`, because it holds a key.
 #[derive(Clone)]
 pub enum Passwords {
-    /// They are removed.
+    /// Passwords are removed.
     Drop,
-    /// They go to the credential topic, sealed with this AES-256 key.
+    /// Passwords are published to the credential topic, encrypted with this AES-256 key.
     Seal(Arc<ContentKey>),
 }

@@ -1,4 +1,4 @@
-//! Text, variables and files become a [`Config`], or the list of all their faults. Pure.
+//! Turns text, variables and files into a [`Config`], or into all of its faults. Pure.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,26 +14,26 @@ use super::{Config, NamedFile, application, dedupe, kafka, server, state, storag
 use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::text;
 
-/// What a configuration refers to beyond its own text.
+/// The inputs of a configuration besides its own text.
 pub struct Sources<'a> {
-    /// Where relative paths start: the configuration file's directory.
+    /// Start of relative paths: the configuration file's directory.
     pub directory: &'a Path,
-    /// The environment: overrides (`IDAAS_BRIDGE_…`), and what `{ env = "…" }` names.
+    /// The environment: overrides (`IDAAS_BRIDGE_…`), and variables that `{ env = "…" }` names.
     pub variables: BTreeMap<String, String>,
     /// Reads a file.
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
 }
 
 impl Config {
-    /// Reads a configuration. Every key outside `[[application]]` can also be set by a variable, which counts more.
+    /// Parses a configuration. Variables can override every key outside `[[application]]`.
     ///
     /// # Errors
-    /// Every fault, in the order of the sections; only where the text is no TOML, none but those of its syntax.
+    /// All faults, in the order of the sections. If the text is not valid TOML, only the syntax errors.
     pub fn parse(text: &str, around: &Sources<'_>) -> Result<Self, Vec<Diagnosis>> {
         Self::parse_naming(text, around).0
     }
 
-    /// As [`Config::parse`], with the files that were named, also if there are faults.
+    /// Like [`Config::parse`]. Also returns the files that were named, even if there are faults.
     pub(super) fn parse_naming(text: &str, around: &Sources<'_>) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
         let around = ConfigFiles::new(around);
         let mut parsed = Self::parse_around(text, &around);
@@ -46,7 +46,7 @@ impl Config {
 
     fn parse_around(text: &str, around: &ConfigFiles<'_>) -> Result<Self, Vec<Diagnosis>> {
         let text = text::plain(text.as_bytes());
-        // Only ASCII characters have gone.
+        // Lossless: the text was UTF-8, and only ASCII characters have been removed.
         let text = String::from_utf8_lossy(&text);
         let mut root = document(&text)?;
         let mut reading = Diagnostics::new(around);
@@ -86,8 +86,8 @@ impl Config {
     }
 }
 
-/// The TOML document. The library's own rendering of an error quotes the line, which can hold a secret: only its
-/// message and place are used.
+/// Parses the TOML document. Uses only the message and position of a syntax error: the library's own rendering quotes
+/// the line, which can contain a secret.
 fn document(text: &str) -> Result<Entries, Vec<Diagnosis>> {
     let (_, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {

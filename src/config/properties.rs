@@ -1,12 +1,12 @@
-//! librdkafka properties that an operator must not set, each with the reason.
+//! librdkafka properties that must not be set, each with the reason.
 //!
-//! The guarantees rest on these values; everything else passes through.
+//! The guarantees of the service depend on these values. All other properties are passed to librdkafka.
 
 use crate::diagnosis::{Diagnosis, misconfigured};
 
 const LEAVE_OUT: &str = "remove it";
 
-/// The problem with a property, by its name.
+/// Returns the fault if this property must not be set.
 pub(super) fn refusal(name: &str) -> Option<Diagnosis> {
     let (problem, remedy) = match name {
         "bootstrap.servers" | "metadata.broker.list" => {
@@ -53,7 +53,7 @@ pub(super) fn refusal(name: &str) -> Option<Diagnosis> {
     Some(misconfigured(problem, remedy))
 }
 
-/// Whether a property is a path, so that a relative one starts at the configuration file's directory.
+/// Returns true if a property is a path. A relative one starts at the configuration file's directory.
 pub(super) fn is_path(name: &str) -> bool {
     matches!(
         name,

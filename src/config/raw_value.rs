@@ -1,6 +1,6 @@
-//! One value as it was given, by the file or by an environment variable, and its conversion to plain types.
+//! A value as given in the file or by an environment variable, and its conversion to plain types.
 //!
-//! Problems that are reported from here name types, never contents, because any value can be a secret.
+//! Diagnoses from here name types and never contents, because any value can be a secret.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use toml::Value;
 
 use crate::diagnosis::{Diagnosis, misconfigured};
 
-/// A value, and the name under which its faults are reported.
+/// A value, and the key under which its faults are reported.
 pub(super) struct RawValue {
     pub(super) key: String,
     pub(super) raw: Raw,
@@ -26,7 +26,7 @@ pub(super) enum Raw {
 pub(super) type Entries = BTreeMap<String, RawValue>;
 
 impl RawValue {
-    /// Takes a value of the file, and what is in it, under the name `key`.
+    /// Converts a value of the file and everything below it.
     pub(super) fn from_file(key: String, value: Value) -> Self {
         let raw = match value {
             Value::Table(table) => Raw::Table(
@@ -54,7 +54,7 @@ impl RawValue {
         Self { key, raw }
     }
 
-    /// What the value is, for problems.
+    /// Describes the value's type, for diagnoses.
     fn kind(&self) -> &'static str {
         match &self.raw {
             Raw::Variable(_) | Raw::Plain(Value::String(_)) => "is a text",
@@ -70,7 +70,8 @@ impl RawValue {
         misconfigured(self.kind(), remedy)
     }
 
-    /// The value as text, without surrounding blanks. Empty is a problem: it is a variable that was meant to be set.
+    /// Returns the value as trimmed text. An empty text is a fault, because it usually is a variable that should have
+    /// been set.
     pub(super) fn text(&self) -> Result<&str, Diagnosis> {
         let text = match &self.raw {
             Raw::Variable(text) | Raw::Plain(Value::String(text)) => text.trim(),
@@ -100,7 +101,7 @@ impl RawValue {
         }
     }
 
-    /// The value as a list; a variable's text is split at commas.
+    /// Returns the value as a list. A variable's text is split at commas.
     pub(super) fn list(self) -> Result<Vec<Self>, Diagnosis> {
         match self.raw {
             Raw::List(items) => Ok(items),
@@ -125,7 +126,7 @@ impl RawValue {
     }
 }
 
-/// `kafka` and `sasl.password` give `kafka."sasl.password"`, as TOML writes it.
+/// Joins a path and a name as TOML does: `kafka` and `sasl.password` give `kafka."sasl.password"`.
 pub(super) fn join(path: &str, name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     let name = if bare { name.to_owned() } else { format!("{name:?}") };

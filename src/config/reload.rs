@@ -1,15 +1,15 @@
-//! What a reload cannot change.
+//! Differences between two configurations that a reload has to handle specially.
 
 use std::collections::BTreeSet;
 
 use super::{Config, Server};
 
 impl Config {
-    /// The keys in which `new` differs from this configuration and that take effect only after a restart.
+    /// Returns the keys that differ in `new` and take effect only after a restart.
     ///
-    /// A reload takes over everything else: applications with their keys and allow-lists, the
-    /// callback listener's certificate (its files' paths and content, but not whether there is TLS at all), whether files
-    /// are watched, the admin token, `log.level` and `log.events`, and what [`Config::changed_properties`] names.
+    /// A reload applies everything else: applications with their keys and allowed networks, the callback listener's
+    /// certificate (path and content, but not turning TLS on or off), `server.watch_files`, the admin token,
+    /// `log.level`, `log.events`, and the properties that [`Config::changed_properties`] returns.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
@@ -35,8 +35,8 @@ impl Config {
         keys
     }
 
-    /// The Kafka properties that differ in `new`, by value or by what is in the file that they name, as keys of the
-    /// configuration. Kafka clients take properties only when they are made.
+    /// Returns the Kafka properties that differ in `new`, by value or by the content of the file that they name, as
+    /// configuration keys. A change needs new Kafka clients.
     #[must_use]
     pub fn changed_properties(&self, new: &Self) -> Vec<String> {
         let (old, new) = (&self.kafka, &new.kafka);

@@ -1,4 +1,4 @@
-//! Secrets: `{ file = "…" }`, `{ env = "…" }`, or inline. Problems say where a secret should be, never what it is.
+//! Secrets: `{ file = "…" }`, `{ env = "…" }`, or inline. Diagnoses never contain the secret.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::text::{without_byte_order_mark, without_line_ending};
 
 const FORMS: &str = "write { file = \"…\" } or { env = \"…\" }";
 
-/// A secret text. A byte-order mark and the last line ending, which editors and `echo` leave in files, are not part of it.
+/// Reads a secret text. Removes a byte-order mark and the last line ending, which editors and `echo` write into files.
 pub(super) fn text(reading: &mut Diagnostics<'_>, given: &RawValue) -> Result<Secret<String>, Diagnosis> {
     let secret = match &given.raw {
         Raw::Table(entries) => referred(reading, entries)?,
@@ -34,7 +34,7 @@ pub(super) fn text(reading: &mut Diagnostics<'_>, given: &RawValue) -> Result<Se
     Ok(Secret::new(ended.to_owned()))
 }
 
-/// Whether a table is a reference to a secret, and no table of further keys.
+/// Returns true if a table is a reference to a secret and not a table of further keys.
 pub(super) fn is_reference(entries: &Entries) -> bool {
     entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
 }
@@ -62,7 +62,7 @@ fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizin
     }
 }
 
-/// Which lengths of a key will do.
+/// The accepted lengths of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyLength {
     /// 64 hex digits: AES-256.
@@ -71,7 +71,7 @@ pub(super) enum KeyLength {
     Any,
 }
 
-/// A key in hexadecimal.
+/// Reads a key in hexadecimal.
 pub(super) fn key(
     reading: &mut Diagnostics<'_>,
     given: &RawValue,

@@ -1,4 +1,5 @@
-//! The section `[server]`, and the times that must nest.
+//! The section `[server]`. The response deadline must be below IDaaS's timeout, and the drain timeout above the
+//! deadline.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +15,7 @@ const IDAAS_TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_DEADLINE: Duration = Duration::from_millis(500);
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 const MAX_DRAIN: Duration = Duration::from_secs(3600);
-/// A token that cannot be guessed has more characters than a password.
+/// Minimum number of characters of a token, so that it cannot be guessed.
 const MIN_TOKEN_LENGTH: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
 const MEMORY: std::ops::RangeInclusive<u64> = (64 << 20)..=(64 << 30);

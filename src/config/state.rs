@@ -1,4 +1,4 @@
-//! The section `[state]`: only there if state topics are wanted.
+//! The section `[state]`. Present only if state topics are used.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::table_reader::{Diagnostics, TableReader};
 use super::{Server, State, files, values};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
-/// The longest group id: coordinators keep it in each of their records.
+/// Maximum length of a group id. Group coordinators store it in each of their records.
 const MAX_GROUP_ID: usize = 200;
 
 pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>, server: &Server) -> Option<State> {

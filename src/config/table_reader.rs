@@ -1,11 +1,12 @@
-//! Walking a table key by key. Every fault is collected and the walk goes on; what nobody asked for is unknown.
+//! Reads tables key by key. Collects all faults instead of stopping at the first, and reports keys that were never
+//! read.
 
 use super::SecretFile;
 use super::files::ConfigFiles;
 use super::raw_value::{Entries, Raw, RawValue, join};
 use crate::diagnosis::{Diagnosis, Remedy, misconfigured};
 
-/// The state of a reading: where files come from, and what was found so far.
+/// The results of reading so far, and the source of files.
 pub(super) struct Diagnostics<'a> {
     pub(super) around: &'a ConfigFiles<'a>,
     pub(super) faults: Vec<Diagnosis>,
@@ -22,18 +23,18 @@ impl<'a> Diagnostics<'a> {
         self.faults.push(misconfigured(problem, remedy).at(key));
     }
 
-    /// Notes something that works and is likely not meant.
+    /// Adds a warning about a valid setting that is probably unintended.
     pub(super) fn warn(&mut self, key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<Remedy>) {
         self.warnings.push(misconfigured(problem, remedy).at(key));
     }
 
-    /// The value, or its problem noted under `key`.
+    /// Returns the value, or records its fault under `key`.
     pub(super) fn accept<T>(&mut self, key: &str, result: Result<T, Diagnosis>) -> Option<T> {
         result.map_err(|problem| self.faults.push(problem.at(key))).ok()
     }
 }
 
-/// A table that is being read.
+/// A table while it is being read.
 pub(super) struct TableReader<'r, 'a> {
     pub(super) reading: &'r mut Diagnostics<'a>,
     path: String,
@@ -42,7 +43,7 @@ pub(super) struct TableReader<'r, 'a> {
 }
 
 impl<'r, 'a> TableReader<'r, 'a> {
-    /// Opens a table; an absent one is empty, and something else than a table is a fault.
+    /// Opens a table. A missing table counts as empty; any other value is a fault.
     pub(super) fn open(reading: &'r mut Diagnostics<'a>, path: &str, given: Option<RawValue>) -> Self {
         let entries = given.and_then(|given| {
             let key = given.key.clone();
@@ -51,18 +52,18 @@ impl<'r, 'a> TableReader<'r, 'a> {
         Self { reading, path: path.to_owned(), entries: entries.unwrap_or_default(), known: Vec::new() }
     }
 
-    /// The full name of a key, for faults and warnings.
+    /// Returns the full name of a key, for faults and warnings.
     pub(super) fn name(&self, key: &str) -> String {
         self.entries.get(key).map_or_else(|| join(&self.path, key), |given| given.key.clone())
     }
 
-    /// Takes a key's value out, and makes the key a known one.
+    /// Removes and returns a key's value, and marks the key as known.
     pub(super) fn take(&mut self, key: &'static str) -> Option<RawValue> {
         self.known.push(key);
         self.entries.remove(key)
     }
 
-    /// A key's value, or `default` where it is absent or has a fault.
+    /// Returns a key's value, or `default` if it is missing or invalid.
     pub(super) fn value<T>(
         &mut self,
         key: &'static str,
@@ -72,7 +73,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         self.optional(key, read).unwrap_or(default)
     }
 
-    /// A key's value, where it is there and good.
+    /// Returns a key's value, or `None` if it is missing or invalid.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -82,7 +83,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         self.reading.accept(&given.key, read(&given))
     }
 
-    /// A key's value; its absence is a fault with this remedy.
+    /// Returns a key's value. If it is missing, records a fault with this remedy.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -98,7 +99,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         self.optional(key, read)
     }
 
-    /// The good ones of a list's items; each bad one is a fault of its own. `None` where the key is absent.
+    /// Returns the valid items of a list, and records a fault for each invalid one. `None` if the key is missing.
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
@@ -115,7 +116,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         Some(values)
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that are not known.
     pub(super) fn close(self) {
         for (key, given) in &self.entries {
             let remedy = match nearest(key, &self.known) {
@@ -130,7 +131,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
     }
 }
 
-/// The known name that a mistyped one most likely stands for.
+/// Returns the known name most similar to a mistyped one, if any is similar enough.
 pub(super) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     known

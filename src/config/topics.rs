@@ -7,11 +7,11 @@ use super::table_reader::{Diagnostics, TableReader};
 use super::{EventMode, Topics, values};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
-/// How long records are kept by default.
+/// Default retention.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
-/// The shortest retention: the dedup cache is rebuilt from the last ten minutes of the topics.
+/// Minimum retention: the dedup cache is rebuilt from the last ten minutes of the topics, with a margin.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
-/// The longest retention: Kafka counts milliseconds in 63 bits, and nobody means more than a century.
+/// Maximum retention, a century: far within Kafka's range of 63 bits of milliseconds.
 const MAX_RETENTION: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Topics {
@@ -28,7 +28,7 @@ pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> To
     topics
 }
 
-/// A duration, or `"unlimited"`.
+/// Reads a duration, or `"unlimited"`.
 fn retention(given: &RawValue) -> Result<Option<Duration>, Diagnosis> {
     let example = "write a number and a unit, as \"30d\" or \"1y\", or \"unlimited\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {

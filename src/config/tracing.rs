@@ -1,4 +1,4 @@
-//! The section `[tracing]`: where spans are exported to. Without it nothing is traced.
+//! The section `[tracing]`: export of spans. Without it, tracing is off.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,18 +17,18 @@ const TRACES_PATH: &str = "/v1/traces";
 const DEFAULT_RATIO: f64 = 0.01;
 const MAX_NAME_LENGTH: usize = 200;
 
-/// Where spans are exported to. Has no `Debug`: it holds secrets.
+/// Export of spans. Has no `Debug`, because it holds secrets.
 #[derive(Clone, PartialEq)]
 pub struct Tracing {
     /// The URL that spans are posted to.
     pub otlp_endpoint: String,
-    /// Further certificate authorities to trust for it, PEM. Was readable when the configuration was read.
+    /// Additional certificate authorities to trust for this URL, PEM. Was readable when the configuration was read.
     pub otlp_ca: Option<PathBuf>,
-    /// The part of the callbacks that is sampled, from 0 to 1.
+    /// The fraction of callbacks that is sampled, from 0 to 1.
     pub sample_ratio: f64,
     /// The resource attribute `service.name`.
     pub service_name: String,
-    /// The headers of each export.
+    /// The HTTP headers of each export.
     pub headers: BTreeMap<String, Secret<String>>,
 }
 
@@ -50,8 +50,8 @@ pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Op
     Some(Tracing { otlp_endpoint: endpoint.into(), otlp_ca, sample_ratio, service_name, headers })
 }
 
-/// The URL that spans are posted to. As usual for OTLP, what is configured is the address below which `/v1/traces` is. The
-/// value is not quoted in a problem, because it can carry credentials.
+/// Returns the URL that spans are posted to. As usual for OTLP, `/v1/traces` is appended to the configured address.
+/// Faults do not quote the value, because it can contain credentials.
 fn endpoint(given: &RawValue) -> Result<Url, Diagnosis> {
     let text = given.text()?;
     let mut url =
@@ -100,7 +100,7 @@ fn service_name(given: &RawValue) -> Result<String, Diagnosis> {
     Ok(text.to_owned())
 }
 
-/// Headers of each export, such as a token. Their values are secrets.
+/// Reads the headers of each export, such as a token. Their values are secrets.
 fn headers(section: &mut TableReader<'_, '_>) -> BTreeMap<String, Secret<String>> {
     let Some(given) = section.take("headers") else { return BTreeMap::new() };
     let key = given.key.clone();

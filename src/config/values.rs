@@ -1,6 +1,6 @@
-//! The forms of single values: durations, sizes, networks, addresses, names. Pure functions of a [`RawValue`].
+//! Parsers for single values: durations, sizes, networks, addresses and names. Pure functions of a [`RawValue`].
 //!
-//! None of them is used for a secret, so their problems may quote the value.
+//! None of them is used for secrets, so their diagnoses may quote the value.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use strum::VariantArray;
 use super::raw_value::{Raw, RawValue};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
-/// A duration with its unit: `8500ms`, `12s`, `10m`.
+/// Parses a duration with a unit: `8500ms`, `12s`, `10m`.
 pub(super) fn duration(given: &RawValue) -> Result<Duration, Diagnosis> {
     let example = "write a number and a unit in quotes, as \"8500ms\", \"12s\" or \"10m\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
@@ -25,7 +25,7 @@ pub(super) fn duration(given: &RawValue) -> Result<Duration, Diagnosis> {
     })
 }
 
-/// A number of bytes: `8MiB`, `1GiB`, `500kB`, or just digits.
+/// Parses a number of bytes: `8MiB`, `1GiB`, `500kB`, or digits only.
 pub(super) fn bytes(given: &RawValue) -> Result<u64, Diagnosis> {
     let example = "write a number and a unit in quotes, as \"8MiB\", \"1GiB\" or \"500kB\"";
     if let Raw::Plain(toml::Value::Integer(value)) = given.raw {
@@ -54,7 +54,7 @@ pub(super) fn bytes(given: &RawValue) -> Result<u64, Diagnosis> {
         .ok_or_else(|| misconfigured(format!("{text:?} is not a size"), example))
 }
 
-/// A whole number in a range.
+/// Parses a whole number within a range.
 pub(super) fn between<T>(given: &RawValue, range: RangeInclusive<T>) -> Result<T, Diagnosis>
 where
     T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
@@ -66,7 +66,7 @@ where
     })
 }
 
-/// An address to listen on.
+/// Parses an address to listen on.
 pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Diagnosis> {
     let text = given.text()?;
     text.parse().map_err(|_| {
@@ -77,8 +77,8 @@ pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Diagnosis> {
     })
 }
 
-/// A network in CIDR notation, or a bare address for itself alone. An IPv4-mapped IPv6 network (RFC 4291 §2.5.5.2)
-/// becomes the IPv4 network that it stands for, because peers are compared in that form.
+/// Parses a network in CIDR notation, or a single address. An IPv4-mapped IPv6 network (RFC 4291 §2.5.5.2) is converted
+/// to IPv4, because peers are compared in that form.
 pub(super) fn network(given: &RawValue) -> Result<IpNet, Diagnosis> {
     let text = given.text()?;
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
@@ -103,12 +103,12 @@ pub(super) fn network(given: &RawValue) -> Result<IpNet, Diagnosis> {
     Ok(network)
 }
 
-/// The longest ending that a prefix gets.
+/// The longest suffix that is appended to a prefix.
 const MAX_SUFFIX_LENGTH: &str = ".organizational-unit.v1";
-/// The longest name of a topic that Kafka takes.
+/// The longest topic name that Kafka accepts.
 const MAX_TOPIC_LENGTH: usize = 249;
 
-/// The start of topic names: legal for Kafka with every ending.
+/// Parses a prefix of topic names. Every resulting topic name must be valid in Kafka.
 pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Diagnosis> {
     let text = given.text()?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -126,7 +126,7 @@ pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Diagnosis> {
     Ok(text.to_owned())
 }
 
-/// One of the names of an enum.
+/// Parses the name of an enum variant.
 pub(super) fn choice<T: VariantArray + Copy + Into<&'static str>>(given: &RawValue) -> Result<T, Diagnosis> {
     let text = given.text()?;
     let name = |value: T| -> &'static str { value.into() };

@@ -1,4 +1,4 @@
-//! What happened in ten seconds.
+//! Traffic counts of one ten-second bucket.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use idaas_callback::Refusal;
 use idaas_callback::event_type::Entity;
 use outbox::verdict::List;
 
-/// How many applications a bucket keeps when it is over.
+/// Maximum number of applications that a finished bucket keeps.
 pub(super) const MAX_KEPT: usize = 64;
 
 pub(super) const LISTS: usize = List::ALL.len();
 const ENTITIES: usize = Entity::ALL.len();
 const REFUSALS: usize = Refusal::ALL.len();
 
-/// What happened in one bucket, or in several.
+/// Counts of one or several buckets.
 #[derive(Clone, Default)]
 pub(super) struct Tally {
     pub(super) lists: [u64; LISTS],
     pub(super) refused: u64,
 }
 
-/// One bucket.
+/// The counts of ten seconds.
 #[derive(Default)]
 pub(super) struct Bucket {
     pub(super) all: Tally,
@@ -29,7 +29,7 @@ pub(super) struct Bucket {
     pub(super) refusals: [u64; REFUSALS],
     pub(super) confirmed: u64,
     pub(super) seconds: f64,
-    /// The busiest ones; all of them while the bucket is the newest.
+    /// All applications with traffic while the bucket is the newest; later only the busiest ones.
     pub(super) applications: HashMap<Arc<str>, Tally>,
 }
 
@@ -45,7 +45,7 @@ impl Tally {
 }
 
 impl Bucket {
-    /// The bucket is over.
+    /// Finishes the bucket: keeps only the busiest applications.
     pub(super) fn close(&mut self) {
         if self.applications.len() > MAX_KEPT {
             let mut tallies: Vec<_> = self.applications.drain().collect();
@@ -59,7 +59,7 @@ impl Bucket {
         self.applications.get(name).cloned().unwrap_or_default()
     }
 
-    /// Everything but these applications.
+    /// Returns the counts of all applications except these.
     pub(super) fn without(&self, names: &[Arc<str>]) -> Tally {
         let mut shown = Tally::default();
         names.iter().for_each(|name| shown.add(&self.of(name)));

@@ -1,36 +1,36 @@
-//! The state in one sentence: the worst thing that is true now. Pure.
+//! The headline of the console: the most severe condition that currently holds. Pure.
 
 use serde::Serialize;
 
-/// How bad it is.
+/// The severity of the headline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// Nothing needs anybody.
+    /// No action is needed.
     Ok,
-    /// Somebody should look, not at once.
+    /// An operator should look at it, but not urgently.
     Warning,
-    /// Somebody should look now.
+    /// An operator should look at it now.
     Critical,
 }
 
-/// The state in one sentence.
+/// The state of the service in one sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Headline {
     level: Level,
     title: String,
-    /// Since when, in milliseconds since 1970.
+    /// Start of the condition, in milliseconds since 1970.
     since: Option<i64>,
     detail: String,
 }
 
-/// What the sentence is made of.
+/// The inputs of the headline.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) draining: bool,
     pub(super) ready: bool,
     pub(super) kafka_available: bool,
-    /// When that changed last, in milliseconds since 1970. `None` before the first answer.
+    /// Time of the last change of `kafka_available`, in milliseconds since 1970. `None` before the first answer.
     pub(super) kafka_since: Option<i64>,
     pub(super) partitions_unavailable: i64,
     pub(super) journal_events: u64,
@@ -42,7 +42,7 @@ pub(super) struct Facts {
 }
 
 impl Headline {
-    /// The first that applies.
+    /// Returns the headline for the first condition that holds, in order of severity.
     pub(super) fn of(facts: &Facts) -> Self {
         let say = |level, title: String, since, detail: &str| Self { level, title, since, detail: detail.to_owned() };
         if facts.draining {

@@ -1,4 +1,4 @@
-//! What `materialize` says of itself, if the configuration names its metrics listener: it runs in another process.
+//! The state of `materialize`, which runs in another process. Read from its metrics listener if that is configured.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::config::Config;
 use crate::http_client::{HttpClient, Proxy, Settings};
 use crate::telemetry::state::Progress;
 
-/// How long it may take to answer.
+/// Limit for the request to `materialize`.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The most bytes that are read.
+/// Maximum number of bytes read.
 const LIMIT: usize = 1 << 20;
 
-/// What was seen last.
+/// The state at the last request.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MaterializeState {
@@ -36,8 +36,8 @@ pub(super) struct Materialize {
 }
 
 impl Materialize {
-    /// Looks at the listener that this configuration names from now on. Without `state.admin_listen`, the listener has the
-    /// address of this process, so that it cannot be known where `materialize` runs, or whether.
+    /// Uses the listener of this configuration from now on. Without `state.admin_listen`, the configuration contains
+    /// this process's own address, so `materialize` cannot be found.
     pub(super) fn configure(&self, config: &Config) {
         let other = |address: &SocketAddr| *address != config.server.admin_listen && address.port() != 0;
         let address = config.state.as_ref().map(|state| state.admin_listen).filter(other);
@@ -48,7 +48,7 @@ impl Materialize {
         self.last_state.lock().clone()
     }
 
-    /// Asks it.
+    /// Requests the state and stores it.
     pub(super) async fn look(&self) {
         let address = self.address.load_full();
         let state = match &address {
@@ -71,7 +71,7 @@ impl Materialize {
     }
 }
 
-/// Reads the system's certificates, which takes a while.
+/// Creates the client on the blocking pool, because it reads the system's certificates.
 async fn client() -> Option<HttpClient> {
     let make = || {
         HttpClient::new(&Settings {
@@ -87,7 +87,7 @@ async fn client() -> Option<HttpClient> {
     tokio::task::spawn_blocking(make).await.ok()?.ok()
 }
 
-/// A listener on all addresses is reached on the loopback address.
+/// Replaces an unspecified listen address with the loopback address.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

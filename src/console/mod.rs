@@ -1,7 +1,7 @@
-//! The console: what operators see of the running service on the admin listener, as messages for its page.
+//! The console: the state of the running service for operators, as messages for a web page on the admin listener.
 //!
-//! Nothing is computed while nobody looks, except the traffic, which is read from counters every few seconds. Messages are
-//! made once for all viewers; a viewer that is slow misses some, and holds up nobody.
+//! Without viewers, only the traffic counters are read, every few seconds. Messages are created once for all viewers. A
+//! slow viewer misses messages but does not delay others.
 
 mod bucket;
 mod headline;
@@ -30,29 +30,29 @@ use crate::app_state::AppState;
 use crate::config::Config;
 use crate::telemetry::event::ShownEvent;
 
-/// How many viewers there can be.
+/// Maximum number of viewers.
 const MAX_VIEWERS: usize = 16;
 
-/// How often the state is sent, and how often the traffic.
+/// Time between state messages, and between traffic messages.
 const STATE_INTERVAL: Duration = Duration::from_secs(1);
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How often the console looks whether Kafka's availability has changed, which is sent at once.
+/// Time between checks of Kafka's availability. A change is sent at once.
 const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often counters are read while nobody looks.
+/// Time between reads of the counters while there are no viewers.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often what needs a query is asked for: the reasons of the quarantine, and `materialize`.
+/// Time between queries to the journal, for the reasons in quarantine, and to `materialize`.
 const QUERY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How many events are sent with each state.
+/// Number of events in each state message.
 const LATEST_EVENTS: usize = 25;
 
-/// How many events a search returns at most.
+/// Maximum number of events that a search returns.
 const MAX_FOUND: usize = 200;
 
-/// The longest query of a search, in bytes.
+/// Maximum length of a search query, in bytes.
 const MAX_QUERY_LENGTH: usize = 512;
 
 /// The console of the running service.
@@ -62,21 +62,21 @@ pub struct Console {
     traffic: Mutex<Traffic>,
     materialize: Materialize,
     reasons: Mutex<Vec<QuarantineReason>>,
-    /// Held while something is asked for.
+    /// Held during a query, so that only one runs at a time.
     querying: tokio::sync::Mutex<()>,
     viewers: AtomicUsize,
-    /// A viewer has come.
+    /// Notified when a viewer arrives, and on close.
     arrived: Arc<Notify>,
     messages: watch::Sender<Messages>,
 }
 
-/// The answer to a search.
+/// The result of a search.
 #[derive(Debug, Serialize)]
 pub struct Found {
-    /// How many events were searched.
+    /// The number of events that were searched.
     #[serde(rename = "held")]
     searched: usize,
-    /// Those that match, the newest first.
+    /// The matching events, newest first.
     events: Vec<ShownEvent>,
 }
 
@@ -114,13 +114,13 @@ impl Console {
         self.arrived.notify_one();
     }
 
-    /// A place for a viewer. `None` if there are as many as there can be, or the service ends.
+    /// Adds a viewer. Returns `None` if the maximum is reached or the console is closed.
     #[must_use]
     pub fn view(self: &Arc<Self>, sees_ids: bool) -> Option<Viewer> {
         if self.messages.borrow().closed {
             return None;
         }
-        // Counted first, so that its drop counts it out again.
+        // Counted first, because dropping the viewer always decrements the count.
         let before = self.viewers.fetch_add(1, Ordering::Relaxed);
         let viewer = Viewer::new(self, sees_ids);
         (before < MAX_VIEWERS).then(|| {
@@ -129,7 +129,7 @@ impl Console {
         })
     }
 
-    /// The events in memory whose id, or whose entity's id, begins with `query`.
+    /// Returns the events in memory whose id, or whose entity's id, starts with `query`.
     #[must_use]
     pub fn find(&self, query: &str) -> Found {
         let history = &self.app_state.metrics.history;
@@ -138,7 +138,7 @@ impl Console {
         Found { searched: history.size().held, events }
     }
 
-    /// Reads the counters.
+    /// Reads the counters of the metrics.
     fn sample(&self) {
         let metrics = &self.app_state.metrics;
         let now = now();
@@ -174,7 +174,8 @@ impl Console {
         self.viewers.load(Ordering::Relaxed) > 0
     }
 
-    /// Asks for what does not come at once: a disk or another process can hang, and must not hold up the messages.
+    /// Queries the journal and `materialize`. A separate task, because a disk or another process can hang and must not
+    /// delay the messages.
     async fn query(self: Arc<Self>) {
         let Ok(_turn) = self.querying.try_lock() else { return };
         let reasons = match self.app_state.dispatcher.journal() {
@@ -186,7 +187,7 @@ impl Console {
     }
 }
 
-/// Reads the counters, and makes the messages while somebody looks. Ends with the console.
+/// Reads the counters, and creates messages while there are viewers. Ends with the console.
 async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
     let mut due = Due::default();
     loop {
@@ -205,7 +206,7 @@ async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
     }
 }
 
-/// When what was done last; what was never done is due.
+/// The last time of each action. An action that was never done is due.
 #[derive(Default)]
 struct Due {
     state: Option<Instant>,
@@ -244,7 +245,7 @@ fn is_due(last: &mut Option<Instant>, interval: Duration) -> bool {
     due
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

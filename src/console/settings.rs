@@ -1,4 +1,4 @@
-//! The configuration in force, as far as it can be shown: an explicit list of keys, none of which can hold a secret.
+//! The current configuration as the console shows it: an explicit list of keys that cannot contain a secret.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::{Application, Config, JwksSource, Passwords};
 
-/// How many applications are shown.
+/// Maximum number of applications shown.
 const MAX_APPLICATIONS: usize = 50;
 
 /// A table of the configuration.
@@ -16,7 +16,7 @@ pub(super) struct Section {
     values: Vec<(&'static str, String)>,
 }
 
-/// What is shown of the configuration. A value that can be a secret is not even read, except to count it.
+/// Returns the values to show. A value that can be a secret is not read, except to count it.
 pub(super) fn sections(config: &Config) -> Vec<Section> {
     let mut sections = vec![
         section("server", server(config)),
@@ -30,7 +30,7 @@ pub(super) fn sections(config: &Config) -> Vec<Section> {
         let values = vec![("group_id", state.group_id.clone()), ("admin_listen", state.admin_listen.to_string())];
         section("state", values)
     }));
-    // The endpoint can contain a token, so it is not shown.
+    // The endpoint is not shown, because it can contain a token.
     sections.extend(config.tracing.as_ref().map(|tracing| {
         let headers = format!("{} configured", tracing.headers.len());
         let (ratio, name) = (tracing.sample_ratio.to_string(), tracing.service_name.clone());
@@ -69,7 +69,7 @@ fn kafka(config: &Config) -> Vec<(&'static str, String)> {
     let properties = config.kafka.properties.keys().map(String::as_str).collect::<Vec<_>>();
     vec![
         ("bootstrap_servers", config.kafka.bootstrap_servers.join(", ")),
-        // The names alone: any value can be a password.
+        // Names only, because any value can be a password.
         ("properties", if properties.is_empty() { "none".to_owned() } else { properties.join(", ") }),
     ]
 }
@@ -121,7 +121,8 @@ fn application(application: &Application) -> Vec<(&'static str, String)> {
     values
 }
 
-/// Where the keys come from. A URL can contain a user, a password and a token, so only its host is shown.
+/// Describes the source of the keys. Only the host of a URL is shown, because the URL can contain a user, a password
+/// and a token.
 fn jwks(source: &JwksSource) -> String {
     match source {
         JwksSource::Url { url, .. } => {

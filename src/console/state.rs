@@ -1,4 +1,4 @@
-//! The message with the state of everything at one moment.
+//! The state message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::telemetry::history::HistorySize;
 use crate::telemetry::kafka::KafkaState;
 use crate::telemetry::pushes::Push;
 
-/// How many quarantined callbacks are read for their reasons.
+/// Maximum number of quarantined callbacks whose reasons are read.
 const MAX_READ: usize = 1000;
 
-/// How many applications without public keys are shown beside the busiest ones.
+/// Maximum number of applications without public keys that are shown besides the busiest ones.
 const MAX_LACKING: usize = 10;
 
-/// Everything at one moment. Times are milliseconds since 1970, ages are milliseconds.
+/// A snapshot of the service. Times are milliseconds since 1970; ages are milliseconds.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StateMessage {
@@ -80,7 +80,7 @@ struct QuarantineState {
     reasons: Vec<QuarantineReason>,
 }
 
-/// How many callbacks are in quarantine for one reason.
+/// The number of callbacks in quarantine for one reason.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct QuarantineReason {
     code: &'static str,
@@ -92,7 +92,7 @@ pub(super) struct QuarantineReason {
 struct ApplicationsState {
     total: usize,
     without_keys: usize,
-    /// The age of the oldest key set.
+    /// Age of the oldest key set, in milliseconds.
     oldest_keys: Option<u64>,
     rows: Vec<ApplicationState>,
 }
@@ -109,7 +109,7 @@ struct ApplicationState {
 }
 
 impl StateMessage {
-    /// The state of this moment, without ids.
+    /// Creates a snapshot without ids.
     pub(super) fn of(
         app_state: &AppState,
         traffic: &Traffic,
@@ -157,7 +157,7 @@ impl StateMessage {
         }
     }
 
-    /// The same with these events.
+    /// Returns a copy with these events.
     pub(super) fn with_ids(&self, events: Vec<ShownEvent>) -> Self {
         Self { ids: true, events, ..self.clone() }
     }
@@ -187,7 +187,7 @@ fn journal(app_state: &AppState, reasons: Vec<QuarantineReason>) -> (JournalStat
     (journal, quarantine)
 }
 
-/// Why callbacks are in quarantine: of the oldest thousand.
+/// Counts the callbacks in quarantine by reason, for the oldest [`MAX_READ`].
 pub(super) async fn quarantine_reasons(journal: &Journal) -> Vec<QuarantineReason> {
     if journal.usage().quarantine == 0 {
         return Vec::new();
@@ -198,7 +198,7 @@ pub(super) async fn quarantine_reasons(journal: &Journal) -> Vec<QuarantineReaso
     counts.into_iter().map(|(code, callbacks)| QuarantineReason { code, callbacks }).collect()
 }
 
-/// The busiest applications, then those that lack keys, then others, as far as there is space.
+/// Returns the busiest applications, then some without keys, then others up to the limit.
 fn applications(app_state: &AppState, traffic: &Traffic) -> ApplicationsState {
     let applications = app_state.applications();
     let by_name: BTreeMap<&str, &Arc<Application>> =

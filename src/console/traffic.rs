@@ -1,6 +1,7 @@
-//! The traffic of the last fifteen minutes, in buckets of ten seconds, from the counters that the metrics have anyway.
+//! The traffic of the last fifteen minutes in buckets of ten seconds, from the counters of the metrics.
 //!
-//! Memory does not grow with the number of applications: a bucket that is over keeps the busiest ones, and the sum of all.
+//! A finished bucket keeps only the busiest applications and the totals, so it does not grow with the number of
+//! applications.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,23 +14,23 @@ use serde::Serialize;
 use super::bucket::{Bucket, LISTS, Tally};
 use crate::telemetry::application::Counts;
 
-/// How many buckets there are.
+/// Number of buckets.
 pub(super) const BUCKETS: usize = 90;
 
-/// How long a bucket is, in milliseconds.
+/// Length of a bucket, in milliseconds.
 pub(super) const WIDTH: i64 = 10_000;
 
-/// How many applications are shown one by one.
+/// Maximum number of applications that are shown individually.
 pub(super) const MAX_SHOWN: usize = 20;
 
-/// An application's counters when they were last read.
+/// An application's counters at the last read.
 struct Last {
     name: Arc<str>,
     counts: Counts,
     key_in_use: Option<usize>,
 }
 
-/// Confirmations since the start of the process: how many, and the seconds that they took together.
+/// Confirmations since the start of the process: their number, and the sum of their durations in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Confirmations {
     pub(super) count: u64,
@@ -40,13 +41,13 @@ pub(super) struct Confirmations {
 #[derive(Default)]
 pub(super) struct Traffic {
     buckets: VecDeque<Bucket>,
-    /// The number of the newest bucket, counted from 1970.
+    /// Number of the newest bucket, counted from 1970.
     number: i64,
     last: HashMap<String, Last>,
     confirmations: Confirmations,
 }
 
-/// The message with the plots.
+/// The message with the data of the charts.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TrafficMessage {
@@ -54,7 +55,7 @@ pub(super) struct TrafficMessage {
     verdicts: HashMap<&'static str, Vec<u64>>,
     refused: Vec<u64>,
     refusals: Vec<RefusalCount>,
-    /// Mean milliseconds until a record was confirmed.
+    /// Mean time until confirmation per bucket, in milliseconds. `None` if nothing was confirmed.
     latency: Vec<Option<f64>>,
     entities: Vec<EntityTraffic>,
     pub(super) applications: Vec<ApplicationTraffic>,
@@ -78,9 +79,9 @@ struct EntityTraffic {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ApplicationTraffic {
     name: String,
-    /// Delivered and skipped events, by bucket.
+    /// Published and skipped events, per bucket.
     delivered: Vec<u64>,
-    /// Dead letters and events to be sent again, by bucket.
+    /// Dead letters and events that IDaaS sends again, per bucket.
     undelivered: Vec<u64>,
     success: u64,
     skipped: u64,
@@ -91,7 +92,7 @@ pub(super) struct ApplicationTraffic {
 }
 
 impl Traffic {
-    /// Takes the counters of one application, read at `now` (milliseconds since 1970).
+    /// Adds the counters of one application, read at `now` (milliseconds since 1970).
     pub(super) fn application(&mut self, name: &str, counts: Counts, now: i64) {
         self.advance(now);
         let last = self.last.entry(name.to_owned()).or_insert_with(|| Last {
@@ -126,7 +127,7 @@ impl Traffic {
         }
     }
 
-    /// Takes the confirmations since the start of the process.
+    /// Adds the confirmations, given as totals since the start of the process.
     pub(super) fn confirmations(&mut self, all: Confirmations, now: i64) {
         self.advance(now);
         let before = std::mem::replace(&mut self.confirmations, all);
@@ -136,12 +137,12 @@ impl Traffic {
         }
     }
 
-    /// Forgets the counters of applications that are not configured any more.
+    /// Removes the counters of applications that are no longer configured.
     pub(super) fn retain(&mut self, is_configured: impl Fn(&str) -> bool) {
         self.last.retain(|name, _| is_configured(name));
     }
 
-    /// The position of the decryption key that opened the application's latest callback.
+    /// Returns the index of the decryption key that opened the application's latest callback.
     pub(super) fn key_in_use(&self, name: &str) -> Option<usize> {
         self.last.get(name)?.key_in_use
     }
@@ -153,7 +154,7 @@ impl Traffic {
             self.buckets.push_back(Bucket::default());
             self.number = number;
         }
-        // A clock that was set back stays in the newest bucket.
+        // If the clock was set back, the newest bucket stays the current one.
         while self.number < number {
             if let Some(over) = self.buckets.back_mut() {
                 over.close();
@@ -166,13 +167,13 @@ impl Traffic {
         }
     }
 
-    /// A value of each bucket, the newest last; `absent` before the first.
+    /// Returns a value per bucket, newest last. Buckets before the first one have the value `absent`.
     fn column<T: Clone>(&self, absent: T, value: impl Fn(&Bucket) -> T) -> Vec<T> {
         let missing = BUCKETS.saturating_sub(self.buckets.len());
         std::iter::repeat_n(absent, missing).chain(self.buckets.iter().map(value)).collect()
     }
 
-    /// The busiest applications, the busiest first.
+    /// Returns the busiest applications, busiest first.
     pub(super) fn busiest(&self) -> Vec<Arc<str>> {
         let mut sums: HashMap<&Arc<str>, u64> = HashMap::new();
         for (name, tally) in self.buckets.iter().flat_map(|bucket| &bucket.applications) {
@@ -183,7 +184,7 @@ impl Traffic {
         sums.into_iter().take(MAX_SHOWN).map(|(name, _)| Arc::clone(name)).collect()
     }
 
-    /// Everything as it is at `now`, in milliseconds since 1970.
+    /// Creates the message. `now` is in milliseconds since 1970.
     pub(super) fn message(&mut self, now: i64) -> TrafficMessage {
         self.advance(now);
         let at = |values: &[u64], index: usize| values.get(index).copied().unwrap_or_default();
@@ -227,7 +228,7 @@ impl Traffic {
         }
     }
 
-    /// The refused callbacks by code, the most frequent first.
+    /// Returns the rejected callbacks by code, most frequent first.
     fn refusals(&self) -> Vec<RefusalCount> {
         let count = |(index, refusal): (usize, Refusal)| {
             let of = |bucket: &Bucket| bucket.refusals.get(index).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Somebody who looks at the console, and the messages for all who do.
+//! A viewer of the console, and the messages for all viewers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,25 +9,25 @@ use tokio::sync::watch;
 
 use super::Console;
 
-/// The newest messages, each with its number.
+/// The latest messages.
 #[derive(Clone, Default)]
 pub(super) struct Messages {
     pub(super) state: Numbered,
     pub(super) state_with_ids: Numbered,
     pub(super) traffic: Numbered,
     pub(super) settings: Numbered,
-    /// There are no more messages.
+    /// True once the console is closed.
     pub(super) closed: bool,
 }
 
-/// A message, and how many came before it.
+/// A message and its sequence number.
 #[derive(Clone, Default)]
 pub(super) struct Numbered {
     number: u64,
     json: Arc<str>,
 }
 
-/// Somebody who looks at the console. Gives the place up when dropped.
+/// A viewer of the console. Dropping it frees its place.
 pub struct Viewer {
     console: Arc<Console>,
     messages: watch::Receiver<Messages>,
@@ -37,7 +37,7 @@ pub struct Viewer {
 
 impl Numbered {
     pub(super) fn replace(&mut self, message: &impl Serialize) {
-        // Every key is a string and every number is finite, so this does not fail.
+        // Cannot fail: every key is a string, and every number is finite.
         let json = serde_json::to_string(message).unwrap_or_default();
         *self = Self { number: self.number + 1, json: json.into() };
     }
@@ -46,7 +46,7 @@ impl Numbered {
 impl Viewer {
     pub(super) fn new(console: &Arc<Console>, sees_ids: bool) -> Self {
         let messages = console.messages.subscribe();
-        // State and traffic are made again for it: what is there may be hours old.
+        // Skips the current state and traffic messages, which can be hours old. New ones are created for this viewer.
         let seen = {
             let messages = messages.borrow();
             let state = if sees_ids { &messages.state_with_ids } else { &messages.state };
@@ -55,8 +55,8 @@ impl Viewer {
         Self { console: Arc::clone(console), messages, sees_ids, seen }
     }
 
-    /// The messages that this viewer does not have yet, as server-sent events; waits until there are some, or for
-    /// `limit`, and then returns a comment. `None` at the end.
+    /// Returns the messages that this viewer has not received, as server-sent events. Waits up to `limit` for one, then
+    /// returns a comment. Returns `None` once the console is closed.
     pub async fn next(&mut self, limit: Duration) -> Option<String> {
         loop {
             let text = self.unseen()?;

@@ -1,7 +1,7 @@
-//! Who may see ids and change things on the admin listener: whoever has `server.admin_token`, or, if there is none, the
-//! machine itself.
+//! Access control of the admin listener. Protected routes need `server.admin_token` or, if none is configured, a
+//! request from a loopback address.
 //!
-//! One guard stands before all routes, so that a new route is guarded unless it is named here.
+//! One check covers all routes, so a new route is protected unless it is listed here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,30 +14,31 @@ use sha2::{Digest, Sha256};
 use super::console;
 use crate::secret::Secret;
 
-/// What anybody who reaches the listener may read, beside the console: it names no event and nobody.
+/// Paths that need no token, besides those of the console: they show no ids.
 const OPEN: [&str; 3] = ["/metrics", "/livez", "/readyz"];
 
-/// `server.admin_token`, as a digest: digests of equal length can be compared in constant time. A clone is the same token.
+/// The digest of `server.admin_token`. Digests have equal lengths, so they can be compared in constant time. Clones
+/// share the token.
 #[derive(Clone, Default)]
 pub struct AdminToken(Arc<ArcSwapOption<[u8; 32]>>);
 
 impl AdminToken {
-    /// Takes another token into use, or none.
+    /// Replaces or removes the token.
     pub fn set(&self, token: Option<&Secret<String>>) {
         self.0.store(token.map(|token| Arc::new(digest(token.expose()))));
     }
 
-    /// The rule of this moment: it changes with the token.
+    /// Returns the digest of the current token. A change means that access has to be checked again.
     pub(super) fn rule(&self) -> Option<[u8; 32]> {
         self.0.load().as_deref().copied()
     }
 
-    /// Returns true if a token is needed.
+    /// Returns true if a token is configured.
     pub(super) fn is_set(&self) -> bool {
         self.0.load().is_some()
     }
 
-    /// Returns the answer to a request that is not allowed, or `None` for one that is.
+    /// Returns the response to a request that is not allowed, or `None` if it is.
     pub(super) fn refusal(&self, request: &ServiceRequest) -> Option<HttpResponse> {
         let is_open = OPEN.contains(&request.path()) || console::is_open(request.path());
         let allowed = is_open || self.allows(request.headers(), request.peer_addr());
@@ -51,7 +52,7 @@ impl AdminToken {
         })
     }
 
-    /// Returns true if ids may be shown to the sender of such a request, and things may be changed by it.
+    /// Returns true if the sender of such a request may see ids and change data.
     pub(super) fn allows(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
         let Some(expected) = &*self.0.load() else {
             return peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());

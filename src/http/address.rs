@@ -1,18 +1,18 @@
-//! Whose request it is: the peer's address, or the one that a trusted proxy vouches for.
+//! Determines the sender's address: the peer's, or the one that a trusted proxy reports.
 //!
-//! `X-Forwarded-For` is written by whoever sends the request, so it is read from the right, and only as far as the
-//! writers are proxies that the operator trusts. What cannot be read is nobody's address, and nobody is allowed in.
+//! Anybody can send `X-Forwarded-For`. So it is read from the right, and only as long as each entry was added by a
+//! trusted proxy. If an entry is not an address, the sender is unknown and the request is rejected.
 
 use std::net::{IpAddr, SocketAddr};
 
 use actix_web::HttpRequest;
 use ipnet::IpNet;
 
-/// The sender's address. `None` where a trusted proxy forwards for something that is not an address.
+/// Returns the sender's address. `None` if a trusted proxy reports something that is not an address.
 #[must_use]
 pub(super) fn sender(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
     let mut sender = request.peer_addr()?.ip().to_canonical();
-    // A line that is not text does not name an address. It must not be passed over either.
+    // A line that is not text does not contain an address. It must not be skipped either.
     let lines: Vec<_> = request.headers().get_all("x-forwarded-for").map(|v| v.to_str().unwrap_or("?")).collect();
     for entry in lines.into_iter().flat_map(|line| line.split(',')).rev() {
         if !contains(trusted, sender) {
@@ -23,14 +23,14 @@ pub(super) fn sender(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr>
     Some(sender)
 }
 
-/// Whether one of the networks holds the address. An IPv4 address written as IPv6 is IPv4.
+/// Returns true if one of the networks contains the address. An IPv4-mapped IPv6 address counts as IPv4.
 #[must_use]
 pub(super) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// An address, perhaps with a port, as proxies write it.
+/// Parses an address with an optional port, in the forms that proxies use.
 fn parse(entry: &str) -> Option<IpAddr> {
     let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
     let address = bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|socket| socket.ip()));

@@ -1,4 +1,4 @@
-//! Metrics and health, on the admin listener. Nothing here is meant for the public side.
+//! Metrics and health on the admin listener. Not meant to be publicly reachable.
 
 use std::convert::Infallible;
 
@@ -10,8 +10,8 @@ use futures_util::stream;
 
 use crate::app_state::AppState;
 
-/// Prometheus' text format. Each family is freed once it is encoded, and the texts are not put together: with a thousand
-/// applications each copy takes megabytes.
+/// Returns the metrics in Prometheus text format. Each metric family is freed once it is encoded, and the texts are not
+/// joined: with a thousand applications, each copy takes megabytes.
 pub(super) async fn metrics(app_state: Data<AppState>) -> HttpResponse {
     let texts: Vec<_> = app_state.metrics_texts().map(Bytes::from).collect();
     let size = texts.iter().map(|text| text.len() as u64).sum();
@@ -20,8 +20,7 @@ pub(super) async fn metrics(app_state: Data<AppState>) -> HttpResponse {
     response.content_type("text/plain; version=0.0.4; charset=utf-8").body(SizedStream::new(size, texts))
 }
 
-/// Whether the process lives: none of its long-lived threads has ended. It never looks at Kafka: a restart would not
-/// bring Kafka back.
+/// Returns 200 unless a long-lived thread has ended. Does not check Kafka, because a restart would not bring it back.
 pub(super) async fn livez(app_state: Data<AppState>) -> HttpResponse {
     let ended = app_state.metrics.liveness.ended();
     if ended.is_empty() {
@@ -31,7 +30,7 @@ pub(super) async fn livez(app_state: Data<AppState>) -> HttpResponse {
     HttpResponse::InternalServerError().content_type(ContentType::plaintext()).body(body)
 }
 
-/// Whether callbacks are to be sent here.
+/// Returns 200 if the service is ready to receive callbacks.
 pub(super) async fn readyz(app_state: Data<AppState>) -> HttpResponse {
     if app_state.is_ready() {
         return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ready\n");

@@ -1,4 +1,4 @@
-//! The answer that IDaaS gets: the four lists, or an error. All four lists are always there.
+//! The response to IDaaS: the four lists, or an error. All four lists are always present.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -10,24 +10,24 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::app_state::AppState;
 use crate::delivery::dispatcher::EventVerdict;
 
-/// The content type of every answer, as IDaaS writes it.
+/// The content type of every response, written as IDaaS writes it.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
 
-/// The four lists of an answer.
+/// Serializes the four lists of an answer.
 struct Lists<'a>(&'a [EventVerdict]);
 
 struct Listed<'a>(&'a [EventVerdict], List);
 
 struct Event<'a>(&'a EventVerdict);
 
-/// The answer to a callback that was accepted: each eventId in exactly one list.
+/// Returns the response to an accepted callback. Each event is in exactly one list.
 pub(super) fn verdicts(verdicts: &[EventVerdict], app_state: &AppState) -> HttpResponse {
-    // Writing to memory does not fail, and every key is a string.
+    // Cannot fail: the output is memory, and every key is a string.
     let body = serde_json::to_vec(&Lists(verdicts)).unwrap_or_default();
     response(StatusCode::OK, app_state).body(body)
 }
 
-/// The answer to a callback that is refused: a code and a constant sentence, never an echo of the input.
+/// Returns the response to a rejected callback: a code and a constant description, never an echo of the input.
 pub(super) fn refusal(refusal: Refusal, app_state: &AppState) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(status, app_state);
@@ -45,7 +45,7 @@ fn response(status: StatusCode, app_state: &AppState) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response.insert_header((header::CONTENT_TYPE, JSON));
     if app_state.is_draining() {
-        // The sender's next request goes to an instance that stays.
+        // So that the sender's next request goes to another instance.
         response.force_close();
     }
     response

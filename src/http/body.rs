@@ -1,4 +1,4 @@
-//! Reading a request's body: bounded in size, in time, and in the memory of all bodies together.
+//! Reads request bodies, with limits on size, time, and the memory of all bodies together.
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
@@ -9,13 +9,17 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::app_state::{AppState, MemoryPermit};
 
-/// A body, with the room that it occupies.
+/// A body, and the memory reserved for it.
 pub(super) struct Body<'a> {
     pub(super) bytes: Bytes,
     _reserved: MemoryPermit<'a>,
 }
 
-/// Reads the body as it is; the content type does not matter.
+/// Reads the body, whatever its content type.
+///
+/// # Errors
+/// [`Refusal::UnsupportedEncoding`], [`Refusal::TooLarge`], [`Refusal::RequestTimeout`] at `deadline`,
+/// [`Refusal::Malformed`] if the connection breaks, or [`Refusal::Overloaded`] if the memory limit is reached.
 pub(super) async fn read<'a>(
     request: &HttpRequest,
     mut payload: Payload,
@@ -45,7 +49,7 @@ pub(super) async fn read<'a>(
     }
 }
 
-/// The content codings (RFC 9110 §8.4.1, and IANA's registry) that change the bytes of a body.
+/// Content codings (RFC 9110 §8.4.1 and the IANA registry) that compress a body.
 const COMPRESSIONS: [&str; 15] = [
     "gzip",
     "x-gzip",
@@ -64,14 +68,14 @@ const COMPRESSIONS: [&str; 15] = [
     "xz",
 ];
 
-/// Whether a `Content-Encoding` names a compression. What is not one, such as `identity` or a charset that a sender puts
-/// there by mistake, leaves the body readable; if it is not, the body is malformed.
+/// Returns true if a `Content-Encoding` names a compression. Any other value, such as `identity` or a charset that a
+/// sender puts there by mistake, is ignored. If the body is unreadable after all, it is rejected as malformed.
 fn compresses(codings: &[u8]) -> bool {
     let named = |coding: &[u8]| COMPRESSIONS.iter().any(|known| coding.eq_ignore_ascii_case(known.as_bytes()));
     codings.split(|byte| *byte == b',').any(|coding| named(coding.trim_ascii()))
 }
 
-/// What has come of a body. Most callbacks are a single chunk, which is not copied.
+/// The chunks received so far. Most callbacks are a single chunk, which is not copied.
 enum BodyBuffer {
     Nothing,
     One(Bytes),
@@ -87,7 +91,7 @@ impl BodyBuffer {
         }
     }
 
-    /// With one more chunk, of a body that will have about so many bytes in all.
+    /// Appends a chunk. `expected` is the likely size of the whole body, in bytes.
     fn and(self, chunk: Bytes, expected: usize) -> Self {
         match self {
             Self::Nothing => Self::One(chunk),
@@ -116,7 +120,7 @@ impl BodyBuffer {
 fn append(chunks: &mut Vec<u8>, chunk: &[u8], expected: usize) {
     let length = chunks.len() + chunk.len();
     if length > chunks.capacity() {
-        // Who announces much and sends little takes four times the room of what was sent, and no more.
+        // Caps the reservation at four times the received bytes, whatever Content-Length says.
         chunks.reserve_exact(expected.clamp(length, 4 * length) - chunks.len());
     }
     chunks.extend_from_slice(chunk);

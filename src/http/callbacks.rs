@@ -1,4 +1,4 @@
-//! The way of one callback through HTTP: who sends it, what it is, what it is answered.
+//! The HTTP handler for callbacks: from the sender's address to the answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,13 +19,14 @@ use crate::journal::Quarantined;
 use crate::telemetry::metrics::Gauge;
 use crate::telemetry::spans::{CallbackTrace, StageSpan};
 
-/// Beyond this size a callback is prepared on another thread, so that it does not hold up its neighbours. In bytes.
+/// Larger bodies, in bytes, are prepared on another thread, so that they do not delay other requests.
 const LARGE_BODY: usize = 128 << 10;
 
-/// Where load balancers that see only this listener ask for its health.
+/// The health endpoint for load balancers that can reach only this listener.
 const HEALTH: &str = "/healthz";
 
-/// Handles every request to the callback listener: `POST /callbacks/{application}`, health probes, and what is refused.
+/// Handles every request to the callback listener: `POST /callbacks/{application}`, health probes, and anything else,
+/// which is rejected.
 pub(super) async fn callback(
     request: HttpRequest,
     payload: Payload,
@@ -61,7 +62,7 @@ pub(super) async fn callback(
     }
 }
 
-/// Whether callbacks are accepted. Probes come every few seconds, so this is neither logged nor counted.
+/// Returns 200, or 503 during the drain. Neither logged nor counted, because probes come every few seconds.
 fn health(app_state: &AppState) -> HttpResponse {
     let (status, text) = if app_state.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
@@ -75,7 +76,7 @@ fn health(app_state: &AppState) -> HttpResponse {
     response.content_type(ContentType::plaintext()).body(text)
 }
 
-/// Counts a callback while it is worked on; also one whose sender resets the connection, which ends the work at once.
+/// Counts a callback while it is processed, including one that is cancelled because the sender resets the connection.
 struct InFlight<'a>(&'a Gauge);
 
 impl<'a> InFlight<'a> {
@@ -91,7 +92,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Takes a callback from its body to the verdicts on its events.
+/// Processes a callback: reads the body, prepares the events, and delivers them. Returns a verdict for each event.
 async fn process(
     request: &HttpRequest,
     payload: Payload,
@@ -126,7 +127,7 @@ async fn process(
     app_state.dispatcher.deliver(prepared.events, &application.source, deadline, trace).await
 }
 
-/// A callback of which no records can be made. An authentic one comes with what has to be quarantined.
+/// A callback that yields no records. If it is authentic, it carries the data to quarantine.
 struct Rejected {
     refusal: Refusal,
     callback: Option<Box<Quarantined>>,
@@ -138,15 +139,16 @@ impl From<Refusal> for Rejected {
     }
 }
 
-/// Quarantines a rejected callback if it is authentic. Returns the refusal to answer with: if the callback is not durable
-/// by the deadline, IDaaS has to send it again. A slow disk goes on with the write all the same.
+/// Quarantines a rejected callback if it is authentic. Returns the refusal to answer with: [`Refusal::Overloaded`] if
+/// the callback is not durable by the deadline, so that IDaaS sends it again. A write that is late continues in the
+/// background.
 async fn quarantine(rejected: Rejected, app_state: &AppState, deadline: Instant) -> Refusal {
     let Some(callback) = rejected.callback else { return rejected.refusal };
     let durable = timeout_at(deadline, app_state.dispatcher.quarantine(*callback)).await.unwrap_or(false);
     if durable { rejected.refusal } else { Refusal::Overloaded }
 }
 
-/// Makes records of a body. A large body is prepared on another thread.
+/// Prepares the records of a body. A large body is prepared on another thread.
 async fn prepare(
     request: &HttpRequest,
     body: Bytes,
@@ -192,12 +194,13 @@ async fn prepare(
     if !large {
         return work();
     }
-    // The semaphore is never closed, the pool ends only with the process, and nothing in the work panics.
+    // Neither can fail: the semaphore is never closed, the pool lasts as long as the process, and the work does not
+    // panic.
     let _turn = app_state.large.acquire().await;
     actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded.into()))
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

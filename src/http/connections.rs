@@ -1,6 +1,6 @@
-//! How many connections a server has.
+//! Counts the open connections of a server.
 //!
-//! Counts from the end of the handshake to the last byte, and never touches what goes over a connection.
+//! A connection counts from the end of the handshake until it is closed. Its data is not touched.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use std::time::Duration;
 use actix_web::dev::Extensions;
 use tokio::time::sleep;
 
-/// For how long there must have been none: longer than one that was accepted takes to be counted.
+/// How long the count must stay zero: longer than the time between accepting and counting a connection.
 const IDLE_PERIOD: Duration = Duration::from_millis(40);
-/// How often that is looked at.
+/// Time between checks of the count.
 const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The count of a server's connections. A clone is the same count.
+/// The number of open connections. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Connections(Arc<AtomicUsize>);
 
-/// One connection, for as long as it lasts.
+/// Decrements the count when dropped.
 struct Connection(Arc<AtomicUsize>);
 
 impl Drop for Connection {
@@ -29,7 +29,8 @@ impl Drop for Connection {
 }
 
 impl Connections {
-    /// What counts a connection when it begins, and by its data when it ends.
+    /// Returns a callback for `on_connect`. It increments the count and stores a guard with the connection that
+    /// decrements it.
     pub(super) fn counter(&self) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
         let count = Arc::clone(&self.0);
         move |_, data| {
@@ -38,7 +39,7 @@ impl Connections {
         }
     }
 
-    /// Waits until there are none.
+    /// Waits until there are no connections for [`IDLE_PERIOD`].
     pub(super) async fn gone(&self) {
         let mut quiet = Duration::ZERO;
         while quiet < IDLE_PERIOD {

@@ -1,8 +1,8 @@
-//! The console on the admin listener: the page with its files, the stream of messages, and the search for events.
+//! The console on the admin listener: the page and its files, the message stream, and the search for events.
 //!
-//! The page and the numbers are open, as `/metrics` is. Ids and the configuration are for whoever [`AdminToken`] allows.
-//! Without a token that is this machine, whose browser must not be made to hand them to another site, so that the rule
-//! of the journal holds as well.
+//! The page and the numbers are public, like `/metrics`. Ids and the configuration are only for senders that
+//! [`AdminToken`] allows. Without a token, that is this machine. A website of another origin must not read them through
+//! a browser on it, so the CSRF check of the journal applies as well.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use super::journal::{forbidden, is_csrf_safe};
 use crate::console::Console;
 use crate::console::page::{ASSETS, Asset};
 
-/// The stream of messages.
+/// Path of the message stream.
 pub(super) const STREAM: &str = "/console/stream";
 
-/// How long a stream is silent at most.
+/// Maximum time without a message on a stream.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Nothing but the page's own files, and no script or style inside of the page.
+/// Content security policy: only the page's own files, and no inline scripts or styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Where it is asked for.
+/// Adds the routes of the console.
 pub(super) fn routes(config: &mut ServiceConfig) {
     for asset in &ASSETS {
         config.route(asset.path, web::get().to(move || async move { file(asset) }));
@@ -35,7 +35,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.route(STREAM, web::get().to(follow)).route("/console/events", web::get().to(events));
 }
 
-/// Returns true for what anybody who reaches the listener may read.
+/// Returns true if the path needs no token.
 pub(super) fn is_open(path: &str) -> bool {
     path == STREAM || ASSETS.iter().any(|asset| asset.path == path)
 }
@@ -44,7 +44,7 @@ fn file(asset: &Asset) -> HttpResponse {
     secured(HttpResponse::Ok()).content_type(asset.media_type).body(asset.content)
 }
 
-/// The stream of messages. With a token that is wrong, there is none: its sender wants to see ids.
+/// Streams messages. Rejects a wrong token instead of streaming without ids, because its sender wants to see them.
 async fn follow(request: HttpRequest, console: Data<Console>, token: Data<AdminToken>) -> HttpResponse {
     let sees_ids = may_see_ids(&request, &token);
     if !sees_ids && request.headers().contains_key(header::AUTHORIZATION) {
@@ -58,7 +58,7 @@ async fn follow(request: HttpRequest, console: Data<Console>, token: Data<AdminT
     let rule = token.rule();
     let messages = stream::unfold((viewer, token), move |(mut viewer, token)| async move {
         let text = viewer.next(HEARTBEAT).await?;
-        // Whoever was allowed by another token, or by none, has to ask again.
+        // Ends the stream after a change of the token, so that the viewer has to authenticate again.
         (token.rule() == rule).then(|| (Ok::<_, Error>(Bytes::from(text)), (viewer, token)))
     });
     secured(HttpResponse::Ok()).content_type("text/event-stream").streaming(messages)
@@ -81,7 +81,8 @@ async fn events(
     secured(HttpResponse::Ok()).json(console.find(&search.query))
 }
 
-/// Whoever sends the token may. If there is none, this machine may, but no page of another site in its browser.
+/// Returns true if the request may see ids: it carries the token, or there is none and it is a local request that
+/// passes the CSRF check.
 fn may_see_ids(request: &HttpRequest, token: &AdminToken) -> bool {
     token.allows(request.headers(), request.peer_addr()) && (token.is_set() || is_csrf_safe(request))
 }

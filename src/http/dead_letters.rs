@@ -1,4 +1,4 @@
-//! Dead letters on the admin listener: an operator has the event of one published again.
+//! Dead letters on the admin listener: an operator can have a dead letter's event published again.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Path, ServiceConfig};
@@ -8,7 +8,7 @@ use super::journal::{forbidden, is_csrf_safe, peer_address};
 use crate::app_state::{AppState, DeadLetterOutcome};
 use crate::telemetry::log_code::LogCode;
 
-/// Where it is asked for.
+/// Adds the routes for dead letters.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config.route("/dead-letters/{id:.+}/redrive", web::post().to(redrive));
 }

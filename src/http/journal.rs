@@ -1,8 +1,8 @@
-//! The journal on the admin listener: what is in it, its export, and what operators do with one entry or callback.
+//! The journal on the admin listener: summary, export, and operations on single entries and quarantined callbacks.
 //!
-//! A page in an operator's browser must not be able to ask for any of it. So each request has to carry a header of ours,
-//! which a page of another origin cannot set without being allowed to (and nobody is), and to name this host by its
-//! address, which a page that has pointed a name of its own at this address does not.
+//! A website in an operator's browser must not be able to send these requests. So each request must carry a custom
+//! header, which a page of another origin cannot set without a CORS permission that is never given. It must also
+//! address this host by `localhost` or an IP address, which excludes DNS rebinding.
 
 use std::net::IpAddr;
 
@@ -17,53 +17,53 @@ use crate::journal::summary::{EntrySummary, QuarantinedSummary};
 use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 
-/// The header that a request has to carry, and its value.
+/// Name and value of the header that every request must carry.
 pub const HEADER: (&str, &str) = ("x-idaas-bridge", "journal");
 
-/// The header that says from where an export goes on: the value of the parameter `from` or `quarantine`.
+/// Response header with the start of an export's next page: the value for the parameter `from` or `quarantine`.
 pub const NEXT: &str = "x-next";
 
-/// How many entries a page of an export has, and how many callbacks, which can be large.
+/// Maximum number of entries per export page, and of callbacks, which can be large.
 const PAGE: usize = 500;
 const CALLBACKS: usize = 20;
 
-/// How many entries a summary shows by themselves, unless it is asked for more.
+/// Default number of single entries in a summary.
 const SHOWN: usize = 20;
 
-/// What an id means and what was done, as it goes over the wire.
+/// The response to an operation: the entry that an id stands for, and what was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum EntryKind {
-    /// An entry; after a removal, it is gone.
+    /// An entry. After a removal, the removed one.
     Entry(EntrySummary),
-    /// An entry whose event is with the producer, so that nothing was removed.
+    /// An entry whose event is with the producer. Nothing was removed.
     InFlight(EntrySummary),
-    /// A callback in quarantine; after a removal, it is gone.
+    /// A quarantined callback. After a removal, the removed one.
     Callback(QuarantinedSummary),
     /// Entries of several applications have this id.
     Ambiguous {
-        /// One of these is meant.
+        /// The ids to choose from.
         ids: Vec<String>,
     },
     /// Nothing has this id.
     NotFound,
-    /// The entry is tried again now.
+    /// The entry is retried now.
     Retried(EntrySummary),
-    /// The entry is tried by itself; nothing needs to be done.
+    /// The entry is retried automatically. No action is needed.
     TriedByItself(EntrySummary),
-    /// The callback was opened, and its events are on the broker or in the journal.
+    /// The callback was decrypted, and its events are on the broker or in the journal.
     Published {
-        /// How many events it had.
+        /// The number of events.
         events: usize,
     },
-    /// The callback was opened, and there was no room for its events. It stays in quarantine.
+    /// The callback was decrypted, but its events were not accepted. It stays in quarantine.
     NoRoom,
-    /// The callback still cannot be read, for this reason.
+    /// The callback still cannot be read.
     StillUnreadable {
-        /// The refusal's code.
+        /// The code of the refusal.
         reason: String,
     },
-    /// The application of the callback is not configured.
+    /// The callback's application is not configured.
     NotConfigured,
 }
 
@@ -131,7 +131,7 @@ struct EntriesQuery {
     about: String,
 }
 
-/// Where it is asked for.
+/// Adds the routes of the journal and the quarantine.
 pub(super) fn routes(config: &mut ServiceConfig) {
     let read = || web::route().guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head()));
     config
@@ -146,7 +146,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/quarantine/{id}", web::delete().to(discard_callback));
 }
 
-/// What is in the journal.
+/// Returns a summary of the journal.
 async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown: Query<SummaryQuery>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -157,7 +157,7 @@ async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown:
     }
 }
 
-/// A page of the entries, with their contents sealed; with `quarantine`, of the callbacks from that name on.
+/// Returns a page of entries with encrypted contents. With `quarantine`, a page of callbacks from that id on.
 async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Query<ExportQuery>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -183,7 +183,7 @@ async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Q
     }
 }
 
-/// The entries about an id, of an event or of an entity, without their contents.
+/// Returns the entries about an event id or entity id, without their contents.
 async fn entries(request: HttpRequest, journal_admin: Data<JournalAdmin>, about: Query<EntriesQuery>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -198,7 +198,7 @@ fn text(value: impl ToString) -> String {
     value.to_string()
 }
 
-/// One entry, its contents sealed.
+/// Returns one entry with encrypted contents.
 async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -210,7 +210,7 @@ async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path
     }
 }
 
-/// One callback in quarantine, its content sealed.
+/// Returns one quarantined callback with encrypted contents.
 async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -223,7 +223,7 @@ async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: P
     }
 }
 
-/// Removes an entry.
+/// Deletes an entry.
 async fn discard_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -231,7 +231,7 @@ async fn discard_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, 
     answer(journal_admin.discard_entry(&id, &peer_address(&request)).await)
 }
 
-/// Removes a callback from quarantine.
+/// Deletes a quarantined callback.
 async fn discard_callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -240,7 +240,7 @@ async fn discard_callback(request: HttpRequest, journal_admin: Data<JournalAdmin
     answer(journal_admin.discard_callback(id, &peer_address(&request)).await)
 }
 
-/// Has an entry tried again now.
+/// Requests that an entry be retried now.
 async fn redrive_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -248,7 +248,7 @@ async fn redrive_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, 
     answer(journal_admin.redrive(&id, &peer_address(&request)).await)
 }
 
-/// Tries now whether a callback in quarantine can be read, and publishes it if so.
+/// Retries a quarantined callback now, and publishes its events if it can be read.
 async fn redrive_callback(request: HttpRequest, app_state: Data<AppState>, id: Path<String>) -> HttpResponse {
     if !is_csrf_safe(&request) {
         return forbidden();
@@ -269,12 +269,13 @@ fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpRespons
     }
 }
 
-/// Who asks, for the log.
+/// Returns the peer's address for the log.
 pub(super) fn peer_address(request: &HttpRequest) -> String {
     request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
 }
 
-/// Whether a request can come from a program that knows whom it talks to, and not from a page in a browser.
+/// Returns true if the request cannot come from a web page: it has the custom header, no `Origin`, and addresses this
+/// host by `localhost` or an IP address.
 pub(super) fn is_csrf_safe(request: &HttpRequest) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (name, value) = HEADER;

@@ -1,6 +1,6 @@
-//! Everything that meets HTTP: no other place knows the `actix-web` crate.
+//! The HTTP listeners. The only module that uses `actix-web`.
 //!
-//! Listeners and the end of the service come from outside; nothing here reads a configuration.
+//! Sockets and settings are passed in; nothing here reads the configuration.
 
 mod access;
 mod address;
@@ -40,27 +40,27 @@ pub use access::AdminToken;
 pub use state::{StateHealth, serve_state};
 pub use tls::{Certificate, CertificateFault};
 
-/// Longer than load balancers keep idle connections, so that it is they who close them.
+/// Longer than usual idle timeouts of load balancers, so that the load balancer closes idle connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take for its request's headers.
+/// Limit for receiving a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a closed connection may take to end.
+/// Limit for closing a connection.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the end waits for whoever reads the metrics at that moment.
+/// How long the shutdown waits for a scrape in progress.
 const SLOW_READER_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The callback listener, serving.
+/// The running callback listener.
 pub struct Callbacks {
     server: RunningServer,
     refusals: (Arc<RefusalLog>, JoinHandle<()>),
     listener: TcpListener,
 }
 
-/// The admin listener, serving.
+/// The running admin listener.
 pub struct Admin(RunningServer);
 
-/// A server with its task and its connections.
+/// A running server, its task and its connections.
 struct RunningServer {
     handle: ServerHandle,
     task: JoinHandle<()>,
@@ -68,10 +68,10 @@ struct RunningServer {
 }
 
 impl Callbacks {
-    /// Starts to serve callbacks on `listener`. The server runs until [`Callbacks::stop`].
+    /// Starts to serve callbacks on `listener`, until [`Callbacks::stop`].
     ///
     /// # Errors
-    /// The operating system's.
+    /// The socket or TLS cannot be set up.
     pub fn serve(
         listener: TcpListener,
         app_state: Arc<AppState>,
@@ -86,7 +86,7 @@ impl Callbacks {
             App::new()
                 .app_data(web::Data::from(Arc::clone(&app_state)))
                 .app_data(web::Data::from(Arc::clone(&served)))
-                // The one route there is: the handler finds its application faster than a router would.
+                // A single route: the handler looks up the application faster than a router would.
                 .default_service(web::to(callbacks::callback))
         })
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
@@ -104,13 +104,13 @@ impl Callbacks {
         Ok(Self { server: RunningServer::new(server.run(), connections), refusals: (log, summaries), listener: ours })
     }
 
-    /// Stops: takes the connections that wait, lets what is being answered finish, and closes.
+    /// Accepts the connections that already wait, finishes the requests in progress, and closes the listener.
     ///
-    /// New connections are dropped unheard before the socket closes: a sender then finds the port closed and knows
-    /// that nothing was taken, where a reset would leave it in doubt.
+    /// New connection attempts are dropped without an answer before the socket closes. A sender then finds the port
+    /// closed and knows that its request was not received. A reset connection would leave it in doubt.
     pub async fn stop(self) {
         let drop_all = SockFilter::new(0x06, 0, 0, 0);
-        // Not every system can; then a connection of the last moment is reset, as it would be anywhere.
+        // Not supported on every system. Without the filter, a connection made in the last moment is reset.
         if SockRef::from(&self.listener).attach_filter(&[drop_all]).is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -121,10 +121,10 @@ impl Callbacks {
     }
 }
 
-/// Starts to serve metrics, health, the console and the journal.
+/// Starts to serve metrics, health, the console, the journal and dead letters.
 ///
 /// # Errors
-/// The operating system's.
+/// The socket cannot be set up.
 pub fn serve_admin(
     listener: TcpListener,
     app_state: Arc<AppState>,
@@ -149,7 +149,7 @@ pub fn serve_admin(
     listen_admin(listener, Some(token.clone()), routes)
 }
 
-/// Starts an admin listener with these routes. Without a token, every request is allowed.
+/// Starts an admin listener with these routes. If `token` is `None`, every request is allowed.
 fn listen_admin(
     listener: TcpListener,
     token: Option<AdminToken>,
@@ -159,7 +159,7 @@ fn listen_admin(
     let server = HttpServer::new(move || {
         let token = token.clone();
         App::new().configure(&routes).wrap_fn(move |mut request, service| {
-            // The answer to HEAD is that to GET; the connection leaves its body out.
+            // HEAD is handled as GET; the server omits the body.
             if request.method() == Method::HEAD {
                 request.head_mut().method = Method::GET;
             }
@@ -179,9 +179,9 @@ fn listen_admin(
 }
 
 impl Admin {
-    /// Stops. Whoever reads at that moment has a moment to finish.
+    /// Stops the listener. A request in progress has `SLOW_READER_TIMEOUT` to finish.
     pub async fn stop(self) {
-        // A scraper that takes longer finds out by its connection.
+        // After a timeout the connection of the slow reader is closed.
         let _ = tokio::time::timeout(SLOW_READER_TIMEOUT, self.0.stop()).await;
     }
 }
@@ -197,18 +197,17 @@ impl RunningServer {
         Self { handle, task, connections }
     }
 
-    /// Takes nothing more, closes the connections on which nothing is going on, and waits until what is going on on the
-    /// others has ended.
+    /// Accepts no more connections, closes idle ones, and waits until the others have finished.
     ///
-    /// The server itself looks only once a second whether its connections are gone, so they are counted here; what is
-    /// left of it then has nothing to do.
+    /// The server itself checks only once a second whether its connections are closed. They are counted here as well,
+    /// so that the stop is faster; once there are none, aborting the server's task interrupts nothing.
     async fn stop(self) {
         tokio::select! {
             () = self.handle.stop(true) => {}
             () = self.connections.gone() => {}
         }
         self.task.abort();
-        // Until its listener is closed.
+        // Waits until the task has dropped the listener.
         let _ = self.task.await;
     }
 }

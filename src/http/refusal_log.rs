@@ -1,7 +1,8 @@
-//! One log line for a refused callback, as long as there are few: a flood of the same kind is counted, and summarized.
+//! Logs rejected callbacks. The first lines of a kind are written; further ones within the window are counted and
+//! summarized.
 //!
-//! Lines are of the same kind if code, application and network (/24 or /48) are the same. A sender can choose none of the
-//! first two, and the number of networks that are told apart is bounded.
+//! Lines are of the same kind if code, application and network (/24 or /48) are the same. A sender cannot create more
+//! kinds through the code or the application, and the number of networks is bounded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,23 +16,22 @@ use tokio::time::{Instant, sleep};
 
 use crate::telemetry::metrics::Metrics;
 
-/// How long lines of one kind are counted together.
+/// The period over which lines of one kind are counted together.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How many lines of one kind are written in a window before the rest is counted.
+/// Maximum number of lines of one kind that are written per window. Further ones are counted.
 const FULL_LINES: u64 = 10;
-/// How many kinds are told apart at a time; beyond that, networks are not.
+/// Maximum number of kinds at a time. Beyond it, lines of all other networks are counted together.
 const MAX_KINDS: usize = 1024;
 
-/// Code, application and network; no network if the address is unknown or there are too many.
+/// Code, application and network. No network if the address is unknown or there are too many kinds.
 type Kind = (Refusal, String, Option<IpNet>);
 
-/// The log of refused callbacks.
 pub(super) struct RefusalLog {
     metrics: Arc<Metrics>,
     windows: Mutex<HashMap<Kind, Window>>,
 }
 
-/// What came of one kind since the window began.
+/// The lines of one kind since the window began.
 struct Window {
     began: Instant,
     lines: u64,
@@ -42,7 +42,7 @@ impl RefusalLog {
         Arc::new(Self { metrics, windows: Mutex::default() })
     }
 
-    /// Writes a line for a refused callback, or counts it.
+    /// Logs a rejected callback, or only counts it.
     pub(super) fn refused(&self, refusal: Refusal, application: &str, sender: Option<IpAddr>) {
         if self.is_full(refusal, application, sender) {
             self.metrics.service.suppressed_lines.inc();
@@ -52,7 +52,7 @@ impl RefusalLog {
         tracing::warn!(target: "callback", code = refusal.code(), application, address, "callback refused");
     }
 
-    /// Summarizes windows as they end. Runs until it is dropped.
+    /// Writes the summary of each window when it ends. Runs until it is cancelled.
     pub(super) async fn summarize(self: Arc<Self>) {
         loop {
             sleep(WINDOW / 10).await;
@@ -62,7 +62,7 @@ impl RefusalLog {
         }
     }
 
-    /// Summarizes all windows: the service ends.
+    /// Writes the summaries of all windows. Called at the shutdown.
     pub(super) fn end(&self) {
         for (kind, window) in self.windows.lock().drain() {
             summary(&kind, window.lines.saturating_sub(FULL_LINES));
@@ -80,7 +80,7 @@ impl RefusalLog {
         window.lines > FULL_LINES
     }
 
-    /// Removes the windows that have ended, and returns how many lines of each were not written.
+    /// Removes the windows that have ended. Returns the number of lines of each that were not written.
     fn ended(&self) -> Vec<(Kind, u64)> {
         let mut windows = self.windows.lock();
         let over = windows.extract_if(|_, window| window.began.elapsed() >= WINDOW);
@@ -103,7 +103,7 @@ fn summary((refusal, application, network): &Kind, more: u64) {
     }
 }
 
-/// The network of an address: what one sender usually has at its disposal.
+/// Returns the network of an address, of the size that one sender can typically use.
 fn network(address: IpAddr) -> Option<IpNet> {
     let length = if address.is_ipv4() { 24 } else { 48 };
     IpNet::new(address, length).ok().map(|network| network.trunc())

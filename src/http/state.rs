@@ -1,4 +1,4 @@
-//! Metrics and health of `materialize`, on its admin listener.
+//! The admin listener of `materialize`: metrics and health.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use actix_web::{HttpResponse, web};
 use super::{Admin, listen_admin};
 use crate::telemetry::state::StateMetrics;
 
-/// What the admin listener shows.
+/// The data behind the endpoints.
 pub struct StateHealth {
-    /// The metrics.
+    /// The metrics of `materialize`.
     pub metrics: Arc<StateMetrics>,
-    /// Whether all assigned partitions are restored.
+    /// True once all assigned partitions are restored.
     pub ready: AtomicBool,
 }
 
 /// Starts to serve metrics and health.
 ///
 /// # Errors
-/// The operating system's.
+/// The socket cannot be set up.
 pub fn serve_state(listener: TcpListener, health: Arc<StateHealth>) -> std::io::Result<Admin> {
     listen_admin(listener, None, move |config| {
         config
@@ -37,7 +37,7 @@ async fn metrics(health: Data<StateHealth>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(health.metrics.text())
 }
 
-/// Whether no long-lived thread has ended. It does not look at Kafka: a restart would not bring Kafka back.
+/// Returns 200 unless a long-lived thread has ended. Does not check Kafka, because a restart would not bring it back.
 async fn livez(health: Data<StateHealth>) -> HttpResponse {
     let ended = health.metrics.liveness.ended();
     if ended.is_empty() {
@@ -47,7 +47,7 @@ async fn livez(health: Data<StateHealth>) -> HttpResponse {
     HttpResponse::InternalServerError().content_type(ContentType::plaintext()).body(body)
 }
 
-/// Whether the state of all assigned partitions is restored.
+/// Returns 200 once the state of all assigned partitions is restored.
 async fn readyz(health: Data<StateHealth>) -> HttpResponse {
     if health.ready.load(Ordering::Relaxed) {
         return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ready\n");

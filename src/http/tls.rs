@@ -1,4 +1,4 @@
-//! TLS on the callback listener, by OpenSSL, with a certificate that can be replaced while connections run.
+//! TLS on the callback listener, with OpenSSL. The certificate can be replaced while connections are open.
 
 use std::io;
 use std::path::Path;
@@ -13,13 +13,13 @@ use zeroize::Zeroizing;
 
 use crate::text;
 
-/// The certificate of the callback listener. A clone is the same certificate.
+/// The certificate of the callback listener. Clones share it.
 #[derive(Clone)]
 pub struct Certificate {
     current: Arc<ArcSwap<SslContext>>,
 }
 
-/// A certificate and its key cannot be used. Says what OpenSSL says, which never shows the key.
+/// A certificate and its key cannot be used. Displays OpenSSL's message, which never contains the key.
 #[derive(Debug)]
 pub struct CertificateFault(Unusable);
 
@@ -53,18 +53,18 @@ impl Certificate {
     /// Reads a certificate with its chain, and its private key, both PEM.
     ///
     /// # Errors
-    /// [`CertificateFault`] where they are unreadable or do not belong together.
+    /// [`CertificateFault`] if they are unreadable or do not belong together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, CertificateFault> {
         let context = context(certificate, key).map_err(CertificateFault)?;
         Ok(Self { current: Arc::new(ArcSwap::from_pointee(context)) })
     }
 
-    /// Puts another certificate in the place of this one. New connections get the new one.
+    /// Replaces this certificate with `other` for new connections.
     pub fn replace(&self, other: &Self) {
         self.current.store(other.current.load_full());
     }
 
-    /// When the first certificate of a chain in PEM expires, in seconds since 1970. `None` if it cannot be read.
+    /// Returns the earliest expiry in a PEM chain, in seconds since 1970. `None` if the chain cannot be read.
     #[must_use]
     pub fn expiry(chain: &[u8]) -> Option<i64> {
         let epoch = openssl::asn1::Asn1Time::from_unix(0).ok()?;
@@ -75,21 +75,21 @@ impl Certificate {
         X509::stack_from_pem(&text::plain(chain)).ok()?.iter().filter_map(seconds).min()
     }
 
-    /// How many days a certificate file holds from now; negative once it has ended. `None` where it cannot be read.
+    /// Returns the days until a certificate file expires; negative once it has expired. `None` if it cannot be read.
     #[must_use]
     pub fn days_left(certificate: &Path) -> Option<i32> {
         let certificate = X509::from_pem(&text::plain(&std::fs::read(certificate).ok()?)).ok()?;
         let now = openssl::asn1::Asn1Time::days_from_now(0).ok()?;
         let left = now.diff(certificate.not_after()).ok()?;
-        // Both parts have the same sign; a certificate that ended an hour ago has ended.
+        // Both parts have the same sign. Rounds down, so that a certificate that expired an hour ago counts as expired.
         Some(if left.secs < 0 { left.days - 1 } else { left.days })
     }
 
-    /// What accepts connections, with whatever certificate is current when one comes.
+    /// Returns a TLS acceptor that uses the certificate current at each handshake.
     pub(super) fn acceptor(&self) -> io::Result<SslAcceptorBuilder> {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
         let current = Arc::clone(&self.current);
-        // Called at each handshake, whether or not the client names the server.
+        // OpenSSL calls this for each handshake, even if the client sends no server name.
         acceptor.set_servername_callback(move |ssl, _| {
             ssl.set_ssl_context(&current.load()).map_err(|_| openssl::ssl::SniError::ALERT_FATAL)
         });
@@ -101,7 +101,7 @@ fn context(certificate: &Path, key: &Path) -> Result<SslContext, Unusable> {
     let read = |path: &Path| std::fs::read(path).map(Zeroizing::new).map_err(|error| Unusable::File(error.kind()));
     let (certificate, key) = (read(certificate)?, read(key)?);
     let mut chain = X509::stack_from_pem(&text::plain(&certificate))?.into_iter();
-    // Without the callback, OpenSSL would ask for a passphrase on the terminal and wait for it.
+    // Rejects keys with a passphrase. Without the callback, OpenSSL would prompt for it on the terminal and block.
     let key = PKey::private_key_from_pem_callback(&text::plain(&key), |_| Err(ErrorStack::get()))?;
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     acceptor.set_certificate(&*chain.next().ok_or(Unusable::NoCertificate)?)?;

@@ -1,4 +1,4 @@
-//! The trace of a callback: the context that its request carries, and whether its sampling decision counts.
+//! The trace of a callback: its incoming context, and whether the sender's sampling decision is trusted.
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
@@ -7,7 +7,7 @@ use super::address;
 use crate::app_state::{AppState, Application};
 use crate::telemetry::spans::{CallbackRequest, CallbackTrace};
 
-/// Begins the trace of a callback, if tracing is on.
+/// Starts the trace of a callback. Returns an empty one if tracing is off.
 pub(super) fn start_span(request: &HttpRequest, app_state: &AppState, application: &Application) -> CallbackTrace {
     let Some(spans) = app_state.dispatcher.spans() else { return CallbackTrace::default() };
     let peer = request.peer_addr().map(|peer| peer.ip());
@@ -20,18 +20,18 @@ pub(super) fn start_span(request: &HttpRequest, app_state: &AppState, applicatio
     })
 }
 
-/// The trace context that a request carries, if it is well-formed.
+/// Returns the request's trace context if it is well-formed.
 pub(super) fn context(request: &HttpRequest) -> Option<&str> {
     request.headers().get("traceparent").and_then(|value| trace_context(value.as_bytes()))
 }
 
-/// The methods that the semantic conventions for HTTP know.
+/// Returns the method if the HTTP semantic conventions know it, otherwise `_OTHER`.
 fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["POST", "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
-/// A W3C trace context as the standard writes it (Trace Context §3.2.2); anything else is not passed on.
+/// Validates a W3C trace context (Trace Context §3.2.2). Returns `None` if it is malformed.
 fn trace_context(value: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(value).ok()?;
     let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

@@ -1,26 +1,27 @@
-//! What a running service is told to do, and the signals that tell it.
+//! Control messages for the running service, and the signals that send them.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::telemetry::log_code::LogCode;
 
-/// What a running service is told to do.
+/// A request to the running service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlMessage {
-    /// Take a changed configuration over.
+    /// Reload the configuration.
     Reload,
-    /// Drain and end; a second time: do not wait any longer.
+    /// Drain and exit. A second one ends the waiting.
     End,
 }
 
-/// Where orders come from.
+/// The receiving end of the control channel.
 pub type ControlMessages = mpsc::UnboundedReceiver<ControlMessage>;
 
-/// The process's signals as orders: SIGTERM and SIGINT end, SIGHUP reloads. From now on they do nothing else.
+/// Translates signals into control messages: SIGTERM and SIGINT end the service, SIGHUP reloads the configuration.
+/// Replaces the default action of these signals for the rest of the process.
 ///
 /// # Errors
-/// The operating system's.
+/// The operating system rejects a signal handler.
 pub fn signals() -> std::io::Result<ControlMessages> {
     let (give, control_messages) = mpsc::unbounded_channel();
     let kinds = [
@@ -35,7 +36,7 @@ pub fn signals() -> std::io::Result<ControlMessages> {
     Ok(control_messages)
 }
 
-/// Waits until the end is ordered again; for ever where it is not.
+/// Waits for another [`ControlMessage::End`]. Never returns if the channel is closed.
 pub(super) async fn second_shutdown(control_messages: &mut ControlMessages) {
     while let Some(order) = control_messages.recv().await {
         if order == ControlMessage::End {

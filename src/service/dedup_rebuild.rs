@@ -1,7 +1,8 @@
-//! The memory of verdicts over restarts and replicas: what our own topics say is learned before anything is replayed.
+//! Rebuilds the dedup cache from the event topics, so that duplicates are detected across restarts and replicas.
 //!
-//! It only avoids duplicates, so callbacks never wait for it, and the journal's events never for long. While Kafka is
-//! away, callbacks go to the journal. The topics are read when it is back; partitions that do not answer, later.
+//! The cache only avoids duplicates. Callbacks therefore never wait for the rebuild, and replay waits for it only for a
+//! limited time. While Kafka is unavailable, callbacks go to the journal; the topics are read once Kafka is back.
+//! Partitions that do not answer are read later.
 
 mod following;
 
@@ -25,53 +26,54 @@ use crate::kafka::history::partition_reader::{FetchProfile, ReadFault};
 use crate::kafka::history::recent_records::{Backlog, Checkpoint, read_tail};
 use crate::telemetry::log_code::LogCode;
 
-/// How long to wait before partitions that did not answer are asked again: while replays wait for it, and later.
+/// Time before partitions that did not answer are read again: while replay waits for them, and afterwards.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long replays wait for partitions that do not answer, while Kafka is available.
+/// How long replay waits for partitions that do not answer, while Kafka is available.
 const MAX_HOLD: Duration = Duration::from_secs(10);
 
-/// What there is to learn, and from where.
+/// The state of the rebuild, and the follower that keeps the cache current afterwards.
 pub(super) struct DedupRebuild {
     cluster: Mutex<Cluster>,
     scope: LiveScope,
     gate: Arc<Gate>,
-    /// Whether other replicas are followed even if none is known.
+    /// True if the configuration asks to follow other replicas even when none is known.
     always_follows: bool,
     state: Mutex<State>,
     follower: Mutex<Option<Arc<Follower>>>,
-    /// One attempt at a time.
+    /// Held during an attempt, so that only one runs at a time.
     attempt: Mutex<()>,
     /// Wakes [`DedupRebuild::run_until_done`].
     changed: Notify,
 }
 
 struct State {
-    /// Counts the clusters. What was read from an earlier one counts for nothing.
+    /// Incremented when the cluster is replaced. Results from an earlier generation are discarded.
     generation: u64,
-    /// Counts the changes of the scope.
+    /// Incremented when the topics or the Kafka clients change. An attempt that began before is repeated.
     revision: u64,
-    /// Whether something is left to read.
+    /// True if topics have still to be read.
     is_due: bool,
-    /// Whether other replicas are to be followed.
+    /// True if other replicas are to be followed.
     follows: bool,
     pace: FetchProfile,
-    /// Whether replays may go ahead.
+    /// True once replay no longer waits for the rebuild.
     is_released: bool,
-    /// From when on records are read, in milliseconds since 1970. It stays when the journal's oldest events are gone.
+    /// Records from this time on are read, in milliseconds since 1970. Fixed at the first attempt, so it does not move
+    /// when the oldest journal entries are deleted.
     since: Option<u64>,
-    /// When Kafka was asked first, of an uninterrupted time of it being available.
+    /// Time of the first attempt in the current period of availability.
     asked_since: Option<Instant>,
-    /// What is read.
+    /// How far each partition has been read.
     resume: Checkpoint,
 }
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 enum Attempt {
-    /// All that can be read is read, except these topics.
+    /// The topics were read, except for the ones listed in the backlog.
     Read(Backlog),
-    /// Nothing can be read, now or later.
+    /// The topics cannot be read, and a retry would not help.
     Impossible(ReadFault),
     /// Kafka does not answer.
     Away,
@@ -101,7 +103,7 @@ impl DedupRebuild {
         })
     }
 
-    /// Takes changed topics and applications over, also for reading that is under way. Reads again if some are new.
+    /// Applies changed topics and applications, also to a read in progress. Reads all topics again if some are new.
     pub(super) fn rescope(&self, config: &Config) {
         let scope = Scope::of(config);
         let is_covered = self.scope.load().covers(&scope);
@@ -115,14 +117,14 @@ impl DedupRebuild {
         }
     }
 
-    /// Another cluster answers at the same address: forgets what was learned from the old one, holds replays back, and
-    /// reads the topics of the new one. [`DedupRebuild::run_until_done`] does the reading.
+    /// Handles another cluster at the same address: discards the results from the old one, pauses replay, and schedules
+    /// a read of the new topics by [`DedupRebuild::run_until_done`].
     pub(super) fn start_over(&self, app_state: &AppState) {
         let mut state = self.state.lock();
         state.generation += 1;
         (state.is_due, state.is_released, state.asked_since) = (true, false, None);
         (state.since, state.resume) = (None, Checkpoint::default());
-        // Under the lock, so that nothing of the old cluster is learned afterwards.
+        // Under the lock, so that no result from the old cluster is recorded afterwards.
         self.gate.forget_history();
         app_state.dispatcher.cluster_replaced();
         drop(state);
@@ -130,14 +132,14 @@ impl DedupRebuild {
         self.changed.notify_one();
     }
 
-    /// Reads with other settings from now on, or with other files or passwords behind the same settings. Blocks while a
-    /// follower ends.
+    /// Uses other settings from now on, or the same settings with changed files or passwords. Blocks until the follower
+    /// has stopped.
     pub(super) fn replace_clients(&self, cluster: Cluster) {
         *self.cluster.lock() = cluster;
         let mut state = self.state.lock();
         let follower = self.follower.lock().take();
         if follower.is_some() || state.is_due {
-            // What an attempt with the old settings reads meanwhile counts for nothing. What was read before stays known.
+            // An attempt in progress is repeated with the new settings. Events that are already known stay known.
             state.revision += 1;
             (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
         }
@@ -146,14 +148,15 @@ impl DedupRebuild {
         self.changed.notify_one();
     }
 
-    /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::run_until_done`] does what is left.
+    /// Makes one attempt to read the topics, and enables replay if possible. [`DedupRebuild::run_until_done`] makes the
+    /// others.
     pub(super) async fn mark_published(self: Arc<Self>, app_state: &Arc<AppState>) {
         let app_state = Arc::clone(app_state);
-        // A panic in it has been told by its own message; the next attempt goes on.
+        // The panic hook has already logged a panic. The next attempt continues.
         let _ = tokio::task::spawn_blocking(move || self.read(&app_state)).await;
     }
 
-    /// Learns what is left whenever Kafka is available, until the service ends.
+    /// Makes attempts while something is unread and Kafka is available, until the shutdown.
     pub(super) async fn run_until_done(self: Arc<Self>, app_state: Arc<AppState>) {
         while !app_state.is_draining() {
             let (is_due, is_released) = {
@@ -174,7 +177,7 @@ impl DedupRebuild {
         }
     }
 
-    /// One attempt, and what follows from it. Blocks.
+    /// Makes one attempt and handles its outcome. Blocks.
     fn read(self: &Arc<Self>, app_state: &Arc<AppState>) {
         let _one = self.attempt.lock();
         let (generation, revision, window, mut resume) = {
@@ -203,7 +206,7 @@ impl DedupRebuild {
         }
     }
 
-    /// Logs what came of an attempt, and lets replays go ahead if there is nothing to wait for.
+    /// Logs the outcome of an attempt, and enables replay if there is nothing more to wait for.
     fn conclude(&self, state: &mut State, attempt: &Attempt, app_state: &AppState) {
         let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
         let may_release = match attempt {
@@ -239,7 +242,7 @@ impl DedupRebuild {
         }
     }
 
-    /// Passes on what became known, unless it is from a cluster that has been replaced.
+    /// Passes events on to the outbox, unless the cluster that they are from has been replaced.
     fn publish_batch(&self, app_state: &AppState, generation: u64, known: &[Known]) {
         let state = self.state.lock();
         if state.generation == generation {

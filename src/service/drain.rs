@@ -1,4 +1,5 @@
-//! The shutdown of the service: callbacks are answered, what is unconfirmed goes to the journal, and everything is closed.
+//! The shutdown of the service: answers open callbacks, writes unconfirmed events to the journal, and closes
+//! everything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,23 +15,23 @@ use crate::delivery::dispatcher::Dispatcher;
 use crate::http::Callbacks;
 use crate::telemetry::log_code::LogCode;
 
-/// How long the last answers may take once nothing is waited for any longer.
+/// Limit for the last answers after a second shutdown request.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// How long callbacks wait for Kafka after the end was ordered. A broker that works confirms in milliseconds; for another
-/// one the journal is quicker.
+/// How long callbacks wait for Kafka after the shutdown request. A healthy broker confirms within milliseconds;
+/// otherwise the journal is faster.
 const CONFIRMATIONS: Duration = Duration::from_secs(2);
 
-/// How long the producer is waited for when everything that it holds is durable: what it still confirms is not published
-/// again by the next start.
+/// How long to wait for the producer once all its events are durable. Events that it still confirms are not published
+/// again after the restart.
 const LAST_CONFIRMATIONS: Duration = Duration::from_millis(500);
 
-/// How long the last writes may take beyond the drain's limit.
+/// Minimum time for the last journal writes, even if the drain timeout has passed.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
 impl Service {
-    /// Shuts the service down: not ready, no new callbacks, those in progress answered, the producer emptied. Returns true
-    /// if every event is confirmed or durable.
+    /// Shuts down the service: reports not ready, accepts no more callbacks, answers the open ones, and empties the
+    /// producer. Returns true if every event is confirmed or durable.
     pub(super) async fn drain(self, mut control_messages: ControlMessages) -> bool {
         let began = Instant::now();
         tracing::info!(code = LogCode::Draining.as_str(), "shutting down; what is being worked on is finished");
@@ -57,8 +58,8 @@ impl Service {
     }
 }
 
-/// Answers the callbacks in progress and stops the listener, within the limit or until a second shutdown is ordered.
-/// Returns until when the producer may be waited for.
+/// Answers open callbacks and stops the listener, until `limit` has passed or a second shutdown is requested. Returns
+/// the latest time to wait for the producer.
 async fn answer_callbacks(
     app_state: &AppState,
     callbacks: Callbacks,
@@ -68,7 +69,7 @@ async fn answer_callbacks(
     let orderly = async move {
         while app_state.metrics.callbacks_in_flight.get() > 0 {
             if began.elapsed() > CONFIRMATIONS {
-                // Their events are written, and answered as soon as they are durable.
+                // Writes their events to the journal. They are answered once that is durable.
                 app_state.dispatcher.expire_deadlines();
                 sleep(Duration::from_millis(100)).await;
             } else {
@@ -87,7 +88,7 @@ async fn answer_callbacks(
         }
         () = second_shutdown(control_messages) => {
             let until = Instant::now();
-            // What waits for Kafka is written and answered at once.
+            // Events that wait for Kafka are written to the journal and answered at once.
             app_state.dispatcher.expire_deadlines();
             let _ = timeout(LAST_ANSWERS, &mut orderly).await;
             until
@@ -95,8 +96,8 @@ async fn answer_callbacks(
     }
 }
 
-/// Closes the journal, the producer and the readers of the topics. Returns how many events are neither confirmed nor
-/// durable.
+/// Closes the journal, the producer and the readers of the topics. Returns the number of events that are neither
+/// confirmed nor durable.
 async fn close(
     dispatcher: &Arc<Dispatcher>,
     dedup_rebuild: Arc<DedupRebuild>,
@@ -106,20 +107,21 @@ async fn close(
     let following = tokio::task::spawn_blocking(move || dedup_rebuild.end());
     let (closing, rest) = (Arc::clone(dispatcher), until.saturating_duration_since(Instant::now()));
     let lost = tokio::task::spawn_blocking(move || closing.close(rest.max(LAST_WRITES))).await.unwrap_or_default();
-    // It only reads: if it hangs, it ends with the process.
+    // The follower only reads. If it does not stop in time, it ends with the process.
     let _ = timeout(LAST_CONFIRMATIONS, following).await;
-    // After the last report, because the other replicas go on with the lanes of this one.
+    // After the last delivery report, because the other replicas then take over the lanes of this one.
     let leaving = tokio::task::spawn_blocking(move || replicas.end());
     let _ = timeout(LAST_CONFIRMATIONS, leaving).await;
     lost
 }
 
-/// Waits for what the producer holds: not for a broker that is away, and not for long once the journal has all of it.
+/// Waits for delivery reports until `until`. Returns earlier if the broker is unavailable, or shortly after all events
+/// are durable.
 async fn flush(dispatcher: &Arc<Dispatcher>, until: Instant) {
     let began = Instant::now();
     loop {
         let waiting = Arc::clone(dispatcher);
-        // In slices, because a flush that has begun cannot be told to hurry.
+        // In short slices, because a flush cannot be cancelled.
         let flush_slice = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.is_connected();
         let flushed = tokio::task::spawn_blocking(flush_slice).await.unwrap_or(true);
         let now = Instant::now();
@@ -127,7 +129,7 @@ async fn flush(dispatcher: &Arc<Dispatcher>, until: Instant) {
             return;
         }
         if now > began + CONFIRMATIONS {
-            // What the broker has not confirmed by now is written.
+            // Writes events that are still unconfirmed to the journal.
             dispatcher.expire_deadlines();
         }
     }

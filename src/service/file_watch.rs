@@ -1,9 +1,9 @@
-//! Notices that a file of the configuration has changed, without a signal.
+//! Detects changed configuration files without a signal.
 //!
-//! It looks at the files once a second, and does not ask the system for notifications (inotify): Kubernetes replaces a
-//! mounted secret by swapping a symbolic link two levels above the file, editors and agents rename a new file over the
-//! old one, and network file systems tell nobody. All of that is seen here in the same way, by what is at the path. A look
-//! costs one `stat` a file; contents are read only when that differs.
+//! Polls the files once a second instead of using inotify. Kubernetes replaces a mounted secret by swapping a symbolic
+//! link two levels above the file, editors and agents rename a new file over the old one, and network file systems send
+//! no notifications. Polling the path detects all of these. A poll costs one `stat` per file; contents are read only if
+//! that differs.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,39 +18,39 @@ use tokio::time::sleep;
 use crate::config::NamedFile;
 use crate::telemetry::log_code::LogCode;
 
-/// Time between two looks. A change counts when two looks in a row have found the same, so that what is written in
-/// several steps is read once.
+/// Time between two polls. A change counts once two consecutive polls agree, so that a file written in several steps is
+/// read once.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Watches the files of the configuration that counts now, until it is dropped.
+/// Watches the files of the current configuration until it is dropped.
 pub(super) struct FileWatch {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
 struct Shared {
-    /// The files as they were when they were last read for a reload.
+    /// The files, with the digests of their contents at the last reload.
     known: Mutex<Vec<NamedFile>>,
     changed: Notify,
 }
 
-/// What `stat` says of a file; `None` if there is none.
+/// The result of `stat`; `None` if it fails, for example because the file does not exist.
 type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl FileWatch {
-    /// Watches these files. Must be called within a tokio runtime.
+    /// Starts to watch these files. Must be called within a tokio runtime.
     pub(super) fn start(files: Vec<NamedFile>) -> Self {
         let shared = Arc::new(Shared { known: Mutex::new(files), changed: Notify::new() });
         let task = tokio::spawn(watch(Arc::clone(&shared)));
         Self { shared, task }
     }
 
-    /// Watches these files from now on: as they were read.
+    /// Watches these files from now on. A difference from their digests is a change.
     pub(super) fn watch(&self, files: Vec<NamedFile>) {
         *self.shared.known.lock() = files;
     }
 
-    /// Returns when files have changed since they were last read.
+    /// Returns when a file has changed since it was last read.
     pub(super) async fn changed(&self) {
         self.shared.changed.notified().await;
     }
@@ -81,7 +81,7 @@ async fn watch(shared: Arc<Shared>) {
         });
         let now = now.await;
         let keys: Vec<_> = known.iter().zip(&now).filter(|(old, new)| old != new).map(|(old, _)| &*old.key).collect();
-        // A reload that came meanwhile has read them itself.
+        // A reload in the meantime has already read the files.
         if keys.is_empty() || *shared.known.lock() != known {
             continue;
         }
@@ -90,26 +90,26 @@ async fn watch(shared: Arc<Shared>) {
             keys = keys.join(" "),
             "files have changed; the configuration is reloaded"
         );
-        // What is wrong with them is told once; they are tried again when they change again.
+        // An invalid file is reported once, and tried again after its next change.
         *shared.known.lock() = now;
         shared.changed.notify_one();
     }
 }
 
-/// Runs what can wait for a disk where that holds nobody up.
+/// Runs work that can block on the disk on the blocking thread pool.
 async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
-/// Whether a file was written so lately that a second write can have left the same times: the clock of file systems moves
-/// every few milliseconds. Then only the content tells.
+/// Returns true if a file was written so recently that a second write can have left the same times, because file system
+/// clocks advance only every few milliseconds. Then only the contents show a change.
 fn recent(stamps: &[(Stamp, PathBuf)]) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let limit = i64::try_from(now.saturating_sub(2 * POLL_INTERVAL).as_secs()).unwrap_or(i64::MAX);
     stamps.iter().any(|(stamp, _)| stamp.is_some_and(|(.., changed, _)| changed >= limit))
 }
 
-/// Follows symbolic links, so a link that leads to another file makes another stamp.
+/// Returns the stamp of a file. Follows symbolic links, so a link that points to another file has another stamp.
 fn stamp(path: &Path) -> Stamp {
     let data = std::fs::metadata(path).ok()?;
     Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()))
@@ -160,7 +160,7 @@ mod tests {
             std::fs::create_dir(path(version)).unwrap();
             std::fs::write(path(version).join("key"), version).unwrap();
         }
-        // As Kubernetes does it: key -> ..data/key, and ..data -> the newest version.
+        // As in Kubernetes: key -> ..data/key, and ..data -> the newest version.
         std::os::unix::fs::symlink("1", path("..data")).unwrap();
         std::os::unix::fs::symlink("..data/key", path("key")).unwrap();
         let watch = FileWatch::start(vec![named(path("key"))]);

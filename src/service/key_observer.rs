@@ -1,4 +1,4 @@
-//! What the fetches of key sets tell: how they ended, and how far this machine's clock is off.
+//! Observes the fetches of key sets: counts results, and compares this machine's clock with the key endpoints'.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use crate::keys::{KeyObserver, RefreshResult};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
-/// A clock that is off by less is not worth a line, however small `server.clock_skew` is: the endpoint's time has whole
-/// seconds, and its answer travels.
+/// Smaller clock offsets are not logged, however small `server.clock_skew` is. The endpoint's time has whole seconds,
+/// and the response takes time to arrive.
 const LEAST_OFFSET: Duration = Duration::from_secs(5);
 
-/// Counts the refreshes of key sets, and watches the clock by the endpoints'.
+/// Counts refreshes of key sets and monitors the clock offset.
 pub(super) struct Observer {
     metrics: Arc<Metrics>,
     clock_skew: Duration,
-    /// The applications by whose endpoint this machine's clock is off. The log is told when the first comes and the last
-    /// goes.
+    /// The applications whose endpoint disagrees with this machine's clock. The log names the first one, and the return
+    /// to normal of the last one.
     off: Mutex<BTreeSet<String>>,
 }
 
@@ -28,7 +28,8 @@ impl Observer {
         Self { metrics, clock_skew, off: Mutex::default() }
     }
 
-    /// From here on the clock is worth a line: halfway to where honest callbacks are refused.
+    /// Returns the offset in seconds beyond which a warning is logged: half of the skew at which valid callbacks are
+    /// rejected.
     fn limit(&self) -> u64 {
         (self.clock_skew / 2).max(LEAST_OFFSET).as_secs()
     }
@@ -36,18 +37,18 @@ impl Observer {
 
 impl KeyObserver for Observer {
     fn refreshed(&self, application: &str, result: &RefreshResult) {
-        // If it is not found, a reload has just removed it.
+        // Missing if a reload has just removed the application.
         if let Some(metrics) = self.metrics.find(application) {
             metrics.jwks_refreshed(result.code());
         }
     }
 
     fn clock_offset(&self, application: &str, seconds: i64) {
-        // If it is not found, a reload has just removed it.
+        // Missing if a reload has just removed the application.
         let Some(metrics) = self.metrics.find(application) else { return };
         metrics.clock_offset(seconds);
         let mut off = self.off.lock();
-        // A reload may have removed the last application whose endpoint disagreed.
+        // A reload may have removed applications, including the last one that disagreed.
         off.retain(|name| self.metrics.find(name).is_some());
         if seconds.unsigned_abs() <= self.limit() {
             if off.remove(application) && off.is_empty() {

@@ -1,6 +1,6 @@
-//! The life of the service: start, reload, drain, end. The order of things stands here, and nothing else.
+//! Starts, reloads and shuts down the service.
 //!
-//! What it is told to do comes from outside, so that signals are one way of telling and not the only one.
+//! Control messages come from a channel, so tests do not need signals.
 
 mod control;
 mod dedup_rebuild;
@@ -32,12 +32,12 @@ use crate::kafka::availability::cluster_watch::Watch;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
-/// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
+/// Limit for the producer's warm-up at startup. After it the service continues; the first record then waits for Kafka.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Why the service does not start.
+/// Why the service failed to start.
 pub enum StartFault {
-    /// The configuration is wrong, or does not fit this machine.
+    /// The configuration is invalid, or does not fit this machine.
     Configuration(Vec<Diagnosis>),
     /// Something else failed.
     Failed(String),
@@ -85,11 +85,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts everything. The service takes callbacks when this returns; it is ready once it has its keys and the
-    /// producer is warm.
+    /// Starts all parts of the service. When this returns, callbacks are accepted. The service becomes ready once at
+    /// least one application has its keys and the warm-up has ended.
     ///
     /// # Errors
-    /// [`StartFault`], with everything undone.
+    /// [`StartFault`]. A listener that was already started can run until the process exits.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
         let certificate = wiring::certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
@@ -145,19 +145,19 @@ impl Service {
         })
     }
 
-    /// Where callbacks are taken, with the port that the system gave where the configuration says 0.
+    /// Returns the address of the callback listener, with the actual port if the configuration says 0.
     #[must_use]
     pub const fn listen(&self) -> SocketAddr {
         self.listen
     }
 
-    /// Where metrics and health are served, likewise.
+    /// Returns the address of the admin listener, with the actual port if the configuration says 0.
     #[must_use]
     pub const fn admin_listen(&self) -> SocketAddr {
         self.admin_listen
     }
 
-    /// Waits until callbacks are to be sent here, at most for `limit`. Says whether they are.
+    /// Waits up to `limit` until the service is ready. Returns true if it is.
     pub async fn ready(&self, limit: Duration) -> bool {
         let ready = async {
             while !self.app_state.is_ready() {
@@ -177,7 +177,8 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
     wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error).into())
 }
 
-/// Warms the producer up in the background, learns what was published last, and sees to the topics.
+/// Warms up the producer, creates missing topics and rebuilds the dedup cache, in the background. Then starts the tasks
+/// that continue this work.
 fn warm_up(
     app_state: Arc<AppState>,
     topic_reconciler: Arc<topics::TopicReconciler>,
@@ -204,8 +205,8 @@ fn warm_up(
     });
 }
 
-/// Reads the topics again, and creates them where that is asked for, whenever another cluster has taken the place of the
-/// one before: nothing is replayed before.
+/// Creates missing topics and rebuilds the dedup cache whenever another cluster answers at the same address. Replay
+/// stays paused until then.
 async fn learn_again(
     app_state: Arc<AppState>,
     dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,

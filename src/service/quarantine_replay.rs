@@ -1,7 +1,7 @@
-//! Callbacks that waited in quarantine, tried again: after a start and after each reload, as both can bring a key.
+//! Retries quarantined callbacks after a start and after each reload, because both can bring the missing key.
 //!
-//! They are handed over in the order in which they were accepted, several at a time: the lanes keep the order of each
-//! entity's events, so there is no need to wait for one callback's confirmation before the next is handed over.
+//! Callbacks are handed over in the order in which they were received, several at a time. Lanes keep the order of each
+//! entity's events, so one callback need not be confirmed before the next is handed over.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,26 +14,27 @@ use tokio::time::sleep;
 use crate::app_state::AppState;
 use crate::journal::quarantine_replay::QuarantineReplay;
 
-/// How many callbacks are on their way at a time, with how many events and bytes; one alone may have more. Live events
-/// need room beside them.
+/// Maximum number of callbacks in progress, and of their events and bytes. A single callback may exceed the last two.
+/// The limits leave capacity for live events.
 const CALLBACKS: usize = 64;
 const EVENTS: usize = 1000;
 const BYTES: usize = 8 << 20;
 
-/// How long to wait before what was not taken is tried again, at first and at most.
+/// Time before the next attempt after the outbox was full: doubles from the first to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// How a walk through the quarantine has ended.
+/// How a pass over the quarantine ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReplayOutcome {
-    /// Everything was tried, or the service ends.
+    /// Every callback was tried, or the service is shutting down.
     Done,
-    /// There was no room for more events. What comes later was not tried, so that it does not overtake.
+    /// An event was not accepted, or the quarantine could not be read. Later callbacks were not tried, so that none
+    /// overtakes an earlier one.
     NoRoom,
 }
 
-/// Publishes what can be read by now. What cannot stays where it is.
+/// Publishes the callbacks that can be read by now. The others stay in quarantine.
 pub(super) async fn run(app_state: Arc<AppState>) {
     let mut pause = FIRST_PAUSE;
     while replay_once(&app_state).await == ReplayOutcome::NoRoom {
@@ -61,7 +62,7 @@ async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
         }
         let app_state = Arc::clone(app_state);
         let mut publishing = Box::pin(async move { app_state.publish_reopened(reopened).await.is_safe() });
-        // The first step hands the events over, so the callbacks are in order; then each waits by itself.
+        // The first poll hands over the events, which keeps the callbacks in order. The rest runs concurrently.
         match poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await {
             Poll::Ready(safe) => on_their_way.refused |= !safe,
             Poll::Pending => on_their_way.add(publishing, events, bytes),
@@ -71,13 +72,13 @@ async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
     if on_their_way.refused { ReplayOutcome::NoRoom } else { ReplayOutcome::Done }
 }
 
-/// The callbacks whose events have been handed over.
+/// The callbacks whose events are handed over but not yet resolved.
 #[derive(Default)]
 struct InProgress {
     tasks: JoinSet<(bool, usize, usize)>,
     events: usize,
     bytes: usize,
-    /// Whether any was refused.
+    /// True if an event of any callback was not accepted.
     refused: bool,
 }
 
@@ -100,7 +101,7 @@ impl InProgress {
         while self.one_has_ended().await {}
     }
 
-    /// Waits for one. Returns false if there is none.
+    /// Waits until one callback is resolved. Returns false if there is none.
     async fn one_has_ended(&mut self) -> bool {
         let Some(ended) = self.tasks.join_next().await else { return false };
         if let Ok((safe, events, bytes)) = ended {

@@ -1,6 +1,7 @@
-//! Running until the end: a changed configuration is taken over whole, or not at all.
+//! The main loop of the service, and the reload of the configuration.
 //!
-//! SIGHUP and a change of a watched file take the same way.
+//! SIGHUP and a change of a watched file both trigger a reload. A configuration that cannot be loaded changes nothing.
+//! A reload that fails later can leave some parts replaced.
 
 use std::sync::Arc;
 
@@ -16,13 +17,13 @@ use crate::journal::KeyChange;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
 
-/// The files to be watched, as this configuration was read from them.
+/// Returns the files to watch, with the digests of the contents that `config` was read from.
 pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
     if config.server.watch_files { config.files.clone() } else { Vec::new() }
 }
 
 impl Service {
-    /// Runs until it is told to end, then drains. Returns true if everything was confirmed or kept.
+    /// Runs until [`ControlMessage::End`], then drains. Returns true if every event is confirmed or durable.
     pub async fn run(mut self, mut control_messages: ControlMessages) -> bool {
         loop {
             let order = tokio::select! {
@@ -35,15 +36,18 @@ impl Service {
                         break;
                     }
                 }
-                // Whoever can give no more orders has no more use for the service.
+                // A closed channel counts as a shutdown.
                 Some(ControlMessage::End) | None => break,
             }
         }
         self.drain(control_messages).await
     }
 
-    /// Reloads, and again if that was ordered meanwhile. An end breaks it off, because it may be waiting for an endpoint
-    /// of keys that hangs; nothing has been replaced then. Returns true if the end was ordered.
+    /// Reloads, and repeats this if another reload was requested meanwhile. Returns true if a shutdown was requested.
+    ///
+    /// A shutdown cancels the reload at its next wait, because a key endpoint that does not respond can delay it by
+    /// seconds. Kafka clients and journal keys may be replaced by then. The rest of the old configuration is still in
+    /// use.
     async fn reload_until_told_to_end(&mut self, control_messages: &mut ControlMessages) -> bool {
         loop {
             let mut again = false;
@@ -64,10 +68,15 @@ impl Service {
         }
     }
 
-    /// Takes a changed configuration over, or leaves everything as it is.
+    /// Reloads the configuration, and logs and counts the result.
+    ///
+    /// If the configuration or the server certificate cannot be loaded, nothing is replaced. If replacing the Kafka
+    /// clients fails, the clients that were already replaced keep the new settings, although the old configuration
+    /// stays current. Journal keys that the journal rejects do not fail the reload: the old keys stay in use, and the
+    /// rest is applied.
     async fn reload(&mut self) {
         let result = self.reloaded().await;
-        // Those of the configuration that counts now, new or old.
+        // Metrics exist for the applications of the current configuration, which is the old one if the reload failed.
         let applications = self.config.applications.iter();
         let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
         self.app_state.metrics.keep_only(&kept.collect());
@@ -90,7 +99,7 @@ impl Service {
     async fn reloaded(&mut self) -> Result<(), Vec<Diagnosis>> {
         let (loaded, files) = Config::load_naming(&self.path);
         let watches = loaded.as_ref().map_or(self.config.server.watch_files, |config| config.server.watch_files);
-        // Also if it is bad: it is tried again when one of these changes.
+        // Watched even if the configuration is invalid, so that a correction triggers another reload.
         self.files.watch(if watches { files } else { Vec::new() });
         let mut config = loaded?;
         for key in self.config.needs_restart(&config) {
@@ -102,7 +111,7 @@ impl Service {
         }
         let old = self.app_state.applications();
         let metrics = Arc::clone(&self.app_state.metrics);
-        // What needs a restart stays as it was at the start, also inside the applications' policies.
+        // Settings that need a restart keep their values from the start, including in the applications' policies.
         config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
         config.topics = self.config.topics.clone();
         let journal_keys = std::mem::replace(&mut config.journal, self.config.journal.clone()).keys;
@@ -132,15 +141,15 @@ impl Service {
         self.dedup_rebuild.rescope(&config);
         self.watch.topics(wiring::topics(&config));
         tokio::spawn(quarantine_replay::run(Arc::clone(&self.app_state)));
-        // An application may have come with a prefix of its own.
+        // A new application can have its own topic prefix.
         self.topic_reconciler.rescope(&config);
         self.console.configure(&config);
         self.config = config;
         Ok(())
     }
 
-    /// Gives the journal its new keys. Returns the keys that count from now on: the old ones if the journal still needs one
-    /// that is not among the new ones.
+    /// Passes the new keys to the journal. Returns the keys in use afterwards: the old ones if the journal rejects the
+    /// new ones, cannot be read, or still needs an old key that is missing from the new ones.
     async fn replaced_journal_keys(&self, new: Vec<Arc<ContentKey>>) -> Vec<Arc<ContentKey>> {
         let ids = |keys: &[Arc<ContentKey>]| keys.iter().map(|key| key.id().to_owned()).collect::<Vec<_>>();
         let old = self.config.journal.keys.clone();
@@ -171,13 +180,13 @@ impl Service {
         old
     }
 
-    /// The certificate of the callback listener as it is now on the disk, if the listener has one.
+    /// Loads the certificate of the callback listener from disk again, if the listener uses TLS.
     fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Diagnosis>> {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
         Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
-    /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
+    /// Replaces all Kafka clients, because properties or the contents of files that they name have changed.
     async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Diagnosis>> {
         let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
         let (app_state, cluster) = (Arc::clone(&self.app_state), wiring::cluster(config));
@@ -188,7 +197,7 @@ impl Service {
         self.replicas.replace_clients(&cluster);
         self.topic_reconciler.replace_clients(cluster.clone());
         let (dedup_rebuild, reading) = (Arc::clone(&self.dedup_rebuild), cluster.clone());
-        // It waits for a follower to end. A panic in it has been told by its own message.
+        // Blocks until the follower has stopped. The panic hook has already logged a panic.
         let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_clients(reading)).await;
         self.app_state.set_cluster(cluster.clone());
         self.watch = wiring::watch(&cluster, config, &self.app_state.metrics, &self.replicas)

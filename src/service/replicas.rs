@@ -1,7 +1,8 @@
-//! Replicas find each other and agree who publishes what first, through a topic of their own. Runs
-//! [`Coordinator`](outbox::replicas::coordinator::Coordinator) on a thread: its inputs are the topic's records and Kafka's availability.
+//! Coordination of replicas: they find each other through a topic of their own and agree who publishes which lanes
+//! first.
 //!
-//! If the topic cannot be used, the service runs as if it were alone.
+//! A thread runs [`Coordinator`](outbox::replicas::coordinator::Coordinator). Its inputs are the topic's records and
+//! the availability of Kafka. If the topic cannot be used, the service runs as if it were the only replica.
 
 mod identity;
 mod runner;
@@ -22,8 +23,8 @@ use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
-/// Begins to look for other replicas. Returns also what learns from the topics, because both decide together when the
-/// journal's events are published.
+/// Starts the coordination of replicas and creates the [`DedupRebuild`]. They share a [`Gate`], because both decide
+/// when replay may start.
 pub(super) fn start(
     config: &Config,
     dispatcher: &Arc<Dispatcher>,
@@ -35,22 +36,22 @@ pub(super) fn start(
     (dedup_rebuild, replicas)
 }
 
-/// What must be so before the journal's events are published.
+/// The conditions for replay.
 #[derive(Default)]
 pub(super) struct Gate {
-    /// The topics' history is known, or cannot be known.
+    /// True once the dedup cache is rebuilt, or cannot be.
     is_history_read: AtomicBool,
-    /// The other replicas know what waits here, or there are none.
+    /// True once the other replicas know this replica's waiting events, or there are no other replicas.
     is_open: AtomicBool,
     is_available: AtomicBool,
-    /// Whether there are no other replicas.
+    /// True if there are no other replicas.
     is_alone: AtomicBool,
-    /// Whether another cluster answers at the same address, and the thread does not know.
+    /// True if another cluster answers at the same address and the thread has not handled it yet.
     is_replaced: AtomicBool,
 }
 
 impl Gate {
-    /// Takes the news that the history is known, or cannot be known.
+    /// Records that the dedup cache is rebuilt or cannot be. Enables replay if the other replicas agree.
     pub(super) fn history_read(&self, dispatcher: &Dispatcher) {
         self.is_history_read.store(true, Ordering::SeqCst);
         if self.is_open.load(Ordering::SeqCst) {
@@ -58,7 +59,7 @@ impl Gate {
         }
     }
 
-    /// Another cluster answers: its history must be read before anything is published from the journal.
+    /// Handles another cluster: its topics must be read before replay.
     pub(super) fn forget_history(&self) {
         self.is_history_read.store(false, Ordering::SeqCst);
         self.is_replaced.store(true, Ordering::SeqCst);
@@ -72,13 +73,13 @@ impl Gate {
         }
     }
 
-    /// Whether Kafka is available, as far as is known; the outbox may still wait for other replicas.
+    /// Returns true if Kafka was last seen available. The outbox may still wait for other replicas.
     pub(super) fn is_available(&self) -> bool {
         self.is_available.load(Ordering::SeqCst)
     }
 }
 
-/// The running thread.
+/// Handle of the coordination thread.
 pub(super) struct Replicas {
     gate: Arc<Gate>,
     dispatcher: Weak<Dispatcher>,
@@ -87,7 +88,7 @@ pub(super) struct Replicas {
 }
 
 impl Replicas {
-    /// Starts the thread. If there is no thread to be had, the service runs as if it were alone.
+    /// Starts the thread. If that fails, the service runs as if it were the only replica.
     fn start(
         config: &Config,
         gate: &Arc<Gate>,
@@ -111,37 +112,37 @@ impl Replicas {
         Arc::new(Self { gate: Arc::clone(gate), dispatcher, events, thread: Mutex::new(thread) })
     }
 
-    /// Reads and writes the topic with other settings from now on.
+    /// Uses other Kafka settings for the coordination topic from now on.
     pub(super) fn replace_clients(&self, cluster: &Cluster) {
-        // The thread ends with the service.
+        // Fails only if the thread has ended, which it does with the service.
         let _ = self.events.send(ReplicaEvent::Clients(cluster.clone()));
     }
 
-    /// Takes the id of the cluster that answers.
+    /// Passes the id of the cluster that answers to the outbox.
     pub(super) fn cluster_seen(&self, id: &str) {
         if let Some(dispatcher) = self.dispatcher.upgrade() {
             dispatcher.cluster_seen(id);
         }
     }
 
-    /// Takes the news that Kafka is available, or not.
+    /// Records whether Kafka is available.
     pub(super) fn available(&self, available: bool) {
         self.gate.is_available.store(available, Ordering::SeqCst);
-        // Publishing ends at once. It begins at once only if nobody else has to be asked.
+        // Publishing stops at once. It starts at once only if there is no other replica to agree with.
         if let Some(dispatcher) = self.dispatcher.upgrade()
             && (!available || self.gate.is_alone.load(Ordering::SeqCst))
         {
             dispatcher.set_connected(available);
         }
-        // The thread ends with the service.
+        // Fails only if the thread has ended, which it does with the service.
         let _ = self.events.send(ReplicaEvent::Available(available));
     }
 
-    /// Tells the other replicas that this one shuts down. Blocks for a moment.
+    /// Tells the other replicas that this one shuts down. Blocks until the thread has ended.
     pub(super) fn end(&self) {
         let _ = self.events.send(ReplicaEvent::End);
         if let Some(thread) = self.thread.lock().take() {
-            // A panic in it has been told by its own message.
+            // The panic hook has already logged a panic.
             let _ = thread.join();
         }
     }

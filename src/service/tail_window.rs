@@ -1,4 +1,4 @@
-//! Around the reading of the topics' tail: from when on it is read, and what the log and the metrics say of it.
+//! Determines where reading the tail of the topics starts, and reports the result in the log and the metrics.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,13 +6,13 @@ use crate::app_state::AppState;
 use crate::kafka::history::recent_records::{Backlog, Window};
 use crate::telemetry::log_code::LogCode;
 
-/// How much earlier than the oldest event of the journal the reading begins.
+/// How long before the oldest journal entry reading starts.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// How many topics a log line names.
+/// Maximum number of topics named in a log line.
 const MAX_NAMED_TOPICS: usize = 10;
 
-/// Logs what was read.
+/// Logs the result of reading the tail.
 pub(super) fn log(tail: &Backlog) {
     let (events, records) = (tail.events, tail.records);
     if tail.is_complete() {
@@ -32,7 +32,7 @@ pub(super) fn log(tail: &Backlog) {
     );
 }
 
-/// Shows when the last event of each application was accepted, as far as the topics tell.
+/// Sets each application's metric of its last event, from the newest record in the topics.
 pub(super) fn show_last_events(tail: &Backlog, app_state: &AppState) {
     for application in app_state.applications().by_name.values() {
         if let Some(newest) = tail.newest.get(&application.policy.application_id) {
@@ -45,9 +45,9 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// From when on records are read, in milliseconds since 1970: ten minutes ago; or before the time at which the
-/// journal's oldest event was accepted, because it may have been published, just before a crash, and its record then
-/// has that time or a later one.
+/// Returns the time from which records are read, in milliseconds since 1970: ten minutes ago, or earlier if the journal
+/// holds older events. Such an event may have been published just before a crash. Its record then has that time or a
+/// later one.
 pub(super) fn since(app_state: &AppState) -> u64 {
     let oldest = app_state.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
     let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
@@ -56,7 +56,7 @@ pub(super) fn since(app_state: &AppState) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What to read of the tail, if it is read from `since` (milliseconds since 1970).
+/// Returns the window that starts at `since` (milliseconds since 1970).
 pub(super) fn window(since: u64) -> Window {
     Window { since: now().saturating_sub(Duration::from_millis(since)), ..Window::default() }
 }

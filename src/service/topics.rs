@@ -1,7 +1,7 @@
-//! The topics, as the running service sees to them: created if that is configured, reported if they are wrong.
+//! Creates the topics if configured, and reports topics that differ from the configuration.
 //!
-//! Never a reason not to start: while Kafka is away the question is asked again, in the background. Afterwards the
-//! topics are looked at once a minute, because others can change them.
+//! Problems never prevent the start: while Kafka is unavailable, the check is retried in the background. Afterwards the
+//! topics are checked once a minute, because other tools can change them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,40 +22,40 @@ use crate::kafka::admin::topics::{ExistingTopic, State, TopicSettings, WantedTop
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// How long the cluster may take for one attempt, and how long to wait before the next.
+/// Limit for one request to the cluster, and time before the next attempt.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-/// How long to wait before topics are looked at again.
+/// Time between checks of the topics.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// What has to be seen to.
+/// Creates missing topics and compares all topics with the configuration.
 pub(super) struct TopicReconciler {
     settings: Mutex<Arc<TopicSettings>>,
     cluster: Mutex<Cluster>,
     create: bool,
     configuration: PathBuf,
-    /// Whether missing topics are still to be created. Only at the start and for a new prefix: a topic that somebody
-    /// deletes later is theirs to create.
+    /// True while missing topics are still to be created: after the start and after a reload. A topic that is deleted
+    /// later is not created again.
     creating: AtomicBool,
-    /// Ends a wait early.
+    /// Ends the wait between checks.
     changed: Notify,
     reported: Mutex<ReportedDifferences>,
 }
 
-/// What was seen last.
+/// The result of the last check.
 #[derive(Default)]
 struct ReportedDifferences {
-    /// Topics and the codes of their differences: reported once, until they are gone.
+    /// Topics and the codes of their differences. Each is reported once, until it is gone.
     reported: BTreeSet<(String, &'static str)>,
     partitions: BTreeMap<String, i32>,
 }
 
-/// What is new.
+/// Changes since the last check.
 #[derive(Debug, PartialEq, Eq)]
 struct TopicReport {
-    /// The topics, each with a difference that it did not have before.
+    /// Topics, each with a difference that it did not have before.
     differences: Vec<(String, Difference)>,
-    /// The topics that have more partitions than before: name, before, now.
+    /// Topics with more partitions than before: name, before, now.
     grown: Vec<(String, i32, i32)>,
 }
 
@@ -95,19 +95,19 @@ impl TopicReconciler {
         })
     }
 
-    /// Sees to the topics of another configuration from now on: an application may have come with a prefix of its own.
+    /// Uses the topics of another configuration from now on. A new application can have its own topic prefix.
     pub(super) fn rescope(&self, config: &Config) {
         *self.settings.lock() = Arc::new(TopicSettings::of(config));
         self.creating.store(self.create, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
-    /// Asks with other settings from now on, or with other files or passwords behind the same settings.
+    /// Uses other settings from now on, or the same settings with changed files or passwords.
     pub(super) fn replace_clients(&self, cluster: Cluster) {
         *self.cluster.lock() = cluster;
     }
 
-    /// Creates what is missing, where that is asked for. Says whether the cluster could be asked.
+    /// Creates missing topics, if configured. Returns false if the cluster could not be asked.
     pub(super) async fn create(self: Arc<Self>) -> bool {
         if !self.create {
             return true;
@@ -115,7 +115,7 @@ impl TopicReconciler {
         tokio::task::spawn_blocking(move || self.with_administrator(Self::create_missing)).await.unwrap_or(true)
     }
 
-    /// Creates and reports, until the service ends.
+    /// Creates missing topics and reports differences, until the shutdown.
     pub(super) async fn run_until_done(self: Arc<Self>, app_state: Arc<AppState>) {
         while !app_state.is_draining() {
             let topic_reconciler = Arc::clone(&self);

@@ -1,4 +1,4 @@
-//! From the configuration to the parts of the service. Each function makes one part; none starts to serve.
+//! Creates the parts of the service from the configuration. Each function creates one part.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
@@ -24,22 +24,22 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::CertificateUse;
 use crate::telemetry::spans::Spans;
 
-/// The key of what is wrong with the journal.
+/// The configuration key in diagnoses about the journal.
 pub(crate) const JOURNAL_DIRECTORY: &str = "journal.directory";
 
-/// How many connections may wait to be taken.
+/// Maximum length of the queue of connections that are not yet accepted.
 const BACKLOG: i32 = 1024;
 
-/// The parts of `server.max_memory`: a half for callbacks, a quarter for events, an eighth for the producer's queue. The
-/// rest is for what is read back from the journal and from the topics.
+/// Divisors of `server.max_memory`: a half for callbacks, a quarter for events, an eighth for the producer's queue. The
+/// rest is for data that is read back from the journal and the topics.
 const CALLBACKS_SHARE: usize = 2;
 const EVENTS_SHARE: usize = 4;
 const PRODUCER_SHARE: usize = 8;
 
-/// What the producer adds to a record before it measures it, in bytes.
+/// Upper bound of what the producer adds to a record before it checks the size, in bytes.
 const RECORD_OVERHEAD: usize = 512;
 
-/// The rules for one application.
+/// Returns the policy for one application's callbacks.
 pub(crate) fn policy(config: &Config, application: &config::Application) -> Policy {
     let prefix = application.topic_prefix.as_deref().unwrap_or(&config.topics.prefix);
     let max_message_bytes = cluster(config).max_message_bytes();
@@ -59,26 +59,26 @@ pub(crate) fn policy(config: &Config, application: &config::Application) -> Poli
             config::EventMode::Binary => EventMode::Binary,
             config::EventMode::Structured => EventMode::Structured,
         },
-        // The configuration has at least one.
+        // The configuration guarantees at least one key.
         journal_keys: config.journal.keys.clone(),
         max_record_bytes: max_message_bytes.saturating_sub(RECORD_OVERHEAD),
     }
 }
 
-/// How to reach the cluster.
+/// Returns the connection settings of the cluster.
 pub(crate) fn cluster(config: &Config) -> Cluster {
     let queue = config.server.max_memory / PRODUCER_SHARE;
     Cluster { bootstrap_servers: config.kafka.bootstrap_servers.clone(), properties: config.kafka.properties.clone() }
         .with_queue(queue)
 }
 
-/// How many events may be in memory, and how many bytes of their records. Half of them at most wait to be written to the
-/// journal, which has a copy of each until it is durable.
+/// Returns the maximum number of events in memory, and of bytes of their records. Above half of either, new events are
+/// written to the journal at once.
 pub(super) fn events_in_memory(config: &Config) -> (usize, usize) {
     (config.server.max_in_flight_events, config.server.max_memory / EVENTS_SHARE)
 }
 
-/// The limits of the HTTP side.
+/// Returns the limits of the HTTP listeners.
 pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         response_deadline: config.server.response_deadline,
@@ -88,7 +88,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     }
 }
 
-/// How keys are fetched and kept.
+/// Returns how keys are fetched and stored.
 pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings {
     Settings {
         directory: Some(config.journal.directory.clone()),
@@ -98,14 +98,14 @@ pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings 
     }
 }
 
-/// The applications; those whose keys come from the same source as in `old` keep them.
+/// Creates the applications. An application whose key source is the same as in `old` keeps its keys.
 pub(super) fn applications(
     config: &Config,
     old: Option<&KeyRing>,
     settings: &Settings,
     metrics: &Arc<Metrics>,
 ) -> Applications {
-    // Before the keys: their first refresh is counted as well.
+    // Before the keys, so that their first refresh is counted.
     let metrics: Vec<_> = config
         .applications
         .iter()
@@ -139,7 +139,7 @@ pub(super) fn applications(
     Applications { by_name, keys }
 }
 
-/// Where an application's keys come from.
+/// Returns where an application's keys come from.
 pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     match jwks {
         config::JwksSource::Url { url, ca_file } => Source::Url { url: url.clone(), ca_file: ca_file.clone() },
@@ -147,8 +147,8 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Watches whether the cluster takes records for the topics, and tells the coordination of replicas, which tells the
-/// outbox.
+/// Watches whether the cluster accepts records for the topics. Reports changes to the coordination of replicas, which
+/// controls the outbox.
 pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
@@ -167,7 +167,7 @@ pub(super) fn watch(
             replicas.available(true);
         }
         WatchEvent::Unavailable { brokers } => {
-            // The producer may have told it already, with the reason.
+            // The producer may have logged it already, with the reason.
             if metrics.kafka.answers(false) {
                 let advertised = match brokers.as_slice() {
                     [] => String::new(),
@@ -179,7 +179,7 @@ pub(super) fn watch(
                      journal"
                 );
             }
-            // What the producer has found out is more exact.
+            // Addresses that the producer reported are more precise.
             if metrics.kafka.unreachable_addresses().is_empty() {
                 metrics.kafka.unreachable(brokers);
             }
@@ -188,12 +188,12 @@ pub(super) fn watch(
     })
 }
 
-/// The topics that events are published to.
+/// Returns the names of the topics that events are published to.
 pub(super) fn topics(config: &Config) -> Vec<String> {
     TopicSettings::of(config).topics.into_iter().map(|wanted| wanted.name).collect()
 }
 
-/// The certificate of the callback listener, where there is to be one.
+/// Loads the certificate of the callback listener, if TLS is configured.
 pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Diagnosis> {
     let Some(tls) = &config.server.tls else { return Ok(None) };
     Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
@@ -208,7 +208,7 @@ pub(crate) fn kafka_fault(problem: impl Into<String>) -> Diagnosis {
     misconfigured(problem, "correct or remove the property").at("kafka.properties")
 }
 
-/// The level of the log.
+/// Converts the configured log level.
 pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
     match level {
         config::LogLevel::Error => LevelFilter::ERROR,
@@ -219,13 +219,13 @@ pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
     }
 }
 
-/// Shows when the callback listener's certificate expires.
+/// Sets the metric for the expiry of the callback listener's certificate.
 pub(super) fn show_certificate(config: &Config, metrics: &Metrics) {
     let server = config.server.tls.as_ref().and_then(|tls| Certificate::expiry(&std::fs::read(&tls.certificate).ok()?));
     metrics.service.certificate_expiry(CertificateUse::Server, server);
 }
 
-/// Shows when the certificate expires by which the Kafka clients log in. To be called when they are made.
+/// Sets the metric for the expiry of the Kafka clients' certificate. Call it when the clients are created.
 pub(super) fn show_kafka_certificate(config: &Config, metrics: &Metrics) {
     let property = |name: &str| config.kafka.properties.get(name).map(|value| value.expose().clone());
     let read = |path: String| std::fs::read(path).ok();
@@ -234,7 +234,8 @@ pub(super) fn show_kafka_certificate(config: &Config, metrics: &Metrics) {
     metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| Certificate::expiry(&pem)));
 }
 
-/// Binds a listener at once, so that an occupied address is found before anything else is done.
+/// Binds a listening socket. Called early in the start, so that an address in use is reported before other work is
+/// done.
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -249,18 +250,18 @@ pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Erro
     misconfigured(format!("{address} cannot be listened on ({})", error.kind()), remedy).at(key)
 }
 
-/// Opens the journal, with what it has kept over the restart.
+/// Opens the journal, including the entries from before the restart.
 pub(super) fn journal(config: &Config) -> Result<Opened, Diagnosis> {
     let opened = Store::open(&config.journal.directory, &config.journal.keys, config.journal.max_size);
     opened.map_err(|fault| Diagnosis::from(&fault).at(JOURNAL_DIRECTORY))
 }
 
-/// Answers operators who ask for the journal.
+/// Returns the operators' access to the journal.
 pub(super) fn journal_admin(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>, String> {
     dispatcher.journal_admin().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 
-/// Makes the journal's directory, where the key sets are kept as well.
+/// Creates the journal's directory, which also holds the cached key sets.
 pub(super) fn journal_directory(config: &Config) -> Result<(), Diagnosis> {
     let directory = &config.journal.directory;
     std::fs::create_dir_all(directory)

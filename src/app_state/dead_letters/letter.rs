@@ -1,4 +1,4 @@
-//! Dead letters on their topics: finds them by event id, and parses them.
+//! Finds dead letters by the id of their event, and decodes them.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use serde_json::value::RawValue;
 use crate::kafka::history::tail::TopicRecord;
 use idaas_callback::timestamp;
 
-/// The newest dead letter of each application that matches a name.
+/// The newest matching dead letter of each application.
 pub(super) struct Found {
     name: String,
-    /// Configured names by application id.
+    /// The configured names by application id.
     names: BTreeMap<String, String>,
     pub(super) newest: BTreeMap<String, Letter>,
 }
 
 impl Found {
-    /// Creates an empty result. `names` contains the configured names by application id.
+    /// Creates an empty result. `names` are the configured names by application id.
     pub(super) const fn new(name: String, names: BTreeMap<String, String>) -> Self {
         Self { name, names, newest: BTreeMap::new() }
     }
 
-    /// Adds the record if it is a matching dead letter.
+    /// Adds a record if it matches.
     pub(super) fn add(&mut self, record: TopicRecord) {
         let Some((id, data)) = record.event() else { return };
         let unqualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
@@ -40,14 +40,14 @@ impl Found {
         }
     }
 
-    /// Returns the matches as `application/id`.
+    /// Returns the ids that distinguish the dead letters found: `application/id`.
     pub(super) fn ids(&self) -> Vec<String> {
         let name = |id: &String| self.names.get(id).unwrap_or(id).clone();
         self.newest.iter().map(|(id, letter)| format!("{}/{}", name(id), letter.event_id)).collect()
     }
 }
 
-/// A dead letter, parsed from its record. Has no `Debug`, because it holds personal data.
+/// A decoded dead letter. Has no `Debug`, because it holds personal data.
 pub(super) struct Letter {
     pub(super) event_id: String,
     pub(super) instance_id: String,
@@ -57,18 +57,18 @@ pub(super) struct Letter {
     pub(super) reason: String,
     pub(super) received_at: i64,
     timestamp: Option<i64>,
-    /// Position of the record as `topic/partition@offset`.
+    /// `topic/partition@offset`.
     pub(super) place: String,
     pub(super) original: Original,
 }
 
-/// What a dead letter contains of its event.
+/// The original event, as far as the dead letter contains it.
 pub(super) enum Original {
-    /// The JSON of the event.
+    /// The event's JSON.
     Clear(String),
-    /// A compact JWE of the JSON.
+    /// The event's JSON as a compact JWE.
     Sealed(String),
-    /// Only size and fingerprint.
+    /// Only the event's size and fingerprint.
     Missing,
 }
 
@@ -91,7 +91,7 @@ struct Origin {
 }
 
 impl Letter {
-    /// Parses a record. Returns `None` if it is not a dead letter of this service.
+    /// Decodes a record. Returns `None` if it is not a dead letter of this service.
     fn read(event_id: &str, data: &[u8], record: &TopicRecord) -> Option<Self> {
         let Data { reason, original, origin } = serde_json::from_slice(data).ok()?;
         let original = match original.map(RawValue::get) {

@@ -1,6 +1,6 @@
 use super::{MINIMAL, World, shown};
 
-/// What somebody writes who has read half of the manual.
+/// A configuration with typical mistakes of a user who has not read the manual completely.
 const HALF_BROKEN: &str = r#"
 [server]
 listn = "0.0.0.0:8080"

@@ -1,4 +1,4 @@
-//! Tests of the configuration: each states a condition and its outcome. Files and variables are made up.
+//! Tests of the configuration. Files and variables are made up.
 
 mod applications;
 mod environment;
@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use super::{Config, Sources};
 use crate::diagnosis::Diagnosis;
 
-/// 64 hex digits, recognizable wherever they should not be.
+/// 64 hex digits that are easy to recognize where they must not appear.
 pub(super) const KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7abcd";
 pub(super) const OTHER_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -33,7 +33,7 @@ jwks = "https://eiam.example.com/jwks"
 decryption_keys = [{ file = "current.key" }]
 "#;
 
-/// What surrounds a configuration in a test.
+/// Sources for a configuration in a test.
 pub(super) struct World {
     files: BTreeMap<PathBuf, Vec<u8>>,
     variables: BTreeMap<String, String>,
@@ -70,12 +70,12 @@ impl World {
         Config::parse(text, &around)
     }
 
-    /// The configuration of a text that has no fault.
+    /// Parses a valid configuration.
     pub(super) fn good(&self, text: &str) -> Config {
         self.parse(text).unwrap_or_else(|faults| panic!("{}", shown(&faults)))
     }
 
-    /// The faults of a text that has some, one per line.
+    /// Parses an invalid configuration and returns its faults, one per line.
     pub(super) fn bad(&self, text: &str) -> String {
         shown(&self.parse(text).err().expect("the configuration has no fault"))
     }
@@ -85,7 +85,7 @@ pub(super) fn shown(faults: &[Diagnosis]) -> String {
     faults.iter().map(|fault| format!("{fault}\n")).collect()
 }
 
-/// The minimal configuration with one line more in a section.
+/// Returns the minimal configuration with one additional line in a section.
 pub(super) fn with(section: &str, line: &str) -> String {
     if MINIMAL.contains(&format!("[{section}]")) {
         MINIMAL.replacen(&format!("[{section}]\n"), &format!("[{section}]\n{line}\n"), 1)

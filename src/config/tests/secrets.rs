@@ -146,7 +146,7 @@ fn every_file_is_named_with_its_key_and_a_digest() {
     assert_eq!(changed, ["kafka.properties.sasl.password.file", "application[workforce].decryption_keys[0].file"]);
 }
 
-/// A secret in every place where one can stand, and in some where none belongs.
+/// A secret in every place where one is accepted, and in some where none is.
 fn misplaced() -> Vec<String> {
     let quoted = format!("\"{KEY}\"");
     let secrets = [

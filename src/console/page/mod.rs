@@ -1,6 +1,6 @@
-//! The files of the page, inside the binary. None of them refers to another host.
+//! The files of the console's page, embedded in the binary. None of them refers to another host.
 
-/// One file.
+/// One file of the page.
 pub struct Asset {
     /// Its path on the admin listener.
     pub path: &'static str,
@@ -14,7 +14,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-/// All of them.
+/// All files of the page.
 pub const ASSETS: [Asset; 9] = [
     Asset { path: "/", media_type: HTML, content: include_str!("index.html") },
     Asset { path: "/console/style.css", media_type: STYLE, content: include_str!("style.css") },

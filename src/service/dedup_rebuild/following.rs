@@ -1,4 +1,4 @@
-//! Following other replicas: what they publish is learned while it is published.
+//! Follows other replicas: records the events that they publish in the dedup cache.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::kafka::history::recent_records::Checkpoint;
 use crate::telemetry::log_code::LogCode;
 
 impl DedupRebuild {
-    /// Follows other replicas from now on. Reads the tail again first, because nobody has followed so far.
+    /// Starts to follow other replicas. Reads the tail of the topics again first, because their newer records are not
+    /// known.
     pub(in crate::service) fn follow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, true) {
@@ -22,20 +23,20 @@ impl DedupRebuild {
         }
     }
 
-    /// Follows other replicas no longer, unless the configuration asks for it.
+    /// Stops following other replicas, unless the configuration asks for it.
     pub(in crate::service) fn unfollow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, self.always_follows) || self.always_follows {
             return;
         }
         drop(state);
-        // Its end can take seconds.
+        // On a thread, because stopping the follower can take seconds.
         if let Some(follower) = self.follower.lock().take() {
             let _ = std::thread::Builder::new().name("follower's end".to_owned()).spawn(move || drop(follower));
         }
     }
 
-    /// Follows at that pace from now on.
+    /// Sets how eagerly the follower fetches.
     pub(in crate::service) fn set_pace(&self, pace: FetchProfile) {
         self.state.lock().pace = pace;
         if let Some(follower) = &*self.follower.lock() {
@@ -43,26 +44,26 @@ impl DedupRebuild {
         }
     }
 
-    /// Learns everything that the topics hold now. Returns true if nothing was left out. Returns false if other replicas
-    /// are not followed (yet), or some partition did not answer within `limit`. Blocks.
+    /// Reads everything that the topics hold now. Returns true if nothing was left out; false if other replicas are not
+    /// followed (yet), a read is still due, or a partition did not answer within `limit`. Blocks.
     pub(in crate::service) fn catch_up(&self, limit: Duration) -> bool {
         let is_due = self.state.lock().is_due;
         let follower = self.follower.lock().clone();
         follower.is_some_and(|follower| follower.catch_up(limit)) && !is_due
     }
 
-    /// Stops following. Blocks for a moment.
+    /// Stops following. Blocks until the follower has stopped.
     pub(in crate::service) fn end(&self) {
         drop(self.follower.lock().take());
     }
 
-    /// Follows the other replicas, if nobody does yet.
+    /// Starts the follower if it is not running.
     pub(super) fn begin_to_follow(self: &Arc<Self>, state: &mut State, app_state: &Arc<AppState>) {
         let mut follower = self.follower.lock();
         if follower.is_some() {
             return;
         }
-        // Weak, because following must not keep the service alive.
+        // Weak, because the follower must not keep the service alive.
         let (this, app_state, generation) = (Arc::downgrade(self), Arc::downgrade(app_state), state.generation);
         let tell = move |events: &[Known]| {
             if let (Some(this), Some(app_state)) = (this.upgrade(), app_state.upgrade()) {

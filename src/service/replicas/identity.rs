@@ -1,14 +1,15 @@
-//! Who this replica is: an id that stays with the journal, and one for the process.
+//! Identity of this replica: an id that is stored with the journal, and one per process.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 
 use outbox::replicas::{ReplicaId, Writer};
 
-/// The file in the journal's directory.
+/// Name of the file in the journal's directory.
 const FILE: &str = "replica-id";
 
-/// The id of the replica whose journal is in `directory`. If it cannot be kept, it lasts as long as the process.
+/// Returns the id of the replica whose journal is in `directory`. If it cannot be stored, it lasts only as long as the
+/// process.
 pub(super) fn identity(directory: &Path) -> Writer {
     let path = directory.join(FILE);
     let kept = std::fs::read_to_string(&path).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
@@ -22,7 +23,7 @@ pub(super) fn identity(directory: &Path) -> Writer {
     Writer { replica: ReplicaId(replica), process: random() }
 }
 
-/// The standard library seeds its hashers from the operating system.
+/// Returns a random number. The standard library seeds its hashers from the operating system.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,4 +1,4 @@
-//! The thread of the coordination: reads the topic, lets the coordinator decide, and does what it says.
+//! The coordination thread: reads the topic, runs the coordinator, and executes its commands.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,18 +20,18 @@ use crate::kafka::history::partition_reader::FetchProfile;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
-/// How long one wait for records takes: while there is something to do, and otherwise.
+/// How long one read waits for records: while an agreement is in progress, and otherwise.
 const BUSY_WAIT: Duration = Duration::from_millis(10);
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 
-/// How long reading the event topics up to their ends may take.
+/// Limit for reading the event topics up to their ends.
 const CATCH_UP: Duration = Duration::from_secs(3);
 
-/// What the thread is told.
+/// Input of the coordination thread.
 pub(super) enum ReplicaEvent {
-    /// Kafka is available, or not.
+    /// Kafka became available or unavailable.
     Available(bool),
-    /// The topic is to be read and written with other settings.
+    /// Use other Kafka settings for the coordination topic.
     Clients(Cluster),
     /// The service shuts down.
     End,
@@ -46,14 +46,14 @@ pub(super) struct Runner {
     metrics: Arc<Metrics>,
     started: Instant,
     is_available: bool,
-    /// Events that were accepted before it waited when lanes were released last.
+    /// Events with a lower sequence number were already waiting when lanes were last opened or held.
     mark: Seq,
     caught_up: Arc<AtomicU64>,
     is_fast: bool,
     rounds: u64,
 }
 
-/// What the coordinator asks.
+/// The facts that the coordinator asks for.
 struct View<'a> {
     dispatcher: &'a Dispatcher,
     mark: Seq,
@@ -151,7 +151,7 @@ impl Runner {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
-    /// Takes what the topic has.
+    /// Passes new records of the topic to the coordinator.
     fn read(&mut self) {
         let wait = if self.coordinator.is_busy() { BUSY_WAIT } else { IDLE_WAIT };
         let coordinator = &mut self.coordinator;
@@ -220,7 +220,7 @@ impl Runner {
         }
     }
 
-    /// Shows the state, and follows as fast as it needs.
+    /// Updates the metrics and the gate, and sets how eagerly the follower fetches.
     fn show(&mut self) {
         let is_alone = self.coordinator.is_alone();
         self.gate.is_alone.store(is_alone, Ordering::SeqCst);

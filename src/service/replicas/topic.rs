@@ -1,4 +1,4 @@
-//! The coordination topic, as long as it can be used: looked for, created if that is configured, read and written.
+//! The coordination topic: finds it, creates it if configured, and reads and writes it.
 
 use std::time::{Duration, Instant};
 
@@ -12,42 +12,43 @@ use crate::kafka::client::settings::Cluster;
 use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
 use crate::telemetry::log_code::LogCode;
 
-/// How many records are taken between two decisions.
+/// Maximum number of records per read.
 const RECORDS: usize = 1000;
 
-/// How often a topic that cannot be used is looked for: in the first seconds, while it may be being created, and later.
+/// Time between checks for a topic that cannot be used: during [`CREATION`], while somebody may be creating it, and
+/// later.
 const SOON: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_secs(30);
 
-/// How long a missing topic may be being created.
+/// How long after the start a missing topic is tolerated without a warning.
 const CREATION: Duration = Duration::from_secs(15);
 
-/// How long to wait before the next attempt to create a topic that the cluster refused to create.
+/// Time before the next attempt to create a topic that the cluster rejected.
 const REFUSED: Duration = Duration::from_secs(5);
 
-/// How long creating the topic may take.
+/// Limit for one attempt to create the topic.
 const CREATE: Duration = Duration::from_secs(5);
 
-/// How long the last record may take at the shutdown.
+/// Limit for writing the last record during the shutdown.
 const LAST_RECORD: Duration = Duration::from_millis(500);
 
 pub(super) struct Topic {
     cluster: Cluster,
     name: String,
-    /// The replication of the topic, if it is configured to be created, and if it is to be created.
+    /// The replication factor if topics are created by configuration; in `creates`, only until the topic exists.
     configured: Option<i32>,
     creates: Option<i32>,
     log: Option<ReplicaLog>,
-    /// Whether the topic is being read.
+    /// True while the topic is being read.
     reads: bool,
-    /// Whether it is known that the topic cannot be used.
+    /// True if the topic is known to be unusable.
     is_unusable: bool,
     is_told: bool,
-    /// Whether the log has it that the cluster refuses to create the topic.
+    /// True once it is logged that the cluster rejects the creation.
     is_refused: bool,
     started: Instant,
     next_look: Instant,
-    /// Up to where the topic has to be read before it is current.
+    /// The offset to read up to before the topic counts as current.
     target: Option<i64>,
 }
 
@@ -70,12 +71,12 @@ impl Topic {
         }
     }
 
-    /// From now on the topic is current once it is read to the end that it has then.
+    /// Makes the topic count as current only after it is read up to the end that it has then.
     pub(super) const fn expect_more(&mut self) {
         self.target = None;
     }
 
-    /// Another cluster answers at the same address: its topic is another one.
+    /// Handles another cluster at the same address, which has a topic of its own.
     pub(super) fn start_over(&mut self) {
         (self.log, self.reads, self.is_unusable, self.target) = (None, false, false, None);
         (self.creates, self.next_look) = (self.configured, Instant::now());
@@ -87,7 +88,7 @@ impl Topic {
         self.start_over();
     }
 
-    /// Looks for the topic if it is not being read and it is time to. Returns false if it is known that it cannot be used.
+    /// Checks for the topic if it is not being read and a check is due. Returns false if it turns out to be unusable.
     pub(super) fn look(&mut self) -> bool {
         let now = Instant::now();
         if self.reads || now < self.next_look {
@@ -107,7 +108,7 @@ impl Topic {
                 self.not_usable("the topic does not exist; create it with `idaas-bridge topics --create`")
             }
             Presence::Denied => {
-                // librdkafka remembers the refusal; new clients learn when the rights are given.
+                // librdkafka caches the denial; only a new client notices that access was granted.
                 self.log = None;
                 self.not_usable("the user of [kafka.properties] may not describe, read and write the topic")
             }
@@ -115,7 +116,8 @@ impl Topic {
         }
     }
 
-    /// Creates the topic. It is tried again, because a cluster whose brokers are still starting refuses it at first.
+    /// Creates the topic. A rejection is retried, because a cluster whose brokers are still starting rejects it at
+    /// first.
     fn create(&mut self) -> bool {
         let Some(replication) = self.creates else { return true };
         let Ok(administrator) = Administrator::new(&self.cluster) else { return true };
@@ -131,7 +133,7 @@ impl Topic {
                 );
             }
             Ok(Creation::WasThere) => {}
-            // Not an error, because a single replica does not need it.
+            // A warning, because a single replica does not need the topic.
             Ok(Creation::Refused { problem, remedy, .. }) => {
                 if !std::mem::replace(&mut self.is_refused, true) {
                     tracing::warn!(
@@ -146,7 +148,7 @@ impl Topic {
             }
             Err(_) => return true,
         }
-        // Whoever deletes it later may do so.
+        // Created once only: an operator may delete the topic later.
         (self.creates, self.next_look) = (None, Instant::now());
         true
     }
@@ -173,7 +175,7 @@ impl Topic {
         false
     }
 
-    /// Reads what is there, and waits for it for `wait`. Returns false if the topic can no longer be used.
+    /// Reads available records, waiting up to `wait` for the first. Returns false if the topic can no longer be used.
     pub(super) fn read(&mut self, wait: Duration, mut take: impl FnMut(&Record, Position)) -> bool {
         let Some(log) = self.log.as_mut().filter(|_| self.reads) else {
             std::thread::sleep(wait);
@@ -199,7 +201,7 @@ impl Topic {
         true
     }
 
-    /// Finds out up to where the topic has to be read. Blocks until the broker answers.
+    /// Determines the offset to read up to. Blocks until the broker answers.
     pub(super) fn aim(&mut self) {
         if self.target.is_none()
             && let Some(log) = self.log.as_ref().filter(|_| self.reads)
@@ -208,7 +210,7 @@ impl Topic {
         }
     }
 
-    /// Whether it is read as far as is needed, or cannot be read.
+    /// Returns true if the topic is read as far as needed, or cannot be used.
     pub(super) fn is_current(&self) -> bool {
         let read = self.log.as_ref().map(ReplicaLog::next_position);
         self.is_unusable || (self.reads && self.target.is_some_and(|target| read >= Some(target)))
@@ -220,14 +222,14 @@ impl Topic {
         }
     }
 
-    /// Gives up what has not been written yet.
+    /// Drops records that are not written yet.
     pub(super) fn purge(&self) {
         if let Some(log) = &self.log {
             log.purge();
         }
     }
 
-    /// Waits for the last record.
+    /// Waits until the last record is written, for at most [`LAST_RECORD`].
     pub(super) fn flush(&self) {
         if let Some(log) = &self.log {
             log.flush(LAST_RECORD);
