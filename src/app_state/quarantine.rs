@@ -19,7 +19,8 @@ const MAX_LOGGED_IDS: usize = 20;
 /// The result of an attempt to publish a quarantined callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redriven {
-    /// This number of events is on the broker or in the journal. The callback has been removed from quarantine.
+    /// This number of events is on the broker or in the journal. A failure to remove the callback from quarantine is
+    /// only logged.
     Published(usize),
     /// Some events were not accepted. The callback stays in quarantine.
     NoRoom,
