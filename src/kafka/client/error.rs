@@ -1,8 +1,8 @@
-//! Errors of librdkafka without the values of properties.
+//! librdkafka's errors, without the values of properties.
 
 use rdkafka::error::KafkaError;
 
-/// Why there is no producer.
+/// The reason why a producer cannot be started.
 #[derive(Debug)]
 pub struct ProducerFault(String);
 

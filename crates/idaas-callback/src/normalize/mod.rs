@@ -97,8 +97,8 @@ const fn max_events(length: usize) -> usize {
 /// Converts each event, in order.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] if there is no list of events, or if the list has more elements than [`max_events`]
-/// allows. An item needs a thousand times the memory of a `0`, so a few megabytes of zeros would exhaust the memory.
+/// [`Refusal::Unreadable`] if there is no list of events, or if it has so many elements that they cannot be events: an
+/// item needs a thousand times the memory of a `0`, so a few megabytes of zeros would exhaust the memory.
 pub fn normalize(
     callback: &Callback,
     policy: &Policy,
