@@ -35,7 +35,7 @@ const REPLICAS: usize = 3;
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// Timeout of requests to a cluster.
 const CLUSTER: Duration = Duration::from_secs(5);
-/// How long the reading thread waits for a record before it checks whether to stop.
+/// Maximum wait of the reading thread for a record before it checks whether to stop.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Everything that the demo runs.

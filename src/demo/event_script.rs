@@ -108,7 +108,8 @@ const fn published_as(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the passwords in an event, at any depth. A password with an escape is cut before it.
+/// Returns the passwords in an event, at any depth. Each is cut before the first quotation mark or backslash, which
+/// JSON would escape.
 pub(super) fn passwords(value: &Value) -> Vec<String> {
     match value {
         Value::Object(members) => {

@@ -13,7 +13,7 @@ use super::ordered::Ordered;
 use crate::counts::counted;
 use crate::kafka::history::tail::TopicRecord;
 
-/// Everything that happened in the demo.
+/// The record of everything that happened in the demo.
 #[derive(Default)]
 pub(super) struct Expectations {
     /// Callbacks sent.

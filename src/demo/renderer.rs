@@ -44,7 +44,7 @@ pub(super) struct Renderer<'a> {
 pub(super) struct Said<'a> {
     /// True if the answer was as expected.
     pub(super) good: bool,
-    /// What was sent.
+    /// The description of the request.
     pub(super) what: &'a str,
     /// The verdict or the refusal.
     pub(super) answer: &'a str,

@@ -34,7 +34,7 @@ use idaas_callback::policy::Policy;
 use idaas_callback::record::Record;
 use idaas_callback::{Disposition, PreparedEvent, Reason, RequestContext};
 
-/// How long a run can be resumed.
+/// The time for which a run can be resumed.
 const RESUMABLE: Duration = Duration::from_secs(7 * 86_400);
 
 /// The settings of a run. Has no `Debug`, because it contains secrets.

@@ -17,7 +17,7 @@ use crate::kafka::client::clock::ago;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
-/// How far back reading starts.
+/// Age of the records from which reading starts.
 const HISTORY: Duration = Duration::from_secs(600);
 
 /// Timeout of a request to the broker.

@@ -34,7 +34,7 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_FETCHES: usize = 64;
 /// Maximum number of cached clients.
 const MAX_CLIENTS: usize = 64;
-/// How long an idle connection stays open.
+/// Maximum lifetime of an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A fetched key set.

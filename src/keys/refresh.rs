@@ -21,7 +21,7 @@ use super::source::Source;
 use super::store::{KeyStore, Keys};
 use crate::telemetry::log_code::LogCode;
 
-/// How long a refresh waits for the disk, so that an unresponsive disk does not stop the refreshes.
+/// Maximum wait for the disk in a refresh, so that an unresponsive disk does not stop the refreshes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of key ids in a log line. IDaaS has one key, and two during a rotation.
 const LOGGED_IDS: usize = 16;

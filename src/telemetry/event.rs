@@ -105,7 +105,7 @@ pub struct ShownEvent {
     pub partition: Option<i32>,
     /// The offset.
     pub offset: Option<i64>,
-    /// How long Kafka took to confirm it.
+    /// The time until Kafka confirmed it, in milliseconds.
     pub milliseconds: Option<f64>,
 }
 

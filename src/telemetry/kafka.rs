@@ -27,7 +27,7 @@ pub struct KafkaState {
     pub queue_bytes: i64,
     /// The round-trip time of each broker.
     pub brokers: Vec<RoundTrip>,
-    /// How often the producer was replaced.
+    /// Replacements of the producer.
     pub producer_recreated: u64,
     /// Requests that were sent again.
     pub retries: u64,
@@ -63,9 +63,9 @@ pub struct KafkaMetrics {
     /// Advertised broker addresses that do not answer, while Kafka is unavailable.
     unreachable: Mutex<Vec<String>>,
     partitions_unavailable: IntGaugeVec,
-    /// How often a different cluster answered at the same address.
+    /// Changes to a different cluster at the same address.
     pub cluster_replaced: IntCounter,
-    /// How often the producer was replaced.
+    /// Replacements of the producer.
     pub producer_recreated: IntCounter,
     queue_events: IntGauge,
     queue_events_limit: IntGauge,

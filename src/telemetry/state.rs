@@ -45,7 +45,7 @@ pub struct StateMetrics {
     pub committed: IntCounter,
     /// Transactions that were aborted, or whose outcome is unknown.
     pub aborted: IntCounter,
-    /// How often the clients were replaced after a failure.
+    /// Replacements of the clients after a failure.
     pub restarts: IntCounter,
     /// Partitions that this instance maintains.
     pub partitions: IntGauge,

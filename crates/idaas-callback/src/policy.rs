@@ -19,7 +19,7 @@ pub struct Policy {
     pub decryption_keys: Vec<Arc<ContentKey>>,
     /// True if callbacks that are not encrypted are rejected.
     pub require_encryption: bool,
-    /// How passwords are handled.
+    /// The handling of passwords.
     pub passwords: Passwords,
     /// The event types (URNs) that are not published.
     pub skip: HashSet<String>,
@@ -79,7 +79,7 @@ impl Policy {
     }
 }
 
-/// How passwords that IDaaS sends are handled.
+/// The handling of passwords that IDaaS sends.
 #[derive(Clone)]
 pub enum Passwords {
     /// Passwords are dropped.

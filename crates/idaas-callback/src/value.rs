@@ -44,7 +44,8 @@ pub(crate) enum Original<'a> {
     Clear(Cow<'a, RawValue>),
     /// A compact JWE of the event as sent. It is not an object, so it cannot be searched for passwords.
     Sealed(String),
-    /// The size in bytes and the SHA-256 in hex of an event that is too large, or that cannot be encrypted.
+    /// The size in bytes and the SHA-256 in hex, without passwords, of an event that is too large or cannot be
+    /// encrypted.
     Fingerprint { size: usize, sha256: String },
 }
 

@@ -14,7 +14,7 @@ pub struct Event {
     pub event_id: String,
     /// `eventType`: a URN.
     pub event_type: String,
-    /// `bizId`: the user's id for user events; for others, the id that the simulator chooses.
+    /// `bizId`: the id of the event's entity, or the event id for the connection test.
     pub biz_id: String,
     /// `bizData`: the content. Times are strings of milliseconds, as on the wire.
     pub biz_data: Value,

@@ -57,7 +57,7 @@ pub enum Creation {
     Refused {
         /// Kafka's message.
         problem: String,
-        /// How to fix it.
+        /// The fix.
         remedy: &'static str,
         /// True if the user is not allowed to create it.
         forbidden: bool,

@@ -10,10 +10,11 @@ use std::time::Duration;
 /// The oldest timestamp that the bridge publishes, relative to now. A record that waited for longer than an hour gets
 /// the current time; the rest is tolerance for the transport to the broker and for clock differences.
 pub const OLDEST_TIMESTAMP: Duration = Duration::from_secs(65 * 60);
-/// How far the broker's clock may be behind before it rejects records as being from the future.
+/// The clock difference that a topic must tolerate. A broker whose clock is behind by more than the topic's limit
+/// rejects records as being from the future.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
-/// How severe a difference is.
+/// The severity of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// It works, but is probably not intended.

@@ -39,7 +39,7 @@ pub struct WantedTopic {
     pub partitions: i32,
     /// The number of replicas of each partition.
     pub replication: i32,
-    /// How old records are removed.
+    /// The removal of old records.
     pub cleanup: Cleanup,
     /// The maximum size of a published record, in bytes.
     pub max_message_bytes: usize,
@@ -47,7 +47,7 @@ pub struct WantedTopic {
     pub retention: Option<Duration>,
 }
 
-/// How old records of a topic are removed.
+/// The removal of old records of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
     /// Records are deleted after the retention. Compaction would remove all but an entity's last event.

@@ -1,11 +1,12 @@
 //! Decides when Kafka counts as unavailable, from the results of the watch's probes. Pure: no clock, no I/O.
 //!
-//! Opening the breaker by mistake costs little: events go through the journal. Opening it late costs every event of that
-//! time its answer's deadline. A broker that collects garbage for half a second must not open it, and an outage must
-//! within about two seconds: so it opens after at least [`FAILURES`] failed probes in a row that span [`MIN_SILENCE`].
+//! Opening the breaker by mistake costs little, because events go through the journal. Opening it late delays the
+//! answers to all events of that time to their deadline. A broker that collects garbage for half a second must not
+//! open it, and an outage must do so within about two seconds. So it opens after at least [`FAILURES`] consecutive
+//! failed probes that span [`MIN_SILENCE`].
 //!
 //! It closes at the first successful probe after an outage. If it has to open again before any record is confirmed,
-//! metadata alone proves nothing, and it waits for probes that succeed for longer and longer.
+//! metadata alone proves nothing, so probes must then succeed for longer and longer before it closes.
 
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ const FAILURES: u32 = 3;
 /// Minimum duration of the failure, counted from the start of the first failed probe.
 const MIN_SILENCE: Duration = Duration::from_millis(1500);
 
-/// How long all probes must succeed before the breaker closes again, if no record was confirmed since it last closed.
+/// Time for which all probes must succeed before the breaker closes again, if no record was confirmed since it last
+/// closed.
 /// Doubles from the minimum to the maximum.
 const MIN_HOLD: Duration = Duration::from_secs(1);
 const MAX_HOLD: Duration = Duration::from_secs(30);
-/// How long the breaker must have been closed to prove that Kafka works, if there are no records.
+/// Time for which the breaker must have been closed to prove that Kafka works, if there are no records.
 const STEADY: Duration = Duration::from_secs(60);
 
 /// Interval between two probes: while Kafka is available, while it is in doubt, while it is unavailable.
@@ -52,7 +54,7 @@ pub(super) struct Breaker {
     closed: Option<Duration>,
     /// The number of confirmed records at the previous probe.
     confirmed: u64,
-    /// How often it has closed since the last proof that Kafka accepts records.
+    /// Number of times that it has closed since the last proof that Kafka accepts records.
     unproved: u32,
 }
 

@@ -48,8 +48,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is known: at
-    /// the first successful probe, or when it is certain that Kafka is unavailable.
+    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is
+    /// known: at the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
     /// topic, delays its own records only. `confirmed` returns the number of records that were confirmed.

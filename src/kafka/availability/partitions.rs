@@ -67,7 +67,7 @@ struct Topic {
 pub(in crate::kafka) struct Silent {
     pub(in crate::kafka) topic: String,
     pub(in crate::kafka) partition: usize,
-    /// How long its oldest record has waited.
+    /// The time for which its oldest record has waited.
     pub(in crate::kafka) waited: Duration,
 }
 

@@ -71,7 +71,7 @@ const TRANSACTIONS: [(&str, &str); 4] = [
     ("statistics.interval.ms", "0"),
 ];
 
-/// How to reach the cluster. Has no `Debug`, because the properties can hold passwords.
+/// The address and the properties of a cluster. Has no `Debug`, because the properties can contain passwords.
 #[derive(Clone)]
 pub struct Cluster {
     /// `host:port` of some brokers.

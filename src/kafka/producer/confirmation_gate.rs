@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How long confirmations wait for a broker that disconnected before it could be asked.
+/// Maximum wait of confirmations for a broker that disconnected before it could be asked.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The decision on a confirmation.

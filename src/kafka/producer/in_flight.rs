@@ -122,7 +122,8 @@ impl InFlight {
         self.reports.deliverable(problem);
     }
 
-    /// Sets whether any leader can be reached. If some leaders can be, partitions without a failure stay open.
+    /// Sets whether all leaders are unreachable, in which case no record is accepted. While some can be reached,
+    /// failures on other partitions say nothing about partitions that have not been tried.
     pub(super) fn unreachable(&self, unreachable: bool) {
         self.undeliverable.store(unreachable, Ordering::Relaxed);
     }

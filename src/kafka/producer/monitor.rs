@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Interval between two probes of the leaders while a partition is closed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long records may wait, although the leader can be reached, before the producer is replaced.
+/// Time for which records may wait, although the leader can be reached, before the producer is replaced.
 const STUCK: Duration = Duration::from_secs(20);
 /// Maximum interval between two replacements of stuck producers.
 const MAX_STUCK_INTERVAL: Duration = Duration::from_secs(300);

@@ -14,9 +14,9 @@ use crate::telemetry::log_code::LogCode;
 /// new one instead.
 const WARM_UP: Duration = Duration::from_secs(5);
 const SHORT_WARM_UP: Duration = Duration::from_secs(1);
-/// How long a new producer is observed for an authorization error.
+/// Time for which a new producer is observed for an authorization error.
 const AUTHORIZATION: Duration = Duration::from_millis(500);
-/// How often the interval between two attempts doubles while the Kafka user may not publish.
+/// Number of times that the interval between two attempts doubles while the Kafka user may not publish.
 const DOUBLINGS: u32 = 2;
 
 pub(super) struct Supervisor {

@@ -26,7 +26,7 @@ use crate::telemetry::log_code::LogCode;
 const QUEUE: usize = 8192;
 /// Maximum number of spans per request.
 const MAX_BATCH: usize = 512;
-/// How long a batch waits for more spans.
+/// Maximum wait of a batch for more spans.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Number of attempts to send a batch, and the time between them.
 const ATTEMPTS: u32 = 3;

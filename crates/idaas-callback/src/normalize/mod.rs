@@ -54,13 +54,13 @@ pub struct PreparedEvent {
     pub event_time: Option<i64>,
     /// The event's deviations from the documentation.
     pub drift: Drift,
-    /// How the event is handled.
+    /// The handling of the event.
     pub disposition: Disposition,
     /// The original, from which a dead letter is created if the broker rejects the record.
     pub dead_letter_source: DeadLetterSource,
 }
 
-/// How an event is handled.
+/// The handling of an event.
 pub enum Disposition {
     /// Publish the record, and the credential if passwords are encrypted and the event has one.
     Publish {
@@ -80,8 +80,8 @@ pub enum Disposition {
     },
 }
 
-/// The minimum size of an event, in bytes. With the five members that IDaaS always sends, and one-character ids (real
-/// ones have thirty characters), an event has 112 bytes.
+/// A lower bound for the size of an event, in bytes. The smallest event that IDaaS can send has 112 bytes: its five
+/// members, with one-character ids where real ones have thirty characters.
 const MIN_EVENT_BYTES: usize = 64;
 
 /// Lists of up to this length are never rejected for their density. So few elements are harmless, and each is
