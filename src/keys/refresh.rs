@@ -53,11 +53,11 @@ impl RefreshResult {
 
 /// Observes refreshes, for the metrics. Called from the background task; must not block.
 pub trait KeyObserver: Send + Sync {
-    /// A refresh ended. The store already contains its result.
+    /// Called when a refresh has ended. The store already contains its result.
     fn refreshed(&self, application: &str, result: &RefreshResult);
 
-    /// The endpoint sent its time. This machine's clock is ahead of it by `seconds`, or behind it if negative. The
-    /// endpoint's time has whole seconds, so an offset of one second is not significant.
+    /// Called when the endpoint has sent its time. This machine's clock is ahead of it by `seconds`, or behind it if
+    /// negative. The endpoint's time has whole seconds, so an offset of one second is not significant.
     fn clock_offset(&self, _application: &str, _seconds: i64) {}
 }
 

@@ -68,7 +68,8 @@ fn stat() -> Option<Stat> {
     parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// The program's name, in parentheses, can contain spaces and parentheses, so the fields are counted from its end.
+/// Parses `/proc/self/stat`. The program's name, in parentheses, can contain spaces and parentheses, so the fields
+/// are counted from its end.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();

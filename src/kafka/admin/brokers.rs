@@ -34,7 +34,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// `host:port`, with brackets around an IPv6 address.
+    /// Returns `host:port`, with brackets around an IPv6 address.
     #[must_use]
     pub fn address(&self) -> String {
         let Self { host, port, .. } = self;

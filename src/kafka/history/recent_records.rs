@@ -38,7 +38,7 @@ pub struct Window {
 }
 
 impl Default for Window {
-    /// Ten minutes, a million records, five seconds.
+    /// Returns ten minutes, a million records, five seconds.
     fn default() -> Self {
         Self { since: Duration::from_secs(600), limit: 1_000_000, time_limit: Duration::from_secs(5) }
     }

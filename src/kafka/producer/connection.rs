@@ -282,7 +282,7 @@ impl Context {
         self.state.finish(*handed, message.topic(), report, None);
     }
 
-    /// The thread that sends records alone has ended.
+    /// Handles a record that cannot be sent alone, because the thread for this has ended.
     fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
             Resend::Record(_, handed, _) => self.state.finish(*handed, topic, failure.when_batched(), None),

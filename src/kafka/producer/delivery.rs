@@ -78,16 +78,16 @@ pub trait DeliveryObserver: Send + Sync {
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
     /// Receives the producer's statistics, about once a second.
     fn state(&self, state: ProducerStatistics);
-    /// The producer was replaced.
+    /// Called when the producer was replaced.
     fn recreated(&self);
-    /// A partition accepts records again.
+    /// Called when a partition accepts records again.
     fn partitions_recovered(&self);
-    /// A partition stopped accepting records. The events in `waiting` wait for it.
+    /// Called when a partition stopped accepting records. The events in `waiting` wait for it.
     fn partition_closed(&self, waiting: &[EventHandle]);
-    /// The number of a topic's partitions that accept no records has changed.
+    /// Called when the number of a topic's partitions that accept no records has changed.
     fn partitions_unavailable(&self, topic: &str, partitions: usize);
-    /// The reason why nothing can be published has changed. `None` if records can be published.
+    /// Called when the reason why nothing can be published has changed. `None` if records can be published.
     fn deliverable(&self, problem: Option<Undeliverable>);
-    /// A different cluster answers at the same address.
+    /// Called when a different cluster answers at the same address.
     fn cluster_replaced(&self);
 }

@@ -45,7 +45,7 @@ impl Failed {
         Self(format!("{what}: {}", crate::kafka::client::error::describe(error)))
     }
 
-    /// A topic does not exist, or is hidden from this user.
+    /// Reports a topic that does not exist, or is hidden from this user.
     #[must_use]
     pub fn missing_topic(topic: &str) -> Self {
         Self(format!(
@@ -54,7 +54,7 @@ impl Failed {
         ))
     }
 
-    /// A state topic does not have the same number of partitions as its event topic.
+    /// Reports a state topic whose number of partitions differs from its event topic's.
     #[must_use]
     pub fn partitions_differ(events: &str, event_count: usize, states: &str, state_count: usize) -> Self {
         Self(format!(

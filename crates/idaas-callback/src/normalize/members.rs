@@ -24,8 +24,8 @@ pub(super) fn names_users(field: &str, action: Action) -> bool {
         || (removed && field == "removedMembers")
 }
 
-/// Reads a list of ids or of objects, one id or one object, JSON text of any of these, or ids separated by commas. `None`
-/// if any part of it is not understood.
+/// Reads a list of ids or of objects, one id or one object, JSON text of any of these, or ids separated by commas.
+/// `None` if any part of it is not understood.
 pub(super) fn read<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Field<Vec<Member<'a>>>> {
     let Some(text) = json::text(value) else { return listed(value, drift) };
     let text = text.trim();
