@@ -125,14 +125,14 @@ impl KafkaMetrics {
         })
     }
 
-    /// Records whether the cluster answers. Returns true if the availability of Kafka has changed.
+    /// Records whether the cluster answers. Returns true if the availability of Kafka has changed or is now known.
     pub fn answers(&self, answers: bool) -> bool {
         self.answers.store(answers, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Records whether records can be delivered if the cluster answers. Returns true if the availability of Kafka has
-    /// changed.
+    /// Records whether records can be delivered if the cluster answers. The return value is that of
+    /// [`KafkaMetrics::answers`].
     pub fn deliverable(&self, deliverable: bool) -> bool {
         self.deliverable.store(deliverable, Ordering::Relaxed);
         self.show_available()

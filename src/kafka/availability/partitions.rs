@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Maximum number and size in bytes of a closed partition's records in the producer.
 pub(in crate::kafka) const MAX_PROBES: usize = 16;
 const MAX_PROBE_BYTES: usize = 1 << 20;
-/// Failures of records that timed out, and were not rejected.
+/// Failures of records that timed out, not of rejected ones.
 const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];
 /// A closed partition without a record opens after this long, because only a record can show that it accepts records
 /// again.
@@ -62,7 +62,7 @@ struct Topic {
     shown: usize,
 }
 
-/// A closed partition whose records time out, and are not rejected.
+/// A closed partition whose records wait or time out, but are not rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::kafka) struct Silent {
     pub(in crate::kafka) topic: String,
@@ -206,7 +206,7 @@ impl Availability {
         changes
     }
 
-    /// Returns closed partitions whose records time out, and are not rejected.
+    /// Returns closed partitions whose records wait or time out, but are not rejected.
     pub(in crate::kafka) fn silent(&self, now: Duration) -> Vec<Silent> {
         let silent = |topic: &Topic| {
             let silent = |(index, partition): (usize, &Partition)| {

@@ -19,7 +19,7 @@ pub(super) enum ReplaceReason {
     Denied,
     /// It has reached a different cluster than before.
     Cluster,
-    /// Its records time out, although the leaders of their partitions can be reached.
+    /// Its records only wait, although the leaders of their partitions can be reached.
     Stuck,
     /// Its settings have changed.
     Settings,

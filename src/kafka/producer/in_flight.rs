@@ -141,7 +141,7 @@ impl InFlight {
         self.availability.lock().tick(self.now())
     }
 
-    /// Returns closed partitions whose records time out, and are not rejected.
+    /// Returns closed partitions whose records wait or time out, but are not rejected.
     pub(super) fn silent(&self) -> Vec<Silent> {
         self.availability.lock().silent(self.now())
     }

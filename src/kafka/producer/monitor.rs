@@ -1,5 +1,5 @@
 //! Monitors partitions that accept no records: reports the events that wait for them, probes their leaders, and
-//! requests the replacement of a producer whose records time out although the leaders can be reached.
+//! requests the replacement of a producer whose records only wait although the leaders can be reached.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
