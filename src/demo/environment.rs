@@ -1,4 +1,4 @@
-//! What the demo runs on: a broker or a cluster, the service, a sender with fresh keys, and somebody who reads along.
+//! The demo's environment: a broker or a cluster, the service, a sender with new keys, and a consumer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,18 +27,18 @@ use crate::kafka::history::tail::{Begin, TailReader, TopicRecord};
 use crate::service::{ControlMessage, Service, StartFault, wiring};
 use crate::telemetry::log_code::LogCode;
 
-/// Partitions of each topic that the demo makes.
+/// Partitions of each topic that the demo creates.
 const PARTITIONS: i32 = 3;
-/// Replicas of each topic that the demo makes on a real cluster, where it has so many brokers.
+/// Replicas of each topic that the demo creates on a real cluster with at least this many brokers.
 const REPLICAS: usize = 3;
-/// How long the service may take to be ready.
+/// Maximum time until the service is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a cluster may take to answer.
+/// Timeout of requests to a cluster.
 const CLUSTER: Duration = Duration::from_secs(5);
-/// How long the reading thread waits for a record before it looks whether it is still wanted.
+/// Maximum wait of the reading thread for a record before it checks whether to stop.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Everything that runs.
+/// Everything that the demo runs.
 pub(super) struct Environment {
     pub(super) sender: Sender,
     pub(super) records: UnboundedReceiver<TopicRecord>,
@@ -50,11 +50,11 @@ pub(super) struct Environment {
     topics: Topics,
     directory: TempDir,
     bootstrap_servers: String,
-    /// Ends last: the others are its clients.
+    /// Dropped last, because the others are its clients.
     broker: Option<EmbeddedBroker>,
 }
 
-/// Where things are, for whoever wants to look at them.
+/// The addresses and names that the demo displays.
 pub(super) struct Endpoints {
     pub(super) kafka: String,
     pub(super) embedded: bool,
@@ -69,7 +69,7 @@ pub(super) struct Endpoints {
 }
 
 impl Environment {
-    /// Starts everything, and returns when callbacks can be sent.
+    /// Starts everything. Returns once callbacks can be sent.
     pub(super) async fn start(options: &Options) -> Result<Self, DemoFault> {
         let topics = Topics::with_prefix(&options.topic_prefix);
         let (broker, bootstrap_servers) = match &options.bootstrap_servers {
@@ -112,23 +112,23 @@ impl Environment {
         })
     }
 
-    /// How many records were published since the start, by the brokers' offsets.
+    /// Returns the number of records published since the start, according to the brokers' offsets.
     pub(super) async fn published(&self) -> Result<usize, DemoFault> {
         let (answer, answered) = oneshot::channel();
-        // Where nobody takes the question, nobody answers it.
+        // If the reader has ended, `answered` fails below.
         let _ = self.counts.send(answer);
         let published = answered.await.ok().flatten().and_then(|count| usize::try_from(count).ok());
         published.ok_or_else(|| DemoFault::Stage("Kafka does not say how many records its topics hold".to_owned()))
     }
 
-    /// Ends everything in order: first who takes callbacks, last the broker.
+    /// Stops everything in order: first the service, last the broker.
     pub(super) async fn end(self) {
         let Self { records, counts, service, orders, broker, .. } = self;
         drop((records, counts));
-        // Both fail only where the service has ended already.
+        // Both fail only if the service has already ended.
         let _ = orders.send(ControlMessage::End);
         let _ = service.await;
-        // Joins a thread.
+        // Dropping the broker joins a thread, which blocks.
         let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
     }
 
@@ -148,15 +148,16 @@ impl Environment {
     }
 }
 
-/// A broker with the topics that records can come to. Passwords are dropped here, so there is none for them.
+/// Starts a broker with the topics that can have records. Passwords are dropped in the demo, so there is no
+/// credential topic.
 fn embedded(topics: &Topics) -> Result<EmbeddedBroker, DemoFault> {
     let entities = Entity::ALL.into_iter().filter(|entity| *entity != Entity::Credential);
     let wanted: Vec<_> = entities.map(|entity| (topics.of(entity).to_string(), PARTITIONS)).collect();
     EmbeddedBroker::start(&wanted).map_err(DemoFault::Stage)
 }
 
-/// Fits the configuration that `simulate init` wrote to this stage, and reads it as the service would, but for the
-/// environment, which is not the demo's.
+/// Adapts the configuration written by `simulate init` to this environment, and reads it as the service would, but
+/// without environment variables.
 fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Config, DemoFault> {
     let mut table: toml::Table = std::fs::read_to_string(path)?.parse().map_err(failed)?;
     let servers: Vec<_> = bootstrap_servers.split(',').map(str::trim).collect();
@@ -183,7 +184,8 @@ fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Confi
     Config::parse(&text, &around).map_err(DemoFault::Diagnosed)
 }
 
-/// Starts to follow the topics, and says by which count; those that are missing on a real cluster are made first. Blocks.
+/// Starts to follow the topics, and returns the current count of their records. Creates missing topics on a real
+/// cluster first. Blocks.
 fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(TailReader, Option<i64>), DemoFault> {
     let names: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.clone()).collect();
     if make {
@@ -199,7 +201,7 @@ fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(TailReade
     }
 }
 
-/// The follower's count, asked for again where a partition is too new to have one. Blocks.
+/// Returns the reader's count of records. Repeats the request while a partition is too new to have one. Blocks.
 fn count(follower: &TailReader) -> Option<i64> {
     let end = Instant::now() + CLUSTER;
     loop {
@@ -238,7 +240,7 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
 
 type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
-/// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
+/// Reads records on its own thread until the receiver is dropped, and counts published records on request.
 fn read_along(
     (mut follower, began): (TailReader, Option<i64>),
 ) -> Result<(Counts, UnboundedReceiver<TopicRecord>), DemoFault> {
@@ -247,7 +249,7 @@ fn read_along(
     let read = move || {
         while !found.is_closed() {
             if let Some(seen) = follower.next(CHECK_INTERVAL) {
-                // Nobody listening is found out above.
+                // The loop's condition detects a dropped receiver.
                 let _ = found.send(seen);
             }
             while let Ok(answer) = asked.try_recv() {

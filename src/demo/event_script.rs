@@ -1,8 +1,8 @@
-//! The events that the demo sends, and what must become of each.
+//! The events that the demo sends, and the record that is expected for each.
 //!
-//! Everything happens to one person, one unit and one group, so that their records can be followed through a partition.
-//! Where an event of each type must arrive is written down here and not asked of the bridge, or a mistake there would
-//! be expected here.
+//! All events are about one user, one unit and one group, so that their records can be followed through a partition.
+//! The expected topics are listed here instead of taken from the bridge, because otherwise the demo would not notice
+//! a mistake there.
 
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::Kind;
@@ -10,10 +10,10 @@ use idaas_simulator::payload::{self, Form};
 use idaas_simulator::sender::now_ms;
 use serde_json::{Value, json};
 
-/// Who the people of the demo are.
+/// The seed for the simulated users.
 const PEOPLE: u64 = 27;
 
-/// Makes the events of one demo.
+/// Creates the events of one demo.
 pub(super) struct EventScript {
     people: Generator,
     ids: Generator,
@@ -21,26 +21,27 @@ pub(super) struct EventScript {
     newcomers: u64,
 }
 
-/// What a record of an event must be like.
+/// The expected record of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Awaited {
     /// Its `ce_id`.
     pub(super) event_id: String,
-    /// The topic's name behind the prefix.
+    /// The entity in the topic's name.
     pub(super) entity: &'static str,
-    /// What `ce_type` says happened.
+    /// The action in `ce_type`.
     pub(super) action: &'static str,
-    /// Its key.
+    /// The record key.
     pub(super) key: String,
 }
 
 impl EventScript {
     pub(super) fn new() -> Self {
-        // The people are always the same, and the events always new ones: a real cluster remembers the old.
+        // The users are always the same, but the events always new, because a real cluster contains those of earlier
+        // demos.
         Self { people: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), told: 0, newcomers: 0 }
     }
 
-    /// The next event, of this type.
+    /// Returns the next event of this type.
     pub(super) fn event(&mut self, kind: Kind) -> Event {
         self.told += 1;
         let new = self.ids.event(&kind.into(), self.told, now_ms());
@@ -50,14 +51,14 @@ impl EventScript {
         Event { event_id: new.event_id, ..self.people.event(&kind.into(), 0, now_ms()) }
     }
 
-    /// The creation of somebody who was not there before.
+    /// Returns the creation of a new user.
     pub(super) fn newcomer(&mut self) -> Event {
         self.newcomers += 1;
         let Event { event_id, .. } = self.event(Kind::UserCreate);
         Event { event_id, ..self.people.event(&Kind::UserCreate.into(), self.newcomers, now_ms()) }
     }
 
-    /// An event whose data breaks off in the middle.
+    /// Returns an event whose data is truncated.
     pub(super) fn malformed(&mut self) -> Event {
         let mut item = payload::event_value(&self.event(Kind::UserUpdateInfo), Form::Wire);
         if let Value::Object(members) = &mut item {
@@ -67,7 +68,7 @@ impl EventScript {
     }
 }
 
-/// The record that an event must become.
+/// Returns the expected record of an event.
 pub(super) fn awaited(event: &Event) -> Awaited {
     let Some(kind) = event.kind else {
         let event_id = event.event_id.clone();
@@ -107,7 +108,8 @@ const fn published_as(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// The passwords in an event, as far as JSON writes them without an escape, at any depth.
+/// Returns the passwords in an event, at any depth. Each is cut before the first quotation mark or backslash, which
+/// JSON would escape.
 pub(super) fn passwords(value: &Value) -> Vec<String> {
     match value {
         Value::Object(members) => {

@@ -1,6 +1,6 @@
-//! Keeps what was sent, what was answered and what came out, and says what is wrong with it.
+//! Records what was sent, answered and published, and finds deviations.
 //!
-//! This is the demo's judge: it believes the consumer, not the bridge.
+//! The result depends on what the consumer reads, not on what the bridge reports.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,59 +13,59 @@ use super::ordered::Ordered;
 use crate::counts::counted;
 use crate::kafka::history::tail::TopicRecord;
 
-/// Everything that happened.
+/// The record of everything that happened in the demo.
 #[derive(Default)]
 pub(super) struct Expectations {
-    /// Callbacks that were posted.
+    /// Callbacks sent.
     pub(super) callbacks: usize,
-    /// Events in them that are to be published: each id once.
+    /// Events that must be published; each id counts once.
     pub(super) events: usize,
-    /// Events answered as a success, each id once.
+    /// Events answered as `success`; each id counts once.
     pub(super) confirmed: usize,
-    /// Events answered as failed for good, each id once.
+    /// Events answered as `failed`; each id counts once.
     pub(super) dead_letters: usize,
-    /// Events that were sent once more and got the first verdict again.
+    /// Events that were sent again and got the same verdict again.
     pub(super) duplicates: usize,
-    /// Callbacks that were refused, by code.
+    /// Rejected callbacks by code.
     pub(super) refused: BTreeMap<String, usize>,
     /// The records, in the order in which they were read.
     pub(super) records: Vec<TopicRecord>,
-    /// How many records the topics hold, by their offsets.
+    /// The number of records in the topics, by their offsets.
     pub(super) published: usize,
     /// Passwords that were sent.
     pub(super) passwords: Vec<String>,
-    /// Records in which a password was found.
+    /// The number of records that contain a password.
     pub(super) leaks: usize,
-    /// What is wrong, in words.
+    /// The deviations, as text.
     pub(super) findings: Vec<String>,
     awaited: Vec<Awaited>,
     latencies: Tally,
 }
 
 impl Expectations {
-    /// Takes a callback down, with the time that it took.
+    /// Records a callback and its duration.
     pub(super) fn callback(&mut self, took: Duration) {
         self.callbacks += 1;
         self.latencies.count(&DeliveryEvent::Delivered(took));
     }
 
-    /// Takes an event down that must become a record.
+    /// Records an event that must be published.
     pub(super) fn await_record(&mut self, awaited: Awaited) {
         self.events += 1;
         self.awaited.push(awaited);
     }
 
-    /// The record of an event, if it has come.
+    /// Returns the record of an event, if it has been read.
     pub(super) fn record_of(&self, event_id: &str) -> Option<&TopicRecord> {
         self.records.iter().find(|seen| id_of(seen) == event_id)
     }
 
-    /// The latencies of all callbacks.
+    /// Returns the quantiles of the latencies of all callbacks.
     pub(super) fn quantiles(&self) -> Quantiles {
         self.latencies.quantiles()
     }
 
-    /// Records by topic.
+    /// Returns the number of records by topic.
     pub(super) fn topics(&self) -> BTreeMap<&str, usize> {
         let mut topics = BTreeMap::new();
         for seen in &self.records {
@@ -74,7 +74,7 @@ impl Expectations {
         topics
     }
 
-    /// Compares what was sent with what came out, once everything has.
+    /// Compares what was sent with what was read, after everything has been read.
     pub(super) fn judge(&mut self, prefix: &str) {
         let mut findings = Vec::new();
         for awaited in &self.awaited {
@@ -114,7 +114,7 @@ impl Expectations {
         if let Some((what, is, should)) = wrong {
             return Some(format!("{event_id} has the {what} {is}, not {should}"));
         }
-        // All of an entity in one partition, in the order in which they were sent.
+        // All records of an entity must be in one partition, in the order in which they were sent.
         let before = self.awaited.iter().take_while(|other| *other != awaited);
         let mut before = before.filter(|other| other.key == *key).filter_map(|other| self.record_of(&other.event_id));
         let passed = |other: &TopicRecord| {
@@ -137,7 +137,7 @@ fn id_of(seen: &TopicRecord) -> &str {
     seen.header("ce_id").unwrap_or_default()
 }
 
-/// The key as text; empty where there is none.
+/// Returns the key as text. Empty if there is none.
 pub(super) fn key_of(seen: &TopicRecord) -> &str {
     seen.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
 }

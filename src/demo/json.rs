@@ -1,12 +1,12 @@
-//! Lays JSON out for people: filled lines for a glance, or a member per line for a close look. In colour, and never
-//! wider than asked where the text allows it.
+//! Formats JSON for the terminal: compact in filled lines, or with one member per line. In colour, and within the
+//! width where possible.
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::ordered::Ordered;
 
-/// In a glance longer texts are cut.
+/// Maximum length of a text in the compact format.
 const COMPACT: usize = 52;
 
 const KEY: Style = AnsiColor::Cyan.on_default();
@@ -14,7 +14,7 @@ const LITERAL: Style = AnsiColor::Yellow.on_default();
 const MARK: Style = Style::new().dimmed();
 const TEXT: Style = Style::new();
 
-/// A piece of a line that is never broken: the painted text, and its width without the paint.
+/// A part of a line that is never broken: the coloured text, and its width without the colours.
 #[derive(Default, Clone)]
 struct Word {
     painted: String,
@@ -33,7 +33,7 @@ impl Word {
     }
 }
 
-/// The value in lines of at most `width` columns, broken behind commas; at most `limit` of them.
+/// Formats a value compactly in at most `limit` lines of at most `width` columns, broken after commas.
 pub(super) fn filled(value: &Ordered, width: usize, limit: usize) -> Vec<String> {
     let mut words = vec![Word::default()];
     split(value, &mut words);
@@ -41,7 +41,7 @@ pub(super) fn filled(value: &Ordered, width: usize, limit: usize) -> Vec<String>
     for word in words {
         let last = lines.len() == limit;
         let Some(line) = lines.last_mut() else { break };
-        // On the last line there must be room for the sign that something is left out.
+        // The last line needs space for the ellipsis.
         let room = width.saturating_sub(if last { 2 } else { 0 });
         if line.width == 0 || line.width + 1 + word.width <= room {
             if line.width > 0 {
@@ -58,7 +58,7 @@ pub(super) fn filled(value: &Ordered, width: usize, limit: usize) -> Vec<String>
     lines.into_iter().map(|line| line.painted).collect()
 }
 
-/// The value with a member per line, but for what fits into one.
+/// Formats a value with one member per line. A value that fits into one line is not split.
 pub(super) fn spread(value: &Ordered, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     spread_into(value, &mut Word::default(), 0, "", width, &mut lines);
@@ -93,7 +93,7 @@ fn spread_into(value: &Ordered, head: &mut Word, indent: usize, tail: &str, widt
     lines.push(line(&foot.painted));
 }
 
-/// The elements of an array, or the members of an object with their names.
+/// Returns the elements of an array, or the members of an object with their names.
 fn members(value: &Ordered) -> Vec<(Option<&str>, &Ordered)> {
     match value {
         Ordered::Object(members) => members.iter().map(|(name, value)| (Some(name.as_str()), value)).collect(),
@@ -123,7 +123,7 @@ fn whole(value: &Ordered) -> Word {
     all
 }
 
-/// Adds a value to the last of `words`; behind each comma a new one begins.
+/// Appends a value to the last of `words`, and starts a new word after each comma.
 fn split(value: &Ordered, words: &mut Vec<Word>) {
     match value {
         Ordered::Text(text) => return add(words, TEXT, &quoted(&compact(text))),

@@ -1,18 +1,18 @@
-//! The shop window: the main job with nothing installed, shown and checked.
+//! The demo: shows and checks the main function without any installation.
 //!
-//! A broker inside the process, the service as `serve` runs it, and a simulated IDaaS with fresh keys that sends to it
-//! over HTTP. What is published is read back by a consumer and compared with what was sent: the demo says that all is
-//! well only if it saw so.
+//! Runs a broker in this process, the service as `serve` runs it, and a simulated IDaaS with new keys that sends
+//! callbacks over HTTP. A consumer reads the records, and the demo compares them with what was sent. It reports success
+//! only if both agree.
 //!
 //! | file | does |
 //! |---|---|
-//! | `environment` | starts broker, bridge, sender and reader, and ends them |
-//! | `event_script` | the events that are sent, and what must become of each |
-//! | `scenario` | plays them in order |
-//! | `expectations` | keeps what was answered and what came out, and finds what is wrong |
-//! | `renderer`, `json`, `ordered`, `summary` | writing |
+//! | `environment` | starts and stops broker, bridge, sender and consumer |
+//! | `event_script` | the events that are sent, and the expected record of each |
+//! | `scenario` | sends the events in order |
+//! | `expectations` | records answers and records, and finds deviations |
+//! | `renderer`, `json`, `ordered`, `summary` | output |
 //!
-//! Nothing here may be used by the service, and nothing here may make it behave in another way.
+//! The service must not use this module, and the demo must not change the service's behaviour.
 
 mod environment;
 mod event_script;
@@ -31,44 +31,44 @@ use self::scenario::Scenario;
 use crate::diagnosis::Diagnosis;
 use crate::service::{ControlMessage, ControlMessages};
 
-/// What to show, and where.
+/// The demo's options.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// A real cluster in place of the embedded broker.
+    /// A real cluster instead of the embedded broker.
     pub bootstrap_servers: Option<String>,
-    /// What the topics' names start with.
+    /// The prefix of the topics' names.
     pub topic_prefix: String,
-    /// Leaves the records' values out.
+    /// True if the records' values are not shown.
     pub brief: bool,
-    /// Keeps everything up at the end, until somebody ends it.
+    /// True if everything keeps running at the end, until a signal.
     pub stay: bool,
-    /// How many columns there are to write in.
+    /// The width of the output, in columns.
     pub width: usize,
-    /// The program's name, as its user calls it.
+    /// The program's name, as the user calls it.
     pub program: String,
 }
 
-/// Why there is no demo, or only the beginning of one.
+/// The reason why the demo cannot run, or was not completed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoFault {
-    /// What it shows cannot be written.
+    /// The output cannot be written.
     #[error("the demo cannot be shown: {0}")]
     Output(#[from] io::Error),
-    /// Something that it needs cannot be had; in words.
+    /// A part of the environment failed, with the reason.
     #[error("{0}")]
     Stage(String),
-    /// The same, with what to do about it.
+    /// The configuration or the cluster has these problems.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Diagnosed(Vec<Diagnosis>),
-    /// Somebody ended it.
+    /// A signal interrupted the demo.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Runs the demo, and writes it to `out`, with ANSI colours. Says whether everything was as it should be.
+/// Runs the demo and writes it to `out` with ANSI colours. Returns true if everything was as expected.
 ///
 /// # Errors
-/// [`DemoFault`] where it cannot be run to its end.
+/// [`DemoFault`] if the demo cannot be completed.
 pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFault> {
     let began = std::time::Instant::now();
     let mut signals = crate::service::signals()?;
@@ -93,12 +93,12 @@ pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFau
     Ok(good)
 }
 
-/// Returns when somebody wants the demo to end.
+/// Waits until a signal asks the demo to end.
 async fn ended(signals: &mut ControlMessages) {
     while let Some(ControlMessage::Reload) = signals.recv().await {}
 }
 
-/// What the demo runs on has failed.
+/// Reports a failure of the environment.
 fn broken(error: impl std::fmt::Display) -> DemoFault {
     DemoFault::Stage(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! JSON with its members in the order in which they were written, which a map would lose.
+//! JSON that keeps the order of members, which a map would lose.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 pub(super) enum Ordered {
     /// A text.
     Text(String),
-    /// `null`, a truth value or a number, as JSON writes it.
+    /// `null`, a boolean or a number, as written in JSON.
     Literal(String),
     /// An array.
     Array(Vec<Ordered>),
@@ -17,12 +17,12 @@ pub(super) enum Ordered {
 }
 
 impl Ordered {
-    /// Reads JSON; what is none becomes a text.
+    /// Parses JSON. Anything else becomes a text.
     pub(super) fn parse(json: &[u8]) -> Self {
         serde_json::from_slice(json).unwrap_or_else(|_| Self::Text(String::from_utf8_lossy(json).into_owned()))
     }
 
-    /// The same object without these members.
+    /// Returns the same object without these members.
     #[must_use]
     pub(super) fn without(mut self, names: &[&str]) -> Self {
         if let Self::Object(members) = &mut self {
@@ -31,7 +31,7 @@ impl Ordered {
         self
     }
 
-    /// Whether there is a member of that name, at any depth.
+    /// Returns true if there is a member with this name, at any depth.
     pub(super) fn has_member(&self, wanted: &str) -> bool {
         match self {
             Self::Object(members) => members.iter().any(|(name, below)| name == wanted || below.has_member(wanted)),

@@ -1,5 +1,5 @@
-//! Writes the demo's parts: headings, places, deliveries, records. Always in colour; whoever owns the output takes the
-//! colour out where nobody sees it.
+//! Writes the parts of the demo's output: headings, addresses, deliveries, records. Always in colour; the caller
+//! removes the colours if the output is not a terminal.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -23,34 +23,34 @@ pub(super) const REFUSED: Style = AnsiColor::Yellow.on_default();
 pub(super) const PLACE: Style = AnsiColor::Blue.on_default();
 const HEADING: Style = AnsiColor::Magenta.on_default().bold();
 
-/// From this width on the line of a delivery has room for the record's place and the time.
+/// Minimum width, in columns, for showing the record's position and the duration on the line of a delivery.
 const ROOMY: usize = 102;
-/// The lines that a record's value gets at a glance.
+/// Maximum number of lines for a value in the compact format.
 const GLANCE: usize = 3;
-/// From this width on a record's coordinates and its type stand in one line where they fit, and lines grow no wider.
+/// Minimum width, in columns, for a record's position and type on one line. Lines do not get wider than this.
 const WIDE: usize = 132;
 
 const WHAT_IT_IS: &str = "Alibaba Cloud IDaaS tells one URL, by signed and encrypted HTTP callbacks, what happens to \
     accounts, organizational units and groups. This bridge checks who is speaking, and publishes each event to Kafka as \
     a versioned record; IDaaS hears \"success\" for an event only after the broker has confirmed its record.";
 
-/// Where the demo is written.
+/// Writes the demo's output.
 pub(super) struct Renderer<'a> {
     out: &'a mut dyn Write,
     width: usize,
 }
 
-/// What was sent, and the answer, in one line.
+/// A delivery and its answer, shown on one line.
 pub(super) struct Said<'a> {
-    /// Whether it was as it should be.
+    /// True if the answer was as expected.
     pub(super) good: bool,
-    /// What was sent.
+    /// The description of the request.
     pub(super) what: &'a str,
-    /// The verdict, or the refusal.
+    /// The verdict or the refusal.
     pub(super) answer: &'a str,
-    /// How the answer is painted.
+    /// The style of the answer.
     pub(super) style: Style,
-    /// From the request to the answer.
+    /// The time from the request to the answer.
     pub(super) took: Duration,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Renderer<'a> {
         writeln!(self.out, "{text}")
     }
 
-    /// A paragraph, filled, behind a margin of two columns.
+    /// Writes a paragraph, wrapped, with a margin of two columns.
     pub(super) fn paragraph(&mut self, style: Style, text: &str) -> io::Result<()> {
         let mut line = String::new();
         for word in text.split_whitespace() {
@@ -94,7 +94,7 @@ impl<'a> Renderer<'a> {
         writeln!(self.out, "\n{HEADING}{number}  {text}{HEADING:#} {DIM}{rule}{DIM:#}\n")
     }
 
-    /// A name and what is behind it.
+    /// Writes a name and its value.
     pub(super) fn entry(&mut self, name: &str, text: &str) -> io::Result<()> {
         writeln!(self.out, "  {DIM}{name:<14}{DIM:#}{text}")
     }
@@ -112,7 +112,7 @@ impl<'a> Renderer<'a> {
         self.noted("look yourself", BOLD, &kcat, when)
     }
 
-    /// An entry with a remark, which goes to a line of its own where there is no room for it.
+    /// Writes an entry with a note, which goes to its own line if there is not enough space.
     fn noted(&mut self, name: &str, style: Style, text: &str, note: &str) -> io::Result<()> {
         let text_painted = format!("{style}{text}{style:#}");
         if 16 + text.width() + 2 + note.width() <= self.width {
@@ -122,8 +122,8 @@ impl<'a> Renderer<'a> {
         self.entry("", &format!("{DIM}{note}{DIM:#}"))
     }
 
-    /// The line of one delivery: mark, what was sent, the answer, the time; and the record's place, where it is given, in
-    /// place of the time where there is no room for both.
+    /// Writes the line of one delivery: mark, what was sent, answer, duration, and the record's position if it is
+    /// given. The position replaces the duration if there is not enough space for both.
     pub(super) fn said(&mut self, said: &Said<'_>, place: Option<&str>) -> io::Result<()> {
         let (mark, paint) = if said.good { ("✓", GOOD) } else { ("✗", BAD) };
         let took = milliseconds(said.took);
@@ -146,7 +146,7 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// A record at a glance: where it is, its key, its type, and the beginning of its value.
+    /// Writes a record in short: position, key, type, and the start of its value.
     pub(super) fn record(&mut self, seen: &TopicRecord) -> io::Result<()> {
         let (topic, key) = (&seen.topic, key_of(seen));
         let (kind, at) = (seen.header("ce_type").unwrap_or_default(), at(seen));
@@ -161,7 +161,7 @@ impl<'a> Renderer<'a> {
         Ok(())
     }
 
-    /// A record with all that a consumer gets.
+    /// Writes a record in full.
     pub(super) fn whole_record(&mut self, seen: &TopicRecord) -> io::Result<()> {
         let TopicRecord { topic, partition, offset, headers, .. } = seen;
         self.entry("topic", &format!("{PLACE}{topic}{PLACE:#}  partition {partition}, offset {offset}"))?;
@@ -174,7 +174,7 @@ impl<'a> Renderer<'a> {
                 self.entry(what, &format!("{DIM}{name:<16}{DIM:#} {}", String::from_iter(value)))?;
             }
         }
-        // Where there is little room, the value begins in a line of its own, further left.
+        // In narrow output, the value starts on its own line with a smaller margin.
         if self.width < ROOMY - 2 {
             self.entry("value", "")?;
             let lines = json::spread(&Ordered::parse(&seen.value), self.width - 5);
@@ -188,7 +188,7 @@ impl<'a> Renderer<'a> {
     }
 }
 
-/// Where a record stands in its topic: partition and offset.
+/// Formats the position of a record: partition and offset.
 pub(super) fn at(seen: &TopicRecord) -> String {
     format!("{}@{}", seen.partition, seen.offset)
 }

@@ -1,4 +1,4 @@
-//! The demo's scenes: what is sent in which order, and what is shown of it.
+//! The demo's scenario: what is sent in which order, and what is shown.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ use crate::counts::milliseconds;
 use crate::kafka::history::tail::TopicRecord;
 use crate::service::ControlMessages;
 
-/// How long a record may take to its reader. It has been confirmed by then, so it is nearly there.
+/// Maximum time until the consumer reads a record. The record has already been confirmed.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The demo while it runs.
+/// A running demo.
 pub(super) struct Scenario<'a> {
     pub(super) page: Renderer<'a>,
     pub(super) stage: Environment,
@@ -40,7 +40,7 @@ impl<'a> Scenario<'a> {
         Self { page, stage, ledger: Expectations::default(), story: EventScript::new(), brief }
     }
 
-    /// All scenes, and the judgement.
+    /// Runs all steps and reads all records.
     pub(super) async fn all(&mut self) -> Result<(), DemoFault> {
         let first = self.one_callback().await?;
         self.every_type().await?;
@@ -49,7 +49,7 @@ impl<'a> Scenario<'a> {
         self.settle().await
     }
 
-    /// One callback, as closely as one can look.
+    /// Sends one callback and shows it in detail.
     async fn one_callback(&mut self) -> Result<Event, DemoFault> {
         self.page.heading(1, "One callback, from end to end")?;
         let event = self.story.event(Kind::UserCreate);
@@ -88,7 +88,7 @@ impl<'a> Scenario<'a> {
         Ok(event)
     }
 
-    /// All types but the one that was shown.
+    /// Sends all other event types.
     async fn every_type(&mut self) -> Result<(), DemoFault> {
         let kinds = Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::UserCreate | Kind::Unknown));
         let kinds: Vec<_> = kinds.collect();
@@ -106,7 +106,7 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// What is authentic, and yet not as usual.
+    /// Sends authentic events that are unusual.
     async fn odd_events(&mut self, first: &Event) -> Result<(), DemoFault> {
         self.page.heading(3, "What else comes from IDaaS: nothing is lost for being odd")?;
         let unknown = self.story.event(Kind::Unknown);
@@ -130,7 +130,7 @@ impl<'a> Scenario<'a> {
         self.again("ud:user:create twice at once", &twin, Some(Fault::Duplicate)).await
     }
 
-    /// An event that comes more than once: the same verdict, and no second record, which the judgement sees to.
+    /// Sends an event again: the verdict must be the same. A second record would be found at the end.
     async fn again(&mut self, what: &str, event: &Event, fault: Option<Fault>) -> Result<(), DemoFault> {
         let request = self.stage.sender.request(std::slice::from_ref(event), fault).map_err(broken)?;
         let delivery = self.stage.sender.post(request, Instant::now()).await;
@@ -138,7 +138,7 @@ impl<'a> Scenario<'a> {
         let (good, answer, style) = self.judged(&delivery, event, &Expected::SUCCESS);
         self.ledger.duplicates += usize::from(good);
         if fault.is_none() {
-            // It was counted when it came first.
+            // It was counted when it was sent first.
             self.ledger.confirmed -= usize::from(good);
         }
         self.arrive(&event.event_id).await;
@@ -151,7 +151,7 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// Who is not IDaaS, or not as the policy demands.
+    /// Sends forgeries and callbacks that violate the policy.
     async fn forgeries(&mut self) -> Result<(), DemoFault> {
         self.page.heading(4, "Who is not let in: refused with a code, and nothing is published")?;
         for (what, fault) in [
@@ -171,7 +171,7 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// Sends one event in a callback of its own, and shows what becomes of it.
+    /// Sends one event in its own callback, and shows the result.
     async fn one(&mut self, what: &str, event: &Event, expected: &Expected) -> Result<(), DemoFault> {
         let delivery = self.stage.sender.deliver(std::slice::from_ref(event)).await.map_err(broken)?;
         self.ledger.callback(delivery.latency);
@@ -197,7 +197,7 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// Shows what was said; in brief also where the record stands.
+    /// Shows a delivery; in brief mode also the record's position.
     fn said(&mut self, said: &Said<'_>, event_id: &str) -> io::Result<()> {
         let seen = self.ledger.record_of(event_id).filter(|_| self.brief);
         let place = seen.map(|seen| format!("{} {}", seen.topic, at(seen)));
@@ -209,7 +209,7 @@ impl<'a> Scenario<'a> {
         self.ledger.await_record(awaited(event));
     }
 
-    /// Whether the bridge said what it should, its words, and how they are painted. Counts them.
+    /// Returns true if the answer is as expected, its text, and its style. Updates the counts.
     fn judged(&mut self, delivery: &Delivery, event: &Event, expected: &Expected) -> (bool, String, Style) {
         let (good, words, style) = match &delivery.reply {
             Reply::Answered(answer) => {
@@ -255,11 +255,11 @@ impl<'a> Scenario<'a> {
                 self.ledger.records.push(seen);
             }
         };
-        // That it did not come, the judgement says.
+        // If it does not arrive, the final comparison reports it.
         let _ = timeout(RECORD_TIMEOUT, come).await;
     }
 
-    /// Waits for everything that is on the topics, so that a record too many is found as well, and judges.
+    /// Waits until all records in the topics have been read, so that surplus records are found too.
     async fn settle(&mut self) -> Result<(), DemoFault> {
         self.ledger.published = self.stage.published().await?;
         let come = async {
@@ -272,13 +272,13 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// Ends everything in order.
+    /// Stops everything in order.
     pub(super) async fn end(self) {
         let Self { stage, .. } = self;
         stage.end().await;
     }
 
-    /// Shows what else comes, until somebody ends it.
+    /// Shows further records until a signal ends the demo.
     pub(super) async fn stay(mut self, options: &Options, signals: &mut ControlMessages) -> Result<(), DemoFault> {
         let places = self.stage.places(options);
         self.page.staying(&places, &options.program)?;

@@ -1,4 +1,4 @@
-//! The end of the demo: what it came to, whether that is as it should be, and how to go on.
+//! The demo's summary: counts, deviations, and next steps.
 
 use std::io;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::counts::counted;
 use crate::counts::milliseconds;
 
 impl Scenario<'_> {
-    /// Judges, and shows the summary. Says whether everything was as it should be.
+    /// Compares the expectations with the records, and shows the summary. Returns true if everything was as expected.
     pub(super) fn summary(&mut self, began: Instant, options: &Options) -> Result<bool, DemoFault> {
         self.ledger.judge(&options.topic_prefix);
         self.page.heading(5, "Summary")?;
@@ -78,7 +78,7 @@ fn how_to_go_on(page: &mut Renderer<'_>, options: &Options) -> io::Result<()> {
 }
 
 impl Renderer<'_> {
-    /// Tells what can be done while everything stays up.
+    /// Shows what can be done while everything keeps running.
     pub(super) fn staying(&mut self, places: &Endpoints, program: &str) -> io::Result<()> {
         let Endpoints { callback_url, listen, admin_listen, directory, .. } = places;
         let directory = directory.display();

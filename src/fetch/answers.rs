@@ -1,46 +1,46 @@
-//! What an answer of the API means.
+//! Classifies the API's answers.
 //!
-//! Errors come as `{error, error_description, request_id}` or as `{Code, Message, RequestId}`, and from whatever is
-//! between here and the API in any form.
+//! Errors have the form `{error, error_description, request_id}` or `{Code, Message, RequestId}`. Proxies on the way
+//! can answer in any form.
 
 use serde::Deserialize;
 
 use idaas_callback::event_type::Entity;
 
-/// Longer codes and request ids are not shown: they are not the API's.
+/// Maximum length of a code or permission in messages. A longer one does not come from the API.
 const MAX_SHOWN: usize = 100;
-/// The start of the names of permissions.
+/// The prefix of permission names.
 const SCOPE: &str = "urn:alibaba:idaas:scope:";
 
-/// What an answer means.
+/// The meaning of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The body is what was asked for.
+    /// Success: the body contains the result.
     Answered,
-    /// The token is not valid, or not any more.
+    /// The token is invalid or has expired.
     InvalidToken,
     /// Too many requests.
     Throttled,
-    /// The server failed and may not the next time.
+    /// The server failed. A retry may succeed.
     Failed,
-    /// The same request would be rejected again.
+    /// The API rejects the request. A retry would be rejected too.
     Rejected(Rejection),
 }
 
-/// Why the API rejects a request.
+/// The reason why the API rejects a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Rejection {
-    /// The entity that was asked for does not exist.
+    /// The requested entity does not exist.
     #[error("the entity does not exist")]
     NotFound,
     /// The entity is outside of the application's synchronization scope, or does not exist.
     #[error("the entity is outside of the application's synchronization scope")]
     NotInScope,
-    /// The application lacks permissions. Those that the answer names.
+    /// The application lacks permissions. Contains those that the answer names.
     #[error("the application lacks a permission")]
     PermissionDenied(Vec<String>),
-    /// The client id and the client secret do not belong together.
+    /// The client id and the client secret do not match.
     #[error("client id and client secret do not belong together")]
     InvalidClient,
     /// The application may not use the grant type `client_credentials`.
@@ -55,13 +55,13 @@ pub enum Rejection {
     /// The application's API is switched off.
     #[error("the application's API is switched off")]
     ApiDisabled,
-    /// There is no such application in the instance.
+    /// The instance has no such application.
     #[error("the instance has no such application")]
     ApplicationNotFound,
-    /// There is no such instance at this endpoint.
+    /// The endpoint has no such instance.
     #[error("there is no such instance at this endpoint")]
     InstanceNotFound,
-    /// Anything else, with status and code.
+    /// Any other reason, with status and code.
     #[error("the API answered with status {}{}", .0, and_code(.1))]
     Other(u16, String),
 }
@@ -71,13 +71,13 @@ fn and_code(code: &str) -> String {
 }
 
 impl Rejection {
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.into()
     }
 
-    /// Returns true if it concerns only the entity that was asked for, so that the run can go on.
+    /// Returns true if the rejection concerns only the requested entity, so that the run can continue.
     pub(super) const fn is_about_the_entity(&self) -> bool {
         match self {
             Self::NotFound | Self::NotInScope => true,
@@ -102,7 +102,7 @@ struct ErrorBody {
     error_description: String,
 }
 
-/// Reads status and body of an answer about an entity.
+/// Classifies an answer by its status and body. `entity` is the kind of entity whose absence the call can report.
 pub(super) fn meaning(status: u16, body: &[u8], entity: Option<Entity>) -> Meaning {
     if (200..300).contains(&status) {
         return Meaning::Answered;
@@ -126,13 +126,13 @@ pub(super) fn meaning(status: u16, body: &[u8], entity: Option<Entity>) -> Meani
         (_, "instance_not_found") => Rejection::InstanceNotFound,
         (400 | 404, code) if entity.is_some_and(|entity| says_not_found(code, entity)) => Rejection::NotFound,
         (_, code) if code.contains("NotInScope") => Rejection::NotInScope,
-        // The codes of OAuth 2.0 come first, because a wrong secret is answered with 401 as well.
+        // The codes of OAuth 2.0 are checked first, because a wrong secret is also answered with 401.
         (401, _) => return Meaning::InvalidToken,
         (_, code) => Rejection::Other(status, shown(code)),
     })
 }
 
-/// The code has to name the kind of entity that was asked for. A `404` alone can come from anywhere on the way.
+/// Returns true if the code names the requested kind of entity. A status 404 alone can come from any proxy.
 fn says_not_found(code: &str, entity: Entity) -> bool {
     let Some(what) = code.strip_prefix("ResourceNotFound.") else { return false };
     let names: &[&str] = match entity {
@@ -146,14 +146,14 @@ fn says_not_found(code: &str, entity: Entity) -> bool {
     names.contains(&what)
 }
 
-/// The permissions that a text names.
+/// Returns the permissions that a text names.
 fn permissions(text: &str) -> Vec<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
     let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with(SCOPE) && word.len() <= MAX_SHOWN);
     words.map(str::to_owned).collect()
 }
 
-/// A code as it may be shown: only if it looks like one.
+/// Returns the code if it is safe to display, otherwise an empty text.
 fn shown(code: &str) -> String {
     let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" ._-:".contains(&byte));
     if plain && code.len() <= MAX_SHOWN { code.to_owned() } else { String::new() }

@@ -1,4 +1,4 @@
-//! The calls of the Developer API (version 2022-02-25) that `fetch` makes.
+//! The calls of the Developer API (version 2022-02-25) that `fetch` uses.
 
 use std::fmt::Write;
 
@@ -6,52 +6,52 @@ use url::form_urlencoded;
 
 use idaas_callback::event_type::Entity;
 
-/// The most rows of a page.
+/// Maximum number of rows in a page.
 pub(super) const PAGE_SIZE: usize = 100;
 
 /// A call with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    /// The units and groups that the application may see.
+    /// Lists the units and groups in the application's synchronization scope.
     Scope,
-    /// One unit.
+    /// Gets one unit.
     Unit(String),
-    /// The ancestors of a unit that are in the scope.
+    /// Lists the ancestors of a unit that are in the scope.
     ParentIds(String),
-    /// The units directly below a unit; pages count from 1.
+    /// Lists the direct child units of a unit.
     Units {
-        /// The unit above.
+        /// The parent unit.
         parent: String,
-        /// The page.
+        /// The page, from 1.
         page: usize,
     },
-    /// The users directly in a unit; pages count from 1.
+    /// Lists the direct users of a unit.
     Users {
         /// The unit.
         unit: String,
-        /// The page.
+        /// The page, from 1.
         page: usize,
     },
-    /// One user with all fields.
+    /// Gets one user with all fields.
     User(String),
-    /// The groups that the application may see.
+    /// Lists the groups that the application may read.
     Groups {
-        /// Where the page begins. `None` is the first.
+        /// The token of the page. `None` requests the first.
         token: Option<String>,
     },
-    /// One group without its members.
+    /// Gets one group without its members.
     Group(String),
-    /// The members of a group.
+    /// Lists the members of a group.
     Members {
         /// The group.
         group: String,
-        /// Where the page begins. `None` is the first.
+        /// The token of the page. `None` requests the first.
         token: Option<String>,
     },
 }
 
 impl Call {
-    /// The vendor's name of the call.
+    /// Returns Alibaba's name of the call.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Call {
         }
     }
 
-    /// The permission that the call needs, as far as it is known.
+    /// Returns the permission that the call needs, as far as it is known.
     #[must_use]
     pub const fn permission(&self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Call {
         }
     }
 
-    /// The entity whose absence the answer `ResourceNotFound` means.
+    /// Returns the kind of entity whose absence an answer `ResourceNotFound` reports.
     #[must_use]
     pub const fn entity(&self) -> Option<Entity> {
         match self {
@@ -94,7 +94,7 @@ impl Call {
         }
     }
 
-    /// The call that asks for one entity by its id.
+    /// Returns the call that gets one entity by its id. `None` if a directory has no such entity.
     pub(super) fn by_id(entity: Entity, id: String) -> Option<Self> {
         match entity {
             Entity::User => Some(Self::User(id)),
@@ -104,7 +104,7 @@ impl Call {
         }
     }
 
-    /// Path and query below the application's path.
+    /// Returns path and query, relative to the application's path.
     pub(super) fn path(&self) -> String {
         let page = |number: &usize| ("pageNumber", number.to_string());
         let size = || ("pageSize", PAGE_SIZE.to_string());
@@ -131,13 +131,13 @@ impl Call {
     }
 }
 
-/// A text as one segment of a path (RFC 3986 §3.3): everything but unreserved characters is percent-encoded.
+/// Encodes a text as a path segment (RFC 3986 §3.3): everything but unreserved characters is percent-encoded.
 pub(super) fn segment(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(encoded, "%{byte:02X}");
         }
         encoded

@@ -1,7 +1,7 @@
-//! Requests to the Developer API: token, rate limit, retries. One request at a time.
+//! Sends requests to the Developer API, one at a time: token, rate limit, retries.
 //!
-//! The client secret goes into the body of the token request only, and no redirect is followed. Tokens, secrets and
-//! bodies are in no fault and in no notice.
+//! The client secret is sent only in the body of the token request, and redirects are not followed. Faults and
+//! notices never contain tokens, secrets or bodies.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,10 +20,10 @@ use idaas_callback::event_type::Entity;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest answer that is read, in bytes. A page of 100 users has about 80,000.
+/// Maximum size of an answer, in bytes. A page of 100 users has about 80,000.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// Where the API is, and as whom it is asked. Has no `Debug`: it holds a secret.
+/// The settings of a client. Has no `Debug`, because it contains a secret.
 #[derive(Clone)]
 pub struct ClientSettings {
     /// Endpoint, credentials and rate.
@@ -32,30 +32,30 @@ pub struct ClientSettings {
     pub instance_id: String,
     /// The application.
     pub application_id: String,
-    /// So many attempts of one request fail before it has failed.
+    /// The number of attempts after which a request has failed.
     pub attempts: u32,
 }
 
-/// The attempts that a run makes of one request: they take about a minute.
+/// The number of attempts per request in a run. They take about a minute.
 pub const ATTEMPTS: u32 = 8;
 
-/// Something that takes longer than usual.
+/// A delay that the user should know about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// The API asks for fewer requests. The next one is sent after this time.
+    /// The API throttles requests. The next one is sent after this time.
     Throttled(Duration),
     /// A request failed and is sent again after this time.
     Retrying(Duration, Cause),
-    /// Kafka has not confirmed records for a while. Nothing is read meanwhile.
+    /// Kafka has not confirmed records for a while. Reading is paused.
     WaitingForKafka(String),
     /// Kafka confirms records again.
     KafkaConfirms,
 }
 
-/// Takes notices. It must be quick.
+/// Receives notices. Must return quickly.
 pub type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
 
-/// An answer with what was asked for.
+/// A successful answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The body.
@@ -82,7 +82,7 @@ struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
-/// What one attempt came to.
+/// The result of one attempt.
 enum Attempt {
     Answered(HttpResponse),
     Again(Cause, Option<Duration>),
@@ -91,7 +91,7 @@ enum Attempt {
 }
 
 impl Client {
-    /// Makes a client. Sends nothing.
+    /// Creates a client. Sends nothing.
     ///
     /// # Errors
     /// [`HttpFault`] if the HTTP client cannot be set up.
@@ -111,21 +111,21 @@ impl Client {
         Ok(Self { http, settings, base, token: None, pace, requests: 0, notify })
     }
 
-    /// How many requests were sent, including those for tokens.
+    /// Returns the number of requests sent, including those for tokens.
     #[must_use]
     pub const fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// Asks for a token now, to test the credentials.
+    /// Requests a token, to test the credentials.
     ///
     /// # Errors
-    /// [`ApiFault`].
+    /// [`ApiFault`] if no token is issued.
     pub async fn authenticate(&mut self) -> Result<(), ApiFault> {
         self.fresh_token().await.map(drop)
     }
 
-    /// Makes a call, with as many attempts as it takes.
+    /// Makes a call, and retries it after temporary failures.
     ///
     /// # Errors
     /// [`ApiFault`] if the API rejects the call or does not answer.
@@ -153,7 +153,7 @@ impl Client {
         }
     }
 
-    /// The token, or a new one if it has lived for two thirds of its life.
+    /// Returns the current token, or a new one after two thirds of its lifetime.
     async fn fresh_token(&mut self) -> Result<Secret<String>, ApiFault> {
         if let Some(token) = self.token.as_ref().filter(|token| token.is_fresh(Instant::now())) {
             return Ok(token.value().clone());
@@ -195,7 +195,7 @@ impl Client {
         }
     }
 
-    /// Waits before the next attempt. Gives the cause back if there have been too many.
+    /// Waits before the next attempt. Returns the cause as an error after too many attempts.
     async fn pause(&self, backoff: &mut Backoff, cause: Cause, asked: Option<Duration>) -> Result<(), Cause> {
         let Some(wait) = backoff.next(asked, fastrand::f64()) else { return Err(cause) };
         (self.notify)(match cause {
@@ -226,7 +226,7 @@ fn judge(response: Result<HttpResponse, HttpFault>, entity: Option<Entity>) -> A
     }
 }
 
-/// Faults of the network may pass. Those of the configuration stay.
+/// Classifies a failed request: network errors are retried, configuration errors are not.
 fn unanswered(fault: HttpFault) -> Attempt {
     match fault {
         HttpFault::InvalidUrl
@@ -248,7 +248,7 @@ fn is_loopback(endpoint: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Milliseconds since 1970.
+/// Returns a time in milliseconds since 1970.
 pub(super) fn milliseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -1,6 +1,6 @@
-//! The API's objects under the field names that callbacks use.
+//! Converts the API's objects to the field names of callbacks.
 //!
-//! Nearly all names are the same. What differs is told here; what is not known passes through as it is.
+//! Nearly all names are the same. This module handles the exceptions; unknown fields are unchanged.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use idaas_callback::event_type::Entity;
 
-/// The fields of an entity, unread.
+/// The unparsed fields of an entity.
 type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// An entity of the directory.
@@ -27,13 +27,13 @@ struct Member<'a> {
 }
 
 impl Object {
-    /// Reads an object of the API. `None` if it is not an object with an id.
+    /// Parses an object of the API. `None` if it is not an object with an id.
     pub(super) fn parse(entity: Entity, json: &RawValue) -> Option<Self> {
         let mut fields: Fields = serde_json::from_str(json.get()).ok()?;
         let id: String = serde_json::from_str(fields.get(id_field(entity)?)?.get()).ok()?;
-        // The record's `origin` has it.
+        // The record's `origin` contains it.
         fields.remove("instanceId");
-        // The groups of a user are told by the records of the groups. Here they would stay after the user has left one.
+        // Group records contain the members. In a user's record, the groups would remain after the user has left one.
         fields.remove("groups");
         for name in ["accountExpireTime", "lockExpireTime"] {
             if fields.get(name).is_some_and(|time| matches!(time.get(), "0" | "\"0\"")) {
@@ -43,21 +43,21 @@ impl Object {
         (!id.is_empty()).then_some(Self { id, fields })
     }
 
-    /// An entity of which only the id is known.
+    /// Creates an entity of which only the id is known.
     pub(super) fn with_id(entity: Entity, id: &str) -> Option<Self> {
         let fields = Fields::from([(id_field(entity)?.to_owned(), to_raw_value(id).ok()?)]);
         Some(Self { id: id.to_owned(), fields })
     }
 
-    /// The same group with all of its members.
+    /// Returns the same group with these members.
     pub(super) fn with_members(mut self, members: &[String]) -> Self {
         let members: Vec<_> = members.iter().map(|member_id| Member { member_id }).collect();
-        // Texts in a list can always be written.
+        // A list of texts can always be serialized.
         self.fields.extend(to_raw_value(&members).ok().map(|members| ("allMembers".to_owned(), members)));
         self
     }
 
-    /// The fields as a JSON object.
+    /// Returns the fields as a JSON object.
     pub(super) fn json(&self) -> Option<Box<RawValue>> {
         to_raw_value(&self.fields).ok()
     }
@@ -67,7 +67,7 @@ fn raw(json: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(json.to_owned()).ok()
 }
 
-/// The field that holds an entity's id.
+/// Returns the name of the field that contains an entity's id.
 const fn id_field(entity: Entity) -> Option<&'static str> {
     match entity {
         Entity::User => Some("userId"),

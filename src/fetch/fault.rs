@@ -1,42 +1,42 @@
-//! Why the API gives no answer that can be used, and what to do about it.
+//! The reasons why the API gives no usable answer, with remedies.
 
 use super::answers::Rejection;
 use crate::diagnosis::Diagnosis;
 use crate::http_client::HttpFault;
 
-/// Why a request has no answer that can be used.
+/// The reason why a request has no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Cause {
-    /// The API rejects it.
+    /// The API rejected the request.
     #[error("{0}")]
     Rejected(Rejection),
-    /// A token that was just issued is not accepted.
+    /// A newly issued token was rejected.
     #[error("a new access token was not accepted")]
     TokenRefused,
-    /// Too many requests, however long was waited.
+    /// The API still throttled the request after all retries.
     #[error("the API rejects requests as too many")]
     Throttled,
     /// The server failed, with this status.
     #[error("the API answered with status {0}")]
     Status(u16),
-    /// No answer.
+    /// The request failed.
     #[error("{0}")]
     Http(HttpFault),
-    /// The answer is not what the API documents.
+    /// The answer does not conform to the API's documentation.
     #[error("the answer is not what the Developer API documents")]
     Malformed,
 }
 
-/// A request that failed for good.
+/// A request that failed after all attempts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {cause}")]
 pub struct ApiFault {
-    /// The vendor's name of the call.
+    /// Alibaba's name of the call.
     pub call: &'static str,
     /// The permission that the call needs, as far as it is known.
     pub permission: &'static str,
-    /// Why.
+    /// The reason.
     pub cause: Cause,
 }
 

@@ -1,7 +1,7 @@
-//! What Kafka knows already: the entities in the state topics, and the records that a run has published before it was
-//! interrupted.
+//! Reads the current content of Kafka: the entities in the state topics, and the records that an interrupted run has
+//! published.
 //!
-//! Both are read from the topics, so that a run can be resumed on another machine. Blocks.
+//! Everything is read from the topics, so a run can be resumed on another machine. Blocks.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,19 +17,19 @@ use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
-/// How long reading the topics may take.
+/// Maximum duration of reading the topics.
 const LIMIT: Duration = Duration::from_secs(1800);
-/// What every `ce_id` of a fetched entity begins with.
+/// The prefix of the `ce_id` of every fetched entity.
 pub(super) const ID_PREFIX: &str = "fetch-";
 
-/// Why the topics cannot be read.
+/// The reason why the topics cannot be read.
 #[derive(Debug)]
 pub enum KnownFault {
     /// Kafka does not answer, or rejects the settings.
     Kafka(FollowFault),
     /// These topics do not exist.
     Missing(Vec<String>),
-    /// A topic could not be read to its end.
+    /// A topic was not read to its end.
     Incomplete,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Reads the state topics beside the event topics.
+    /// Reads the state topics that belong to the event topics.
     pub(super) fn read(
         cluster: &Cluster,
         topics: &Topics,
@@ -69,7 +69,7 @@ impl Known {
                     Some(state) if state.is_of(application_id, instance_id) => {
                         entities.insert(id.to_owned(), state.fingerprint);
                     }
-                    // A tombstone, or by now the entity of another application.
+                    // A tombstone, or an entity that now belongs to another application.
                     Some(_) | None => drop(entities.remove(id)),
                 }
                 true
@@ -85,24 +85,24 @@ impl Known {
         Ok(known)
     }
 
-    /// How many entities of this kind are known.
+    /// Returns the number of known entities of this kind.
     pub(super) fn len(&self, entity: Entity) -> usize {
         self.entities.get(entity).map_or(0, HashMap::len)
     }
 
-    /// The ids of all entities of this kind.
+    /// Returns the ids of all known entities of this kind.
     pub(super) fn ids(&self, entity: Entity) -> impl Iterator<Item = &String> {
         self.entities.get(entity).into_iter().flat_map(HashMap::keys)
     }
 
-    /// Returns true if the entity is known with every value that the record carries.
+    /// Returns true if the entity is known with every value in the record.
     pub(super) fn has(&self, entity: Entity, id: &str, record: &[u8]) -> bool {
         let known = self.entities.get(entity).and_then(|entities| entities.get(id));
         known.is_some_and(|known| Fingerprint::of_record(record, entity).is_some_and(|record| known.includes(&record)))
     }
 }
 
-/// The ids of the records of fetched entities that the event topics got since then.
+/// Returns the ids of fetched records that were published since this time, in milliseconds since 1970.
 pub(super) fn published(cluster: &Cluster, topics: &Topics, since: i64) -> Result<HashSet<String>, KnownFault> {
     let names: Vec<_> = ByEntity::<()>::ENTITIES.iter().map(|entity| topics.of(*entity).to_string()).collect();
     let mut ids = HashSet::new();
@@ -110,7 +110,7 @@ pub(super) fn published(cluster: &Cluster, topics: &Topics, since: i64) -> Resul
         match seen.header("ce_id") {
             Some(id) if id.starts_with(ID_PREFIX) => drop(ids.insert(id.to_owned())),
             Some(_) => {}
-            // In structured mode the value has it.
+            // In structured mode, the id is in the value.
             None => ids.extend(structured_id(&seen.value).filter(|id| id.starts_with(ID_PREFIX))),
         }
         true
@@ -129,13 +129,13 @@ fn structured_id(value: &[u8]) -> Option<String> {
     (!event.specversion.is_empty()).then_some(event.id)
 }
 
-/// The state topic beside an entity's event topic: `<prefix>.<entity>.state.v1`.
+/// Returns the state topic of an entity: `<prefix>.<entity>.state.v1`.
 pub(super) fn state_topic(topics: &Topics, entity: Entity) -> String {
     let topic = topics.of(entity);
     format!("{}.state.v1", topic.strip_suffix(".v1").unwrap_or(topic))
 }
 
-/// The value of a state record, as far as it matters here.
+/// The values of a state record that are used here.
 struct State {
     application_id: String,
     instance_id: String,
@@ -158,13 +158,13 @@ impl State {
     }
 }
 
-/// The values of an entity in a few bytes each: a hash of each field's name with a hash of its value, sorted. Serves for
-/// a count only, so that a collision does no harm.
+/// A compact representation of an entity's values: for each field, a hash of its name and a hash of its value,
+/// sorted. Used only for counting, so a collision is harmless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fingerprint(Box<[(u32, u32)]>);
 
 impl Fingerprint {
-    /// Of a record's value in binary or structured mode.
+    /// Creates the fingerprint of a record's value in binary or structured mode.
     fn of_record(record: &[u8], entity: Entity) -> Option<Self> {
         let value: Value = serde_json::from_slice(record).ok()?;
         let data = if value.get("specversion").is_some() { value.get("data")? } else { &value };
@@ -200,7 +200,7 @@ impl Fingerprint {
     }
 }
 
-/// The member of a record's value that holds the entity.
+/// Returns the member of a record's value that contains the entity.
 const fn member(entity: Entity) -> Option<&'static str> {
     match entity {
         Entity::User => Some("user"),
@@ -213,7 +213,7 @@ const fn member(entity: Entity) -> Option<&'static str> {
 fn hash(text: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    // The lower half is as good as the whole.
+    // Half of the hash is sufficient.
     u32::try_from(hasher.finish() & u64::from(u32::MAX)).unwrap_or_default()
 }
 

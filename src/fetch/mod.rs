@@ -2,16 +2,16 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `calls` | the calls that are made, with paths and permissions |
-//! | `answers` | what an answer means: pure |
-//! | `schedule` | when the next request may be sent and when the token is renewed: pure |
+//! | `calls` | the calls, with paths and permissions |
+//! | `answers` | classifies answers; pure |
+//! | `schedule` | rate limit, back-off and token renewal; pure |
 //! | `client` | requests over HTTP: token, rate limit, retries |
-//! | `fault` | why a request failed, and the fix |
-//! | `entities` | the API's objects under the field names of callbacks: pure |
-//! | `walk` | which call is next, and what was found: pure |
-//! | `known` | what the state topics know, and what a run has already published |
-//! | `verify` | which entities are gone: pure |
-//! | `run` | one run: reads, publishes, verifies |
+//! | `fault` | the reasons why a request failed, with remedies |
+//! | `entities` | converts the API's objects to the field names of callbacks; pure |
+//! | `walk` | the order of the calls, and the entities found; pure |
+//! | `known` | the entities in the state topics, and the records that a run has already published |
+//! | `verify` | decides which entities are deleted; pure |
+//! | `run` | one run: reads, publishes, verifies deletions |
 //! | `summary` | the counts of a run |
 //!
 //! Nothing here logs the client secret, a token or the body of an answer.

@@ -1,7 +1,7 @@
 //! One run: reads the directory, publishes what it finds, and verifies deletions.
 //!
-//! The records of an answer are confirmed before the next request is sent. So a run never has more than a page in
-//! memory, and while Kafka is away nothing is read.
+//! The records of one answer are confirmed before the next request is sent. So a run has at most one page in memory,
+//! and reads nothing while Kafka is unavailable.
 
 mod deletions;
 mod fault;
@@ -34,12 +34,12 @@ use idaas_callback::policy::Policy;
 use idaas_callback::record::Record;
 use idaas_callback::{Disposition, PreparedEvent, Reason, RequestContext};
 
-/// How long a run can be resumed.
+/// The time for which a run can be resumed.
 const RESUMABLE: Duration = Duration::from_secs(7 * 86_400);
 
-/// What a run is to do. Has no `Debug`: it holds secrets.
+/// The settings of a run. Has no `Debug`, because it contains secrets.
 pub struct RunSettings {
-    /// The API.
+    /// The settings for the API.
     pub client: ClientSettings,
     /// The name of the application in the configuration.
     pub application: String,
@@ -47,43 +47,44 @@ pub struct RunSettings {
     pub policy: Policy,
     /// The Kafka cluster.
     pub cluster: Cluster,
-    /// What the topics should be.
+    /// The plan of the topics.
     pub topics: TopicSettings,
-    /// The name of the run, from which the ids of its records follow.
+    /// The name of the run, which determines the ids of its records.
     pub run: String,
-    /// Whether the run may have published records before.
+    /// True if the run may already have published records.
     pub resume: bool,
-    /// Whether each user is asked for with all fields.
+    /// True if each user is requested with all fields.
     pub details: bool,
-    /// Whether entities that were not seen are asked for, and deletions published.
+    /// True if unseen entities are requested, and deletions published.
     pub verify_deletions: bool,
-    /// Whether any number of deletions is published.
+    /// True if the number of deletions is not limited.
     pub allow_mass_deletion: bool,
-    /// Whether nothing is published.
+    /// True if nothing is published.
     pub dry_run: bool,
 }
 
-/// Takes the counts of a run and how far it is: units whose users were read, of how many.
+/// Receives the counts of a run and its progress: the number of units whose users were read, and the number of all
+/// units.
 pub type Progress<'a> = &'a (dyn Fn(&Summary, (usize, usize)) + Send + Sync);
 
-/// A run that is going on.
+/// A run in progress.
 struct Run<'a> {
     settings: &'a RunSettings,
     client: Client,
     /// `None` in a dry run.
     publisher: Option<Publisher>,
     known: Option<Known>,
-    /// `ce_id`s of the records that this run has published before.
+    /// The `ce_id`s of the records that this run has already published.
     published: Arc<HashSet<String>>,
     summary: Summary,
     notify: Notify,
     progress: Progress<'a>,
 }
 
-/// Runs to the end. Returns the counts also if the run fails.
+/// Executes a run. Returns the counts even if the run fails.
 ///
 /// # Errors
-/// [`RunFault`] beside the counts.
+/// [`RunFault`] in the second value.
 pub async fn run(settings: &RunSettings, notify: Notify, progress: Progress<'_>) -> (Summary, Result<(), RunFault>) {
     let summary = Summary {
         run: settings.run.clone(),
@@ -127,7 +128,7 @@ impl<'a> Run<'a> {
         };
         let known = match tokio::task::block_in_place(|| read_known(settings)) {
             Ok(known) => Some(known),
-            // Without them nothing is compared. Only deletions need them.
+            // Nothing is compared then. Only the verification of deletions requires it.
             Err(_) if !settings.verify_deletions => None,
             Err(fault) => return Err(fault),
         };
@@ -174,7 +175,7 @@ impl<'a> Run<'a> {
         (self.progress)(&self.summary, progress);
     }
 
-    /// Publishes the snapshots of entities that were read by one request.
+    /// Publishes the snapshots of entities that one request returned.
     async fn publish(&mut self, found: Vec<Found>, read_at: i64) -> Result<(), RunFault> {
         let mut items = Vec::with_capacity(found.len());
         for Found { entity, object } in found {
@@ -194,7 +195,7 @@ impl<'a> Run<'a> {
         self.publish_items(items, |counts| counts.published += 1).await
     }
 
-    /// Builds the record of an entity. An object that cannot be written as JSON counts as an error.
+    /// Creates the record of an entity. An object that cannot be serialized counts as an error.
     fn item(&mut self, entity: Entity, object: &Object, deleted: bool, read_at: i64) -> Option<PreparedEvent> {
         let event_id = RunIds::of(self.settings).of_record(entity, &object.id, deleted);
         let moment = RequestContext { received_at: milliseconds(SystemTime::now()), traceparent: None };
@@ -216,7 +217,7 @@ impl<'a> Run<'a> {
         item
     }
 
-    /// Publishes and waits for the confirmations. `confirmed` counts each record.
+    /// Publishes items and waits for the confirmations. `confirmed` counts each confirmed record.
     async fn publish_items(
         &mut self,
         items: Vec<(Entity, PreparedEvent)>,
@@ -228,7 +229,7 @@ impl<'a> Run<'a> {
             let (record, fits) = match item.disposition {
                 Disposition::Publish { record, .. } => (record, true),
                 Disposition::DeadLetter { record, .. } => (record, false),
-                // Fetched entities have event types of their own, which nobody can skip.
+                // Fetched entities have their own event types, which cannot be configured to be skipped.
                 Disposition::Skip => continue,
             };
             records.push(record);
@@ -247,7 +248,7 @@ impl<'a> Run<'a> {
                 dead_letters.extend(evidence.dead_letter(Reason::RefusedByBroker, &rules, true));
             }
         }
-        // What becomes of these few bytes changes nothing of the counts.
+        // The result for these small records does not affect the counts.
         self.confirm(&dead_letters).await.map(drop)
     }
 

@@ -1,15 +1,16 @@
-//! When the next request may be sent, how long to wait after a failure, and when the token is renewed. Reads no clock.
+//! Decides when the next request may be sent, how long to wait after a failure, and when the token is renewed. Reads
+//! no clock.
 
 use std::time::{Duration, Instant};
 
 use crate::secret::Secret;
 
-/// The first wait after a failure; each further one doubles.
+/// Wait after the first failure. Doubles with each further one, up to the maximum.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// A longer `Retry-After` is cut to this.
+/// Maximum accepted value of `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// The lifetime of a token whose answer does not name one.
+/// Lifetime of a token if the answer does not contain one.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Spaces requests evenly.
@@ -24,7 +25,7 @@ impl Pace {
         Self { interval: Duration::from_secs(1) / requests_per_second.max(1), next: None }
     }
 
-    /// Reserves the next request. Returns how long to wait before it is sent.
+    /// Reserves the next request. Returns the wait before it is sent.
     pub(super) fn reserve(&mut self, now: Instant) -> Duration {
         let at = self.next.map_or(now, |next| next.max(now));
         self.next = Some(at + self.interval);
@@ -44,7 +45,7 @@ impl Backoff {
         Self { attempts: 0, max_attempts }
     }
 
-    /// How long to wait before the request is sent again. `None` if it has failed too often. `random` is from 0 to 1: it
+    /// Returns the wait before the request is sent again. `None` after too many failures. `random`, from 0 to 1,
     /// spreads the requests of several clients over the second half of the wait.
     pub(super) fn next(&mut self, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
         self.attempts += 1;
@@ -57,31 +58,32 @@ impl Backoff {
     }
 }
 
-/// An access token, and when it is to be renewed.
+/// An access token and the time of its renewal.
 pub(super) struct Token {
     value: Secret<String>,
     renew_at: Instant,
 }
 
 impl Token {
-    /// A token that was asked for at `now` and lives for so many seconds. It is renewed after two thirds of them.
+    /// Creates a token that was requested at `now` and expires after this many seconds. It is renewed after two
+    /// thirds of them.
     pub(super) fn new(value: String, expires_in: Option<u64>, now: Instant) -> Self {
         let lifetime = expires_in.map_or(DEFAULT_LIFETIME, |seconds| Duration::from_secs(seconds.min(86_400)));
         Self { value: Secret::new(value), renew_at: now + lifetime * 2 / 3 }
     }
 
-    /// Returns true if the token can be used without asking for a new one.
+    /// Returns true if the token need not be renewed yet.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         now < self.renew_at
     }
 
-    /// The token itself.
+    /// Returns the token itself.
     pub(super) const fn value(&self) -> &Secret<String> {
         &self.value
     }
 }
 
-/// The wait that `Retry-After` asks for: seconds, or a time (RFC 9110 §10.2.3).
+/// Returns the wait that `Retry-After` requests, as seconds or as a time (RFC 9110 §10.2.3).
 pub(super) fn retry_after(header: Option<&str>, now: std::time::SystemTime) -> Option<Duration> {
     let header = header?.trim();
     if let Ok(seconds) = header.parse() {

@@ -9,19 +9,19 @@ use idaas_callback::event_type::Entity;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ByEntity<T> {
-    /// Of organizational units.
+    /// The value of organizational units.
     pub organizational_units: T,
-    /// Of users.
+    /// The value of users.
     pub users: T,
-    /// Of groups.
+    /// The value of groups.
     pub groups: T,
 }
 
 impl<T> ByEntity<T> {
-    /// The kinds of entities, parents before what is in them.
+    /// The kinds of entities, parents before their children.
     pub const ENTITIES: [Entity; 3] = [Entity::OrganizationalUnit, Entity::User, Entity::Group];
 
-    /// The value of an entity. `None` if a directory has no such entity.
+    /// Returns the value of an entity. `None` if a directory has no such entity.
     #[must_use]
     pub const fn get(&self, entity: Entity) -> Option<&T> {
         match entity {
@@ -32,7 +32,7 @@ impl<T> ByEntity<T> {
         }
     }
 
-    /// As [`ByEntity::get`], to change it.
+    /// Returns a mutable reference to the value of an entity. See [`ByEntity::get`].
     pub const fn get_mut(&mut self, entity: Entity) -> Option<&mut T> {
         match entity {
             Entity::OrganizationalUnit => Some(&mut self.organizational_units),
@@ -57,15 +57,15 @@ pub struct Counts {
     pub unchanged: u64,
     /// Entities in the state topics that the walk did not see.
     pub missing: u64,
-    /// Missing entities whose deletion was proved and published.
+    /// Missing entities whose deletion was proven and published.
     pub deleted: u64,
-    /// Missing entities about which the API did not say whether they exist.
+    /// Missing entities for which the API's answer was inconclusive.
     pub unclear: u64,
     /// Records that could not be published.
     pub errors: u64,
 }
 
-/// The result of a run, also of one that has not come to its end.
+/// The result of a run, also of one that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -77,15 +77,15 @@ pub struct Summary {
     pub entities: ByEntity<Counts>,
     /// Requests to the API.
     pub requests: u64,
-    /// Entities that were listed and were gone when they were asked for.
+    /// Entities that were listed but no longer existed when they were requested.
     pub vanished: u64,
-    /// Whether the state topics were read, so that `unchanged` is known.
+    /// True if the state topics were read, so that `unchanged` is known.
     pub compared: bool,
-    /// Whether nothing was published on purpose.
+    /// True if nothing was published because of `--dry-run`.
     pub dry_run: bool,
-    /// Whether the whole directory was read.
+    /// True if the whole directory was read.
     pub complete: bool,
-    /// What went otherwise than planned, for people.
+    /// Problems that did not end the run.
     pub problems: Vec<Diagnosis>,
 }
 

@@ -1,42 +1,43 @@
-//! Which entities are gone. An entity is deleted only if the API says twice that it does not exist.
+//! Decides which entities are deleted. An entity counts as deleted only if the API answers twice that it does not
+//! exist.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use idaas_callback::event_type::Entity;
 
-/// The least time between the two answers that prove a deletion. An entity that is just being changed can be away for a
+/// Minimum time between the two answers that prove a deletion. An entity that is being changed can be absent for a
 /// moment.
 pub(super) const PROOF_INTERVAL: Duration = Duration::from_secs(5);
-/// So many missing entities of one kind are never a mass deletion.
+/// Up to this many missing entities of one kind are never a mass deletion.
 const MAX_SMALL_DELETION: usize = 20;
-/// More than one in so many missing entities of one kind are a mass deletion.
+/// More than one in this many known entities of one kind are a mass deletion.
 const MASS_DELETION_SHARE: usize = 10;
 
-/// An entity about which the API has said once that it does not exist.
+/// An entity that did not exist in one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Suspect {
     pub(super) entity: Entity,
     pub(super) id: String,
-    /// When the answer came.
+    /// When the answer arrived.
     pub(super) answered_at: Instant,
 }
 
 impl Suspect {
-    /// How long to wait before it is asked for again.
+    /// Returns the wait before the entity is requested again.
     pub(super) fn wait(&self, now: Instant) -> Duration {
         (self.answered_at + PROOF_INTERVAL).saturating_duration_since(now)
     }
 }
 
-/// The known entities that were not seen, in order of their ids.
+/// Returns the known entities that were not seen, sorted by id.
 pub(super) fn missing<'a>(known: impl Iterator<Item = &'a String>, seen: Option<&HashSet<String>>) -> Vec<String> {
     let mut missing: Vec<_> = known.filter(|id| !seen.is_some_and(|seen| seen.contains(*id))).cloned().collect();
     missing.sort_unstable();
     missing
 }
 
-/// Returns true if so many deletions among so many known entities of one kind need the operator's consent.
+/// Returns true if this many deletions among the known entities of one kind require the operator's consent.
 pub(super) const fn is_mass_deletion(deletions: usize, known: usize) -> bool {
     deletions > MAX_SMALL_DELETION && deletions * MASS_DELETION_SHARE > known
 }

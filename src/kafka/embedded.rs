@@ -13,7 +13,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaApiKey;
 
-/// The newest versions of requests that do not crash the mock cluster if their partition has no leader.
+/// The newest request versions that do not crash the mock cluster if a partition has no leader.
 const MAX_VERSIONS: [(RDKafkaApiKey, i16); 2] = [(RDKafkaApiKey::Produce, 9), (RDKafkaApiKey::Fetch, 11)];
 
 /// Starts a mock cluster of librdkafka. All code that needs one, including tests, uses this function.
@@ -45,7 +45,7 @@ impl EmbeddedBroker {
     /// Starts a broker with these topics: name and number of partitions.
     ///
     /// # Errors
-    /// The reason in words.
+    /// A message, if the broker cannot be started.
     pub fn start(topics: &[(String, i32)]) -> Result<Self, String> {
         let (stop, stopped) = channel();
         let (sender, receiver) = channel();
@@ -75,7 +75,7 @@ impl Drop for EmbeddedBroker {
     }
 }
 
-/// Runs a broker until `stopped` is disconnected. Sends its address, or why it did not start.
+/// Runs a broker until `stopped` is disconnected. Sends its address, or a message if it did not start.
 fn retain(topics: &[(String, i32)], tell: &Sender<Result<String, String>>, stopped: &Receiver<Infallible>) {
     let cluster = mock_cluster(1).and_then(|cluster| {
         topics.iter().try_for_each(|(topic, partitions)| cluster.create_topic(topic, *partitions, 1))?;

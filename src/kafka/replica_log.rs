@@ -17,15 +17,15 @@ use crate::kafka::client::clock::ago;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
-/// How far back reading begins.
+/// Age of the records from which reading starts.
 const HISTORY: Duration = Duration::from_secs(600);
 
-/// How long one request to the broker may take.
+/// Timeout of a request to the broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 
 const PARTITION: i32 = 0;
 
-/// Whether the topic can be used.
+/// The availability of the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// It exists.
@@ -41,7 +41,7 @@ pub enum Presence {
 /// The result of waiting for a record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
-    /// A record: its position and value.
+    /// A record with its position and value.
     Record(i64, Vec<u8>),
     /// No record came in time.
     Nothing,
@@ -76,8 +76,7 @@ impl ReplicaLog {
         let consumer = BaseConsumer::from_config_and_context(&reading, Quiet).map_err(|error| describe(&error))?;
         let mut writing = cluster.producer();
         for (name, value) in [
-            // A record that is written twice does no harm, and an idempotent producer fails with its first lost
-            // record.
+            // A duplicate record is harmless, and an idempotent producer fails with its first lost record.
             ("enable.idempotence", "false"),
             ("max.in.flight.requests.per.connection", "1"),
             ("message.timeout.ms", "2000"),
@@ -89,7 +88,7 @@ impl ReplicaLog {
         Ok(Self { topic: topic.to_owned(), consumer, producer, next: 0 })
     }
 
-    /// Returns whether the topic can be used.
+    /// Returns the availability of the topic.
     #[must_use]
     pub fn presence(&self) -> Presence {
         let Ok(metadata) = self.consumer.fetch_metadata(Some(&self.topic), REQUEST_TIMEOUT) else {
@@ -164,7 +163,7 @@ impl ReplicaLog {
         }
     }
 
-    /// Writes a record. It has arrived when it is read back.
+    /// Writes a record. It counts as written only when it is read back.
     pub fn write(&self, value: &[u8]) {
         let record = BaseRecord::<(), [u8]>::to(&self.topic).partition(PARTITION).payload(value);
         if let Err((error, _)) = self.producer.send(record) {
@@ -184,7 +183,7 @@ impl ReplicaLog {
         self.serve();
     }
 
-    /// Waits until everything is written, at most for `limit`.
+    /// Waits until everything is written, for at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let end = Instant::now() + limit;
         while self.producer.in_flight_count() > 0 && Instant::now() < end {

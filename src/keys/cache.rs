@@ -1,7 +1,8 @@
-//! The last good key set on disk, so that a restart during an outage of the endpoint works.
+//! The last good key set on disk, so that the bridge can restart while the endpoint is unavailable.
 //!
-//! One file per application, replaced whole: written beside it, synchronized, renamed. It is used only for the
-//! source that it came from, and holds no URL that could carry a secret. A file source has no such copy: it is one.
+//! Each application has one file. It is replaced atomically: the new file is written beside it, synced and renamed. A
+//! copy is used only for the source that it came from, and contains no URL part that could be secret. A file source
+//! has no copy.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,7 +17,7 @@ use serde_json::value::RawValue;
 use super::fetch::MAX_DOCUMENT;
 use super::source::Source;
 
-/// Where one application's copy is, and which source it must come from.
+/// The path of an application's copy, and the source that it must come from.
 #[derive(Clone)]
 pub(super) struct Cache {
     path: PathBuf,
@@ -24,7 +25,7 @@ pub(super) struct Cache {
     digest: String,
 }
 
-/// A copy that was read.
+/// The content of a copy.
 pub(super) struct Cached {
     pub(super) document: Vec<u8>,
     pub(super) set: KeySet,
@@ -34,9 +35,9 @@ pub(super) struct Cached {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content<'a> {
-    /// Scheme, host and path, for people.
+    /// Scheme, host and path, for display.
     source: String,
-    /// SHA-256 of the whole URL, to compare.
+    /// SHA-256 of the URL without user info, for comparison.
     source_sha256: String,
     /// Unix time in milliseconds.
     fetched_at: u64,
@@ -45,16 +46,16 @@ struct Content<'a> {
 }
 
 impl Cache {
-    /// The place of an application's copy in `directory`; `None` for a source that needs none.
+    /// Returns the cache of an application in `directory`. `None` if the source needs none.
     pub(super) fn new(directory: &Path, application: &str, source: &Source) -> Option<Self> {
         let path = directory.join(format!("jwks-{}.json", file_name_part(application)));
         Some(Self { path, source: source.to_string(), digest: source.digest()? })
     }
 
-    /// Reads the copy; `None` where there is none, or it came from another source.
+    /// Reads the copy. `None` if there is none, or if it came from another source.
     ///
     /// # Errors
-    /// Where it cannot be read or is damaged.
+    /// If the file cannot be read or is damaged.
     pub(super) fn read(&self) -> io::Result<Option<Cached>> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -77,7 +78,7 @@ impl Cache {
     /// Replaces the copy.
     ///
     /// # Errors
-    /// Where the directory cannot be written or has no room; the copy before then stays.
+    /// If the directory cannot be written or the disk is full. The previous copy then stays.
     pub(super) fn write(&self, document: &[u8], fetched_at: SystemTime) -> io::Result<()> {
         let milliseconds = fetched_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let content = Content {
@@ -88,7 +89,7 @@ impl Cache {
         };
         let text = serde_json::to_vec(&content).map_err(|_| ErrorKind::InvalidData)?;
         let beside = self.path.with_extension("json.new");
-        // Others must not write it: who can, chooses the keys of the next start.
+        // Only the owner may write it, because whoever can write it chooses the keys of the next start.
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(&text)?;
         file.sync_all()?;
@@ -96,8 +97,8 @@ impl Cache {
     }
 }
 
-/// The application's name with all but letters, digits, `-`, `_` and `.` written as `%XX`, so that it stays in the
-/// directory and two names stay two.
+/// Escapes all bytes but letters, digits, `-`, `_` and `.` as `%XX`, so that the file stays in the directory and
+/// different names have different files.
 fn file_name_part(application: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     application

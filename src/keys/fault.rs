@@ -1,6 +1,6 @@
-//! Why keys could not be fetched, in words for the person who can mend it.
+//! The reasons why keys cannot be fetched, with a remedy for each.
 //!
-//! Nothing here may hold a URL or a part of the document: a fault is logged and shown.
+//! Nothing here may contain a URL or a part of the document, because faults are logged and displayed.
 
 use std::io::ErrorKind;
 
@@ -10,42 +10,42 @@ use idaas_callback::jose::jws::{KeySetFault, SkippedKey};
 
 use super::fetch::MAX_DOCUMENT;
 
-/// Why a fetch brought no usable key set.
+/// The reason why a fetch failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum FetchFault {
-    /// The source is no `http` or `https` URL with a host.
+    /// The source is not an `http` or `https` URL with a host.
     #[error("jwks is not an http or https URL")]
     InvalidUrl,
     /// The file of extra CA certificates cannot be read.
     #[error("the CA file cannot be read ({0})")]
     CaFile(ErrorKind),
-    /// The file of extra CA certificates holds none, or a broken one.
+    /// The file of extra CA certificates contains no certificate, or a damaged one.
     #[error("the CA file holds no readable certificate")]
     #[strum(to_string = "ca_file")]
     CaCertificate,
-    /// The proxy's address is no URL, or the HTTP client cannot be set up.
+    /// The proxy's address is not a URL, or the HTTP client cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Client,
-    /// The host's name cannot be resolved.
+    /// The host name cannot be resolved.
     #[error("the host's name cannot be resolved")]
     Dns,
-    /// No connection to the host, or to the proxy before it.
+    /// The host, or the proxy, cannot be connected to.
     #[error("no connection to the host")]
     Connect,
-    /// TLS failed; with OpenSSL's own words, which hold nothing secret.
+    /// TLS failed. Contains OpenSSL's message, which is not secret.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// No complete answer in time.
+    /// The answer was not complete in time.
     #[error("no complete answer in time")]
     Timeout,
-    /// The endpoint redirects to another scheme, or too often.
+    /// The endpoint redirects to a URL that must not be followed, or too often.
     #[error("the endpoint redirects too often or to another scheme, which is not followed")]
     Redirect,
-    /// The endpoint answered with another status than 200.
+    /// The endpoint answered with a status other than 200.
     #[error("the endpoint answered with status {0} instead of 200")]
     Status(u16),
-    /// The exchange broke off after the connection stood.
+    /// The connection broke after it was established.
     #[error("the answer broke off or is no HTTP")]
     Interrupted,
     /// The document is larger than [`MAX_DOCUMENT`].
@@ -54,19 +54,19 @@ pub enum FetchFault {
     /// The document is not a JSON Web Key Set.
     #[error("{}", KeySetFault::NotAKeySet)]
     NotAKeySet,
-    /// The key set holds no key that can verify RS256. With the first of its entries.
+    /// The key set contains no key that can verify RS256. Contains the first skipped entry, if there is one.
     #[error("{}", KeySetFault::NoUsableKey(.0.clone()))]
     NoUsableKey(Option<SkippedKey>),
-    /// The document has a content coding that nobody asked for, or is not in the coding that it claims.
+    /// The document has a content coding that was not requested, or cannot be decoded.
     #[error("the answer has a content coding other than gzip and deflate, or is damaged")]
     Encoding,
-    /// The file of keys cannot be read.
+    /// The key file cannot be read.
     #[error("the file of keys cannot be read ({0})")]
     File(ErrorKind),
 }
 
 impl FetchFault {
-    /// The stable code, for logs and for the doctor's findings.
+    /// Returns the stable code, for logs and for `check`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.into()

@@ -1,19 +1,20 @@
-//! The public keys of applications: fetched, refreshed in the background, and kept over outages of their endpoint.
+//! The public keys of applications: fetched, refreshed in the background, and kept while their endpoint is
+//! unavailable.
 //!
-//! A request only ever reads ([`KeyStore::current`]) or asks for a refresh ([`KeyStore::unknown_kid`]); both are
-//! lock-free and neither waits. Nothing here may fetch inside a request: an endpoint that hangs would then use up
-//! the time in which IDaaS awaits its answer, and unknown key ids would be an attacker's lever on that endpoint.
+//! A request only reads keys ([`KeyStore::current`]) or requests a refresh ([`KeyStore::unknown_kid`]). Both are
+//! lock-free and do not wait. Keys must never be fetched inside a request: an unresponsive endpoint would use up the
+//! time within which IDaaS expects its answer, and an attacker could flood the endpoint by sending unknown key ids.
 //!
 //! | file | does |
 //! |---|---|
-//! | [`source`](Source) | where keys come from, and how that is named to people |
-//! | `fetch` | one fetch; the only place that meets the HTTP client |
-//! | `fault` | why a fetch failed, and the remedy |
-//! | `store` | the current keys of one application, and the wish for newer ones |
-//! | `schedule` | when to fetch next: pure |
-//! | `refresh` | the background task that joins them |
+//! | [`source`](Source) | where keys come from, without secrets in its display |
+//! | `fetch` | one fetch; the only module here that uses the HTTP client |
+//! | `fault` | the reasons why a fetch fails, and remedies |
+//! | `store` | the current keys of one application, and pending refresh requests |
+//! | `schedule` | when to fetch next; pure |
+//! | `refresh` | the background task |
 //! | `cache` | the last good set on disk |
-//! | `ring` | the stores of all applications, over reloads |
+//! | `ring` | the stores of all applications, across reloads |
 
 mod cache;
 mod fault;

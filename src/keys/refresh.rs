@@ -1,7 +1,7 @@
-//! The background task that keeps one application's keys fresh. There is one per application and it fetches one at
-//! a time: that is the single flight.
+//! The background task that refreshes one application's keys. Each application has one task, which runs one fetch at
+//! a time, so fetches of one application never overlap.
 //!
-//! This file must never let a failed fetch, or a set without a usable key, replace keys that are there.
+//! A failed fetch, or a set without a usable key, must never replace existing keys.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -21,27 +21,27 @@ use super::source::Source;
 use super::store::{KeyStore, Keys};
 use crate::telemetry::log_code::LogCode;
 
-/// How long a refresh waits for the disk; a disk that hangs must not stop the refreshing.
+/// Maximum wait for the disk in a refresh, so that an unresponsive disk does not stop the refreshes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many key ids a log line names. IDaaS has one, and two in a rotation.
+/// Maximum number of key ids in a log line. IDaaS has one key, and two during a rotation.
 const LOGGED_IDS: usize = 16;
 
-/// How a refresh ended.
+/// The result of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefreshResult {
-    /// With other keys than before.
+    /// The keys have changed.
     Changed,
-    /// With the same keys.
+    /// The keys are the same as before.
     Unchanged,
-    /// Without a usable set; the keys are those from before.
+    /// There is no usable set. The previous keys stay in use.
     Failed(FetchFault),
 }
 
 impl RefreshResult {
-    /// Every value of [`RefreshResult::code`].
+    /// All values of [`RefreshResult::code`].
     pub const CODES: [&str; 2] = ["ok", "failed"];
 
-    /// The value of the metric's label `result`.
+    /// Returns the value of the metric's label `result`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -51,30 +51,30 @@ impl RefreshResult {
     }
 }
 
-/// Hears of each refresh, for the metrics. Called from the background task; must not block.
+/// Observes refreshes, for the metrics. Called from the background task; must not block.
 pub trait KeyObserver: Send + Sync {
-    /// A refresh ended; the store already shows its result.
+    /// Called when a refresh has ended. The store already contains its result.
     fn refreshed(&self, application: &str, result: &RefreshResult);
 
-    /// The endpoint said its time: this machine's clock is so many seconds ahead of it, or behind it if negative. The
-    /// endpoint's time has whole seconds, so one second means nothing.
+    /// Called when the endpoint has sent its time. This machine's clock is ahead of it by `seconds`, or behind it if
+    /// negative. The endpoint's time has whole seconds, so an offset of one second is not significant.
     fn clock_offset(&self, _application: &str, _seconds: i64) {}
 }
 
-/// What all applications have in common.
+/// Settings that all applications share.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where the last good sets are kept; `None` keeps none.
+    /// The directory for the last good sets. `None` stores none.
     pub directory: Option<PathBuf>,
-    /// What fetches from endpoints.
+    /// The HTTP clients.
     pub clients: Clients,
-    /// When to fetch.
+    /// The times of refreshing.
     pub timing: Timing,
-    /// Who hears of refreshes.
+    /// Observes the refreshes.
     pub observer: Arc<dyn KeyObserver>,
 }
 
-/// A store with the task that refreshes it, which ends when this is dropped.
+/// A key store and the task that refreshes it. Dropping it stops the task.
 pub struct Refresher {
     source: Source,
     store: Arc<KeyStore>,
@@ -82,13 +82,13 @@ pub struct Refresher {
 }
 
 impl Refresher {
-    /// The keys. They stay as they are once the refresher is gone.
+    /// Returns the keys. They stay available after the refresher is dropped.
     #[must_use]
     pub const fn store(&self) -> &Arc<KeyStore> {
         &self.store
     }
 
-    /// Where they come from.
+    /// Returns the source of the keys.
     #[must_use]
     pub const fn source(&self) -> &Source {
         &self.source
@@ -101,9 +101,9 @@ impl Drop for Refresher {
     }
 }
 
-/// Reads the last good set from disk, if there is one, and starts the background task, whose first fetch is at once.
+/// Loads the last good set from disk, if there is one, and starts the background task, which fetches at once.
 ///
-/// Must be called within a tokio runtime. Reads one small file.
+/// Reads one small file. Must be called within a tokio runtime.
 pub fn start(application: &str, source: Source, settings: &Settings) -> Refresher {
     let fetching = (source.clone(), settings.clients.clone());
     let fetcher = move || -> Fetching {
@@ -158,16 +158,16 @@ fn read_cache(application: &str, cache: &Cache) -> Option<Cached> {
     }
 }
 
-/// All that the task owns.
+/// The state that the task owns.
 struct Work {
     application: String,
     store: Arc<KeyStore>,
     observer: Arc<dyn KeyObserver>,
     fetcher: Fetcher,
     cache: Option<Cache>,
-    /// The last good document, and the set made of it.
+    /// The last good document, and the set parsed from it.
     known: Option<(Vec<u8>, Arc<KeySet>)>,
-    /// The last write to disk, where it has not ended.
+    /// The last write to disk, if it has not ended.
     write: Option<JoinHandle<()>>,
 }
 
@@ -176,7 +176,8 @@ impl Work {
         let mut schedule = Schedule::new(timing, Instant::now());
         loop {
             self.wait_until_due(&schedule).await;
-            // Before the fetch: a wish that comes while it runs can be for something that it no longer sees.
+            // Taken before the fetch, because a request that arrives during the fetch may be for a key that the fetch
+            // does not see.
             let cause = if self.store.take_wishes().unknown_kid { Cause::UnknownKid } else { Cause::Time };
             schedule.began(Instant::now(), cause);
             let result = match (self.fetcher)().await {
@@ -245,7 +246,7 @@ impl Work {
         }
     }
 
-    /// Writes the set to disk, patient with a slow disk up to a point. A failure is reported and costs nothing else.
+    /// Writes the set to disk and waits for at most [`WRITE_TIMEOUT`]. A failure is only logged.
     async fn keep(&mut self, document: Vec<u8>, fetched_at: SystemTime) {
         let Some(cache) = self.cache.clone() else { return };
         if self.write.as_ref().is_some_and(|write| !write.is_finished()) {
@@ -272,13 +273,13 @@ impl Work {
     }
 }
 
-/// How far `ours` is ahead of `theirs`, in seconds.
+/// Returns how far `ours` is ahead of `theirs`, in seconds.
 fn seconds_ahead(ours: SystemTime, theirs: SystemTime) -> i64 {
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     ours.duration_since(theirs).map_or_else(|behind| -seconds(behind.duration()), seconds)
 }
 
-/// Whether two documents hold the same keys, whatever the order of keys and members.
+/// Returns true if two documents contain the same keys, in any order of keys and members.
 fn same_keys(a: &[u8], b: &[u8]) -> bool {
     fn keys(document: &[u8]) -> Option<Vec<String>> {
         let mut document: serde_json::Value = serde_json::from_slice(document).ok()?;

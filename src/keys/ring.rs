@@ -1,7 +1,7 @@
-//! The key stores of all applications, and what becomes of them when the configuration is reloaded.
+//! The key stores of all applications, across reloads of the configuration.
 //!
-//! A ring is never changed: a reload makes another one, which shares the stores whose source is the same, so that
-//! the one in use works on until the new one takes its place, and a reload that is given up leaves no trace.
+//! A ring is immutable. A reload creates another one, which shares the stores whose source is unchanged. The old ring
+//! works until the new one replaces it, so a failed reload has no effect.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use super::refresh::{Refresher, Settings, start};
 use super::source::Source;
 use super::store::KeyStore;
 
-/// The key stores of all configured applications, by name. Their tasks end with the last ring that holds them.
+/// The key stores of all configured applications, by name. A task ends when the last ring that contains it is
+/// dropped.
 pub struct KeyRing {
     refreshers: BTreeMap<String, Arc<Refresher>>,
 }
@@ -21,10 +22,11 @@ impl KeyRing {
         Self { refreshers: BTreeMap::new() }.reload(applications, settings)
     }
 
-    /// The ring for a new configuration. An application whose name and source are as before keeps its store, its keys
-    /// and its task, and is refreshed at once, since what a file holds can have changed under the same name; any other
-    /// gets new ones. The system's certificates are read again. Await [`KeyRing::first_attempts`] before the ring is put to use, so that new applications have
-    /// their keys.
+    /// Creates the ring for a new configuration. An application with the same name and source keeps its store, keys
+    /// and task, and is refreshed at once, because the content of a file may have changed. Any other application gets
+    /// new ones. The system's certificates are read again.
+    ///
+    /// Await [`KeyRing::first_attempts`] before you use the ring, so that new applications have keys.
     #[must_use]
     pub fn reload(&self, applications: impl IntoIterator<Item = (String, Source)>, settings: &Settings) -> Self {
         settings.clients.clear();
@@ -42,9 +44,9 @@ impl KeyRing {
         Self { refreshers: refreshers.collect() }
     }
 
-    /// Returns when the first fetch of each application has ended, well or not: at most a fetch's time-out of 5 s. A file
-    /// has been read anew as well, so that what it holds counts from the reload on; an endpoint is not waited for again
-    /// where there are keys.
+    /// Waits until the first fetch of each application has ended, successfully or not. This takes at most a fetch's
+    /// timeout of 5 s once it has started. A file is read again in any case, so that its content applies from the
+    /// reload on; an endpoint is not fetched again if there are keys.
     pub async fn first_attempts(&self) {
         for refresher in self.refreshers.values() {
             let store = refresher.store();
@@ -56,18 +58,18 @@ impl KeyRing {
         }
     }
 
-    /// The store of an application.
+    /// Returns the store of an application.
     #[must_use]
     pub fn get(&self, application: &str) -> Option<&Arc<KeyStore>> {
         self.refreshers.get(application).map(|refresher| refresher.store())
     }
 
-    /// The applications' names and stores, in the order of the names.
+    /// Returns the names and stores of all applications, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<KeyStore>)> {
         self.refreshers.iter().map(|(name, refresher)| (name.as_str(), refresher.store()))
     }
 
-    /// Whether keys are there for at least one application: one condition of readiness.
+    /// Returns true if at least one application has keys, which is a condition of readiness.
     #[must_use]
     pub fn any_keys(&self) -> bool {
         self.iter().any(|(_, store)| store.key_count() > 0)

@@ -1,25 +1,26 @@
-//! When to fetch next: a pure function of what happened and when.
+//! Decides when to fetch next, as a pure function of past fetches.
 //!
-//! This file must never wait, fetch or read a clock.
+//! This module must never wait, fetch or read a clock.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The times of refreshing. `Default` is what the service runs by.
+/// The times of refreshing. The service uses the default.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
-    /// Between a success and the next fetch.
+    /// From a success to the next fetch.
     pub refresh: Duration,
-    /// The least time between two fetches that unknown key ids cause.
+    /// Minimum time between two fetches for unknown key ids.
     pub cool_down: Duration,
-    /// After the first failure while no key is there, and then doubling.
+    /// First retry interval while there are no keys. Doubles with each failure.
     pub retry_without_keys: Duration,
-    /// After the first failure while older keys are there, and then doubling.
+    /// First retry interval while there are older keys. Doubles with each failure.
     pub retry_with_keys: Duration,
-    /// The longest time between two fetches during an outage.
+    /// Maximum retry interval.
     pub retry_limit: Duration,
-    /// By which part a time may be shorter, at random, so that applications that began together do not fetch together.
+    /// The fraction by which an interval is randomly shortened at most, so that applications that started together do
+    /// not all fetch at once.
     pub jitter: f64,
 }
 
@@ -36,28 +37,28 @@ impl Default for Timing {
     }
 }
 
-/// Why a fetch began.
+/// The reason for a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// Its time had come.
+    /// A regular refresh or a retry.
     Time,
-    /// A token named an unknown key id. The only cause that starts the cool-down: a background refresh must not
-    /// delay the answer to a rotation that happens just after it.
+    /// A token named an unknown key id. Only this starts the cool-down, so that a regular refresh does not delay the
+    /// reaction to a rotation just after it.
     UnknownKid,
 }
 
-/// How a fetch ended.
+/// The outcome of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// With a usable key set.
+    /// A usable key set was fetched.
     Good,
-    /// Without, and older keys are there.
+    /// The fetch failed, but there are older keys.
     FailedWithKeys,
-    /// Without, and there are no keys at all.
+    /// The fetch failed, and there are no keys.
     FailedWithoutKeys,
 }
 
-/// The times of the next fetches. The first is due at once.
+/// The times of the next fetches. The first one is due at once.
 pub(super) struct Schedule {
     timing: Timing,
     regular: Instant,
@@ -70,7 +71,7 @@ impl Schedule {
         Self { timing, regular: now, cool_down_end: now, failures: 0 }
     }
 
-    /// When the next fetch is due, where an unknown key id waits for one (`wanted`) or none does.
+    /// Returns the time of the next fetch. Set `wanted` if a fetch for an unknown key id is pending.
     pub(super) fn due(&self, wanted: bool) -> Instant {
         if wanted { self.regular.min(self.cool_down_end) } else { self.regular }
     }
@@ -82,7 +83,7 @@ impl Schedule {
         }
     }
 
-    /// A fetch ended. `chance` is from 0 to 1, and decides how much earlier the next one is.
+    /// Records the end of a fetch. `chance`, from 0 to 1, decides how much the next interval is shortened.
     pub(super) fn ended(&mut self, now: Instant, end: End, chance: f64) {
         let jittered = |time: Duration| time.mul_f64((1.0 - self.timing.jitter * chance).clamp(0.0, 1.0));
         let first = match end {

@@ -1,7 +1,7 @@
-//! Where the keys of an application come from, and how that is named to people.
+//! The source of an application's keys.
 //!
-//! A URL can carry a password or a token (user info, query), so nothing here has `Debug`, and [`Source`] shows
-//! itself without them.
+//! A URL can contain a password or a token (user info, query). Therefore nothing here has `Debug`, and the `Display`
+//! of [`Source`] omits them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use super::fetch::Url;
 
 pub use crate::http_client::Proxy;
 
-/// Where the JSON Web Key Set (RFC 7517) of an application is. Its `Display` leaves out user info and query.
+/// The location of the JSON Web Key Set (RFC 7517) of an application. Its `Display` omits user info and query.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// The "Public Key Endpoint" of the application's provisioning settings.
     Url {
-        /// `https`, or `http` where the operator wants it so.
+        /// An `https` or `http` URL.
         url: String,
-        /// Certificates (PEM) to trust beside the system's.
+        /// Certificates (PEM) to trust in addition to the system's.
         ca_file: Option<PathBuf>,
     },
-    /// A file, for tests and for networks without a way out.
+    /// A file, for tests and for networks without internet access.
     File(PathBuf),
 }
 
 impl Source {
-    /// What tells this source from others: lower-case hexadecimal SHA-256 of the URL without user info. `None` for a
-    /// file.
+    /// Returns an identifier of this source: the SHA-256 of the URL without user info, in lower-case hexadecimal.
+    /// `None` for a file.
     ///
-    /// A digest, because a query can carry a token, which must not lie on disk; without user info, because a password
-    /// can be guessed from a digest.
+    /// A digest, because a query can contain a token, which must not be stored on disk. Without user info, because a
+    /// password could be guessed from the digest.
     #[must_use]
     pub fn digest(&self) -> Option<String> {
         match self {
@@ -53,7 +53,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Scheme, host, port and path of a URL; all that cannot hold a secret.
+/// Returns the parts of a URL that cannot be secret: scheme, host, port and path.
 fn without_secrets(url: &str) -> String {
     let Some(mut url) = without_user_info(url) else {
         return "(not a URL with a host)".to_owned();

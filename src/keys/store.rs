@@ -1,6 +1,6 @@
-//! The current keys of one application, and the wish for newer ones: all that a request meets.
+//! The current keys of one application, and pending refresh requests.
 //!
-//! Reading and wishing are lock-free and never wait. This file must never fetch, write or log.
+//! Reading keys and requesting a refresh are lock-free and never wait. This module must never fetch, write or log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,11 +10,11 @@ use arc_swap::{ArcSwapOption, Guard};
 use idaas_callback::jose::jws::KeySet;
 use tokio::sync::{Notify, watch};
 
-/// A key set and when it was fetched; immutable, replaced whole.
+/// A key set and the time at which it was fetched. Immutable.
 pub struct Keys {
-    /// The keys, their verifiers ready.
+    /// The keys.
     pub set: Arc<KeySet>,
-    /// When the source last gave this set. For a set from disk: when it was fetched by the process that wrote it.
+    /// When the source last returned this set. For a set from disk: when it was fetched before the restart.
     pub fetched_at: SystemTime,
 }
 
@@ -22,21 +22,21 @@ pub struct Keys {
 pub struct KeyStore {
     keys: ArcSwapOption<Keys>,
     unknown_kid: AtomicBool,
-    /// How often the operator has asked for a refresh, and how many of these times the last fetch began after.
+    /// The number of refreshes requested by operators, and the number that the last fetch covers.
     demands: AtomicU64,
     taken: AtomicU64,
     wake: Notify,
     ended: watch::Sender<Ended>,
 }
 
-/// What has ended.
+/// The number of ended fetches, and of operators' requests that they cover.
 #[derive(Default)]
 struct Ended {
     attempts: u64,
     demands: u64,
 }
 
-/// What somebody wished for since the last fetch began.
+/// The refreshes requested since the last fetch began.
 pub(super) struct RefreshRequests {
     pub(super) unknown_kid: bool,
     pub(super) demanded: bool,
@@ -54,57 +54,56 @@ impl KeyStore {
         }
     }
 
-    /// The keys as they are now; `None` until the first set arrived. Costs a few nanoseconds.
+    /// Returns the current keys. `None` before the first set has arrived. Takes a few nanoseconds.
     pub fn current(&self) -> Guard<Option<Arc<Keys>>> {
         self.keys.load()
     }
 
-    /// Says that a token named a key id that is not in the set, or came while there is no set: asks for a refresh.
+    /// Requests a refresh because a token names a key id that is not in the set, or because there is no set.
     ///
-    /// Never waits, and may be called as often as requests arrive: it causes at most one fetch per cool-down
-    /// ([`Timing::cool_down`](super::Timing::cool_down)). A call during the cool-down is remembered and carried out
-    /// at its end.
+    /// Never waits, and can be called for each request: it causes at most one fetch per cool-down
+    /// ([`Timing::cool_down`](super::Timing::cool_down)). A request during the cool-down is carried out at its end.
     pub fn unknown_kid(&self) {
-        // The load keeps the cache line shared while the wish is already there, as under a flood of forgeries.
+        // The load keeps the cache line shared if a request is already pending, as in a flood of forgeries.
         if !self.unknown_kid.load(Ordering::Acquire) && !self.unknown_kid.swap(true, Ordering::AcqRel) {
             self.wake.notify_one();
         }
     }
 
-    /// Reports that a token names a known key id and its signature is not by that key: the key may have been replaced
-    /// under the same id. Asks for a refresh exactly as [`KeyStore::unknown_kid`] does, and shares its cool-down, so a
-    /// flood of forgeries causes no more fetches than one of unknown ids.
+    /// Requests a refresh because a signature does not match a known key: the key may have been replaced under the
+    /// same id. Shares the cool-down of [`KeyStore::unknown_kid`], so a flood of forgeries causes no more fetches
+    /// than a flood of unknown ids.
     pub fn bad_signature(&self) {
         self.unknown_kid();
     }
 
-    /// Asks for a refresh at once, without a cool-down: for the operator's reload, never for a request.
+    /// Requests a refresh without a cool-down. For an operator's reload, never for a request.
     pub fn refresh_now(&self) {
         self.demands.fetch_add(1, Ordering::AcqRel);
         self.wake.notify_one();
     }
 
-    /// Returns when a fetch has ended, well or not, that began after the last [`KeyStore::refresh_now`].
+    /// Waits until a fetch that began after the last [`KeyStore::refresh_now`] has ended, successfully or not.
     pub async fn refreshed(&self) {
         let demands = self.demands.load(Ordering::Acquire);
         self.wait(|ended| ended.demands >= demands).await;
     }
 
-    /// Returns when the first fetch has ended, well or not, or has ended already. At most the fetch's time-out.
+    /// Waits until the first fetch has ended, successfully or not.
     pub async fn first_attempt(&self) {
         self.wait(|ended| ended.attempts > 0).await;
     }
 
-    /// How many keys are there; 0 without a set.
+    /// Returns the number of keys.
     #[must_use]
     pub fn key_count(&self) -> usize {
         self.current().as_ref().map_or(0, |keys| keys.set.key_ids().len())
     }
 
-    /// The time since the source last gave the current set; `None` without a set.
+    /// Returns the time since the source last returned the current set. `None` without a set.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        // A clock that was set back makes the set new, not the service fail.
+        // If the clock was set back, the set counts as new.
         self.current().as_ref().map(|keys| keys.fetched_at.elapsed().unwrap_or_default())
     }
 
@@ -125,7 +124,7 @@ impl KeyStore {
         }
     }
 
-    /// Returns when a wish came that was not there before. Can return without one.
+    /// Waits for a new request. Can return without one.
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -137,7 +136,7 @@ impl KeyStore {
     pub(super) fn attempt_ended(&self) {
         self.ended.send_modify(|ended| {
             ended.attempts += 1;
-            // One fetch at a time: what was taken was taken for this one.
+            // Fetches do not overlap, so this fetch covers everything that was taken.
             ended.demands = self.taken.load(Ordering::Acquire);
         });
     }

@@ -1,5 +1,5 @@
-//! The metrics of one application, each looked up once, because a callback touches a dozen of them. So what is counted
-//! after the application's end is counted nowhere, and brings no series back.
+//! The metrics of one application. Each is looked up once, because a callback updates a dozen of them. Updates after
+//! the application was removed therefore do not recreate its series.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use prometheus::{Histogram, IntCounter};
 use super::last_event::LastEvent;
 use crate::keys::RefreshResult;
 
-/// Nothing is known of the key endpoint's clock.
+/// The offset of the key endpoint's clock is unknown.
 pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;
 
 /// An application's counters at one moment.
@@ -21,11 +21,11 @@ pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;
 pub struct Counts {
     /// Answered events, in the order of [`List::ALL`].
     pub lists: [u64; List::ALL.len()],
-    /// Refused callbacks, in the order of [`Refusal::ALL`].
+    /// Rejected callbacks, in the order of [`Refusal::ALL`].
     pub refusals: [u64; Refusal::ALL.len()],
     /// Confirmed records, in the order of [`Entity::ALL`].
     pub published: [u64; Entity::ALL.len()],
-    /// Callbacks that were decrypted, by the position of the key.
+    /// Decrypted callbacks, by the position of the key.
     pub decryptions: Vec<u64>,
 }
 
@@ -41,16 +41,16 @@ pub struct ApplicationMetrics {
     pub(super) name: Box<str>,
     pub(super) answered_callbacks: IntCounter,
     pub(super) refused: HashMap<Refusal, IntCounter>,
-    /// From the first byte of a callback to its answer, in seconds.
+    /// Time from the first byte of a callback to its answer, in seconds.
     pub callback_duration: Histogram,
     pub(super) received: HashMap<(Entity, Action), IntCounter>,
     pub(super) answered: HashMap<Verdict, IntCounter>,
     pub(super) published: [IntCounter; Entity::ALL.len()],
     pub(super) dead_letters: HashMap<Reason, IntCounter>,
-    /// Re-deliveries of events that were known.
+    /// Re-deliveries of known events.
     pub duplicates: IntCounter,
     pub(super) last_event: Arc<LastEvent>,
-    /// In seconds; [`UNKNOWN_OFFSET`] before the first fetch from an endpoint that says its time.
+    /// Seconds; [`UNKNOWN_OFFSET`] before the first fetch from an endpoint that sends its time.
     pub(super) clock_offset: Arc<AtomicI64>,
     pub(super) decryptions: Vec<IntCounter>,
     pub(super) jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
@@ -58,13 +58,13 @@ pub struct ApplicationMetrics {
 }
 
 impl ApplicationMetrics {
-    /// The application's configured name.
+    /// Returns the application's configured name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// All that is counted, as of now.
+    /// Returns the current counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let verdicts = |list| Verdict::ALL.into_iter().filter(move |verdict| verdict.list() == list);
@@ -77,13 +77,13 @@ impl ApplicationMetrics {
         }
     }
 
-    /// When the last authentic callback came, in milliseconds since 1970. `None` if none has come.
+    /// Returns the time of the last authentic callback, in milliseconds since 1970. `None` if there was none.
     #[must_use]
     pub fn last_callback(&self) -> Option<i64> {
         self.last_event.last().map(|seconds| seconds.saturating_mul(1000))
     }
 
-    /// A callback was answered, or refused.
+    /// Counts a callback that was answered or rejected.
     pub fn callback(&self, refusal: Option<Refusal>) {
         match refusal {
             None => self.answered_callbacks.inc(),
@@ -91,53 +91,53 @@ impl ApplicationMetrics {
         }
     }
 
-    /// An event came.
+    /// Counts a received event.
     pub fn received(&self, entity: Entity, action: Action) {
         inc(self.received.get(&(entity, action)));
     }
 
-    /// An event was answered.
+    /// Counts an answered event.
     pub fn answered(&self, verdict: Verdict) {
         inc(self.answered.get(&verdict));
     }
 
-    /// A record was confirmed.
+    /// Counts a confirmed record.
     pub fn published(&self, entity: Entity) {
         entity.pick(&self.published).inc();
     }
 
-    /// An event became a dead letter.
+    /// Counts a dead letter.
     pub fn dead_letter(&self, reason: Reason) {
         inc(self.dead_letters.get(&reason));
     }
 
-    /// A callback was opened with the key at this position.
+    /// Counts a callback that was decrypted with the key at this position.
     pub fn decrypted(&self, position: usize) {
         inc(self.decryptions.get(position));
     }
 
-    /// The key set was fetched, or could not be.
+    /// Counts a refresh of the key set. `result` is a code of [`RefreshResult`].
     pub fn jwks_refreshed(&self, result: &str) {
         inc(self.jwks_refreshes.iter().find(|(code, _)| *code == result).map(|(_, counter)| counter));
     }
 
-    /// This machine's clock is so many seconds ahead of the key endpoint's.
+    /// Sets by how many seconds this machine's clock is ahead of the key endpoint's.
     pub fn clock_offset(&self, seconds: i64) {
         self.clock_offset.store(seconds, Ordering::Relaxed);
     }
 
-    /// An authentic callback came, at this time in seconds since 1970.
+    /// Records the time of an authentic callback, in seconds since 1970.
     pub fn authentic(&self, now: i64) {
         self.last_event.came(now);
     }
 
-    /// A record of this application that is in the topics was accepted at this time, in seconds since 1970. For what is
-    /// read from the topics at the start: without it, each restart would hide how long an application has been silent.
+    /// Records the time of receipt of a record read from the topics, in seconds since 1970. Without it, each restart
+    /// would hide how long an application has been silent.
     pub fn accepted_before(&self, time: i64) {
         self.last_event.came_at_least(time);
     }
 
-    /// An event differed from what is documented.
+    /// Counts an event's deviations from the documentation.
     pub fn drifted(&self, entity: Entity, drift: Drift) {
         let [unknown, malformed, conflicting] = &self.drift;
         for (family, count) in

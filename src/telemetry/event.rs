@@ -1,4 +1,4 @@
-//! One event, on its way into the history and out of it: ids, places and times, and nothing of what it says about anybody.
+//! The data of an event for the log and the history: ids, positions and times, but no personal data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use serde::Serialize;
 
 use super::application::ApplicationMetrics;
 
-/// What the log and the history need to know of an event until its record is confirmed. Both ids are in one allocation.
+/// The data of an event that the log and the history need until its record is confirmed. Both ids share one
+/// allocation.
 #[derive(Clone)]
 pub struct TrackedEvent {
     ids: Box<str>,
-    /// Where the event's id ends. The entity's id follows it, if there is one.
+    /// The end of the event's id. The entity's id follows it, if there is one.
     end: usize,
-    /// What happened, if it is known.
+    /// The action, if it is known.
     pub action: Option<Action>,
     /// The verdict of the event once the record is confirmed.
     pub verdict: Verdict,
@@ -24,7 +25,7 @@ pub struct TrackedEvent {
 }
 
 impl TrackedEvent {
-    /// An event with these ids.
+    /// Creates a tracked event.
     #[must_use]
     pub fn new(
         event_id: &str,
@@ -37,13 +38,13 @@ impl TrackedEvent {
         Self { ids: ids.into(), end: event_id.len(), action, verdict, topic }
     }
 
-    /// The eventId.
+    /// Returns the event id.
     #[must_use]
     pub fn event_id(&self) -> &str {
         self.ids.get(..self.end).unwrap_or_default()
     }
 
-    /// The id of the user, unit or group.
+    /// Returns the id of the user, unit or group.
     #[must_use]
     pub fn entity_id(&self) -> Option<&str> {
         self.ids.get(self.end..).filter(|id| !id.is_empty())
@@ -52,59 +53,59 @@ impl TrackedEvent {
 
 /// An event to record.
 pub struct RecordedEvent<'a> {
-    /// Whose event it is.
+    /// The metrics of the event's application.
     pub application: &'a Arc<ApplicationMetrics>,
-    /// What it is about.
+    /// The event's entity.
     pub entity: Entity,
-    /// What happened, if it is known.
+    /// The action, if it is known.
     pub action: Option<Action>,
-    /// The eventId.
+    /// The event id.
     pub event_id: &'a str,
     /// The id of the user, unit or group.
     pub entity_id: Option<&'a str>,
-    /// What became of it.
+    /// The verdict of the event.
     pub verdict: Verdict,
-    /// Where its record is, if Kafka has confirmed it.
+    /// The position of its record, if Kafka has confirmed it.
     pub published: Option<PublishedAt<'a>>,
 }
 
-/// Where a record is.
+/// The position of a record in Kafka.
 pub struct PublishedAt<'a> {
     /// The topic.
     pub topic: &'a Arc<str>,
     /// The partition.
     pub partition: i32,
-    /// The offset; negative if the broker had the record already.
+    /// The offset. Negative if the broker already had the record.
     pub offset: i64,
-    /// From handing it over until it was confirmed.
+    /// Time from the producer's send to the confirmation.
     pub took: Duration,
 }
 
-/// An event as it is shown.
+/// An event as displayed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownEvent {
-    /// When it was recorded, in milliseconds since 1970.
+    /// The time at which it was recorded, in milliseconds since 1970.
     pub time: i64,
     /// Entity and action, for example `user.created`.
     pub r#type: String,
-    /// The eventId. One that is too long ends with `…`.
+    /// The event id. Ends with `…` if it is too long.
     pub event_id: String,
     /// The id of the user, unit or group.
     pub entity_id: Option<String>,
-    /// The configured name of its application.
+    /// The configured name of the application.
     pub application: String,
-    /// The list in which it was answered.
+    /// The list in the answer to IDaaS.
     pub list: &'static str,
     /// The verdict's code.
     pub verdict: &'static str,
-    /// Where its record is.
+    /// The topic of its record.
     pub topic: Option<String>,
     /// The partition.
     pub partition: Option<i32>,
     /// The offset.
     pub offset: Option<i64>,
-    /// How long Kafka took to confirm it.
+    /// The time until Kafka confirmed it, in milliseconds.
     pub milliseconds: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The metric families that have a label `application`, and the series of each application in them.
+//! The metric families with a label `application`, and the series of each application.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::last_event::LastEvent;
 use super::metrics::{ApplicationState, DURATION_EDGES, counters, histograms, opts, register};
 use crate::keys::RefreshResult;
 
-/// A metric's name, and what exactly it counts.
+/// A metric's name and help text.
 type Help = (&'static str, &'static str);
 
 const CALLBACKS: Help = (
@@ -64,7 +64,7 @@ const MALFORMED_FIELDS: Help = ("malformed_fields_total", "Known fields of event
 const CONFLICTING_FIELDS: Help =
     ("conflicting_fields_total", "Fields of events sent under their old and their new name with different values.");
 
-/// The families that have a label `application`.
+/// The families with a label `application`.
 pub(super) struct ApplicationFamilies {
     callbacks: IntCounterVec,
     callback_duration: HistogramVec,
@@ -109,8 +109,8 @@ impl ApplicationFamilies {
         })
     }
 
-    /// An application's metrics, all at zero where they are new; with as many keys as it has, and with what is to be
-    /// kept of the metrics that it had before a reload.
+    /// Creates an application's metrics, which start at zero if they are new. `keys` is the number of decryption
+    /// keys. The last event and the clock offset of `before`, the application's metrics before a reload, are kept.
     pub(super) fn of(&self, name: &str, keys: usize, before: Option<&ApplicationMetrics>) -> ApplicationMetrics {
         let by_reason = |reason: Reason| (reason, self.dead_letters.with_label_values(&[name, reason.code()]));
         let by_refusal = |refusal: Refusal| (refusal, self.callbacks.with_label_values(&[name, refusal.code()]));
@@ -147,13 +147,13 @@ impl ApplicationFamilies {
 }
 
 impl ApplicationFamilies {
-    /// The counter of requests to no application: the only series that they have.
+    /// Returns the counter of requests to unknown applications, which have no other series.
     pub(super) fn unknown(&self) -> IntCounter {
         self.callbacks.with_label_values(&["unknown", Refusal::NotFound.code()])
     }
 
-    /// Shows the state of these applications, and of no others.
-    /// What has no value has no sample: the age of no keys.
+    /// Updates the gauges of these applications, and removes those of all others. A value that is unknown, such as
+    /// the age of missing keys, has no series.
     pub(super) fn show<'a>(&self, states: impl Iterator<Item = ApplicationState<'a>>) {
         for family in [&self.last_event, &self.jwks_age, &self.jwks_keys, &self.clock_offset] {
             family.reset();
@@ -171,7 +171,8 @@ impl ApplicationFamilies {
         }
     }
 
-    /// Removes the series of applications that are no more. Looks at every series, so only if there are such.
+    /// Removes the series of applications that were removed. Scans every series, so call it only if there are such
+    /// applications.
     pub(super) fn forget(&self, gone: &HashSet<String>) {
         let is_gone = |labels: &HashMap<&str, &str>| labels.get("application").is_some_and(|name| gone.contains(*name));
         let counters = [
@@ -204,7 +205,7 @@ fn remove<B: MetricVecBuilder>(family: &MetricVec<B>, is_gone: impl Fn(&HashMap<
     for metric in family.collect().iter().flat_map(|family| family.get_metric()) {
         let labels: HashMap<_, _> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
         if is_gone(&labels) {
-            // Somebody else may have removed it already.
+            // Another thread may already have removed it.
             let _ = family.remove(&labels);
         }
     }

@@ -1,4 +1,4 @@
-//! The metrics of a run of `fetch`. Nobody can scrape a command that ends, so they become the text of a file.
+//! The metrics of a run of `fetch`. They are written to a file, because a command that ends cannot be scraped.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,10 @@ pub struct FetchMetrics {
 }
 
 impl FetchMetrics {
-    /// The metrics of a run that ends now.
+    /// Creates the metrics of a run that has just ended.
     ///
     /// # Errors
-    /// If a metric is registered twice, which would be a mistake in this module.
+    /// If a metric is registered twice, which is a bug in this module.
     pub fn new(application: &str, is_successful: bool) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let gauge = |name, help, labels: &[&str]| register(&registry, IntGaugeVec::new(opts(name, help), labels)?);
@@ -36,13 +36,13 @@ impl FetchMetrics {
         Ok(Self { registry, entities, application: application.to_owned() })
     }
 
-    /// Shows how many entities of a kind have had this result.
+    /// Sets the number of entities of a kind with this result.
     pub fn show(&self, entity: &str, result: &str, count: u64) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.entities.with_label_values(&[&self.application, entity, result]).set(count);
     }
 
-    /// Everything in Prometheus' text format.
+    /// Returns all metrics in Prometheus' text format.
     #[must_use]
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()

@@ -1,7 +1,7 @@
-//! The latest events, in memory: what became of each, for operators who look at the console.
+//! The latest events, in memory, for the console.
 //!
-//! Ids, places and times only, and nothing of what an event says about anybody. The size is fixed, and recording an event
-//! allocates nothing: it copies two short ids and holds what is shared anyway.
+//! Contains ids, positions and times only, but no personal data. The size is fixed, and recording an event allocates
+//! nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,23 +16,23 @@ use super::application::ApplicationMetrics;
 use super::event::{RecordedEvent, ShownEvent};
 use super::pushes::{Push, Pushes};
 
-/// How many events are held. With 200 bytes each, that is 2 MB.
+/// The maximum number of events. With 200 bytes each, they take 2 MB.
 pub const CAPACITY: usize = 10_000;
 
-/// How much is kept of an id, in bytes. Those of IDaaS have 31 or 32.
+/// The maximum length of an id, in bytes; longer ones are cut. Those of IDaaS have 31 or 32.
 const MAX_ID_LENGTH: usize = 64;
 
-/// How many events are looked at before others may be recorded.
+/// The number of events that a search reads before it releases the lock.
 const SCAN_CHUNK: u64 = 512;
 
-/// How much is in the history.
+/// The size of the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct HistorySize {
-    /// Events that are held.
+    /// The number of events in the history.
     pub held: usize,
-    /// Events that were recorded since the start.
+    /// The number of events recorded since the start.
     pub total: u64,
-    /// When the oldest that is held was recorded, in milliseconds since 1970.
+    /// The time at which the oldest event in the history was recorded, in milliseconds since 1970.
     pub oldest: Option<i64>,
 }
 
@@ -46,7 +46,7 @@ pub struct History {
 #[derive(Default)]
 struct Ring {
     slots: Vec<Slot>,
-    /// How many events were recorded.
+    /// The number of events recorded.
     total: u64,
     pushes: Pushes,
 }
@@ -69,7 +69,7 @@ struct Place {
     took: Duration,
 }
 
-/// The beginning of an id.
+/// An id, cut to [`MAX_ID_LENGTH`].
 #[derive(Clone, Copy)]
 struct ShortId {
     bytes: [u8; MAX_ID_LENGTH],
@@ -96,7 +96,7 @@ impl ShortId {
         [self.text(), if self.is_cut { "…" } else { "" }].concat()
     }
 
-    /// Returns true if the id begins with `query`, as far as it is kept.
+    /// Returns true if the id starts with `query`, as far as the id is stored.
     fn matches(&self, query: &str) -> bool {
         self.text().starts_with(query) || (self.is_cut && query.starts_with(self.text()))
     }
@@ -158,33 +158,33 @@ impl Ring {
         self.total += 1;
     }
 
-    /// The number of the oldest event that is held.
+    /// Returns the number of the oldest event in the history.
     fn oldest(&self) -> u64 {
         self.total.saturating_sub(self.slots.len() as u64)
     }
 
-    /// The event of that number, if it is still held.
+    /// Returns the event with this number, if it is still in the history.
     fn get(&self, number: u64) -> Option<&Slot> {
         (number >= self.oldest() && number < self.total).then(|| self.slots.get(Self::position(number))).flatten()
     }
 }
 
 impl History {
-    /// Records events from now on.
+    /// Starts recording.
     pub fn start(&self) {
         self.on.store(true, Ordering::Relaxed);
     }
 
-    /// Records an event. Returns at once if nobody can look at it.
+    /// Records an event. Does nothing before [`History::start`].
     pub fn record(&self, event: &RecordedEvent<'_>) {
-        // A credential is a part of its user's event.
+        // A credential belongs to its user's event.
         if self.on.load(Ordering::Relaxed) && event.entity != Entity::Credential {
             let slot = Slot::of(event);
             self.ring.lock().push(slot);
         }
     }
 
-    /// How much is in the history.
+    /// Returns the size of the history.
     #[must_use]
     pub fn size(&self) -> HistorySize {
         let ring = self.ring.lock();
@@ -192,15 +192,15 @@ impl History {
         HistorySize { held: ring.slots.len(), total: ring.total, oldest }
     }
 
-    /// The newest events, the newest first.
+    /// Returns the latest events, newest first.
     #[must_use]
     pub fn latest(&self, limit: usize) -> Vec<ShownEvent> {
         self.find("", limit)
     }
 
-    /// The newest events whose id, or whose entity's id, begins with `query`; the newest first.
+    /// Returns the latest events whose id, or whose entity's id, starts with `query`, newest first.
     ///
-    /// Others can be recorded meanwhile; what they overwrite is not found any more.
+    /// Does not block recording, so events that are overwritten during the search are not found.
     #[must_use]
     pub fn find(&self, query: &str, limit: usize) -> Vec<ShownEvent> {
         let mut found = Vec::new();
@@ -223,7 +223,7 @@ impl History {
         }
     }
 
-    /// The latest full pushes, the newest first.
+    /// Returns the latest full pushes, newest first.
     #[must_use]
     pub fn pushes(&self) -> Vec<Push> {
         self.ring.lock().pushes.shown()

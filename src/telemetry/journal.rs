@@ -9,9 +9,9 @@ use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use super::metrics::{Total, counters, opts, register};
 use crate::journal::{JournalRejection, Usage};
 
-/// What is kept until Kafka takes it, and what became of it.
+/// The number and size of journal entries and quarantined callbacks, and their outcomes.
 pub struct JournalMetrics {
-    /// Events that were read back from the journal and confirmed.
+    /// Journal entries that were published and confirmed.
     replayed: Total,
     waiting: IntGaugeVec,
     events: IntGauge,
@@ -23,7 +23,7 @@ pub struct JournalMetrics {
     quarantine_bytes: IntGauge,
     quarantine_limit: IntGauge,
     refused: IntCounterVec,
-    /// How many refusals of the quarantine are counted in `refused`, in the order of [`JournalRejection::ALL`].
+    /// The quarantine's rejections already counted in `refused`, in the order of [`JournalRejection::ALL`].
     counted: [AtomicU64; JournalRejection::ALL.len()],
 }
 
@@ -60,12 +60,12 @@ impl JournalMetrics {
         })
     }
 
-    /// Counts events that the journal did not take.
+    /// Counts events that the journal rejected.
     pub fn refused(&self, refusal: JournalRejection, events: usize) {
         self.refused.with_label_values(&[refusal.code()]).inc_by(events as u64);
     }
 
-    /// How many events the journal did not accept since the start.
+    /// Returns the number of events that the journal rejected since the start.
     #[must_use]
     pub fn events_refused(&self) -> u64 {
         let refused =
@@ -74,7 +74,7 @@ impl JournalMetrics {
         refused.sum::<u64>().saturating_sub(callbacks)
     }
 
-    /// Shows why the heads of lanes wait, and how many events were confirmed from the journal since the start.
+    /// Shows why the lanes' heads wait, and how many journal entries were confirmed since the start.
     pub fn show_waiting(&self, heads: &BTreeMap<WaitReason, usize>, replayed: u64) {
         for reason in WaitReason::all() {
             let count = heads.get(&reason).copied().unwrap_or_default();
@@ -83,7 +83,7 @@ impl JournalMetrics {
         self.replayed.follow(replayed);
     }
 
-    /// Shows what is in the journal as of `now`, in milliseconds since 1970.
+    /// Shows the journal's usage. `now` is in milliseconds since 1970.
     pub fn show(&self, usage: &Usage, now: i64) {
         let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.events.set(whole(usage.events));
@@ -96,7 +96,7 @@ impl JournalMetrics {
         self.quarantine_limit.set(whole(usage.quarantine_limit));
         let counts = usage.quarantine_refused.iter().zip(&self.counted);
         for (refusal, (total, counted)) in JournalRejection::ALL.into_iter().zip(counts) {
-            // Two may show at the same time, the older figures last.
+            // Two calls can run at the same time, and the older values can arrive last.
             let new = total.saturating_sub(counted.fetch_max(*total, Ordering::Relaxed));
             self.refused.with_label_values(&[refusal.code()]).inc_by(new);
         }

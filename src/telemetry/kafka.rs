@@ -11,38 +11,38 @@ use serde::Serialize;
 use super::metrics::{Total, opts, register};
 use crate::kafka::producer::statistics::ProducerStatistics;
 
-/// The cluster and the producer at one moment.
+/// The state of the cluster and the producer at one moment.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaState {
-    /// Whether Kafka is considered available.
+    /// True if Kafka is considered available.
     pub available: bool,
-    /// When that changed last, in milliseconds since 1970. `None` before the first answer.
+    /// The time of the last change of availability, in milliseconds since 1970. `None` before the first probe result.
     pub since: Option<i64>,
     /// Topics with partitions that accept no records.
     pub partitions_unavailable: Vec<UnavailablePartitions>,
-    /// Records in the producer that are not confirmed.
+    /// Unconfirmed records in the producer.
     pub queue_events: i64,
     /// Their size in bytes.
     pub queue_bytes: i64,
-    /// The round trip to each broker.
+    /// The round-trip time of each broker.
     pub brokers: Vec<RoundTrip>,
-    /// How often the producer was replaced.
+    /// Replacements of the producer.
     pub producer_recreated: u64,
     /// Requests that were sent again.
     pub retries: u64,
 }
 
-/// How many partitions of a topic accept no records.
+/// The number of a topic's partitions that accept no records.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnavailablePartitions {
     /// The topic.
     pub topic: String,
-    /// Their number.
+    /// The number of partitions.
     pub partitions: i64,
 }
 
-/// The mean round trip of requests to a broker.
+/// The mean round-trip time of requests to a broker.
 #[derive(Debug, Clone, Serialize)]
 pub struct RoundTrip {
     /// The broker's id.
@@ -51,21 +51,21 @@ pub struct RoundTrip {
     pub milliseconds: f64,
 }
 
-/// What librdkafka tells of itself once a second.
+/// The metrics of the cluster and the producer.
 pub struct KafkaMetrics {
     available: IntGauge,
-    /// When availability changed last, in milliseconds since 1970; 0 before the first answer.
+    /// The time of the last change of availability, in milliseconds since 1970; 0 before the first probe result.
     since: AtomicI64,
     answers: AtomicBool,
     deliverable: AtomicBool,
-    /// How many records were confirmed.
+    /// Confirmed records.
     confirmed: AtomicU64,
-    /// While Kafka is unavailable: addresses that brokers advertise and that do not answer.
+    /// Advertised broker addresses that do not answer, while Kafka is unavailable.
     unreachable: Mutex<Vec<String>>,
     partitions_unavailable: IntGaugeVec,
-    /// How often another cluster answered at the same address.
+    /// Changes to a different cluster at the same address.
     pub cluster_replaced: IntCounter,
-    /// How often the producer was replaced.
+    /// Replacements of the producer.
     pub producer_recreated: IntCounter,
     queue_events: IntGauge,
     queue_events_limit: IntGauge,
@@ -125,34 +125,35 @@ impl KafkaMetrics {
         })
     }
 
-    /// Takes the news whether the cluster answers. Returns whether Kafka has become available or unavailable with that.
+    /// Records whether the cluster answers. Returns true if the availability of Kafka has changed or is now known.
     pub fn answers(&self, answers: bool) -> bool {
         self.answers.store(answers, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Takes the news whether records can be delivered, if the cluster answers. Returns the same.
+    /// Records whether records can be delivered if the cluster answers. The return value is that of
+    /// [`KafkaMetrics::answers`].
     pub fn deliverable(&self, deliverable: bool) -> bool {
         self.deliverable.store(deliverable, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Takes the addresses that brokers advertise and that do not answer.
+    /// Sets the advertised broker addresses that do not answer.
     pub fn unreachable(&self, addresses: Vec<String>) {
         *self.unreachable.lock() = addresses;
     }
 
-    /// While Kafka is unavailable: addresses that brokers advertise and that do not answer, if they are known.
+    /// Returns the advertised broker addresses that do not answer, while Kafka is unavailable.
     pub fn unreachable_addresses(&self) -> Vec<String> {
         self.unreachable.lock().clone()
     }
 
-    /// Counts a record that was confirmed.
+    /// Counts a confirmed record.
     pub fn record_confirmed(&self) {
         self.confirmed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many records were confirmed.
+    /// Returns the number of confirmed records.
     pub fn confirmed(&self) -> u64 {
         self.confirmed.load(Ordering::Relaxed)
     }
@@ -172,13 +173,14 @@ impl KafkaMetrics {
         is_news
     }
 
-    /// When availability changed last, in milliseconds since 1970. `None` before the first answer.
+    /// Returns the time of the last change of availability, in milliseconds since 1970. `None` before the first probe
+    /// result.
     #[must_use]
     pub fn available_since(&self) -> Option<i64> {
         Some(self.since.load(Ordering::Relaxed)).filter(|since| *since != 0)
     }
 
-    /// Everything as of now.
+    /// Returns the current state.
     #[must_use]
     pub fn state(&self) -> KafkaState {
         let partitions = by_label(&self.partitions_unavailable).map(|(topic, value)| (topic, value as i64));
@@ -201,13 +203,13 @@ impl KafkaMetrics {
         }
     }
 
-    /// Shows how many partitions of a topic take no records.
+    /// Shows how many partitions of a topic accept no records.
     pub fn partitions_unavailable(&self, topic: &str, partitions: usize) {
         let partitions = i64::try_from(partitions).unwrap_or(i64::MAX);
         self.partitions_unavailable.with_label_values(&[topic]).set(partitions);
     }
 
-    /// Shows the producer's state.
+    /// Shows the producer's statistics.
     pub(crate) fn show(&self, state: &ProducerStatistics) {
         for (gauge, value) in [
             (&self.queue_events, state.queue_events),
@@ -225,7 +227,7 @@ impl KafkaMetrics {
     }
 }
 
-/// The values of a family of gauges that has one label, with the label's values.
+/// Returns the values of a family of gauges that has one label, with the label's values.
 fn by_label(family: &impl Collector) -> impl Iterator<Item = (String, f64)> {
     let families = family.collect().into_iter();
     let mut metrics: Vec<_> = families

@@ -1,39 +1,40 @@
-//! When an application's last event came.
+//! The time of an application's last event.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The time of the last event, in seconds since 1970.
 pub(super) struct LastEvent {
-    /// 0 before the first.
+    /// 0 before the first event.
     time: AtomicI64,
-    /// Shown until then, so that an application that was silent from the start raises an alarm as well.
+    /// Shown before the first event, so that an application that has been silent since the start also raises an
+    /// alert.
     waiting_since: i64,
 }
 
 impl LastEvent {
-    /// No event yet.
+    /// Creates it without an event.
     pub(super) fn none() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { time: AtomicI64::new(0), waiting_since: i64::try_from(now.as_secs()).unwrap_or(i64::MAX) }
     }
 
-    /// An event came.
+    /// Records an event.
     pub(super) fn came(&self, time: i64) {
         self.time.store(time, Ordering::Relaxed);
     }
 
-    /// An event came, maybe before others that are known.
+    /// Records an event that may be older than the last one.
     pub(super) fn came_at_least(&self, time: i64) {
         self.time.fetch_max(time, Ordering::Relaxed);
     }
 
-    /// The time of the last event, if there was one.
+    /// Returns the time of the last event, if there was one.
     pub(super) fn last(&self) -> Option<i64> {
         Some(self.time.load(Ordering::Relaxed)).filter(|time| *time != 0)
     }
 
-    /// The time to show.
+    /// Returns the value of the metric.
     pub(super) fn shown(&self) -> i64 {
         match self.time.load(Ordering::Relaxed) {
             0 => self.waiting_since,

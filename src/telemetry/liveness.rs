@@ -1,5 +1,5 @@
-//! Which long-lived threads and tasks have ended without being told to. The process then answers on `/livez` that it
-//! has to be restarted, because nothing inside of it can take their place.
+//! Detects long-lived threads and tasks that ended in a panic. `/livez` then fails, so that the process is restarted,
+//! because nothing inside it can replace them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub struct Liveness {
     ended: Mutex<Vec<&'static str>>,
 }
 
-/// Held by a long-lived thread or task while it works.
+/// A guard that a long-lived thread or task holds while it runs.
 #[derive(Debug)]
 pub struct Alive {
     liveness: Arc<Liveness>,
@@ -21,13 +21,13 @@ pub struct Alive {
 }
 
 impl Liveness {
-    /// Watches a thread or task of that name, which keeps the result while it works.
+    /// Watches a thread or task with this name, which must hold the returned guard.
     #[must_use]
     pub fn watch(self: &Arc<Self>, name: &'static str) -> Alive {
         Alive { liveness: Arc::clone(self), name }
     }
 
-    /// The names of those that have ended unexpectedly.
+    /// Returns the names of those that ended unexpectedly.
     #[must_use]
     pub fn ended(&self) -> Vec<&'static str> {
         self.ended.lock().clone()
@@ -36,7 +36,7 @@ impl Liveness {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        // Whoever is not told to end ends by a panic.
+        // A thread that was not asked to stop can only end by a panic.
         if std::thread::panicking() {
             tracing::error!(
                 code = LogCode::ThreadEnded.as_str(),

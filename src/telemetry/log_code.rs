@@ -1,14 +1,14 @@
-//! The codes of log lines. Alerts, scripts and people search for them, so a code never changes.
+//! The codes of log lines. Alerts and scripts depend on them, so a code never changes.
 //!
-//! `docs/operations.md` explains each of them; a test compares the two. Lines whose code comes from another closed enum
-//! (why a callback is refused, why public keys were not refreshed, how a topic differs) use the code of that enum.
+//! `docs/operations.md` explains each code; a test compares the two. Log lines about refused callbacks, failed key
+//! refreshes and topic differences use the codes of their own closed enums.
 
 /// The field `code` of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum LogCode {
     // Start, reload and shutdown
-    /// A setting works, but production should not use it.
+    /// A setting is valid, but not suitable for production.
     Configuration,
     /// The service cannot start, for example because an address is in use.
     NotStarted,
@@ -16,7 +16,7 @@ pub enum LogCode {
     NotWarm,
     /// Files that the configuration names have changed, so the configuration is reloaded.
     FilesChanged,
-    /// The new configuration has a fault.
+    /// The new configuration is invalid.
     ReloadRefused,
     /// The key in `key` has changed and takes effect only after a restart.
     RestartNeeded,
@@ -24,13 +24,13 @@ pub enum LogCode {
     NotReloaded,
     /// The log level could not be changed.
     LogLevelNotChanged,
-    /// The process shuts down and finishes its work.
+    /// The process is shutting down and finishes its work.
     Draining,
     /// Callbacks were still in progress after `server.drain_timeout`.
     DrainTimeout,
-    /// A second signal ended the waiting of the shutdown.
+    /// A second signal ended the waiting during shutdown.
     SecondSignal,
-    /// At the shutdown, events were neither confirmed nor in the journal.
+    /// At shutdown, events were neither confirmed nor in the journal.
     NotKept,
     /// An HTTP listener has ended with an error.
     ServerEnded,
@@ -64,7 +64,7 @@ pub enum LogCode {
     KafkaNotAuthorized,
     /// A record was not published.
     RecordFailed,
-    /// Confirmations wait, because a broker does not answer over a new connection.
+    /// Confirmations are held back, because a broker does not answer over a new connection.
     ClusterNotVerified,
     /// A different Kafka cluster answers at the same address.
     ClusterReplaced,
@@ -72,11 +72,11 @@ pub enum LogCode {
     ProducerRecreated,
     /// Records wait although the leader of their partition answers.
     ProducerStuck,
-    /// A new producer could not be started; it is tried again.
+    /// A new producer could not be started. It is retried.
     ProducerNotReplaced,
-    /// The producer that sends single records could not be started; it is tried again.
+    /// The producer that sends single records could not be started. It is retried.
     ProducerNotStarted,
-    /// A replaced producer ended without waiting for its last reports.
+    /// A replaced producer ended without waiting for its last delivery reports.
     ProducerEndedEarly,
     /// A missing topic was created.
     TopicCreated,
@@ -90,9 +90,9 @@ pub enum LogCode {
     // Journal and quarantine
     /// Events wait in the journal for the reason in `reason`.
     EventsWaiting,
-    /// No event waits for this reason any more.
+    /// No event waits for this reason any longer.
     EventsGoOn,
-    /// Everything in the journal is published.
+    /// Everything in the journal has been published.
     JournalEmpty,
     /// The journal accepts no more events.
     JournalRefuses,
@@ -100,7 +100,7 @@ pub enum LogCode {
     JournalTakes,
     /// Writing to the journal has failed.
     JournalSuspect,
-    /// The journal was read back and is in order.
+    /// The journal was read back and is intact.
     JournalVerified,
     /// The disk has lost writes that it had reported as synced.
     JournalLost,
@@ -108,7 +108,7 @@ pub enum LogCode {
     JournalEntryDamaged,
     /// The journal's thread has ended in a panic.
     JournalEnded,
-    /// The journal was not closed in order.
+    /// The journal was not closed properly.
     JournalClose,
     /// Entries are sealed with a key that is not the first of `journal.keys`.
     JournalOldKey,
@@ -118,7 +118,7 @@ pub enum LogCode {
     JournalKeysReplaced,
     /// A reload could not replace `journal.keys`.
     JournalKeysNotReplaced,
-    /// An operator ordered an event to be tried at once.
+    /// An operator requested an immediate retry of an event.
     JournalRedriven,
     /// An operator removed an event from the journal.
     JournalDiscarded,
@@ -128,11 +128,11 @@ pub enum LogCode {
     QuarantineRefuses,
     /// The quarantine accepts callbacks again.
     QuarantineAccepts,
-    /// A callback in quarantine could be read.
+    /// A callback in quarantine was decrypted and read.
     QuarantineOpened,
     /// A callback was published and is still in quarantine.
     QuarantineNotReleased,
-    /// An operator ordered a callback in quarantine to be tried.
+    /// An operator requested a retry of a callback in quarantine.
     QuarantineRedriven,
     /// An operator removed a callback from quarantine.
     QuarantineDiscarded,
@@ -146,13 +146,13 @@ pub enum LogCode {
     MemoryNotRebuilt,
     /// The records of other replicas cannot be followed.
     NotFollowing,
-    /// The user may not read the topics, so events of other replicas are not known.
+    /// The Kafka user may not read the topics, so events of other replicas are not known.
     ReplicasNotFollowed,
-    /// Another replica runs.
+    /// Another replica is running.
     ReplicaFound,
-    /// The replicas agreed who publishes what first.
+    /// The replicas agreed on which of them publishes which events first.
     ReplicasAgreed,
-    /// The replicas cannot agree.
+    /// The replicas cannot coordinate.
     ReplicasNotCoordinated,
 
     // Tracing
@@ -168,7 +168,7 @@ pub enum LogCode {
     StateRevoked,
     /// The state of a partition is restored.
     StateRestored,
-    /// A restore waits for what the message names.
+    /// A restore waits for the condition in the message.
     StateWaiting,
     /// A Kafka client of `materialize` reports a problem with its connection.
     StateConnection,
@@ -178,15 +178,15 @@ pub enum LogCode {
     StateFenced,
     /// A transaction was aborted and is repeated.
     StateTransactionAborted,
-    /// The working state on disk is not usable and is restored from the topics.
+    /// The working state on disk is unusable and is restored from the topics.
     StateStoreDiscarded,
     /// The working state cannot be written or opened.
     StateStoreFailed,
-    /// A record of an event topic is not an event, and is left out.
+    /// A record of an event topic is not an event and is skipped.
     StateUnreadable,
-    /// A state record cannot be read, because something else wrote it.
+    /// A state record cannot be read, because another program wrote it.
     StateForeign,
-    /// The state of an entity exceeds the largest record, so the event is left out.
+    /// The state of an entity exceeds the maximum record size, so the event is skipped.
     StateTooLarge,
 }
 
@@ -194,7 +194,7 @@ impl LogCode {
     /// Every code.
     pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    /// The code as it is logged.
+    /// Returns the code as it is logged.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()

@@ -1,6 +1,6 @@
-//! Log lines on stderr: structured for machines, or plain for people.
+//! Log lines on stderr, as JSON or as text.
 //!
-//! Lines name codes, ids and places. Never a body, a token, or anything of a person.
+//! Lines contain codes, ids and positions. They never contain a body, a token or personal data.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -12,22 +12,23 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 use super::log_code::LogCode;
 
-/// Changes the level of the running log. Empty if a test, or a program around the library, has set its own subscriber.
+/// Changes the level of the running log. Empty if a test, or a program that uses this library, has set its own
+/// subscriber.
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
-/// Whether each published event has a line at level info.
+/// True if each published event is logged at level info.
 static EVENTS: AtomicBool = AtomicBool::new(false);
 
-/// The form of a log line.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// One readable line, in colour on a terminal.
+    /// One readable line, coloured on a terminal.
     Text,
 }
 
-/// Starts logging for the whole process. A second call changes nothing.
+/// Starts logging for the whole process. Does nothing if logging has already started.
 pub fn start(format: Format, level: LevelFilter) {
     let lines = fmt::layer().with_writer(std::io::stderr);
     let (filter, handle) = reload::Layer::new(level);
@@ -38,13 +39,13 @@ pub fn start(format: Format, level: LevelFilter) {
             tracing::subscriber::set_global_default(registry.with(lines.with_ansi(std::io::stderr().is_terminal())))
         }
     };
-    // An error means that a test, or a program around the library, logs already.
+    // An error means that a test, or a program that uses this library, has already started logging.
     if started.is_ok() {
         let _ = LEVEL.set(handle);
     }
 }
 
-/// Changes the level of the log for the whole process, including call sites whose interest is cached.
+/// Changes the log level of the whole process, including call sites with a cached interest.
 pub fn set_level(level: LevelFilter) {
     if let Some(handle) = LEVEL.get()
         && let Err(error) = handle.modify(|current| *current = level)
@@ -57,12 +58,12 @@ pub fn set_level(level: LevelFilter) {
     }
 }
 
-/// Writes one line for each published event from now on, or none.
+/// Switches the log line per published event on or off.
 pub fn set_events(on: bool) {
     EVENTS.store(on, Ordering::Relaxed);
 }
 
-/// Whether each published event has a line at level info.
+/// Returns true if each published event is logged at level info.
 #[must_use]
 pub fn events() -> bool {
     EVENTS.load(Ordering::Relaxed)

@@ -1,6 +1,6 @@
-//! The metrics of the process as a whole, and the registry of all.
+//! The metrics of the process, and the registry of all metrics.
 //!
-//! Label sets are closed: nothing that a sender writes can become a label.
+//! Label values are a closed set: a sender cannot create one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,75 +29,75 @@ use super::spans::SpanMetrics;
 /// A value that goes up and down.
 pub use prometheus::IntGauge as Gauge;
 
-/// The metric that every running idaas-bridge shows, by which it is known.
+/// The metric that identifies a running idaas-bridge.
 pub const BUILD_INFO: &str = "idaas_bridge_build_info";
 
-/// What every metric's name begins with.
+/// The prefix of every metric's name.
 pub const NAMESPACE: &str = "idaas_bridge";
 
-/// Edges of how long things take, in seconds: from half a millisecond to what IDaaS waits.
+/// Histogram buckets for durations, in seconds: from half a millisecond to 10 s, the time that IDaaS waits.
 pub(super) const DURATION_EDGES: [f64; 14] =
     [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0];
 
-/// Edges of how old events are, in seconds: up to a day.
+/// Histogram buckets for the age of events, in seconds: up to a day.
 const AGE_EDGES: [f64; 12] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 21_600.0, 86_400.0];
 
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
-    /// The long-lived threads.
+    /// Detects threads that ended unexpectedly.
     pub liveness: Arc<Liveness>,
-    /// Callbacks that are being worked on.
+    /// Callbacks in progress.
     pub callbacks_in_flight: IntGauge,
-    /// Events that are on their way to the broker.
+    /// Events whose content is in memory.
     pub events_in_flight: IntGauge,
-    /// How many of them there is room for.
+    /// The maximum of `events_in_flight`.
     pub events_in_flight_limit: IntGauge,
-    /// Whether callbacks are to be sent here.
+    /// 1 if load balancers should send callbacks here.
     pub ready: IntGauge,
-    /// Whether the service is shutting down.
+    /// 1 while the service is shutting down.
     pub draining: IntGauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: IntCounterVec,
-    /// Configuration, certificates and log.
+    /// The metrics of the configuration, the certificates and the log.
     pub service: ServiceMetrics,
-    /// Journal and quarantine.
+    /// The metrics of the journal and the quarantine.
     pub journal: JournalMetrics,
-    /// The cluster and the producer.
+    /// The metrics of the cluster and the producer.
     pub kafka: KafkaMetrics,
-    /// The coordination of replicas.
+    /// The metrics of the coordination of replicas.
     pub replicas: ReplicaMetrics,
-    /// The export of spans.
+    /// The metrics of the export of spans.
     pub spans: SpanMetrics,
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
-    /// The applications that there are, by name. Also the lock of whoever adds, removes or shows their series.
+    /// The applications by name. The lock also serializes adding, removing and showing their series.
     applications: Mutex<HashMap<String, Arc<ApplicationMetrics>>>,
-    /// Requests to no application.
+    /// Requests to unknown applications.
     pub unknown: IntCounter,
     /// The latest events.
     pub history: History,
     process: Option<ProcessMetrics>,
 }
 
-/// An application, as far as its metrics are told at the moment of looking.
+/// The state of an application at the time of a scrape.
 pub struct ApplicationState<'a> {
-    /// Its name.
+    /// The configured name.
     pub name: &'a str,
-    /// Its metrics.
+    /// The application's metrics.
     pub metrics: &'a ApplicationMetrics,
-    /// How many public keys it has.
+    /// The number of public keys.
     pub keys: usize,
-    /// How old they are; `None` where there are none.
+    /// The age of the public keys. `None` if there are none.
     pub keys_age: Option<Duration>,
 }
 
 impl Metrics {
-    /// All metrics at zero.
+    /// Creates all metrics at zero.
     ///
     /// # Errors
-    /// The registry's, where a name is taken twice: a fault of this build.
+    /// If a metric is registered twice, which is a bug in this crate.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
         let gauge = |name, help| register(&registry, IntGauge::with_opts(opts(name, help))?);
@@ -160,8 +160,8 @@ impl Metrics {
         }))
     }
 
-    /// Begins to count for an application under its configured name, with as many decryption keys as it has now. One
-    /// that is there already counts on.
+    /// Returns the metrics of an application, and creates them if they do not exist. `decryption_keys` is the current
+    /// number of keys. Existing counters continue.
     #[must_use]
     pub fn application(&self, name: &str, decryption_keys: usize) -> Arc<ApplicationMetrics> {
         let mut applications = self.applications.lock();
@@ -171,13 +171,14 @@ impl Metrics {
         metrics
     }
 
-    /// The metrics of an application, where there is one of that name.
+    /// Returns the metrics of an application, if it exists.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<ApplicationMetrics>> {
         self.applications.lock().get(name).cloned()
     }
 
-    /// Removes the series of all applications but these, and of the decryption keys beyond their number.
+    /// Removes the series of all other applications, and those of decryption keys beyond the number given for each
+    /// name.
     pub fn keep_only(&self, names: &HashMap<&str, usize>) {
         let mut applications = self.applications.lock();
         self.families.forget_keys(names);
@@ -188,12 +189,12 @@ impl Metrics {
         }
     }
 
-    /// How long the broker takes to confirm an entity's record, in seconds.
+    /// Returns the histogram of the time until a record is confirmed, in seconds.
     pub(crate) fn publish_duration(&self, entity: Entity) -> &Histogram {
         entity.pick(&self.publish_duration)
     }
 
-    /// How many records were confirmed since the start, and how many seconds that took for all of them together.
+    /// Returns the number of records confirmed since the start, and the sum of their confirmation times in seconds.
     #[must_use]
     pub fn confirmations(&self) -> (u64, f64) {
         self.publish_duration.iter().fold((0, 0.0), |(count, seconds), entity| {
@@ -201,15 +202,15 @@ impl Metrics {
         })
     }
 
-    /// How old an entity's events are when they are confirmed, in seconds.
+    /// Returns the histogram of the age of events when they are confirmed, in seconds.
     pub(crate) fn event_age(&self, entity: Entity) -> &Histogram {
         entity.pick(&self.event_age)
     }
 
-    /// Everything in Prometheus' text format, with the state of these applications: one text for each family, encoded only
-    /// when it is asked for, because the text of many applications takes megabytes.
+    /// Returns all metrics in Prometheus' text format, with the state of these applications. Each family is encoded
+    /// when it is requested, because the text of many applications takes megabytes.
     pub fn texts<'a>(&self, applications: impl Iterator<Item = ApplicationState<'a>>) -> MetricTexts {
-        // Two who look at the same time would remove each other's gauges.
+        // Concurrent scrapes would remove each other's gauges.
         let _one_at_a_time = self.applications.lock();
         self.families.show(applications);
         self.process.iter().for_each(ProcessMetrics::update);
@@ -217,15 +218,15 @@ impl Metrics {
     }
 }
 
-/// The texts of the metric families, each encoded when it is asked for, and its family freed.
+/// The texts of the metric families. Each family is encoded when it is requested, and then freed.
 pub type MetricTexts = std::iter::Map<std::vec::IntoIter<MetricFamily>, fn(MetricFamily) -> String>;
 
 fn encoded(family: MetricFamily) -> String {
-    // Fails only for a family without metrics, which is left out before.
+    // Fails only for a family without metrics, and the registry omits those.
     TextEncoder::new().encode_to_string(&[family]).unwrap_or_default()
 }
 
-/// A counter that follows a total kept elsewhere.
+/// A counter that follows a total that is kept elsewhere.
 pub(super) struct Total {
     counter: IntCounter,
     seen: AtomicU64,
@@ -243,7 +244,7 @@ impl Total {
 
     pub(super) fn follow(&self, total: u64) {
         let seen = self.seen.swap(total, Ordering::Relaxed);
-        // A smaller total is that of whoever took the place of the one before, and began at zero.
+        // A smaller total comes from a new instance that started at zero.
         self.counter.inc_by(if total >= seen { total - seen } else { total });
     }
 }

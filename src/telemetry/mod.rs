@@ -1,4 +1,4 @@
-//! What operators see: metrics and log lines. No other place names a metric.
+//! Metrics, log lines and traces. No other module defines a metric.
 
 pub mod application;
 pub mod event;

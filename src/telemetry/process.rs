@@ -1,6 +1,6 @@
-//! The metrics of the process, under the names that every Prometheus client gives them.
+//! The metrics of the process, under the names that all Prometheus clients use.
 //!
-//! Read from Linux's `/proc`. On other systems there are none.
+//! Read from `/proc` on Linux. Other systems have none of them.
 
 use std::fs;
 
@@ -19,16 +19,16 @@ pub(super) struct ProcessMetrics {
     max_files: Gauge,
 }
 
-/// The fields of `/proc/self/stat` that are used, in seconds.
+/// The values used from `/proc/self/stat`, in seconds.
 #[derive(Debug, PartialEq)]
 struct Stat {
     cpu: f64,
-    /// Since the boot of the machine.
+    /// Since the machine was booted.
     started: f64,
 }
 
 impl ProcessMetrics {
-    /// Registers the metrics of this process, if the system shows them.
+    /// Registers the metrics of this process, if the system provides them.
     pub(super) fn new(registry: &Registry) -> Result<Option<Self>, prometheus::Error> {
         let Some(started) = start_time() else { return Ok(None) };
         let gauge = |name: &str, help: &str| register(registry, Gauge::with_opts(Opts::new(name, help))?);
@@ -44,7 +44,7 @@ impl ProcessMetrics {
         Ok(Some(metrics))
     }
 
-    /// Reads the values of this moment. A value that cannot be read stays as it was.
+    /// Updates the values. A value that cannot be read is unchanged.
     pub(super) fn update(&self) {
         if let Some(stat) = stat() {
             self.cpu.inc_by((stat.cpu - self.cpu.get()).max(0.0));
@@ -54,7 +54,7 @@ impl ProcessMetrics {
             self.resident.set(kibibytes * 1024.0);
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
-            // One of them is the descriptor of this very look.
+            // One of them is the descriptor of this directory.
             self.open_files.set(files.count().saturating_sub(1) as f64);
         }
         let limit = fs::read_to_string("/proc/self/limits").ok().and_then(|text| number_after(&text, "Max open files"));
@@ -68,7 +68,8 @@ fn stat() -> Option<Stat> {
     parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// The program's name, in parentheses, can hold spaces and parentheses, so the fields are counted behind its end.
+/// Parses `/proc/self/stat`. The program's name, in parentheses, can contain spaces and parentheses, so the fields
+/// are counted from its end.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
@@ -80,7 +81,7 @@ fn start_time() -> Option<f64> {
     Some(boot + stat()?.started)
 }
 
-/// The first number of the line that begins with `name`.
+/// Returns the first number on the line that starts with `name`.
 fn number_after(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
 }

@@ -1,5 +1,5 @@
-//! Full pushes, as far as they can be seen: IDaaS announces neither begin nor end of one, so a series of `snapshot`
-//! records of one application is taken for a push until none has come for ten minutes.
+//! Detects full pushes. IDaaS announces neither their start nor their end, so consecutive `snapshot` records of one
+//! application count as one push until there is a pause of ten minutes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::application::ApplicationMetrics;
 
-/// How many pushes are remembered.
+/// The number of pushes that are remembered.
 const CAPACITY: usize = 32;
 
-/// The pause after which a further snapshot belongs to another push, in milliseconds. `push-report` has the same default.
+/// The pause after which a snapshot belongs to another push, in milliseconds. `push-report` has the same default.
 const GAP: i64 = 600_000;
 
 /// One full push.
@@ -20,9 +20,9 @@ const GAP: i64 = 600_000;
 pub struct Push {
     /// The configured name of the application.
     pub application: String,
-    /// When its first record was confirmed, in milliseconds since 1970.
+    /// The time at which its first record was confirmed, in milliseconds since 1970.
     pub begin: i64,
-    /// When its latest record was confirmed, in milliseconds since 1970.
+    /// The time at which its latest record was confirmed, in milliseconds since 1970.
     pub end: i64,
     /// Records of users.
     pub users: u64,
@@ -41,12 +41,12 @@ struct Run {
     groups: u64,
 }
 
-/// The latest full pushes, in the order of their begin.
+/// The latest full pushes, in the order of their start.
 #[derive(Default)]
 pub(super) struct Pushes(VecDeque<Run>);
 
 impl Pushes {
-    /// A snapshot record was confirmed.
+    /// Counts a confirmed snapshot record.
     pub(super) fn snapshot(&mut self, application: &Arc<ApplicationMetrics>, entity: Entity, time: i64) {
         let is_open =
             |run: &&mut Run| run.application.name() == application.name() && time.saturating_sub(run.end) <= GAP;
@@ -63,7 +63,7 @@ impl Pushes {
         self.0.push_back(run);
     }
 
-    /// The newest first.
+    /// Returns the pushes, newest first.
     pub(super) fn shown(&self) -> Vec<Push> {
         let shown = |run: &Run| Push {
             application: run.application.name().to_owned(),
@@ -84,7 +84,7 @@ impl Run {
             Entity::User => self.users += 1,
             Entity::OrganizationalUnit => self.units += 1,
             Entity::Group => self.groups += 1,
-            // They have no snapshots.
+            // These entities have no snapshots.
             Entity::Connectivity | Entity::Unclassified | Entity::DeadLetter | Entity::Credential => {}
         }
     }

@@ -4,7 +4,7 @@ use prometheus::{IntCounter, IntGauge, Registry};
 
 use super::metrics::{opts, register};
 
-/// Which other replicas are known, and what is left to them.
+/// The number of known replicas, and the lanes withheld for them.
 pub struct ReplicaMetrics {
     /// Exchanges of claims in which this replica took part.
     pub rounds: IntCounter,

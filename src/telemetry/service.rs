@@ -1,4 +1,4 @@
-//! The metrics of the service itself: its configuration, its certificates and its log.
+//! The metrics of the service itself: configuration, certificates and log.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,22 +6,22 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use super::metrics::{opts, register};
 
-/// Whose certificate it is.
+/// The use of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum CertificateUse {
-    /// That of the callback listener.
+    /// The certificate of the callback listener.
     Server,
-    /// That by which this service logs in to Kafka.
+    /// The client certificate for Kafka.
     Kafka,
 }
 
-/// The service itself.
+/// The metrics of configuration, certificates and log.
 pub struct ServiceMetrics {
     reload_successful: IntGauge,
     reload_time: IntGauge,
     certificate_expiry: IntGaugeVec,
-    /// Lines of refused callbacks that were counted and not written.
+    /// Log lines of refused callbacks that were only counted.
     pub suppressed_lines: IntCounter,
 }
 
@@ -48,12 +48,12 @@ impl ServiceMetrics {
             certificate_expiry: register(registry, IntGaugeVec::new(expiry, &["use"])?)?,
             suppressed_lines: register(registry, IntCounter::with_opts(suppressed)?)?,
         };
-        // The start has read it.
+        // The configuration has been read at the start.
         metrics.reloaded(true);
         Ok(metrics)
     }
 
-    /// The configuration was read, and taken over if `successful`.
+    /// Records a read of the configuration.
     pub fn reloaded(&self, successful: bool) {
         self.reload_successful.set(i64::from(successful));
         if successful {
@@ -62,18 +62,19 @@ impl ServiceMetrics {
         }
     }
 
-    /// Whether the last read of the configuration succeeded.
+    /// Returns true if the last read of the configuration succeeded.
     #[must_use]
     pub fn is_reload_successful(&self) -> bool {
         self.reload_successful.get() == 1
     }
 
-    /// A certificate in use expires at this time, in seconds since 1970. `None` if there is none, or it cannot be read.
+    /// Sets the expiry of a certificate, in seconds since 1970. `None` if there is no certificate, or if it cannot be
+    /// read.
     pub fn certificate_expiry(&self, used: CertificateUse, expiry: Option<i64>) {
         let used: &str = used.into();
         match expiry {
             Some(expiry) => self.certificate_expiry.with_label_values(&[used]).set(expiry),
-            // It may not have been there.
+            // Fails if the series does not exist.
             None => drop(self.certificate_expiry.remove_label_values(&[used])),
         }
     }

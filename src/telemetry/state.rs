@@ -11,26 +11,26 @@ use super::liveness::Liveness;
 use super::metrics::{NAMESPACE, counters, opts, register};
 use super::process::ProcessMetrics;
 
-/// Edges of how long a restore takes, in seconds.
+/// Histogram buckets for the duration of a restore, in seconds.
 const RESTORE_EDGES: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
 
 /// Names of metrics that another process reads.
 const LAG: &str = "state_lag_records";
 const READY: &str = "state_ready";
 
-/// What one entity's events became.
+/// The metrics of one entity's events.
 pub struct EntityMetrics {
     /// Events that changed the state.
     pub applied: IntCounter,
     /// Events that changed nothing.
     pub unchanged: IntCounter,
-    /// Events that were older than the newest known.
+    /// Events that were older than the newest known event of their entity.
     pub late: IntCounter,
     /// Deletions that were published.
     pub tombstones: IntCounter,
     /// Records that are not events of the entity.
     pub unreadable: IntCounter,
-    /// Events whose state would be larger than the largest record.
+    /// Events whose state would exceed the maximum record size.
     pub too_large: IntCounter,
     /// Entities that exist, in the partitions of this instance.
     pub entities: IntGauge,
@@ -39,13 +39,13 @@ pub struct EntityMetrics {
 /// All metrics of `materialize`.
 pub struct StateMetrics {
     registry: Registry,
-    /// The long-lived threads.
+    /// Detects threads that ended unexpectedly.
     pub liveness: Arc<Liveness>,
-    /// Transactions that were committed.
+    /// Committed transactions.
     pub committed: IntCounter,
-    /// Transactions that were aborted, or whose end is not known.
+    /// Transactions that were aborted, or whose outcome is unknown.
     pub aborted: IntCounter,
-    /// How often the clients were replaced after a failure.
+    /// Replacements of the clients after a failure.
     pub restarts: IntCounter,
     /// Partitions that this instance maintains.
     pub partitions: IntGauge,
@@ -58,10 +58,10 @@ pub struct StateMetrics {
 }
 
 impl StateMetrics {
-    /// All metrics at zero.
+    /// Creates all metrics at zero.
     ///
     /// # Errors
-    /// The registry's, if a name is taken twice: a defect of this build.
+    /// If a metric is registered twice, which is a bug in this crate.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
         let count = |name, help| register(&registry, IntCounter::with_opts(opts(name, help))?);
@@ -97,7 +97,7 @@ impl StateMetrics {
         }))
     }
 
-    /// The metrics of an entity.
+    /// Returns the metrics of an entity.
     #[must_use]
     pub fn entity(&self, entity: Entity) -> &EntityMetrics {
         let [user, organizational_unit, group] = &self.entities;
@@ -113,12 +113,12 @@ impl StateMetrics {
         self.lag.with_label_values(&[topic]).set(records);
     }
 
-    /// Counts a restored partition.
+    /// Records the duration of a partition's restore.
     pub fn restored(&self, took: Duration) {
         self.restore.observe(took.as_secs_f64());
     }
 
-    /// Everything in Prometheus' text format.
+    /// Returns all metrics in Prometheus' text format.
     #[must_use]
     pub fn text(&self) -> String {
         self.process.iter().for_each(ProcessMetrics::update);
@@ -126,26 +126,26 @@ impl StateMetrics {
     }
 }
 
-/// How far `materialize` is, read from its metrics: for another process.
+/// The progress of `materialize`, read from its metrics by another process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Whether all assigned partitions are maintained.
+    /// True if all assigned partitions are maintained.
     pub ready: bool,
     /// Records that are not applied yet, by topic.
     pub lag: Vec<TopicLag>,
 }
 
-/// How many records of an event topic are not applied yet.
+/// The number of records of an event topic that are not applied yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicLag {
     /// The event topic.
     pub topic: String,
-    /// Their number.
+    /// The number of records.
     pub records: u64,
 }
 
 impl Progress {
-    /// Reads it from [`StateMetrics::text`].
+    /// Parses the output of [`StateMetrics::text`].
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let ready = format!("{NAMESPACE}_{READY} 1");
@@ -160,7 +160,7 @@ impl Progress {
     }
 }
 
-/// The families that have a label `entity`.
+/// The families with a label `entity`.
 struct EntityFamilies {
     applied: IntCounterVec,
     unchanged: IntCounterVec,

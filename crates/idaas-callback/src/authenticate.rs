@@ -1,7 +1,8 @@
-//! Is this callback from IDaaS, for this application, now? From the body to a [`Verified`] one.
+//! Authenticates a callback: checks that it is from IDaaS, for this application, and current.
 //!
-//! Fails closed: whatever is missing, mistyped or ambiguous is refused. No algorithm, key or time is taken from the
-//! token except to be compared. Claims are read only after the signature has held.
+//! Fails closed: a missing, mistyped or ambiguous member rejects the callback. Algorithms, keys and times in the
+//! token are only compared with expected values, never used. Claims are read only after the signature has been
+//! verified.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -17,27 +18,27 @@ use crate::refusal::Refusal;
 /// The `iss` of every IDaaS event callback.
 pub const ISSUER: &str = "urn:alibaba:idaas:app:event";
 
-/// Header members that would change how the token is read, or bring a key along (RFC 7515 §4.1, RFC 7797).
+/// Header members that change how the token is read, or that carry a key (RFC 7515 §4.1, RFC 7797).
 const UNSUPPORTED_HEADERS: [&str; 7] = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "zip"];
 
-/// A callback whose signature and claims hold. Only [`authenticate`] makes one.
+/// A callback whose signature and claims are valid. Created only by [`authenticate`] and from quarantine.
 pub struct Verified {
     pub(super) instance_id: String,
     pub(super) content: Content,
 }
 
-/// What the token carries.
+/// The content of a token.
 pub(super) enum Content {
-    /// A compact JWE, perhaps empty.
+    /// A compact JWE. Can be empty.
     Encrypted(String),
-    /// JSON in the clear.
+    /// Unencrypted JSON.
     Plain(String),
 }
 
-/// Authenticates a callback's body as of `now` (seconds since 1970).
+/// Authenticates a callback's body. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// [`Refusal::Malformed`] where it is no callback, else what about the token does not hold.
+/// [`Refusal::Malformed`] if the body is not a callback; otherwise the [`Refusal`] for the first check that fails.
 pub fn authenticate(body: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Result<Verified, Refusal> {
     let token = envelope(body)?;
     let (input, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
@@ -53,7 +54,7 @@ pub fn authenticate(body: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Re
     let claims = members(&text)?;
     let instance_id = check_claims(&claims, policy, now)?;
     let (encrypted, carried) = carried(&claims, policy)?;
-    // It can be megabytes long, so it stays where it is.
+    // The content can be megabytes long, so it stays in the token's memory instead of being copied.
     let carried = match carried {
         Cow::Borrowed(part) => match json::place(&text, part) {
             Some(place) => cut(text, place),
@@ -65,13 +66,13 @@ pub fn authenticate(body: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Re
     Ok(Verified { instance_id, content })
 }
 
-/// The token in `{"event": "<compact JWS>"}`.
+/// Returns the token in `{"event": "<compact JWS>"}`.
 fn envelope(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     let body = std::str::from_utf8(body).map_err(|_| Refusal::Malformed)?;
     members(body)?.get("event").and_then(json::text).ok_or(Refusal::Malformed)
 }
 
-/// An object in which no name stands twice: two readers of an ambiguous one could see two different tokens.
+/// Parses an object and rejects duplicate names: two parsers could read two different tokens from such an object.
 fn members(text: &str) -> Result<Members<'_>, Refusal> {
     Members::parse(text).filter(|members| !members.ambiguous()).ok_or(Refusal::Malformed)
 }
@@ -121,18 +122,19 @@ fn check_claims(claims: &Members<'_>, policy: &Policy, now: i64) -> Result<Strin
     Ok(instance.into_owned())
 }
 
-/// Seconds since 1970, perhaps with a fraction (RFC 7519 §2, NumericDate).
+/// Reads a NumericDate (RFC 7519 §2): seconds since 1970, optionally with a fraction.
 fn numeric_date(value: Raw<'_>) -> Option<i64> {
     let json = value.get();
     if json::whole_number(json) {
         return json.parse().ok();
     }
     let seconds: f64 = serde_json::from_str(json).ok()?;
-    // The cast saturates, so a date beyond all reason stays one.
+    // The cast saturates, so an absurdly large date remains a date in the far future.
     Some(seconds.floor() as i64)
 }
 
-/// What is inside, and whether it is encrypted, by what the token says of itself and what the application demands.
+/// Returns whether the content is encrypted, and the content. `dataEncrypted` decides; if it is absent, a non-empty
+/// `cipherData` counts as encrypted.
 fn carried<'a>(claims: &Members<'a>, policy: &Policy) -> Result<(bool, Cow<'a, str>), Refusal> {
     let sealed = claims.get("cipherData").and_then(json::text).unwrap_or_default();
     let encrypted = match claims.get("dataEncrypted").map(Raw::get) {
@@ -145,7 +147,7 @@ fn carried<'a>(claims: &Members<'a>, policy: &Policy) -> Result<(bool, Cow<'a, s
     Ok((encrypted, if encrypted { sealed } else { plain() }))
 }
 
-/// What stands at `place`, in the text's own memory.
+/// Returns the text at `place`, reusing the memory of `text`.
 fn cut(mut text: String, place: Range<usize>) -> String {
     text.truncate(place.end);
     text.drain(..place.start);

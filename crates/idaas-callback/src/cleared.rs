@@ -1,10 +1,11 @@
-//! `cleared`: which members of an entity are `null`. A record in which none is pays for nothing but the look.
+//! Writes the member `cleared`: the paths of an entity's members that are `null`. Costs nothing but the check if
+//! there are none.
 
 use serde::ser::SerializeMap;
 
 use super::value::{Group, OrganizationalUnit, User};
 
-/// Writes `cleared`: the paths of the members that are `null`, for languages whose types cannot tell null from absent.
+/// Writes `cleared`, for languages whose types cannot distinguish null from absent.
 pub(super) fn write_cleared<const N: usize, M: SerializeMap>(
     map: &mut M,
     members: &[(&'static str, bool); N],
@@ -17,7 +18,7 @@ pub(super) fn write_cleared<const N: usize, M: SerializeMap>(
 }
 
 impl User<'_> {
-    /// The path of each member that can be `null`, and whether it is.
+    /// Returns the path of each member that can be `null`, and true if it is.
     pub(super) const fn nulls(&self) -> [(&'static str, bool); 21] {
         [
             ("username", self.username.is_null()),
@@ -46,7 +47,7 @@ impl User<'_> {
 }
 
 impl OrganizationalUnit<'_> {
-    /// The path of each member that can be `null`, and whether it is.
+    /// Returns the path of each member that can be `null`, and true if it is.
     pub(super) const fn nulls(&self) -> [(&'static str, bool); 10] {
         [
             ("name", self.name.is_null()),
@@ -64,7 +65,7 @@ impl OrganizationalUnit<'_> {
 }
 
 impl Group<'_> {
-    /// The path of each member that can be `null`, and whether it is.
+    /// Returns the path of each member that can be `null`, and true if it is.
     pub(super) const fn nulls(&self) -> [(&'static str, bool); 5] {
         [
             ("name", self.name.is_null()),

@@ -1,6 +1,7 @@
-//! From the text of a callback to its list of events, in the form of the wire and in that of the documents.
+//! Decodes the text of a callback into its list of events.
 //!
-//! On the wire `eventData` is a string that holds a JSON array; in IDaaS's documents it is an array. Both are read.
+//! IDaaS sends `eventData` as a string that contains a JSON array; its documentation shows an array. Both are
+//! accepted.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -12,36 +13,37 @@ use super::json::{self, LargeMember, Members, Raw};
 use super::policy::Policy;
 use crate::refusal::Refusal;
 
-/// A callback, read as far as its events. Only [`decode`] makes one.
+/// A decoded callback. Created only by [`decode`] and for fetched entities.
 pub struct Callback {
     pub(super) context: Arc<Context>,
     pub(super) key: Option<usize>,
     pub(super) events: Arc<Events>,
-    /// The entity and action of an event type.
+    /// Returns the entity and action of an event type.
     pub(super) classify: fn(&str) -> (Entity, Action),
 }
 
-/// The JSON array of events as it was sent. Single events are looked up only for dead letters, and only then is it
-/// found out where each stands: once, because a broker can refuse all of thousands.
+/// The JSON array of events as sent. Positions of single events are needed only for dead letters, so they are
+/// computed on first use, and once: a broker can reject thousands of records of one callback.
 pub(super) struct Events {
     text: String,
     places: OnceLock<Vec<Range<usize>>>,
 }
 
 impl Events {
-    /// The events of this JSON array.
+    /// Takes the text of a JSON array of events.
     pub(super) fn of(mut text: String) -> Self {
-        // It stays until the last of them is confirmed, and was given the room of its escapes.
+        // The text is kept until the last event is confirmed, and has capacity for the escapes that it no longer
+        // contains.
         text.shrink_to_fit();
         Self { text, places: OnceLock::new() }
     }
 
-    /// The whole array.
+    /// Returns the whole array.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The event at a position.
+    /// Returns the event at a position.
     pub(super) fn get(&self, position: usize) -> Raw<'_> {
         let places = self.places.get_or_init(|| {
             let place = |raw: Raw<'_>| json::place(&self.text, raw.get()).unwrap_or_default();
@@ -52,7 +54,7 @@ impl Events {
     }
 }
 
-/// What all events of a callback have in common.
+/// The attributes that all events of a callback share.
 pub(super) struct Context {
     pub(super) instance_id: String,
     pub(super) application_id: String,
@@ -60,15 +62,15 @@ pub(super) struct Context {
     pub(super) event_version: Option<String>,
 }
 
-/// Reads the payload's frame.
+/// Decodes the payload, but not the events in it.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] where the text is not an object with `eventData`.
+/// [`Refusal::Unreadable`] if the text is not an object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
     let bulk = LargeMember { name: "eventData", capacity: plaintext.text.len() };
     let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;
     let events = payload.take_large().ok_or(Refusal::Unreadable)?;
-    // One that is longer than any real one would keep every record from fitting.
+    // Ignores values that are longer than any real one, because they could make every record too large.
     let scalar = |name| {
         let text = payload.get(name).and_then(json::identifier).filter(|text| text.len() <= MAX_ID_LENGTH);
         text.map(|text| text.into_owned())

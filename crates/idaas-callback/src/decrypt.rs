@@ -1,40 +1,41 @@
-//! From a verified callback to its text in the clear.
+//! Decrypts an authenticated callback.
 //!
-//! The keys are tried in the order of the configuration, because IDaaS names none: that is what makes a change of the
-//! key harmless.
+//! IDaaS does not name the key, so all keys are tried in the order of the configuration. This allows a key to be
+//! replaced without downtime.
 
 use super::authenticate::{Content, Verified};
 use super::policy::Policy;
 use crate::jose::jwe::Sealed;
 use crate::refusal::Refusal;
 
-/// What an authentic callback says, readable. Only [`decrypt`] makes one. Has no `Debug`: it holds personal data.
+/// The decrypted text of an authentic callback. Created only by [`decrypt`]. Has no `Debug`, because it contains
+/// personal data.
 pub struct Plaintext {
     pub(super) instance_id: String,
     pub(super) text: String,
-    /// The position of the key that opened it; `None` where it was not encrypted.
+    /// The position of the key that decrypted it. `None` if it was not encrypted.
     pub(super) key: Option<usize>,
 }
 
 impl Plaintext {
-    /// What was inside. Holds personal data, and perhaps passwords.
+    /// Returns the decrypted text. It contains personal data, and possibly passwords.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The position of the key that opened it; `None` where it was not encrypted.
+    /// Returns the position of the key that decrypted it. `None` if it was not encrypted.
     #[must_use]
     pub const fn key(&self) -> Option<usize> {
         self.key
     }
 }
 
-/// Opens a verified callback.
+/// Decrypts an authenticated callback. Returns unencrypted content unchanged.
 ///
 /// # Errors
-/// [`Refusal::Undecryptable`] where no key opens it or there is nothing to open, [`Refusal::Unreadable`] where what
-/// was inside is not text.
+/// [`Refusal::Undecryptable`] if no key decrypts it or the JWE is malformed, [`Refusal::Unreadable`] if the decrypted
+/// bytes are not UTF-8.
 pub fn decrypt(verified: Verified, policy: &Policy) -> Result<Plaintext, Refusal> {
     let Verified { instance_id, content } = verified;
     let compact = match content {

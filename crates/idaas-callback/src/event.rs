@@ -1,4 +1,4 @@
-//! One event's frame: id, type, time, entity id and data, in whatever form they came.
+//! The envelope of one event: id, type, time, entity id and data, in each form that IDaaS sends.
 
 use std::borrow::Cow;
 
@@ -7,27 +7,27 @@ use super::json::{self, Element, LargeMember, Members, Raw};
 use super::redact::SECRET_MEMBER;
 use super::timestamp::rfc3339;
 
-/// The longest id or type, in bytes, that a dead letter keeps when it would not fit otherwise. Real ones have fewer than
-/// a hundred.
+/// The maximum length, in bytes, of an id or type in a dead letter whose content had to be shortened. Real ones have
+/// fewer than a hundred.
 pub(super) const MAX_ID_LENGTH: usize = 1024;
 
-/// The member that holds the most of an event; a user takes a kilobyte or two.
+/// The largest member of an event. A user has one to two kilobytes.
 pub(super) const DATA: LargeMember = LargeMember { name: "bizData", capacity: 2048 };
 
-/// An event as sent. Only the reading of a callback makes one.
+/// An event as sent.
 #[derive(Default)]
 pub(super) struct Event<'a> {
     pub(super) id: Option<Cow<'a, str>>,
     pub(super) kind: Option<Cow<'a, str>>,
     pub(super) biz_id: Option<Cow<'a, str>>,
     pub(super) data: Option<Raw<'a>>,
-    /// The data as JSON, whether it came as an object or as a string that holds one.
+    /// The data as JSON text, whether it was sent as an object or as a string that contains one.
     pub(super) data_text: Option<Cow<'a, str>>,
     pub(super) time: Option<Time>,
     pub(super) additional: Additional<'a>,
 }
 
-/// `eventTime`, where it is a time.
+/// A valid `eventTime`.
 #[derive(Clone)]
 pub(super) struct Time {
     pub(super) milliseconds: i64,
@@ -35,7 +35,7 @@ pub(super) struct Time {
 }
 
 impl<'a> Event<'a> {
-    /// Reads an event's frame. Nothing is in it where it is not an object.
+    /// Reads an event's envelope. All fields are empty if the element is not an object.
     pub(super) fn of(Element(mut members): Element<'a>) -> Self {
         let data_text = members.as_mut().and_then(Members::take_large);
         let mut read = Self { data_text, ..Self::default() };
@@ -62,7 +62,8 @@ impl<'a> Event<'a> {
         read
     }
 
-    /// The frame without what is longer than any real one, for the dead letter of an event that fits in no other way.
+    /// Returns the envelope without values that exceed [`MAX_ID_LENGTH`], for an event whose dead letter would
+    /// otherwise be too large.
     pub(super) fn shortened(&self) -> Event<'a> {
         let kept = |text: &Option<Cow<'a, str>>| text.as_ref().filter(|text| text.len() <= MAX_ID_LENGTH).cloned();
         let time = self.time.clone();
@@ -71,8 +72,8 @@ impl<'a> Event<'a> {
 }
 
 impl Time {
-    /// Reads a time in milliseconds since 1970. `None` if it is not a number, is "never", or is outside of the years that
-    /// RFC 3339 can express.
+    /// Reads a time in milliseconds since 1970. `None` if it is not a number, is "never", or is outside the years
+    /// that RFC 3339 can express.
     fn parse(value: Raw<'_>) -> Option<Self> {
         let milliseconds =
             milliseconds(&json::unwrapped(value)).filter(|milliseconds| *milliseconds != field::NEVER)?;

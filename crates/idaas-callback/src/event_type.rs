@@ -1,16 +1,16 @@
-//! IDaaS event types and what the bridge calls them: entity and action.
+//! Maps IDaaS event types to an entity and an action.
 //!
-//! The lists are closed because topics, schemas and metric labels hang on them; a type that is not listed is
-//! `unclassified`, never an error.
+//! The lists are closed, because topics, schemas and metric labels depend on them. An event type that is not listed
+//! is `unclassified`, which is not an error.
 
-/// What a record is about. Each has its own topic and schema.
+/// The subject of a record. Each entity has its own topic and schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Entity {
-    /// A person's account.
+    /// A user account.
     User,
-    /// A node of the organization's tree.
+    /// A node in the organization's tree.
     OrganizationalUnit,
-    /// A group of accounts.
+    /// A group of users.
     Group,
     /// The console's connection test.
     Connectivity,
@@ -18,7 +18,7 @@ pub enum Entity {
     Unclassified,
     /// An authentic event that fits no record.
     DeadLetter,
-    /// A sealed password.
+    /// An encrypted password.
     Credential,
 }
 
@@ -34,7 +34,7 @@ impl Entity {
         Self::Credential,
     ];
 
-    /// The stable name: in topics, `ce_type`, schema ids and metric labels.
+    /// Returns the stable name, used in topics, `ce_type`, schema ids and metric labels.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Entity {
         }
     }
 
-    /// What belongs to this entity in a table of one thing per entity, in the order of [`Entity::ALL`].
+    /// Returns this entity's element of a table that is in the order of [`Entity::ALL`].
     #[must_use]
     pub const fn pick<T>(self, all: &[T; Self::ALL.len()]) -> &T {
         let [user, organizational_unit, group, connectivity, unclassified, dead_letter, credential] = all;
@@ -64,38 +64,38 @@ impl Entity {
     }
 }
 
-/// What happened.
+/// The change that an event reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// The entity is new.
+    /// The entity was created.
     Created,
-    /// The entity is gone.
+    /// The entity was deleted.
     Deleted,
     /// Fields of the entity changed.
     Updated,
     /// The account's password changed.
     PasswordChanged,
-    /// The account may be used again.
+    /// The account was enabled.
     Enabled,
-    /// The account may not be used.
+    /// The account was disabled.
     Disabled,
-    /// The account is locked, as after wrong passwords.
+    /// The account was locked, for example after wrong passwords.
     Locked,
-    /// The lock is lifted.
+    /// The account was unlocked.
     Unlocked,
-    /// The entity has another place in the organization's tree.
+    /// The entity moved to another place in the organization's tree.
     Moved,
-    /// The entity as it is, pushed by an administrator; nothing need have changed.
+    /// The current state of the entity, pushed by an administrator. It may be unchanged.
     Snapshot,
-    /// Somebody joined.
+    /// Users were added.
     MemberAdded,
-    /// Somebody left.
+    /// Users were removed.
     MemberRemoved,
-    /// The connection test.
+    /// The console's connection test.
     Tested,
-    /// Of a type that is not known.
+    /// The event type is unknown.
     Unknown,
-    /// Could not be made a record.
+    /// The event fits no record.
     Refused,
 }
 
@@ -119,13 +119,13 @@ impl Action {
         Self::Refused,
     ];
 
-    /// The action of that name.
+    /// Returns the action with this stable name.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
-    /// The stable name: in records, `ce_type` and metric labels.
+    /// Returns the stable name, used in records, `ce_type` and metric labels.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -148,10 +148,10 @@ impl Action {
     }
 }
 
-/// What every IDaaS event type begins with.
+/// The prefix of every IDaaS event type.
 pub const PREFIX: &str = "urn:alibaba:idaas:app:event:";
 
-/// The end of each known IDaaS event type, with its entity and action.
+/// The suffix of each known IDaaS event type, with its entity and action.
 pub const KNOWN: [(&str, Entity, Action); 24] = [
     ("common:test", Entity::Connectivity, Action::Tested),
     ("ud:user:create", Entity::User, Action::Created),
@@ -179,7 +179,7 @@ pub const KNOWN: [(&str, Entity, Action); 24] = [
     ("ud:group:push", Entity::Group, Action::Snapshot),
 ];
 
-/// The entity and action of an IDaaS event type; an unlisted one is [`Entity::Unclassified`].
+/// Returns the entity and action of an IDaaS event type. An unlisted type is [`Entity::Unclassified`].
 #[must_use]
 pub fn classify(urn: &str) -> (Entity, Action) {
     urn.strip_prefix(PREFIX)

@@ -1,5 +1,5 @@
-//! Records of entities that were read from the directory instead of being sent by IDaaS. They get the same fields as the
-//! records of callbacks, because the same mapping makes them.
+//! Records of entities that were read from the directory instead of being sent by IDaaS. They have the same fields as
+//! the records of callbacks, because they use the same mapping.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use super::event_type::{Action, Entity};
 use super::normalize::{PreparedEvent, RequestContext, normalize};
 use super::policy::Policy;
 
-/// The start of the event types of fetched entities. It is never that of an IDaaS event type.
+/// The prefix of the event types of fetched entities. It differs from that of IDaaS event types.
 const PREFIX: &str = "urn:idaas-bridge:fetch:";
-/// The end of the event type of an entity that is gone.
+/// The suffix of the event type of a deleted entity.
 const DELETED: &str = ":deleted";
-/// The entities that a directory has.
+/// The entities that can be fetched from a directory.
 const ENTITIES: [Entity; 3] = [Entity::OrganizationalUnit, Entity::User, Entity::Group];
 
-/// One entity as it was read.
+/// An entity as read from the directory.
 #[derive(Clone, Copy)]
 pub struct FetchedEntity<'a> {
-    /// What it is.
+    /// The kind of entity.
     pub entity: Entity,
-    /// Whether it is gone: the record's action is `deleted`, else `snapshot`.
+    /// True if the entity was deleted. The record's action is then `deleted`, otherwise `snapshot`.
     pub deleted: bool,
     /// The entity's id.
     pub id: &'a str,
     /// The record's `ce_id`.
     pub event_id: &'a str,
-    /// The IDaaS instance that it is in.
+    /// The id of the entity's IDaaS instance.
     pub instance_id: &'a str,
-    /// Time of the request that read it, in milliseconds since 1970: the record's `ce_time`.
+    /// Time of the request that read it, in milliseconds since 1970. It becomes the record's `ce_time`.
     pub read_at: i64,
-    /// Its fields under the names that callbacks use, as a JSON object.
+    /// The entity's fields under the names that callbacks use, as a JSON object.
     pub fields: &'a RawValue,
 }
 
@@ -47,7 +47,7 @@ struct Event<'a> {
     biz_data: &'a RawValue,
 }
 
-/// Makes the record of a fetched entity. `None` only if the fields are not a JSON object.
+/// Creates the record of a fetched entity. `None` only if the fields are not a JSON object.
 #[must_use]
 pub fn prepare_fetched(
     fetched: &FetchedEntity<'_>,
@@ -68,7 +68,7 @@ pub fn prepare_fetched(
     normalize(&callback, policy, request).ok()?.pop()
 }
 
-/// The event type of a fetched entity.
+/// Returns the event type of a fetched entity.
 #[must_use]
 pub fn event_type(entity: Entity, deleted: bool) -> String {
     [PREFIX, entity.name(), if deleted { DELETED } else { "" }].concat()

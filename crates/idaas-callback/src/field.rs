@@ -1,7 +1,8 @@
-//! One field of the sender, read: absent, empty or a value; and what is noted of the fields that do not fit.
+//! A field of an event: absent, null or a value; and the fields that do not fit the schema.
 //!
-//! The difference between absent and null is the consumers' contract: absent = IDaaS did not send it, null = it sent
-//! it as empty or as "never". A field that does not fit is kept in `additional`, never dropped, never an error.
+//! Consumers depend on the difference between absent and null. Absent means that IDaaS did not send the field; null
+//! means that it sent it as empty or as "never". A field that does not fit the schema is kept in `additional`; it is
+//! never dropped and never an error.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,15 +14,15 @@ use super::json::{self, Raw};
 use super::redact::redacted;
 use super::timestamp::rfc3339;
 
-/// A field as consumers get it.
+/// A field as consumers see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Field<T> {
-    /// Not sent: left out.
+    /// Not sent. The record does not contain it.
     #[default]
     Absent,
-    /// Sent as empty or "never": `null`.
+    /// Sent as empty or "never". It is `null` in the record.
     Null,
-    /// Sent.
+    /// Sent with a value.
     Value(T),
 }
 
@@ -34,7 +35,7 @@ impl<T> Field<T> {
         matches!(self, Self::Null)
     }
 
-    /// The field with another value.
+    /// Applies a function to the value.
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
         match self {
             Self::Absent => Field::Absent,
@@ -53,19 +54,20 @@ impl<T: Serialize> Serialize for Field<T> {
     }
 }
 
-/// How far a record's fields were from what is documented. Counted, because a drift of the sender's schema is news.
+/// Counts the fields of a record that deviate from the documentation, because a change of IDaaS's schema must be
+/// noticed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drift {
-    /// Fields of unknown name.
+    /// Fields with an unknown name.
     pub unknown: u32,
-    /// Known fields of an unexpected type or form.
+    /// Known fields with an unexpected type or format.
     pub malformed: u32,
     /// Fields sent under their old and their new name with different values.
     pub conflicting: u32,
 }
 
 impl Drift {
-    /// Adds what was noted of a part.
+    /// Adds the counts of a part of the record.
     pub(crate) fn add(&mut self, part: Self) {
         self.unknown += part.unknown;
         self.malformed += part.malformed;
@@ -73,7 +75,7 @@ impl Drift {
     }
 }
 
-/// The fields that fit nowhere, under their own names, with the drift they mean.
+/// The fields that do not fit the schema, under their own names, and the drift that they cause.
 #[derive(Default)]
 pub(crate) struct Additional<'a> {
     fields: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
@@ -85,7 +87,7 @@ impl<'a> Additional<'a> {
         self.fields.is_empty()
     }
 
-    /// The same fields, borrowing from nothing.
+    /// Returns a copy that borrows nothing.
     pub(crate) fn into_owned(self) -> Additional<'static> {
         let owned = |(name, value): (Cow<'a, str>, Cow<'a, RawValue>)| {
             (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned()))
@@ -93,7 +95,7 @@ impl<'a> Additional<'a> {
         Additional { fields: self.fields.into_iter().map(owned).collect(), drift: self.drift }
     }
 
-    /// Keeps a field of unknown name.
+    /// Keeps a field with an unknown name.
     pub(crate) fn unknown(&mut self, name: Cow<'a, str>, value: Raw<'a>) {
         self.drift.unknown += 1;
         self.keep(name, value);
@@ -109,14 +111,15 @@ impl<'a> Additional<'a> {
         self.fields.push((name, redacted(value)));
     }
 
-    /// Keeps what another place noted, where the name is not taken.
+    /// Adds the fields and the drift of `other`. Where both have a field of the same name, this one's value is kept.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.drift.add(other.drift);
         other.fields.append(&mut self.fields);
         self.fields = other.fields;
     }
 
-    /// Each name once, with its last value. In one pass at the end, because there can be hundreds of thousands.
+    /// Returns each name once, with its last value. Runs once at the end, because there can be hundreds of thousands
+    /// of fields.
     fn distinct(&self) -> Vec<&(Cow<'a, str>, Cow<'a, RawValue>)> {
         let mut seen = HashSet::with_capacity(self.fields.len());
         let mut distinct: Vec<_> = self.fields.iter().rev().filter(|(name, _)| seen.insert(&**name)).collect();
@@ -124,7 +127,7 @@ impl<'a> Additional<'a> {
         distinct
     }
 
-    /// Reads a field by `reader`; what it cannot read is kept here, and absent there.
+    /// Reads a field with `reader`. If it cannot be read, keeps it here and returns [`Field::Absent`].
     pub(crate) fn read<T>(
         &mut self,
         name: Cow<'a, str>,
@@ -140,7 +143,8 @@ impl<'a> Additional<'a> {
         }
     }
 
-    /// One field out of its new and its old name: the new one counts, and a difference is noted.
+    /// Merges a field that was sent under its new and its old name. The new one wins; a difference is counted as
+    /// drift.
     pub(crate) fn one_of<T: PartialEq>(&mut self, current: Field<T>, former: Field<T>) -> Field<T> {
         if current.is_absent() {
             return former;
@@ -163,12 +167,12 @@ impl Serialize for Additional<'_> {
     }
 }
 
-/// Whether IDaaS means "nothing" by it.
+/// Returns true for the values by which IDaaS means "nothing".
 fn is_empty(value: Raw<'_>) -> bool {
     matches!(value.get(), "null" | "\"\"")
 }
 
-/// A text. Empty means null.
+/// Reads a text. An empty text is null.
 pub(crate) fn text(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
@@ -176,7 +180,7 @@ pub(crate) fn text(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     json::text(value).map(Field::Value)
 }
 
-/// An identifier: a text, or a whole number, of which the digits count.
+/// Reads an identifier: a text or an integer, which is returned as its digits.
 pub(crate) fn identifier(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
@@ -184,7 +188,7 @@ pub(crate) fn identifier(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     json::identifier(value).map(Field::Value)
 }
 
-/// True or false.
+/// Reads a boolean.
 pub(crate) fn flag(value: Raw<'_>) -> Option<Field<bool>> {
     match value.get() {
         "true" => Some(Field::Value(true)),
@@ -193,10 +197,10 @@ pub(crate) fn flag(value: Raw<'_>) -> Option<Field<bool>> {
     }
 }
 
-/// What IDaaS sends for "never".
+/// The value that IDaaS sends for "never".
 pub(crate) const NEVER: i64 = -1;
 
-/// Milliseconds since 1970, as a number or as its digits; `-1` means never.
+/// Reads a time in milliseconds since 1970, as a number or as a string of digits. `-1` means never.
 pub(crate) fn time(value: Raw<'_>) -> Option<Field<String>> {
     if is_empty(value) {
         return Some(Field::Null);
@@ -208,12 +212,12 @@ pub(crate) fn time(value: Raw<'_>) -> Option<Field<String>> {
     }
 }
 
-/// A count of milliseconds as it is written: an integer that fits 64 bits.
+/// Parses an integer that fits into 64 bits.
 pub(crate) fn milliseconds(digits: &str) -> Option<i64> {
     if json::whole_number(digits) { digits.parse().ok() } else { None }
 }
 
-/// A list of objects, each read by `element`. `None`, so kept whole elsewhere, where it holds anything else.
+/// Reads a list of objects with `element`. `None` if it contains anything else; the caller then keeps it whole.
 pub(crate) fn list<'a, T>(value: Raw<'a>, mut element: impl FnMut(json::Members<'a>) -> T) -> Option<Field<Vec<T>>> {
     if is_empty(value) {
         return Some(Field::Null);

@@ -34,18 +34,18 @@ pub use refusal::Refusal;
 use jose::jws::KeySet;
 use policy::Policy;
 
-/// An authentic callback, ready to be published.
+/// The decoded events of an authentic callback, ready to be published.
 pub struct Prepared {
-    /// One item per event, in their order.
+    /// One item per event, in the order of the callback.
     pub events: Vec<PreparedEvent>,
-    /// The position of the decryption key that opened it; `None` where it was not encrypted.
+    /// The position of the decryption key that decrypted it. `None` if it was not encrypted.
     pub decryption_key: Option<usize>,
 }
 
 /// Authenticates, decrypts, decodes and normalizes a callback.
 ///
 /// # Errors
-/// The one [`Refusal`] that applies first, and then nothing of the callback may be used.
+/// The [`Refusal`] of the first stage that fails. Nothing of the callback may then be used.
 pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, request: RequestContext<'_>) -> Result<Prepared, Refusal> {
     prepare_observed(body, keys, policy, request, |_| ())
 }
@@ -53,18 +53,18 @@ pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, request: RequestCont
 /// A stage of [`prepare`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The signature and the claims of the token.
+    /// Checking the signature and the claims of the token.
     Authenticate,
-    /// The content of the token.
+    /// Decrypting the content of the token.
     Decrypt,
-    /// The list of events.
+    /// Decoding the list of events.
     Decode,
-    /// The records of the events.
+    /// Creating the records of the events.
     Normalize,
 }
 
 impl Stage {
-    /// The stage's name, which is stable.
+    /// Returns the stage's stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,10 +76,10 @@ impl Stage {
     }
 }
 
-/// As [`prepare`], and calls `begins` with each stage before it begins.
+/// Same as [`prepare`], but calls `begins` before each stage.
 ///
 /// # Errors
-/// As [`prepare`]: the refusal is that of the stage that was begun last.
+/// Same as [`prepare`]. The refusal belongs to the stage that began last.
 pub fn prepare_observed(
     body: &[u8],
     keys: &KeySet,

@@ -1,4 +1,4 @@
-//! What one application's callbacks are held to, and how their records are made: the fixed arguments of `prepare`.
+//! The configuration for one application's callbacks and records.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,34 +7,34 @@ use super::event_type::Entity;
 use super::record::Record;
 use crate::jose::jwe::ContentKey;
 
-/// The rules for one application's callbacks. Built from the configuration; changed only by replacing it whole.
+/// The rules for one application's callbacks. Immutable: a change of the configuration creates a new policy.
 pub struct Policy {
-    /// The application's id, which a token must name as `aud`.
+    /// The application's id, which must be the token's `aud`.
     pub application_id: String,
-    /// The IDaaS instance that a token must name as `sub`; `None` accepts any.
+    /// The IDaaS instance that must be the token's `sub`. `None` accepts any.
     pub instance_id: Option<String>,
-    /// How far the sender's clock may be off, in seconds.
+    /// The tolerated difference between IDaaS's clock and ours, in seconds.
     pub clock_skew: i64,
-    /// The keys that may open the encrypted data, tried in this order.
+    /// The decryption keys, tried in this order.
     pub decryption_keys: Vec<Arc<ContentKey>>,
-    /// Whether a callback that is not encrypted is refused.
+    /// True if callbacks that are not encrypted are rejected.
     pub require_encryption: bool,
-    /// What becomes of passwords.
+    /// The handling of passwords.
     pub passwords: Passwords,
-    /// The event types (URNs) that the operator does not want.
+    /// The event types (URNs) that are not published.
     pub skip: HashSet<String>,
-    /// Where records go.
+    /// The topics for the records.
     pub topics: Topics,
-    /// The form of the CloudEvents.
+    /// The layout of the CloudEvents.
     pub mode: EventMode,
-    /// The first seals what a dead letter cannot show.
+    /// The journal's keys. The first encrypts originals of dead letters that cannot be searched for passwords.
     pub journal_keys: Vec<Arc<ContentKey>>,
-    /// The largest record, in bytes of key, value and headers, that the producer takes.
+    /// The maximum size of a record, in bytes of key, value and headers.
     pub max_record_bytes: usize,
 }
 
-/// How dead letters are made. Nothing of it belongs to one application alone, so that one can be made of an event whose
-/// application is not configured any more.
+/// The rules for creating dead letters. They do not depend on an application, so that events of an application that
+/// has been removed from the configuration can still become dead letters.
 #[derive(Clone)]
 pub struct DeadLetterRules {
     topic: Arc<str>,
@@ -43,7 +43,7 @@ pub struct DeadLetterRules {
 }
 
 impl DeadLetterRules {
-    /// The same rules for the dead letter of a record, which goes to the topic beside the record's.
+    /// Returns the same rules, but with the dead-letter topic that has the same prefix as the record's topic.
     #[must_use]
     pub fn dead_letters_without_policy(self, record: &Record) -> Self {
         let prefix = record.topic.strip_suffix(&*format!(".{}.v1", record.entity.name()));
@@ -51,24 +51,24 @@ impl DeadLetterRules {
         Self { topic: topic.unwrap_or(self.topic), ..self }
     }
 
-    /// Where dead letters go.
+    /// Returns the dead-letter topic.
     pub(super) const fn topic(&self) -> &Arc<str> {
         &self.topic
     }
 
-    /// The form of the CloudEvents.
+    /// Returns the layout of the CloudEvents.
     pub(super) const fn mode(&self) -> EventMode {
         self.mode
     }
 
-    /// What seals an original that cannot be shown.
+    /// Returns the key that encrypts originals that cannot be searched for passwords.
     pub(super) fn journal_key(&self) -> Option<&ContentKey> {
         self.journal_key.as_deref()
     }
 }
 
 impl Policy {
-    /// How the dead letters of this application are made.
+    /// Returns the rules for this application's dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetterRules {
         DeadLetterRules {
@@ -79,19 +79,19 @@ impl Policy {
     }
 }
 
-/// What becomes of a password that IDaaS sends.
+/// The handling of passwords that IDaaS sends.
 #[derive(Clone)]
 pub enum Passwords {
-    /// It is forgotten.
+    /// Passwords are dropped.
     Drop,
-    /// It is published on the credential topic, sealed with this key.
+    /// Passwords are encrypted with this key and published to the credential topic.
     Seal(Arc<ContentKey>),
 }
 
-/// How a CloudEvent is laid out in a Kafka record (CloudEvents Kafka protocol binding 1.0.2 §3).
+/// The layout of a CloudEvent in a Kafka record (CloudEvents Kafka protocol binding 1.0.2 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventMode {
-    /// Attributes are headers, the value is the data (§3.2).
+    /// The attributes are headers; the value is the data (§3.2).
     Binary,
     /// The value is the whole event as JSON (§3.3).
     Structured,
@@ -102,13 +102,13 @@ pub enum EventMode {
 pub struct Topics([Arc<str>; Entity::ALL.len()]);
 
 impl Topics {
-    /// The topics under a prefix: `<prefix>.<entity>.v1`.
+    /// Returns the topics with a prefix: `<prefix>.<entity>.v1`.
     #[must_use]
     pub fn with_prefix(prefix: &str) -> Self {
         Self(Entity::ALL.map(|entity| Arc::from(format!("{prefix}.{}.v1", entity.name()))))
     }
 
-    /// The topic of an entity's records.
+    /// Returns the topic of an entity's records.
     #[must_use]
     pub fn of(&self, entity: Entity) -> &Arc<str> {
         entity.pick(&self.0)

@@ -1,4 +1,4 @@
-//! Callbacks that are authentic and cannot be read yet: what is kept of one, and how it goes on later.
+//! Authentic callbacks that cannot be decrypted or read yet: what is stored, and how processing resumes.
 
 use super::authenticate::{Content, Verified};
 use super::policy::Policy;
@@ -6,27 +6,27 @@ use super::{Prepared, RequestContext, authenticate, decode, decrypt, normalize};
 use crate::Refusal;
 use crate::jose::jws::KeySet;
 
-/// An authentic callback, kept for a key or a version that can read it. Made by [`to_quarantine`], or by whoever has kept it and
-/// can prove that it is unchanged. Has no `Debug`: it can hold personal data in the clear.
+/// An authentic callback, stored until a key or a version can read it. Create it with [`to_quarantine`], or from
+/// storage that detects changes. Has no `Debug`, because it can contain unencrypted personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct QuarantinedCallback {
     /// The IDaaS instance that sent it.
     pub instance_id: String,
-    /// What it carried.
+    /// The content of its token.
     pub content: QuarantinedContent,
 }
 
-/// What a kept callback carried.
+/// The content of a quarantined callback.
 #[derive(Clone, PartialEq, Eq)]
 pub enum QuarantinedContent {
-    /// A compact JWE that no key opens, or whose text is no Unicode.
+    /// A compact JWE that no key decrypts, or whose text is not UTF-8.
     Encrypted(String),
     /// Text that is not a list of events.
     Plain(String),
 }
 
 impl QuarantinedCallback {
-    /// The callback as it was verified when it arrived.
+    /// Returns the callback as it was authenticated when it arrived.
     #[must_use]
     pub fn verified(self) -> Verified {
         let Self { instance_id, content } = self;
@@ -38,8 +38,8 @@ impl QuarantinedCallback {
     }
 }
 
-/// What is to be kept of a callback that [`super::prepare`] refused as undecryptable or unreadable. Authenticates it once
-/// more: it is rare, and so everything else need not carry along what only this needs.
+/// Returns what to store of a callback that [`super::prepare`] rejected as undecryptable or unreadable. Authenticates
+/// it a second time, because this is rare and saves carrying the content through every other case.
 #[must_use]
 pub fn to_quarantine(
     body: &[u8],
@@ -52,7 +52,7 @@ pub fn to_quarantine(
     let content = match content {
         Content::Plain(text) => QuarantinedContent::Plain(text),
         Content::Encrypted(compact) => match decrypt(verify()?, policy) {
-            // The key that opened it may be gone when somebody can read it.
+            // The key that decrypted it may have been removed by the time that it becomes readable.
             Ok(plaintext) => QuarantinedContent::Plain(plaintext.text),
             Err(_) => QuarantinedContent::Encrypted(compact),
         },
@@ -60,10 +60,11 @@ pub fn to_quarantine(
     Some(QuarantinedCallback { instance_id, content })
 }
 
-/// Goes on with a kept callback, from its decryption. `moment` is that of its acceptance.
+/// Resumes processing of a quarantined callback, starting with its decryption. `request` is that of the original
+/// delivery.
 ///
 /// # Errors
-/// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`], while nothing has changed that would help.
+/// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`] if the callback still cannot be read.
 pub fn from_quarantine(
     kept: QuarantinedCallback,
     policy: &Policy,

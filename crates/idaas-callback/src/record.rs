@@ -13,17 +13,18 @@ use super::value::Value;
 /// A record ready for the producer. Has no `Debug`: it holds personal data.
 #[derive(Clone)]
 pub struct Record {
-    /// What it is about.
+    /// The entity that decides topic and schema.
     pub entity: Entity,
-    /// Where it goes.
+    /// The topic to publish to.
     pub topic: Arc<str>,
-    /// The entity's id, which decides the partition; `None` only for a dead letter without any id.
+    /// The record key, usually the entity's id, which decides the partition. `None` only for a dead letter without
+    /// any id.
     pub key: Option<String>,
     /// JSON in UTF-8.
     pub value: Vec<u8>,
     /// The CloudEvents attributes and the content type.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// Time of receipt, in milliseconds since 1970.
     pub timestamp: i64,
 }
 
@@ -60,13 +61,13 @@ struct Structured<'a> {
     data: &'a RawValue,
 }
 
-/// What follows the event's id in the `ce_id` of a credential record, because CloudEvents requires `source` and `id` together
-/// to be unique.
+/// The suffix that the `ce_id` of a credential record adds to the event id, because CloudEvents requires `source` and
+/// `id` together to be unique.
 pub const CREDENTIAL_SUFFIX: &str = ":credential";
 
 const SPECVERSION: &str = "1.0";
 
-/// How much room a value is given at first, in bytes: a user takes this much.
+/// The initial capacity of a record's value, in bytes. A user has about this size.
 const HEADER_CAPACITY: usize = 1536;
 
 /// The names of all headers that a record can have.
@@ -83,17 +84,17 @@ const HEADERS: [&str; 10] = [
     "ce_traceparent",
 ];
 
-/// A header's name as it stands in a [`Record`]. `None` where no record has such a header.
+/// Returns the static name of a header. `None` if records do not have such a header.
 #[must_use]
 pub fn header_name(name: &str) -> Option<&'static str> {
     HEADERS.into_iter().find(|known| *known == name)
 }
 
-/// Makes the record of a value, for a topic.
+/// Creates the record of a value.
 pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<str>, mode: EventMode) -> Record {
     let Attributes { entity, .. } = *attributes;
     let mut json = Vec::with_capacity(HEADER_CAPACITY);
-    // Writing to memory does not fail, and every key is a string: nothing here can.
+    // Cannot fail: it writes to memory, and every key is a string.
     if serde_json::to_writer(&mut json, value).is_err() {
         json.clear();
     }
@@ -112,7 +113,7 @@ pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<
 }
 
 impl Record {
-    /// The size that counts against the producer's and the broker's limits, in bytes.
+    /// Returns the size that counts against the limits of the producer and the broker, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();

@@ -1,7 +1,7 @@
-//! Removes members named `password`, at any depth, and leaves every other byte as it was sent.
+//! Removes members named `password` at any depth, and leaves every other byte unchanged.
 //!
-//! Works on the text, not on a tree: a tree would round long numbers and refuse deep nesting. JSON that is itself
-//! text inside a string (IDaaS sends `bizData` so) is searched likewise.
+//! Works on the text, because a tree would round long numbers and reject deep nesting. JSON text inside a string
+//! (IDaaS sends `bizData` in this form) is searched too.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 
 use super::json::{self, Raw};
 
-/// The member that never leaves the bridge in the clear.
+/// The name of the member that must never leave the bridge unencrypted.
 pub(crate) const SECRET_MEMBER: &str = "password";
 
-/// The value without any member named `password`; also with every string readable as Unicode.
+/// Returns the value without members named `password`, and with every string readable as Unicode.
 pub(crate) fn redacted(value: Raw<'_>) -> Cow<'_, RawValue> {
     let json = value.get();
     if !may_hold_a_secret(json) {
@@ -26,14 +26,14 @@ pub(crate) fn redacted(value: Raw<'_>) -> Cow<'_, RawValue> {
     }
     match RawValue::from_string(output) {
         Ok(clean) => Cow::Owned(clean),
-        // Only a fault in this file leads here; nothing unsearched may pass.
+        // Reached only if this file has a bug. Content that was not searched must not pass.
         Err(_) => Cow::Borrowed(RawValue::NULL),
     }
 }
 
-/// Whether a member of that name can be in it, at whatever depth. The name's last letter is followed by its quotation mark,
-/// or, in JSON inside a string, by a backslash before it: most users have a `passwordSet` and nothing else of the kind. A
-/// letter can also be written as an escape.
+/// Returns true if a member with that name can be in the text, at any depth. A quotation mark follows the name, or a
+/// backslash before it if the JSON is inside a string; `passwordSet`, which most users have, does not match. Letters
+/// can also be written as escapes.
 fn may_hold_a_secret(json: &str) -> bool {
     ["password\"", "password\\", "\\u"].into_iter().any(|sign| json.contains(sign))
 }
@@ -42,30 +42,30 @@ struct Redactor<'a> {
     input: &'a str,
     at: usize,
     output: String,
-    /// Whether the output says anything else than the input.
+    /// True if the output differs from the input.
     changed: bool,
 }
 
-/// An object or array that is open: where its output began, and whether it has an element yet.
+/// An open object or array, and true if it has no element yet.
 struct Open {
     object: bool,
     empty: bool,
 }
 
-/// What comes next inside an object or array.
+/// The next step inside an object or array.
 enum Next {
-    /// An element, its separator and name written.
+    /// An element follows. Its separator and name are written.
     Element,
-    /// Nothing: the member was one that is removed.
+    /// A member was removed.
     Removed,
-    /// The closing bracket, written.
+    /// The closing bracket is written.
     Closed,
-    /// Something that is no JSON.
+    /// The input is not JSON.
     Broken,
 }
 
 impl<'a> Redactor<'a> {
-    /// Leaves the output empty where the input is no JSON.
+    /// Runs the redactor. The output is empty if the input is not JSON.
     fn run(&mut self) {
         let mut open: Vec<Open> = Vec::new();
         loop {
@@ -87,7 +87,7 @@ impl<'a> Redactor<'a> {
         }
     }
 
-    /// Passes what stands in front of an element.
+    /// Reads and writes everything up to the next element.
     fn approach(&mut self, inner: &mut Open) -> Next {
         if self.take(if inner.object { b'}' } else { b']' }) {
             self.output.push(if inner.object { '}' } else { ']' });
@@ -120,18 +120,18 @@ impl<'a> Redactor<'a> {
         Next::Element
     }
 
-    /// Passes over a member's value without writing it.
+    /// Skips a member's value without writing it.
     fn remove(&mut self, first: bool) {
         self.changed = true;
         self.skip_value();
-        // The separator that follows belongs to the removed member when nothing was kept before it.
+        // If nothing was kept before the removed member, the separator after it must go too.
         if first {
             self.space();
             self.take(b',');
         }
     }
 
-    /// Writes a value, of an object or array only its opening bracket.
+    /// Writes a scalar, or the opening bracket of an object or array.
     fn element(&mut self) -> Option<Open> {
         match self.peek()? {
             b'{' => return Some(self.open('{')),
@@ -143,7 +143,7 @@ impl<'a> Redactor<'a> {
             _ => {
                 let scalar = self.scalar();
                 self.output.push_str(scalar);
-                // No JSON has a value of no character; whatever stands here is passed, so that there is an end.
+                // A value without characters is not JSON. Skip one byte, so that the loop ends.
                 self.at += usize::from(scalar.is_empty());
             }
         }
@@ -172,7 +172,7 @@ impl<'a> Redactor<'a> {
         }
     }
 
-    /// The string that begins here, with its quotes.
+    /// Reads the string at this position, with its quotation marks.
     fn string(&mut self) -> &'a str {
         let start = self.at;
         self.at += 1;
@@ -220,7 +220,7 @@ impl<'a> Redactor<'a> {
                 }
                 None => return,
             }
-            // A separator inside the value is passed above; the one behind it must be left.
+            // Separators inside the value are skipped above; the one after it is not part of it.
             if depth == 0 {
                 return;
             }
@@ -233,7 +233,7 @@ impl<'a> Redactor<'a> {
             return;
         }
         let Some(content) = content(string) else { return self.push_encoded("") };
-        // A string that holds a string can hold an object in turn.
+        // JSON text inside a string can contain further JSON text.
         let nested = Some(content.trim_start()).filter(|inner| inner.starts_with(['{', '[', '"']));
         match nested.and_then(Raw::parse).map(redacted) {
             Some(Cow::Owned(clean)) => return self.push_encoded(clean.get()),
@@ -259,8 +259,9 @@ impl<'a> Redactor<'a> {
     }
 }
 
-/// Text that is no JSON, up to the member that it holds all the same, as JSON does that was cut off. Where the member's
-/// value ends cannot be told, so all that follows its name goes. `None` where there is no such member.
+/// Cuts text that is not valid JSON, for example because it was truncated, after the first `password` member's name.
+/// The end of that value cannot be determined, so everything after the name is removed. `None` if there is no such
+/// member.
 fn cut(content: &str) -> Option<String> {
     let mut after = content;
     while let Some(at) = after.find(SECRET_MEMBER) {

@@ -1,27 +1,28 @@
-//! Why a whole callback is refused: one closed list, with the stable code and the HTTP status of each.
+//! The reasons why a whole callback is rejected, each with a stable code and an HTTP status.
 //!
-//! A refusal never carries text of the sender, so nothing of a forged or private callback can reach a log or an answer.
+//! A refusal never contains text of the sender, so that nothing of a forged or private callback reaches a log or an
+//! answer.
 
-/// Why a callback is refused. [`Refusal::code`] is stable: operators alert on it, and senders are told it.
+/// The reason why a callback is rejected. [`Refusal::code`] is stable: it is used in alerts and sent to the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Not a callback: no JSON object with a compact JWS as `event`, or an ambiguous one (a member twice).
+    /// The body is not a JSON object with a compact JWS as `event`, or a member occurs twice.
     Malformed,
     /// The body did not arrive in time.
     RequestTimeout,
     /// The body is larger than `server.max_body`.
     TooLarge,
-    /// No key of that id made this signature.
+    /// No key with the token's key id made this signature.
     BadSignature,
-    /// The token names a key that the key set does not hold (yet), or none.
+    /// The token names a key that is not in the key set (yet), or no key.
     UnknownKey,
-    /// Another algorithm than RS256.
+    /// The algorithm is not RS256.
     BadAlgorithm,
-    /// A header that would change how the token is to be read (`crit`), or brings its own key (`jwk`, `jku`, …).
+    /// A header changes how the token is read (`crit`) or carries its own key (`jwk`, `jku`, …).
     UnsupportedHeader,
-    /// `exp` has passed by more than the clock skew, or is missing.
+    /// `exp` is missing or has passed by more than the clock skew.
     Expired,
-    /// `iat` or `nbf` lies ahead by more than the clock skew, or `iat` is missing.
+    /// `iat` is missing, or `iat` or `nbf` is in the future by more than the clock skew.
     NotYetValid,
     /// `iss` is not that of IDaaS event callbacks.
     WrongIssuer,
@@ -29,30 +30,30 @@ pub enum Refusal {
     WrongAudience,
     /// `sub` is not the configured IDaaS instance.
     WrongInstance,
-    /// The application demands encryption, and the callback is not encrypted.
+    /// The application requires encryption, and the callback is not encrypted.
     NotEncrypted,
     /// The sender's address is in none of the application's `allowed_networks`.
     AddressNotAllowed,
-    /// No such application or path.
+    /// The application or path does not exist.
     NotFound,
-    /// Callbacks are sent by POST.
+    /// The method is not POST.
     MethodNotAllowed,
-    /// The body is compressed; IDaaS compresses nothing.
+    /// The body is compressed. IDaaS does not compress.
     UnsupportedEncoding,
-    /// Authentic, and none of the keys opens it, or nothing usable is there to open.
+    /// The callback is authentic, but no key decrypts it or its JWE is malformed.
     Undecryptable,
-    /// Authentic and opened, but what is inside is not a list of events.
+    /// The callback is authentic and decrypted, but its content is not a list of events.
     Unreadable,
-    /// No key set of this application could be had so far.
+    /// No key set of this application has been fetched yet.
     KeysUnavailable,
-    /// More callbacks are being worked on than there is room for.
+    /// Too many callbacks are in progress.
     Overloaded,
     /// The service is shutting down.
     Draining,
 }
 
 impl Refusal {
-    /// Every refusal, for tables and for the tests that cover each.
+    /// Every refusal.
     pub const ALL: [Self; 22] = [
         Self::Malformed,
         Self::RequestTimeout,
@@ -78,13 +79,13 @@ impl Refusal {
         Self::Draining,
     ];
 
-    /// Whether a callback that is refused so is authentic, and is kept until somebody can read it.
+    /// Returns true if the callback is authentic and is kept until it can be read.
     #[must_use]
     pub const fn is_quarantined(self) -> bool {
         matches!(self, Self::Undecryptable | Self::Unreadable)
     }
 
-    /// The stable code: the answer's `error`, the log line's `code`, the metric's label.
+    /// Returns the stable code: the answer's `error`, the log line's `code`, and the metric's label.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -113,7 +114,7 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status (RFC 9110 §15).
+    /// Returns the HTTP status (RFC 9110 §15).
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -139,7 +140,7 @@ impl Refusal {
         }
     }
 
-    /// One sentence for the person who reads the sender's log. Constant, so it never echoes the input.
+    /// Returns one sentence for the sender's log. It is constant, so it never contains input.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
@@ -170,7 +171,7 @@ impl Refusal {
         }
     }
 
-    /// Seconds after which a new attempt makes sense, for the refusals that pass by themselves.
+    /// Returns the number of seconds after which a retry makes sense, for temporary refusals.
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
         if self.status() == 503 { Some(1) } else { None }

@@ -1,11 +1,11 @@
-//! Milliseconds since 1970 to RFC 3339, UTC, three digits of a second.
+//! Converts milliseconds since 1970 to RFC 3339 in UTC with milliseconds, and back.
 //!
-//! Never reads a clock: time comes in as a value.
+//! Never reads a clock: time is a parameter.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The first millisecond that RFC 3339 can express: the beginning of the year 0.
+/// The first millisecond that RFC 3339 can express: the start of the year 0.
 const MIN_MILLISECONDS: i64 = -62_167_219_200_000;
 
 /// The last millisecond that RFC 3339 can express: the end of the year 9999.
@@ -36,15 +36,15 @@ pub fn rfc3339(milliseconds: i64) -> Option<String> {
     Some(text)
 }
 
-/// Reads a time in RFC 3339, as milliseconds since 1970. `None` if the text is something else.
+/// Parses an RFC 3339 time to milliseconds since 1970. `None` if the text is anything else.
 #[must_use]
 pub fn parsed(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
-/// Writes a number with as many digits as `first`, the weight of the first, has. By hand, because a user has five
-/// times, and a general formatter takes longer for them than the rest of the record does.
+/// Writes a number with as many digits as `first`, the weight of its first digit. A user has five times, and a
+/// general formatter takes longer for them than for the rest of the record.
 fn digits(text: &mut String, number: u32, first: u32) {
     let mut weight = first;
     while weight > 0 {

@@ -1,6 +1,6 @@
-//! The record's value as consumers get it, version 1: the shape of the JSON, and nothing about where it comes from.
+//! The record's value, version 1: the structure of the JSON that consumers read.
 //!
-//! What stands here is the product's public schema (`schemas/`). It grows by optional fields only.
+//! This is the public schema (`schemas/`). Only optional fields may be added.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ pub(crate) struct Value<'a> {
     pub(crate) origin: Origin<'a>,
 }
 
-/// What the record is about: exactly one member, or the few of a dead letter or credential.
+/// The content of a record: exactly one member, or several for a dead letter or credential.
 pub(crate) enum Body<'a> {
     User(Box<User<'a>>),
     OrganizationalUnit(Box<OrganizationalUnit<'a>>),
@@ -38,13 +38,14 @@ pub(crate) enum Body<'a> {
     Credential { user_id: &'a str, password: &'a str },
 }
 
-/// What a dead letter keeps of the event.
+/// The original event in a dead letter.
 pub(crate) enum Original<'a> {
     /// The event as sent, passwords removed.
     Clear(Cow<'a, RawValue>),
-    /// A compact JWE of the event as sent: it is not an object, so it cannot be searched for secrets.
+    /// A compact JWE of the event as sent. It is not an object, so it cannot be searched for passwords.
     Sealed(String),
-    /// Too large to be kept: its size in bytes and its SHA-256 in hex.
+    /// The size in bytes and the SHA-256 in hex, without passwords, of an event that is too large or cannot be
+    /// encrypted.
     Fingerprint { size: usize, sha256: String },
 }
 
@@ -106,7 +107,7 @@ pub(crate) struct Phone<'a> {
     pub(crate) verified: Field<bool>,
 }
 
-/// Where an entity was imported from.
+/// The system from which an entity was imported.
 #[derive(Default, Serialize)]
 pub(crate) struct Source<'a> {
     #[serde(rename = "type", skip_serializing_if = "Field::is_absent")]
@@ -133,7 +134,7 @@ impl Source<'_> {
     }
 }
 
-/// A unit that a user belongs to.
+/// An organizational unit that a user belongs to.
 #[derive(Serialize)]
 pub(crate) struct Unit<'a> {
     #[serde(skip_serializing_if = "Field::is_absent")]
@@ -208,19 +209,19 @@ pub(crate) struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// A user of whom only the id is known.
+    /// Creates a member of which only the id is known.
     pub(crate) fn with_id(id: Cow<'a, str>) -> Self {
         Self { id: Field::Value(id), name: Field::Absent, additional: Additional::default() }
     }
 
-    /// The same user, borrowing from nothing.
+    /// Returns a copy that borrows nothing.
     pub(crate) fn into_owned(self) -> Member<'static> {
         let owned = |text: Text<'a>| text.map(|text| Cow::Owned(text.into_owned()));
         Member { id: owned(self.id), name: owned(self.name), additional: self.additional.into_owned() }
     }
 }
 
-/// Where the record comes from: what the CloudEvents headers say, for consumers that read no headers.
+/// The origin of a record: the content of the CloudEvents headers, for consumers that do not read headers.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Origin<'a> {

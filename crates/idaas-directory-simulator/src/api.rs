@@ -1,4 +1,4 @@
-//! One request in, one answer out. The clock comes in as a value.
+//! Answers one request. The current time is a parameter.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::calls::{self, Call};
 use crate::faults::Permission;
 use crate::{Simulator, State, generate};
 
-/// A request to the API, as the server reads it.
+/// A request to the API, as received by the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The HTTP method.
@@ -31,11 +31,11 @@ pub struct Response {
     pub status: u16,
     /// The header `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
-    /// The JSON body. `None` is an empty body.
+    /// The JSON body. `None` sends an empty body.
     pub body: Option<Value>,
 }
 
-/// An error of the API, with the codes and texts that the vendor documents.
+/// An error of the API, with the documented codes and texts.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     pub(crate) status: u16,
@@ -58,7 +58,8 @@ impl Response {
         Self { status: 200, retry_after: None, body: Some(body) }
     }
 
-    /// The API has two forms of error: one of OAuth 2.0 and one of Alibaba Cloud's gateway.
+    /// Creates an error answer. The API has two forms of error: that of OAuth 2.0, and that of Alibaba Cloud's
+    /// gateway.
     pub(crate) fn error(error: &ApiError, request: u64) -> Self {
         let ApiError { status, code, text } = error;
         let request_id = format!("SIMULATED-{request:08}");
@@ -80,13 +81,13 @@ impl<'a> Parameters<'a> {
         Self(form_urlencoded::parse(text).collect())
     }
 
-    /// A parameter that is not empty.
+    /// Returns a parameter that is not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
-    /// A number from 1 to `most`.
+    /// Returns a parameter that is a number from 1 to `most`, or `default` if it is missing.
     pub(crate) fn number(&self, name: &'static str, default: usize, most: usize) -> Result<usize, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
@@ -161,7 +162,7 @@ impl Simulator {
         calls::answer(&state.directory, &call, &Parameters::parse(request.query.as_bytes()))
     }
 
-    /// Issues a token. The parameters may be in the query, as the vendor's SDK sends them, or in the body.
+    /// Issues a token. The parameters can be in the query, where Alibaba's SDK puts them, or in the body.
     fn token(&self, state: &mut State, request: &Request<'_>, now: u64) -> Result<Value, ApiError> {
         let (query, form) = (Parameters::parse(request.query.as_bytes()), Parameters::parse(request.body));
         state.secrets_in_urls += u64::from(query.get("client_secret").is_some());

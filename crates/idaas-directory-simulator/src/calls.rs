@@ -1,4 +1,4 @@
-//! The calls of the API that read.
+//! The API's calls, which only read.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ pub(crate) enum Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The call of a path below the application's.
+    /// Returns the call for a path, relative to the application's path.
     pub(crate) fn of(path: &[&'a str]) -> Option<Self> {
         Some(match *path {
             ["provisioningScope"] => Self::Scope,
@@ -43,7 +43,7 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// The vendor's name of the call.
+    /// Returns Alibaba's name of the call.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Scope => "GetApplicationProvisioningScope",
@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The permission that the call needs.
+    /// Returns the permission that the call needs.
     pub(crate) const fn permission(&self) -> Permission {
         match self {
             Self::Scope => Permission::ProvisioningScope,
@@ -72,7 +72,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Answers a call for an application that may make it.
+/// Answers a call of an application that has the permission.
 pub(crate) fn answer(directory: &Directory, call: &Call<'_>, parameters: &Parameters<'_>) -> Result<Value, ApiError> {
     match *call {
         Call::Scope => Ok(json!({
@@ -155,7 +155,7 @@ fn groups_of_user(directory: &Directory, id: &str, parameters: &Parameters<'_>) 
 fn user<'d>(directory: &'d Directory, id: &str) -> Result<&'d crate::User, ApiError> {
     match directory.user(id) {
         None => Err(ApiError::new(404, "ResourceNotFound.User", format!("The specified user not found: {id}"))),
-        // The vendor does not document this answer.
+        // Alibaba does not document this answer.
         Some(user) if !directory.user_in_scope(user) => {
             Err(ApiError::new(400, "UserIdNotInScopes", format!("userId : {id} not in provisioning scope!")))
         }
@@ -178,7 +178,7 @@ fn not_in_scope(unit: &str) -> ApiError {
     ApiError::new(400, "OrganizationUnitIdNotInScopes", text)
 }
 
-/// A page by number. What is added or removed between two requests moves the rows of the pages behind it.
+/// Returns a numbered page. Entities that are added or removed between two requests shift the rows of later pages.
 fn page(
     ids: &[String],
     parameters: &Parameters<'_>,
@@ -190,7 +190,7 @@ fn page(
     Ok(json!({"totalCount": ids.len(), "data": data}))
 }
 
-/// A page after a token, which names the last row of the page before it. The rows are sorted.
+/// Returns the page after a token, which contains the last id of the previous page. The rows are sorted.
 fn after_token(
     ids: &[String],
     parameters: &Parameters<'_>,

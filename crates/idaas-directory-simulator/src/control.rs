@@ -1,5 +1,5 @@
-//! The endpoints below `/_control`, with which a test changes the directory and orders faults. They ask for no token,
-//! so the server listens on a loopback address only.
+//! The endpoints below `/_control`, with which a test changes the directory and requests faults. They require no
+//! token, so the server must listen on a loopback address only.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use crate::directory::{Directory, User};
 use crate::faults::{Failure, Permission};
 use crate::{Simulator, generate};
 
-/// The path under which the control endpoints are.
+/// The path prefix of the control endpoints.
 pub(crate) const PREFIX: &str = "/_control/";
 
-/// One order.
+/// A control request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields, tag = "do")]
 enum Order {

@@ -20,20 +20,20 @@ pub struct Unit {
     pub updated: i64,
 }
 
-/// An account.
+/// A user account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The id.
     pub id: String,
-    /// A number that the invented fields follow from.
+    /// The number from which the invented fields are derived.
     pub number: u64,
     /// The login name.
     pub username: String,
-    /// The name for people.
+    /// The display name.
     pub display_name: String,
     /// The ids of its units, the primary one first.
     pub units: Vec<String>,
-    /// Whether the account is enabled.
+    /// True if the account is enabled.
     pub enabled: bool,
     /// Creation time, in milliseconds since 1970.
     pub created: i64,
@@ -41,7 +41,7 @@ pub struct User {
     pub updated: i64,
 }
 
-/// A group of accounts.
+/// A group of users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// The id.
@@ -56,7 +56,7 @@ pub struct Group {
     pub updated: i64,
 }
 
-/// The directory of one instance, with the synchronization scope of the application.
+/// The directory of one instance, and the synchronization scope of the application.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     pub(crate) instance_id: String,
@@ -65,56 +65,56 @@ pub struct Directory {
     pub(crate) users: HashMap<String, User>,
     pub(crate) users_of_unit: HashMap<String, Vec<String>>,
     pub(crate) groups: BTreeMap<String, Group>,
-    /// Units in the application's scope, each with everything below it.
+    /// The units in the application's scope. Everything below them is in the scope too.
     pub scope_units: Vec<String>,
-    /// Groups in the application's scope.
+    /// The groups in the application's scope.
     pub scope_groups: Vec<String>,
 }
 
 impl Directory {
-    /// The ids of all units.
+    /// Returns the sorted ids of all units.
     #[must_use]
     pub fn unit_ids(&self) -> Vec<String> {
         sorted(self.units.keys())
     }
 
-    /// The ids of all users.
+    /// Returns the sorted ids of all users.
     #[must_use]
     pub fn user_ids(&self) -> Vec<String> {
         sorted(self.users.keys())
     }
 
-    /// The ids of all groups.
+    /// Returns the sorted ids of all groups.
     #[must_use]
     pub fn group_ids(&self) -> Vec<String> {
         sorted(self.groups.keys())
     }
 
-    /// The unit of that id.
+    /// Returns the unit with this id.
     #[must_use]
     pub fn unit(&self, id: &str) -> Option<&Unit> {
         self.units.get(id)
     }
 
-    /// The user of that id.
+    /// Returns the user with this id.
     #[must_use]
     pub fn user(&self, id: &str) -> Option<&User> {
         self.users.get(id)
     }
 
-    /// The group of that id.
+    /// Returns the group with this id.
     #[must_use]
     pub fn group(&self, id: &str) -> Option<&Group> {
         self.groups.get(id)
     }
 
-    /// The ids of the users who are directly in a unit.
+    /// Returns the ids of the direct users of a unit.
     #[must_use]
     pub fn users_in(&self, unit: &str) -> &[String] {
         self.users_of_unit.get(unit).map_or(&[], Vec::as_slice)
     }
 
-    /// The ids of the units directly below a unit.
+    /// Returns the ids of the direct child units of a unit.
     #[must_use]
     pub fn children_of(&self, unit: &str) -> &[String] {
         self.children.get(unit).map_or(&[], Vec::as_slice)
@@ -141,7 +141,7 @@ impl Directory {
         self.groups.insert(group.id.clone(), group);
     }
 
-    /// Deletes a user, also from its units and groups. Returns false if there is none.
+    /// Deletes a user, also from its units and groups. Returns false if it does not exist.
     pub fn delete_user(&mut self, id: &str) -> bool {
         let Some(user) = self.users.remove(id) else { return false };
         for unit in &user.units {
@@ -153,13 +153,13 @@ impl Directory {
         true
     }
 
-    /// Deletes a group. Returns false if there is none.
+    /// Deletes a group. Returns false if it does not exist.
     pub fn delete_group(&mut self, id: &str) -> bool {
         remove(Some(&mut self.scope_groups), id);
         self.groups.remove(id).is_some()
     }
 
-    /// Deletes a unit that has neither units nor users. Returns false if it has, or does not exist.
+    /// Deletes a unit without child units and users. Returns false if it has some, or does not exist.
     pub fn delete_unit(&mut self, id: &str) -> bool {
         if !self.children_of(id).is_empty() || !self.users_in(id).is_empty() {
             return false;
@@ -172,7 +172,8 @@ impl Directory {
         true
     }
 
-    /// Moves a unit with everything below it. Returns false if that would make a cycle or one of them does not exist.
+    /// Moves a unit and everything below it. Returns false if that would create a cycle, or if one of the units does
+    /// not exist.
     pub fn move_unit(&mut self, id: &str, parent: &str, now: i64) -> bool {
         if !self.units.contains_key(parent) || self.ancestors(parent).iter().any(|ancestor| ancestor == id) {
             return false;
@@ -199,7 +200,7 @@ impl Directory {
         true
     }
 
-    /// Renames a user. Returns false if there is none.
+    /// Renames a user. Returns false if it does not exist.
     pub fn rename_user(&mut self, id: &str, display_name: &str, now: i64) -> bool {
         let Some(user) = self.users.get_mut(id) else { return false };
         display_name.clone_into(&mut user.display_name);
@@ -207,7 +208,7 @@ impl Directory {
         true
     }
 
-    /// The unit itself, its parent, and so on up to the root.
+    /// Returns the unit itself, its parent, and so on up to the root.
     pub(crate) fn ancestors(&self, unit: &str) -> Vec<String> {
         let mut path = Vec::new();
         let mut next = self.units.get(unit);
@@ -218,12 +219,12 @@ impl Directory {
         path
     }
 
-    /// Returns true if the application may see the unit.
+    /// Returns true if the unit is in the application's scope.
     pub(crate) fn unit_in_scope(&self, unit: &str) -> bool {
         self.ancestors(unit).iter().any(|ancestor| self.scope_units.contains(ancestor))
     }
 
-    /// Returns true if the application may see the user, by a unit or by a group.
+    /// Returns true if the user is in the application's scope, through a unit or a group.
     pub(crate) fn user_in_scope(&self, user: &User) -> bool {
         user.units.iter().any(|unit| self.unit_in_scope(unit)) || {
             let groups = self.scope_groups.iter().filter_map(|group| self.groups.get(group));

@@ -1,17 +1,17 @@
-//! Throttling, failing answers and missing permissions.
+//! Throttling, failures and missing permissions.
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// What an application can be permitted to read.
+/// A permission of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
-    /// The provisioning scope, which every application may read unless it is denied here.
+    /// Reading the provisioning scope, which every application may do unless a test denies it.
     ProvisioningScope,
-    /// Users.
+    /// Reading users.
     Users,
-    /// Organizational units.
+    /// Reading organizational units.
     Units,
-    /// Groups and their members.
+    /// Reading groups and their members.
     Groups,
 }
 
@@ -19,7 +19,7 @@ impl Permission {
     /// Every permission.
     pub const ALL: [Self; 4] = [Self::ProvisioningScope, Self::Users, Self::Units, Self::Groups];
 
-    /// The permission's URN.
+    /// Returns the permission's URN.
     #[must_use]
     pub const fn urn(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Permission {
     }
 }
 
-/// An answer that is not the expected one.
+/// A failure to answer with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The HTTP status.
@@ -40,19 +40,19 @@ pub struct Failure {
     pub code: String,
     /// The header `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
-    /// Only requests whose path contains this text fail; all if it is empty.
+    /// Only requests whose path contains this text fail. If it is empty, all fail.
     pub path: String,
 }
 
 impl Failure {
-    /// An answer of this status and code to any request.
+    /// Creates a failure with this status and code for any request.
     #[must_use]
     pub fn of(status: u16, code: &str) -> Self {
         Self { status, code: code.to_owned(), retry_after: None, path: String::new() }
     }
 }
 
-/// What was ordered, and who asked how often in the last second.
+/// The faults that tests have requested, and the requests of the last second.
 pub(crate) struct Faults {
     requests_per_second: Option<u32>,
     recent: VecDeque<u64>,
@@ -85,7 +85,7 @@ impl Faults {
         self.denied.contains(&permission)
     }
 
-    /// The failure that was ordered for the request, or `Throttling` if there are too many requests.
+    /// Returns the requested failure for this request, or `Throttling` if there are too many requests.
     pub(crate) fn next(&mut self, path: &str, now: u64) -> Option<Failure> {
         if self.ordered.front().is_some_and(|failure| path.contains(&failure.path)) {
             return self.ordered.pop_front();

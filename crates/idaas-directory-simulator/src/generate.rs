@@ -1,4 +1,4 @@
-//! A directory that follows from a seed.
+//! Generates a directory from a seed.
 
 use fastrand::Rng;
 
@@ -15,26 +15,26 @@ const NAMES: [(&str, &str); 8] = [
     ("o.brien", "Conan O'Brien \"CB\""),
 ];
 const DEPARTMENTS: [&str; 6] = ["R&D Department", "研发部", "Sales <EMEA>", "Qualité", "Vertrieb/Süd", "HR"];
-/// When the oldest entity was created, in milliseconds since 1970.
+/// Creation time of the oldest entity, in milliseconds since 1970.
 const BEGINNING: i64 = 1_648_625_692_578;
-/// How many units one unit has below it.
+/// Number of child units per unit.
 const FAN_OUT: usize = 8;
-/// The most members of a generated group.
+/// Maximum number of members of a generated group.
 const MAX_MEMBERS: usize = 250;
 
 /// The size of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// How many users.
+    /// The number of users.
     pub users: usize,
-    /// How many units besides the root.
+    /// The number of units, without the root.
     pub units: usize,
-    /// How many groups.
+    /// The number of groups.
     pub groups: usize,
 }
 
 impl Size {
-    /// So many users with a usual number of units and groups.
+    /// Returns a size with this many users, and a typical number of units and groups.
     #[must_use]
     pub const fn of(users: usize) -> Self {
         let units = if users / 50 > 3 { users / 50 } else { 3 };
@@ -43,14 +43,14 @@ impl Size {
     }
 }
 
-/// An id as IDaaS writes them.
+/// Generates an id in the form of IDaaS's ids.
 pub(crate) fn id(prefix: &str, random: &mut Rng) -> String {
     const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let digit = |_| DIGITS.get(random.usize(..DIGITS.len())).copied().map_or('a', char::from);
     prefix.chars().chain((0..26).map(digit)).collect()
 }
 
-/// Generates a directory. All of it is in the application's scope.
+/// Generates a directory that is completely in the application's scope.
 pub(crate) fn directory(instance_id: &str, size: &Size, seed: u64) -> Directory {
     let mut random = Rng::with_seed(seed);
     let mut directory = Directory { instance_id: instance_id.to_owned(), ..Directory::default() };
@@ -83,7 +83,7 @@ pub(crate) fn directory(instance_id: &str, size: &Size, seed: u64) -> Directory 
     directory
 }
 
-/// Groups of different sizes: the first is as large as they get, the second is empty.
+/// Returns the size of a group: the first has the maximum, the second is empty, and the others vary.
 const fn random_size(number: usize, most: usize) -> usize {
     match number {
         0 => most,
@@ -98,7 +98,8 @@ fn unit(id: String, parent: Option<String>, number: usize) -> Unit {
     Unit { id, parent, name: format!("{department} {number}"), created: time, updated: time }
 }
 
-/// A user: a third of all are in the first unit below the root, so that it has many pages, and every tenth is in two.
+/// Generates a user. A third of all users are in the first unit below the root, so that it has many pages. Every
+/// tenth can have a second unit.
 pub(crate) fn user(number: u64, units: &[String], random: &mut Rng) -> User {
     let (login, display_name) =
         NAMES.get(usize::try_from(number).unwrap_or_default() % NAMES.len()).copied().unwrap_or_default();

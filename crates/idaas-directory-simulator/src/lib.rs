@@ -2,17 +2,17 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `directory` | units, users and groups in memory, with the changes that can happen to them |
-//! | `generate` | a directory that follows from a seed |
+//! | `directory` | units, users and groups in memory, and changes to them |
+//! | `generate` | generates a directory from a seed |
 //! | `views` | the JSON of a unit, a user and a group |
 //! | `tokens` | access tokens that expire |
-//! | `faults` | throttling, failing answers and missing permissions |
-//! | `api` | one request in, one answer out, without a socket |
+//! | `faults` | throttling, failures and missing permissions |
+//! | `api` | answers one request, without a socket |
 //! | `calls` | the calls of the API |
-//! | `control` | the endpoints with which a test changes the directory and orders faults |
-//! | `server` | all of this over HTTP |
+//! | `control` | the endpoints with which a test changes the directory and requests faults |
+//! | `server` | serves the simulator over HTTP |
 //!
-//! Everybody in a generated directory is invented. Addresses use domains and number ranges that are reserved for
+//! All entities in a generated directory are invented. Addresses use domains and number ranges that are reserved for
 //! examples.
 
 mod api;
@@ -47,18 +47,19 @@ pub struct Options {
     pub client_secret: String,
     /// The size of the directory.
     pub size: Size,
-    /// Two simulators with the same seed and size have the same directory.
+    /// The seed. Two simulators with the same seed and size have the same directory.
     pub seed: u64,
     /// Lifetime of an access token, in seconds.
     pub token_lifetime: u64,
-    /// More requests per second than this are throttled. `None` is without limit.
+    /// The number of requests per second above which requests are throttled. `None` means no limit.
     pub requests_per_second: Option<u32>,
-    /// One random change of the directory after every so many requests. `None` keeps the directory as it is.
+    /// The number of requests after which one random change is made to the directory. `None` makes no changes.
     pub drift: Option<u64>,
 }
 
 impl Options {
-    /// An undisturbed directory of so many users, with invented ids and a random client secret.
+    /// Creates options without faults, for a directory of this many users, with invented ids and a random client
+    /// secret.
     #[must_use]
     pub fn new(users: usize) -> Self {
         let seed = 1;
@@ -76,7 +77,7 @@ impl Options {
     }
 }
 
-/// A simulated instance: a directory, its tokens and the faults that were ordered.
+/// A simulated instance: a directory, its tokens, and the faults that tests have requested.
 pub struct Simulator {
     options: Options,
     state: Mutex<State>,
@@ -86,7 +87,7 @@ struct State {
     directory: Directory,
     tokens: Tokens,
     faults: Faults,
-    /// How often each call was answered, by its name.
+    /// The number of answered requests by name of the call.
     calls: std::collections::BTreeMap<&'static str, u64>,
     requests: u64,
     secrets_in_urls: u64,
@@ -94,7 +95,7 @@ struct State {
 }
 
 impl Simulator {
-    /// Generates the directory.
+    /// Creates a simulator and generates its directory.
     #[must_use]
     pub fn new(options: Options) -> Self {
         let directory = generate::directory(&options.instance_id, &options.size, options.seed);
@@ -110,7 +111,7 @@ impl Simulator {
         Self { options, state: Mutex::new(state) }
     }
 
-    /// The settings.
+    /// Returns the settings.
     #[must_use]
     pub const fn options(&self) -> &Options {
         &self.options
@@ -131,28 +132,28 @@ impl Simulator {
         self.state.lock().faults.deny(permission);
     }
 
-    /// Sets the lifetime of the tokens that are issued from now on, in milliseconds.
+    /// Sets the lifetime of tokens that are issued from now on, in milliseconds.
     pub fn set_token_lifetime(&self, milliseconds: u64) {
         self.state.lock().tokens.set_lifetime(milliseconds);
     }
 
-    /// Ends the lifetime of every token.
+    /// Expires all tokens.
     pub fn expire_tokens(&self) {
         self.state.lock().tokens.expire_all();
     }
 
-    /// How often a call of the API was answered, whatever the answer.
+    /// Returns how often a call of the API was answered, successfully or not.
     #[must_use]
     pub fn calls(&self, name: &str) -> u64 {
         self.state.lock().calls.get(name).copied().unwrap_or_default()
     }
 
-    /// How many requests to the API were answered.
+    /// Returns the number of answered requests to the API.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.state.lock().requests
     }
-    /// How many requests had the client secret in the URL, where proxies log it.
+    /// Returns the number of requests that had the client secret in the URL, where proxies would log it.
     #[must_use]
     pub fn secrets_in_urls(&self) -> u64 {
         self.state.lock().secrets_in_urls

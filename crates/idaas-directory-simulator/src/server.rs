@@ -1,4 +1,4 @@
-//! The simulator over HTTP, on a thread of its own.
+//! Serves the simulator over HTTP, on its own thread.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt};
 use crate::api::Request;
 use crate::{Simulator, control};
 
-/// A simulator that serves. Dropping it ends the server.
+/// A running server. Dropping it stops the server.
 pub struct Server {
     address: SocketAddr,
     simulator: Arc<Simulator>,
@@ -23,10 +23,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve on a listener. The control endpoints ask for no token, so it should be on a loopback address.
+    /// Starts a server on a listener. The control endpoints require no token, so it should be on a loopback address.
     ///
     /// # Errors
-    /// The error of the operating system if the thread or the server cannot be started.
+    /// The operating system's error, if the thread or the server cannot be started.
     pub fn start(listener: TcpListener, simulator: Simulator) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let simulator = Arc::new(simulator);
@@ -53,28 +53,28 @@ impl Server {
         }
     }
 
-    /// The address it listens on.
+    /// Returns the address of the listener.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL to configure as the endpoint.
+    /// Returns the URL to configure as the endpoint.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The simulator, to change it while it serves.
+    /// Returns the simulator, which can be changed while it serves.
     #[must_use]
     pub fn simulator(&self) -> &Simulator {
         &self.simulator
     }
 
-    /// Waits until the server ends, which it does not by itself.
+    /// Waits until the server ends, which it does only after an error.
     ///
     /// # Errors
-    /// The error with which it ended.
+    /// The server's error.
     pub fn wait(mut self) -> std::io::Result<()> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
@@ -85,10 +85,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The command is sent when `stop` is called. The future only waits for the end.
+        // Calling `stop` sends the command. The returned future would only wait for the end.
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
-            // A panic has been reported on stderr.
+            // The panic has already been reported on stderr.
             let _ = thread.join();
         }
     }

@@ -1,11 +1,11 @@
-//! Access tokens that expire. Times are milliseconds of any clock that does not go backwards.
+//! Access tokens that expire. Times are milliseconds of any monotonic clock.
 
 use std::collections::HashMap;
 
-/// The tokens that were issued.
+/// The tokens that have been issued.
 pub(crate) struct Tokens {
     lifetime: u64,
-    /// When each token expires.
+    /// The expiry time of each token.
     issued: HashMap<String, u64>,
 }
 
@@ -14,7 +14,7 @@ impl Tokens {
         Self { lifetime, issued: HashMap::new() }
     }
 
-    /// The lifetime of a new token, in milliseconds.
+    /// Returns the lifetime of new tokens, in milliseconds.
     pub(crate) const fn lifetime(&self) -> u64 {
         self.lifetime
     }

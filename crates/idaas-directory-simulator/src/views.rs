@@ -1,10 +1,10 @@
-//! The JSON of a unit, a user and a group, as the API writes them: times are numbers in milliseconds, -1 is "never".
+//! The JSON of a unit, a user and a group, in the API's form: times are numbers in milliseconds, and -1 means never.
 
 use serde_json::{Map, Value, json};
 
 use crate::directory::{Directory, Group, Unit, User};
 
-/// The fields of a user that a list has.
+/// Returns the fields of a user that lists contain.
 pub(crate) fn user(directory: &Directory, user: &User) -> Map<String, Value> {
     let mut view = object(json!({
         "instanceId": directory.instance_id,
@@ -35,7 +35,7 @@ pub(crate) fn user(directory: &Directory, user: &User) -> Map<String, Value> {
     view
 }
 
-/// All fields of a user.
+/// Returns all fields of a user.
 pub(crate) fn user_details(directory: &Directory, person: &User) -> Map<String, Value> {
     let mut view = user(directory, person);
     let units = person.units.iter().filter_map(|id| directory.unit(id)).enumerate().map(|(index, unit)| {
@@ -52,7 +52,7 @@ pub(crate) fn user_details(directory: &Directory, person: &User) -> Map<String, 
     view
 }
 
-/// All fields of a unit.
+/// Returns all fields of a unit.
 pub(crate) fn unit(directory: &Directory, unit: &Unit) -> Map<String, Value> {
     let mut view = object(json!({
         "instanceId": directory.instance_id,
@@ -71,7 +71,7 @@ pub(crate) fn unit(directory: &Directory, unit: &Unit) -> Map<String, Value> {
     view
 }
 
-/// All fields of a group. Its members have a call of their own.
+/// Returns all fields of a group. A separate call lists its members.
 pub(crate) fn group(directory: &Directory, group: &Group) -> Map<String, Value> {
     object(json!({
         "instanceId": directory.instance_id,

@@ -1,4 +1,4 @@
-//! Reads the bridge's answer, as strictly as IDaaS could: four lists, each event id in exactly one of them.
+//! Parses the bridge's answer strictly: four lists, each event id in exactly one of them.
 
 use std::collections::HashMap;
 
@@ -7,18 +7,18 @@ use serde::Deserialize;
 /// One of the four lists of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum List {
-    /// Done, never pushed again.
+    /// Published. Not sent again.
     Success,
-    /// Not wanted, never pushed again.
+    /// Not subscribed. Not sent again.
     Skipped,
-    /// Failed for good, never pushed again.
+    /// Failed permanently. Not sent again.
     Failed,
-    /// To be pushed again.
+    /// To be sent again.
     Retried,
 }
 
 impl List {
-    /// The list's name in metrics and reports: `success`, `skipped`, `failed`, `retried`.
+    /// Returns the list's name in metrics and reports: `success`, `skipped`, `failed`, `retried`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -30,34 +30,34 @@ impl List {
     }
 }
 
-/// What the bridge said of one event.
+/// The bridge's verdict on one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// The event.
+    /// The event's id.
     pub event_id: String,
-    /// The list it stands in.
+    /// The list that contains it.
     pub list: List,
     /// Its `eventCode`.
     pub code: String,
 }
 
-/// A readable answer.
+/// A parsed answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
-    /// One for each element of the four lists, in their order.
+    /// The elements of the four lists, in order.
     pub verdicts: Vec<Verdict>,
 }
 
-/// What is wrong with an answer.
+/// A fault of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnswerFault {
-    /// It is not the JSON object with the four lists.
+    /// The answer is not the JSON object with the four lists.
     Unreadable,
-    /// An event of the request stands in no list.
+    /// An event of the request is in no list.
     Missing(String),
-    /// An event stands more than once in the lists.
+    /// An event is in the lists more than once.
     Repeated(String),
-    /// An event stands in a list that was not in the request.
+    /// A list contains an event that was not in the request.
     Foreign(String),
 }
 
@@ -93,10 +93,10 @@ struct Element {
 }
 
 impl Answer {
-    /// Reads the body of a 200.
+    /// Parses the body of a 200.
     ///
     /// # Errors
-    /// [`AnswerFault::Unreadable`] where a list or a member of an element is missing.
+    /// [`AnswerFault::Unreadable`] if a list or a member of an element is missing.
     pub fn parse(body: &[u8]) -> Result<Self, AnswerFault> {
         let document: Document = serde_json::from_slice(body).map_err(|_| AnswerFault::Unreadable)?;
         let lists = [
@@ -113,8 +113,8 @@ impl Answer {
         Ok(Self { verdicts: verdicts.collect() })
     }
 
-    /// Checks that each of `event_ids`, and nothing else, stands in exactly one list. Ids that are given twice still
-    /// stand once.
+    /// Checks that each of `event_ids`, and no other id, is in exactly one list. An id that is given twice must still
+    /// be there once.
     #[must_use]
     pub fn faults<'a>(&self, event_ids: impl IntoIterator<Item = &'a str>) -> Vec<AnswerFault> {
         let mut counts: HashMap<&str, usize> = event_ids.into_iter().map(|id| (id, 0)).collect();
@@ -136,7 +136,7 @@ impl Answer {
     }
 }
 
-/// The code in the body of a refusal: its member `error`. `None` where it has none.
+/// Returns the code in the body of a refusal: its member `error`. `None` if it has none.
 #[must_use]
 pub fn refusal_code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]

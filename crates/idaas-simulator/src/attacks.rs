@@ -1,6 +1,6 @@
-//! What an attacker or a broken sender would put in the place of a good signature or good encryption.
+//! Forged signatures and malicious encryption, to test that the bridge rejects them.
 //!
-//! Only for proving that the bridge refuses it. The honest forms are in [`crate::signing`] and [`crate::encryption`], which cannot make these.
+//! The valid forms are in [`crate::signing`] and [`crate::encryption`], which cannot produce these.
 
 use std::io::Write;
 
@@ -14,7 +14,8 @@ use openssl::sign::Signer;
 use crate::encryption::ContentKey;
 use crate::signing::{SigningFault, SigningKey};
 
-/// The classic attack on a receiver that lets the token choose: HMAC-SHA256 with the *public* key as its secret.
+/// Signs with HMAC-SHA256 and the *public* key as its secret: the classic attack on a receiver that lets the token
+/// choose the algorithm.
 pub(super) fn hmac_with_public_key(key: &SigningKey, input: &[u8]) -> Result<Vec<u8>, SigningFault> {
     let sign = || -> Result<Vec<u8>, ErrorStack> {
         let public = PKey::private_key_from_pem(&key.to_pem())?.public_key_to_pem()?;
@@ -24,18 +25,18 @@ pub(super) fn hmac_with_public_key(key: &SigningKey, input: &[u8]) -> Result<Vec
     sign().map_err(|_| SigningFault)
 }
 
-/// A compact JWE whose plaintext is compressed and whose header says so (`zip`, RFC 7516 §4.1.3): a receiver that
-/// inflates it can be made to fill its memory. `None` if it cannot be made.
+/// Creates a compact JWE with a compressed plaintext and the header `zip` (RFC 7516 §4.1.3). A receiver that
+/// decompresses it can be made to exhaust its memory. `None` if it cannot be created.
 pub(super) fn deflated_jwe(plaintext: &[u8], key: &ContentKey) -> Option<String> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(plaintext).ok()?;
     Some(key.seal_with(r#","zip":"DEF""#, &encoder.finish().ok()?))
 }
 
-/// A body compressed with gzip.
+/// Compresses a body with gzip.
 pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    // Writing into a vector does not fail.
+    // Writing to a vector cannot fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! The simulated directory: who its users, units and groups are, and what `bizData` says of them.
+//! The simulated directory: its users, units and groups, and their `bizData`.
 //!
-//! Everybody follows from (seed, number), so that a later event about somebody agrees with an earlier one. Nobody
-//! here exists; addresses are in domains and number ranges that are reserved for examples.
+//! Each entity is a function of (seed, number), so that later events about an entity agree with earlier ones. All of
+//! them are invented; addresses use domains and number ranges that are reserved for examples.
 
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ const DEPARTMENTS: [&str; 6] = ["R&D Department", "研发部", "Sales <EMEA>", "
 const SOURCES: [&str; 5] = ["build_in", "ding_talk", "ldap", "ad", "we_com"];
 const DAY: i64 = 86_400_000;
 
-/// Current member names of a user with the older ones, which are still seen.
+/// Current member names of a user, each with the older name, which IDaaS still sends.
 const OLD_USER_NAMES: [(&str, &str); 6] = [
     ("phoneVerified", "phoneNumberVerified"),
     ("userExternalId", "externalId"),
@@ -33,7 +33,7 @@ const OLD_USER_NAMES: [(&str, &str); 6] = [
     ("updateTime", "lastUpdatedTime"),
     ("organizationalUnits", "userOrganizationalUnits"),
 ];
-/// The same of an organizational unit.
+/// Current and older member names of an organizational unit.
 const OLD_UNIT_NAMES: [(&str, &str); 5] = [
     ("organizationalUnitName", "name"),
     ("organizationalUnitExternalId", "externalId"),
@@ -42,9 +42,9 @@ const OLD_UNIT_NAMES: [(&str, &str); 5] = [
     ("updateTime", "lastUpdatedTime"),
 ];
 
-/// A random number generator for one purpose, from the run's seed.
+/// Creates a random number generator for one purpose from the run's seed.
 pub(super) fn random(seed: u64, purpose: &str, number: u64) -> Rng {
-    // FNV-1a keeps purposes apart; the generator's own start-up mixes the rest.
+    // FNV-1a separates the purposes; the generator's own initialization mixes the rest.
     let purpose = purpose
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
@@ -52,7 +52,7 @@ pub(super) fn random(seed: u64, purpose: &str, number: u64) -> Rng {
     Rng::with_seed(Rng::with_seed(start).u64(..))
 }
 
-/// An identifier's random part: lower-case letters and digits, as IDaaS makes them.
+/// Generates the random part of an identifier: lower-case letters and digits, as in IDaaS.
 pub(super) fn identifier(random: &mut Rng, length: usize) -> String {
     std::iter::repeat_with(|| random.choice(b"abcdefghijklmnopqrstuvwxyz234567".iter()))
         .take(length)
@@ -61,7 +61,7 @@ pub(super) fn identifier(random: &mut Rng, length: usize) -> String {
         .collect()
 }
 
-/// Which names the members of one record have.
+/// Decides which names the members of a record have.
 #[derive(Clone, Copy)]
 enum Naming {
     Current,
@@ -93,7 +93,7 @@ impl Naming {
     }
 }
 
-/// The people, units and groups of one seed, as of a moment.
+/// The users, units and groups of one seed at one moment.
 #[derive(Clone, Copy)]
 pub(super) struct Directory {
     pub(super) seed: u64,
@@ -122,7 +122,7 @@ impl Directory {
         format!("idaas_{}", identifier(&mut random(self.seed, "source id", 0), 26))
     }
 
-    /// `bizData` of a user event.
+    /// Returns the `bizData` of a user event.
     pub(super) fn user_event(self, kind: Kind, number: u64, passwords: bool, random: &mut Rng) -> Value {
         let id = self.user_id(number);
         let naming = Naming::of(random);
@@ -151,7 +151,7 @@ impl Directory {
         naming.apply(members, &OLD_USER_NAMES)
     }
 
-    /// A user with all members that a record can have, some of them unset in the ways that are seen.
+    /// Returns a user with all members that a record can have. Some are unset, in the ways that IDaaS uses.
     fn user(self, number: u64, event: &mut Rng) -> Map<String, Value> {
         let mut random = random(self.seed, "user", number);
         let id = self.user_id(number);
@@ -179,7 +179,7 @@ impl Directory {
             "primaryOrganizationalUnitId": self.unit_id(primary), "organizationalUnits": units,
         });
         if let Value::Object(members) = &mut user {
-            // Unset members are absent or empty, and which of the two is not documented.
+            // Unset members can be absent or empty; IDaaS does not document which.
             if random.u8(0..4) == 0 {
                 members.remove("phoneNumber");
                 members.insert("phoneRegion".into(), "".into());
@@ -197,7 +197,7 @@ impl Directory {
         random(self.seed, "unit name", number).choice(DEPARTMENTS).unwrap_or_default()
     }
 
-    /// `bizData` of an event of an organizational unit.
+    /// Returns the `bizData` of an event of an organizational unit.
     pub(super) fn unit_event(self, kind: Kind, number: u64, random: &mut Rng) -> Value {
         let naming = Naming::of(random);
         let mut unit = self.unit(number);
@@ -229,7 +229,7 @@ impl Directory {
         if let Value::Object(members) = unit { members } else { Map::new() }
     }
 
-    /// `bizData` of a group event.
+    /// Returns the `bizData` of a group event.
     pub(super) fn group_event(self, kind: Kind, number: u64, random: &mut Rng) -> Value {
         let (id, name) = (self.group_id(number), format!("{} {number}", self.unit_name(number)));
         let members: Vec<_> = (0..random.u64(1..4))
@@ -251,7 +251,7 @@ impl Directory {
         Value::Object(group)
     }
 
-    /// `bizData` of a type that nobody knows yet, with a password in it where nobody looks for one.
+    /// Returns the `bizData` of an unknown event type, with a password in an unexpected place.
     pub(super) fn unknown_event(self, number: u64) -> Value {
         json!({
             "deviceId": self.device_id(number), "registerTime": self.now.to_string(), "trusted": true,

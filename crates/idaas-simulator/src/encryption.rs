@@ -1,6 +1,6 @@
 //! Encrypts as IDaaS does: a compact JWE with direct encryption by AES-GCM (RFC 7516, RFC 7518 §4.5 and §5.3).
 //!
-//! Not made from the bridge's code, or a mistake there would agree with itself.
+//! Does not use the bridge's code, because a mistake there would go unnoticed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,21 +9,21 @@ use openssl::rand::rand_bytes;
 use openssl::symm::{Cipher, encrypt_aead};
 use zeroize::Zeroizing;
 
-/// A content encryption key, as the console shows it to the receiver. Has no `Debug`.
+/// A content encryption key, as shown in the console. Has no `Debug`.
 pub struct ContentKey {
     cipher: Cipher,
     encryption: &'static str,
     bytes: Zeroizing<Vec<u8>>,
 }
 
-/// Reason for a missing content encryption key. Contains nothing of the key.
+/// The reason why a text is not a content encryption key. Contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFault {
-    /// Something else than hexadecimal digits.
+    /// The text contains characters other than hexadecimal digits.
     NotHexadecimal,
-    /// Another number of digits than 64, 48 or 32.
+    /// The number of digits is not 64, 48 or 32.
     WrongLength(usize),
-    /// No key could be made, because the crypto library fails.
+    /// No key can be generated, because the crypto library fails.
     NotGenerated,
 }
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for KeyFault {
 impl std::error::Error for KeyFault {}
 
 impl ContentKey {
-    /// Reads a key as the console shows it: 64 hexadecimal digits, or 48, or 32.
+    /// Reads a key as the console shows it: 64, 48 or 32 hexadecimal digits.
     ///
     /// # Errors
     /// [`KeyFault`] if the text is not such a key.
@@ -61,7 +61,7 @@ impl ContentKey {
         Ok(Self { cipher, encryption, bytes: Zeroizing::new(bytes) })
     }
 
-    /// Makes a fresh 256-bit key in the form of [`ContentKey::from_hex`].
+    /// Generates a 256-bit key in the form of [`ContentKey::from_hex`].
     ///
     /// # Errors
     /// [`KeyFault::NotGenerated`] if the crypto library fails.
@@ -71,20 +71,20 @@ impl ContentKey {
         Ok(hex(bytes.as_slice()))
     }
 
-    /// The key in hexadecimal. A secret.
+    /// Returns the key in hexadecimal. A secret.
     #[must_use]
     pub fn to_hex(&self) -> Zeroizing<String> {
         hex(&self.bytes)
     }
 
-    /// Seals `plaintext` as a compact JWE whose header has exactly `alg` and `enc`, as IDaaS sends it. Empty if the
-    /// crypto library fails.
+    /// Encrypts `plaintext` as a compact JWE whose header has exactly `alg` and `enc`, as IDaaS sends it. Returns an
+    /// empty text if the crypto library fails.
     #[must_use]
     pub fn seal(&self, plaintext: &[u8]) -> String {
         self.seal_with("", plaintext)
     }
 
-    /// The same with more members in the header: `more` begins with a comma.
+    /// Same as [`ContentKey::seal`], with more header members: `more` starts with a comma.
     pub(super) fn seal_with(&self, more: &str, plaintext: &[u8]) -> String {
         let header = format!(r#"{{"alg":"dir","enc":"{}"{more}}}"#, self.encryption);
         let protected = URL_SAFE_NO_PAD.encode(header);
@@ -98,7 +98,7 @@ impl ContentKey {
         format!("{protected}..{nonce}.{ciphertext}.{tag}")
     }
 
-    /// Opens what [`ContentKey::seal`] made. `None` if another key sealed it.
+    /// Decrypts a JWE that was encrypted with [`ContentKey::seal`]. `None` if it was encrypted with another key.
     #[cfg(any(test, feature = "test-bridge"))]
     pub(super) fn open(&self, compact: &str) -> Option<Vec<u8>> {
         let mut parts = compact.split('.');

@@ -1,34 +1,34 @@
-//! Invents events as IDaaS sends them, of every type, the same ones for the same seed.
+//! Generates events of every type as IDaaS sends them, reproducibly from a seed.
 //!
-//! An event is a function of (seed, type, index, time) alone, so that many threads can make the events of one run.
+//! An event depends on (seed, type, index, time) only, so that many threads can generate the events of one run.
 
 use serde_json::{Value, json};
 
 use super::directory::{self, Directory};
 use super::kind::{EventType, Kind, Subject};
 
-/// One event, not yet in the form of the wire.
+/// One event, not yet in a wire format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// `eventId`: the event's identity, stable over re-deliveries.
+    /// `eventId`: the event's identity, the same in each delivery.
     pub event_id: String,
     /// `eventType`: a URN.
     pub event_type: String,
-    /// `bizId`: the user's id for user events; for others whatever the sender puts there.
+    /// `bizId`: the id of the event's entity, or the event id for the connection test.
     pub biz_id: String,
-    /// `bizData`: what happened. Times in it are strings of milliseconds, as on the wire.
+    /// `bizData`: the content. Times are strings of milliseconds, as on the wire.
     pub biz_data: Value,
     /// `eventTime`: milliseconds since 1970.
     pub event_time: i64,
-    /// What kind of event it was made as; `None` where it was not made here.
+    /// The kind for which it was generated. `None` if it was not generated here.
     pub kind: Option<Kind>,
-    /// The element of `eventData` to send as it is, where somebody else wrote it.
+    /// An element of `eventData` to send unchanged, if the event was not generated.
     pub given: Option<Value>,
 }
 
 impl Event {
-    /// An event that somebody else wrote, as an element of `eventData`. It is sent as it is; what can be read of it
-    /// serves to judge the answer.
+    /// Creates an event from an element of `eventData`, which is sent unchanged. Its readable members are used to
+    /// check the answer.
     #[must_use]
     pub fn given(item: Value) -> Self {
         let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -44,7 +44,7 @@ impl Event {
     }
 }
 
-/// Makes events. Two of the same seed make the same ones.
+/// Generates events. Two generators with the same seed generate the same events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generator {
     seed: u64,
@@ -52,26 +52,27 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator whose creations and password changes carry passwords, as of an instance that synchronizes them.
+    /// Creates a generator whose creations and password changes contain passwords, as in an instance that
+    /// synchronizes them.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed, passwords: true }
     }
 
-    /// The same without any password, as of an instance that does not synchronize them.
+    /// Returns the same generator without passwords, as in an instance that does not synchronize them.
     #[must_use]
     pub const fn without_passwords(self) -> Self {
         Self { passwords: false, ..self }
     }
 
-    /// The event with number `index` of a run. `event_time` in milliseconds since 1970.
+    /// Generates the event with number `index` of a run. `event_time` is in milliseconds since 1970.
     #[must_use]
     pub fn event(&self, event_type: &EventType, index: u64, event_time: i64) -> Event {
         let kind = event_type.kind;
         let mut random = directory::random(self.seed, "event", index);
         let event_id = format!("evnt_{}", directory::identifier(&mut random, 30));
         let directory = Directory { seed: self.seed, now: event_time };
-        // A creation brings somebody new; everything else happens to somebody who may have been there before.
+        // A creation is about a new entity; all other events are about an entity that may exist.
         let creations = [Kind::UserCreate, Kind::UnitCreate, Kind::GroupCreate];
         let number = if creations.contains(&kind) { index } else { random.u64(0..=index) };
         let biz_data = match kind.subject() {
@@ -92,7 +93,7 @@ impl Generator {
         Event { event_id, event_type, biz_id, biz_data, event_time, kind: Some(kind), given: None }
     }
 
-    /// One event of every type, in the order of [`Kind::ALL`].
+    /// Generates one event of every type, in the order of [`Kind::ALL`].
     #[must_use]
     pub fn one_of_each(&self, event_time: i64) -> Vec<Event> {
         (0..).zip(Kind::ALL).map(|(index, kind)| self.event(&kind.into(), index, event_time)).collect()

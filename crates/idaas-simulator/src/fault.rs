@@ -1,7 +1,7 @@
-//! What the simulator can do wrong on purpose, and what a good bridge says to it.
+//! Deliberate faults, and the answers that a correct bridge gives.
 //!
-//! The expected answers are written down here from the interface's description, not taken from the bridge's code:
-//! otherwise a mistake there would be expected here.
+//! The expected answers are listed here from the interface's description, not taken from the bridge's code: otherwise
+//! a mistake there would go unnoticed.
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ use super::tenant_keys::TenantKeys;
 use super::token::Callback;
 use crate::signing::SigningFault;
 
-/// A body over the bridge's default limit of 8 MiB.
+/// Size of a body that exceeds the bridge's default limit of 8 MiB.
 const TOO_LARGE: usize = 8 * 1024 * 1024 + 64 * 1024;
 
-/// A member that makes a record larger than any broker takes by default (1 MiB).
+/// Size of a member that makes a record larger than brokers accept by default (1 MiB).
 const TOO_LARGE_FOR_A_RECORD: usize = 1_200_000;
 
-/// One thing done wrong on purpose.
+/// A deliberate fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Fault {
     /// The token expired half an hour ago
@@ -38,7 +38,7 @@ pub enum Fault {
     NoneAlgorithm,
     /// A header extension that must be understood (`crit`)
     CriticalHeader,
-    /// Speaks to another application
+    /// Addressed to another application
     WrongAudience,
     /// Comes from another instance
     WrongInstance,
@@ -46,7 +46,7 @@ pub enum Fault {
     WrongIssuer,
     /// A claim changed after signing
     Tampered,
-    /// Encrypted with a key that the bridge has not
+    /// Encrypted with a key that the bridge does not have
     WrongEncryptionKey,
     /// `plainData`, where encryption is required
     NotEncrypted,
@@ -60,7 +60,7 @@ pub enum Fault {
     NotJson,
     /// A body over 8 MiB
     TooLarge,
-    /// Every event of a type that nobody knows
+    /// Every event of an unknown type
     UnknownType,
     /// Events without a type
     MalformedEvent,
@@ -68,7 +68,7 @@ pub enum Fault {
     MissingEventId,
     /// Events whose bizData is not a JSON object
     MalformedData,
-    /// Events that name no entity
+    /// Events without an entity id
     MissingEntityId,
     /// Events that fit no record
     RecordTooLarge,
@@ -78,7 +78,7 @@ pub enum Fault {
     Redelivery,
 }
 
-/// What the bridge must say.
+/// The answer that the bridge must give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// The whole callback is refused.
@@ -88,9 +88,9 @@ pub enum Expected {
         /// The member `error` of the body.
         code: &'static str,
     },
-    /// The event stands in this list with this code.
+    /// The event is in this list with this code.
     Verdict(List, &'static str),
-    /// The event stands in no list, because it has no id by which it could.
+    /// The event is in no list, because it has no id.
     NoVerdict,
 }
 
@@ -99,7 +99,7 @@ pub enum Expected {
 pub struct Request {
     /// The body.
     pub body: Vec<u8>,
-    /// The header `Content-Encoding`, where there is one.
+    /// The header `Content-Encoding`, if there is one.
     pub encoding: Option<&'static str>,
 }
 
@@ -110,13 +110,13 @@ impl From<String> for Request {
 }
 
 impl Fault {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// What the bridge must say to an event that this fault changes, or to its whole callback.
+    /// Returns the answer that the bridge must give to an event with this fault, or to its whole callback.
     #[must_use]
     pub const fn expected(self) -> Expected {
         const fn refusal(status: u16, code: &'static str) -> Expected {
@@ -147,7 +147,7 @@ impl Fault {
         }
     }
 
-    /// Whether this fault changes such an event. The others are sent as they are.
+    /// Returns true if this fault changes the event. Other events are sent unchanged.
     #[must_use]
     pub fn touches(self, event: &Event) -> bool {
         let entities = [Subject::User, Subject::Unit, Subject::Group];
@@ -155,7 +155,7 @@ impl Fault {
             || event.kind.is_some_and(|kind| entities.contains(&kind.subject()))
     }
 
-    /// The events as they stand in `eventData`, with this fault in them.
+    /// Returns the elements of `eventData` with this fault.
     #[must_use]
     pub fn event_values(self, events: &[Event], form: Form) -> Vec<Value> {
         let items = events.iter().map(|event| {
@@ -185,7 +185,7 @@ impl Fault {
             remove(&mut item, "eventId");
         }
         if self == Self::MissingEntityId {
-            // A user event without a user id is still told by its bizId.
+            // A user event without a user id would be identified by its `bizId`.
             remove(&mut item, "bizId");
         }
         if self == Self::MalformedData {
@@ -194,10 +194,10 @@ impl Fault {
         item
     }
 
-    /// The whole request that carries `events` with this fault. `now` in seconds since 1970.
+    /// Creates the request for `events` with this fault. `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// [`SigningFault`] where the crypto library fails.
+    /// [`SigningFault`] if the crypto library fails.
     pub fn request(
         self,
         material: &TenantKeys,
@@ -216,7 +216,7 @@ impl Fault {
             return Ok(body.replace('{', "<").replace('}', "/>").into());
         }
         if self == Self::TooLarge {
-            // White space after the object is allowed in JSON: nothing but the size is wrong.
+            // White space after the object is valid JSON, so only the size is wrong.
             return Ok(format!("{body}{}", " ".repeat(TOO_LARGE)).into());
         }
         Ok(body.into())
@@ -255,10 +255,11 @@ impl Fault {
 }
 
 impl Expected {
-    /// Published and confirmed.
+    /// The event is published and confirmed.
     pub const SUCCESS: Self = Self::Verdict(List::Success, "SUCCESS");
 
-    /// What the bridge must say to `event`, sent with `fault`, where its configuration skips the types `skip`.
+    /// Returns the answer that the bridge must give to `event`, sent with `fault`, if its configuration skips the
+    /// types in `skip`.
     #[must_use]
     pub fn of(event: &Event, fault: Option<Fault>, skip: &[String]) -> Self {
         if event.event_id.is_empty() && fault.is_none() {

@@ -1,7 +1,7 @@
-//! The directory that `simulate init` writes and `simulate send` reads: keys of a simulated instance, and a
-//! configuration of the bridge that trusts it.
+//! The directory that `simulate init` writes and `simulate send` reads: the keys of a simulated instance, and a
+//! configuration of a bridge that trusts it.
 //!
-//! Never overwrites: a key that somebody still uses is not to be lost to a command that was given twice.
+//! Never overwrites a file, so that repeating the command does not destroy keys that are in use.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -14,29 +14,29 @@ use super::tenant_keys::{ALI_UID, Identity, TenantKeys, TenantKeysError};
 use crate::encryption::ContentKey;
 use crate::signing::SigningKey;
 
-/// The private key that signs callbacks, PEM.
+/// The private key that signs callbacks, in PEM.
 pub const SIGNING_KEY: &str = "signing.pem";
-/// The public key, a JSON Web Key Set as IDaaS serves it.
+/// The public key: a JSON Web Key Set, as IDaaS serves it.
 pub const KEY_SET: &str = "jwks.json";
 /// The key that encrypts callbacks, 64 hex digits.
 pub const ENCRYPTION_KEY: &str = "encryption.key";
-/// The key that the bridge seals its journal with, 64 hex digits.
+/// The key that encrypts the bridge's journal, 64 hex digits.
 pub const JOURNAL_KEY: &str = "journal.key";
 /// The bridge's configuration.
 pub const CONFIGURATION: &str = "bridge.toml";
 
-/// What is wrong with a directory, and what to do.
+/// A fault of a directory. Its text contains a remedy.
 #[derive(Debug)]
 pub enum DirectoryFault {
-    /// These files are there already; nothing was written.
+    /// These files already exist; nothing was written.
     InTheWay(Vec<PathBuf>),
     /// A file or the directory cannot be written.
     Write(PathBuf, std::io::Error),
     /// A file cannot be read.
     Read(PathBuf, std::io::Error),
-    /// A file is not what it should be; the text says what it should be.
+    /// A file has the wrong content; the text describes the problem.
     Content(PathBuf, &'static str),
-    /// The configuration has no application of that name; these it has.
+    /// The configuration has no application with this name. Contains the names that it has.
     NoApplication(String, Vec<String>),
     /// A key cannot be used.
     Material(TenantKeysError),
@@ -67,11 +67,12 @@ impl std::fmt::Display for DirectoryFault {
 
 impl std::error::Error for DirectoryFault {}
 
-/// Writes the files of `material`, a fresh journal key and a configuration of so many applications, which share the keys,
-/// into `directory`, which is made where it is missing. Private keys get the permissions 0600. Returns the paths of the files.
+/// Writes the files of `material`, a new journal key, and a configuration of `applications` applications, which share
+/// the keys. Creates `directory` if it does not exist. Private keys get the permissions 0600. Returns the paths of
+/// the files.
 ///
 /// # Errors
-/// [`DirectoryFault`] where one of the files is there already, and then none is written; or one cannot be written.
+/// [`DirectoryFault`] if one of the files already exists, in which case none is written, or if one cannot be written.
 pub fn init(directory: &Path, material: &TenantKeys, applications: u16) -> Result<Vec<PathBuf>, DirectoryFault> {
     let line = |text: &str| Zeroizing::new(format!("{text}\n").into_bytes());
     let journal_key =
@@ -88,7 +89,7 @@ pub fn init(directory: &Path, material: &TenantKeys, applications: u16) -> Resul
     write_new(directory, &files)
 }
 
-/// The first application, and others of the same instance.
+/// Returns the first application, and further ones of the same instance.
 fn identities(first: &Identity, applications: u16) -> Vec<Identity> {
     let more = (2..=applications).map(|number| Identity {
         application: format!("application-{number}"),
@@ -101,10 +102,10 @@ fn identities(first: &Identity, applications: u16) -> Vec<Identity> {
 /// A file to write: name, permissions, content.
 pub type NewFile = (&'static str, u32, Zeroizing<Vec<u8>>);
 
-/// Writes files into `directory`, which is made where it is missing. Returns their paths.
+/// Writes files into `directory`, and creates it if it does not exist. Returns their paths.
 ///
 /// # Errors
-/// [`DirectoryFault`] where one of the files is there already, and then none is written; or one cannot be written.
+/// [`DirectoryFault`] if one of the files already exists, in which case none is written, or if one cannot be written.
 pub fn write_new(directory: &Path, files: &[NewFile]) -> Result<Vec<PathBuf>, DirectoryFault> {
     let in_the_way: Vec<_> =
         files.iter().map(|(name, ..)| directory.join(name)).filter(|path| path.symlink_metadata().is_ok()).collect();
@@ -127,8 +128,8 @@ fn write(path: PathBuf, mode: u32, content: &[u8]) -> Result<PathBuf, DirectoryF
     }
 }
 
-/// The configuration of a bridge on this machine that accepts callbacks of these applications, and publishes to a broker
-/// beside it.
+/// Returns the configuration of a local bridge that accepts callbacks of these applications, and publishes to a local
+/// broker.
 #[must_use]
 pub fn configuration(identities: &[Identity]) -> String {
     let mut text = format!(
@@ -176,7 +177,7 @@ struct Configuration {
     application: Vec<Application>,
 }
 
-/// The part of an application's configuration that its sender has to know.
+/// The part of an application's configuration that the sender needs.
 #[derive(Deserialize)]
 struct Application {
     name: String,
@@ -186,10 +187,10 @@ struct Application {
     skip: Vec<String>,
 }
 
-/// Reads the keys in `directory`, and the ids of the application `name`, or of the first one, from its configuration.
+/// Reads the keys in `directory`, and from its configuration the ids of the application `name`, or of the first one.
 ///
 /// # Errors
-/// [`DirectoryFault`] where a file is missing or is not what it should be, or there is no such application.
+/// [`DirectoryFault`] if a file is missing or invalid, or if there is no such application.
 pub fn load(directory: &Path, name: Option<&str>) -> Result<TenantKeys, DirectoryFault> {
     let read = |name: &str| {
         let path = directory.join(name);
@@ -210,7 +211,7 @@ pub fn load(directory: &Path, name: Option<&str>) -> Result<TenantKeys, Director
     let identity = Identity {
         application: application.name,
         application_id: application.id,
-        // Without one in the configuration the bridge takes any.
+        // Without an instance id in the configuration, the bridge accepts any.
         instance_id: application.instance_id.unwrap_or_else(|| Identity::generate().instance_id),
         ali_uid: ALI_UID,
     };

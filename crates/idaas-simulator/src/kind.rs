@@ -1,11 +1,10 @@
-//! The event types that the simulator can send: all that IDaaS is known to send, and one that nobody knows.
+//! The event types that the simulator can send: all known ones of IDaaS, and an unknown one.
 //!
-//! This list is the sender's. The bridge has its own, and neither may be made from the other, or a mistake in one
-//! would agree with itself.
+//! The bridge has its own list. Neither may be derived from the other, because a mistake would then go unnoticed.
 
 use std::borrow::Cow;
 
-/// How every event type of IDaaS begins.
+/// The prefix of every IDaaS event type.
 pub const PREFIX: &str = "urn:alibaba:idaas:app:event:";
 
 /// One type of event.
@@ -36,14 +35,14 @@ pub enum Kind {
     UnitPush,
     UserPush,
     GroupPush,
-    /// A type that no version knows yet.
+    /// A type that no version of the bridge knows.
     Unknown,
 }
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// Nothing: the connection test.
+    /// None: the connection test.
     Connection,
     /// A user account.
     User,
@@ -51,12 +50,12 @@ pub enum Subject {
     Unit,
     /// A group of users.
     Group,
-    /// Something that the bridge does not know.
+    /// An entity that the bridge does not know.
     Unknown,
 }
 
 impl Kind {
-    /// All of them, in an order that a new instance could send them in: creations first.
+    /// All kinds, in an order in which a new instance could send them: creations first.
     pub const ALL: [Self; 25] = [
         Self::Test,
         Self::UnitCreate,
@@ -85,7 +84,7 @@ impl Kind {
         Self::Unknown,
     ];
 
-    /// The event type without [`PREFIX`], for example `ud:user:create`.
+    /// Returns the event type without [`PREFIX`], for example `ud:user:create`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -117,13 +116,13 @@ impl Kind {
         }
     }
 
-    /// The whole event type, as it stands in `eventType`.
+    /// Returns the complete event type, as in `eventType`.
     #[must_use]
     pub fn urn(self) -> String {
         format!("{PREFIX}{}", self.name())
     }
 
-    /// What events of this type are about.
+    /// Returns the subject of events of this type.
     #[must_use]
     pub const fn subject(self) -> Subject {
         match self {
@@ -156,10 +155,10 @@ impl Kind {
     }
 }
 
-/// An event type to send: one of the known, or any other URN.
+/// An event type to send: a known one, or any other URN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventType {
-    /// Decides what `bizData` looks like.
+    /// The kind that decides the form of `bizData`.
     pub kind: Kind,
     urn: Cow<'static, str>,
 }
@@ -171,7 +170,7 @@ impl From<Kind> for EventType {
 }
 
 impl EventType {
-    /// The whole event type, as it stands in `eventType`.
+    /// Returns the complete event type, as in `eventType`.
     #[must_use]
     pub fn urn(&self) -> &str {
         &self.urn
@@ -181,8 +180,8 @@ impl EventType {
 impl std::str::FromStr for EventType {
     type Err = String;
 
-    /// Reads a URN, or the end of a known one from a colon on: `user:create`. A URN that is not known is sent as it
-    /// is, as a type that IDaaS may add one day.
+    /// Parses a URN, or the part of a known one after a colon: `user:create`. An unknown URN is accepted, because
+    /// IDaaS may add event types.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_end = |kind: &Kind| kind.urn() == text || kind.urn().ends_with(&format!(":{text}"));
         let matching: Vec<Kind> = Kind::ALL.into_iter().filter(is_end).collect();

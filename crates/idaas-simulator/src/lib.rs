@@ -1,12 +1,12 @@
-//! Plays Alibaba Cloud IDaaS as the sender of event callbacks, for tests and benchmarks of a receiver.
+//! Simulates Alibaba Cloud IDaaS as the sender of event callbacks, for tests and benchmarks of a receiver.
 //!
-//! The way of a simulated event: [`events`] invents it, [`payload`] writes it in the sender's form, [`token`] seals
-//! and signs it (by [`encryption`] and [`signing`]), [`sender`] posts it, [`answer`] reads what the bridge says,
-//! [`redelivery`] sends again what IDaaS would send again, [`run`] does so for many, and [`stats`] counts. [`fault`] holds
-//! what can be done wrong on purpose, and what the bridge must say to it.
+//! The path of a simulated event: [`events`] generates it, [`payload`] serializes it, [`token`] encrypts and signs it
+//! (with [`encryption`] and [`signing`]), [`sender`] posts it, [`answer`] parses the answer, [`redelivery`] sends it
+//! again as IDaaS would, [`run`] repeats this for many events, and [`stats`] counts. [`fault`] lists deliberate
+//! faults, and the answers that the bridge must give.
 //!
-//! It shares no code with a receiver, so that a mistake in one does not agree with itself. A receiver must not use it:
-//! it signs, and it holds private keys.
+//! Shares no code with a receiver, because a mistake in shared code would go unnoticed. A receiver must not use it:
+//! it signs, and it contains private keys.
 //!
 //! ```
 //! use idaas_simulator::{events::Generator, tenant_keys::TenantKeys, token};

@@ -1,21 +1,21 @@
-//! Writes events in the sender's form: the payload that is then sealed, or sent as `plainData`.
+//! Serializes events to the payload, which is then encrypted, or sent as `plainData`.
 
 use serde_json::{Map, Number, Value, json};
 
 use super::events::Event;
 use super::tenant_keys::Identity;
 
-/// In which form events are written. IDaaS sends one and documents the other; a receiver takes both.
+/// The form of events. IDaaS sends one and documents the other; a receiver must accept both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
-    /// As on the wire: `eventData` and `bizData` are JSON texts within JSON, times and `aliUid` are strings.
+    /// As on the wire: `eventData` and `bizData` are JSON texts inside JSON, times and `aliUid` are strings.
     #[default]
     Wire,
-    /// As in the vendor's documents: an array, objects, numbers.
+    /// As in IDaaS's documentation: an array, objects, numbers.
     Documented,
 }
 
-/// One event as an element of `eventData`. One that was given is not changed.
+/// Returns an event as an element of `eventData`. An event that was not generated is unchanged.
 #[must_use]
 pub fn event_value(event: &Event, form: Form) -> Value {
     if let Some(given) = &event.given {
@@ -31,7 +31,7 @@ pub fn event_value(event: &Event, form: Form) -> Value {
     })
 }
 
-/// The payload that carries `items`, which may be anything: a test may send what is no event.
+/// Returns the payload with `items`, which need not be events: tests can send anything.
 #[must_use]
 pub fn payload(items: &[Value], identity: &Identity, form: Form) -> Value {
     let (event_data, ali_uid) = match form {
@@ -43,7 +43,7 @@ pub fn payload(items: &[Value], identity: &Identity, form: Form) -> Value {
     })
 }
 
-/// A copy in which every member `…Time` that holds digits is a number.
+/// Returns a copy in which every member `…Time` with digits is a number.
 fn with_numeric_times(value: &Value) -> Value {
     match value {
         Value::Object(members) => {

@@ -1,7 +1,8 @@
-//! Sends a callback until every event of it is settled, as IDaaS does: again after 1, 5, 10, 10 and 10 seconds.
+//! Sends a callback until each of its events has a final outcome, as IDaaS does: again after 1, 5, 10, 10 and 10
+//! seconds.
 //!
-//! Anything but a 200 in time is a failed delivery of all its events, a 4xx too. Events in the list `retried` come
-//! again alone. Each time the token is a new one, and the event ids are the old ones.
+//! Anything but a 200 in time, including a 4xx, is a failed delivery of all events. Events in the list `retried` are
+//! sent again without the others. Each delivery has a new token, and the same event ids.
 
 use std::time::{Duration, Instant};
 
@@ -13,49 +14,49 @@ use super::fault::{Expected, Fault, Request};
 use super::sender::{Delivery, NoAnswer, Reply, Sender};
 use crate::signing::SigningFault;
 
-/// How often a failed delivery comes again, and after which time each.
+/// The waits before each re-delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule(Vec<Duration>);
 
 impl Schedule {
-    /// As IDaaS does it: about 36 seconds in all.
+    /// Returns IDaaS's schedule: about 36 seconds in total.
     #[must_use]
     pub fn idaas() -> Self {
         Self([1, 5, 10, 10, 10].map(Duration::from_secs).to_vec())
     }
 
-    /// Each callback once and never again.
+    /// Returns a schedule without re-deliveries.
     #[must_use]
     pub const fn once() -> Self {
         Self(Vec::new())
     }
 
-    /// Other times, for tests that cannot wait.
+    /// Returns a schedule with these waits, for tests that cannot wait for long.
     #[must_use]
     pub const fn after(delays: Vec<Duration>) -> Self {
         Self(delays)
     }
 }
 
-/// The events of one callback, and what is wrong with it.
+/// The events of one callback, and its fault.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// The events.
     pub events: Vec<Event>,
-    /// What is done wrong on purpose.
+    /// The deliberate fault.
     pub fault: Option<Fault>,
 }
 
-/// The last word on an event.
+/// The final outcome of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FinalOutcome {
-    /// It stands in this list with this code.
+    /// The event is in this list with this code.
     Verdict(List, String),
-    /// It stands in no list of an answer.
+    /// The event is in no list of an answer.
     NoVerdict,
-    /// Its callback was refused with this status and code.
+    /// The callback was refused with this status and code.
     Refusal(u16, Option<String>),
-    /// Its callback had no answer.
+    /// The callback had no answer.
     NoAnswer(NoAnswer),
 }
 
@@ -74,52 +75,52 @@ impl FinalOutcome {
     }
 }
 
-/// What became of one event.
+/// The result for one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Its id.
     pub event_id: String,
     /// Its type.
     pub event_type: String,
-    /// What the bridge said last.
+    /// The bridge's last answer.
     pub last_word: FinalOutcome,
-    /// What it should have said.
+    /// The expected answer.
     pub expected: Expected,
-    /// Whether the two agree, and no answer on the way was wrong about this event.
+    /// True if both agree, and no answer was faulty for this event.
     pub good: bool,
-    /// How often it was sent.
+    /// The number of deliveries.
     pub deliveries: u32,
-    /// The latency of the last time.
+    /// The latency of the last delivery.
     pub latency: Duration,
 }
 
-/// What happens on the way, for whoever shows or counts it.
+/// An event of a delivery, for display and statistics.
 #[derive(Debug, Clone)]
 pub enum DeliveryEvent {
-    /// A callback was posted and replied to, or not.
+    /// A callback was posted, with or without an answer. Contains the latency.
     Delivered(Duration),
     /// Events will be sent again.
     Again {
-        /// How many.
+        /// The number of events.
         events: usize,
-        /// What the bridge said this time.
+        /// The bridge's answer to this delivery.
         because: FinalOutcome,
-        /// After which time.
+        /// The wait before the next delivery.
         after: Duration,
     },
-    /// An answer was wrong.
+    /// An answer was faulty.
     Wrong(AnswerFault),
-    /// These events are settled.
+    /// These events have a final outcome.
     Settled(Vec<Outcome>),
-    /// A callback left later than it should have.
+    /// A callback was sent later than planned.
     Late(Duration),
 }
 
-/// Sends `batch` until it is settled. `first` is its request, made before; `started` is the moment from which its
-/// latency counts. Events are told as [`DeliveryEvent::Settled`] when the last word on them is spoken.
+/// Sends `batch` until each event has a final outcome. `first` is its first request; its latency counts from
+/// `started`. The outcomes are sent as [`DeliveryEvent::Settled`].
 ///
 /// # Errors
-/// [`SigningFault`] where a token for a re-delivery cannot be signed.
+/// [`SigningFault`] if a token for a re-delivery cannot be signed.
 pub async fn deliver(
     sender: &Sender,
     batch: &Batch,
@@ -133,7 +134,7 @@ pub async fn deliver(
     if batch.fault == Some(Fault::Redelivery) {
         let request = sender.request(&batch.events, batch.fault)?;
         let second = round.settle(request, Instant::now()).await?;
-        // Both are in the order in which they were settled; an event is found again by its id.
+        // Both lists are in the order of their outcomes, so events are matched by id.
         for outcome in &mut outcomes {
             let again = second.iter().find(|again| again.event_id == outcome.event_id);
             let same = again.is_some_and(|again| again.good && again.last_word == outcome.last_word);
@@ -144,7 +145,7 @@ pub async fn deliver(
             }
         }
     }
-    // Whoever listens may have left; the events are delivered all the same.
+    // The receiver may have been dropped; the events are delivered nevertheless.
     let _ = event_sender.send(DeliveryEvent::Settled(outcomes));
     Ok(())
 }
@@ -172,7 +173,7 @@ impl Round<'_> {
         Ok(outcomes)
     }
 
-    /// Sorts the pending events into those that are settled and those that come again, which are returned.
+    /// Records final outcomes, and returns the pending events that are sent again.
     fn judge(
         &self,
         pending: Vec<Event>,
@@ -210,12 +211,12 @@ impl Round<'_> {
     }
 
     fn tell(&self, event: DeliveryEvent) {
-        // Whoever listens may have left; that is no reason to stop sending.
+        // The receiver may have been dropped; sending continues nevertheless.
         let _ = self.event_sender.send(event);
     }
 }
 
-/// Whether IDaaS would send the event again.
+/// Returns true if IDaaS would send the event again.
 const fn comes_again(last_word: &FinalOutcome) -> bool {
     match last_word {
         FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::Refusal(..) | FinalOutcome::NoAnswer(_) => true,
@@ -249,7 +250,7 @@ mod tests {
     use crate::events::Generator;
     use crate::test_bridge::{TestBridge, answer, refusal};
 
-    /// Sends one event of each type to `bridge`; gives what became of them.
+    /// Sends one event of each type to `bridge`. Returns their outcomes.
     async fn settled(bridge: &TestBridge, fault: Option<Fault>, again: u64) -> (Vec<Outcome>, Vec<DeliveryEvent>) {
         let batch = Batch { events: Generator::new(1).one_of_each(1_753_000_000_000), fault };
         let (sending, mut receiving) = tokio::sync::mpsc::unbounded_channel();

@@ -1,7 +1,7 @@
-//! Sends the events of a whole run: one after the other over some connections, or at a pace whatever the bridge does.
+//! Sends the events of a run: one after the other over some connections, or at a fixed rate.
 //!
-//! At a pace, latency counts from the moment when a callback should have left: a bridge that stalls is then charged
-//! for everybody who had to wait, not for one.
+//! At a fixed rate, latency counts from the time at which a callback should have been sent. So if the bridge stalls,
+//! all callbacks that had to wait show it, not only one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,65 +18,65 @@ use super::redelivery::{Batch, DeliveryEvent, Schedule, deliver};
 use super::sender::{Sender, now_ms};
 use super::signing::SigningFault;
 
-/// A callback that leaves this much too late is told as [`DeliveryEvent::Late`].
+/// A callback that is sent with more delay than this is reported as [`DeliveryEvent::Late`].
 const LATE: Duration = Duration::from_millis(5);
 
-/// What to send.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct RunSettings {
-    /// Where the events come from.
+    /// The source of the events.
     pub source: Source,
-    /// How many events.
+    /// The number of events.
     pub count: u64,
-    /// How many events in one callback; at least one.
+    /// The number of events per callback; at least one.
     pub events_per_callback: u64,
-    /// Events per second; as fast as the connections allow where there is none.
+    /// Events per second. `None` sends as fast as the connections allow.
     pub rate: Option<f64>,
-    /// How many callbacks are on the way at once.
+    /// The number of concurrent callbacks.
     pub connections: usize,
-    /// What is done wrong on purpose.
+    /// The deliberate fault.
     pub fault: Option<Fault>,
-    /// When events come again.
+    /// The schedule of re-deliveries.
     pub schedule: Schedule,
 }
 
-/// Where events come from.
+/// The source of events.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// Invented, these types in turn.
+    /// Generated events, of these types in turn.
     Generated {
-        /// The types; never empty.
+        /// The types. Must not be empty.
         types: Vec<EventType>,
-        /// Makes them.
+        /// The generator.
         generator: Generator,
-        /// Takes the place of their `bizData`, where somebody wrote one.
+        /// Replaces the generated `bizData`, if set.
         biz_data: Option<Value>,
     },
-    /// Written by somebody, sent as they are.
+    /// Events that are sent unchanged.
     Given(Vec<Event>),
 }
 
 impl RunSettings {
-    /// How many callbacks the events fill.
+    /// Returns the number of callbacks.
     #[must_use]
     pub const fn callbacks(&self) -> u64 {
         self.count.div_ceil(self.events_per_callback)
     }
 
-    /// How many callbacks are signed before the first is sent.
+    /// Returns the number of callbacks that are signed before the first is sent.
     #[must_use]
     pub fn signed_ahead(&self) -> u64 {
         self.callbacks().min(self.stock() as u64)
     }
 
-    /// How many callbacks are made ahead: some thousand events, or a few where each is megabytes.
+    /// Returns the capacity of the queue of signed callbacks: some thousand events, or a few if each has megabytes.
     pub(super) fn stock(&self) -> usize {
         let large = [Some(Fault::TooLarge), Some(Fault::RecordTooLarge)].contains(&self.fault);
         let events = if large { 4 } else { 8192 };
         usize::try_from((events / self.events_per_callback).max(2)).unwrap_or(2)
     }
 
-    /// The request of callback `number`, signed now.
+    /// Creates and signs the request of callback `number`.
     ///
     /// # Errors
     /// [`SigningFault`] if the crypto library fails.
@@ -85,7 +85,7 @@ impl RunSettings {
         sender.request(&events, fault)
     }
 
-    /// The events of callback `number`, with the time of now.
+    /// Returns the events of callback `number`, with the current time.
     pub(super) fn batch(&self, number: u64) -> Batch {
         let first = number.saturating_mul(self.events_per_callback);
         let end = first.saturating_add(self.events_per_callback).min(self.count);
@@ -110,8 +110,8 @@ impl RunSettings {
     }
 }
 
-/// Sends everything and reports every delivery event. Returns when all events are settled. Starts threads of its own for
-/// signing, and tasks on the runtime that it is called in.
+/// Sends all events and reports all delivery events. Returns when all events have a final outcome. Starts threads for
+/// signing, and tasks on the current runtime.
 pub async fn send(sender: Arc<Sender>, settings: Arc<RunSettings>, event_sender: mpsc::UnboundedSender<DeliveryEvent>) {
     let stock = presigner::open(&sender, &settings);
     stock.filled().await;
@@ -139,7 +139,7 @@ async fn send_in_turn(
             loop {
                 let next = callbacks.lock().await.recv().await;
                 let Some(Prepared { batch, request }) = next else { return };
-                // A signature that cannot be made leaves its events unsettled, and the run's count tells.
+                // If signing fails, its events have no outcome, and the run's count shows it.
                 let _ = deliver(&sender, &batch, request, Instant::now(), &settings.schedule, &event_sender).await;
             }
         });
@@ -155,7 +155,8 @@ async fn send_at_pace(
     event_sender: &mpsc::UnboundedSender<DeliveryEvent>,
 ) {
     let (due, mut dues) = mpsc::unbounded_channel();
-    // The runtime's timer has steps of a millisecond, which would be seen in the latencies; a thread's has not.
+    // The runtime's timer has a resolution of a millisecond, which would distort the latencies. A thread's sleep is
+    // more exact.
     std::thread::spawn(move || {
         let start = Instant::now();
         for number in 0_u32.. {
@@ -179,7 +180,7 @@ async fn send_at_pace(
             let _permit = connections.acquire().await;
             let _ = deliver(&sender, &batch, request, moment, &settings.schedule, &event_sender).await;
         });
-        // Finished tasks are forgotten on the way, so that a long run does not grow.
+        // Finished tasks are removed during the run, so that the memory of a long run does not grow.
         while callbacks.try_join_next().is_some() {}
     }
     while callbacks.join_next().await.is_some() {}

@@ -1,4 +1,4 @@
-//! Posts callbacks to a bridge and reads what it says. One attempt each; [`super::redelivery`] makes the others.
+//! Posts callbacks to a bridge and reads the answers. One attempt each; [`super::redelivery`] repeats them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::tenant_keys::TenantKeys;
 use super::token::Callback;
 use crate::signing::SigningFault;
 
-/// How long IDaaS waits for an answer.
+/// The time that IDaaS waits for an answer.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A simulated instance that sends to one bridge. Cheap to share behind an `Arc`; holds a pool of connections.
+/// A simulated instance that sends to one bridge. Contains a pool of connections; share it in an `Arc`.
 pub struct Sender {
     client: Client,
     target: Url,
@@ -27,14 +27,14 @@ pub struct Sender {
     plain: bool,
 }
 
-/// Why nothing can be sent.
+/// The reason why a sender cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SenderFault {
-    /// The address is no URL of the scheme `http` or `https`.
+    /// The address is not an `http` or `https` URL.
     Target(String),
     /// The CA certificates cannot be read.
     Certificates,
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     Client,
 }
 
@@ -52,14 +52,14 @@ impl std::fmt::Display for SenderFault {
 
 impl std::error::Error for SenderFault {}
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NoAnswer {
-    /// No connection could be made.
+    /// The connection failed.
     NotConnected,
     /// The server's certificate is not trusted.
     NotTrusted,
-    /// Nothing came within [`TIMEOUT`].
+    /// There was no answer within [`TIMEOUT`].
     TimedOut,
     /// The connection broke before the answer was complete.
     Broken,
@@ -68,7 +68,7 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
-    /// A short name for reports.
+    /// Returns a short name for reports.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -81,7 +81,7 @@ impl NoAnswer {
     }
 }
 
-/// What came back for one attempt.
+/// The result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// A 200 with a verdict per event.
@@ -90,24 +90,24 @@ pub enum Reply {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The member `error` of the body, where it has one.
+        /// The member `error` of the body, if it has one.
         code: Option<String>,
     },
-    /// Nothing of use.
+    /// No usable answer.
     Nothing(NoAnswer),
 }
 
-/// One attempt and what came of it.
+/// One attempt and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// What came back.
+    /// The result.
     pub reply: Reply,
-    /// From the start of the request, or from the moment when it should have started, to the end of the answer.
+    /// The time from the start of the request, or from its planned start, to the end of the answer.
     pub latency: Duration,
 }
 
 impl Delivery {
-    /// The HTTP status; `None` where no answer came.
+    /// Returns the HTTP status. `None` if there was no answer.
     #[must_use]
     pub const fn status(&self) -> Option<u16> {
         match &self.reply {
@@ -119,7 +119,7 @@ impl Delivery {
         }
     }
 
-    /// The verdicts of an answer; empty where the callback was refused.
+    /// Returns the verdicts of an answer. Empty if the callback was refused.
     #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
         match &self.reply {
@@ -128,7 +128,7 @@ impl Delivery {
         }
     }
 
-    /// What is wrong with the answer, given the ids that were sent.
+    /// Returns the faults of the answer, given the ids that were sent.
     #[must_use]
     pub fn faults<'a>(&self, event_ids: impl IntoIterator<Item = &'a str>) -> Vec<AnswerFault> {
         match &self.reply {
@@ -140,19 +140,19 @@ impl Delivery {
 }
 
 impl Sender {
-    /// A sender of honest, encrypted callbacks to `target`: the URL of a callback, or of a bridge, which then gets
-    /// the path `/callbacks/<application>`.
+    /// Creates a sender of valid, encrypted callbacks to `target`: the URL of a callback, or of a bridge, to which
+    /// the path `/callbacks/<application>` is added.
     ///
     /// # Errors
-    /// [`SenderFault`] where `target` is no such URL, or the HTTP client cannot be made.
+    /// [`SenderFault`] if `target` is not such a URL, or if the HTTP client cannot be created.
     pub fn new(material: Arc<TenantKeys>, target: &str) -> Result<Self, SenderFault> {
         Self::trusting(material, target, None)
     }
 
-    /// The same, trusting also the CA certificates in `authorities` (PEM).
+    /// Same as [`Sender::new`], but also trusts the CA certificates in `authorities` (PEM).
     ///
     /// # Errors
-    /// As [`Sender::new`], and where `authorities` holds no certificates.
+    /// Same as [`Sender::new`], and if `authorities` contains no certificates.
     pub fn trusting(material: Arc<TenantKeys>, target: &str, authorities: Option<&[u8]>) -> Result<Self, SenderFault> {
         let no_target = || SenderFault::Target(target.to_owned());
         let mut url = Url::parse(target).map_err(|_| no_target())?;
@@ -163,7 +163,7 @@ impl Sender {
             url.set_path(&format!("/callbacks/{}", material.identity.application));
         }
         let client = Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        // A proxy that the environment names is for the world outside; this machine is not behind it.
+        // A proxy from the environment is for other machines; this one can be reached directly.
         let client = if is_loopback(&url) { client.no_proxy() } else { client };
         let client = match authorities.map(Certificate::from_pem_bundle) {
             None => client,
@@ -174,37 +174,37 @@ impl Sender {
         Ok(Self { client, target: url, material, form: Form::Wire, plain: false })
     }
 
-    /// The same sender, writing events in another form.
+    /// Returns the same sender with another form of events.
     #[must_use]
     pub fn form(mut self, form: Form) -> Self {
         self.form = form;
         self
     }
 
-    /// The same sender, as an instance where encryption is switched off.
+    /// Returns the same sender without encryption, as if it were switched off in the instance.
     #[must_use]
     pub fn plain(mut self) -> Self {
         self.plain = true;
         self
     }
 
-    /// The URL that callbacks go to.
+    /// Returns the URL that callbacks are sent to.
     #[must_use]
     pub fn target(&self) -> &str {
         self.target.as_str()
     }
 
-    /// The instance that sends.
+    /// Returns the simulated instance.
     #[must_use]
     pub fn material(&self) -> &TenantKeys {
         &self.material
     }
 
-    /// The request that carries `events`, with `fault` in it where one is given. Signs, which takes about a
-    /// millisecond of the processor; the token is good for half an hour.
+    /// Creates the request for `events`, with `fault` if it is given. Signing takes about a millisecond of processor
+    /// time; the token is valid for half an hour.
     ///
     /// # Errors
-    /// [`SigningFault`] where the crypto library fails.
+    /// [`SigningFault`] if the crypto library fails.
     pub fn request(&self, events: &[Event], fault: Option<Fault>) -> Result<Request, SigningFault> {
         let now = now_ms() / 1000;
         if let Some(fault) = fault {
@@ -218,13 +218,13 @@ impl Sender {
     /// Signs and posts `events` as one callback, once.
     ///
     /// # Errors
-    /// [`SigningFault`] where the crypto library fails.
+    /// [`SigningFault`] if the crypto library fails.
     pub async fn deliver(&self, events: &[Event]) -> Result<Delivery, SigningFault> {
         let request = self.request(events, None)?;
         Ok(self.post(request, Instant::now()).await)
     }
 
-    /// Posts a finished request, once. The latency counts from `started`.
+    /// Posts a request once. The latency counts from `started`.
     pub async fn post(&self, request: Request, started: Instant) -> Delivery {
         let reply = self.reply(request).await;
         Delivery { reply, latency: started.elapsed() }
@@ -266,13 +266,14 @@ fn no_answer(error: &reqwest::Error) -> NoAnswer {
     }
 }
 
-/// Whether OpenSSL, at the end of the chain of causes, does not trust the certificate: only its text says so.
+/// Returns true if OpenSSL, at the end of the chain of causes, does not trust the certificate. Only its text shows
+/// that.
 fn names_a_certificate(error: &reqwest::Error) -> bool {
     let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     causes.any(|cause| cause.to_string().contains("certificate"))
 }
 
-/// The time now, in milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 #[must_use]
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -11,7 +11,7 @@ pub struct SigningKey {
     key_id: String,
 }
 
-/// A signing key could not be made, read or used. Contains nothing of the key.
+/// A signing key cannot be generated, read or used. Contains nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigningFault;
 
@@ -24,10 +24,10 @@ impl std::fmt::Display for SigningFault {
 impl std::error::Error for SigningFault {}
 
 impl SigningKey {
-    /// Makes a fresh 2048-bit RSA key, the size that IDaaS uses.
+    /// Generates a 2048-bit RSA key, the size that IDaaS uses.
     ///
     /// # Errors
-    /// [`SigningFault`] where the crypto library fails.
+    /// [`SigningFault`] if the crypto library fails.
     pub fn generate(key_id: &str) -> Result<Self, SigningFault> {
         Self::from_pair(RsaKeyPair::generate(2048).map_err(|_| SigningFault)?, key_id)
     }
@@ -35,7 +35,7 @@ impl SigningKey {
     /// Reads a private key in PEM (PKCS#8 or PKCS#1).
     ///
     /// # Errors
-    /// [`SigningFault`] where `pem` is no RSA private key of 2048 bits or more.
+    /// [`SigningFault`] if `pem` is not an RSA private key of at least 2048 bits.
     pub fn from_pem(pem: &[u8], key_id: &str) -> Result<Self, SigningFault> {
         Self::from_pair(RsaKeyPair::from_pem(pem).map_err(|_| SigningFault)?, key_id)
     }
@@ -46,19 +46,19 @@ impl SigningKey {
         Ok(Self { pair, signer, key_id: key_id.to_owned() })
     }
 
-    /// The id by which the key set names this key.
+    /// Returns the key's id in the key set.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// The private key in PEM (PKCS#8). To be written to a file of its own and nowhere else.
+    /// Returns the private key in PEM (PKCS#8). A secret: write it to its own file only.
     #[must_use]
     pub fn to_pem(&self) -> zeroize::Zeroizing<Vec<u8>> {
         zeroize::Zeroizing::new(self.pair.to_pem_private_key())
     }
 
-    /// The public half as a key set in the form of IDaaS: `kty`, `e`, `use`, `kid`, `n`, and no `alg`.
+    /// Returns the public key as a key set in the form of IDaaS: `kty`, `e`, `use`, `kid`, `n`, and no `alg`.
     #[must_use]
     pub fn to_jwks(&self) -> serde_json::Value {
         let public = self.pair.to_jwk_public_key();
@@ -74,7 +74,7 @@ impl SigningKey {
     /// Signs `input` with RS256.
     ///
     /// # Errors
-    /// [`SigningFault`] where the crypto library fails.
+    /// [`SigningFault`] if the crypto library fails.
     pub fn sign(&self, input: &[u8]) -> Result<Vec<u8>, SigningFault> {
         self.signer.sign(input).map_err(|_| SigningFault)
     }

@@ -1,4 +1,4 @@
-//! Counts what became of a run's events, and how long the bridge took.
+//! Counts the outcomes of a run's events, and the latencies.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use super::answer::List;
 use super::redelivery::{DeliveryEvent, FinalOutcome, Outcome};
 
-/// How many of the surprises are kept to be shown.
+/// Maximum number of unexpected outcomes and answer faults that are kept for display.
 const KEPT: usize = 20;
 
-/// What a run came to.
+/// The statistics of a run.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// How many events are settled, by the bridge's last word on them.
+    /// The number of events by final outcome.
     pub words: BTreeMap<String, u64>,
-    /// How many events are settled.
+    /// The number of events with a final outcome.
     pub settled: u64,
-    /// How many of them were not as expected.
+    /// The number of unexpected outcomes.
     pub unexpected: u64,
-    /// The first of these.
+    /// The first unexpected outcomes.
     pub surprises: Vec<Outcome>,
-    /// The first things that were wrong with answers, in words.
+    /// The first answer faults, as text.
     pub wrong: Vec<String>,
-    /// How many callbacks left later than they should have.
+    /// The number of callbacks that were sent later than planned.
     pub late: u64,
     latencies: Vec<Duration>,
 }
@@ -30,13 +30,13 @@ pub struct Tally {
 /// Latencies of callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quantiles {
-    /// Half of the callbacks took at most this.
+    /// The median.
     pub p50: Duration,
-    /// Nine of ten.
+    /// The 90th percentile.
     pub p90: Duration,
-    /// Ninety-nine of a hundred.
+    /// The 99th percentile.
     pub p99: Duration,
-    /// All.
+    /// The maximum.
     pub max: Duration,
 }
 
@@ -67,24 +67,24 @@ impl Tally {
         }
     }
 
-    /// How many callbacks were posted, re-deliveries included.
+    /// Returns the number of callbacks posted, including re-deliveries.
     #[must_use]
     pub const fn deliveries(&self) -> usize {
         self.latencies.len()
     }
 
-    /// Whether all of `count` events were settled as expected, by sound answers.
+    /// Returns true if all of `count` events had the expected outcome, and all answers were valid.
     #[must_use]
     pub const fn all_good(&self, count: u64) -> bool {
         self.settled == count && self.unexpected == 0 && self.wrong.is_empty()
     }
 
-    /// The latencies so far, re-deliveries included, each counted from its own start.
+    /// Returns the quantiles of all latencies, including re-deliveries, each counted from its own start.
     #[must_use]
     pub fn quantiles(&self) -> Quantiles {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
-        // The nearest rank: the smallest latency that so many per cent do not exceed.
+        // Nearest rank: the smallest latency that at least this percentage of callbacks does not exceed.
         let at = |percent: usize| {
             let rank = (sorted.len() * percent).div_ceil(100);
             sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
@@ -93,13 +93,13 @@ impl Tally {
     }
 }
 
-/// A verdict in words: the list, and the code unless it says the same.
+/// Formats a verdict: the list, and the code unless it is the same.
 #[must_use]
 pub fn verdict(list: List, code: &str) -> String {
     if code.eq_ignore_ascii_case(list.code()) { list.code().to_owned() } else { format!("{} {code}", list.code()) }
 }
 
-/// A last word in two words: the list or the status, and the code.
+/// Formats an outcome: the list or the status, and the code.
 #[must_use]
 pub fn words(last_word: &FinalOutcome) -> String {
     match last_word {

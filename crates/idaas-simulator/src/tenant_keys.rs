@@ -1,6 +1,6 @@
-//! What a simulated IDaaS instance is: its names, and the keys by which it signs and encrypts.
+//! A simulated IDaaS instance: its ids, and the keys with which it signs and encrypts.
 //!
-//! The private keys here have no `Debug`, and leave only into the files that `simulate init` writes.
+//! Private keys have no `Debug`, and are only written to the files of `simulate init`.
 
 use std::sync::OnceLock;
 
@@ -10,21 +10,21 @@ use super::directory::identifier;
 use crate::encryption::{ContentKey, KeyFault};
 use crate::signing::{SigningFault, SigningKey};
 
-/// The names under which an instance sends for an application.
+/// The ids that an instance uses for an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The name of the application in the bridge's configuration, and the last part of the callback's path.
+    /// The name of the application in the bridge's configuration, which is the last part of the callback's path.
     pub application: String,
-    /// The application's id, the token's `aud`.
+    /// The application's id, which is the token's `aud`.
     pub application_id: String,
-    /// The instance's id, the token's `sub`.
+    /// The instance's id, which is the token's `sub`.
     pub instance_id: String,
     /// The number of the Alibaba Cloud account.
     pub ali_uid: u64,
 }
 
 impl Identity {
-    /// Invents ids in the form of real ones, for an application that is called `workforce`.
+    /// Generates ids in the form of real ones, for an application with the name `workforce`.
     #[must_use]
     pub fn generate() -> Self {
         let mut random = fastrand::Rng::new();
@@ -37,26 +37,26 @@ impl Identity {
     }
 }
 
-/// The account number in every payload; nothing depends on it.
+/// The account number in every payload. Nothing depends on its value.
 pub(super) const ALI_UID: u64 = 1_021_000_000_000_001;
 
 /// A simulated instance with its keys.
 pub struct TenantKeys {
-    /// The names under which it sends.
+    /// The ids that it uses.
     pub identity: Identity,
-    /// Event types that the bridge's configuration skips, so that a run can tell what to expect.
+    /// Event types that the bridge's configuration skips, from which the expected answers follow.
     pub skip: Vec<String>,
     pub(super) signing: SigningKey,
     pub(super) content: ContentKey,
     stranger: OnceLock<Option<SigningKey>>,
 }
 
-/// Keys cannot be used. Contains nothing of the keys.
+/// A key cannot be used. Contains nothing of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TenantKeysError {
-    /// The signing key.
+    /// The signing key is unusable.
     Signing(SigningFault),
-    /// The encryption key.
+    /// The encryption key is unusable.
     Encryption(KeyFault),
 }
 
@@ -72,19 +72,19 @@ impl std::fmt::Display for TenantKeysError {
 impl std::error::Error for TenantKeysError {}
 
 impl TenantKeys {
-    /// Puts an instance together.
+    /// Creates an instance with these ids and keys.
     ///
     /// # Errors
-    /// [`TenantKeysError`] where `encryption_key` is not hexadecimal of a known length.
+    /// [`TenantKeysError`] if `encryption_key` is not hexadecimal of a supported length.
     pub fn new(identity: Identity, signing: SigningKey, encryption_key: &str) -> Result<Self, TenantKeysError> {
         let content = ContentKey::from_hex(encryption_key).map_err(TenantKeysError::Encryption)?;
         Ok(Self { identity, skip: Vec::new(), signing, content, stranger: OnceLock::new() })
     }
 
-    /// A new instance with fresh keys and invented ids.
+    /// Creates an instance with new keys and invented ids.
     ///
     /// # Errors
-    /// [`TenantKeysError`] where the crypto library fails.
+    /// [`TenantKeysError`] if the crypto library fails.
     pub fn generate() -> Result<Self, TenantKeysError> {
         let key_id = format!("KEY{}", identifier(&mut fastrand::Rng::new(), 32));
         let signing = SigningKey::generate(&key_id).map_err(TenantKeysError::Signing)?;
@@ -92,19 +92,19 @@ impl TenantKeys {
         Self::new(Identity::generate(), signing, &encryption_key)
     }
 
-    /// The public key as IDaaS publishes it, for the bridge's `jwks`.
+    /// Returns the public key as IDaaS publishes it, for the bridge's `jwks`.
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
         self.signing.to_jwks()
     }
 
-    /// The encryption key in hexadecimal, for the bridge's `decryption_keys`. A secret.
+    /// Returns the encryption key in hexadecimal, for the bridge's `decryption_keys`. A secret.
     #[must_use]
     pub fn encryption_key(&self) -> Zeroizing<String> {
         self.content.to_hex()
     }
 
-    /// A key that nobody published, under the id of the real one: made when first asked for.
+    /// Returns an unpublished key with the id of the real one. Generated on first use.
     pub(super) fn unrelated_key(&self) -> Result<&SigningKey, SigningFault> {
         let make = || SigningKey::generate(self.signing.key_id()).ok();
         self.stranger.get_or_init(make).as_ref().ok_or(SigningFault)

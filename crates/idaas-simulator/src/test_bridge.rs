@@ -1,5 +1,5 @@
-//! A bridge of a few lines for tests of the sender and of the command: it opens what it gets, and answers as a test tells
-//! it to.
+//! A minimal bridge for tests of the sender and of the command: decrypts callbacks, and answers as the test
+//! specifies.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::sender::Sender;
 use super::tenant_keys::TenantKeys;
 
-/// What arrived.
+/// A received callback.
 #[derive(Debug, Clone, Default)]
 pub struct Arrival {
     /// The ids of the events that have one.
@@ -26,7 +26,7 @@ pub struct Arrival {
     pub items: Vec<Value>,
 }
 
-/// One instance for all tests of a process, because a key takes long to make.
+/// Returns one instance for all tests of a process, because generating a key takes long.
 pub fn material() -> Arc<TenantKeys> {
     static MATERIAL: OnceLock<Arc<TenantKeys>> = OnceLock::new();
     Arc::clone(MATERIAL.get_or_init(|| Arc::new(TenantKeys::generate().unwrap())))
@@ -34,16 +34,16 @@ pub fn material() -> Arc<TenantKeys> {
 
 type Script = dyn Fn(usize, &[String]) -> (u16, String) + Send + Sync;
 
-/// A listening bridge and a sender to it.
+/// A running test bridge, and a sender to it.
 pub struct TestBridge {
-    /// Sends to it.
+    /// Sends to the test bridge.
     pub sender: Arc<Sender>,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     task: JoinHandle<()>,
 }
 
 impl TestBridge {
-    /// Listens; `script` gets the request's number and its event ids, and gives status and body.
+    /// Starts to listen. `script` gets the request's number and its event ids, and returns status and body.
     pub async fn start(script: impl Fn(usize, &[String]) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let material = material();
@@ -62,12 +62,12 @@ impl TestBridge {
         Self { sender, arrivals, task }
     }
 
-    /// What arrived so far.
+    /// Returns the callbacks received so far.
     pub fn requests(&self) -> Vec<Arrival> {
         self.arrivals.lock().unwrap().clone()
     }
 
-    /// Listens no more.
+    /// Stops listening.
     pub async fn stopped(mut self) -> Self {
         self.task.abort();
         let _ = (&mut self.task).await;
@@ -75,7 +75,7 @@ impl TestBridge {
     }
 }
 
-/// Serves one request and closes.
+/// Serves one request and closes the connection.
 async fn serve(
     mut stream: TcpStream,
     material: Arc<TenantKeys>,
@@ -117,7 +117,7 @@ fn open(material: &TenantKeys, body: &str) -> Arrival {
     Arrival { event_ids, token_id: claims["jti"].to_string(), items }
 }
 
-/// An answer with these events in the lists for success and retry.
+/// Returns an answer with these events in the lists for success and retry.
 pub fn answer(success: &[String], retried: &[String]) -> String {
     let list = |ids: &[String], code: &str| -> Value {
         ids.iter().map(|id| json!({"eventId": id, "eventCode": code, "eventMessage": code})).collect()
@@ -129,7 +129,7 @@ pub fn answer(success: &[String], retried: &[String]) -> String {
     .to_string()
 }
 
-/// The body of a refusal.
+/// Returns the body of a refusal.
 pub fn refusal(code: &str) -> String {
     json!({"error": code, "errorDescription": "A test says so."}).to_string()
 }

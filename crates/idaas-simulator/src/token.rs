@@ -1,8 +1,8 @@
-//! Builds the body of one callback: payload, encryption, claims, signature; and, for tests, each of them wrong
-//! (the usual ways to be wrong are in `token/wrong.rs`).
+//! Creates the body of one callback: payload, encryption, claims, signature; for tests, with any of them wrong (the
+//! usual faults are in `token/wrong.rs`).
 //!
-//! An honest callback is `Callback::new(material, now).events(&events).body()`. Pure but for fresh random numbers
-//! (`jti`, initialization vector): the time comes from the caller.
+//! A valid callback is `Callback::new(material, now).events(&events).body()`. Pure except for random numbers (`jti`,
+//! initialization vector): the time is a parameter.
 
 mod wrong;
 
@@ -20,10 +20,10 @@ use crate::signing::SigningFault;
 /// The issuer of every callback.
 pub const ISSUER: &str = "urn:alibaba:idaas:app:event";
 
-/// How long a token is good, in seconds.
+/// The lifetime of a token, in seconds.
 pub const LIFETIME: i64 = 1800;
 
-/// One callback in the making. Each method changes one thing; [`Callback::body`] ends it.
+/// A builder for one callback. Each method changes one property; [`Callback::body`] creates the body.
 #[derive(Clone)]
 #[must_use]
 pub struct Callback<'a> {
@@ -63,18 +63,18 @@ enum Signature {
     OfOtherClaims,
 }
 
-/// The body of one honest callback, encrypted, as on the wire. `now` in seconds since 1970.
+/// Creates the body of one valid callback, encrypted, as on the wire. `now` is in seconds since 1970.
 ///
 /// # Errors
-/// [`SigningFault`] where the crypto library fails.
+/// [`SigningFault`] if the crypto library fails.
 pub fn body(material: &TenantKeys, events: &[Event], now: i64) -> Result<String, SigningFault> {
     Callback::new(material, now).events(events).body()
 }
 
-/// The bodies of many honest callbacks, in their order, made on all processors: for benchmarks and large tests.
+/// Creates the bodies of many valid callbacks, in order, on all processors: for benchmarks and large tests.
 ///
 /// # Errors
-/// [`SigningFault`] where the crypto library fails.
+/// [`SigningFault`] if the crypto library fails.
 pub fn bodies(material: &TenantKeys, batches: &[Vec<Event>], now: i64) -> Result<Vec<String>, SigningFault> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = batches.len().div_ceil(threads).max(1);
@@ -92,7 +92,7 @@ pub fn bodies(material: &TenantKeys, batches: &[Vec<Event>], now: i64) -> Result
 }
 
 impl<'a> Callback<'a> {
-    /// An honest callback without events, issued `now` (seconds since 1970).
+    /// Creates a valid callback without events, issued at `now` (seconds since 1970).
     pub const fn new(material: &'a TenantKeys, now: i64) -> Self {
         Self {
             material,
@@ -108,99 +108,99 @@ impl<'a> Callback<'a> {
         }
     }
 
-    /// Carries `events`, in the form that was chosen *before* by [`Callback::form`].
+    /// Sets the events, in the form that was set *before* with [`Callback::form`].
     pub fn events(self, events: &[Event]) -> Self {
         let form = self.form;
         self.event_values(events.iter().map(|event| payload::event_value(event, form)).collect())
     }
 
-    /// Carries these elements of `eventData` as they are.
+    /// Sets the elements of `eventData` unchanged.
     pub fn event_values(mut self, items: Vec<Value>) -> Self {
         self.content = Content::Items(items);
         self
     }
 
-    /// Carries these bytes in the place of the whole payload. Where it is not encrypted they must be JSON, or are
-    /// sent as a JSON string.
+    /// Replaces the whole payload with these bytes. Without encryption they must be JSON, or are sent as a JSON
+    /// string.
     pub fn raw_payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
         self.content = Content::Raw(payload.into());
         self
     }
 
-    /// Writes the payload in another form.
+    /// Sets the form of the payload.
     pub const fn form(mut self, form: Form) -> Self {
         self.form = form;
         self
     }
 
-    /// Sends `plainData`, as an instance where encryption is switched off.
+    /// Sends `plainData`, as if encryption were switched off in the instance.
     pub fn plain(mut self) -> Self {
         self.encryption = Encryption::Plain;
         self
     }
 
-    /// Sends this in the place of `cipherData`.
+    /// Replaces `cipherData`.
     pub fn cipher_data(mut self, cipher_data: impl Into<String>) -> Self {
         self.encryption = Encryption::Given(cipher_data.into());
         self
     }
 
-    /// Sets a member of the header, a new one or a known one.
+    /// Sets a member of the header.
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header.push((name.to_owned(), Some(value.into())));
         self
     }
 
-    /// Leaves a member of the header out.
+    /// Removes a member of the header.
     pub fn without_header(mut self, name: &str) -> Self {
         self.header.push((name.to_owned(), None));
         self
     }
 
-    /// Sets a claim, a new one or a known one.
+    /// Sets a claim.
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.push((name.to_owned(), Some(value.into())));
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     pub fn without_claim(mut self, name: &str) -> Self {
         self.claims.push((name.to_owned(), None));
         self
     }
 
-    /// Signs these bytes as the header, be they JSON or not; for duplicate members and worse.
+    /// Replaces the header with these bytes, which need not be JSON: for duplicate members, for example.
     pub fn raw_header(mut self, header: impl Into<Vec<u8>>) -> Self {
         self.raw_header = Some(header.into());
         self
     }
 
-    /// Signs these bytes as the claims, be they JSON or not.
+    /// Replaces the claims with these bytes, which need not be JSON.
     pub fn raw_claims(mut self, claims: impl Into<Vec<u8>>) -> Self {
         self.raw_claims = Some(claims.into());
         self
     }
 
-    /// The claims as they would be signed, as JSON; a test can change the text and give it to
+    /// Returns the claims that would be signed, as JSON. A test can change the text and pass it to
     /// [`Callback::raw_claims`].
     #[must_use]
     pub fn claims_json(&self) -> String {
         changed(self.honest_claims(), &self.claims).to_string()
     }
 
-    /// The finished body: `{"event":"<JWS>"}`.
+    /// Returns the body: `{"event":"<JWS>"}`.
     ///
     /// # Errors
-    /// [`SigningFault`] where the crypto library fails.
+    /// [`SigningFault`] if the crypto library fails.
     pub fn body(self) -> Result<String, SigningFault> {
-        // Base64url and dots need no escape in JSON.
+        // Base64url and dots need no escapes in JSON.
         Ok(format!(r#"{{"event":"{}"}}"#, self.token()?))
     }
 
-    /// The finished token, a compact JWS.
+    /// Returns the token, a compact JWS.
     ///
     /// # Errors
-    /// [`SigningFault`] where the crypto library fails.
+    /// [`SigningFault`] if the crypto library fails.
     pub fn token(self) -> Result<String, SigningFault> {
         let header = json!({"kid": self.material.signing.key_id(), "typ": "JWT", "alg": "RS256"});
         let header = changed(header, &self.header).to_string().into_bytes();
@@ -300,7 +300,7 @@ mod tests {
         MATERIAL.get_or_init(crate::test_bridge::material)
     }
 
-    /// The receiver's key, which is code of its own.
+    /// Returns the receiver's key, which has its own implementation.
     fn opener() -> idaas_callback::jose::jwe::ContentKey {
         idaas_callback::jose::jwe::ContentKey::from_hex(&material().encryption_key()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Asks for the known entities that the walk did not see, and publishes the deletions that are proved.
+//! Requests the known entities that the walk did not see, and publishes proven deletions.
 
 use std::time::Instant;
 
@@ -9,23 +9,23 @@ use super::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What the API says about an entity.
+/// The API's answer about an entity.
 enum Existence {
     Exists(Found, i64),
-    /// It does not exist. With the time at which the request was sent.
+    /// The entity does not exist. Contains the time of the request in milliseconds since 1970.
     Gone(i64),
-    /// It does not say.
+    /// The answer is inconclusive.
     Unclear,
 }
 
-/// Entities of a kind that do not exist, of how many.
+/// An entity kind with too many deletions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MassDeletion {
-    /// The kind.
+    /// The kind of entity.
     pub entity: Entity,
-    /// How many do not exist. The rest was not asked for.
+    /// The number of entities that do not exist. Verification stopped there, so there can be more.
     pub gone: usize,
-    /// How many the state topics know.
+    /// The number of entities in the state topics.
     pub known: usize,
 }
 
@@ -56,7 +56,7 @@ impl Run<'_> {
         if !refused.is_empty() {
             return Err(RunFault::MassDeletion(refused));
         }
-        // What is in a unit goes before the unit.
+        // Children are deleted before their parents.
         suspects.reverse();
         for suspect in suspects {
             self.confirm_deletion(suspect).await?;
@@ -65,7 +65,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Asks a second time. Publishes the deletion if the answer is the same.
+    /// Requests the entity a second time, and publishes the deletion if it still does not exist.
     async fn confirm_deletion(&mut self, suspect: Suspect) -> Result<(), RunFault> {
         tokio::time::sleep(suspect.wait(Instant::now())).await;
         let Suspect { entity, id, .. } = suspect;
@@ -111,7 +111,7 @@ impl Run<'_> {
         };
         let malformed = || RunFault::Api(fault(&call, Cause::Malformed));
         let json: Box<RawValue> = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
-        // An answer about somebody else says nothing.
+        // An answer about another entity proves nothing.
         let object = Object::parse(entity, &json).filter(|object| object.id == id).ok_or_else(malformed)?;
         let object = if entity == Entity::Group {
             match members(&mut self.client, id).await? {
@@ -125,7 +125,7 @@ impl Run<'_> {
     }
 }
 
-/// The members of a group. `None` if it has vanished meanwhile.
+/// Returns the members of a group. `None` if it no longer exists.
 async fn members(client: &mut Client, group: &str) -> Result<Option<Vec<String>>, RunFault> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! Why a run ends before everything is read and published.
+//! The reasons why a run ends early, with remedies.
 
 use super::deletions::MassDeletion;
 use crate::diagnosis::Diagnosis;
@@ -8,7 +8,7 @@ use crate::fetch::walk::Problem;
 use crate::http_client::HttpFault;
 use crate::kafka::client::connection_error::Unreachable;
 
-/// Why a run ends early.
+/// The reason why a run ends early.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum RunFault {
@@ -18,10 +18,10 @@ pub enum RunFault {
     /// The API rejects a request or does not answer.
     #[error("{0}")]
     Api(ApiFault),
-    /// Kafka does not answer at the beginning.
+    /// Kafka did not answer at the start.
     #[error("{0}")]
     Away(Unreachable),
-    /// A Kafka client cannot be made, in words that show no value.
+    /// A Kafka client cannot be created. The text contains no value.
     #[error("{0}")]
     Kafka(String),
     /// These topics do not exist.
@@ -30,13 +30,13 @@ pub enum RunFault {
     /// The Kafka user may not write to a topic.
     #[error("the Kafka user may not write to the topics")]
     NotAuthorized,
-    /// The event topics cannot be read, so that it is not known what the run has published.
+    /// The event topics cannot be read, so it is unknown what the run has already published.
     #[error("the records that the run has published cannot be read: {0}")]
     Topics(KnownFault),
-    /// The state topics cannot be read, so that it is not known what is missing.
+    /// The state topics cannot be read, so it is unknown which entities are missing.
     #[error("the state topics cannot be read: {0}")]
     State(KnownFault),
-    /// So many entities are gone that the operator has to consent.
+    /// Too many entities are gone; the operator must confirm the deletions.
     #[error("no deletion is published, because too many entities are gone{}", gone(.0))]
     MassDeletion(Vec<MassDeletion>),
 }

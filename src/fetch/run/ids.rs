@@ -7,8 +7,8 @@ use crate::fetch::client::ClientSettings;
 use crate::fetch::known::ID_PREFIX;
 use idaas_callback::event_type::Entity;
 
-/// The `ce_id`s of a run's records. They depend on nothing but the run and the entity, so that a repeated record can be
-/// told.
+/// Derives the `ce_id`s of a run's records. They depend only on the run and the entity, so that duplicates can be
+/// recognized.
 pub(super) struct RunIds {
     run: String,
     instance_id: String,

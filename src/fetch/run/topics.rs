@@ -1,4 +1,4 @@
-//! Which topics exist. Blocks.
+//! Finds missing topics. Blocks.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::kafka::admin::administrator::Administrator;
 use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use idaas_callback::event_type::Entity;
 
-/// How long Kafka may take to answer.
+/// Timeout for Kafka's answer.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The topics that the run publishes to and that do not exist.
+/// Returns the topics that the run publishes to and that do not exist.
 pub(super) fn missing_event_topics(settings: &RunSettings) -> Result<Vec<String>, RunFault> {
     let entities = ByEntity::<()>::ENTITIES.into_iter().chain([Entity::DeadLetter]);
     missing(settings, entities.map(|entity| (entity, settings.policy.topics.of(entity).to_string())))
 }
 
-/// The state topics that do not exist.
+/// Returns the state topics that do not exist.
 pub(super) fn missing_state_topics(settings: &RunSettings) -> Result<Vec<String>, RunFault> {
     let entities = ByEntity::<()>::ENTITIES.into_iter();
     missing(settings, entities.map(|entity| (entity, state_topic(&settings.policy.topics, entity))))

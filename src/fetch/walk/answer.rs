@@ -1,4 +1,4 @@
-//! Reading the answers of a walk.
+//! Parses the answers of a walk.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::fetch::entities::Object;
 use idaas_callback::event_type::Entity;
 
-/// An answer is not what the API documents.
+/// An answer does not conform to the API's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::fetch) struct Malformed;
 
@@ -38,7 +38,7 @@ pub(super) struct ParentIds {
     pub(super) parent_ids: Option<Vec<String>>,
 }
 
-/// Reads a JSON object. Serde would take an empty array for one without members.
+/// Parses a JSON object. Serde alone would accept an array.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed);
@@ -46,7 +46,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malform
     serde_json::from_slice(body).map_err(|_| Malformed)
 }
 
-/// Reads a page. One without rows has to say how many there are.
+/// Parses a page. A page without rows must contain the total number.
 pub(super) fn parse_rows(body: &[u8]) -> Result<Rows, Malformed> {
     let rows: Rows = parse(body)?;
     if rows.data.is_none() && rows.total_count.is_none() { Err(Malformed) } else { Ok(rows) }

@@ -1,15 +1,15 @@
-//! The groups of a walk: which are in the scope, and the one whose members are being read.
+//! The groups of a walk: those in the scope, and the one whose members are being read.
 
 use std::collections::{HashSet, VecDeque};
 
 use super::super::calls::Call;
 use super::super::entities::Object;
 
-/// What to do for the group whose members are complete.
+/// The next step after a group's members are complete.
 pub(super) enum Step {
-    /// Ask for this user, who was not found in any unit.
+    /// Request this user, who was not found in any unit.
     Ask(String),
-    /// The group with its members.
+    /// The group is complete.
     Complete(Object),
     /// No group is being read.
     None,
@@ -19,7 +19,7 @@ pub(super) enum Step {
 #[derive(Default)]
 pub(super) struct Groups {
     scope: HashSet<String>,
-    /// Groups of the scope that were not in the list.
+    /// Groups in the scope that the list did not contain.
     unlisted: VecDeque<String>,
     waiting: VecDeque<Object>,
     current: Option<Current>,
@@ -28,7 +28,7 @@ pub(super) struct Groups {
 struct Current {
     group: Object,
     members: Vec<String>,
-    /// Members who were not found in any unit.
+    /// Members that were not found in any unit.
     unknown: VecDeque<String>,
 }
 
@@ -37,12 +37,12 @@ impl Groups {
         self.scope = ids.into_iter().collect();
     }
 
-    /// Returns true if no group is in the scope.
+    /// Returns true if the scope contains no group.
     pub(super) fn is_empty(&self) -> bool {
         self.scope.is_empty()
     }
 
-    /// Takes a page of the list of groups. Returns the next call.
+    /// Adds a page of the list of groups. Returns the next call.
     pub(super) fn listed(&mut self, rows: Vec<Object>, token: Option<String>) -> Option<Call> {
         self.waiting.extend(rows.into_iter().filter(|group| self.scope.contains(&group.id)));
         if token.is_some() {
@@ -55,7 +55,7 @@ impl Groups {
         self.next_group()
     }
 
-    /// Begins with the members of a group. Returns the call for them.
+    /// Starts with the members of a group. Returns the call for them.
     pub(super) fn add(&mut self, group: Object) -> Call {
         let call = Call::Members { group: group.id.clone(), token: None };
         self.current = Some(Current { group, members: Vec::new(), unknown: VecDeque::new() });
@@ -68,7 +68,7 @@ impl Groups {
         }
     }
 
-    /// Notes the members who were not found before, and counts them as found.
+    /// Queues the members that were not found before, and counts them as found.
     pub(super) fn members_complete(&mut self, found: &mut HashSet<String>) {
         if let Some(current) = &mut self.current {
             let mut once = HashSet::new();
@@ -89,7 +89,7 @@ impl Groups {
         }
     }
 
-    /// The call with which the next group begins.
+    /// Returns the call that starts the next group.
     pub(super) fn next_group(&mut self) -> Option<Call> {
         match self.waiting.pop_front() {
             Some(group) => Some(self.add(group)),
@@ -97,7 +97,7 @@ impl Groups {
         }
     }
 
-    /// Gives up the group that is being read. Returns the call with which the next one begins.
+    /// Drops the group that is being read. Returns the call that starts the next one.
     pub(super) fn drop_current(&mut self) -> Option<Call> {
         self.current = None;
         self.next_group()

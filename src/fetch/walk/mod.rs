@@ -1,10 +1,10 @@
-//! The order in which a directory is read. A state machine: it hands out the next call and takes its answer, and does
-//! no I/O.
+//! Decides the order in which a directory is read. A state machine without I/O: it returns the next call and
+//! processes its answer.
 //!
-//! Units come before their children, users after all units, groups after the users. Pages by number lose or repeat rows
-//! when the directory changes between two requests, so a list whose total has changed is read again, and the tree of
-//! units is read a second time at the end, to find units that were moved from a part that was not read yet to one that
-//! was. An entity is found once, however often it is listed.
+//! Units come before their children, users after all units, groups after the users. Numbered pages lose or repeat
+//! rows when the directory changes between two requests. So a list whose total has changed is read again, and the
+//! tree of units is read a second time at the end, to find units that moved from an unread part to one that had been
+//! read. An entity is found once, however often it is listed.
 
 mod answer;
 mod groups;
@@ -31,22 +31,22 @@ pub(super) struct Found {
     pub(super) object: Object,
 }
 
-/// What went otherwise than planned without ending the walk.
+/// A problem that did not end the walk.
 #[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Problem {
-    /// Neither units nor groups are in the application's scope.
+    /// The application's scope contains neither units nor groups.
     EmptyScope,
-    /// A unit or group of the scope cannot be read.
+    /// A unit or group in the scope cannot be read.
     ScopeUnreadable(String),
-    /// The list below a unit kept changing, or has another number of rows than it says.
+    /// The list below a unit kept changing, or its number of rows differs from its total.
     Unstable(String),
 }
 
 /// Options of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct WalkOptions {
-    /// Whether each user is asked for with all fields.
+    /// True if each user is requested with all fields.
     pub(super) details: bool,
 }
 
@@ -58,20 +58,21 @@ pub(super) struct Walk {
     queue: VecDeque<Call>,
     pass: Pass,
     roots: Vec<String>,
-    /// Units in the order in which they were found, and how many of them have had their users read.
+    /// The units in the order in which they were found, and the number of them whose users were queued.
     units: Vec<String>,
     users_read: usize,
     groups: Groups,
     seen_units: HashSet<String>,
     seen_users: HashSet<String>,
     seen_groups: HashSet<String>,
-    /// Entities that were listed and are gone, or have left the scope, when they are asked for.
+    /// Entities that were listed but no longer existed, or had left the scope, when they were requested.
     vanished: u64,
     problems: Vec<Problem>,
 }
 
 impl Walk {
-    /// `is_published` returns true if the run has published the user before. Its details are then not asked for again.
+    /// Creates a walk. `is_published` returns true if the run has already published a user; its details are then not
+    /// requested again.
     pub(super) fn new(options: WalkOptions, is_published: impl Fn(&str) -> bool + Send + 'static) -> Self {
         Self {
             options,
@@ -91,7 +92,7 @@ impl Walk {
         }
     }
 
-    /// The next call. `None` if everything is read.
+    /// Returns the next call. `None` if everything has been read.
     pub(super) fn next(&mut self) -> Option<Call> {
         loop {
             if let Some(call) = self.queue.pop_front() {
@@ -104,7 +105,7 @@ impl Walk {
         }
     }
 
-    /// The entities of this kind that were found.
+    /// Returns the ids of the entities of this kind that were found.
     pub(super) const fn seen(&self, entity: Entity) -> Option<&HashSet<String>> {
         match entity {
             Entity::User => Some(&self.seen_users),
@@ -114,23 +115,23 @@ impl Walk {
         }
     }
 
-    /// What went otherwise than planned.
+    /// Returns the problems so far.
     pub(super) fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// How many entities were gone when they were asked for.
+    /// Returns the number of entities that no longer existed when they were requested.
     pub(super) const fn vanished(&self) -> u64 {
         self.vanished
     }
 
-    /// How many units have had their users read, of how many that are known.
+    /// Returns the number of units whose users were read, and the number of known units.
     pub(super) fn progress(&self) -> (usize, usize) {
         let open = self.queue.iter().filter(|call| matches!(call, Call::Users { page: 1, .. })).count();
         (self.users_read.saturating_sub(open), self.units.len())
     }
 
-    /// Takes the answer to a call. Returns what was found by it.
+    /// Processes the answer to a call. Returns the entities found in it.
     pub(super) fn answered(&mut self, call: Call, body: &[u8]) -> Result<Vec<Found>, Malformed> {
         match call {
             Call::Scope => {
@@ -185,7 +186,7 @@ impl Walk {
         }
     }
 
-    /// Takes a rejection that concerns only the entity that was asked for.
+    /// Processes a rejection that concerns only the requested entity.
     pub(super) fn rejected(&mut self, call: Call) -> Vec<Found> {
         self.pass = Pass::default();
         match call {
@@ -217,7 +218,7 @@ impl Walk {
         Some(Found { entity: Entity::OrganizationalUnit, object })
     }
 
-    /// Users that are found by the list, or are asked for one by one before the next page.
+    /// Returns new users of a list. With details, queues a request for each of them instead, before the next page.
     fn found_users(&mut self, users: Vec<Object>) -> Vec<Found> {
         let new = users.into_iter().filter(|user| self.seen_users.insert(user.id.clone()));
         let new: Vec<_> = new.map(|object| Found { entity: Entity::User, object }).collect();
@@ -232,7 +233,7 @@ impl Walk {
     }
 }
 
-/// Rows of a page by number, and what follows it.
+/// The rows of a numbered page, and the next step.
 struct PageRows {
     objects: Vec<Object>,
     next: Next,
@@ -246,7 +247,7 @@ impl Walk {
         Ok(PageRows { objects, next })
     }
 
-    /// Queues what follows a page.
+    /// Queues the next page.
     fn turn(&mut self, next: Next, of: String, call: impl Fn(String, usize) -> Call) {
         match next {
             Next::Page(page) => self.queue.push_front(call(of, page)),
@@ -262,12 +263,12 @@ impl Walk {
             self.queue.push_front(Call::Members { group, token: Some(token) });
             return Ok(Vec::new());
         }
-        // Members who are in the scope by the group only.
+        // Some members are in the scope only because of the group.
         self.groups.members_complete(&mut self.seen_users);
         Ok(self.go_on_with_group().into_iter().collect())
     }
 
-    /// Asks for the next user who was found by the group alone. Returns the group if there is none left.
+    /// Queues a request for the next user found only as a member. Returns the group if there is none left.
     fn go_on_with_group(&mut self) -> Option<Found> {
         match self.groups.next_unknown_member() {
             groups::Step::Ask(user) => {

@@ -1,38 +1,38 @@
-//! One reading of a list by page numbers, and when it has to be read again.
+//! Reads one list by page numbers, and decides when it must be read again.
 
 use std::collections::HashSet;
 
 use crate::fetch::calls::PAGE_SIZE;
 
-/// How often one list is read at most.
+/// Maximum number of times that one list is read.
 const MAX_PASSES: u32 = 4;
-/// A list has no more pages than this, whatever the answers say.
+/// Maximum number of pages of a list, whatever the answers contain.
 const MAX_PAGES: usize = 100_000;
 
-/// What follows a page.
+/// The next step after a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// This page of the same list.
+    /// Read this page of the same list.
     Page(usize),
     /// The list is complete.
     Nothing,
-    /// The list was read as often as it may be and kept changing, or has another number of rows than it says.
+    /// The list was read the maximum number of times and kept changing, or its number of rows differs from its total.
     Unstable,
 }
 
-/// The state of the list that is being read. Lists are read one after the other.
+/// The state of the current list. Lists are read one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
     passes: u32,
     ids: HashSet<String>,
     total: Option<u64>,
     changed: bool,
-    /// Total and rows of the pass before, if they differed without a change.
+    /// Total and rows of the previous pass, if they differed although nothing changed.
     mismatch: Option<(u64, usize)>,
 }
 
 impl Pass {
-    /// Takes a page.
+    /// Processes a page.
     pub(super) fn page<'a>(
         &mut self,
         page: usize,
@@ -45,7 +45,7 @@ impl Pass {
         self.changed |= self.total.is_some_and(|before| before != total);
         self.total = Some(total);
         let complete = self.ids.len() as u64 >= total;
-        // A short page that leaves rows out may be the server's own limit.
+        // A short page with missing rows can be due to a limit of the server.
         let last = rows == 0 || (rows < PAGE_SIZE && complete) || page >= MAX_PAGES;
         if !last {
             return Next::Page(page + 1);
@@ -74,7 +74,7 @@ impl Pass {
 mod tests {
     use super::*;
 
-    /// Takes a page with the ids `from..to`.
+    /// Processes a page with the ids `from..to`.
     fn page(pass: &mut Pass, page: usize, (from, to): (usize, usize), total: u64) -> Next {
         let ids: Vec<_> = (from..to).map(|id| id.to_string()).collect();
         pass.page(page, ids.iter().map(String::as_str), Some(total))
@@ -100,7 +100,7 @@ mod tests {
     fn list_whose_total_changes_is_read_again() {
         let mut pass = Pass::default();
         assert_eq!(page(&mut pass, 1, (0, 100), 150), Next::Page(2));
-        // Somebody of the first page is gone, so that one row of the second has moved to the first.
+        // A user of the first page was deleted, so one row of the second has moved to the first.
         assert_eq!(page(&mut pass, 2, (101, 150), 149), Next::Page(1));
         assert_eq!(page(&mut pass, 1, (1, 101), 149), Next::Page(2));
         assert_eq!(page(&mut pass, 2, (101, 150), 149), Next::Nothing);

@@ -1,9 +1,9 @@
-//! The phases of a walk: what is read after what.
+//! The phases of a walk.
 
 use super::Walk;
 use crate::fetch::calls::Call;
 
-/// How often the tree of units is read again at most.
+/// Maximum number of times that the tree of units is read again.
 const MAX_RECHECKS: u32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Walk {
                 Phase::Units
             }
             Phase::Roots => {
-                // Those that are below another one are found on the way.
+                // Roots below another root are found as its descendants.
                 self.queue.extend(self.roots.iter().cloned().map(Call::Unit));
                 Phase::Units
             }
@@ -62,7 +62,7 @@ impl Walk {
         Phase::Recheck(round)
     }
 
-    /// The users of newly found units are queued; behind them the tree is read once more.
+    /// Queues another pass over the tree, after the users of newly found units.
     fn after_users(&mut self, round: u32) -> Phase {
         self.recheck(round + 1)
     }

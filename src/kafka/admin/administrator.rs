@@ -19,13 +19,13 @@ use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
-/// How long the request for the topics' settings may take. A cluster that does not support the request leaves it
-/// unanswered.
+/// Maximum duration of the request for the topics' settings. A cluster that does not support the request does not
+/// answer it.
 const SETTINGS: Duration = Duration::from_secs(3);
-/// How long a created topic may take to become visible.
+/// Maximum time until a created topic is visible.
 const PROPAGATION: Duration = Duration::from_secs(5);
 
-/// Why there is no administrator: librdkafka rejects a property. The text shows no value.
+/// librdkafka rejects a property. The text contains no value.
 #[derive(Debug)]
 pub struct SettingsFault(String);
 
@@ -51,13 +51,13 @@ pub struct Brokers {
 pub enum Creation {
     /// It was created.
     Created,
-    /// Another client created it first.
+    /// The topic already exists, because another client has just created it.
     WasThere,
     /// The cluster rejects the request.
     Refused {
-        /// In Kafka's words.
+        /// Kafka's message.
         problem: String,
-        /// What to do about it.
+        /// The fix.
         remedy: &'static str,
         /// True if the user is not allowed to create it.
         forbidden: bool,
@@ -102,8 +102,8 @@ impl Administrator {
         Ok(Brokers { count: list.len(), list })
     }
 
-    /// Returns true if a bootstrap server has answered. If [`Administrator::reach`] fails nevertheless, no broker answers at the
-    /// address that it advertises.
+    /// Returns true if a bootstrap server has answered. If [`Administrator::reach`] fails nevertheless, no broker
+    /// answers at its advertised address.
     #[must_use]
     pub fn has_answered(&self) -> bool {
         self.observer.has_answered()

@@ -13,19 +13,19 @@ use rdkafka::metadata::Metadata;
 use crate::kafka::client::connection_error::{Cause, ConnectionError, ErrorCollector, Unreachable};
 use crate::kafka::client::settings::Cluster;
 
-/// How long one request may take before librdkafka's errors are checked.
+/// Duration of one request, after which librdkafka's errors are checked.
 pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long one request may take at most. It starts with [`POLL_TIMEOUT`] and doubles with each new client.
+/// Maximum duration of one request. It starts with [`POLL_TIMEOUT`] and doubles with each new client.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long to wait before a request that failed at once is repeated.
+/// Interval before a request that failed immediately is repeated.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How many brokers are tested at once.
+/// Maximum number of brokers that are tested concurrently.
 const MAX_CONCURRENT: usize = 16;
 
 /// A broker, by the address that it advertises to clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
-    /// Its id.
+    /// The broker's id.
     pub id: i32,
     /// The host of `advertised.listeners`.
     pub host: String,
@@ -34,7 +34,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// `host:port`, with brackets around an IPv6 address.
+    /// Returns `host:port`, with brackets around an IPv6 address.
     #[must_use]
     pub fn address(&self) -> String {
         let Self { host, port, .. } = self;
@@ -42,7 +42,7 @@ impl Broker {
     }
 }
 
-/// A client that only requests metadata, and records why it gets none.
+/// A client that only requests metadata, and records connection errors.
 pub(super) struct Observer {
     pub(super) listener: ErrorCollector,
     settings: ClientConfig,
@@ -83,7 +83,7 @@ impl Observer {
         self.has_answered.load(Ordering::Relaxed)
     }
 
-    /// Replaces the client that has left the bootstrap servers.
+    /// Replaces a client that no longer asks the bootstrap servers.
     fn renew(&self, consumer: &mut BaseConsumer<ErrorCollector>) {
         if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {
             let old = std::mem::replace(consumer, other);
@@ -162,7 +162,7 @@ pub fn unreachable<'a>(
     unreachable
 }
 
-/// Returns why a broker cannot be reached. `None` if it answers.
+/// Returns the reason why a broker cannot be reached. `None` if it answers.
 fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<ConnectionError> {
     let cluster = Cluster { bootstrap_servers: vec![broker.address()], ..cluster.clone() };
     let observer = match Observer::new(&cluster) {

@@ -17,8 +17,8 @@ pub use self::writing::{Writing, WritingQuestion, writing};
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
-/// Returns why librdkafka rejects the producer's settings, including certificates and key tabs, in words that show no
-/// value. Connects to nothing.
+/// Returns the reason why librdkafka rejects the producer's settings, including certificates and key tabs. The text
+/// contains no value. Connects to nothing.
 #[must_use]
 pub fn settings_fault(cluster: &Cluster) -> Option<String> {
     let mut settings = cluster.producer();

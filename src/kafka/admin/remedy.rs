@@ -1,4 +1,4 @@
-//! How to grant a missing right to the Kafka user. Pure.
+//! The commands that grant missing rights to the Kafka user. Pure.
 
 use crate::diagnosis::Remedy;
 

@@ -1,6 +1,6 @@
-//! How a topic differs from its plan, how severe that is, and how to fix it. Pure.
+//! The differences between a topic and its plan, with severity and fix. Pure.
 //!
-//! An unknown setting is never a difference: a cluster that does not report its settings can still be right.
+//! An unknown setting is never a difference, because the topic can still be correct.
 
 pub mod compare;
 pub mod text;
@@ -10,10 +10,11 @@ use std::time::Duration;
 /// The oldest timestamp that the bridge publishes, relative to now. A record that waited for longer than an hour gets
 /// the current time; the rest is tolerance for the transport to the broker and for clock differences.
 pub const OLDEST_TIMESTAMP: Duration = Duration::from_secs(65 * 60);
-/// How far the broker's clock may be behind before it rejects records as being from the future.
+/// The clock difference that a topic must tolerate. A broker whose clock is behind by more than the topic's limit
+/// rejects records as being from the future.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
-/// How severe a difference is.
+/// The severity of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// It works, but is probably not intended.
@@ -29,29 +30,29 @@ pub enum Difference {
     Missing,
     /// The topic is not visible to this user.
     Hidden,
-    /// The broker reports an error instead.
+    /// The broker reports an error, with this message.
     Unreadable(String),
     /// This many partitions have no leader.
     NoLeader(usize),
     /// Fewer partitions than configured.
     FewerPartitions {
-        /// As configured.
+        /// The configured value.
         wanted: i32,
-        /// As found.
+        /// The actual value.
         found: i32,
     },
     /// More partitions than configured.
     MorePartitions {
-        /// As configured.
+        /// The configured value.
         wanted: i32,
-        /// As found.
+        /// The actual value.
         found: i32,
     },
     /// Fewer replicas than configured.
     Replication {
-        /// As configured.
+        /// The configured value.
         wanted: i32,
-        /// As found.
+        /// The actual value.
         found: i32,
     },
     /// A record counts as confirmed when only one broker has it.
@@ -59,58 +60,58 @@ pub enum Difference {
         /// `min.insync.replicas`.
         found: i32,
     },
-    /// There is one replica, on purpose: losing the broker loses events.
+    /// The topic has one replica, as configured. Losing the broker loses events.
     SingleReplica,
-    /// More replicas must have a record than exist.
+    /// `min.insync.replicas` exceeds the number of replicas.
     NeverInsync {
         /// `min.insync.replicas`.
         needed: i32,
-        /// The replicas.
+        /// The number of replicas.
         replication: i32,
     },
-    /// All replicas must have a record, so one unavailable broker stops everything.
+    /// All replicas must confirm a record, so one unavailable broker stops publishing.
     NoSpareReplica {
         /// `min.insync.replicas`.
         needed: i32,
     },
     /// Fewer replicas are in sync than a confirmed record needs.
     NotInSync {
-        /// How many replicas are in sync.
+        /// The number of replicas in sync.
         in_sync: i32,
-        /// How many a confirmed record needs.
+        /// The number of replicas that a confirmed record needs.
         needed: i32,
     },
-    /// Old events are removed when newer events of the entity arrive.
+    /// Old events are removed when newer events of the entity arrive. Contains the cleanup policy.
     Compacted(String),
-    /// The topic keeps all records of an entity, so reading it takes longer and longer.
+    /// The topic keeps all records of an entity, so reading it takes longer and longer. Contains the cleanup policy.
     NotCompacted(String),
-    /// Tombstones are removed earlier than they should be.
+    /// Tombstones are removed too early.
     TombstoneRetention {
-        /// As found, in milliseconds.
+        /// The actual value, in milliseconds.
         found: i64,
     },
-    /// The topic accepts only smaller records than are published.
+    /// The topic's maximum record size is smaller than the producer's.
     MessageSize {
-        /// The largest published record, in bytes.
+        /// The producer's maximum, in bytes.
         wanted: usize,
-        /// The largest record that the topic accepts, in bytes.
+        /// The topic's maximum, in bytes.
         found: usize,
     },
     /// The topic rejects timestamps that the bridge publishes, because they are too old.
     OldTimestamps {
-        /// The oldest that it accepts, in milliseconds.
+        /// The maximum age that it accepts, in milliseconds.
         found: i64,
     },
     /// The topic rejects records if the broker's clock is a little behind.
     FutureTimestamps {
-        /// How far ahead a timestamp may be, in milliseconds.
+        /// The maximum time in the future, in milliseconds.
         found: i64,
     },
     /// Records are deleted earlier than configured.
     Retention {
-        /// As configured, in milliseconds; -1 means no limit.
+        /// The configured value, in milliseconds; -1 means no limit.
         wanted: i64,
-        /// As found, in milliseconds.
+        /// The actual value, in milliseconds.
         found: i64,
     },
 }
@@ -139,7 +140,7 @@ impl Difference {
         }
     }
 
-    /// Returns how severe it is.
+    /// Returns the severity.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {

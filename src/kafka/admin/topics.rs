@@ -15,7 +15,7 @@ use crate::kafka::client::settings::Cluster;
 /// The broker's default of `max.message.bytes` (Apache Kafka's documentation of topic settings).
 const BROKER_DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;
 
-/// The topic over which replicas coordinate.
+/// Returns the name of the topic over which replicas coordinate.
 #[must_use]
 pub fn coordination_topic(prefix: &str) -> String {
     format!("{prefix}.replicas.v1")
@@ -31,26 +31,26 @@ pub struct TopicSettings {
 /// The plan of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
-    /// Its name.
+    /// The topic's name.
     pub name: String,
     /// The entity that its records describe.
     pub entity: Entity,
-    /// Its partitions.
+    /// The number of partitions.
     pub partitions: i32,
-    /// The replicas of each partition.
+    /// The number of replicas of each partition.
     pub replication: i32,
-    /// What happens to old records.
+    /// The removal of old records.
     pub cleanup: Cleanup,
-    /// The largest record that is published, in bytes.
+    /// The maximum size of a published record, in bytes.
     pub max_message_bytes: usize,
-    /// How long its records are kept. `None` means no limit.
+    /// The retention of its records. `None` means no limit.
     pub retention: Option<Duration>,
 }
 
-/// What happens to old records of a topic.
+/// The removal of old records of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
-    /// They are deleted after the retention. Compaction would remove all but an entity's last event.
+    /// Records are deleted after the retention. Compaction would remove all but an entity's last event.
     Delete,
     /// Only the newest record of each key is kept.
     Compact,
@@ -113,8 +113,8 @@ impl TopicSettings {
 }
 
 impl WantedTopic {
-    /// Returns how many replicas must have a record before it counts as confirmed: two, so that losing one broker
-    /// loses nothing that was acknowledged, or one if there is only one replica.
+    /// Returns the number of replicas that must have a record before it is confirmed: two, so that losing one broker
+    /// loses no confirmed record, or one if there is only one replica.
     #[must_use]
     pub fn min_insync_replicas(&self) -> i32 {
         self.replication.min(2)
@@ -132,7 +132,7 @@ impl WantedTopic {
             ("cleanup.policy", self.cleanup.policy().to_owned()),
             ("min.insync.replicas", self.min_insync_replicas().to_string()),
             match self.cleanup {
-                // The broker's default is seven days, or what its operator set for other topics.
+                // The broker's default is seven days, unless its operator has changed it.
                 Cleanup::Delete => ("retention.ms", self.retention_ms().to_string()),
                 Cleanup::Compact => ("delete.retention.ms", Cleanup::TOMBSTONES_KEPT.as_millis().to_string()),
             },
@@ -153,24 +153,24 @@ pub enum State {
     Missing,
     /// This user may not describe it (`DESCRIBE`).
     Hidden,
-    /// The broker reports an error instead, in its words.
+    /// The broker reports an error, with this message.
     Unreadable(String),
 }
 
 /// An existing topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingTopic {
-    /// Its partitions.
+    /// The number of partitions.
     pub partitions: i32,
-    /// The replicas of the partition that has the fewest.
+    /// The number of replicas of the partition that has the fewest.
     pub replication: i32,
-    /// The in-sync replicas of the partition that has the fewest; `None` if no partition has a leader.
+    /// The number of in-sync replicas of the partition that has the fewest. `None` if no partition has a leader.
     pub in_sync: Option<i32>,
-    /// How many partitions have no leader, and so accept no record.
+    /// The number of partitions without a leader, which accept no records.
     pub leaderless: usize,
-    /// The brokers that lead partitions, each with one partition and their number.
+    /// The brokers that lead partitions.
     pub leaders: Vec<Leader>,
-    /// Its settings, or why they are not known.
+    /// Its settings, or the reason why they are not known.
     pub settings: Result<Settings, Unknown>,
 }
 
@@ -181,11 +181,11 @@ pub struct Leader {
     pub broker: i32,
     /// One of the partitions.
     pub partition: i32,
-    /// How many partitions it leads.
+    /// The number of partitions that it leads.
     pub partitions: usize,
 }
 
-/// Why the settings of a topic are not known.
+/// The reason why the settings of a topic are not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
     /// They were not requested.
@@ -196,7 +196,7 @@ pub enum Unknown {
     NotSupported,
     /// The answer did not come in time.
     NoAnswer,
-    /// Anything else, in the broker's words.
+    /// Any other error, with the broker's message.
     Other(String),
 }
 
@@ -212,7 +212,7 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The settings of a topic that matter here. `None` if the broker did not report one.
+/// The settings of a topic that affect the bridge. `None` if the broker did not report one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `min.insync.replicas`.
@@ -225,9 +225,10 @@ pub struct Settings {
     pub retention_ms: Option<i64>,
     /// `delete.retention.ms`.
     pub delete_retention_ms: Option<i64>,
-    /// How old a record's timestamp may be, in milliseconds; `None` also if the broker sets timestamps itself.
+    /// The maximum age of a record's timestamp, in milliseconds. `None` also if the broker sets timestamps itself.
     pub timestamp_before_max_ms: Option<i64>,
-    /// How far a record's timestamp may be in the future, in milliseconds; `None` also if the broker sets them itself.
+    /// The maximum time by which a timestamp may be in the future, in milliseconds. `None` also if the broker sets
+    /// timestamps itself.
     pub timestamp_after_max_ms: Option<i64>,
 }
 

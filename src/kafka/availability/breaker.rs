@@ -1,23 +1,26 @@
 //! Decides when Kafka counts as unavailable, from the results of the watch's probes. Pure: no clock, no I/O.
 //!
-//! Opening the breaker by mistake costs little: events go through the journal. Opening it late costs every event of that
-//! time its answer's deadline. A broker that collects garbage for half a second must not open it, and an outage must
-//! within about two seconds: so it opens after at least [`FAILURES`] failed probes in a row that span [`MIN_SILENCE`].
+//! Opening the breaker by mistake costs little, because events go through the journal. Opening it late delays the
+//! answers to all events of that time to their deadline. A broker that collects garbage for half a second must not
+//! open it, and an outage must do so within about two seconds. So it opens after at least [`FAILURES`] consecutive
+//! failed probes that span [`MIN_SILENCE`].
 //!
 //! It closes at the first successful probe after an outage. If it has to open again before any record is confirmed,
-//! metadata alone proves nothing, and it waits for probes that succeed for longer and longer.
+//! metadata alone proves nothing, so probes must then succeed for longer and longer before it closes.
 
 use std::time::Duration;
 
-/// How many probes in a row must fail.
+/// Number of consecutive probes that must fail.
 const FAILURES: u32 = 3;
-/// How long Kafka must have failed, counted from the start of the first failed probe.
+/// Minimum duration of the failure, counted from the start of the first failed probe.
 const MIN_SILENCE: Duration = Duration::from_millis(1500);
 
-/// How long all probes must succeed before it closes again, if no record was confirmed since it last closed.
+/// Time for which all probes must succeed before the breaker closes again, if no record was confirmed since it last
+/// closed.
+/// Doubles from the minimum to the maximum.
 const MIN_HOLD: Duration = Duration::from_secs(1);
 const MAX_HOLD: Duration = Duration::from_secs(30);
-/// How long it must have been closed to prove that Kafka works, if there are no records.
+/// Time for which the breaker must have been closed to prove that Kafka works, if there are no records.
 const STEADY: Duration = Duration::from_secs(60);
 
 /// Interval between two probes: while Kafka is available, while it is in doubt, while it is unavailable.
@@ -51,7 +54,7 @@ pub(super) struct Breaker {
     closed: Option<Duration>,
     /// The number of confirmed records at the previous probe.
     confirmed: u64,
-    /// How often it has closed since the last proof that Kafka accepts records.
+    /// Number of times that it has closed since the last proof that Kafka accepts records.
     unproved: u32,
 }
 
@@ -91,7 +94,7 @@ impl Breaker {
         is_change.then_some(available)
     }
 
-    /// Looks for proof that the cluster accepts records, and does not only answer.
+    /// Resets the hold if there is proof that the cluster accepts records, and does not only answer.
     fn note_proof(&mut self, probe: &Probe) {
         let is_confirmed = std::mem::replace(&mut self.confirmed, probe.confirmed) != probe.confirmed;
         let is_steady = self.available == Some(true)
@@ -124,8 +127,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    /// Plays probes that time out after half a second while Kafka is silent. Returns the changes with their times. All in
-    /// milliseconds.
+    /// Simulates probes that time out after half a second while Kafka does not answer. Returns the changes with their
+    /// times. All times are in milliseconds.
     fn play(silence: std::ops::Range<u64>, until: u64, all_down: bool) -> Vec<(u64, bool)> {
         let (mut breaker, mut changes, mut now) = (Breaker::default(), Vec::new(), 0);
         while now < until {
@@ -195,7 +198,7 @@ mod tests {
         let [(opened, false), (5000.., true)] = changes.as_slice() else { panic!("{changes:?}") };
         assert!((1500..=2000).contains(opened), "{opened}");
     }
-    /// Plays two minutes of probes that succeed in some seconds and fail in the others.
+    /// Simulates two minutes of probes that succeed in some seconds and fail in the others.
     fn flap(is_good: impl Fn(u64) -> bool, confirmed: impl Fn(u64) -> u64) -> Vec<(u64, bool)> {
         let (mut breaker, mut changes) = (Breaker::default(), Vec::new());
         for millis in (0..120_000).step_by(200) {

@@ -20,10 +20,10 @@ use super::breaker::{Breaker, Probe};
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
-/// How long the cluster may take to answer.
+/// Timeout of a metadata request.
 const METADATA_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often the cluster id is requested without any other reason.
+/// Interval between two requests for the cluster id, in addition to those after reconnects.
 const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A notification of the watch.
@@ -33,10 +33,10 @@ pub enum WatchEvent {
     Available,
     /// No broker answers, or no partition has a leader.
     Unavailable {
-        /// The addresses that the brokers advertise, as far as they are known.
+        /// The advertised broker addresses, as far as they are known.
         brokers: Vec<String>,
     },
-    /// The id of the cluster that answers: at first, and when it changes.
+    /// The id of the cluster that answers. Sent when it is first known, and when it changes.
     Cluster(String),
 }
 
@@ -48,8 +48,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is known: at
-    /// the first successful probe, or when it is certain that Kafka is unavailable.
+    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is
+    /// known: at the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
     /// topic, delays its own records only. `confirmed` returns the number of records that were confirmed.
@@ -102,7 +102,7 @@ impl Watch {
     }
 }
 
-/// The id of the cluster, asked for at times only: rdkafka never frees what librdkafka answers, some 30 bytes each time.
+/// The id of the cluster. Requested rarely, because rdkafka never frees librdkafka's answer, some 30 bytes each time.
 #[derive(Default)]
 struct Identity {
     id: Option<String>,
@@ -111,8 +111,8 @@ struct Identity {
 }
 
 impl Identity {
-    /// The id if it is another one than before. Another cluster comes with new connections, so it is asked for when the
-    /// cluster begins to accept records, and every 10 s besides.
+    /// Returns the id if it has changed. A different cluster answers on new connections only, so the id is requested
+    /// when the cluster starts to accept records, and every 10 s.
     fn changed(&mut self, now: Duration, accepting: bool, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         let begins = accepting && !self.accepting;
         self.accepting = accepting;
@@ -173,14 +173,14 @@ fn with_leader(metadata: &Metadata, topics: &[String]) -> Option<String> {
     led.next().map(|topic| topic.name().to_owned())
 }
 
-/// Remembers that the connections to all brokers are lost.
+/// Records that the connections to all brokers are lost.
 #[derive(Default)]
 struct Watcher {
     all_down: AtomicBool,
 }
 
 impl Watcher {
-    /// Whether they are; a good answer makes that a thing of the past.
+    /// Returns true if all connections are down. A successful probe resets it.
     fn all_down(&self, takes: bool) -> bool {
         if takes {
             self.all_down.store(false, Ordering::Relaxed);
@@ -209,13 +209,13 @@ impl Drop for Watch {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic in it has been told by its own message.
+            // The panic hook has already logged a panic of the thread.
             let _ = thread.join();
         }
     }
 }
 
-/// Passes a line of librdkafka's log on. Its lines name brokers and errors, never properties.
+/// Forwards a line of librdkafka's log. Its lines name brokers and errors, never property values.
 pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
@@ -223,7 +223,7 @@ pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
         }
         RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, message),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
-        // The producer logs each change of a connection at this level, whatever level the operator wants to see.
+        // At this level the producer logs each change of a connection, whatever level the operator has configured.
         RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
     }
 }

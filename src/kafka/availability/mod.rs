@@ -1,4 +1,4 @@
-//! Whether Kafka accepts records: the cluster as a whole, and each partition.
+//! Decides whether Kafka accepts records: the cluster as a whole, and each partition.
 
 mod breaker;
 pub mod cluster_watch;

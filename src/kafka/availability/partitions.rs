@@ -1,8 +1,9 @@
-//! Which partitions accept records, concluded from delivery reports and from records that have none for too long. Pure.
+//! Determines which partitions accept records, from delivery reports and from records that have waited too long for
+//! one. Pure.
 //!
 //! A partition is closed if its oldest record has waited for [`SILENCE`] without a confirmation in between, or if the
-//! last reports were failures. Its first confirmation opens it. While it is closed, only a few records at a time are
-//! given to the producer, as probes; the others wait in the outbox, with their publications in the journal. So a
+//! last reports were failures. Its first confirmation opens it. While it is closed, the producer gets only a few
+//! records at a time, as probes; the others wait in the outbox, with their publications in the journal. So a
 //! partition without a leader neither fills the producer's queue nor delays an answer.
 
 use std::collections::{HashMap, VecDeque};
@@ -12,25 +13,25 @@ use outbox::{EventHandle, FailureCode};
 
 use super::partitioner::partition_of;
 
-/// How long a record may stay without a confirmation.
+/// Maximum time without a confirmation.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How many records of a closed partition are with the producer at most, and how many bytes.
+/// Maximum number and size in bytes of a closed partition's records in the producer.
 pub(in crate::kafka) const MAX_PROBES: usize = 16;
 const MAX_PROBE_BYTES: usize = 1 << 20;
-/// Failures of records that only timed out.
+/// Failures of records that timed out, not of rejected ones.
 const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];
 /// A closed partition without a record opens after this long, because only a record can show that it accepts records
 /// again.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// A partition, as this module counts them.
+/// The indexes of a topic and its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::kafka) struct Slot {
     topic: usize,
     partition: usize,
 }
 
-/// A record that is with the producer.
+/// A record in the producer.
 #[derive(Debug, Clone, Copy)]
 struct Outstanding {
     handle: EventHandle,
@@ -46,10 +47,10 @@ struct Partition {
     closed: Option<Closed>,
 }
 
-/// When and why a partition was closed.
+/// The time and reason of closing a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Closed {
-    /// The last sign that it does not accept records.
+    /// The last indication that it does not accept records.
     last_sign: Duration,
     failure: Option<FailureCode>,
 }
@@ -61,12 +62,12 @@ struct Topic {
     shown: usize,
 }
 
-/// A closed partition whose records only wait.
+/// A closed partition whose records wait or time out, but are not rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::kafka) struct Silent {
     pub(in crate::kafka) topic: String,
     pub(in crate::kafka) partition: usize,
-    /// How long its oldest record has waited.
+    /// The time for which its oldest record has waited.
     pub(in crate::kafka) waited: Duration,
 }
 
@@ -122,8 +123,8 @@ impl Availability {
         partition.is_none_or(|partition| partition.closed.is_none())
     }
 
-    /// Counts a record that is about to be given to the producer. `None` if its partition is closed and has enough
-    /// probes.
+    /// Counts a record that is about to be given to the producer. `None` if its partition is closed and already has
+    /// enough probes.
     pub(in crate::kafka) fn hand_over(
         &mut self,
         (topic, key): (&str, Option<&str>),
@@ -149,10 +150,10 @@ impl Availability {
         Some(slot)
     }
 
-    /// Removes a record that has its report.
+    /// Removes a record whose delivery report has arrived.
     fn take(&mut self, slot: Slot, handle: EventHandle) -> Option<&mut Partition> {
         let partition = self.at(slot)?;
-        // Reports nearly always come in the order of the records.
+        // Reports nearly always arrive in the order of the records.
         let index = partition.outstanding.iter().position(|record| record.handle == handle);
         if let Some(record) = index.and_then(|index| partition.outstanding.remove(index)) {
             partition.bytes -= record.bytes;
@@ -160,7 +161,7 @@ impl Availability {
         Some(partition)
     }
 
-    /// Notes that a record was confirmed. Returns true if that opens its partition.
+    /// Records a confirmation. Returns true if it opens the partition.
     pub(in crate::kafka) fn confirmed(&mut self, slot: Slot, handle: EventHandle, now: Duration) -> bool {
         self.last_success = Some(now);
         let Some(partition) = self.take(slot, handle) else { return false };
@@ -168,8 +169,8 @@ impl Availability {
         partition.closed.take().is_some()
     }
 
-    /// Notes another report on a record. The report says something about the partition only if `failure` is given.
-    /// Returns the events that wait for the partition, if that closes it.
+    /// Records any other report. `failure` is given only if the report says something about the partition. Returns
+    /// the events that wait for the partition, if this closes it.
     pub(in crate::kafka) fn failed(
         &mut self,
         slot: Slot,
@@ -205,7 +206,7 @@ impl Availability {
         changes
     }
 
-    /// Returns closed partitions whose records only wait, instead of failing.
+    /// Returns closed partitions whose records wait or time out, but are not rejected.
     pub(in crate::kafka) fn silent(&self, now: Duration) -> Vec<Silent> {
         let silent = |topic: &Topic| {
             let silent = |(index, partition): (usize, &Partition)| {
@@ -218,7 +219,7 @@ impl Availability {
         self.topics.iter().flat_map(silent).collect()
     }
 
-    /// Returns whether any partition is closed, and whether all are.
+    /// Returns two flags: any partition is closed, and all are.
     pub(in crate::kafka) fn closed(&self) -> (bool, bool) {
         let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.closed.is_some());
         let any = partitions.clone().any(|closed| closed);

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How old a timestamp may be when it is published. A record that waited for longer gets the current time. With its
-/// original time, the topic's retention would delete it soon after it is published, and a topic can reject timestamps
-/// that are too old.
+/// Maximum age of a timestamp when the record is published. A record that waited for longer gets the current time.
+/// With its original time, the topic's retention would delete it soon after it is published, and a topic can reject
+/// timestamps that are too old.
 const MAX_TIMESTAMP_AGE: Duration = Duration::from_secs(3600);
 
 /// Returns the current time in milliseconds since 1970.
@@ -12,13 +12,13 @@ pub(in crate::kafka) fn now() -> i64 {
     ago(Duration::ZERO)
 }
 
-/// Returns the time that long ago, in milliseconds since 1970.
+/// Returns the current time minus `time`, in milliseconds since 1970.
 pub(in crate::kafka) fn ago(time: Duration) -> i64 {
     let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(time);
     i64::try_from(then.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Returns the timestamp with which a record is published that was accepted at that time.
+/// Returns the timestamp for publishing a record that was received at `accepted`, in milliseconds since 1970.
 pub(in crate::kafka) fn record_timestamp(accepted: i64) -> i64 {
     let now = now();
     let age = i64::try_from(MAX_TIMESTAMP_AGE.as_millis()).unwrap_or(i64::MAX);

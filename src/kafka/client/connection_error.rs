@@ -1,4 +1,4 @@
-//! Why a cluster cannot be reached: librdkafka's errors, classified, each with a fix.
+//! The reasons why a cluster cannot be reached: librdkafka's errors, classified, each with a fix.
 //!
 //! librdkafka's texts name brokers and errors, never the value of a property.
 
@@ -14,17 +14,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 /// The cause of a connection error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The host's name cannot be resolved.
+    /// The host name cannot be resolved.
     Dns,
-    /// Nothing listens there.
+    /// The connection was refused, because nothing listens on the port.
     Refused,
-    /// No answer in time.
+    /// There was no answer in time.
     Timeout,
     /// TLS failed.
     Tls,
-    /// The authentication failed.
+    /// Authentication failed.
     Authentication,
-    /// The broker disconnected: most often one side uses TLS or SASL, and the other does not.
+    /// The broker disconnected. Usually one side uses TLS or SASL, and the other does not.
     Disconnected,
     /// Anything else.
     Other,
@@ -45,7 +45,7 @@ impl Cause {
         }
     }
 
-    /// Returns how to fix it.
+    /// Returns the fix.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -95,19 +95,19 @@ impl Cause {
     }
 }
 
-/// One connection error, in librdkafka's words.
+/// A connection error with librdkafka's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionError {
     /// The cause.
     pub cause: Cause,
-    /// librdkafka's text, which names the broker.
+    /// librdkafka's message, which names the broker.
     pub words: String,
 }
 
 /// The cluster did not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreachable {
-    /// Each error once. Empty if librdkafka reports none.
+    /// The distinct errors. Empty if librdkafka reports none.
     pub troubles: Vec<ConnectionError>,
 }
 
@@ -136,7 +136,8 @@ struct Collected {
 }
 
 impl ErrorCollector {
-    /// Returns true if waiting longer is useless: all brokers are down, or one rejected the connection.
+    /// Returns true if waiting longer is useless: all brokers are down, or one rejected the login or the TLS
+    /// handshake.
     pub(in crate::kafka) fn is_decided(&self) -> bool {
         let heard = self.heard.lock();
         let refused = |trouble: &ConnectionError| matches!(trouble.cause, Cause::Authentication | Cause::Tls);

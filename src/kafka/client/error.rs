@@ -1,23 +1,23 @@
-//! Errors of librdkafka without the values of properties.
+//! librdkafka's errors, without the values of properties.
 
 use rdkafka::error::KafkaError;
 
-/// Why there is no producer.
+/// The reason why a producer cannot be started.
 #[derive(Debug)]
 pub struct ProducerFault(String);
 
 impl ProducerFault {
-    /// A thread could not be started.
+    /// Reports a thread that could not be started.
     pub(in crate::kafka) fn thread(error: &std::io::Error) -> Self {
         Self(format!("no thread could be started for the producer: {error}"))
     }
 
-    /// librdkafka rejects the settings.
+    /// Reports settings that librdkafka rejects.
     pub(in crate::kafka) fn settings(problem: &str) -> Self {
         Self(format!("kafka.properties: {problem}"))
     }
 
-    /// The cluster does not answer a producer with these settings.
+    /// Reports that the cluster does not answer a producer with these settings.
     pub(in crate::kafka) fn unanswered() -> Self {
         Self("Kafka does not answer a producer with the new settings; the old ones stay in use".to_owned())
     }

@@ -14,11 +14,11 @@ pub(in crate::kafka) fn of(record: &Record, traceparent: Option<&str>) -> OwnedH
     )
 }
 
-/// Returns what `read` makes of a record's headers: names and values in their order. A missing value is passed as an
-/// empty one.
+/// Passes a record's headers to `read`, in their order, and returns its result. A missing value is passed as an empty
+/// one.
 ///
-/// Returns `None` if a name is not valid text. `rdkafka` panics on such a name, and anyone who may write to a topic
-/// could use it to crash every reader.
+/// Returns the default value if a header's name is not UTF-8. `rdkafka` panics on such a name, and anyone who may
+/// write to a topic could use it to crash every reader.
 pub(in crate::kafka) fn read<'m, T: Default>(
     message: &'m BorrowedMessage<'_>,
     read: impl FnOnce(&mut dyn Iterator<Item = (&'m str, &'m [u8])>) -> T,

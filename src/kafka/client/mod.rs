@@ -1,4 +1,4 @@
-//! What every Kafka client needs: settings, headers, and error types.
+//! Code that every Kafka client needs: settings, headers, the polling thread and error types.
 
 pub(super) mod clock;
 pub mod connection_error;

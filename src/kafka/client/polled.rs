@@ -16,10 +16,10 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 use super::error::{ProducerFault, describe};
 use crate::telemetry::liveness::Liveness;
 
-/// How long the thread waits for an event before it checks whether to stop.
+/// Maximum wait for an event before the thread checks whether to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A producer and its thread. Dropping it ends both, which blocks; records without a report get a failure report.
+/// A producer and its thread. Dropping it stops both, which blocks; records without a report get a failure report.
 pub(in crate::kafka) struct Polled<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
     stop: Arc<AtomicBool>,

@@ -10,16 +10,16 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::secret::Secret;
 
-/// The largest record that the producer accepts by default, in bytes.
+/// Default of the producer's maximum record size, in bytes.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_000_000;
 
-/// The largest state record unless larger records are configured, in bytes: about 80,000 members.
+/// Maximum size of a state record unless larger records are configured, in bytes: about 80,000 members.
 const MAX_STATE_BYTES: usize = 8 << 20;
 
-/// The property that bounds a record's size.
+/// The property that limits a record's size.
 pub const MAX_MESSAGE_BYTES: &str = "message.max.bytes";
 
-/// The property that bounds the producer's queue.
+/// The property that limits the producer's queue.
 const QUEUE_KILOBYTES: &str = "queue.buffering.max.kbytes";
 
 const COMMON: [(&str, &str); 10] = [
@@ -43,8 +43,8 @@ const TUNING: [(&str, &str); 11] = [
     // No lingering: under load, records are batched while the previous request is in flight.
     ("linger.ms", "0"),
     ("batch.size", "1000000"),
-    // All clients can read it. kafkajs, for example, stops at the first record that is compressed with lz4, snappy or
-    // zstd.
+    // All clients can read uncompressed records. kafkajs, for example, stops at the first record that is compressed
+    // with lz4, snappy or zstd.
     ("compression.type", "none"),
     ("queue.buffering.max.messages", "50000"),
     (QUEUE_KILOBYTES, "65536"),
@@ -71,7 +71,7 @@ const TRANSACTIONS: [(&str, &str); 4] = [
     ("statistics.interval.ms", "0"),
 ];
 
-/// How to reach the cluster. Has no `Debug`, because the properties can hold passwords.
+/// The address and the properties of a cluster. Has no `Debug`, because the properties can contain passwords.
 #[derive(Clone)]
 pub struct Cluster {
     /// `host:port` of some brokers.
@@ -98,7 +98,7 @@ impl Cluster {
         self
     }
 
-    /// Returns the largest record that the producer accepts, in bytes.
+    /// Returns the producer's maximum record size, in bytes.
     #[must_use]
     pub fn max_message_bytes(&self) -> usize {
         let configured = self.properties.get(MAX_MESSAGE_BYTES).and_then(|value| value.expose().parse().ok());
@@ -127,13 +127,13 @@ impl Cluster {
         settings
     }
 
-    /// Returns the largest state record, in bytes: a group can have many more members than one event names.
+    /// Returns the maximum size of a state record, in bytes. A group can have many more members than one event names.
     #[must_use]
     pub fn max_state_bytes(&self) -> usize {
         self.max_message_bytes().max(MAX_STATE_BYTES)
     }
 
-    /// Returns the settings for clients that only read: metadata, topics, records.
+    /// Returns the settings for clients that do not produce.
     pub(in crate::kafka) fn observer(&self) -> ClientConfig {
         self.client(&[])
     }

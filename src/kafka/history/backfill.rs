@@ -12,13 +12,13 @@ use super::locate::OffsetRanges;
 use super::our_topics::Scope;
 use super::partition_reader::{Offsets, PartitionReader, ReadFault, ReadRecord};
 
-/// How long one poll waits before the clock and the consumer's positions are checked.
+/// Maximum duration of one poll before the clock and the consumer's positions are checked.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Number of polls between two readings of the clock, because reading it costs more than handling a record.
 const CLOCK_INTERVAL: usize = 256;
 
-/// How many records the first slice of a partition has, and the largest slice.
+/// Number of records in the first and in the largest slice of a partition.
 const FIRST_SLICE: i64 = 1_000;
 const MAX_SLICE: i64 = 128_000;
 
@@ -55,7 +55,7 @@ pub(super) struct Backfill {
     /// The number of slices that have not been read yet.
     unfinished: usize,
     pub(super) records: usize,
-    /// True if a part was given up.
+    /// True if a part was not read because a seek failed.
     is_cut: bool,
 }
 
@@ -74,8 +74,8 @@ impl Backfill {
         Self { open, finished: Vec::new(), unfinished, records: 0, is_cut: false }
     }
 
-    /// Reads until everything is read or the time is over. Returns true if everything is read. In that case the reader
-    /// no longer reads any of these partitions.
+    /// Reads until everything is read or the time is over. Returns true if everything is read. The reader then no
+    /// longer reads any of these partitions.
     pub(super) fn read(
         &mut self,
         reader: &PartitionReader,

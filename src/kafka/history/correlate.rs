@@ -8,12 +8,12 @@ use outbox::{EventKey, Published};
 
 use super::published_record::{Part, PublishedRecord};
 
-/// What became known about an event.
+/// New information about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     /// The event.
     pub key: EventKey,
-    /// Its final verdict, or which one of its two records is published.
+    /// The event's final verdict, or which of its two records is published.
     pub learned: Published,
     /// The timestamp of its record, or of the later one if there are two, in milliseconds since 1970.
     pub timestamp: i64,
@@ -31,11 +31,11 @@ struct PartiallySeen {
     timestamp: i64,
 }
 
-/// Maximum number of halves. The records of an event are published in direct succession.
+/// Maximum number of incomplete events. The records of an event are published in direct succession.
 const MAX_PARTIALLY_SEEN: usize = 1 << 17;
 
 impl Correlator {
-    /// Adds a record and its timestamp. Returns what the record adds to what is known about the event.
+    /// Adds a record and its timestamp. Returns the new information about its event, if there is any.
     ///
     /// A dead letter completes an event alone, even if one of its records was found: it was produced because the other
     /// record was rejected.

@@ -19,14 +19,14 @@ use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// How long the thread waits for records before it checks whether to stop.
+/// Maximum wait for records before the thread checks whether to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Maximum number of events per call of `tell`.
 const BATCH: usize = 1000;
-/// How often new partitions are searched for; sooner if the last scan found a topic missing, or failed.
+/// Interval between two searches for new partitions. Short if the last search failed or found a topic missing.
 const RESCAN: Duration = Duration::from_secs(30);
 const SHORT_RESCAN: Duration = Duration::from_secs(5);
-/// How long a scan may take.
+/// Maximum duration of a search.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The running thread. Dropping it stops the thread, which takes a tenth of a second, or some seconds while brokers do
@@ -36,7 +36,7 @@ pub struct Follower {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Called with what became known about events.
+/// Called with new information about events.
 type Observer = dyn Fn(&[Known]) + Send + Sync;
 
 /// State that the thread shares with callers that wait for it to catch up.
@@ -55,9 +55,9 @@ struct Shared {
 }
 
 impl Follower {
-    /// Starts to follow from the offsets that a tail was read to. `tell` is called with what became known, in order
-    /// per partition. An event can be passed more than once, and this replica's own events are passed too. Partitions
-    /// that are not in the tail are read from ten minutes before they are found.
+    /// Starts to follow from the offsets up to which a tail was read. `tell` is called with new information about
+    /// events, in order per partition. An event can be passed more than once, and this replica's own events are
+    /// passed too. Partitions that are not in the tail are read from ten minutes before they are found.
     ///
     /// # Errors
     /// [`ReadFault::Settings`] if librdkafka rejects a property, or no thread can be started.
@@ -222,7 +222,7 @@ impl Following {
         Ok(())
     }
 
-    /// Waits for records, handles those that are available, and passes on what they show.
+    /// Waits for records, reads those that are available, and passes on the events that they reveal.
     fn gather(&mut self, scope: &Scope, batch: &mut Vec<Known>) -> Result<(), ReadFault> {
         let (mut limit, mut read, mut result) = (POLL_TIMEOUT, Offsets::new(), Ok(()));
         while batch.len() < BATCH {
@@ -274,7 +274,7 @@ impl Following {
         Ok(())
     }
 
-    /// Returns the partitions that are not followed yet, with their first offsets, and whether the list is complete.
+    /// Returns the partitions that are not followed yet, with their first offsets, and true if the list is complete.
     fn ask(&self, asking: &PartitionReader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), ReadFault> {
         let mut located = asking.locate(&scope.topic_names(), end)?;
         let followed = self.shared.followed.lock().clone();

@@ -18,16 +18,16 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::partition_reader::{Offsets, PartitionReader, ReadFault};
 
 /// Up to this many topics are requested individually. For more topics, a single request asks for all topics of the
-/// cluster: its answer also describes topics that are not ours, but it costs one round trip.
+/// cluster: its answer also describes topics that are not ours, but it needs one round trip.
 const MAX_SINGLE_REQUESTS: usize = 64;
 
-/// How many of these requests are in flight at a time.
+/// Maximum number of concurrent requests.
 const CONCURRENT_REQUESTS: usize = 16;
 
-/// How long a broker may take to return the offsets of all of its partitions.
+/// Maximum time for a broker to return the offsets of all of its partitions.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to wait before a broker is asked again for offsets that it did not return, as after a change of leaders.
+/// Interval before a broker is asked again for missing offsets, for example after a change of leaders.
 const OFFSETS_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A partition, and the broker that leads it.

@@ -21,7 +21,7 @@ pub struct Scope {
 pub(super) struct Ours {
     /// Its number among the applications, sorted by id.
     pub(super) number: usize,
-    /// True if its passwords are sealed, so that some of its events consist of two records.
+    /// True if passwords are encrypted, so that some events consist of two records.
     pub(super) seals: bool,
 }
 
@@ -39,7 +39,8 @@ impl Scope {
         Self { topics: topics.collect(), applications: numbered(applications) }
     }
 
-    /// Creates a scope of these topics and applications. The flag of an application is true if it seals passwords.
+    /// Creates a scope of these topics and applications. The value for an application is true if it encrypts
+    /// passwords.
     #[must_use]
     pub fn new(topics: HashMap<String, Entity>, applications: HashMap<String, bool>) -> Self {
         let topics = topics.into_iter().map(|(name, entity)| (name.into(), entity)).collect();

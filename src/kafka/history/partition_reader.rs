@@ -1,7 +1,7 @@
 //! Reads partitions from given offsets: for commands, for the dedup cache, and to follow other replicas.
 //!
-//! Partitions are assigned, not shared out, and no offset is committed, so reading changes nothing on the cluster.
-//! `PartitionReader::next` returns only what a record of our topics shows about its event.
+//! Partitions are assigned directly, without a consumer group, and no offset is committed, so reading changes nothing
+//! on the cluster. `PartitionReader::next` returns only what a record of our topics reveals about its event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,24 +20,24 @@ use crate::kafka::client::error::describe;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
-/// How long the first attempt of a request may take before librdkafka's errors are checked.
+/// Duration of the first attempt of a request, after which librdkafka's errors are checked.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long a later attempt may take.
+/// Maximum duration of a later attempt.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long librdkafka's own thread may take to seek in a partition.
+/// Maximum duration of a seek.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The partitions of topics, each with an offset.
 pub(super) type Offsets = BTreeMap<Arc<str>, BTreeMap<i32, i64>>;
 
-/// How a reader fetches.
+/// The fetch settings of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchProfile {
-    /// As much as possible, as fast as possible.
+    /// Fetches as much as possible, as fast as possible.
     Fast,
-    /// Rarely: two requests per second and broker, or as soon as there is much data.
+    /// Fetches rarely: two requests per second and broker, or as soon as there is much data.
     Easy,
 }
 
@@ -45,7 +45,7 @@ impl FetchProfile {
     const fn settings(self) -> [(&'static str, &'static str); 8] {
         match self {
             Self::Fast => [
-                // Open transactions of others do not delay our records.
+                // Open transactions of other producers do not delay our records.
                 ("isolation.level", "read_uncommitted"),
                 ("fetch.wait.max.ms", "10"),
                 ("fetch.min.bytes", "1"),
@@ -71,10 +71,10 @@ impl FetchProfile {
     }
 }
 
-/// Why topics cannot be read.
+/// The reason why topics cannot be read.
 #[derive(Debug)]
 pub enum ReadFault {
-    /// librdkafka rejects a property. The text shows no value.
+    /// librdkafka rejects a property. The text contains no value.
     Settings(String),
     /// The cluster does not answer.
     Unreachable(Unreachable),
@@ -96,7 +96,7 @@ impl std::fmt::Display for ReadFault {
 
 impl std::error::Error for ReadFault {}
 
-/// A record of one of our topics, with what it shows about its event. An invalid record shows nothing.
+/// A record of one of our topics, with what it reveals about its event. An invalid record reveals nothing.
 pub(super) struct ReadRecord {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
@@ -116,7 +116,7 @@ impl PartitionReader {
     /// quotas.
     ///
     /// # Errors
-    /// The problem in words, if librdkafka rejects a property.
+    /// A message, if librdkafka rejects a property.
     pub(super) fn start(cluster: &Cluster, name: &str, properties: &[(&str, &str)]) -> Result<Self, String> {
         let mut settings = cluster.partition_reader(name);
         for (name, value) in properties {
@@ -132,7 +132,7 @@ impl PartitionReader {
         Self::start(cluster, "memory", &profile.settings()).map_err(ReadFault::Settings)
     }
 
-    /// Repeats a request until it is answered, the time is over, or it is certain that there is no answer.
+    /// Repeats a request until it is answered, the time is over, or it is certain that no broker will answer.
     pub(super) fn ask<T>(
         &self,
         end: Instant,
@@ -165,7 +165,7 @@ impl PartitionReader {
         ReadFault::Unreachable(unreachable)
     }
 
-    /// Also reads these partitions, from these offsets on.
+    /// Adds these partitions, and reads them from these offsets on.
     pub(super) fn read(&self, offsets: &Offsets) -> Result<(), ReadFault> {
         if offsets.values().all(BTreeMap::is_empty) {
             return Ok(());

@@ -1,7 +1,7 @@
-//! What a record on one of our topics shows about an event. Pure.
+//! Decodes what a record on one of our topics reveals about an event. Pure.
 //!
-//! Anyone may have written to the topics. A record that does not have exactly our format is ignored, and nothing of it
-//! is stored or shown.
+//! Anyone may have written to the topics. A record that does not have exactly our format is ignored, and nothing of
+//! it is stored or shown.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use serde_json::value::RawValue;
 
 use super::our_topics::Scope;
 
-/// The event of one record, and its part of it.
+/// The event of a record, and the record's part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PublishedRecord {
-    /// The event.
+    /// The event's key.
     pub(super) key: EventKey,
     /// The application, by its number in the scope.
     pub(super) application: usize,
@@ -29,7 +29,7 @@ pub(super) struct PublishedRecord {
 /// The part of an event that a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The whole event. This is its verdict.
+    /// The whole event, with its verdict.
     Whole(Verdict),
     /// The event's own record, which can have a credential beside it.
     Event,
@@ -48,7 +48,7 @@ impl Part {
     }
 }
 
-/// The CloudEvents attributes that matter here.
+/// The CloudEvents attributes that are used here.
 pub(super) struct Attributes<'a> {
     pub(super) id: Cow<'a, str>,
     source: Cow<'a, str>,
@@ -103,7 +103,7 @@ pub(super) fn attributes<'a>(
             }
             _ => continue,
         };
-        // If there are several, the first counts, as for every reader.
+        // If a header occurs more than once, the first counts, as for all readers.
         if slot.is_none() {
             *slot = Some(std::str::from_utf8(value).ok()?);
         }
@@ -120,7 +120,7 @@ fn is_structured(content_type: &[u8]) -> bool {
     content_type.get(..STRUCTURED.len()).is_some_and(|start| start.eq_ignore_ascii_case(STRUCTURED))
 }
 
-/// The members of a structured event that matter here.
+/// The members of a structured event that are used here.
 #[derive(Deserialize)]
 struct Structured<'a> {
     #[serde(borrow)]
@@ -157,7 +157,7 @@ fn can_have_credential(action: &str) -> bool {
     [Action::Created, Action::PasswordChanged].iter().any(|with| with.name() == action)
 }
 
-/// Returns why an event is a dead letter. `None` if this version does not know the reason.
+/// Returns the reason why an event is a dead letter. `None` if this version does not know the reason.
 fn reason(data: &[u8]) -> Option<Reason> {
     #[derive(Deserialize)]
     struct Letter<'a> {

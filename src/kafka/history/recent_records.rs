@@ -1,7 +1,8 @@
-//! The tail of our topics: the verdicts of the last minutes' events, from which the dedup cache is rebuilt after a
+//! Reads the tail of our topics: the verdicts of recent events, from which the dedup cache is rebuilt after a
 //! restart.
 //!
-//! The brokers return only what they have persisted, so it may be answered as a success. Uncertain records are left
+//! A record in a topic is persisted, so its event can be answered as a success. Uncertain records are left out; the
+//! worst consequence is a duplicate.
 //! out; the worst consequence is a duplicate.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,18 +27,18 @@ const BATCH: usize = 1 << 16;
 /// Limits how much of the tail is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// From the first record of each partition that is not older than this. A record's timestamp is its acceptance
-    /// time, or later. So every record that was published within this time is at or after that offset, even if its own
-    /// timestamp is older.
+    /// The maximum age of records. A record's timestamp is its time of receipt, or later. So every record that was
+    /// published within this time is at or after the first offset with such a timestamp, even if its own timestamp is
+    /// older.
     pub since: Duration,
-    /// At most this many records. If there are more, the last ones of each partition.
+    /// The maximum number of records. If there are more, the last ones of each partition are read.
     pub limit: usize,
-    /// At most for this long. The newest records of each partition are read first.
+    /// The maximum duration. The newest records of each partition are read first.
     pub time_limit: Duration,
 }
 
 impl Default for Window {
-    /// Ten minutes, a million records, five seconds.
+    /// Returns ten minutes, a million records, five seconds.
     fn default() -> Self {
         Self { since: Duration::from_secs(600), limit: 1_000_000, time_limit: Duration::from_secs(5) }
     }
@@ -46,11 +47,11 @@ impl Default for Window {
 /// The result of reading the tail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backlog {
-    /// How many events became known. An event can be counted twice.
+    /// The number of events found. An event can be counted twice.
     pub events: usize,
-    /// How many records were read, including invalid ones.
+    /// The number of records read, including invalid ones.
     pub records: usize,
-    /// Topics of which some partition did not answer. That partition is not in the [`Checkpoint`], so the next attempt
+    /// Topics with a partition that did not answer. The partition is not in the [`Checkpoint`], so the next attempt
     /// reads it.
     pub unread: Vec<String>,
     /// Topics that this user may not describe.
@@ -69,8 +70,8 @@ impl Backlog {
     }
 }
 
-/// Where following continues: the next offset of each partition that was read, and the events of which only a part was
-/// found.
+/// The position from which following continues: the next offset of each partition that was read, and the incomplete
+/// events.
 #[derive(Default)]
 pub struct Checkpoint {
     pub(super) offsets: Offsets,
@@ -78,7 +79,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Returns a copy for a follower. Events of which only a part was found are moved to the copy.
+    /// Returns a copy for a follower, and moves the incomplete events to it.
     pub fn fork(&mut self) -> Self {
         Self { offsets: self.offsets.clone(), correlator: std::mem::take(&mut self.correlator) }
     }
@@ -91,10 +92,9 @@ impl Checkpoint {
     }
 }
 
-/// Reads the tail of the topics, up to what the brokers had persisted at the beginning. Skips partitions that are
-/// already in `resume`, and adds those that are read to it. Blocks, for at most a little longer than
-/// `window.time_limit`. `tell` is called with what became known, the newest part first. A partition that does not
-/// answer is left out.
+/// Reads the tail of the topics, up to the end when this is called. Skips partitions that are already in `resume`,
+/// and adds those that are read to it. Blocks for at most a little longer than `window.time_limit`. `tell` is called
+/// with the events found, the newest part first. A partition that does not answer is left out.
 ///
 /// # Errors
 /// [`ReadFault`] if nothing could be read: [`ReadFault::Unreachable`] if no broker answers within the time,
@@ -154,8 +154,8 @@ pub(super) fn unread(located: &Located, spans: &OffsetRanges) -> BTreeSet<Arc<st
     silent.chain(&located.unanswered).cloned().collect()
 }
 
-/// Collects what records show, and passes it on in batches. If an event has a dead letter as well as a record, the
-/// dead letter is passed first, because the first verdict counts.
+/// Collects the events that records reveal, and passes them on in batches. If an event has a dead letter as well as a
+/// record, the dead letter is passed first, because the first verdict counts.
 pub(super) struct BatchObserver<'a, T> {
     correlator: &'a mut Correlator,
     batch: Vec<Known>,
@@ -186,7 +186,8 @@ impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
     }
 }
 
-/// Cuts off the beginnings of the ranges, the same fraction of each partition. Returns true if nothing had to be cut.
+/// Cuts off the oldest part of the ranges, the same fraction of each partition. Returns true if nothing had to be
+/// cut.
 fn trim(spans: &mut OffsetRanges, limit: usize) -> bool {
     let lengths = spans.begins.iter().flat_map(|(topic, begins)| {
         let ends = spans.ends.get(topic);

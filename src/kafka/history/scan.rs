@@ -1,4 +1,4 @@
-//! Reads the records that the topics hold, and then ends: for commands that look for a record.
+//! Reads the existing records of topics once, for commands that search for a record.
 //!
 //! Joins no group and commits nothing.
 
@@ -15,42 +15,42 @@ use super::partition_reader::{Offsets, PartitionReader};
 use super::tail::{FollowFault, TopicRecord, topic_record};
 use crate::kafka::client::settings::Cluster;
 
-/// How long one poll waits.
+/// Maximum duration of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How long the cluster may take to say where a topic is, and how long one request waits for it.
+/// Timeout for a topic's metadata, and of one request for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_METADATA: Duration = Duration::from_millis(1000);
 
-/// How long the first leader may take to say where a partition begins and ends, and how long each once one has not answered.
+/// Timeout for a partition's first and next offset. Short once a leader has not answered.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const SHORT_LEADER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long no record may come while there are some to read.
+/// The scan ends if no record arrives for this long although records are missing.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is read of each partition.
+/// The range to read of each partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
-    /// The newest records, this many.
+    /// This many of the newest records.
     Newest(u32),
-    /// Everything since this time, in milliseconds since 1970, by the records' timestamps.
+    /// All records with a timestamp since this time, in milliseconds since 1970.
     Since(i64),
 }
 
-/// How a scan has ended.
+/// The result of a scan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scanned {
-    /// How many records were read.
+    /// The number of records read.
     pub records: u64,
-    /// Whether everything in the range was read. False if a partition could not be read, or the time was over.
+    /// True if everything in the range was read. False if a partition could not be read, or the time was over.
     pub complete: bool,
     /// Topics that do not exist, or cannot be described.
     pub missing: Vec<String>,
 }
 
-/// Hands each record in the range to `each`, until that returns false. What is published meanwhile is left out. Blocks, at
-/// most for `limit` and a moment more.
+/// Passes each record in the range to `each`, until that returns false. Records that are published in the meantime
+/// are left out. Blocks for at most a little longer than `limit`.
 ///
 /// # Errors
 /// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer.
@@ -89,17 +89,17 @@ pub fn scan(
                         return Ok(scanned);
                     }
                 }
-                // After `each`, which may wait for whoever reads its output.
+                // Measured after `each`, which can block on its output.
                 last_progress = Instant::now();
             }
-            // What is left may hold no records: marks of others' transactions, and what retention has removed.
+            // The rest of a range can contain no records, only transaction markers and removed offsets.
             Some(Err(_)) | None => past_the_end(&reader, &mut ends),
         }
     }
     Ok(scanned)
 }
 
-/// Removes the partitions that are read to their end.
+/// Removes the partitions that have been read to their end.
 fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
     for (topic, positions) in reader.positions() {
         for (partition, next) in positions {
@@ -111,7 +111,7 @@ fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
     }
 }
 
-/// Returns the metadata of a topic. Ends as soon as it is known that no broker answers.
+/// Returns the metadata of a topic. Fails early if it is certain that no broker answers.
 fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, FollowFault> {
     let end = end.min(Instant::now() + METADATA_TIMEOUT);
     loop {
@@ -128,10 +128,10 @@ fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metad
 
 type Ends = BTreeMap<(String, i32), i64>;
 
-/// The first offset of each partition, and its next one.
+/// The first and the next offset of each partition.
 type Watermarks = BTreeMap<(String, i32), (i64, i64)>;
 
-/// A partition, and where its leader is.
+/// A partition, and the address of its leader.
 struct Place {
     topic: String,
     partition: i32,
@@ -139,7 +139,7 @@ struct Place {
     address: String,
 }
 
-/// The partitions that have a leader. What else there should be is noted in `scanned`.
+/// Returns the partitions that have a leader. Records missing topics and partitions in `scanned`.
 fn led_partitions(
     reader: &PartitionReader,
     topics: &[String],
@@ -166,7 +166,8 @@ fn led_partitions(
     Ok(places)
 }
 
-/// The first offset of each partition whose leader answers, and its next one. A leader that does not answer is asked once.
+/// Returns the first and the next offset of each partition whose leader answers. A leader that does not answer is
+/// asked once.
 fn watermarks(
     reader: &PartitionReader,
     places: &[Place],
@@ -217,7 +218,7 @@ fn rest(end: Instant) -> Duration {
     end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }
 
-/// Returns where to begin in each partition that has records in the range, and its next offset.
+/// Returns the first offset to read and the next offset of each partition that has records in the range.
 fn places(
     reader: &PartitionReader,
     topics: &[String],
@@ -228,7 +229,7 @@ fn places(
     let watermarks = watermarks(reader, &places, (end, scanned))?;
     let young = match range {
         Range::Newest(_) => None,
-        // librdkafka considers a question about no partition an error.
+        // librdkafka rejects a request for no partitions.
         Range::Since(_) if watermarks.is_empty() => None,
         Range::Since(time) => {
             let mut times = TopicPartitionList::new();
@@ -246,7 +247,7 @@ fn places(
             Range::Since(_) => match young.as_ref().and_then(|young| young.find_partition(&topic, partition)) {
                 Some(found) => match found.offset() {
                     Offset::Offset(offset) => offset,
-                    // No record is as young.
+                    // There is no record in the range.
                     Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => high,
                 },
                 None => low,

@@ -1,7 +1,7 @@
 //! Follows topics as they grow, for commands that show records.
 //!
-//! Partitions are assigned, not shared out, and no offset is committed, so following changes nothing on the cluster
-//! and does not affect other consumers. The service itself must never need it.
+//! Partitions are assigned directly, without a consumer group, and no offset is committed, so following changes
+//! nothing on the cluster and does not affect other consumers. The service itself must never depend on it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,12 +18,12 @@ use crate::kafka::client::connection_error::{ConnectionError, Unreachable};
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
-/// How long one request may take before librdkafka's errors are checked.
+/// Duration of one request, after which librdkafka's errors are checked.
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often new partitions and missing topics are searched for.
+/// Interval between two searches for new partitions and for missing topics.
 const RESCAN: Duration = Duration::from_secs(30);
 const RESCAN_MISSING: Duration = Duration::from_secs(2);
-/// How long a list of offsets may take.
+/// Timeout of a request for offsets.
 const OFFSETS: Duration = Duration::from_secs(10);
 
 /// One record on a topic. Has no `Debug`, because it holds personal data.
@@ -33,13 +33,13 @@ pub struct TopicRecord {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// Its offset in the partition.
+    /// The offset.
     pub offset: i64,
     /// The record's timestamp in milliseconds since 1970.
     pub timestamp: Option<i64>,
     /// The key.
     pub key: Option<Vec<u8>>,
-    /// Names and values in their order. A header without a value has an empty one.
+    /// Names and values in their order. A missing value is empty.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The value.
     pub value: Vec<u8>,
@@ -60,19 +60,19 @@ impl TopicRecord {
     }
 }
 
-/// Where to begin.
+/// The position to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
-    /// With the oldest record of the topic.
+    /// The oldest record of the topic.
     Oldest,
-    /// With the first new record.
+    /// The next record to be published.
     Now,
 }
 
-/// Why topics cannot be followed.
+/// The reason why topics cannot be followed.
 #[derive(Debug)]
 pub enum FollowFault {
-    /// librdkafka rejects a property. The text shows no value.
+    /// librdkafka rejects a property. The text contains no value.
     Settings(String),
     /// The cluster does not answer.
     Unreachable(Unreachable),
@@ -98,8 +98,8 @@ pub struct TailReader {
 }
 
 impl TailReader {
-    /// Starts to follow. After this returns, every new record is read. A topic that does not exist yet is followed
-    /// from its beginning as soon as it does.
+    /// Starts to follow. Every record that is published after this returns is read. A topic that does not exist yet
+    /// is followed from its beginning once it is created.
     ///
     /// # Errors
     /// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer within `limit`.
@@ -123,7 +123,7 @@ impl TailReader {
         Ok(follower)
     }
 
-    /// Returns the next record of any topic. `None` if none arrives within `limit`. For errors, temporary or not, see
+    /// Returns the next record of any topic. `None` if none arrives within `limit`. Errors are recorded in
     /// [`TailReader::troubles`].
     pub fn next(&mut self, limit: Duration) -> Option<TopicRecord> {
         let end = Instant::now() + limit;
@@ -160,7 +160,7 @@ impl TailReader {
         self.followed.iter().filter(|(_, partitions)| **partitions == 0).map(|(topic, _)| topic.as_str()).collect()
     }
 
-    /// Returns the errors that librdkafka has reported so far, each once.
+    /// Returns the distinct errors that librdkafka has reported.
     #[must_use]
     pub fn troubles(&self) -> Vec<ConnectionError> {
         self.reader.errors.unreachable().troubles
@@ -172,9 +172,8 @@ impl TailReader {
         }
     }
 
-    /// Searches for partitions that are not followed yet. Returns true if all that were found are followed now.
-    /// Otherwise the next scan finds them again: right after its creation, a partition's leader may deny that it
-    /// leads.
+    /// Searches for partitions that are not followed yet. Returns true if all of them are followed now. If not, the
+    /// next scan finds them again: right after a partition's creation, its leader can deny that it leads.
     fn scan(&mut self, begin: Begin) -> bool {
         self.scanned = Instant::now();
         let mut fresh = TopicPartitionList::new();

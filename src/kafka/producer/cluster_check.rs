@@ -17,20 +17,20 @@ use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// How long a broker may take to return its cluster id. The wait ends early if it disconnects or cannot be reached.
+/// Maximum wait for a broker's cluster id. Ends early if it is certain that no broker answers.
 const CLUSTER_ID_TIMEOUT: Duration = Duration::from_secs(5);
-/// Poll interval while waiting for it.
+/// Poll interval during this wait.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-/// How long to wait before brokers that did not answer are asked again.
+/// Interval before brokers that did not answer are asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// When to log a warning about waiting confirmations.
+/// Time after which waiting confirmations are logged as a warning.
 const SLOW_CHECK: Duration = Duration::from_secs(5);
 
 /// A message to the thread.
 pub(super) enum Check {
-    /// This producer has new connections, or confirmations that wait.
+    /// This producer has new connections, or waiting confirmations.
     Connection(Arc<ConnectionState>),
-    /// The cluster at the bootstrap addresses has this id, as another client has found.
+    /// Another client has found this cluster id at the bootstrap addresses.
     ClusterId(String),
     End,
 }
@@ -41,7 +41,7 @@ pub(super) struct Checker {
     /// The producer in use.
     pub(super) current: Arc<dyn Fn() -> Option<Arc<ConnectionState>> + Send + Sync>,
     pub(super) events: Sender<SupervisorEvent>,
-    /// The id of the cluster that was published to last.
+    /// The id of the cluster that was last published to.
     pub(super) identity: Arc<Mutex<Option<String>>>,
 }
 
@@ -110,7 +110,7 @@ impl Checker {
 
     /// Handles a producer that has reached another cluster: none of its further reports counts.
     fn foreign(&self, state: &Arc<ConnectionState>, id: &str) {
-        // First, so that events that fail now find a dedup cache without what the old cluster has confirmed.
+        // Stored first, so that events that fail now do not find the old cluster's confirmations in the dedup cache.
         if self.identity.lock().as_deref() != Some(id) {
             self.store_cluster_id(id);
         }

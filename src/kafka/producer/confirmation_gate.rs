@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How long confirmations wait for a broker that has disconnected again before it could be asked.
+/// Maximum wait of confirmations for a broker that disconnected before it could be asked.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The decision on a confirmation.
@@ -103,7 +103,7 @@ impl<T> ConfirmationGate<T> {
         self.is_shut() && self.state.lock().foreign
     }
 
-    /// Notes a change of a connection. Returns true if there is something to verify.
+    /// Records a change of a connection. Returns true if there is something to verify.
     pub(super) fn change(&self, change: Change<'_>, now: Instant) -> bool {
         let mut state = self.state.lock();
         match change {
@@ -148,8 +148,8 @@ impl<T> ConfirmationGate<T> {
         self.state.lock().expected.get_or_insert_with(|| id.to_owned()).as_str() == id
     }
 
-    /// Notes that an address has the expected cluster id, asked after that connection was made. Returns the
-    /// confirmations that count now.
+    /// Records that an address has the expected cluster id, requested after that connection was made. Returns the
+    /// confirmations that now count.
     pub(super) fn verified(&self, address: &str, connection: u64) -> Vec<T> {
         let mut state = self.state.lock();
         if state.unverified.get(address).is_some_and(|broker| broker.connection == connection) {
@@ -158,7 +158,7 @@ impl<T> ConfirmationGate<T> {
         self.open_if_clear(&mut state)
     }
 
-    /// Notes that an address could not be asked. Returns confirmations that have to count as failed, because they may
+    /// Records that an address could not be asked. Returns confirmations that must count as failed, because they may
     /// come from a broker that disappeared before it could be asked.
     pub(super) fn unreachable(&self, address: &str, connection: u64, now: Instant) -> Vec<T> {
         let mut state = self.state.lock();
@@ -176,7 +176,8 @@ impl<T> ConfirmationGate<T> {
         failed
     }
 
-    /// Notes that another cluster was found: no confirmation passes any more. Returns those that do not count.
+    /// Records that another cluster was found: no further confirmation counts. Returns the waiting ones, which do not
+    /// count.
     pub(super) fn foreign(&self) -> Vec<T> {
         let mut state = self.state.lock();
         state.foreign = true;

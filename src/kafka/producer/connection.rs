@@ -1,9 +1,9 @@
-//! One connection to the cluster: records go in, and one report per record comes back, only from the broker's delivery
-//! report. `supervisor` replaces it when it no longer works.
+//! One connection to the cluster: accepts records, and returns one report per record. Only the broker's delivery
+//! report confirms a record. `supervisor` replaces the connection when it no longer works.
 //!
-//! A record stays in the producer for two minutes, whatever its sender was answered in the meantime. That keeps a
-//! short outage of the cluster from causing duplicates. Nothing here may panic: it would end librdkafka's thread, and
-//! with it every later report.
+//! A record stays in the producer for two minutes, regardless of IDaaS's answer. That keeps a short outage of the
+//! cluster from causing duplicates. Nothing here may panic, because a panic would end librdkafka's thread, and no
+//! further report would arrive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -117,12 +117,12 @@ impl Connection {
         })
     }
 
-    /// Returns how many of its records have no report yet.
+    /// Returns the number of records without a report.
     pub(super) fn open(&self) -> usize {
         self.state.0.open.load(Ordering::Acquire)
     }
 
-    /// Waits until every record has its report, or the time is over. Returns how many have none.
+    /// Waits until every record has its report, or the time is over. Returns the number of records without one.
     pub(super) fn wait(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
         while self.open() > 0 && Instant::now() < end {
@@ -131,8 +131,8 @@ impl Connection {
         self.open()
     }
 
-    /// Fails records without a request in flight. With `everything`, also fails records that a broker may be about to
-    /// confirm.
+    /// Fails records without a request in flight. If `everything` is true, also fails records that a broker may be
+    /// about to confirm.
     pub(super) fn purge(&self, everything: bool) {
         let what = PurgeConfig::default().queue();
         self.inner.get().purge(if everything { what.inflight() } else { what });
@@ -183,7 +183,7 @@ impl ConnectionState {
         self.open.fetch_sub(1, Ordering::Release);
     }
 
-    /// Reports confirmations that have waited in the gate: as confirmed, or as failed.
+    /// Reports confirmations that have waited in the gate: as confirmed, or as failed with `failure`.
     pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
         for PendingReport { handed, topic, position } in pending {
             match failure {
@@ -205,7 +205,7 @@ impl ConnectionState {
     }
 
     fn check(self: &Arc<Self>) {
-        // The checker ends after the last producer.
+        // Fails only after the checker has ended, during shutdown.
         let _ = self.checks.send(Check::Connection(Arc::clone(self)));
     }
 }
@@ -231,7 +231,7 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         let statistics = ProducerStatistics::from(&statistics);
         self.state.health.epoch(statistics.epoch);
-        // A producer that only waits for its last reports does not show the current state.
+        // A producer that only waits for its last reports does not have the current state.
         if self.state.health.is_current() {
             self.state.in_flight.reports.state(statistics);
         }
@@ -239,7 +239,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.state.health.report_error();
-        // The same text is also passed to `log`.
+        // librdkafka also passes the same text to `log`.
         tracing::debug!(target: "kafka", %error, reason, "librdkafka reports an error");
     }
 }
@@ -282,7 +282,7 @@ impl Context {
         self.state.finish(*handed, message.topic(), report, None);
     }
 
-    /// The thread that sends records alone has ended.
+    /// Handles a record that cannot be sent alone, because the thread for this has ended.
     fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
             Resend::Record(_, handed, _) => self.state.finish(*handed, topic, failure.when_batched(), None),

@@ -1,4 +1,5 @@
-//! The producer's interface to the rest of the service: what accompanies a record, and who observes its report.
+//! The producer's interface to the rest of the service: the data that accompanies a record, and the observer of its
+//! report.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::spans::SendSpan;
 
-/// The data of a record that comes back with its report.
+/// The data of a record that is returned with its report.
 #[derive(Clone)]
 pub struct DeliveryOpaque {
     /// The outbox's handle of the event that the record belongs to.
@@ -21,11 +22,11 @@ pub struct DeliveryOpaque {
     pub record: u8,
     /// The entity that the record describes.
     pub entity: Entity,
-    /// When the record was handed over.
+    /// The time at which the record was handed over.
     pub handed_over: Instant,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
-    /// What the log and the history need of the event.
+    /// The event's data for the log and the history.
     pub event: TrackedEvent,
     /// The CloudEvents type for the event's log line, if the line is enabled.
     pub logged_type: Option<Box<str>>,
@@ -44,14 +45,14 @@ pub struct Position {
     pub offset: i64,
 }
 
-/// Why nothing can be published, although brokers answer.
+/// The reason why nothing can be published, although brokers answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undeliverable {
     /// The Kafka user may not write.
     NotAuthorized,
-    /// No leader can be reached at the address that the brokers advertise: these.
+    /// No leader can be reached at its advertised address. Contains these addresses.
     Unreachable(Vec<String>),
-    /// Every partition that records were sent to fails.
+    /// All partitions that records were sent to fail.
     AllFailing,
 }
 
@@ -71,22 +72,22 @@ impl fmt::Display for Undeliverable {
     }
 }
 
-/// Observes the producer's reports. Called on threads of the producer: must be quick, and never panic.
+/// Observes the producer's reports. Called on the producer's threads: must return quickly, and must not panic.
 pub trait DeliveryObserver: Send + Sync {
-    /// The result for one record.
+    /// Receives the result for one record.
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
-    /// The producer's state, about once a second.
+    /// Receives the producer's statistics, about once a second.
     fn state(&self, state: ProducerStatistics);
-    /// The producer was replaced by a new one.
+    /// Called when the producer was replaced.
     fn recreated(&self);
-    /// A partition accepts records again.
+    /// Called when a partition accepts records again.
     fn partitions_recovered(&self);
-    /// A partition does not accept records. These events wait for it.
+    /// Called when a partition stopped accepting records. The events in `waiting` wait for it.
     fn partition_closed(&self, waiting: &[EventHandle]);
-    /// How many partitions of a topic do not accept records at the moment.
+    /// Called when the number of a topic's partitions that accept no records has changed.
     fn partitions_unavailable(&self, topic: &str, partitions: usize);
-    /// Whether anything can be published while brokers answer. Called at each change.
+    /// Called when the reason why nothing can be published has changed. `None` if records can be published.
     fn deliverable(&self, problem: Option<Undeliverable>);
-    /// Another cluster answers at the same address.
+    /// Called when a different cluster answers at the same address.
     fn cluster_replaced(&self);
 }

@@ -8,12 +8,12 @@ use std::sync::mpsc::Sender;
 /// is rejected, and it overflows unchecked: the broker would then reject every record.
 pub(super) const LAST_EPOCH: i64 = 10_000;
 
-/// Why a producer has to be replaced.
+/// The reason why a producer must be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReplaceReason {
     /// A fatal error: librdkafka accepts no more records.
     Fatal,
-    /// Its epoch is nearly exhausted. It works until then.
+    /// Its epoch is nearly exhausted. It still works.
     Epoch,
     /// The Kafka user may not publish anything, so librdkafka has reported a fatal error.
     Denied,
@@ -26,7 +26,7 @@ pub(super) enum ReplaceReason {
 }
 
 impl ReplaceReason {
-    /// Returns the text for log lines.
+    /// Returns the code for log lines.
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Fatal => "fatal",
@@ -42,15 +42,15 @@ impl ReplaceReason {
 /// The events that the supervisor receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SupervisorEvent {
-    /// The producer with that number has reported an error, which can be a fatal one.
+    /// The producer with this number has reported an error, which can be fatal.
     ErrorReported(u64),
-    /// The epoch of the producer with that number is nearly exhausted.
+    /// The epoch of the producer with this number is nearly exhausted.
     EpochExhausted(u64),
-    /// The producer with that number has reached another cluster.
+    /// The producer with this number has reached a different cluster.
     ClusterReplaced(u64),
-    /// The producer with that number is stuck.
+    /// The producer with this number is stuck.
     Stuck(u64),
-    /// The producer is dropped.
+    /// The producer has been dropped.
     Stop,
 }
 
@@ -86,13 +86,13 @@ impl Health {
         self.current.load(Ordering::Relaxed) == self.number
     }
 
-    /// Reports an error that can mean that the producer is unusable: only the client shows whether the error is fatal.
-    /// Requests one check; further errors are not sent until the check has begun.
+    /// Requests a check for a fatal error. Only the client shows whether an error is fatal. Further errors request no
+    /// other check until this one has begun.
     pub(super) fn report_error(&self) {
         self.notify(&self.has_error, SupervisorEvent::ErrorReported(self.number));
     }
 
-    /// Must be called before the client is asked for a fatal error, so that a later error is sent again.
+    /// Allows the next error to request a check. Must be called before the client is asked for a fatal error.
     pub(super) fn clear_error(&self) {
         self.has_error.store(false, Ordering::Relaxed);
     }
@@ -103,7 +103,7 @@ impl Health {
 
     fn notify(&self, is_sent: &AtomicBool, event: SupervisorEvent) {
         if !is_sent.swap(true, Ordering::Relaxed) {
-            // If the receiver is gone, this producer is about to be closed anyway.
+            // Fails only if the supervisor has ended, which also means shutdown.
             let _ = self.events.send(event);
         }
     }

@@ -1,5 +1,5 @@
-//! The records that are with any producer, including replaced ones. Each gets one report, and each report updates the
-//! availability of its partition.
+//! The records that any producer holds, including replaced producers. Each gets one report, and each report updates
+//! the availability of its partition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -46,7 +46,7 @@ impl InFlight {
         self.started.elapsed()
     }
 
-    /// Returns how many records have no report yet.
+    /// Returns the number of records without a report.
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
@@ -72,7 +72,7 @@ impl InFlight {
         Ok(HandedOver { opaque, slot })
     }
 
-    /// Removes a record that was counted, but that the producer did not accept.
+    /// Removes a record that was counted but that the producer did not accept.
     pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle) {
         self.availability.lock().failed(slot, handle, None, self.now());
         self.open.fetch_sub(1, Ordering::Release);
@@ -117,12 +117,13 @@ impl InFlight {
         }
     }
 
-    /// Notifies the observer of whether anything can be published. Called at each change.
+    /// Passes a change of [`Undeliverable`] to the observer.
     pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
         self.reports.deliverable(problem);
     }
 
-    /// Takes whether no leader can be reached. What fails on some partitions says nothing about those that nobody has tried.
+    /// Sets whether all leaders are unreachable, in which case no record is accepted. While some can be reached,
+    /// failures on other partitions say nothing about partitions that have not been tried.
     pub(super) fn unreachable(&self, unreachable: bool) {
         self.undeliverable.store(unreachable, Ordering::Relaxed);
     }
@@ -140,12 +141,12 @@ impl InFlight {
         self.availability.lock().tick(self.now())
     }
 
-    /// Returns closed partitions whose records only wait.
+    /// Returns closed partitions whose records wait or time out, but are not rejected.
     pub(super) fn silent(&self) -> Vec<Silent> {
         self.availability.lock().silent(self.now())
     }
 
-    /// Returns whether any partition is closed, whether all are, and how long ago the last confirmation was.
+    /// Returns two flags, any partition is closed and all are, and the time since the last confirmation.
     pub(super) fn closed(&self) -> (bool, bool, Option<Duration>) {
         let availability = self.availability.lock();
         let (any, all) = availability.closed();
@@ -153,7 +154,7 @@ impl InFlight {
     }
 }
 
-/// Returns the failure if it shows something about the record's partition.
+/// Returns the failure if it says something about the record's partition.
 const fn sign(code: FailureCode) -> Option<FailureCode> {
     match code {
         FailureCode::TimedOut
@@ -161,7 +162,7 @@ const fn sign(code: FailureCode) -> Option<FailureCode> {
         | FailureCode::UnknownTopic
         | FailureCode::NotEnoughReplicas
         | FailureCode::PartitionUnavailable => Some(code),
-        // Fatal errors of the producer are among the others.
+        // Includes fatal errors of the producer.
         FailureCode::Other
         | FailureCode::QueueFull
         | FailureCode::RecordTooLarge

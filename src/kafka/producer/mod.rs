@@ -43,11 +43,11 @@ use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
-/// How long a producer stays in use at least, so that a cluster that rejects all of them is not flooded with new ones.
+/// Minimum time between two replacements, so that a cluster that rejects all producers is not flooded with new ones.
 const MIN_LIFETIME: Duration = Duration::from_secs(5);
-/// How long the shutdown waits for a thread that is using the producer.
+/// Maximum wait during shutdown for a thread that is using the producer.
 const FINAL_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a new producer with changed settings may take to connect.
+/// Maximum time for a new producer with changed settings to connect.
 const WARM_UP: Duration = Duration::from_secs(5);
 
 /// The producer. Dropping it closes it, which blocks; librdkafka's threads never own it.
@@ -128,8 +128,8 @@ impl Producer {
         self.state.in_flight.accepts(topic, key)
     }
 
-    /// Waits until all records have their reports, or the time is over. Returns how many have none: in this producer,
-    /// in the one for records that are sent alone, and in those that were replaced.
+    /// Waits until all records have their reports, or the time is over. Returns the number of records without one,
+    /// including those that are sent alone and those of replaced producers.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
@@ -146,7 +146,7 @@ impl Producer {
         self.state.connection.load_full().warm_up(limit)
     }
 
-    /// Notes the id of the cluster that answers at the bootstrap addresses.
+    /// Records the id of the cluster that answers at the bootstrap addresses.
     pub fn cluster_seen(&self, id: &str) {
         let _ = self.checks.send(Check::ClusterId(id.to_owned()));
     }
@@ -182,10 +182,10 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::Relaxed);
-        // The receivers may have ended.
+        // Fails if the receivers have ended.
         let _ = self.events.send(SupervisorEvent::Stop);
         let _ = self.checks.send(Check::End);
-        // So that the producer is closed on this thread, which waits for it.
+        // The threads must release the state first, so that the producer is closed on this thread.
         let deadline = Instant::now() + FINAL_POLL_INTERVAL;
         while Arc::strong_count(&self.state) > 1 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));

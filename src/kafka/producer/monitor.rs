@@ -1,5 +1,5 @@
-//! Monitors partitions that accept no records: reports the events that wait for them, probes whether their leaders can
-//! be reached, and requests the replacement of a producer whose records only wait although they can.
+//! Monitors partitions that accept no records: reports the events that wait for them, probes their leaders, and
+//! requests the replacement of a producer whose records only wait although the leaders can be reached.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,14 +16,14 @@ use crate::kafka::availability::partitions::Silent;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// How often partitions are checked.
+/// Check interval.
 const TICK: Duration = Duration::from_millis(100);
-/// How often leaders are probed while a partition is closed.
+/// Interval between two probes of the leaders while a partition is closed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long records may only wait, although the leader can be reached, before the producer is replaced.
+/// Time for which records may wait, although the leader can be reached, before the producer is replaced.
 const STUCK: Duration = Duration::from_secs(20);
-/// The longest interval between two replacements of stuck producers.
+/// Maximum interval between two replacements of stuck producers.
 const MAX_STUCK_INTERVAL: Duration = Duration::from_secs(300);
 
 pub(super) struct Monitor {
@@ -36,16 +36,16 @@ pub(super) struct Monitor {
 struct Leaders {
     /// Partitions whose leader can be reached, and that have enough replicas in sync to accept a record.
     reachable: HashSet<(String, usize)>,
-    /// The number of leaders that were tried.
+    /// The number of leaders that were asked.
     tried: usize,
     answered: usize,
-    /// The addresses of those that did not answer.
+    /// The addresses of the leaders that did not answer.
     silent: Vec<String>,
     counts: Vec<(String, usize)>,
 }
 
-/// Returns why nothing is confirmed, from a probe of the leaders. `leaders` is `None` if the cluster does not answer: then
-/// leaders that could not be reached before still count as such.
+/// Returns the reason why nothing is confirmed, from a probe of the leaders. `leaders` is `None` if the cluster does
+/// not answer; leaders that could not be reached before then still count as unreachable.
 fn undelivered(leaders: Option<&Leaders>, before: Option<&Undeliverable>, is_total: bool) -> Option<Undeliverable> {
     match (leaders, before) {
         (Some(leaders), _) if leaders.tried > 0 && leaders.answered == 0 => {
@@ -102,7 +102,7 @@ impl Monitor {
             reports.partitions_recovered();
         }
         let was_unreachable = matches!(state.problem, Some(Undeliverable::Unreachable(_)));
-        // Partitions open for a try when no record is left. That says nothing of the leaders.
+        // Partitions without records reopen for a try, which says nothing about the leaders.
         if any || was_unreachable {
             state.probe(producer);
             self.replace_stuck(producer, state);

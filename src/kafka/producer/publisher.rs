@@ -1,7 +1,7 @@
-//! Publishes records one batch at a time and waits for their confirmation: for commands. The service has its own
-//! producer, which never waits.
+//! Publishes records for commands, and waits for their confirmation. The service has its own producer, which never
+//! waits.
 //!
-//! A record that is not confirmed is sent again until it is, with the same id. It is given up only if the broker
+//! A record that is not confirmed is sent again with the same id until it is. It is given up only if the broker
 //! rejects it in a request of its own.
 
 use std::time::Duration;
@@ -19,17 +19,17 @@ use crate::kafka::client::settings::Cluster;
 use idaas_callback::record::Record;
 use outbox::FailureCode;
 
-/// A confirmation that takes longer is reported to the caller.
+/// Interval after which a missing confirmation is reported to the caller.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
-/// The wait before failed records are sent again.
+/// Interval before failed records are sent again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The result of publishing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// The broker has it, with `acks=all`.
+    /// The broker has confirmed the record with `acks=all`.
     Confirmed,
-    /// The broker rejects it permanently.
+    /// The broker permanently rejects the record.
     Rejected(FailureCode),
 }
 
@@ -37,7 +37,7 @@ pub enum Published {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAuthorized;
 
-/// Publishes and waits.
+/// Publishes records and waits for their confirmation.
 pub struct Publisher {
     cluster: Cluster,
     producer: FutureProducer<ErrorCollector>,
@@ -55,11 +55,11 @@ impl Publisher {
         Ok(Self { cluster: cluster.clone(), producer, listener })
     }
 
-    /// Publishes records and returns the result of each. Waits for as long as it takes. In the meantime, `waiting` is
-    /// called every three seconds with the reason, if it is known.
+    /// Publishes records and returns the result of each. Waits without a time limit. Calls `waiting` every three
+    /// seconds with the reason, as far as it is known.
     ///
     /// # Errors
-    /// [`NotAuthorized`]. Some of the records may have been published.
+    /// [`NotAuthorized`] if the user may not write. Some of the records may have been published.
     pub async fn publish(
         &mut self,
         records: &[Record],
@@ -146,7 +146,7 @@ impl Publisher {
         }
     }
 
-    /// Replaces a producer after a fatal error, because it publishes nothing more.
+    /// Replaces a producer after a fatal error, because it can no longer publish.
     fn replace_if_fatal(&mut self) {
         use rdkafka::producer::Producer as _;
         if self.producer.client().fatal_error().is_some()
@@ -159,7 +159,7 @@ impl Publisher {
 
 fn producer(cluster: &Cluster, listener: &ErrorCollector) -> Result<FutureProducer<ErrorCollector>, ProducerFault> {
     let mut settings = cluster.producer();
-    // The service needs it to verify the cluster.
+    // The service needs this log to verify the cluster. Commands do not.
     settings.remove("debug");
     settings.set("statistics.interval.ms", "0");
     FutureProducer::from_config_and_context(&settings, listener.clone())

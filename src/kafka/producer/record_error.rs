@@ -9,15 +9,16 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::delivery::DeliveryOpaque;
 use crate::telemetry::log_code::LogCode;
 
-/// A failure is logged again only after this long, so that an outage does not fill the log.
+/// Minimum time between two log lines with the same code, so that an outage does not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The class of a record's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordError {
-    /// It may succeed later.
+    /// The record may succeed later.
     Retry(FailureCode),
-    /// Its batch is rejected, possibly because of this record. Only a request of its own shows that.
+    /// The batch was rejected, possibly because of this record. Only a request with this record alone shows the
+    /// cause.
     Alone(FailureCode),
     /// The queue is full.
     QueueFull,
@@ -87,7 +88,7 @@ impl RecordError {
     }
 }
 
-/// Logs failed records: the first of each code, then one per minute with the number of those in between.
+/// Logs failed records: the first of each code, then one per minute with the number of those not logged.
 #[derive(Default)]
 pub(super) struct FailureLog {
     last: Mutex<Vec<(FailureCode, Instant, u64)>>,
@@ -108,8 +109,8 @@ impl FailureLog {
         );
     }
 
-    /// Returns how many failures of this code were not logged since the last one that was. `None` if this one is not
-    /// logged either.
+    /// Returns the number of failures with this code that have not been logged since the last one that was. `None` if
+    /// this one must not be logged either.
     fn is_due(&self, code: FailureCode, now: Instant) -> Option<u64> {
         let mut last = self.last.lock();
         let Some((_, at, suppressed)) = last.iter_mut().find(|(known, _, _)| *known == code) else {

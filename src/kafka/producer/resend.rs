@@ -1,6 +1,6 @@
-//! Sends records alone whose batch was rejected, so that a record that is too large does not fail the other records of
-//! its batch. Runs on its own thread: neither a producer nor a thread may be started in librdkafka's callbacks, where
-//! a failure could not be handled.
+//! Sends the records of a rejected batch again, each alone, so that a record that is too large does not fail the
+//! other records of its batch. Runs on its own thread: neither a producer nor a thread may be started in librdkafka's
+//! callbacks, where a failure could not be handled.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -61,7 +61,7 @@ impl Resender {
     }
 
     pub(super) fn sender(&self) -> Sender<Resend> {
-        // The sender exists until the drop.
+        // The sender is `None` only during drop.
         self.sender.clone().unwrap_or_else(|| channel().0)
     }
 
@@ -104,7 +104,7 @@ impl Worker {
     fn send(&mut self, message: &OwnedMessage, handed: Box<HandedOver>, with_current_time: bool) {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
-            // The record was never sent alone, so it does not count as rejected.
+            // Not a rejection, because the record was never sent alone.
             return self.state.finish(*handed, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
         };
         let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =

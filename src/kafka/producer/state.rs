@@ -1,4 +1,4 @@
-//! State that the producer and its supervising threads share: the connection in use, and its replacement.
+//! State that the producer and its supervising threads share, including the connection in use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,8 +17,8 @@ use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
-/// How long an old producer may drain. After a fatal error, requests that are with the broker are still answered, and
-/// nothing else can follow. With a nearly exhausted epoch, the producer continues for as long as a record may take.
+/// Maximum time for an old producer to drain. After a fatal error, only requests in flight can still be answered. A
+/// producer with a nearly exhausted epoch or old settings continues for as long as a record may take.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const LAST_RECORDS: Duration = Duration::from_secs(150);
 /// Poll interval while a replaced producer drains.
@@ -48,7 +48,7 @@ impl ProducerState {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Returns why the producer with that number cannot continue, if it is in use and has failed.
+    /// Returns the reason why the producer with this number cannot continue, if it is in use and has failed.
     pub(super) fn fatal(&self, number: u64) -> Option<ReplaceReason> {
         if !self.is_current(number) {
             return None;
@@ -77,7 +77,8 @@ impl ProducerState {
         let ended = Arc::clone(&self.ended);
         let retire = move || retire(old, why, &ended);
         if std::thread::Builder::new().name("producer retiring".to_owned()).spawn(retire).is_err() {
-            // Dropping the closure has dropped the last owner, so the old producer was closed on this thread.
+            // The failed spawn has dropped the closure with the last reference, so the old producer was closed on
+            // this thread.
             tracing::warn!(
                 code = LogCode::ProducerEndedEarly.as_str(),
                 "no thread could be had to wait for the old producer"

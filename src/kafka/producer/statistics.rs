@@ -1,4 +1,4 @@
-//! librdkafka's statistics, reduced to what the metrics show.
+//! The values of librdkafka's statistics that the metrics show.
 
 use rdkafka::statistics::Statistics;
 

@@ -10,18 +10,18 @@ use super::state::ProducerState;
 use crate::kafka::client::error::ProducerFault;
 use crate::telemetry::log_code::LogCode;
 
-/// How long a new producer may take to connect. The wait is short if the old producer has failed, because records can
-/// wait inside the new one instead.
+/// Maximum time for a new producer to connect. Short if the old producer has failed, because records can wait in the
+/// new one instead.
 const WARM_UP: Duration = Duration::from_secs(5);
 const SHORT_WARM_UP: Duration = Duration::from_secs(1);
-/// How long a new producer has to find out that it may not publish.
+/// Time for which a new producer is observed for an authorization error.
 const AUTHORIZATION: Duration = Duration::from_millis(500);
-/// How many times the wait between two attempts doubles while the Kafka user may not publish.
+/// Number of times that the interval between two attempts doubles while the Kafka user may not publish.
 const DOUBLINGS: u32 = 2;
 
 pub(super) struct Supervisor {
-    /// Upgraded only while there is work: otherwise the producer could be closed on this thread, and nothing would
-    /// wait for it.
+    /// Upgraded only during work: otherwise the producer could be closed on this thread, and nothing would wait for
+    /// it.
     pub(super) producer: Weak<ProducerState>,
     pub(super) events: Sender<SupervisorEvent>,
     pub(super) received: Receiver<SupervisorEvent>,
@@ -56,8 +56,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits for `limit`. Returns `None` if the shutdown began in the meantime, else the reason for the replacement,
-    /// which can have become more urgent.
+    /// Waits for `limit`. Returns `None` if the shutdown began in the meantime, otherwise the reason for the
+    /// replacement, which can have become more urgent.
     fn pause(&self, producer: &ProducerState, limit: Duration, mut why: ReplaceReason) -> Option<ReplaceReason> {
         let end = Instant::now() + limit;
         loop {

@@ -57,7 +57,7 @@ pub struct InputRecord {
     pub timestamp: i64,
     /// The size of its value in bytes.
     pub size: usize,
-    /// The event, or why it is not one.
+    /// The event, or the reason why the record is not one.
     pub event: Result<Event, ReadError>,
 }
 
@@ -140,7 +140,7 @@ impl Input {
         self.consumer.assign(&list).map_err(|error| Failed::new("the partitions cannot be read", &error))
     }
 
-    /// Returns the offsets that the group committed. `None` if it committed none. Waits for undecided transactions.
+    /// Returns the offsets that the group has committed. `None` if there is none. Waits for undecided transactions.
     ///
     /// # Errors
     /// [`Failed`] if the coordinator does not answer in time.
@@ -199,7 +199,7 @@ fn partition_of(pairs: &[TopicPair], topic: &str, number: i32) -> Option<Partiti
     pairs.iter().position(|pair| pair.events == topic).map(|pair| Partition { pair, number })
 }
 
-/// The statistics of the consumer that are used here.
+/// The consumer's context: collects rebalances, and the ends of partitions from the statistics.
 #[derive(Default)]
 struct Group {
     pairs: Arc<[TopicPair]>,

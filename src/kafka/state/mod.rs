@@ -21,10 +21,10 @@ pub use writer::{Output, WriteError, Writer};
 
 use crate::telemetry::log_code::LogCode;
 
-/// How long one request to the cluster may take.
+/// Timeout of a request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection problem is logged again only after this long.
+/// Minimum time between two log lines about connection problems.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A partition of an event topic and the partition of the same number of its state topic.
@@ -36,7 +36,7 @@ pub struct Partition {
     pub number: i32,
 }
 
-/// Why an operation did not succeed, in librdkafka's words. It may succeed later, with a new client at the latest.
+/// The reason why an operation failed, with librdkafka's message. It can be retried, at the latest with a new client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed(pub(super) String);
 
@@ -45,7 +45,7 @@ impl Failed {
         Self(format!("{what}: {}", crate::kafka::client::error::describe(error)))
     }
 
-    /// A topic does not exist, or is hidden from this user.
+    /// Reports a topic that does not exist, or is hidden from this user.
     #[must_use]
     pub fn missing_topic(topic: &str) -> Self {
         Self(format!(
@@ -54,7 +54,7 @@ impl Failed {
         ))
     }
 
-    /// A state topic does not have the same number of partitions as its event topic.
+    /// Reports a state topic whose number of partitions differs from its event topic's.
     #[must_use]
     pub fn partitions_differ(events: &str, event_count: usize, states: &str, state_count: usize) -> Self {
         Self(format!(
@@ -72,7 +72,7 @@ impl std::fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// Returns how many partitions each topic has. 0 if it does not exist.
+/// Returns the number of partitions of each topic, or 0 if it does not exist.
 ///
 /// # Errors
 /// [`Failed`] if the cluster does not answer in time.

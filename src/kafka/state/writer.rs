@@ -1,4 +1,4 @@
-//! The transactional producer: state records and the offsets of their events, all or none.
+//! The transactional producer: publishes state records and commits the offsets of their events, atomically.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::kafka::client::polled::Polled;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
-/// How long one call to the transaction coordinator may take before it is repeated.
+/// Timeout of one call to the transaction coordinator, after which it is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a call is repeated before the producer is given up. Longer than a transaction may last.
+/// Maximum time for which a call is repeated before the producer is given up. Longer than a transaction may last.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long to wait before a call is repeated, or for room in the queue.
+/// Interval before a call is repeated, or before the next try if the queue is full.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A record for a state topic.
@@ -38,16 +38,16 @@ pub struct Output {
     pub timestamp: i64,
 }
 
-/// Why a transaction was not committed.
+/// The reason why a transaction was not committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteError {
-    /// It was aborted, and none of it counts. It can be tried again.
+    /// The transaction was aborted. It can be retried.
     Aborted(String),
-    /// It was aborted because this instance no longer owns the partitions.
+    /// The transaction was aborted, because this instance no longer owns the partitions.
     Fenced(String),
-    /// The producer cannot continue. It is unknown whether the transaction counts.
+    /// The producer cannot continue. It is unknown whether the transaction was committed.
     Broken {
-        /// In librdkafka's words.
+        /// librdkafka's message.
         problem: String,
         /// True if another producer has the same transactional id.
         fenced: bool,
@@ -174,7 +174,7 @@ impl Writer {
         }
     }
 
-    /// Repeats a call as long as its error can be retried.
+    /// Repeats a call as long as its error is retriable.
     fn repeated(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
         let end = Instant::now() + CALL_LIMIT;
         loop {

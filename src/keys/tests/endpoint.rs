@@ -1,4 +1,4 @@
-//! A key endpoint in memory, in the place of the fetch.
+//! A simulated key endpoint that replaces the fetch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::{FetchFault, Fetched, Fetcher};
 
-/// An endpoint that answers what it is told to, after a time, and remembers when it was asked.
+/// An endpoint that returns a configured result after a delay, and records the times of the fetches.
 pub(super) struct Endpoint {
     answer: Mutex<Result<Vec<u8>, FetchFault>>,
     pub(super) takes: Mutex<Duration>,
@@ -35,7 +35,7 @@ impl Endpoint {
         self.asked.lock().len()
     }
 
-    /// When it was asked, in seconds since it was asked first.
+    /// Returns the times of the fetches, in seconds since the first.
     pub(super) fn times(&self) -> Vec<u64> {
         let asked = self.asked.lock();
         asked.iter().map(|time| (*time - asked[0]).as_secs()).collect()

@@ -1,5 +1,5 @@
-//! The background task on a clock that stands still until everything waits, so that minutes pass at once and each
-//! time is exact.
+//! Tests the background task on a paused clock, which advances only when all tasks wait. Minutes pass at once, and
+//! each time is exact.
 
 mod endpoint;
 
@@ -17,7 +17,7 @@ static DOCUMENTS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     ["OLD", "NEW"].map(|kid| SigningKey::generate(kid).expect("a key").to_jwks().to_string().into_bytes())
 });
 
-/// Remembers how refreshes ended.
+/// Records the results of refreshes.
 #[derive(Default)]
 struct Heard(Mutex<Vec<RefreshResult>>);
 
@@ -125,7 +125,7 @@ async fn a_key_replaced_under_its_id_is_accepted_within_36_s() {
     endpoint.answers(document(&after));
     let signature = after.sign(b"input").expect("a signature");
     let mut answers = Vec::new();
-    // The sender's schedule.
+    // The intervals at which IDaaS repeats a callback.
     for delay in [0, 1, 5, 10, 10, 10] {
         pass(delay).await;
         let verification = store.current().as_ref().expect("keys").set.verify("SAME", b"input", &signature);

@@ -1,4 +1,4 @@
-//! The span of a callback and of its stages, by the semantic conventions for HTTP servers.
+//! The spans of a callback and its stages, according to the semantic conventions for HTTP servers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{EventSpan, Spans, fail, inside, parse, traceparent};
 
 const ROUTE: &str = "/callbacks/{application}";
 
-/// A request to the callback listener, as far as its span describes it.
+/// The attributes of a request that its span contains.
 pub struct CallbackRequest<'a> {
     /// The method, if it is a standard one, or `_OTHER`.
     pub method: &'static str,
@@ -22,18 +22,18 @@ pub struct CallbackRequest<'a> {
     pub scheme: &'static str,
     /// The application's configured name.
     pub application: &'a str,
-    /// The trace context that the request carries, if it is well-formed.
+    /// The request's trace context, if it is well-formed.
     pub traceparent: Option<&'a str>,
-    /// Whether the request's sampling decision counts. Otherwise any sender could have everything traced.
+    /// True if the request's sampling decision is followed. Otherwise any sender could have everything traced.
     pub is_trusted: bool,
 }
 
-/// The trace of one callback. Does nothing if tracing is off or the callback is not sampled.
+/// The trace of one callback. Does nothing if tracing is off or if the callback is not sampled.
 #[derive(Clone, Default)]
 pub struct CallbackTrace(Option<Arc<Traced>>);
 
 struct Traced {
-    /// What its records carry.
+    /// The trace context of its records.
     traceparent: String,
     /// `None` if the callback is not sampled.
     recorded: Option<Recorded>,
@@ -41,7 +41,7 @@ struct Traced {
 
 struct Recorded {
     spans: Arc<Spans>,
-    /// The parent of the spans of its stages and events.
+    /// The parent of the spans of stages and events.
     context: Context,
     span: Mutex<Span>,
 }
@@ -51,7 +51,7 @@ struct Recorded {
 pub struct StageSpan(Option<Span>);
 
 impl Spans {
-    /// Begins the span of a callback, if it is sampled.
+    /// Starts the span of a callback, if it is sampled.
     #[must_use]
     pub fn callback(self: &Arc<Self>, request: &CallbackRequest<'_>) -> CallbackTrace {
         let given = request.traceparent.and_then(parse);
@@ -66,7 +66,7 @@ impl Spans {
         let builder = self.tracer.span_builder(name).with_kind(SpanKind::Server);
         let mut span = self.tracer.build_with_context(builder, &parent);
         if !span.is_recording() {
-            // Whoever continues the trace needs a parent that exists: the sender's, if there is one.
+            // A consumer that continues the trace needs a parent that exists: the sender's, if there is one.
             let traceparent = request.traceparent.map_or_else(|| traceparent(span.span_context()), str::to_owned);
             return CallbackTrace(Some(Arc::new(Traced { traceparent, recorded: None })));
         }
@@ -89,13 +89,13 @@ impl Spans {
 }
 
 impl CallbackTrace {
-    /// The trace context for the callback's records. `None` if tracing is off.
+    /// Returns the trace context for the callback's records. `None` if tracing is off.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.0.as_ref().map(|traced| traced.traceparent.as_str())
     }
 
-    /// Whether the callback is sampled.
+    /// Returns true if the callback is sampled.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.recorded().is_some()
@@ -105,20 +105,20 @@ impl CallbackTrace {
         self.0.as_ref()?.recorded.as_ref()
     }
 
-    /// Begins the span of a stage.
+    /// Starts the span of a stage.
     #[must_use]
     pub fn stage(&self, name: &'static str) -> StageSpan {
         let begin = |traced: &Recorded| traced.spans.begin(name, SpanKind::Internal, &traced.context, Vec::new());
         StageSpan(self.recorded().map(begin))
     }
 
-    /// Begins the span of an event that is about to be accepted.
+    /// Starts the span of an event that is about to be accepted.
     #[must_use]
     pub fn event(&self, key: EventKey, id: &str, entity: Entity) -> Option<EventSpan> {
         self.recorded().map(|traced| EventSpan::begin(&traced.spans, &traced.context, (key, id, entity)))
     }
 
-    /// The body has been read: its size in bytes.
+    /// Sets the size of the request body, in bytes.
     pub fn body(&self, size: usize) {
         if let Some(traced) = self.recorded() {
             let size = i64::try_from(size).unwrap_or(i64::MAX);
@@ -126,7 +126,7 @@ impl CallbackTrace {
         }
     }
 
-    /// The callback is answered: with this status, and `answered` or the code of its refusal.
+    /// Ends the span with the HTTP status, and with `answered` or the code of the refusal.
     pub fn answered(&self, status: u16, code: &'static str) {
         let Some(traced) = self.recorded() else { return };
         let mut span = traced.span.lock();
@@ -140,13 +140,13 @@ impl CallbackTrace {
 }
 
 impl StageSpan {
-    /// Ends the stage, and begins another one of the same callback.
+    /// Ends the stage, and starts the next one of the same callback.
     pub fn next(&mut self, trace: &CallbackTrace, name: &'static str) {
         drop(self.0.take());
         *self = trace.stage(name);
     }
 
-    /// Ends the stage; as failed, if there is the code of a refusal.
+    /// Ends the stage. It has failed if `refusal`, a code, is set.
     pub fn end(mut self, refusal: Option<&'static str>) {
         if let Some((span, code)) = self.0.as_mut().zip(refusal) {
             fail(span, code);

@@ -1,4 +1,4 @@
-//! The span of an event, from its acceptance to its answer, and of its entry in the journal.
+//! The spans of an event, from its acceptance to its answer, and of its write to the journal.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use outbox::{EventKey, Hashed, Seq};
 
 use super::{Spans, fail, inside, parse};
 
-/// How many sampled events are remembered, so that a re-delivery can link to the first delivery.
+/// The number of sampled events that are remembered, so that a re-delivery can link to the first delivery.
 const MAX_FIRST_DELIVERIES: usize = 8192;
 
-/// The parent of the spans of an event's records. Travels with the event.
+/// The parent of the spans of an event's records.
 #[derive(Clone)]
 pub struct EventContext(pub(super) Arc<Context>);
 
-/// The span of an event in one delivery: from its acceptance to its verdict.
+/// The span of one delivery of an event, from its acceptance to its verdict.
 pub struct EventSpan {
     spans: Arc<Spans>,
     key: EventKey,
     span: Span,
 }
 
-/// The span contexts of the sampled events that were accepted last.
+/// The span contexts of the latest sampled events.
 #[derive(Default)]
 pub(super) struct FirstDeliveries {
     contexts: HashMap<EventKey, SpanContext, Hashed>,
@@ -59,13 +59,14 @@ impl EventSpan {
         Self { spans: Arc::clone(spans), key, span }
     }
 
-    /// The parent of the spans of the event's records.
+    /// Returns the parent for the spans of the event's records.
     #[must_use]
     pub fn context(&self) -> EventContext {
         EventContext(Arc::new(inside(&self.span)))
     }
 
-    /// The outbox has accepted the event. A re-delivery links to the first delivery, if that was sampled.
+    /// Records that the outbox has accepted the event. A re-delivery links to the first delivery, if that was
+    /// sampled.
     pub fn admitted(&mut self, admitted: Admitted) {
         let mut first = self.spans.first_deliveries.lock();
         let admission = match admitted {
@@ -85,7 +86,7 @@ impl EventSpan {
         self.span.set_attribute(KeyValue::new("idaas_bridge.admission", admission));
     }
 
-    /// The event is answered.
+    /// Ends the span with the verdict.
     pub fn answered(mut self, verdict: Verdict) {
         self.span.set_attribute(KeyValue::new("idaas_bridge.verdict", verdict.code()));
         self.span.end();
@@ -93,21 +94,21 @@ impl EventSpan {
 }
 
 impl Spans {
-    /// The parent of the spans of a record that was read from the journal: the callback that brought it, if that was
-    /// sampled.
+    /// Returns the parent for the spans of a record that was read from the journal: the span of the original
+    /// callback, if that was sampled.
     #[must_use]
     pub fn resumed(&self, record: &Record) -> Option<EventContext> {
         let context = parse(accepted_in(record)?)?;
         context.is_sampled().then(|| EventContext(Arc::new(Context::new().with_remote_span_context(context))))
     }
 
-    /// An event is being written to the journal.
+    /// Starts the span of a journal write.
     pub fn journal_write(&self, seq: Seq, event: &EventContext) {
         let span = self.begin("write to journal", SpanKind::Internal, &event.0, Vec::new());
         self.journal_writes.lock().insert(seq, span);
     }
 
-    /// These events are written and synced, or were rejected for this reason.
+    /// Ends the spans of journal writes, which were synced or rejected with this code.
     pub fn journal_written(&self, entries: &[Seq], rejection: Option<&'static str>) {
         let mut writes = self.journal_writes.lock();
         if writes.is_empty() {
@@ -121,12 +122,12 @@ impl Spans {
     }
 }
 
-/// The trace context of a record's event: in a header, or in a structured value before `data`.
+/// Returns the trace context of a record's event, from a header or from a structured value before `data`.
 fn accepted_in(record: &Record) -> Option<&str> {
     if let Some((_, value)) = record.headers.iter().find(|(name, _)| *name == "ce_traceparent") {
         return Some(value);
     }
-    // Quotes within strings are escaped, so this cannot be part of one.
+    // Quotation marks within strings are escaped, so this match cannot be inside a string.
     let head = record.value.get(..record.value.len().min(STRUCTURED_HEAD))?;
     let begin = find(head, TRACEPARENT_MEMBER)? + TRACEPARENT_MEMBER.len();
     std::str::from_utf8(head.get(begin..begin + TRACEPARENT_LENGTH)?).ok()
@@ -134,7 +135,7 @@ fn accepted_in(record: &Record) -> Option<&str> {
 
 const TRACEPARENT_MEMBER: &[u8] = b"\"traceparent\":\"";
 const TRACEPARENT_LENGTH: usize = 55;
-/// The attributes of a structured event take less than this, in bytes.
+/// The maximum size of the attributes of a structured event, in bytes.
 const STRUCTURED_HEAD: usize = 4096;
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {

@@ -1,5 +1,5 @@
-//! Exports spans over OTLP (HTTP, protobuf) in the background. A collector that is slow or away never holds anything up:
-//! the queue is bounded, and what does not fit is dropped and counted.
+//! Exports spans over OTLP (HTTP, protobuf) in the background. A slow or unavailable collector never delays anything
+//! else: the queue is bounded, and spans that do not fit are dropped and counted.
 
 use std::time::Duration;
 
@@ -22,25 +22,25 @@ use crate::http_client::{HttpClient, HttpFault, HttpResponse, Proxy, Settings};
 use crate::secret::Secret;
 use crate::telemetry::log_code::LogCode;
 
-/// How many spans may wait. They take about a kilobyte each.
+/// Maximum number of queued spans. They take about a kilobyte each.
 const QUEUE: usize = 8192;
-/// How many spans a request has at most.
+/// Maximum number of spans per request.
 const MAX_BATCH: usize = 512;
-/// How long a span waits for others to travel with.
+/// Maximum wait of a batch for more spans.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How often a batch is sent, and the wait in between.
+/// Number of attempts to send a batch, and the time between them.
 const ATTEMPTS: u32 = 3;
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// How long the export at the shutdown may take.
+/// Maximum duration of the export during shutdown.
 const LAST_EXPORT: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest answer that is read, in bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 const CONTENT_TYPE: (&str, &str) = ("content-type", "application/x-protobuf");
 
-/// Takes ended spans from any thread, and never blocks.
+/// Queues ended spans from any thread. Never blocks.
 #[derive(Debug)]
 pub(super) struct SpanQueue {
     sender: mpsc::Sender<SpanData>,
@@ -65,16 +65,16 @@ impl SpanProcessor for SpanQueue {
     }
 }
 
-/// The task that exports.
+/// The task that exports spans.
 pub(super) struct Exporter {
     task: Mutex<Option<(watch::Sender<bool>, JoinHandle<()>)>>,
 }
 
 impl Exporter {
-    /// Starts the task. To be called inside the runtime.
+    /// Starts the task. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`HttpFault`] if `ca` cannot be read, or the HTTP client cannot be set up.
+    /// [`HttpFault`] if `ca` cannot be read, or if the HTTP client cannot be set up.
     pub(super) fn start(
         config: &Tracing,
         ca: Option<&[u8]>,
@@ -84,7 +84,7 @@ impl Exporter {
         let client = HttpClient::new(&Settings {
             proxy: Proxy::Environment,
             ca,
-            // The headers are secret.
+            // The headers are secret, so they must not be sent elsewhere.
             follow_redirects: false,
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
@@ -108,7 +108,7 @@ impl Exporter {
         Ok((queue, Self { task: Mutex::new(Some((end, task))) }))
     }
 
-    /// Exports what waits, for at most [`LAST_EXPORT`].
+    /// Exports the queued spans, for at most [`LAST_EXPORT`], and stops the task.
     pub(super) async fn end(&self) {
         let Some((end, mut task)) = self.task.lock().take() else { return };
         end.send_replace(true);
@@ -118,16 +118,16 @@ impl Exporter {
     }
 }
 
-/// Why spans could not be exported.
+/// The reason why spans cannot be exported.
 enum ExportFault {
-    /// There is no answer.
+    /// The request failed.
     Http(HttpFault),
-    /// The collector answers with this status.
+    /// The collector answered with this status.
     Status(u16),
 }
 
 impl ExportFault {
-    /// Whether the same request can succeed later: the rule of the OTLP specification.
+    /// Returns true if a retry can succeed, by the rules of the OTLP specification.
     const fn is_temporary(&self) -> bool {
         match self {
             Self::Status(status) => matches!(status, 429 | 502 | 503 | 504),
@@ -164,9 +164,9 @@ struct Worker {
     resource: ResourceAttributesWithSchema,
     metrics: SpanMetrics,
     receiver: mpsc::Receiver<SpanData>,
-    /// How many spans had been dropped when the present episode of losses began.
+    /// The number of dropped spans when the current episode of losses began.
     episode: Option<u64>,
-    /// How many spans had been dropped after the last export.
+    /// The number of dropped spans after the last export.
     dropped: u64,
 }
 
@@ -187,7 +187,7 @@ impl Worker {
         while let Ok(span) = self.receiver.try_recv() {
             batch.push(span);
         }
-        // A collector that has not answered before does not hold the shutdown up.
+        // A collector that was unavailable before must not delay the shutdown.
         while !batch.is_empty() && self.episode.is_none() {
             let rest = batch.split_off(batch.len().min(MAX_BATCH));
             self.export(std::mem::replace(&mut batch, rest), None).await;
@@ -195,7 +195,7 @@ impl Worker {
         self.metrics.dropped(DropReason::ExportFailed, batch.len() as u64);
     }
 
-    /// Exports a batch, or drops it. Retries until the shutdown; not at all without `ended`.
+    /// Exports a batch, or drops it. Retries until `ended`; without `ended`, does not retry.
     async fn export(&mut self, batch: Vec<SpanData>, ended: Option<&mut watch::Receiver<bool>>) {
         let spans = batch.len() as u64;
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
@@ -223,7 +223,7 @@ impl Worker {
         self.observe(result.err());
     }
 
-    /// Sends a request. Returns how many of its spans the collector has rejected.
+    /// Sends a request. Returns how many of its spans the collector rejected.
     async fn send(&self, body: Vec<u8>) -> Result<u64, ExportFault> {
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
         let headers: Vec<_> = own.chain([CONTENT_TYPE]).collect();
@@ -232,12 +232,12 @@ impl Worker {
         if !(200..300).contains(&status) {
             return Err(ExportFault::Status(status));
         }
-        // An answer that cannot be read says nothing about single spans.
+        // An unreadable answer is treated as a success.
         let partial = ExportTraceServiceResponse::decode(body.as_slice()).unwrap_or_default().partial_success;
         Ok(partial.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or_default()))
     }
 
-    /// Logs the beginning and the end of an episode in which spans are dropped.
+    /// Logs the start and the end of an episode in which spans are dropped.
     fn observe(&mut self, fault: Option<ExportFault>) {
         let dropped = self.metrics.dropped_total();
         let is_losing = dropped > self.dropped;
@@ -266,11 +266,11 @@ impl Worker {
 
 /// Waits for the shutdown.
 async fn until(ended: &mut watch::Receiver<bool>) {
-    // An error means that whoever orders the shutdown is gone.
+    // An error means that the sender was dropped, which also means shutdown.
     let _ = ended.wait_for(|ended| *ended).await;
 }
 
-/// Waits for a span, and for others for a moment. Returns false if no further spans can come.
+/// Waits for a span, and for at most [`INTERVAL`] for more. Returns false if the queue is closed and empty.
 async fn collect(receiver: &mut mpsc::Receiver<SpanData>, batch: &mut Vec<SpanData>) -> bool {
     if batch.is_empty() && receiver.recv_many(batch, MAX_BATCH).await == 0 {
         return false;

@@ -1,19 +1,19 @@
-//! Metrics of the export of spans.
+//! The metrics of the export of spans.
 
 use prometheus::{IntCounter, IntCounterVec, Registry};
 use strum::VariantArray;
 
 use crate::telemetry::metrics::{counters, opts, register};
 
-/// Why a span is not exported.
+/// The reason why a span is not exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum DropReason {
-    /// The queue of the exporter is full.
+    /// The exporter's queue is full.
     QueueFull,
-    /// The collector cannot be reached, or answers with an error.
+    /// The collector is unavailable, or answers with an error.
     ExportFailed,
-    /// The collector has rejected it.
+    /// The collector rejected it.
     Rejected,
 }
 
@@ -23,7 +23,7 @@ impl DropReason {
     }
 }
 
-/// The export of spans.
+/// The metrics of the export of spans.
 #[derive(Debug, Clone)]
 pub struct SpanMetrics {
     /// Spans that the collector has accepted.
@@ -50,7 +50,7 @@ impl SpanMetrics {
         self.dropped.with_label_values(&[reason.code()]).inc_by(spans);
     }
 
-    /// How many spans were dropped, for any reason.
+    /// Returns the number of dropped spans.
     pub(super) fn dropped_total(&self) -> u64 {
         DropReason::VARIANTS.iter().map(|reason| self.dropped.with_label_values(&[reason.code()]).get()).sum()
     }

@@ -1,7 +1,7 @@
-//! Distributed tracing: OpenTelemetry spans of callbacks and their events, exported over OTLP. Off unless `[tracing]` is
-//! configured. The only place that uses the `opentelemetry` crates.
+//! Distributed tracing: OpenTelemetry spans of callbacks and their events, exported over OTLP. Off unless `[tracing]`
+//! is configured. Only this module uses the `opentelemetry` crates.
 //!
-//! Spans have ids, codes, topics and positions. They never have a record's key or value, or anything about a person.
+//! Spans contain ids, codes, topics and positions. They never contain a record's key or value, or personal data.
 
 mod callback;
 mod event;
@@ -40,15 +40,15 @@ pub struct Spans {
     tracer: SdkTracer,
     exporter: Exporter,
     first_deliveries: Mutex<FirstDeliveries>,
-    /// The spans of journal writes that are not done yet.
+    /// The spans of journal writes in progress.
     journal_writes: Mutex<HashMap<Seq, Span>>,
 }
 
 impl Spans {
-    /// Starts to export. To be called inside the runtime. `ca` is the content of `tracing.otlp_ca`.
+    /// Starts exporting. Must be called within a tokio runtime. `ca` is the content of `tracing.otlp_ca`.
     ///
     /// # Errors
-    /// [`HttpFault`] if `ca` cannot be read, or the HTTP client cannot be set up.
+    /// [`HttpFault`] if `ca` cannot be read, or if the HTTP client cannot be set up.
     pub fn start(config: &Tracing, ca: Option<&[u8]>, metrics: &SpanMetrics) -> Result<Arc<Self>, HttpFault> {
         let resource = Resource::builder()
             .with_service_name(config.service_name.clone())
@@ -70,7 +70,7 @@ impl Spans {
         }))
     }
 
-    /// Exports what has not been exported, for at most a second, and ends.
+    /// Exports the remaining spans, for at most a second, and stops.
     pub async fn end(&self) {
         self.exporter.end().await;
     }
@@ -87,7 +87,7 @@ impl Spans {
     }
 }
 
-/// The context whose spans are children of `span`.
+/// Returns the context for children of `span`.
 fn inside(span: &Span) -> Context {
     Context::new().with_remote_span_context(span.span_context().clone())
 }
@@ -98,7 +98,7 @@ fn fail(span: &mut Span, code: &'static str) {
     span.set_status(Status::error(code));
 }
 
-/// Reads a W3C trace context, version 00.
+/// Parses a W3C trace context, version 00.
 fn parse(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -115,7 +115,7 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-/// Writes a W3C trace context, version 00.
+/// Formats a W3C trace context, version 00.
 fn traceparent(context: &SpanContext) -> String {
     format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags())
 }

@@ -1,4 +1,5 @@
-//! The span of a record, from the producer to the delivery report, by the semantic conventions for messaging.
+//! The span of a record from the producer to the delivery report, according to the semantic conventions for
+//! messaging.
 
 use std::sync::Arc;
 
@@ -11,14 +12,14 @@ use parking_lot::Mutex;
 
 use super::{EventContext, Spans, fail, traceparent};
 
-/// The span of a record that the producer has. A record that is sent again has a span for each attempt.
+/// The span of an attempt to send a record.
 pub struct SendSpan {
     traceparent: String,
     span: Mutex<Span>,
 }
 
 impl Spans {
-    /// Begins the span of a record that is about to be handed to the producer. `id` is the event's id.
+    /// Starts the span of a record that is about to be sent. `id` is the event's id.
     #[must_use]
     pub fn send(&self, event: &EventContext, record: &Record, id: &str) -> Arc<SendSpan> {
         let size = i64::try_from(record.value.len()).unwrap_or(i64::MAX);
@@ -38,13 +39,13 @@ impl Spans {
 }
 
 impl SendSpan {
-    /// The trace context for the record's header `traceparent`.
+    /// Returns the trace context for the record's header `traceparent`.
     #[must_use]
     pub fn traceparent(&self) -> &str {
         &self.traceparent
     }
 
-    /// The record has its delivery report, with partition and offset if it is confirmed.
+    /// Ends the span with the delivery report, and with partition and offset if the record is confirmed.
     pub fn end(&self, report: DeliveryReport, position: Option<(i32, i64)>) {
         let mut span = self.span.lock();
         if let Some((partition, offset)) = position {

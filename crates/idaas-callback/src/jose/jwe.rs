@@ -1,7 +1,7 @@
 //! JWE with direct encryption (RFC 7516, RFC 7518 §4.5 and §5.3): `alg` = `dir`, `enc` = A128GCM, A192GCM or A256GCM.
 //!
-//! Nothing else can be asked for: no other algorithm, no compression (`zip`), no critical extension (`crit`). The
-//! algorithm must agree with the length of the key that the operator configured; a token cannot choose a weaker one.
+//! Nothing else is accepted: no other algorithm, no compression (`zip`), no critical extension (`crit`). The
+//! algorithm must match the length of the configured key, so a token cannot choose a weaker one.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,11 +19,11 @@ use zeroize::Zeroizing;
 
 type Aes192Gcm = AesGcm<Aes192, U12>;
 
-/// A key for direct encryption, its cipher ready for use. Has no `Debug`.
+/// A key for direct encryption, with an initialized cipher. Has no `Debug`.
 pub struct ContentKey {
     cipher: Cipher,
     id: String,
-    /// What subkeys are derived from.
+    /// The input key material for deriving subkeys.
     material: Zeroizing<Vec<u8>>,
 }
 
@@ -33,12 +33,12 @@ enum Cipher {
     A256(Box<Aes256Gcm>),
 }
 
-/// Why a text is no content encryption key. Says nothing about the text.
+/// The reason why a text is not a content encryption key. Contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFault {
-    /// Something else than hexadecimal digits.
+    /// The text contains characters other than hexadecimal digits.
     NotHexadecimal,
-    /// Another number of digits than 64, 48 or 32.
+    /// The number of digits is not 64, 48 or 32.
     WrongLength(usize),
 }
 
@@ -57,15 +57,15 @@ impl std::fmt::Display for KeyFault {
 
 impl std::error::Error for KeyFault {}
 
-/// A compact JWE of a form that this service opens, not yet decrypted. It occupies the text's own memory and opens in
-/// it, because a callback can be megabytes long.
+/// A parsed compact JWE, not yet decrypted. It reuses the memory of the text and is decrypted in place, because a
+/// callback can be megabytes long.
 pub struct Sealed {
     encryption: Encryption,
     nonce: [u8; 12],
     tag: [u8; 16],
-    /// The text; at `ciphertext` its bytes instead of their base64url.
+    /// The text, with the decoded ciphertext at `ciphertext` instead of its base64url.
     bytes: Vec<u8>,
-    /// How long the protected header is, with which the text begins.
+    /// The length of the protected header, which is at the start of the text.
     protected: usize,
     ciphertext: Range<usize>,
 }
@@ -87,7 +87,7 @@ impl Encryption {
         }
     }
 
-    /// What the protected header asks for, where it asks for nothing else.
+    /// Returns the algorithm of a protected header. `None` if the header asks for anything unsupported.
     fn of(protected: &str) -> Option<Self> {
         let header = URL_SAFE_NO_PAD.decode(protected).ok()?;
         let header: Header<'_> = serde_json::from_slice(&header).ok()?;
@@ -111,12 +111,12 @@ struct Header<'a> {
 }
 
 impl Sealed {
-    /// Takes a compact JWE apart. `None` where it is anything but `dir` with AES-GCM: another algorithm, a
-    /// compressed or extended one, an encrypted key, an initialization vector that has not 96 bits, bad base64url.
+    /// Parses a compact JWE. `None` if it is anything but `dir` with AES-GCM: another algorithm, compression, an
+    /// extension, an encrypted key, an initialization vector that does not have 96 bits, or invalid base64url.
     #[must_use]
     pub fn parse(compact: impl Into<String>) -> Option<Self> {
         let compact = compact.into();
-        // The encrypted key between the first two dots is empty. A dot too many is no base64url.
+        // The encrypted key between the first two dots is empty. A surplus dot is not valid base64url.
         let (protected, rest) = compact.split_once("..")?;
         let (nonce, rest) = rest.split_once('.')?;
         let (ciphertext, tag) = rest.rsplit_once('.')?;
@@ -132,10 +132,10 @@ impl Sealed {
 }
 
 impl ContentKey {
-    /// Reads a key as the console shows it: hexadecimal, either case; 64 digits, or 48, or 32.
+    /// Reads a key as the console shows it: 64, 48 or 32 hexadecimal digits, in either case.
     ///
     /// # Errors
-    /// [`KeyFault`] where the text is no such key.
+    /// [`KeyFault`] if the text is not such a key.
     pub fn from_hex(text: &str) -> Result<Self, KeyFault> {
         let digits = text.as_bytes();
         if !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -165,28 +165,29 @@ impl ContentKey {
         Some(Self { cipher, id, material: Zeroizing::new(bytes.to_vec()) })
     }
 
-    /// Makes a fresh 256-bit key in the form of [`ContentKey::from_hex`], for the simulator's files.
+    /// Generates a 256-bit key in the form of [`ContentKey::from_hex`], for the simulator's files.
     #[must_use]
     pub fn generate_hex() -> Zeroizing<String> {
         let bytes = Zeroizing::new(<[u8; 32]>::generate());
         Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The first 16 hex digits of the key's SHA-256: names the key without telling anything of it.
+    /// Returns the first 16 hex digits of the key's SHA-256, which identify the key without revealing it.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The key itself, for deriving another from it.
+    /// Returns the key itself, for deriving other keys.
     pub(super) fn material(&self) -> &[u8] {
         &self.material
     }
 
-    /// Opens a JWE.
+    /// Decrypts a JWE.
     ///
     /// # Errors
-    /// The JWE as it was, where this key did not seal it, or its algorithm is for another key length.
+    /// Returns the JWE unchanged if it was encrypted with another key, or if its algorithm requires another key
+    /// length.
     pub fn open(&self, mut sealed: Sealed) -> Result<Vec<u8>, Sealed> {
         if self.encryption() != sealed.encryption || !self.decrypt(&mut sealed) {
             return Err(sealed);
@@ -197,7 +198,7 @@ impl ContentKey {
         Ok(bytes)
     }
 
-    /// Decrypts the bytes where they stand. The tag is checked first: they are untouched where it does not fit.
+    /// Decrypts in place. The tag is checked first, so the bytes are unchanged if it does not match.
     fn decrypt(&self, sealed: &mut Sealed) -> bool {
         let Sealed { nonce, tag, bytes, protected, ciphertext, .. } = sealed;
         let (head, rest) = bytes.split_at_mut(ciphertext.start);
@@ -213,13 +214,13 @@ impl ContentKey {
         .is_ok()
     }
 
-    /// Seals `plaintext` as a compact JWE whose header has exactly `alg` and `enc`, as IDaaS sends it.
+    /// Encrypts `plaintext` as a compact JWE whose header has exactly `alg` and `enc`, as IDaaS sends it.
     #[must_use]
     pub fn seal(&self, plaintext: &[u8]) -> String {
         self.seal_with_header(plaintext, &format!(r#"{{"alg":"dir","enc":"{}"}}"#, self.encryption().name()))
     }
 
-    /// Seals `plaintext` as a compact JWE that names its key by [`ContentKey::id`] as `kid`, for holders of several.
+    /// Encrypts `plaintext` as a compact JWE with [`ContentKey::id`] as `kid`, for readers that hold several keys.
     #[must_use]
     pub fn seal_named(&self, plaintext: &[u8]) -> String {
         let (enc, kid) = (self.encryption().name(), self.id());
@@ -235,7 +236,7 @@ impl ContentKey {
             Cipher::A192(cipher) => cipher.encrypt(&nonce, payload),
             Cipher::A256(cipher) => cipher.encrypt(&nonce, payload),
         }
-        // AES-GCM fails only beyond 64 GiB of plaintext; the body limit lies far below.
+        // AES-GCM fails only above 64 GiB of plaintext; the body limit is far lower.
         .unwrap_or_default();
         let (ciphertext, tag) = sealed.split_at(sealed.len().saturating_sub(16));
         let (nonce, ciphertext, tag) =

@@ -1,35 +1,35 @@
-//! Verifies JWS signatures by RS256 (RFC 7515, RFC 7518 §3.3) with a JSON Web Key Set (RFC 7517): the public keys of one
-//! application.
+//! Verifies JWS signatures with RS256 (RFC 7515, RFC 7518 §3.3) and a JSON Web Key Set (RFC 7517): the public keys of
+//! one application.
 //!
-//! This file must never choose an algorithm by what a token says.
+//! This module must never choose an algorithm from a token.
 //!
-//! The verifiers are built once, when the set is read, because building one costs more than seven verifications. One
-//! entry that cannot be used never disables the others: it is skipped, and [`KeySet::skipped`] says why.
+//! Verifiers are created once, when the set is parsed, because creating one costs more than seven verifications. An
+//! unusable entry does not disable the others: it is skipped, and [`KeySet::skipped`] gives the reason.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::rs256::Verifier;
 
-/// The only signature algorithm that is accepted, whatever a token asks for.
+/// The only accepted signature algorithm.
 pub const ALGORITHM: &str = "RS256";
 
-/// What some HTTP servers put in front of a document in UTF-8.
+/// The UTF-8 byte-order mark, which some HTTP servers put in front of a document.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The public keys of one application, each with its verifier ready.
+/// The public keys of one application, each with an initialized verifier.
 pub struct KeySet {
     keys: Vec<(String, Verifier)>,
     skipped: Vec<SkippedKey>,
 }
 
-/// Why a JSON Web Key Set cannot be used.
+/// The reason why a JSON Web Key Set cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySetFault {
     /// The document is not a JSON object with a list `keys` (RFC 7517 §5).
     NotAKeySet,
-    /// None of its keys is an RSA key of 2048 bits or more, with a `kid`, usable for signatures. With the first entry
-    /// that was skipped, if there is one.
+    /// No key is an RSA key of at least 2048 bits, with a `kid`, usable for signatures. Contains the first skipped
+    /// entry, if there is one.
     NoUsableKey(Option<SkippedKey>),
 }
 
@@ -49,14 +49,14 @@ impl std::fmt::Display for KeySetFault {
 
 impl std::error::Error for KeySetFault {}
 
-/// An entry of a key set that cannot verify a callback. Its `Display` holds nothing of the document, so it can be logged.
+/// An entry of a key set that cannot be used. Its `Display` contains nothing of the document, so it can be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedKey {
     /// The position in `keys`, from 0.
     pub index: usize,
-    /// Its `kid`, if it has one.
+    /// The entry's `kid`, if it has one.
     pub key_id: Option<String>,
-    /// Why it cannot be used.
+    /// The reason.
     pub reason: SkipReason,
 }
 
@@ -66,29 +66,29 @@ impl std::fmt::Display for SkippedKey {
     }
 }
 
-/// Why an entry of a key set is skipped.
+/// The reason why an entry of a key set is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SkipReason {
     /// Not a JSON object.
     NotAnObject,
     /// `kty` is not `RSA`.
     KeyType,
-    /// `use` is there and is not `sig`.
+    /// `use` is present and is not `sig`.
     Use,
-    /// `key_ops` is there and does not hold `verify`.
+    /// `key_ops` is present and does not contain `verify`.
     Operations,
-    /// `alg` is there and is not `RS256`.
+    /// `alg` is present and is not `RS256`.
     Algorithm,
-    /// There is no `kid`, so no token can name the key.
+    /// `kid` is missing, so no token can name the key.
     NoKeyId,
-    /// `n` and `e` are not the numbers of an RSA key in base64url.
+    /// `n` and `e` are not the modulus and exponent of an RSA key in base64url.
     Numbers,
     /// The key has fewer than 2048 bits.
     TooShort,
 }
 
 impl SkipReason {
-    /// The reason as the end of a sentence about the entry.
+    /// Returns the reason as the predicate of a sentence about the entry.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
@@ -104,14 +104,14 @@ impl SkipReason {
     }
 }
 
-/// What became of a signature.
+/// The result of a signature check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verification {
-    /// A key of that id made this signature over this input.
+    /// A key with that id made this signature over this input.
     Good,
-    /// A key of that id is known, and it did not make this signature.
+    /// A key with that id exists, but it did not make this signature.
     Bad,
-    /// No key of that id is known.
+    /// No key has that id.
     UnknownKey,
 }
 
@@ -121,14 +121,14 @@ struct Document {
 }
 
 impl KeySet {
-    /// Reads a JSON Web Key Set (RFC 7517), with or without a byte-order mark. Keys of other types, uses or sizes are
-    /// skipped, so that a key added for another purpose does no harm. An optional member that is `null` or empty counts
-    /// as absent; `alg` is not required, because IDaaS sends none.
+    /// Parses a JSON Web Key Set (RFC 7517), with or without a byte-order mark. Keys of other types, uses or sizes
+    /// are skipped, so that a key added for another purpose does no harm. An optional member that is `null` or empty
+    /// counts as absent. `alg` is not required, because IDaaS does not send it.
     ///
     /// # Errors
-    /// [`KeySetFault`] if the document is not a key set, or has no key that could verify anything.
+    /// [`KeySetFault`] if the document is not a key set, or has no usable key.
     pub fn parse(document: &[u8]) -> Result<Self, KeySetFault> {
-        // RFC 8259 §8.1 allows to ignore the mark.
+        // RFC 8259 §8.1 allows parsers to ignore the mark.
         let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
         let document: Document = serde_json::from_slice(document).map_err(|_| KeySetFault::NotAKeySet)?;
         let mut set = Self { keys: Vec::new(), skipped: Vec::new() };
@@ -147,7 +147,7 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Checks `signature` over `input` (the token up to its second dot) with the keys called exactly `key_id`.
+    /// Verifies `signature` over `input` (the token up to its second dot) with the keys whose id is exactly `key_id`.
     #[must_use]
     pub fn verify(&self, key_id: &str, input: &[u8], signature: &[u8]) -> Verification {
         let mut verification = Verification::UnknownKey;
@@ -162,12 +162,12 @@ impl KeySet {
         verification
     }
 
-    /// The ids of the keys, in the order of the document.
+    /// Returns the ids of the keys, in document order.
     pub fn key_ids(&self) -> impl ExactSizeIterator<Item = &str> {
         self.keys.iter().map(|(id, _)| id.as_str())
     }
 
-    /// The entries that cannot be used, in the order of the document.
+    /// Returns the unusable entries, in document order.
     #[must_use]
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
@@ -193,14 +193,14 @@ fn key(entry: &Value) -> Result<(String, Verifier), SkipReason> {
         return Err(SkipReason::Algorithm);
     }
     let id = member(members, "kid").and_then(Value::as_str).ok_or(SkipReason::NoKeyId)?;
-    // RFC 7518 §2 leaves the padding out; some writers add it.
+    // RFC 7518 §2 omits the padding, but some implementations add it.
     let number = |name| member(members, name)?.as_str().map(|digits| digits.trim_end_matches('='));
     let numbers = number("n").zip(number("e")).ok_or(SkipReason::Numbers)?;
     let verifier = Verifier::of(numbers.0, numbers.1).ok_or(SkipReason::Numbers)?;
     if verifier.bits() < 2048 { Err(SkipReason::TooShort) } else { Ok((id.to_owned(), verifier)) }
 }
 
-/// A member with a value: `null`, an empty text, list or object are what some serializers write for "not set".
+/// Returns a member that has a value. Some serializers write `null`, an empty text, list or object for "not set".
 fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     members.get(name).filter(|value| match value {
         Value::Null => false,

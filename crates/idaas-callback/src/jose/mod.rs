@@ -1,7 +1,7 @@
-//! JSON Object Signing and Encryption, as far as IDaaS uses it and no further; and the seal of our own files.
+//! JSON Object Signing and Encryption, limited to what IDaaS uses; and the encryption of the bridge's own files.
 //!
-//! [`jws`] verifies and does not sign. [`jwe`] and [`seal`] are the only places that meet the `aes-gcm` crate.
-//! None takes an algorithm from what it reads: the algorithms are constants here.
+//! [`jws`] verifies and does not sign. Only [`jwe`] and [`seal`] use the `aes-gcm` crate. The algorithms are
+//! constants here; none is taken from the input.
 
 pub mod jwe;
 pub mod jws;

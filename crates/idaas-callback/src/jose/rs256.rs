@@ -1,7 +1,7 @@
-//! One public key that checks RS256 signatures (RFC 7518 §3.3): OpenSSL's contexts, set up once and used again.
+//! Verifies RS256 signatures (RFC 7518 §3.3) with one public key, reusing OpenSSL contexts.
 //!
-//! Setting up a context for each signature, as JOSE libraries do, costs a quarter of the signature's own price. This
-//! file must never be told an algorithm: it knows one.
+//! Creating a context for each signature, as JOSE libraries do, adds a quarter to the cost of a verification. The
+//! algorithm is fixed here and must never be a parameter.
 
 use openssl::bn::BigNum;
 use openssl::error::ErrorStack;
@@ -12,15 +12,15 @@ use openssl::rsa::{Padding, Rsa};
 use openssl::sha::Sha256;
 use parking_lot::Mutex;
 
-/// A public key, ready to verify.
+/// A public key that is ready to verify.
 pub(super) struct Verifier {
     key: PKey<Public>,
-    /// Contexts that nobody uses at the moment: as many as threads have ever verified at once.
+    /// Contexts that are not in use: at most as many as threads have ever verified at once.
     idle: Mutex<Vec<PkeyCtx<Public>>>,
 }
 
 impl Verifier {
-    /// Takes a key by its modulus and exponent in base64url (RFC 7518 §6.3.1). `None` where they make no key.
+    /// Creates a verifier from modulus and exponent in base64url (RFC 7518 §6.3.1). `None` if they do not form a key.
     pub(super) fn of(modulus: &str, exponent: &str) -> Option<Self> {
         let number = |digits| BigNum::from_slice(&base64_simd::URL_SAFE_NO_PAD.decode_to_vec(digits).ok()?).ok();
         let rsa = Rsa::from_public_components(number(modulus)?, number(exponent)?).ok()?;
@@ -30,20 +30,20 @@ impl Verifier {
         Some(verifier)
     }
 
-    /// The length of the modulus.
+    /// Returns the length of the modulus in bits.
     pub(super) fn bits(&self) -> u32 {
         self.key.bits()
     }
 
-    /// Whether the key's owner made `signature` over `input`.
+    /// Returns true if `signature` over `input` was made with the matching private key.
     pub(super) fn verify(&self, input: &[u8], signature: &[u8]) -> bool {
         let idle = self.idle.lock().pop();
         let Some(mut context) = idle.or_else(|| self.context().ok()) else { return false };
-        // Not `sha256`: it looks the algorithm up anew each time, which costs as much as hashing a callback.
+        // Not `sha256`, which looks up the algorithm on each call. That costs as much as hashing a callback.
         let mut digest = Sha256::new();
         digest.update(input);
         let good = context.verify(&digest.finish(), signature);
-        // After an error nothing is said of the context, so it is not used again.
+        // The state of a context is undefined after an error, so it is not reused.
         if good.is_ok() {
             self.idle.lock().push(context);
         }

@@ -1,13 +1,13 @@
-//! The seal of what this service keeps on disk for itself: AES-256-GCM, compact and binary, bound to its place.
+//! Encrypts what the bridge stores on disk: AES-256-GCM in a compact binary format, bound to a storage place.
 //!
-//! Not for what others read; that is [`super::jwe`]. A sealed text is
-//! `version (1) · key id (8) · salt (16) · nonce (12) · ciphertext · tag (16)`.
+//! Data for other readers uses [`super::jwe`] instead. The format of a sealed text is `version (1) · key id (8) ·
+//! salt (16) · nonce (12) · ciphertext · tag (16)`.
 //!
-//! Nonces are random, so one key must not seal more than 2^32 texts (NIST SP 800-38D §8.3): beyond, two of them may
-//! have the same nonce, which gives the key stream away. A journal that works for years with one configured key could
-//! come there. Therefore no text is sealed with the configured key itself but with one derived from it and a random
-//! salt (HKDF, RFC 5869): a fresh one at each start, and another before the limit is reached. A counter as nonce would
-//! do the same without limit, but a machine restored from a snapshot would count the same numbers twice.
+//! Nonces are random, so one key must not seal more than 2^32 texts (NIST SP 800-38D §8.3). Beyond that, two texts
+//! could have the same nonce, which reveals the key stream. A journal that runs for years with one configured key
+//! could reach this limit. Therefore texts are sealed with a key derived from the configured key and a random salt
+//! (HKDF, RFC 5869). A new key is derived at each start, and before the limit is reached. A counter as nonce would
+//! need no limit, but a machine restored from a snapshot would use the same numbers twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,32 +21,33 @@ use zeroize::Zeroizing;
 
 use super::jwe::ContentKey;
 
-/// The layout that this build writes.
+/// The format version that this build writes.
 const VERSION: u8 = 1;
 
-/// What a derived key is for (RFC 5869 §3.2), so that the same configured key never makes the same one for another use.
+/// The purpose of derived keys (RFC 5869 §3.2), so that the same configured key yields a different key for any other
+/// use.
 const PURPOSE: &[u8] = b"idaas-bridge journal seal, version 1";
 
-/// How many texts one derived key seals. Far below 2^32.
+/// The number of texts that one derived key seals. Far below 2^32.
 const TEXTS_PER_KEY: u64 = 1 << 31;
 
-/// How many derived keys an [`Opener`] keeps at hand.
+/// The number of derived keys that an [`Opener`] caches.
 const KEYS_AT_HAND: usize = 256;
 
 const NONCE: usize = 12;
 const TAG: usize = 16;
 
-/// By how many bytes a sealed text is longer than what is in it.
+/// The number of bytes that sealing adds to a text.
 pub const OVERHEAD: usize = 1 + 8 + 16 + NONCE + TAG;
 
 type Salt = [u8; 16];
 
-/// Which configured key sealed a text: the first 8 bytes of its SHA-256, which tell nothing of it.
+/// The id of the configured key that sealed a text: the first 8 bytes of its SHA-256, which do not reveal the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 8]);
 
 impl KeyId {
-    /// The id of a configured key.
+    /// Returns the id of a configured key.
     #[must_use]
     pub fn of(key: &ContentKey) -> Self {
         let mut bytes = [0; 8];
@@ -57,28 +58,29 @@ impl KeyId {
         Self(bytes)
     }
 
-    /// The id of the key that sealed a text. `None` if the text is not sealed. Opens nothing, and proves nothing.
+    /// Returns the id of the key that sealed a text, without decrypting or authenticating it. `None` if the text is
+    /// not sealed.
     #[must_use]
     pub fn of_sealed(sealed: &[u8]) -> Option<Self> {
         SealedParts::of(sealed).ok().map(|parts| parts.id)
     }
 }
 
-/// As [`ContentKey::id`] has it: 16 hex digits.
+/// 16 hex digits, the same as [`ContentKey::id`].
 impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// Why a text cannot be opened. Says nothing of what is in it.
+/// The reason why a text cannot be opened. Contains nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealFault {
-    /// None of the keys has this id.
+    /// No configured key has this id.
     UnknownKey(KeyId),
-    /// Not sealed, changed since, or taken from another place.
+    /// The text is not sealed, was changed, or belongs to another place.
     Damaged,
-    /// Sealed by a newer build.
+    /// The text was sealed by a newer build, with this format version.
     Newer(u8),
 }
 
@@ -92,7 +94,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Seals with `key` from now on.
+    /// Creates a sealer that derives its keys from `key`.
     #[must_use]
     pub fn new(key: Arc<ContentKey>) -> Self {
         let (id, salt) = (KeyId::of(&key), Salt::generate());
@@ -100,8 +102,8 @@ impl Sealer {
         Self { key, id, salt, cipher, sealed: 0 }
     }
 
-    /// Appends `plaintext` to `output`, sealed. It can be opened with the same `place` only, so it is of no use
-    /// anywhere else.
+    /// Seals `plaintext` and appends it to `output`. It can only be opened with the same `place`, so a sealed text
+    /// that was moved is rejected.
     pub fn seal(&mut self, place: &[u8], plaintext: &[u8], output: &mut Vec<u8>) {
         if self.sealed >= TEXTS_PER_KEY {
             *self = Self::new(Arc::clone(&self.key));
@@ -116,20 +118,20 @@ impl Sealer {
         let from = output.len();
         output.extend_from_slice(plaintext);
         let text = output.get_mut(from..).unwrap_or_default();
-        // AES-GCM refuses nothing below 64 GiB.
+        // AES-GCM does not fail below 64 GiB.
         let tag = self.cipher.encrypt_inout_detached(&nonce, place, text.into()).unwrap_or_default();
         output.extend_from_slice(&tag);
     }
 }
 
-/// Opens what any of some keys sealed.
+/// Opens texts that were sealed with any of several keys.
 pub struct Opener {
     keys: Vec<(KeyId, Arc<ContentKey>)>,
     derived: HashMap<(KeyId, Salt), Box<Aes256Gcm>>,
 }
 
 impl Opener {
-    /// Opens with these keys.
+    /// Creates an opener for these keys.
     #[must_use]
     pub fn new(keys: &[Arc<ContentKey>]) -> Self {
         let keys = keys.iter().map(|key| (KeyId::of(key), Arc::clone(key))).collect();
@@ -139,7 +141,7 @@ impl Opener {
     /// Opens a text that was sealed for `place`.
     ///
     /// # Errors
-    /// [`SealFault`].
+    /// [`SealFault`] if the text cannot be opened.
     pub fn open(&mut self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealFault> {
         let SealedParts { id, salt, nonce, text, tag } = SealedParts::of(sealed)?;
         let cipher = self.cipher(id, salt).ok_or(SealFault::UnknownKey(id))?;
@@ -159,7 +161,7 @@ impl Opener {
     }
 }
 
-/// A sealed text taken apart.
+/// The parts of a sealed text.
 struct SealedParts<'a> {
     id: KeyId,
     salt: Salt,
@@ -190,7 +192,7 @@ impl<'a> SealedParts<'a> {
 
 fn derived(key: &ContentKey, salt: &Salt) -> Aes256Gcm {
     let mut bytes = Zeroizing::new([0; 32]);
-    // HKDF-SHA256 refuses nothing below 8160 bytes.
+    // HKDF-SHA256 does not fail below 8160 bytes.
     let _ = Hkdf::<Sha256>::new(Some(salt), key.material()).expand(PURPOSE, bytes.as_mut_slice());
     Aes256Gcm::new(&(*bytes).into())
 }

@@ -1,7 +1,7 @@
-//! Reading the sender's JSON without building trees: members and texts borrowed from the input.
+//! Reads JSON without building trees: members and texts are borrowed from the input.
 //!
-//! Everything here takes syntactically valid JSON (or finds that it is not) and never fails on content: a broken
-//! surrogate pair in a name must not cost an event.
+//! Invalid JSON is rejected, but never the content of valid JSON: a broken surrogate pair in a name must not lose an
+//! event.
 
 mod read;
 mod string;
@@ -14,21 +14,22 @@ pub(crate) use read::LargeMember;
 pub use read::Raw;
 use read::Reader;
 
-/// The members of a JSON object in their order, values unread. Names can occur twice, as they can on the wire.
+/// The members of a JSON object in their order, with unparsed values. A name can occur more than once, as in the
+/// input.
 pub struct Members<'a> {
     members: Vec<(Cow<'a, str>, Raw<'a>)>,
-    /// The text of the last member called as was asked for.
+    /// The text of the last member with the requested name (see [`LargeMember`]).
     bulk: Option<Cow<'a, str>>,
 }
 
 impl<'a> Members<'a> {
-    /// Reads an object. `None` where `text` is anything else.
+    /// Parses an object. `None` if `text` is anything else.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         Self::read(Reader::new(text, None))
     }
 
-    /// Reads an object of which `bulk` holds the most: its text comes of the same pass.
+    /// Parses an object and extracts the text of its largest member in the same pass.
     pub(crate) fn parse_with(text: &'a str, bulk: LargeMember) -> Option<Self> {
         Self::read(Reader::new(text, Some(bulk)))
     }
@@ -38,39 +39,39 @@ impl<'a> Members<'a> {
         reader.end().then_some(members)
     }
 
-    /// Whether a name stands in it twice, so that two readers could see two different objects. Costs no more than the
-    /// object's size, because it is asked of what nobody has authenticated yet.
+    /// Returns true if a name occurs more than once, so that two parsers could read two different objects. Takes
+    /// linear time, because it is called on unauthenticated input.
     pub(crate) fn ambiguous(&self) -> bool {
         let mut seen = HashSet::with_capacity(self.members.len());
         !self.members.iter().all(|(name, _)| seen.insert(&**name))
     }
 
-    /// The value of a member: of its last occurrence, as most readers of JSON take it.
+    /// Returns the value of a member. If the name occurs more than once, the last one wins, as in most JSON parsers.
     pub(crate) fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.members.iter().rev().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
-    /// The text of the member that holds the most: of a string its content, of any other value the value as written.
+    /// Takes the text of the large member: the content of a string, or any other value as written.
     pub(crate) const fn take_large(&mut self) -> Option<Cow<'a, str>> {
         self.bulk.take()
     }
 
-    /// All members in their order.
+    /// Returns all members in their order.
     #[expect(clippy::should_implement_trait, reason = "the iterator has no name")]
     pub fn into_iter(self) -> impl Iterator<Item = (Cow<'a, str>, Raw<'a>)> {
         self.members.into_iter()
     }
 }
 
-/// An element of an array: its members, where it is an object.
+/// An element of an array: its members if it is an object, otherwise `None`.
 pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 
-/// How many elements so many bytes of an array may hold.
+/// Returns the number of elements that are allowed in an array of this many bytes.
 pub(crate) type MaxElements = fn(usize) -> usize;
 
-/// What `make` makes of each element of a JSON array. `None` where the value is no array, or is denser than it may be at
-/// any place, which is found out before more is made. `bulk` holds the most of each. One element after the other, so that
-/// what it takes to read one is free again for the next.
+/// Maps each element of a JSON array with `make`, one after the other, so that the memory for reading one is free
+/// again for the next. Returns `None` if the text is not an array, or has more elements per byte than `density`
+/// allows; this is checked before each element. `bulk` is the large member of each element.
 pub(crate) fn map_elements<'a, T>(
     json: &'a str,
     density: MaxElements,
@@ -82,10 +83,10 @@ pub(crate) fn map_elements<'a, T>(
     reader.end().then_some(made)
 }
 
-/// As dense as can be.
+/// No limit.
 pub(crate) const ANY: MaxElements = |_| usize::MAX;
 
-/// The elements of a JSON array, unread. `None` where the value is no array.
+/// Returns the unparsed elements of a JSON array. `None` if the value is not an array.
 #[must_use]
 pub fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
     let mut reader = Reader::new(json, None);
@@ -93,7 +94,7 @@ pub fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
     reader.end().then_some(elements)
 }
 
-/// The content of a JSON string; what is no Unicode in it becomes U+FFFD. `None` where the value is no string.
+/// Returns the content of a JSON string, with U+FFFD for invalid Unicode. `None` if the value is not a string.
 #[must_use]
 pub fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
     if value.escaped {
@@ -102,7 +103,7 @@ pub fn text(value: Raw<'_>) -> Option<Cow<'_, str>> {
     value.get().strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
-/// The content of a string that holds something, or the digits of a whole number: identifiers are sent as either.
+/// Reads an identifier: the content of a non-empty string, or the digits of an integer. IDaaS sends both.
 pub(crate) fn identifier(value: Raw<'_>) -> Option<Cow<'_, str>> {
     match text(value) {
         Some(text) => (!text.is_empty()).then_some(text),
@@ -110,25 +111,26 @@ pub(crate) fn identifier(value: Raw<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether `json` is an integer as written: digits, perhaps with a sign, no fraction, no exponent.
+/// Returns true if `json` is written as an integer: digits with an optional sign, without fraction or exponent.
 pub(crate) fn whole_number(json: &str) -> bool {
     let digits = json.strip_prefix('-').unwrap_or(json);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Where `part`, which borrows from `text`, stands in it. `None` where it borrows from elsewhere, as a constant does.
+/// Returns the range of `part` in `text`. `None` if `part` does not borrow from `text`, for example because it is a
+/// constant.
 pub(crate) fn place(text: &str, part: &str) -> Option<Range<usize>> {
     let from = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
     let place = from..from.wrapping_add(part.len());
     text.get(place.clone()).map(|_| place)
 }
 
-/// Whether the value is `null`.
+/// Returns true if the value is `null`.
 pub(crate) fn is_null(value: Raw<'_>) -> bool {
     value.get() == "null"
 }
 
-/// A value that came as JSON text inside a string, or as itself: the text to read, whatever the form.
+/// Returns the content of a string that can contain JSON text, or any other value as written.
 pub(crate) fn unwrapped(value: Raw<'_>) -> Cow<'_, str> {
     text(value).unwrap_or(Cow::Borrowed(value.get()))
 }

@@ -1,8 +1,8 @@
-//! The reading of JSON (RFC 8259): objects whose values are found and checked, but not interpreted.
+//! Parses JSON (RFC 8259): finds and checks the values of objects without interpreting them.
 //!
-//! What IDaaS sends is JSON inside strings inside JSON: half of its bytes are escapes. A reader made for ordinary JSON
-//! spends most of a callback's time on them, so objects and strings are read here, many bytes at a time, and
-//! everything else by `serde_json`. Takes exactly what `serde_json` takes, which a property test holds it to.
+//! IDaaS sends JSON inside strings inside JSON, so half of the bytes are escapes. A general-purpose parser spends
+//! most of a callback's time on them. Therefore objects and strings are parsed here, many bytes at a time, and
+//! everything else by `serde_json`. Accepts exactly what `serde_json` accepts; a property test checks this.
 
 use std::borrow::Cow;
 
@@ -11,31 +11,31 @@ use serde_json::value::RawValue;
 
 use super::{Element, MaxElements, Members, string, text};
 
-/// A JSON value as it was written, known to be valid.
+/// A valid JSON value as it was written.
 #[derive(Clone, Copy)]
 pub struct Raw<'a> {
     json: &'a str,
-    /// Whether it is a string with an escape in it.
+    /// True if the value is a string that contains an escape.
     pub(super) escaped: bool,
 }
 
 impl<'a> Raw<'a> {
-    /// What an absent value is taken for.
+    /// The value used for an absent one.
     pub(crate) const NULL: Raw<'static> = Raw { json: "null", escaped: false };
 
-    /// The value's text.
+    /// Returns the value's text.
     #[must_use]
     pub const fn get(self) -> &'a str {
         self.json
     }
 
-    /// The value for whoever writes JSON.
+    /// Converts the value for serialization.
     pub(crate) fn to_raw_value(self) -> Cow<'a, RawValue> {
-        // It is valid, so `NULL` is never taken.
+        // The value is valid JSON, so the fallback is never used.
         Cow::Borrowed(serde_json::from_str(self.json).unwrap_or(RawValue::NULL))
     }
 
-    /// Reads one value and nothing after it.
+    /// Parses one value. `None` if anything follows it.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut reader = Reader::new(text, None);
@@ -52,19 +52,19 @@ impl<'a> From<&'a RawValue> for Raw<'a> {
     }
 }
 
-/// A place in a text.
+/// A position in a text.
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
     bulk: Option<LargeMember>,
 }
 
-/// A member that holds most of an object, most often as a string in which much is escaped. Its text is read in the pass
-/// that finds it.
+/// The largest member of an object, usually a string with many escapes. Its text is extracted in the pass that finds
+/// it.
 #[derive(Clone, Copy)]
 pub(crate) struct LargeMember {
     pub(crate) name: &'static str,
-    /// How many bytes its content most often has.
+    /// The usual length of its content, in bytes.
     pub(crate) capacity: usize,
 }
 
@@ -73,14 +73,15 @@ impl<'a> Reader<'a> {
         Self { text, at: 0, bulk }
     }
 
-    /// Whether nothing follows.
+    /// Returns true if only white space follows.
     pub(super) fn end(&mut self) -> bool {
         self.space();
         self.at == self.text.len()
     }
 
-    /// An object's members. `expected` is how many there will be, most often: of an event's frame few, of a user many.
-    /// Room for many in each frame would be the largest part of what a callback of thousands of small events costs.
+    /// Parses an object. `expected` is the usual number of members: few in an event's envelope, many in a user.
+    /// Reserving space for many in each envelope would be the largest part of the cost of a callback with thousands
+    /// of small events.
     pub(super) fn members(&mut self, expected: usize) -> Option<Members<'a>> {
         self.take(b'{')?;
         let (mut members, mut bulk) = (Vec::with_capacity(expected), None);
@@ -108,7 +109,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What `make` makes of an array's elements, each with its members where it is an object.
+    /// Parses an array and maps each element with `make`.
     pub(super) fn elements<T>(
         &mut self,
         density: MaxElements,
@@ -121,7 +122,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// An array whose elements `element` reads. `None` as well where more than may be stand in the bytes passed so far.
+    /// Parses an array whose elements `element` reads. `None` also if there are more elements than `density` allows
+    /// for the bytes read so far.
     pub(super) fn list<T>(
         &mut self,
         density: MaxElements,
@@ -145,7 +147,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Any value.
+    /// Parses any value.
     pub(super) fn value(&mut self) -> Option<Raw<'a>> {
         if self.next() == Some(b'"') {
             return self.string();
@@ -156,7 +158,7 @@ impl<'a> Reader<'a> {
         Some(Raw { json: value, escaped: false })
     }
 
-    /// Any value, and its text: of a string the content, else as it is written.
+    /// Parses any value and returns its text: the content of a string, or any other value as written.
     fn unwrapped(&mut self, room: usize) -> Option<(Raw<'a>, Cow<'a, str>)> {
         if self.next() == Some(b'"') {
             let (value, content) = self.content(room)?;
@@ -171,7 +173,7 @@ impl<'a> Reader<'a> {
         self.raw(length, escaped)
     }
 
-    /// A string and its content, its escapes resolved in the same pass. `room` is how many bytes are expected.
+    /// Parses a string and resolves its escapes in the same pass. `room` is the expected length in bytes.
     pub(super) fn content(&mut self, room: usize) -> Option<(Raw<'a>, String)> {
         let (length, escaped, content) = string::resolve(self.text.as_bytes().get(self.at..)?, room)?;
         Some((self.raw(length, escaped)?, content))
@@ -208,7 +210,7 @@ mod tests {
 
     const BULK: LargeMember = LargeMember { name: "a", capacity: 3 };
 
-    /// Text that is JSON, or nearly: pieces that mean something to a reader, in any order, and mutilated JSON.
+    /// Generates JSON, nearly valid JSON and truncated JSON from fragments that are significant to a parser.
     fn nearly_json() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "{",

@@ -1,9 +1,9 @@
-//! The reading of JSON strings (RFC 8259 §7): where one ends, and what it says. Takes the strings that `serde_json` takes,
-//! and those with half a surrogate pair.
+//! Parses JSON strings (RFC 8259 §7). Accepts the strings that `serde_json` accepts, and also unpaired surrogates.
 //!
-//! Half of what IDaaS sends is escapes, so most of the time that a callback takes is spent here.
+//! Half of what IDaaS sends is escapes, so most of the time of a callback is spent here.
 
-/// Passes the string with which `bytes` begin: its length with both quotation marks, and whether there is an escape in it.
+/// Skips the string at the start of `bytes`. Returns its length with both quotation marks, and true if it contains an
+/// escape.
 pub(super) fn pass(bytes: &[u8]) -> Option<(usize, bool)> {
     let (mut at, mut escaped) = (1, false);
     if bytes.first() != Some(&b'"') {
@@ -12,20 +12,20 @@ pub(super) fn pass(bytes: &[u8]) -> Option<(usize, bool)> {
     loop {
         match bytes.get(at)? {
             b'"' => return Some((at + 1, escaped)),
-            // One escape often follows another, so it is looked for here before anything is searched.
+            // Escapes often follow each other, so check for one before searching.
             b'\\' => {
                 escaped = true;
                 at += length(bytes.get(at + 1..)?)?;
             }
-            // A control character has to be escaped.
+            // Control characters must be escaped.
             ..0x20 => return None,
             _ => at = special(bytes, at + 1),
         }
     }
 }
 
-/// Passes a string as [`pass`] does, and says what it says, in one pass. Half a surrogate pair becomes U+FFFD: a sender
-/// that cut a name in the middle of an emoji must not cost an event. `room` is how many bytes are expected.
+/// Skips a string as [`pass`] does and also returns its content, in one pass. Half a surrogate pair becomes U+FFFD: a
+/// name that was cut in the middle of an emoji must not lose an event. `room` is the expected length in bytes.
 pub(super) fn resolve(bytes: &[u8], room: usize) -> Option<(usize, bool, String)> {
     if bytes.first() != Some(&b'"') {
         return None;
@@ -37,21 +37,22 @@ pub(super) fn resolve(bytes: &[u8], room: usize) -> Option<(usize, bool, String)
         match bytes.get(at)? {
             b'"' => break,
             b'\\' => escaped = true,
-            // A control character has to be escaped.
+            // Control characters must be escaped.
             _ => return None,
         }
-        // One escape often follows another.
+        // Escapes often follow each other.
         while let Some(b'\\') = bytes.get(at) {
             at += escape(bytes.get(at + 1..)?, &mut content)?;
         }
     }
-    // Only whole characters were copied, so nothing is ever replaced here.
+    // Only whole characters were copied, so the lossy conversion never replaces anything.
     let content = String::from_utf8(content);
     let content = content.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     Some((at + 1, escaped, content))
 }
 
-/// The length of an escape whose backslash is followed by `bytes`. `None` where it is none (RFC 8259 §7).
+/// Returns the length of an escape. `bytes` starts after its backslash. `None` if the escape is invalid (RFC 8259
+/// §7).
 fn length(bytes: &[u8]) -> Option<usize> {
     match *bytes.first()? {
         b'u' => bytes.get(1..5)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
@@ -59,7 +60,8 @@ fn length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Appends what the escape means whose backslash is followed by `bytes`; returns its length. `None` where it is none.
+/// Appends the character of an escape and returns the escape's length. `bytes` starts after the backslash. `None` if
+/// the escape is invalid.
 fn escape(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
     let byte = *bytes.first()?;
     let meant = meant(byte);
@@ -75,8 +77,8 @@ fn escape(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
     Some(length)
 }
 
-/// What a byte behind a backslash means; 0 where it takes more than that byte to say. By a table, because a jump to one
-/// of many places is guessed wrong half of the time.
+/// Returns the character of a single-byte escape, or 0 if there is none. Uses a table, because a jump to many targets
+/// is mispredicted half of the time.
 fn meant(byte: u8) -> u8 {
     #[allow(clippy::indexing_slicing, reason = "a wrong index would not compile")]
     const MEANT: [u8; 256] = {
@@ -90,7 +92,8 @@ fn meant(byte: u8) -> u8 {
     MEANT.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// Resolves `uXXXX`, or with `\uXXXX` behind it a surrogate pair: the character, and the length with all backslashes.
+/// Resolves `uXXXX`, or a surrogate pair that continues with `\uXXXX`. Returns the character, and the length with all
+/// backslashes.
 fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
     let unit = |digits: &[u8]| {
         let digits = digits.first_chunk::<4>().filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
@@ -104,27 +107,29 @@ fn unicode(bytes: &[u8]) -> Option<(char, usize)> {
     })
 }
 
-/// So many bytes are looked at at once: rarely more stand between two special characters of a text that is half escapes,
-/// and a branch that goes the same way each time costs nothing.
+/// The number of bytes that are checked at once. In a text that is half escapes, special characters are rarely
+/// farther apart, and a branch that usually goes the same way costs nothing.
 const WIDTH: usize = size_of::<u128>();
 const ONES: u128 = u128::from_le_bytes([1; WIDTH]);
 const HIGH: u128 = ONES << 7;
 
-/// The first byte of `word` that is special in a string: a quotation mark, a backslash or a control character.
+/// Returns the position of the first byte of `word` that is special in a string: a quotation mark, backslash or
+/// control character.
 fn special_in(word: [u8; WIDTH]) -> Option<usize> {
     let word = u128::from_le_bytes(word);
-    // The high bit of each special byte, and perhaps of some above it, because subtraction borrows. The lowest is right.
+    // The high bit of each special byte, and possibly of bytes above it, because subtraction borrows. The lowest is
+    // always right.
     let found = (is(word, b'"') | is(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word)) & HIGH;
     (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
-/// Sets the high bit of each byte of `word` that is `byte`.
+/// Sets the high bit of each byte of `word` that equals `byte`.
 const fn is(word: u128, byte: u8) -> u128 {
     let zero = word ^ (ONES * byte as u128);
     zero.wrapping_sub(ONES) & !zero
 }
 
-/// Where, from `at` on, the next special character stands; the end where none does.
+/// Returns the position of the next special character from `at` on, or the end if there is none.
 fn special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         match special_in(*word) {
@@ -137,10 +142,10 @@ fn special(bytes: &[u8], mut at: usize) -> usize {
     at + rest.iter().position(special).unwrap_or(rest.len())
 }
 
-/// Appends what stands from `at` on before the next special character, and returns where that stands.
+/// Appends the bytes from `at` to the next special character, and returns that character's position.
 fn copy(bytes: &[u8], mut at: usize, content: &mut Vec<u8>) -> usize {
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        // A whole word, and what was too many taken back: faster than a copy of just so many bytes.
+        // Copying a whole word and truncating the surplus is faster than copying the exact length.
         content.extend_from_slice(word);
         match special_in(*word) {
             Some(plain) => {

@@ -1,4 +1,4 @@
-//! What the records of a callback share: its context, the time of acceptance, and the attributes that follow from them.
+//! The data that all records of a callback share, and the CloudEvents attributes derived from it.
 
 use super::RequestContext;
 use crate::decode::Context;
@@ -8,7 +8,7 @@ use crate::policy::EventMode;
 use crate::record::Attributes;
 use crate::value::Origin;
 
-/// What the records of a callback have in common, whoever's they are.
+/// The data that all records of a callback share.
 pub(super) struct Common<'a> {
     pub(super) request: RequestContext<'a>,
     pub(super) context: &'a Context,
@@ -17,7 +17,7 @@ pub(super) struct Common<'a> {
 }
 
 impl Common<'_> {
-    /// The CloudEvents attributes of a record of this event.
+    /// Returns the CloudEvents attributes of an event's record.
     pub(super) fn attributes<'e>(
         &'e self,
         event: &'e Event<'_>,

@@ -1,4 +1,4 @@
-//! Dead letters: an authentic event that fits no record is published all the same, with the reason and what was sent.
+//! Dead letters: an authentic event that fits no record is still published, with the reason and the original.
 
 use std::sync::Arc;
 
@@ -15,25 +15,25 @@ use crate::redact::redacted;
 use crate::timestamp::rfc3339;
 use crate::value::{Body, Original, SCHEMA_VERSION, Value};
 
-/// Why an event fits no record. The first that applies counts; [`Reason::code`] is stable.
+/// The reason why an event fits no record. The first that applies is used. [`Reason::code`] is stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// No object, or without a type.
+    /// The event is not an object, or has no type.
     MalformedEvent,
-    /// Without an `eventId`, so there is nothing to answer.
+    /// The event has no `eventId`, so IDaaS cannot be answered about it.
     MissingEventId,
-    /// Of a known type, and its `bizData` is not a JSON object.
+    /// The type is known, but `bizData` is not a JSON object.
     MalformedData,
-    /// The entity it is about is not named.
+    /// The id of the event's entity is missing.
     MissingEntityId,
-    /// Larger than the producer takes.
+    /// The record is larger than the producer accepts.
     RecordTooLarge,
-    /// The broker will never take it.
+    /// The broker permanently rejects the record.
     RefusedByBroker,
 }
 
 impl Reason {
-    /// Every reason, in the order in which they are tried.
+    /// Every reason, in the order in which they are checked.
     pub const ALL: [Self; 6] = [
         Self::MalformedEvent,
         Self::MissingEventId,
@@ -43,7 +43,7 @@ impl Reason {
         Self::RefusedByBroker,
     ];
 
-    /// The stable code: the record's `reason`, the answer's `eventCode`, the metric's label.
+    /// Returns the stable code: the record's `reason`, the answer's `eventCode`, and the metric's label.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -58,8 +58,8 @@ impl Reason {
 }
 
 impl DeadLetterSource {
-    /// The dead letter of an event whose record the broker refuses. The second time `fingerprint_only`, in case the
-    /// original is what makes it too large.
+    /// Creates the dead letter of an event whose record the broker rejected. Set `fingerprint_only` on the second
+    /// attempt, in case the original makes the dead letter too large.
     #[must_use]
     pub fn dead_letter(&self, reason: Reason, rules: &DeadLetterRules, fingerprint_only: bool) -> Option<Record> {
         let raw = self.events.get(self.position);
@@ -83,7 +83,7 @@ impl DeadLetterSource {
 }
 
 impl RecordBuilder<'_> {
-    /// The dead letter of an event, small enough to be published.
+    /// Creates the dead letter of an event, small enough to be published.
     pub(super) fn dead_letter(
         &self,
         reason: Reason,
@@ -138,8 +138,8 @@ impl Common<'_> {
     }
 }
 
-/// The event as it may be shown. Where the event or its data is not an object, passwords cannot be found by their name in
-/// it, so it is sealed.
+/// Returns the original without passwords. If the event or its data is not an object, passwords in it cannot be found
+/// by name, so it is encrypted.
 fn original<'a>(event: &Event<'_>, raw: Raw<'a>, key: Option<&ContentKey>) -> Original<'a> {
     let searchable = raw.get().starts_with('{')
         && event.data.is_none_or(|data| json::is_null(data) || Members::parse(&json::unwrapped(data)).is_some());

@@ -1,5 +1,5 @@
-//! What a dead letter would be made of, should the broker refuse a record: kept until the record is confirmed, in memory
-//! by reference to the callback, on disk as [`StoredOriginal`].
+//! The original of an event, kept in case the broker rejects its record and a dead letter is needed. Until the record
+//! is confirmed, it refers to the callback in memory; on disk it is a [`StoredOriginal`].
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ pub struct DeadLetterSource {
     pub(super) events: Arc<Events>,
     pub(super) position: usize,
     pub(super) received_at: i64,
-    /// The id of an event that came without one, or with one too long for a dead letter.
+    /// The id generated for an event that has none, or one that is too long for a dead letter.
     generated_id: Option<Box<str>>,
 }
 
-/// What has to outlive the process of an [`DeadLetterSource`]: this one event, without any member named `password`. Has no
-/// `Debug`: it holds personal data.
+/// The part of a [`DeadLetterSource`] that must survive a restart: this one event, without members named `password`.
+/// Has no `Debug`, because it contains personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredOriginal {
     /// The IDaaS instance that sent it.
     pub instance_id: String,
-    /// The application that it was sent to.
+    /// The application that received it.
     pub application_id: String,
     /// The payload's `aliUid`.
     pub ali_uid: Option<String>,
@@ -32,9 +32,9 @@ pub struct StoredOriginal {
     pub event_version: Option<String>,
     /// The event's JSON.
     pub event: String,
-    /// The time of acceptance, in milliseconds since 1970.
+    /// Time of receipt, in milliseconds since 1970.
     pub received_at: i64,
-    /// The generated id of an event without an id, or with one too long for a dead letter; else empty.
+    /// The generated id of an event that has none, or one that is too long for a dead letter; otherwise empty.
     pub generated_id: String,
 }
 
@@ -43,7 +43,7 @@ impl DeadLetterSource {
         Self { context, events, position, received_at, generated_id: None }
     }
 
-    /// What has to be kept for a later start. Costs a copy of the event.
+    /// Returns the part to store on disk. Copies the event.
     #[must_use]
     pub fn stored_original(&self) -> StoredOriginal {
         let Context { instance_id, application_id, ali_uid, event_version } = &*self.context;
@@ -58,7 +58,7 @@ impl DeadLetterSource {
         }
     }
 
-    /// The evidence of which this was kept. A dead letter made of it is the one that the original would have made.
+    /// Restores a dead-letter source. Its dead letter is the same as that of the original source.
     #[must_use]
     pub fn from_stored(kept: StoredOriginal) -> Self {
         let StoredOriginal {
@@ -87,7 +87,7 @@ impl DeadLetterSource {
         self.generated_id = Some(event_id::generated(&self.context, event, self.position).into());
     }
 
-    /// The id that [`Self::generate_id`] made.
+    /// Returns the id that [`Self::generate_id`] created, if any.
     pub(super) fn generated_id(&self) -> Option<&str> {
         self.generated_id.as_deref()
     }

@@ -1,4 +1,4 @@
-//! The id of an event: the one that IDaaS sent, or one that is made up, because a CloudEvent has to have one.
+//! The id of an event: IDaaS's, or a generated one, because a CloudEvent must have an id.
 
 use sha2::{Digest, Sha256};
 
@@ -9,14 +9,14 @@ use crate::redact::redacted;
 /// The id of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventId {
-    /// The `eventId` that IDaaS sent, and waits to hear of.
+    /// The `eventId` that IDaaS sent. The answer to IDaaS refers to it.
     Provided(String),
-    /// IDaaS sent none; this one is made up, and answered nowhere.
+    /// An id generated for an event without `eventId`. The answer to IDaaS does not contain it.
     Generated(String),
 }
 
 impl EventId {
-    /// The id, whoever made it.
+    /// Returns the id, provided or generated.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
@@ -25,8 +25,9 @@ impl EventId {
     }
 }
 
-/// The id of an event that came without one. It depends on what was sent and where, and not on the token, so that every
-/// delivery of a callback gives the event the same id. Passwords do not enter the hash, which is published.
+/// Generates the id of an event without one. It depends on the event, its position, instance and application, but not
+/// on the token, so each delivery of a callback yields the same id. Passwords are not hashed, because the id is
+/// published.
 pub(super) fn generated(context: &Context, event: Raw<'_>, position: usize) -> String {
     let mut hash = Sha256::new();
     for part in [&*context.instance_id, &*context.application_id, redacted(event).get()] {
@@ -38,6 +39,6 @@ pub(super) fn generated(context: &Context, event: Raw<'_>, position: usize) -> S
     for (byte, hashed) in bytes.iter_mut().zip(hash.finalize()) {
         *byte = hashed;
     }
-    // RFC 9562, version 8: the bits of a hash are neither random (version 4) nor a name's SHA-1 (version 5).
+    // RFC 9562, version 8: a SHA-256 hash is neither random (version 4) nor a SHA-1 of a name (version 5).
     uuid::Builder::from_custom_bytes(bytes).into_uuid().hyphenated().to_string()
 }

@@ -1,4 +1,4 @@
-//! IDaaS's fields of a group to `group`.
+//! Maps IDaaS's fields of a group to `group`.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::json::{Members, Raw};
 use crate::redact::SECRET_MEMBER;
 use crate::value::{Group, Member};
 
-/// Reads a group's fields. The id is empty where none was sent.
+/// Reads a group's fields. The id is empty if none was sent.
 pub(super) fn read<'a>(members: Members<'a>) -> (Group<'a>, Additional<'a>) {
     let mut group = Group::default();
     let mut additional = Additional::default();

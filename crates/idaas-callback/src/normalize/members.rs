@@ -1,6 +1,7 @@
-//! The users that an event of an organizational unit adds or removes, in any form.
+//! Reads the users that an event of an organizational unit adds or removes.
 //!
-//! IDaaS's documents do not name the form. A value that is not understood is left to the caller, and never dropped.
+//! IDaaS does not document the format, so several are accepted. A value in another format is returned to the caller,
+//! and never dropped.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use crate::json::{self, Members, Raw};
 use crate::redact::SECRET_MEMBER;
 use crate::value::Member;
 
-/// A member of an object, unread.
+/// An unparsed id or name with the member's name, if it was sent.
 type UserIds<'a> = Option<(Cow<'a, str>, Raw<'a>)>;
 
 /// Returns true if, in an event of this action, the field names users that were added or removed.
@@ -23,8 +24,8 @@ pub(super) fn names_users(field: &str, action: Action) -> bool {
         || (removed && field == "removedMembers")
 }
 
-/// Reads a list of ids or of objects, one id or one object, JSON text of any of these, or ids separated by commas. `None`
-/// if any part of it is not understood.
+/// Reads a list of ids or of objects, one id or one object, JSON text of any of these, or ids separated by commas.
+/// `None` if any part of it is not understood.
 pub(super) fn read<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Field<Vec<Member<'a>>>> {
     let Some(text) = json::text(value) else { return listed(value, drift) };
     let text = text.trim();
@@ -40,7 +41,7 @@ pub(super) fn read<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Field<Vec<Me
     }
 }
 
-/// Joins the users that two fields of one event name. A user in both is one.
+/// Joins the users of two fields of one event. A user in both appears once.
 pub(super) fn join<'a>(
     known: Field<Vec<Member<'a>>>,
     more: Field<Vec<Member<'a>>>,
@@ -84,7 +85,7 @@ fn listed<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Field<Vec<Member<'a>>
     elements.into_iter().map(|element| read_one(element, drift)).collect::<Option<_>>().map(Field::Value)
 }
 
-/// Reads an id or an object. JSON text is not an id: it would not be searched for passwords.
+/// Reads an id or an object. JSON text is not accepted as an id, because it would not be searched for passwords.
 fn read_one<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Member<'a>> {
     match json::identifier(value) {
         Some(id) => (!id.contains(['"', '[', '{'])).then(|| Member::with_id(id)),
@@ -118,7 +119,7 @@ fn read_object<'a>(members: Members<'a>, drift: &mut Drift) -> Member<'a> {
     Member { id, name, additional }
 }
 
-/// The first that can be read. The others are kept if they differ.
+/// Returns the first readable value. Other values that differ are kept as additional.
 fn first<'a>(
     sent: [UserIds<'a>; 3],
     read: fn(Raw<'a>) -> Option<Field<Cow<'a, str>>>,
@@ -150,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a value, and how far it was from what is documented.
+    /// Returns the members that are read from a value, and their drift.
     fn shown(value: &Value) -> Option<Value> {
         let text = value.to_string();
         let mut drift = Drift::default();

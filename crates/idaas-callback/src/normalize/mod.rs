@@ -1,6 +1,6 @@
-//! From the events of a callback to what is to be done with each: a record, a skip, or a dead letter.
+//! Converts each event of a callback to a record, a skip or a dead letter.
 //!
-//! Total: every event becomes exactly one item, whatever it looks like, and none can harm its neighbours.
+//! Every event becomes exactly one item, whatever its content, and cannot affect other events.
 
 mod common;
 mod dead_letter;
@@ -33,71 +33,72 @@ pub use dead_letter::Reason;
 pub use dead_letter_source::{DeadLetterSource, StoredOriginal};
 pub use event_id::EventId;
 
-/// What `prepare` is told about the moment and the request.
+/// The request that delivered a callback.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestContext<'a> {
-    /// The time of acceptance, in milliseconds since 1970.
+    /// Time of receipt, in milliseconds since 1970.
     pub received_at: i64,
-    /// The W3C trace context that the callback carried.
+    /// The callback's W3C trace context.
     pub traceparent: Option<&'a str>,
 }
 
-/// One event, and what is to be done with it.
+/// An event, and how it is handled.
 pub struct PreparedEvent {
-    /// Its id, which is the record's `ce_id`.
+    /// The event's id, which is the record's `ce_id`.
     pub id: EventId,
-    /// What it is about; a dead letter is [`Entity::DeadLetter`].
+    /// The event's entity, or [`Entity::DeadLetter`].
     pub entity: Entity,
-    /// What happened; of a dead letter [`Action::Refused`].
+    /// The event's action, or [`Action::Refused`] for a dead letter.
     pub action: Action,
-    /// `eventTime` in milliseconds since 1970, where it is a time.
+    /// `eventTime` in milliseconds since 1970, if it is a valid time.
     pub event_time: Option<i64>,
-    /// How far the event was from what is documented.
+    /// The event's deviations from the documentation.
     pub drift: Drift,
-    /// What is to be done.
+    /// The handling of the event.
     pub disposition: Disposition,
-    /// What a dead letter would be made of, should the broker refuse the record.
+    /// The original, from which a dead letter is created if the broker rejects the record.
     pub dead_letter_source: DeadLetterSource,
 }
 
-/// What is to be done with an event.
+/// The handling of an event.
 pub enum Disposition {
-    /// To be published; a credential as well, where passwords are sealed and one came.
+    /// Publish the record, and the credential if passwords are encrypted and the event has one.
     Publish {
         /// The event's record.
         record: Record,
-        /// The sealed password's record.
+        /// The encrypted password's record.
         credential: Option<Record>,
     },
-    /// Not wanted by the operator.
+    /// Do not publish: the operator excluded the event type.
     Skip,
-    /// To be published as a dead letter.
+    /// Publish a dead letter.
     DeadLetter {
-        /// Why.
+        /// The reason why the event fits no record.
         reason: Reason,
         /// The dead letter's record.
         record: Record,
     },
 }
 
-/// How many bytes an event takes at least. With the five members that IDaaS always sends, and ids of one character where
-/// real ones have thirty, it takes 112.
+/// A lower bound for the size of an event, in bytes. The smallest event that IDaaS can send has 112 bytes: its five
+/// members, with one-character ids where real ones have thirty characters.
 const MIN_EVENT_BYTES: usize = 64;
 
-/// As many elements a list may have whatever its size: so few harm nothing, and each is told what is wrong with it.
+/// Lists of up to this length are never rejected for their density. So few elements are harmless, and each is
+/// reported with its own error.
 const MAX_UNCHECKED_EVENTS: usize = 1000;
 
-/// How many elements so many bytes can hold that are events.
+/// Returns the maximum number of events that this many bytes can contain.
 const fn max_events(length: usize) -> usize {
     let most = length / MIN_EVENT_BYTES;
     if most < MAX_UNCHECKED_EVENTS { MAX_UNCHECKED_EVENTS } else { most }
 }
 
-/// Makes an item of each event, in their order.
+/// Converts each event, in order.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] where there is no list of events. A list of so many elements that they cannot be events is
-/// none: an item takes a thousand times the room of a `0`, so a few megabytes of them would take all of the memory.
+/// [`Refusal::Unreadable`] if there is no list of events, or if it has so many elements that they cannot be events: an
+/// item needs a thousand times the memory of a `0`, so a few megabytes of zeros would exhaust the memory.
 pub fn normalize(
     callback: &Callback,
     policy: &Policy,
@@ -117,7 +118,7 @@ pub fn normalize(
     json::map_elements(events.text(), max_events, Some(DATA), prepare_event).ok_or(Refusal::Unreadable)
 }
 
-/// What the making of every record of a callback needs.
+/// Creates the records of a callback.
 struct RecordBuilder<'a> {
     policy: &'a Policy,
     common: Common<'a>,
@@ -146,7 +147,7 @@ impl RecordBuilder<'_> {
         PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source }
     }
 
-    /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
+    /// Creates the records of an event that has an id and a type, or returns the first reason why it fits no record.
     fn disposition(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
@@ -159,7 +160,7 @@ impl RecordBuilder<'_> {
         let fields = || data.as_deref().and_then(Members::parse).ok_or(Reason::MalformedData);
         let mut password = None;
         let mut additional = std::mem::take(&mut event.additional);
-        // The record key; whether it is the id of an entity, which is then the subject; and the content.
+        // The record key, true if it is an entity's id and therefore also the subject, and the content.
         let (key, has_subject, body) = match entity {
             Entity::User => {
                 let mut reading = user::read(fields()?);
@@ -205,7 +206,8 @@ impl RecordBuilder<'_> {
         Ok((entity, action, Disposition::Publish { record, credential }))
     }
 
-    /// The sealed password of a create or a password change, where the operator wants it.
+    /// Creates the record of an encrypted password, if the event creates a user or changes a password and the
+    /// operator wants it.
     fn credential(&self, event: &Event<'_>, action: Action, user_id: &str, password: Option<&str>) -> Option<Record> {
         let (Passwords::Seal(key), Some(password)) = (&self.policy.passwords, password) else { return None };
         if !matches!(action, Action::Created | Action::PasswordChanged) {
@@ -234,7 +236,7 @@ fn present<'a>(id: &Cow<'a, str>) -> Result<Cow<'a, str>, Reason> {
     if id.is_empty() { Err(Reason::MissingEntityId) } else { Ok(id.clone()) }
 }
 
-/// The data as JSON: what came as JSON text is decoded, everything else stays as sent.
+/// Returns the data as JSON. Decodes JSON text; returns other values as sent.
 fn decoded(data: Option<Raw<'_>>) -> Option<Cow<'_, RawValue>> {
     let data = data?;
     let inner = json::text(data).and_then(|text| RawValue::from_string(text.into_owned()).ok());
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_smallest_events_that_idaas_can_send_are_never_too_many() {
-        // Ids of one character: real ones have thirty.
+        // One-character ids; real ones have thirty characters.
         let event = r#"{"eventId":"e","eventTime":"1","bizId":"u","bizData":"{}","eventType":"urn:alibaba:idaas:app:event:ud:user:lock"}"#;
         for count in [1, 1000, 100_000] {
             let length = 2 + count * (event.len() + 1) - 1;

@@ -1,4 +1,4 @@
-//! IDaaS's fields of an organizational unit, in their current and their older names, to `organizationalUnit`.
+//! Maps IDaaS's current and older fields of an organizational unit to `organizationalUnit`.
 
 use super::members;
 use crate::event_type::Action;
@@ -7,7 +7,7 @@ use crate::json::Members;
 use crate::redact::SECRET_MEMBER;
 use crate::value::{OrganizationalUnit, Source};
 
-/// Reads a unit's fields in an event of this action. The id is empty where none was sent.
+/// Reads a unit's fields in an event of this action. The id is empty if none was sent.
 pub(super) fn read<'a>(members: Members<'a>, action: Action) -> (OrganizationalUnit<'a>, Additional<'a>) {
     let mut unit = OrganizationalUnit::default();
     let (mut name, mut external_id, mut updated_at) = (Field::Absent, Field::Absent, Field::Absent);

@@ -1,6 +1,6 @@
-//! IDaaS's fields of a user, in their current and their older names, to the consumers' `user`.
+//! Maps IDaaS's current and older fields of a user to `user`.
 //!
-//! The password never becomes part of the record: it is handed back beside it.
+//! The password never becomes part of the record. It is returned separately.
 
 use std::borrow::Cow;
 
@@ -9,14 +9,14 @@ use crate::json::{self, Members, Raw};
 use crate::redact::{SECRET_MEMBER, redacted};
 use crate::value::{CustomField, Email, Phone, Source, Unit, User};
 
-/// A user as read: the record's part, what fitted nowhere, and the password if one was sent.
+/// A user's fields for the record, the fields that do not fit, and the password if one was sent.
 pub(super) struct UserFields<'a> {
     pub(super) user: User<'a>,
     pub(super) additional: Additional<'a>,
     pub(super) password: Option<Cow<'a, str>>,
 }
 
-/// Fields that have an older name, as sent under it.
+/// Fields that were sent under their older name.
 #[derive(Default)]
 struct OldNames<'a> {
     phone_verified: Field<bool>,
@@ -27,7 +27,7 @@ struct OldNames<'a> {
     organizational_units: Field<Vec<Unit<'a>>>,
 }
 
-/// Reads a user's fields. The id is empty where none was sent.
+/// Reads a user's fields. The id is empty if none was sent.
 pub(super) fn read<'a>(members: Members<'a>) -> UserFields<'a> {
     let mut user = User::default();
     let mut former = OldNames::default();
@@ -77,7 +77,7 @@ pub(super) fn read<'a>(members: Members<'a>) -> UserFields<'a> {
     UserFields { user: settle(user, former, &mut additional), additional, password }
 }
 
-/// One value out of each field's two names.
+/// Merges fields that were sent under two names.
 fn settle<'a>(user: User<'a>, former: OldNames<'a>, additional: &mut Additional<'a>) -> User<'a> {
     let User { email: Email { .. }, phone, source, .. } = user;
     User {
@@ -125,7 +125,7 @@ fn custom_fields<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'
     fields
 }
 
-/// A field that the customer defined: its value is the customer's, so nothing in it is converted.
+/// Reads a field that the customer defined. Its value is copied without conversion.
 fn custom_field<'a>(members: Members<'a>, drift: &mut field::Drift) -> CustomField<'a> {
     let mut field = CustomField { name: None, value: None, additional: Additional::default() };
     for (member, value) in members.into_iter() {
@@ -142,7 +142,7 @@ fn custom_field<'a>(members: Members<'a>, drift: &mut field::Drift) -> CustomFie
 }
 
 impl PartialEq for Unit<'_> {
-    /// Two names of one list differ where a consumer would see a difference in what is documented.
+    /// Compares the documented fields only, so that additional fields are not reported as a conflict.
     fn eq(&self, other: &Self) -> bool {
         (&self.id, &self.name, &self.primary) == (&other.id, &other.name, &other.primary)
     }

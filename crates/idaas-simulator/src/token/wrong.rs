@@ -1,4 +1,4 @@
-//! The ways of a callback to be wrong that have a name: what tests and the simulator's faults ask for.
+//! The named faults of a callback, for tests and for the simulator's faults.
 
 use super::{Callback, Encryption, LIFETIME, Signature};
 
@@ -9,25 +9,25 @@ impl Callback<'_> {
         self
     }
 
-    /// Compresses before it encrypts (`zip`), which IDaaS never does.
+    /// Compresses the plaintext before encryption (`zip`), which IDaaS never does.
     pub fn deflated(mut self) -> Self {
         self.encryption = Encryption::Deflated;
         self
     }
 
-    /// Dates the token an hour back, so that it expired half an hour ago.
+    /// Sets the issue time to an hour ago, so that the token expired half an hour ago.
     pub const fn expired(mut self) -> Self {
         self.issued_at -= 2 * LIFETIME;
         self
     }
 
-    /// Dates the token an hour ahead.
+    /// Sets the issue time to an hour from now.
     pub const fn not_yet_valid(mut self) -> Self {
         self.issued_at += 2 * LIFETIME;
         self
     }
 
-    /// Signs with another key under the id of the real one.
+    /// Signs with another key, with the id of the real one.
     pub const fn wrong_key(mut self) -> Self {
         self.signature = Signature::ByAnotherKey;
         self
@@ -44,23 +44,23 @@ impl Callback<'_> {
         self.header("alg", "HS256")
     }
 
-    /// Does not sign, and says `alg: none`.
+    /// Does not sign, and sets `alg: none`.
     pub fn none_algorithm(mut self) -> Self {
         self.signature = Signature::Missing;
         self.header("alg", "none")
     }
 
-    /// Speaks to another application.
+    /// Addresses another application.
     pub fn wrong_audience(self) -> Self {
         self.claim("aud", "app_somebodyelsesapplication0")
     }
 
-    /// Comes from another instance.
+    /// Names another instance.
     pub fn wrong_instance(self) -> Self {
         self.claim("sub", "idaas_somebodyelsesinstance00")
     }
 
-    /// Comes from another issuer.
+    /// Names another issuer.
     pub fn wrong_issuer(self) -> Self {
         self.claim("iss", "urn:alibaba:idaas:app:login")
     }

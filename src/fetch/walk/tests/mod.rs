@@ -13,7 +13,7 @@ struct World {
     authorization: String,
 }
 
-/// What a walk came to.
+/// The result of a walk.
 struct Walked {
     walk: Walk,
     found: Vec<(Entity, String, Value)>,
@@ -43,7 +43,7 @@ impl World {
         if meaning == Meaning::Answered { Ok(body) } else { Err(meaning) }
     }
 
-    /// Walks to the end. `meanwhile` can change the directory before each call.
+    /// Runs a walk to its end. `meanwhile` can change the directory before each call.
     fn walk(&self, options: WalkOptions, mut meanwhile: impl FnMut(&Call, &mut Directory)) -> Walked {
         let mut walk = Walk::new(options, |_| false);
         let (mut found, mut calls) = (Vec::new(), Vec::new());

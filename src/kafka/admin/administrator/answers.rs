@@ -1,4 +1,4 @@
-//! The cluster's answers in our own terms. Pure.
+//! Converts the cluster's answers to our own types. Pure.
 
 use rdkafka::admin::ConfigResource;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -13,7 +13,7 @@ pub(super) fn state(topic: &MetadataTopic) -> State {
         None => {}
         Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => return State::Missing,
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => return State::Hidden,
-        // Reported while all partitions elect their leaders. The partitions show that better.
+        // Reported while all partitions elect their leaders, which the partitions themselves show in more detail.
         Some(RDKafkaErrorCode::LeaderNotAvailable) if !topic.partitions().is_empty() => {}
         Some(code) => return State::Unreadable(code.to_string()),
     }
@@ -78,7 +78,7 @@ pub(super) fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
 }
 
-/// Returns why settings are not known.
+/// Returns the reason why settings are not known.
 #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
 pub(super) fn unknown(code: RDKafkaErrorCode) -> Unknown {
     match code {

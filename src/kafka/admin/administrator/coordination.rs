@@ -1,4 +1,4 @@
-//! The topic over which replicas coordinate. It holds nothing that matters for longer than an hour.
+//! The topic over which replicas coordinate. Its records are obsolete after an hour.
 
 use std::time::{Duration, Instant};
 

@@ -23,7 +23,7 @@ const ASSIGNED: &str = "Assigned";
 pub enum Idempotence {
     /// Allowed.
     Allowed,
-    /// Denied, in librdkafka's words.
+    /// Denied, with librdkafka's message.
     NotAllowed(String),
     /// No answer in time.
     Unknown,

@@ -22,11 +22,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::{Cluster, MAX_MESSAGE_BYTES};
 
-/// Acknowledgements of a request that no broker accepts.
+/// The number of acknowledgements, which no broker accepts.
 const INVALID_ACKS: &str = "2";
-/// How much larger than the topic's limit the record is, in bytes.
+/// The number of bytes by which the record exceeds the topic's limit.
 const EXCESS: usize = 64 << 10;
-/// The largest record that is sent as a test, in bytes.
+/// Maximum size of a test record, in bytes.
 const LARGEST: usize = 32 << 20;
 
 /// The result of the write test on a topic.
@@ -49,7 +49,7 @@ pub struct WritingQuestion<'a> {
     pub topic: &'a str,
     /// A partition whose leader answers.
     pub partition: i32,
-    /// The largest record that the topic accepts, in bytes, if it is known.
+    /// The maximum record size of the topic, in bytes, if it is known.
     pub limit: Option<usize>,
 }
 
@@ -59,7 +59,7 @@ impl WritingQuestion<'_> {
     }
 }
 
-/// Tests for each topic whether this user may write. Blocks for at most a little longer than `limit`.
+/// Tests for each topic whether this user may write. Blocks for at most a second longer than `limit`.
 ///
 /// # Errors
 /// Returns an error if librdkafka rejects the settings.

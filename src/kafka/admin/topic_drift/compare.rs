@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{CLOCK_DIFFERENCE, Difference, OLDEST_TIMESTAMP};
 use crate::kafka::admin::topics::{Cleanup, ExistingTopic, Settings, State, TopicSettings, WantedTopic};
 
-/// One difference, and all topics that have it.
+/// A difference, and all topics that have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group<'a> {
     /// The difference.

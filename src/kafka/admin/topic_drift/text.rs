@@ -9,7 +9,7 @@ use crate::kafka::admin::remedy::Right;
 use crate::kafka::admin::topics::Cleanup;
 
 impl Difference {
-    /// Returns how to fix it. `configuration` is the path of the file, for the command that creates topics.
+    /// Returns the fix. `configuration` is the path of the configuration file, for the command that creates topics.
     #[must_use]
     pub fn remedy(&self, topics: &[&str], configuration: &str) -> Remedy {
         let (name, each) = match topics {
@@ -72,7 +72,7 @@ impl Difference {
     }
 }
 
-/// Returns how to change a setting of a topic.
+/// Returns the remedy that changes a setting of a topic.
 fn alter(name: &str, each: &str, setting: &str) -> Remedy {
     let command = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics";
     Remedy::command(format!("{each}set {setting}"), &format!("{command} --entity-name {name} --add-config {setting}"))
@@ -150,7 +150,7 @@ pub fn span(milliseconds: i64) -> String {
     let days = |milliseconds: u64| milliseconds.is_multiple_of(86_400_000) && milliseconds > 0;
     match u64::try_from(milliseconds) {
         Err(_) => "unlimited".to_owned(),
-        // humantime turns days into months and years.
+        // humantime would format days as months and years.
         Ok(milliseconds) if days(milliseconds) => format!("{}d", milliseconds / 86_400_000),
         Ok(milliseconds) => humantime::format_duration(Duration::from_millis(milliseconds)).to_string(),
     }

@@ -1,4 +1,4 @@
-//! The state topics: which exist, and how they differ from the event topics.
+//! The state topics: their names, and their settings, which differ from those of event topics.
 
 use std::collections::BTreeSet;
 

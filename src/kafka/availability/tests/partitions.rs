@@ -30,7 +30,7 @@ impl Stage {
         self.availability.hand_over((TOPIC, Some(key)), handle, 100, now).map(|slot| (slot, handle))
     }
 
-    /// Two keys of different partitions.
+    /// Returns two keys of different partitions.
     fn two_keys() -> (&'static str, &'static str) {
         let of = |partition| {
             ["a", "b", "c", "d", "e", "f"].into_iter().find(|key| partition_of(key.as_bytes(), 2) == partition)

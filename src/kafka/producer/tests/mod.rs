@@ -27,13 +27,13 @@ use crate::telemetry::metrics::Metrics;
 
 const TOPIC: &str = "life.user.v1";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How many records may be without a report while each record must be accepted. On a slow machine a partition can be
-/// closed at any time, and then accepts no more than [`MAX_PROBES`].
+/// Maximum number of records without a report while each record must be accepted. On a slow machine a partition can
+/// be closed at any time, and then accepts no more than [`MAX_PROBES`].
 const FEW: usize = MAX_PROBES / 2;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
-/// Records reports: how many each record had, and their results.
+/// Records the reports: their number per record, and their results.
 #[derive(Default)]
 struct Book {
     pages: Mutex<Pages>,
@@ -106,7 +106,7 @@ impl Book {
         self.wait("recreations", |pages| pages.recreated >= count);
     }
 
-    /// Returns whether every record has exactly one report, and how many there are of each kind. Records that were not
+    /// Returns true if every record has exactly one report, and the number of each kind. Records that were not
     /// accepted count as failed.
     fn counts(&self) -> (usize, usize, usize) {
         let pages = self.pages.lock();

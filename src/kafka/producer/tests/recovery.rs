@@ -65,7 +65,7 @@ fn a_user_without_rights_is_told_and_recovers_when_granted() {
     assert!(!stage.producer.accepts(TOPIC, Some("user_1")));
     assert!(!stage.send(), "it was given to a producer that may not publish");
     stage.book.wait("the grant", |pages| pages.problems.last() == Some(&None));
-    // The one that turned out to have no rights, and the one that has them. None in between was put to use.
+    // The producer that turned out to have no rights, and the one that has them. None in between was used.
     assert_eq!(stage.book.pages.lock().recreated, 2);
     assert!(stage.send());
     stage.book.wait_for_reports(4);
