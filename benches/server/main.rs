@@ -43,7 +43,9 @@ fn main() {
     }
 
     load::saturate(server.callbacks, &events.bodies(5_000, 1), CONNECTIONS, Expected::Success);
-    for (callbacks, size, connections) in [(60_000, 1, CONNECTIONS), (600, 100, 16), (60, 1000, 4)] {
+    let only_cost = std::env::args().any(|argument| argument == "cost");
+    let sizes = [(60_000, 1, CONNECTIONS), (600, 100, 16), (60, 1000, 4)];
+    for (callbacks, size, connections) in sizes.into_iter().cycle().take(if only_cost { 15 } else { 3 }) {
         let bodies = events.bodies(callbacks, size);
         let (cpu, began) = (server.cpu(), Instant::now());
         load::saturate(server.callbacks, &bodies, connections, Expected::Success);
@@ -58,6 +60,9 @@ fn main() {
             count / took,
             server.resident_mib(),
         );
+    }
+    if only_cost {
+        return;
     }
     let bodies = events.bodies(RATE as usize * 20, 1);
     let latencies = load::at_rate(server.callbacks, &bodies, RATE);

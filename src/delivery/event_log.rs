@@ -61,33 +61,22 @@ pub(super) fn tracked(publication: &EventPublication, record: &Record) -> Tracke
 }
 
 /// Logs a confirmed record, and adds it to the history. `took` is the time since the record was handed over.
-pub(super) fn published(metrics: &Metrics, opaque: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
+pub(super) fn published(metrics: &Metrics, opaque: DeliveryOpaque, topic: &str, position: Position, took: Duration) {
     if let Some(kind) = &opaque.logged_type {
-        log(kind, opaque, topic, position, took);
+        log(kind, &opaque, topic, position, took);
     }
-    let (Position { partition, offset }, event) = (position, &opaque.event);
-    metrics.history.record(&RecordedEvent {
-        application: &opaque.application,
-        entity: opaque.entity,
-        action: event.action,
-        event_id: event.event_id(),
-        entity_id: event.entity_id(),
-        verdict: event.verdict,
-        published: Some(PublishedAt { topic: &event.topic, partition, offset, took }),
-    });
+    let DeliveryOpaque { application, entity, event, .. } = opaque;
+    let Position { partition, offset } = position;
+    let published = Some(PublishedAt { partition, offset, took });
+    metrics.history.record(RecordedEvent { application, entity, event, published });
 }
 
 /// Adds an event to the history that is written to the journal. Nothing is confirmed yet.
 pub(super) fn journaled(metrics: &Metrics, publication: &EventPublication) {
-    metrics.history.record(&RecordedEvent {
-        application: &publication.source.metrics,
-        entity: publication.record.entity,
-        action: action(&publication.record),
-        event_id: publication.id.text(),
-        entity_id: publication.record.key.as_deref(),
-        verdict: Verdict::NotConfirmed,
-        published: None,
-    });
+    let mut event = tracked(publication, &publication.record);
+    event.verdict = Verdict::NotConfirmed;
+    let (application, entity) = (Arc::clone(&publication.source.metrics), publication.record.entity);
+    metrics.history.record(RecordedEvent { application, entity, event, published: None });
 }
 
 /// Returns the action in a record's CloudEvents type, `com.alibabacloud.idaas.<entity>.<action>.v1`. Allocates

@@ -159,7 +159,7 @@ impl Executor {
         });
     }
 
-    fn record_confirmation(&self, opaque: &DeliveryOpaque, topic: &str, position: Position) {
+    fn record_confirmation(&self, opaque: DeliveryOpaque, topic: &str, position: Position) {
         let took = opaque.handed_over.elapsed();
         opaque.application.published(opaque.entity);
         self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
@@ -184,12 +184,13 @@ impl Executor {
 
 impl DeliveryObserver for Executor {
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
+        let (handle, record) = (opaque.handle, opaque.record);
+        trace_report(&opaque, report, position);
         if let Some(position) = position {
             self.metrics.kafka.record_confirmed();
-            self.record_confirmation(&opaque, topic, position);
+            self.record_confirmation(opaque, topic, position);
         }
-        trace_report(&opaque, report, position);
-        self.step(|outbox, now| outbox.report(opaque.handle, opaque.record, report, now));
+        self.step(|outbox, now| outbox.report(handle, record, report, now));
     }
 
     fn state(&self, state: ProducerStatistics) {

@@ -49,30 +49,38 @@ impl TrackedEvent {
     pub fn entity_id(&self) -> Option<&str> {
         self.ids.get(self.end..).filter(|id| !id.is_empty())
     }
+
+    /// Returns the event with ids of at most `max` bytes. A longer id is cut and ends with [`CUT`].
+    pub(super) fn with_ids_up_to(self, max: usize) -> Self {
+        if self.end <= max && self.ids.len() - self.end <= max {
+            return self;
+        }
+        let short = |id: &str| match id.get(..id.floor_char_boundary(max)) {
+            Some(begin) if begin.len() < id.len() => [begin, CUT].concat(),
+            Some(_) | None => id.to_owned(),
+        };
+        let (event_id, entity_id) = (short(self.event_id()), self.entity_id().map(short));
+        Self::new(&event_id, entity_id.as_deref(), self.action, self.verdict, self.topic)
+    }
 }
+
+/// Ends an id that was cut.
+pub(super) const CUT: &str = "…";
 
 /// An event to record.
-pub struct RecordedEvent<'a> {
+pub struct RecordedEvent {
     /// The metrics of the event's application.
-    pub application: &'a Arc<ApplicationMetrics>,
+    pub application: Arc<ApplicationMetrics>,
     /// The event's entity.
     pub entity: Entity,
-    /// The action, if it is known.
-    pub action: Option<Action>,
-    /// The event id.
-    pub event_id: &'a str,
-    /// The id of the user, unit or group.
-    pub entity_id: Option<&'a str>,
-    /// The verdict of the event.
-    pub verdict: Verdict,
+    /// Its ids, action, topic and verdict.
+    pub event: TrackedEvent,
     /// The position of its record, if Kafka has confirmed it.
-    pub published: Option<PublishedAt<'a>>,
+    pub published: Option<PublishedAt>,
 }
 
-/// The position of a record in Kafka.
-pub struct PublishedAt<'a> {
-    /// The topic.
-    pub topic: &'a Arc<str>,
+/// The position of a record in its topic.
+pub struct PublishedAt {
     /// The partition.
     pub partition: i32,
     /// The offset. Negative if the broker already had the record.

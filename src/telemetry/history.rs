@@ -1,19 +1,16 @@
 //! The latest events, in memory, for the console.
 //!
-//! Contains ids, positions and times only, but no personal data. The size is fixed, and recording an event allocates
-//! nothing.
+//! Contains ids, positions and times only, but no personal data. The number of events and the length of their ids are
+//! limited.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use idaas_callback::event_type::{Action, Entity};
-use outbox::verdict::Verdict;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::application::ApplicationMetrics;
-use super::event::{RecordedEvent, ShownEvent};
+use super::event::{CUT, RecordedEvent, ShownEvent};
 use super::pushes::{Push, Pushes};
 
 /// The maximum number of events. With 200 bytes each, they take 2 MB.
@@ -53,91 +50,37 @@ struct Ring {
 
 struct Slot {
     time: i64,
-    application: Arc<ApplicationMetrics>,
-    event_id: ShortId,
-    entity_id: ShortId,
-    entity: Entity,
-    action: Option<Action>,
-    verdict: Verdict,
-    published: Option<Place>,
+    event: RecordedEvent,
 }
 
-struct Place {
-    topic: Arc<str>,
-    partition: i32,
-    offset: i64,
-    took: Duration,
-}
-
-/// An id, cut to [`MAX_ID_LENGTH`].
-#[derive(Clone, Copy)]
-struct ShortId {
-    bytes: [u8; MAX_ID_LENGTH],
-    length: u8,
-    is_cut: bool,
-}
-
-impl ShortId {
-    fn of(id: &str) -> Self {
-        let length = id.floor_char_boundary(MAX_ID_LENGTH);
-        let mut bytes = [0; MAX_ID_LENGTH];
-        for (to, from) in bytes.iter_mut().zip(id.as_bytes().iter().take(length)) {
-            *to = *from;
-        }
-        Self { bytes, length: u8::try_from(length).unwrap_or_default(), is_cut: length < id.len() }
-    }
-
-    fn text(&self) -> &str {
-        let bytes = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-
-    fn shown(&self) -> String {
-        [self.text(), if self.is_cut { "…" } else { "" }].concat()
-    }
-
-    /// Returns true if the id starts with `query`, as far as the id is stored.
-    fn matches(&self, query: &str) -> bool {
-        self.text().starts_with(query) || (self.is_cut && query.starts_with(self.text()))
-    }
+/// Returns true if the id begins with `query`, as far as it is kept.
+fn matches(id: &str, query: &str) -> bool {
+    id.starts_with(query) || id.strip_suffix(CUT).is_some_and(|begin| query.starts_with(begin))
 }
 
 impl Slot {
-    fn of(event: &RecordedEvent<'_>) -> Self {
-        let published = event.published.as_ref().map(|place| Place {
-            topic: Arc::clone(place.topic),
-            partition: place.partition,
-            offset: place.offset,
-            took: place.took,
-        });
-        Self {
-            time: now(),
-            application: Arc::clone(event.application),
-            event_id: ShortId::of(event.event_id),
-            entity_id: ShortId::of(event.entity_id.unwrap_or_default()),
-            entity: event.entity,
-            action: event.action,
-            verdict: event.verdict,
-            published,
-        }
+    fn matches(&self, query: &str) -> bool {
+        let event = &self.event.event;
+        matches(event.event_id(), query) || event.entity_id().is_some_and(|id| matches(id, query))
     }
 
     fn shown(&self) -> ShownEvent {
-        let action = self.action.map_or("", Action::name);
+        let RecordedEvent { application, entity, event, published } = &self.event;
+        let action = event.action.map_or("", Action::name);
         let dot = if action.is_empty() { "" } else { "." };
-        let place = self.published.as_ref();
+        let published = published.as_ref();
         ShownEvent {
             time: self.time,
-            r#type: [self.entity.name(), dot, action].concat(),
-            event_id: self.event_id.shown(),
-            entity_id: (self.entity_id.length > 0).then(|| self.entity_id.shown()),
-            application: self.application.name().to_owned(),
-            list: self.verdict.list().name(),
-            verdict: self.verdict.code(),
-            topic: place.map(|place| place.topic.to_string()),
-            partition: place.map(|place| place.partition),
-            offset: place.map(|place| place.offset).filter(|offset| *offset >= 0),
-            milliseconds: place.map(|place| (place.took.as_secs_f64() * 1e5).round() / 1e2),
+            r#type: [entity.name(), dot, action].concat(),
+            event_id: event.event_id().to_owned(),
+            entity_id: event.entity_id().map(str::to_owned),
+            application: application.name().to_owned(),
+            list: event.verdict.list().name(),
+            verdict: event.verdict.code(),
+            topic: published.map(|_| event.topic.to_string()),
+            partition: published.map(|at| at.partition),
+            offset: published.map(|at| at.offset).filter(|offset| *offset >= 0),
+            milliseconds: published.map(|at| (at.took.as_secs_f64() * 1e5).round() / 1e2),
         }
     }
 }
@@ -148,8 +91,9 @@ impl Ring {
     }
 
     fn push(&mut self, slot: Slot) {
-        if slot.action == Some(Action::Snapshot) && slot.published.is_some() {
-            self.pushes.snapshot(&slot.application, slot.entity, slot.time);
+        let RecordedEvent { application, entity, event, published } = &slot.event;
+        if event.action == Some(Action::Snapshot) && published.is_some() {
+            self.pushes.snapshot(application, *entity, slot.time);
         }
         match self.slots.get_mut(Self::position(self.total)) {
             Some(oldest) => *oldest = slot,
@@ -176,10 +120,11 @@ impl History {
     }
 
     /// Records an event. Does nothing before [`History::start`].
-    pub fn record(&self, event: &RecordedEvent<'_>) {
+    pub fn record(&self, recorded: RecordedEvent) {
         // A credential belongs to its user's event.
-        if self.on.load(Ordering::Relaxed) && event.entity != Entity::Credential {
-            let slot = Slot::of(event);
+        if self.on.load(Ordering::Relaxed) && recorded.entity != Entity::Credential {
+            let event = recorded.event.with_ids_up_to(MAX_ID_LENGTH);
+            let slot = Slot { time: now(), event: RecordedEvent { event, ..recorded } };
             self.ring.lock().push(slot);
         }
     }
@@ -212,7 +157,7 @@ impl History {
                 return found;
             }
             for slot in (end..next).rev().filter_map(|number| ring.get(number)) {
-                if slot.event_id.matches(query) || (slot.entity_id.length > 0 && slot.entity_id.matches(query)) {
+                if slot.matches(query) {
                     found.push(slot.shown());
                     if found.len() >= limit {
                         return found;

@@ -72,14 +72,27 @@ impl CachedVerdict {
         self.packed >> 4
     }
 
-    /// Returns the verdict. `None` if only single records of the event are known.
-    fn verdict(&self) -> Option<Verdict> {
+    fn known(&self) -> Option<Known> {
         match self.packed & 0xf {
-            0 => Some(Verdict::Confirmed),
-            code if code & SOME_RECORDS == SOME_RECORDS => None,
-            code => Reason::ALL.get(code as usize - 1).map(|reason| Verdict::DeadLettered(*reason)),
+            0 => Some(Known::Verdict(Verdict::Confirmed)),
+            code if code & SOME_RECORDS == SOME_RECORDS => {
+                (code != NOT_FINAL).then_some(Known::Records(1 << (code - SOME_RECORDS)))
+            }
+            code => {
+                let reason = Reason::ALL.get(code as usize - 1);
+                reason.map(|reason| Known::Verdict(Verdict::DeadLettered(*reason)))
+            }
         }
     }
+}
+
+/// What the cache knows of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its final verdict.
+    Verdict(Verdict),
+    /// Which of its own records are published, one bit for each, while the verdict is unknown.
+    Records(u8),
 }
 
 /// Encodes a final verdict in 4 bits. Other verdicts are never cached.
@@ -110,22 +123,11 @@ impl DedupCache {
         *self = Self::new();
     }
 
-    /// Returns the final verdict on an event, if it is cached.
-    pub(crate) fn get(&self, key: EventKey) -> Option<Verdict> {
+    /// Returns what is known of an event.
+    pub(crate) fn get(&self, key: EventKey) -> Option<Known> {
         let (entries, forgotten) = (&self.entries, self.evicted);
         let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key))?;
-        at(entries, forgotten, *position)?.verdict()
-    }
-
-    /// Returns which of the event's own records are known to be published, one bit for each, while the verdict is
-    /// unknown.
-    pub(crate) fn records(&self, key: EventKey) -> u8 {
-        let (entries, forgotten) = (&self.entries, self.evicted);
-        let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key));
-        match position.and_then(|position| at(entries, forgotten, *position)).map(|entry| entry.packed & 0xf) {
-            Some(code @ (0xc | 0xd)) => 1 << (code - SOME_RECORDS),
-            Some(_) | None => 0,
-        }
+        at(entries, forgotten, *position)?.known()
     }
 
     /// Notes that one of the event's own records is published, unless more is known.
@@ -152,7 +154,8 @@ impl DedupCache {
             Entry::Vacant(vacant) => vacant,
             Entry::Occupied(occupied) => {
                 let place = occupied.get().wrapping_sub(forgotten) as usize;
-                let known = self.entries.get_mut(place).filter(|known| known.verdict().is_none());
+                let known =
+                    self.entries.get_mut(place).filter(|entry| !matches!(entry.known(), Some(Known::Verdict(_))));
                 known.into_iter().for_each(|known| known.packed = known.packed & !0xf | code);
                 return;
             }
@@ -210,7 +213,7 @@ mod tests {
         let mut memory = DedupCache::new();
         memory.insert(key(1), Verdict::DeadLettered(Reason::MalformedData), 0);
         memory.insert(key(1), Verdict::Confirmed, 1);
-        assert_eq!(memory.get(key(1)), Some(Verdict::DeadLettered(Reason::MalformedData)));
+        assert_eq!(memory.get(key(1)), Some(Known::Verdict(Verdict::DeadLettered(Reason::MalformedData))));
         assert_eq!(memory.get(key(2)), None);
     }
 
@@ -219,11 +222,12 @@ mod tests {
         let mut memory = DedupCache::new();
         memory.insert_record(key(1), 1, 0);
         memory.insert_record(key(2), 0, 0);
-        assert_eq!((memory.get(key(1)), memory.records(key(1))), (None, 0b10));
-        assert_eq!((memory.records(key(2)), memory.records(key(3))), (0b01, 0));
+        assert_eq!(memory.get(key(1)), Some(Known::Records(0b10)));
+        assert_eq!(memory.get(key(2)), Some(Known::Records(0b01)));
+        assert_eq!(memory.get(key(3)), None);
         memory.insert(key(1), Verdict::Confirmed, 1);
         memory.insert_record(key(1), 0, 2);
-        assert_eq!((memory.get(key(1)), memory.records(key(1))), (Some(Verdict::Confirmed), 0));
+        assert_eq!(memory.get(key(1)), Some(Known::Verdict(Verdict::Confirmed)));
     }
 
     #[test]
@@ -237,7 +241,7 @@ mod tests {
         assert_eq!(memory.len(), FLOOR, "beyond the horizon the last million stays");
         assert_eq!(memory.get(key(100)), None);
         for number in [101, FLOOR / 2, FLOOR + 99, usize::MAX] {
-            assert_eq!(memory.get(key(number)), Some(Verdict::Confirmed), "{number}");
+            assert_eq!(memory.get(key(number)), Some(Known::Verdict(Verdict::Confirmed)), "{number}");
         }
     }
 
@@ -247,7 +251,7 @@ mod tests {
         for (number, verdict) in verdicts.enumerate() {
             let mut memory = DedupCache::new();
             memory.insert(key(number), verdict, 1_000_000_000);
-            assert_eq!(memory.get(key(number)), Some(verdict));
+            assert_eq!(memory.get(key(number)), Some(Known::Verdict(verdict)));
         }
     }
 
@@ -264,7 +268,7 @@ mod tests {
         assert_eq!(memory.len(), CAPACITY);
         assert_eq!(memory.get(key(999)), None);
         for number in [1000, CAPACITY / 2, CAPACITY + 999] {
-            assert_eq!(memory.get(key(number)), Some(Verdict::Confirmed), "{number}");
+            assert_eq!(memory.get(key(number)), Some(Known::Verdict(Verdict::Confirmed)), "{number}");
         }
         let bytes = memory.entries.capacity() * size_of::<CachedVerdict>() + memory.index.allocation_size();
         assert!(bytes <= MAX_BYTES, "{bytes} bytes");

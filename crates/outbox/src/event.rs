@@ -149,6 +149,8 @@ pub(super) struct Event<P> {
     pub(super) published_verdict: Option<Verdict>,
     /// `None` if only the journal, and possibly the producer, has it.
     pub(super) publication: Option<Arc<P>>,
+    /// Size of `publication`, in bytes.
+    pub(super) publication_bytes: usize,
     /// The requests that wait for the verdict, each with the position of the event in it.
     pub(super) waiters: Vec<(RequestId, u32)>,
 }
@@ -176,6 +178,7 @@ impl<P> Event<P> {
             failing_since: 0,
             published_verdict: None,
             publication: None,
+            publication_bytes: 0,
             waiters: Vec::new(),
         }
     }

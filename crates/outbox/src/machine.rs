@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::dedup_cache::DedupCache;
+use super::dedup_cache::{DedupCache, Known};
 use super::event::{Durability, Event, EventHandle, NewEvent, Publication};
 use super::lanes::Lanes;
 use super::memory_budget::MemoryBudget;
@@ -146,16 +146,18 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn admit_one(&mut self, new_event: NewEvent<P>, waiter: (RequestId, u32), full: bool) -> (Resolution, Admitted) {
-        if let Some(verdict) = self.dedup_cache.get(new_event.key) {
-            return (Resolution::Resolved(verdict), Admitted::Known(verdict));
-        }
+        let published = match self.dedup_cache.get(new_event.key) {
+            Some(Known::Verdict(verdict)) => return (Resolution::Resolved(verdict), Admitted::Known(verdict)),
+            Some(Known::Records(records)) => records,
+            None => 0,
+        };
         if let Some(slot) = self.slot(new_event.key) {
             return (self.join(slot, waiter, new_event.partition_unavailable), Admitted::Joined);
         }
         // The topics show which records of an event are published, but not which dead letters. Published records are
         // not published again.
         let is_event = new_event.publication.verdict() == Verdict::Confirmed;
-        let confirmed = if is_event { self.dedup_cache.records(new_event.key) } else { 0 };
+        let confirmed = if is_event { published } else { 0 };
         if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
             let verdict = new_event.publication.verdict();
             self.dedup_cache.insert(new_event.key, verdict, self.clock);
@@ -172,6 +174,7 @@ impl<P: Publication, W> Outbox<P, W> {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             partition_unavailable,
             publication: Some(Arc::new(publication)),
+            publication_bytes: bytes,
             waiters: vec![waiter],
             confirmed,
             ..Event::new(seq, key, lane, event_time)

@@ -222,14 +222,16 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn replace(&mut self, slot: u32, publication: P) {
         self.drop_publication(slot);
         if let Some(event) = self.events.get_mut(slot as usize) {
-            self.memory.add(publication.bytes());
+            event.publication_bytes = publication.bytes();
+            self.memory.add(event.publication_bytes);
             event.publication = Some(std::sync::Arc::new(publication));
         }
     }
 
     pub(super) fn drop_publication(&mut self, slot: u32) {
-        if let Some(publication) = self.events.get_mut(slot as usize).and_then(|event| event.publication.take()) {
-            self.memory.remove(publication.bytes());
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        if event.publication.take().is_some() {
+            self.memory.remove(event.publication_bytes);
         }
     }
 }

@@ -86,7 +86,6 @@ pub(in crate::kafka) struct Changes {
 #[derive(Debug, Default)]
 pub(in crate::kafka) struct Availability {
     topics: Vec<Topic>,
-    index: HashMap<String, usize>,
     /// The number of partitions of the cluster's topics.
     counts: HashMap<String, usize>,
     /// The last confirmation on any partition.
@@ -107,7 +106,8 @@ impl Availability {
 
     /// Returns the partition of a record with that key. A record without a key can go to any partition.
     fn slot(&self, topic: &str, key: Option<&str>) -> Option<Slot> {
-        let topic = *self.index.get(topic)?;
+        // A handful of topics: comparing their names is faster than hashing one.
+        let topic = self.topics.iter().position(|known| known.name == topic)?;
         let count = self.topics.get(topic)?.partitions.len();
         Some(Slot { topic, partition: key.map_or(0, |key| partition_of(key.as_bytes(), count)) })
     }
@@ -132,13 +132,15 @@ impl Availability {
         bytes: usize,
         now: Duration,
     ) -> Option<Slot> {
-        if !self.index.contains_key(topic) {
-            let count = self.counts.get(topic).copied().unwrap_or(1).max(1);
-            let partitions = std::iter::repeat_with(Partition::default).take(count).collect();
-            self.index.insert(topic.to_owned(), self.topics.len());
-            self.topics.push(Topic { name: topic.to_owned(), partitions, shown: 0 });
-        }
-        let slot = self.slot(topic, key)?;
+        let slot = match self.slot(topic, key) {
+            Some(slot) => slot,
+            None => {
+                let count = self.counts.get(topic).copied().unwrap_or(1).max(1);
+                let partitions = std::iter::repeat_with(Partition::default).take(count).collect();
+                self.topics.push(Topic { name: topic.to_owned(), partitions, shown: 0 });
+                self.slot(topic, key)?
+            }
+        };
         let partition = self.at(slot)?;
         let probes = partition.outstanding.len();
         let full = probes >= MAX_PROBES || partition.bytes + bytes > MAX_PROBE_BYTES;

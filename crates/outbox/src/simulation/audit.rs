@@ -1,6 +1,7 @@
 //! Checks the internal consistency of a machine.
 
 use crate::Seq;
+use crate::dedup_cache::Known;
 use crate::event::{Durability, Event, Publication, ReplaySlot, Stage};
 use crate::machine::Outbox;
 use crate::requests::Resolution;
@@ -25,7 +26,7 @@ impl<P: Publication, W> Outbox<P, W> {
         for (slot, event) in &self.events {
             let (slot, seq) = (slot as u32, event.seq);
             ensure(self.slot(event.key) == Some(slot), || format!("{seq:?} is not found by its key"))?;
-            ensure(self.dedup_cache.get(event.key).is_none(), || {
+            ensure(!matches!(self.dedup_cache.get(event.key), Some(Known::Verdict(_))), || {
                 format!("{seq:?} has its verdict, and is still there")
             })?;
             self.audit_stage(slot, event)?;
