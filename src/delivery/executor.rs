@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use outbox::machine::{Command, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, Loaded, Millis, Seq};
+use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, Loaded, Millis, RedriveOutcome, Seq};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -269,6 +269,10 @@ impl DiscardHook for Executor {
         self.step(|outbox, _| outbox.discard(key))
     }
 
+    fn redrive(&self, key: EventKey) -> RedriveOutcome {
+        self.step(|outbox, _| outbox.redrive(key))
+    }
+
     fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingHead> {
         let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
@@ -281,6 +285,7 @@ impl DiscardHook for Executor {
         });
         waiting.collect()
     }
+
     fn unreachable_brokers(&self) -> Vec<String> {
         self.metrics.kafka.unreachable_addresses()
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use idaas_callback::record::Record;
 use idaas_callback::timestamp::rfc3339;
-use outbox::{EventKey, Seq};
+use outbox::{EventKey, RedriveOutcome, Seq};
 use serde_json::{Value, json};
 
 use super::Entry;
@@ -31,20 +31,14 @@ pub trait DiscardHook: Send + Sync {
     /// answered for it any more. Says whether it was waiting: what is with the producer cannot be called back.
     fn discard(&self, seq: Seq, key: EventKey) -> bool;
 
-    /// Tries an event again now, without waiting for the end of its back-off. Returns whether it was waiting for that.
-    fn redrive(&self, _: Seq, _: EventKey) -> bool {
-        false
-    }
+    /// Tries to publish an event now, without waiting for the end of its back-off.
+    fn redrive(&self, key: EventKey) -> RedriveOutcome;
 
     /// The first events of lanes that wait, at most so many, the oldest first.
-    fn waiting(&self, _: usize) -> Vec<WaitingHead> {
-        Vec::new()
-    }
+    fn waiting(&self, limit: usize) -> Vec<WaitingHead>;
 
     /// The addresses that brokers advertise and that do not answer, as far as is known.
-    fn unreachable_brokers(&self) -> Vec<String> {
-        Vec::new()
-    }
+    fn unreachable_brokers(&self) -> Vec<String>;
 }
 
 /// Answers operators.
@@ -73,7 +67,8 @@ pub enum Lookup {
 pub enum Retried {
     /// It is tried again now.
     Now(EntrySummary),
-    /// It is tried by itself: it is with the producer, or its turn has not come.
+    /// It is tried automatically: it is with the producer, waits behind another event of its entity, or waits for the
+    /// reason in the summary.
     BySelf(EntrySummary),
     /// Nothing of that name, or several.
     Not(Lookup),
@@ -264,5 +259,18 @@ impl DiscardHook for OfflineDiscard {
     fn discard(&self, seq: Seq, _: EventKey) -> bool {
         self.0.delete(vec![seq]);
         true
+    }
+
+    /// The service that starts next publishes the event.
+    fn redrive(&self, _: EventKey) -> RedriveOutcome {
+        RedriveOutcome::NotWaiting
+    }
+
+    fn waiting(&self, _: usize) -> Vec<WaitingHead> {
+        Vec::new()
+    }
+
+    fn unreachable_brokers(&self) -> Vec<String> {
+        Vec::new()
     }
 }
