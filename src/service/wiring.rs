@@ -147,8 +147,8 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Watches whether the cluster takes records for the topics, and tells the coordination of replicas, which tells the
-/// outbox.
+/// Creates the watch on whether the cluster takes records for the topics. It tells the coordination of replicas, which
+/// tells the outbox.
 pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
@@ -158,7 +158,7 @@ pub(super) fn watch(
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
     let (liveness, counting) = (Arc::clone(&metrics.liveness), Arc::clone(&metrics));
     let confirmed = move || counting.kafka.confirmed();
-    Watch::start(cluster, topics(config), &liveness, confirmed, move |event| match event {
+    Watch::prepare(cluster, topics(config), &liveness, confirmed, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
         WatchEvent::Available => {
             if metrics.kafka.answers(true) {
