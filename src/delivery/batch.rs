@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use idaas_callback::record::Record;
-use idaas_callback::{Disposition, EventId, PreparedEvent, Reason, Refusal};
+use idaas_callback::{Disposition, EventId, PreparedEvent, Refusal};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, Hashed, NewEvent};
@@ -22,8 +22,8 @@ pub struct EventVerdict {
 
 pub(super) struct Batch {
     pub(super) new_events: Vec<NewEvent<EventPublication>>,
-    /// Id and dead-letter reason of each new event.
-    events: Vec<(EventId, Option<Reason>)>,
+    /// The id of each new event.
+    ids: Vec<EventId>,
     /// The ids of events that are answered without the broker.
     skipped: Vec<String>,
     /// The span of each new event. Empty if the callback is not traced.
@@ -35,7 +35,7 @@ impl Batch {
         let size = events.len();
         let mut batch = Self {
             new_events: Vec::with_capacity(size),
-            events: Vec::with_capacity(size),
+            ids: Vec::with_capacity(size),
             skipped: Vec::new(),
             spans: Vec::new(),
         };
@@ -69,7 +69,7 @@ impl Batch {
                 partition_unavailable: false,
                 publication,
             });
-            batch.events.push((id, reason));
+            batch.ids.push(id);
         }
         batch
     }
@@ -98,12 +98,11 @@ impl Batch {
     /// Counts the results of the admission.
     pub(super) fn record_admissions(&mut self, admitted: &[Admitted], source: &EventSource) {
         self.spans.iter_mut().zip(admitted).for_each(|(span, what)| span.admitted(*what));
-        for (what, (_, reason)) in admitted.iter().zip(&self.events) {
+        for what in admitted {
             match what {
-                Admitted::New => reason.iter().for_each(|reason| source.metrics.dead_letter(*reason)),
                 Admitted::Joined => source.metrics.duplicates.inc(),
                 Admitted::Known(verdict) if verdict.is_final() => source.metrics.duplicates.inc(),
-                Admitted::Known(_) => {}
+                Admitted::New | Admitted::Known(_) => {}
             }
         }
     }
@@ -119,7 +118,7 @@ impl Batch {
         // The answer cannot list an event without an id. If it is neither confirmed nor durable, IDaaS has to send the
         // whole callback again.
         let mut overloaded = false;
-        for (position, (id, _)) in self.events.into_iter().enumerate() {
+        for (position, id) in self.ids.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
             match (id, verdict) {
                 (EventId::Provided(event_id), verdict) => answered.push(EventVerdict { event_id, verdict }),

@@ -162,6 +162,10 @@ impl Executor {
     fn record_confirmation(&self, opaque: &DeliveryOpaque, topic: &str, position: Position) {
         let took = opaque.handed_over.elapsed();
         opaque.application.published(opaque.entity);
+        // A dead letter is a single record, so it is confirmed once.
+        if let Verdict::DeadLettered(reason) = opaque.event.verdict {
+            opaque.application.dead_letter(reason);
+        }
         self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
         if let Some(event_time) = opaque.event_time {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

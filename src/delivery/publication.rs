@@ -152,7 +152,7 @@ impl Publication for EventPublication {
         self.verdict
     }
 
-    /// Returns the dead letter that replaces it. Counts the dead letter if the event was not one before.
+    /// Returns the dead letter that replaces it.
     fn fallback(&self) -> Option<Self> {
         let rules = self.source.dead_letters(&self.record)?;
         let form = match self.form {
@@ -163,16 +163,13 @@ impl Publication for EventPublication {
             Form::Fingerprint => return None,
         };
         // If there are several reasons, the first counts.
-        let (reason, is_first) = match self.verdict {
-            Verdict::DeadLettered(reason) => (reason, false),
+        let reason = match self.verdict {
+            Verdict::DeadLettered(reason) => reason,
             Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {
-                (Reason::RefusedByBroker, true)
+                Reason::RefusedByBroker
             }
         };
         let record = self.dead_letter_source.dead_letter(reason, &rules, form == Form::Fingerprint)?;
-        if is_first {
-            self.source.metrics.dead_letter(reason);
-        }
         Some(Self {
             key: self.key,
             lane: self.lane,
