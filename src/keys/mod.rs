@@ -1,6 +1,6 @@
 //! The public keys of applications: fetched, refreshed in the background, and kept over outages of their endpoint.
 //!
-//! A request only ever reads ([`KeyStore::current`]) or asks for a refresh ([`KeyStore::unknown_kid`]); both are
+//! A request only ever reads ([`KeyStore::current`]) or asks for a refresh ([`KeyStore::refresh_after_unknown_kid`]); both are
 //! lock-free and neither waits. Nothing here may fetch inside a request: an endpoint that hangs would then use up
 //! the time in which IDaaS awaits its answer, and unknown key ids would be an attacker's lever on that endpoint.
 //!

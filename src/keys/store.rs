@@ -64,7 +64,7 @@ impl KeyStore {
     /// Never waits, and may be called as often as requests arrive: it causes at most one fetch per cool-down
     /// ([`Timing::cool_down`](super::Timing::cool_down)). A call during the cool-down is remembered and carried out
     /// at its end.
-    pub fn unknown_kid(&self) {
+    pub fn refresh_after_unknown_kid(&self) {
         // The load keeps the cache line shared while the wish is already there, as under a flood of forgeries.
         if !self.unknown_kid.load(Ordering::Acquire) && !self.unknown_kid.swap(true, Ordering::AcqRel) {
             self.wake.notify_one();
@@ -72,10 +72,10 @@ impl KeyStore {
     }
 
     /// Reports that a token names a known key id and its signature is not by that key: the key may have been replaced
-    /// under the same id. Asks for a refresh exactly as [`KeyStore::unknown_kid`] does, and shares its cool-down, so a
+    /// under the same id. Asks for a refresh exactly as [`KeyStore::refresh_after_unknown_kid`] does, and shares its cool-down, so a
     /// flood of forgeries causes no more fetches than one of unknown ids.
-    pub fn bad_signature(&self) {
-        self.unknown_kid();
+    pub fn refresh_after_bad_signature(&self) {
+        self.refresh_after_unknown_kid();
     }
 
     /// Asks for a refresh at once, without a cool-down: for the operator's reload, never for a request.

@@ -132,7 +132,7 @@ impl DedupRebuild {
 
     /// Reads with other settings from now on, or with other files or passwords behind the same settings. Blocks while a
     /// follower ends.
-    pub(super) fn replace_clients(&self, cluster: Cluster) {
+    pub(super) fn replace_kafka_clients(&self, cluster: Cluster) {
         *self.cluster.lock() = cluster;
         let mut state = self.state.lock();
         let follower = self.follower.lock().take();

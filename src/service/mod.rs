@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::console::Console;
 use crate::delivery::dispatcher::{self, Dispatcher};
 use crate::diagnosis::Diagnosis;
-use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
+use crate::http::{Admin, AdminToken, Callbacks, ListenerCertificate, serve_admin};
 use crate::kafka::availability::cluster_watch::Watch;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
@@ -73,7 +73,7 @@ pub struct Service {
     admin: Admin,
     admin_token: AdminToken,
     console: Arc<Console>,
-    certificate: Option<Certificate>,
+    certificate: Option<ListenerCertificate>,
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
@@ -91,7 +91,7 @@ impl Service {
     /// # Errors
     /// [`StartFault`], with everything undone.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
-        let certificate = wiring::certificate(&config)?;
+        let certificate = wiring::listener_certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
         wiring::journal_directory(&config)?;

@@ -13,7 +13,7 @@ use crate::app_state::Applications;
 use crate::config::{Config, NamedFile, Server};
 use crate::counts::counted;
 use crate::diagnosis::{Diagnosis, misconfigured};
-use crate::http::Certificate;
+use crate::http::ListenerCertificate;
 use crate::journal::KeyChange;
 use crate::kafka::availability::cluster_watch::Watch;
 use crate::kafka::producer::PreparedProducer;
@@ -119,7 +119,7 @@ impl Service {
             config.kafka = self.config.kafka.clone();
         }
         config.journal.keys = journal_keys;
-        let certificate = self.renewed_certificate(&config)?;
+        let certificate = self.listener_certificate(&config)?;
         let applications = wiring::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
         applications.keys.first_attempts().await;
         let clients = if properties.is_empty() { None } else { Some(self.prepare_kafka_clients(&config).await?) };
@@ -184,9 +184,9 @@ impl Service {
     }
 
     /// The certificate of the callback listener as it is now on the disk, if the listener has one.
-    fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Diagnosis>> {
+    fn listener_certificate(&self, config: &Config) -> Result<Option<ListenerCertificate>, Vec<Diagnosis>> {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
-        Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
+        ListenerCertificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
     /// Creates the producer and the watch with the Kafka properties of `config`: changed values, or files that have
@@ -208,11 +208,11 @@ impl Service {
             self.app_state.dispatcher.replace_producer(producer);
         }
         let cluster = wiring::cluster(config);
-        self.replicas.replace_clients(&cluster);
-        self.topic_reconciler.replace_clients(cluster.clone());
+        self.replicas.replace_kafka_clients(&cluster);
+        self.topic_reconciler.replace_kafka_clients(cluster.clone());
         let (dedup_rebuild, reading) = (Arc::clone(&self.dedup_rebuild), cluster.clone());
         // It waits for a follower to end. A panic in it has been told by its own message.
-        let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_clients(reading)).await;
+        let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_kafka_clients(reading)).await;
         self.app_state.set_cluster(cluster);
         self.watch = watch;
         self.watch.begin();

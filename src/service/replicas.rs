@@ -112,7 +112,7 @@ impl Replicas {
     }
 
     /// Reads and writes the topic with other settings from now on.
-    pub(super) fn replace_clients(&self, cluster: &Cluster) {
+    pub(super) fn replace_kafka_clients(&self, cluster: &Cluster) {
         // The thread ends with the service.
         let _ = self.events.send(ReplicaEvent::Clients(cluster.clone()));
     }

@@ -103,7 +103,7 @@ impl TopicReconciler {
     }
 
     /// Asks with other settings from now on, or with other files or passwords behind the same settings.
-    pub(super) fn replace_clients(&self, cluster: Cluster) {
+    pub(super) fn replace_kafka_clients(&self, cluster: Cluster) {
         *self.cluster.lock() = cluster;
     }
 

@@ -12,7 +12,7 @@ use crate::app_state::{Application, Applications, Limits};
 use crate::config::{self, Config};
 use crate::delivery::dispatcher::{Dispatcher, EventSource};
 use crate::diagnosis::{Diagnosis, misconfigured};
-use crate::http::{Certificate, CertificateFault};
+use crate::http::{CertificateFault, ListenerCertificate, certificate_expiry};
 use crate::journal::JournalAdmin;
 use crate::journal::store::{Opened, Store};
 use crate::kafka::admin::topics::TopicSettings;
@@ -194,9 +194,9 @@ pub(super) fn topics(config: &Config) -> Vec<String> {
 }
 
 /// The certificate of the callback listener, where there is to be one.
-pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Diagnosis> {
+pub(super) fn listener_certificate(config: &Config) -> Result<Option<ListenerCertificate>, Diagnosis> {
     let Some(tls) = &config.server.tls else { return Ok(None) };
-    Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
+    ListenerCertificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
 }
 
 pub(crate) fn tls_fault(fault: &CertificateFault) -> Diagnosis {
@@ -221,7 +221,7 @@ pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
 
 /// Shows when the callback listener's certificate expires.
 pub(super) fn show_certificate(config: &Config, metrics: &Metrics) {
-    let server = config.server.tls.as_ref().and_then(|tls| Certificate::expiry(&std::fs::read(&tls.certificate).ok()?));
+    let server = config.server.tls.as_ref().and_then(|tls| certificate_expiry(&std::fs::read(&tls.certificate).ok()?));
     metrics.service.certificate_expiry(CertificateUse::Server, server);
 }
 
@@ -231,7 +231,7 @@ pub(super) fn show_kafka_certificate(config: &Config, metrics: &Metrics) {
     let read = |path: String| std::fs::read(path).ok();
     let kafka = property("ssl.certificate.location").and_then(read);
     let kafka = kafka.or_else(|| property("ssl.certificate.pem").map(String::into_bytes));
-    metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| Certificate::expiry(&pem)));
+    metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| certificate_expiry(&pem)));
 }
 
 /// Binds a listener at once, so that an occupied address is found before anything else is done.

@@ -99,7 +99,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 }
                 self.replace(handle.slot, publication);
                 self.replay_slots.handed_over(handle, now);
-                self.produce(handle.slot);
+                self.publish_head(handle.slot);
             }
             Loaded::Found(_) => {
                 self.stop_replaying(handle.slot);

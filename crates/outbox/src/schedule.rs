@@ -82,7 +82,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let changed = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
             for handle in self.heads.take_ready() {
-                self.produce(handle.slot);
+                self.publish_head(handle.slot);
             }
             if changed {
                 // Partitions that were closed during the outage may be open again, and nothing else would try them.
@@ -97,7 +97,8 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn produce(&mut self, slot: u32) {
+    /// Hands the head of a lane to the producer, unless all of its records are already in the topics.
+    pub(super) fn publish_head(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let Some(publication) = &event.publication else { return };
         let (records, verdict) = (publication.records().max(1), publication.verdict());

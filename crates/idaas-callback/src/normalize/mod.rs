@@ -136,7 +136,7 @@ impl RecordBuilder<'_> {
             None => EventId::Generated(dead_letter_source.generated_id().unwrap_or_default().to_owned()),
         };
         let mut drift = Drift::default();
-        let (entity, action, disposition) = match self.disposition(&mut event, &mut drift) {
+        let (entity, action, disposition) = match self.build_records(&mut event, &mut drift) {
             Ok(event) => event,
             Err(reason) => {
                 let record = self.dead_letter(reason, &event, &dead_letter_source, id.text());
@@ -146,8 +146,8 @@ impl RecordBuilder<'_> {
         PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source }
     }
 
-    /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
-    fn disposition(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
+    /// Builds the records of an event, or returns the first reason why it fits no record.
+    fn build_records(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
         let (entity, action) = (self.classify)(kind);
