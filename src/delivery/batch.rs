@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use idaas_callback::record::Record;
-use idaas_callback::{Disposition, EventId, PreparedEvent, Refusal};
+use idaas_callback::{EventId, PreparedEvent, Refusal};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, Hashed, NewEvent};
@@ -25,7 +25,7 @@ pub(super) struct Batch {
     /// The id of each new event.
     ids: Vec<EventId>,
     /// The ids of events that are answered without the broker.
-    skipped: Vec<String>,
+    skipped: Vec<EventId>,
     /// The span of each new event. Empty if the callback is not traced.
     spans: Vec<EventSpan>,
 }
@@ -46,30 +46,18 @@ impl Batch {
             if !known_keys.insert(key) {
                 continue;
             }
-            let PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source } = event;
-            if let EventId::Provided(_) = id {
-                source.metrics.received(entity, action);
+            if let EventId::Provided(_) = event.id {
+                source.metrics.received(event.entity, event.action);
             }
-            source.metrics.drifted(entity, drift);
-            let (reason, records) = match disposition {
-                Disposition::Skip => {
-                    batch.skipped.push(id.text().to_owned());
-                    continue;
+            source.metrics.drifted(event.entity, event.drift);
+            let id = event.id.clone();
+            match EventPublication::of(event, key, source) {
+                Some(publication) => {
+                    batch.new_events.push(publication.into_new_event(false));
+                    batch.ids.push(id);
                 }
-                Disposition::Publish { record, credential } => (None, (record, credential)),
-                Disposition::DeadLetter { reason, record } => (Some(reason), (record, None)),
-            };
-            let publication =
-                EventPublication::new((key, id.clone()), source, event_time, reason, records, dead_letter_source);
-            let event_time = event_time.unwrap_or(publication.record.timestamp);
-            batch.new_events.push(NewEvent {
-                key,
-                lane: publication.lane,
-                event_time,
-                partition_unavailable: false,
-                publication,
-            });
-            batch.ids.push(id);
+                None => batch.skipped.push(id),
+            }
         }
         batch
     }
@@ -109,8 +97,9 @@ impl Batch {
 
     /// Builds the answer. A missing verdict counts as not confirmed.
     pub(super) fn answer(self, verdicts: &[Verdict], source: &EventSource) -> Result<Vec<EventVerdict>, Refusal> {
-        let skipped =
-            self.skipped.into_iter().map(|event_id| EventVerdict { event_id, verdict: Verdict::NotSubscribed });
+        let skipped = self.skipped.into_iter().map(|(EventId::Provided(event_id) | EventId::Generated(event_id))| {
+            EventVerdict { event_id, verdict: Verdict::NotSubscribed }
+        });
         let mut answered: Vec<_> = skipped.collect();
         for (position, span) in self.spans.into_iter().enumerate() {
             span.answered(verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed));

@@ -188,22 +188,15 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
-    /// Resolves an event with a verdict.
+    /// Resolves an event with a verdict: removes it, and activates the next event of its lane.
     pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
-        let Some(event) = self.events.get(slot as usize) else { return };
-        if verdict.is_final() {
-            self.dedup_cache.insert(event.key, verdict, now);
-        }
-        let waiters = self.remove(slot);
-        self.resolve_waiters(waiters, verdict);
-    }
-
-    /// Removes an event, and activates the next event of its lane. Returns the waiters.
-    pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::RequestId, u32)> {
         self.stop_replaying(slot);
         self.drop_publication(slot);
         self.deactivate(slot);
-        let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
+        let Some(event) = self.events.try_remove(slot as usize) else { return };
+        if verdict.is_final() {
+            self.dedup_cache.insert(event.key, verdict, now);
+        }
         if let Ok(entry) = self.index.find_entry(event.key.hash(), |there| *there == slot) {
             entry.remove();
         }
@@ -216,7 +209,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if let Some(next) = self.lanes.remove(&mut self.events, event.lane, (event.previous, event.next)) {
             self.activate(next);
         }
-        event.waiters
+        self.resolve_waiters(event.waiters, verdict);
     }
 
     /// Sets the publication of an event.

@@ -124,8 +124,7 @@ impl Producer {
     /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Rejected`] if the record is larger than
     /// the producer accepts, [`DeliveryReport::Failed`] for everything else.
     pub fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
-        let connection = self.state.connection.load();
-        connection.send(record, opaque).inspect_err(|_| connection.health().report_error())
+        self.state.connection.load().send(record, opaque)
     }
 
     /// Returns true if records of that topic and key are considered to be accepted at the moment.
@@ -172,8 +171,11 @@ impl Producer {
 
     /// Replaces the producer in use. Records of the old one stay with it until they have their reports.
     pub fn replace(&self, PreparedProducer { cluster, connection }: PreparedProducer) {
+        let number = connection.health().number();
         self.state.cluster.store(Arc::new(cluster));
         self.state.put(connection, ReplaceReason::Settings);
+        // Errors that it reported before it was in use were ignored, so it is checked again.
+        let _ = self.events.send(SupervisorEvent::ErrorReported(number));
     }
 
     /// Closes the producer on this thread, once nothing else uses it. Blocks.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Element, MaxElements, Members, string, text};
+use super::{MaxElements, Members, string, text};
 
 /// A JSON value as it was written, known to be valid.
 #[derive(Clone, Copy)]
@@ -108,19 +108,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What `make` makes of an array's elements, each with its members where it is an object.
-    pub(super) fn elements<T>(
-        &mut self,
-        density: MaxElements,
-        mut make: impl FnMut(Element<'a>) -> T,
-    ) -> Option<Vec<T>> {
-        self.list(density, |reader| {
-            let is_object = reader.next() == Some(b'{');
-            let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
-            Some(make(Element(element)))
-        })
-    }
-
     /// An array whose elements `element` reads. `None` as well where more than may be stand in the bytes passed so far.
     pub(super) fn list<T>(
         &mut self,
@@ -194,7 +181,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn next(&self) -> Option<u8> {
+    pub(super) fn next(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 }
