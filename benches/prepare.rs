@@ -19,7 +19,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{RequestContext, prepare};
+use idaas_callback::{RequestContext, prepare_without_observer};
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::EventType;
 use idaas_simulator::tenant_keys::TenantKeys;
@@ -88,7 +88,7 @@ fn prepared(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count));
         group.bench_with_input(BenchmarkId::from_parameter(count), &body, |bencher, body| {
             bencher.iter(|| {
-                let prepared = prepare(black_box(body.as_bytes()), &keys, &policy, moment);
+                let prepared = prepare_without_observer(black_box(body.as_bytes()), &keys, &policy, moment);
                 assert_eq!(prepared.expect("authentic").events.len() as u64, count);
             });
         });

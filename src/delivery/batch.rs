@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use idaas_callback::record::Record;
-use idaas_callback::{Disposition, EventId, PreparedEvent, Reason, Refusal};
+use idaas_callback::{EventId, PreparedEvent, Refusal};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, Hashed, NewEvent};
@@ -22,10 +22,10 @@ pub struct EventVerdict {
 
 pub(super) struct Batch {
     pub(super) new_events: Vec<NewEvent<EventPublication>>,
-    /// Id and dead-letter reason of each new event.
-    events: Vec<(EventId, Option<Reason>)>,
+    /// The id of each new event.
+    ids: Vec<EventId>,
     /// The ids of events that are answered without the broker.
-    skipped: Vec<String>,
+    skipped: Vec<EventId>,
     /// The span of each new event. Empty if the callback is not traced.
     spans: Vec<EventSpan>,
 }
@@ -35,7 +35,7 @@ impl Batch {
         let size = events.len();
         let mut batch = Self {
             new_events: Vec::with_capacity(size),
-            events: Vec::with_capacity(size),
+            ids: Vec::with_capacity(size),
             skipped: Vec::new(),
             spans: Vec::new(),
         };
@@ -46,30 +46,18 @@ impl Batch {
             if !known_keys.insert(key) {
                 continue;
             }
-            let PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source } = event;
-            if let EventId::Provided(_) = id {
-                source.metrics.received(entity, action);
+            if let EventId::Provided(_) = event.id {
+                source.metrics.received(event.entity, event.action);
             }
-            source.metrics.drifted(entity, drift);
-            let (reason, records) = match disposition {
-                Disposition::Skip => {
-                    batch.skipped.push(id.text().to_owned());
-                    continue;
+            source.metrics.drifted(event.entity, event.drift);
+            let id = event.id.clone();
+            match EventPublication::of(event, key, source) {
+                Some(publication) => {
+                    batch.new_events.push(publication.into_new_event(false));
+                    batch.ids.push(id);
                 }
-                Disposition::Publish { record, credential } => (None, (record, credential)),
-                Disposition::DeadLetter { reason, record } => (Some(reason), (record, None)),
-            };
-            let publication =
-                EventPublication::new((key, id.clone()), source, event_time, reason, records, dead_letter_source);
-            let event_time = event_time.unwrap_or(publication.record.timestamp);
-            batch.new_events.push(NewEvent {
-                key,
-                lane: publication.lane,
-                event_time,
-                partition_unavailable: false,
-                publication,
-            });
-            batch.events.push((id, reason));
+                None => batch.skipped.push(id),
+            }
         }
         batch
     }
@@ -98,20 +86,20 @@ impl Batch {
     /// Counts the results of the admission.
     pub(super) fn record_admissions(&mut self, admitted: &[Admitted], source: &EventSource) {
         self.spans.iter_mut().zip(admitted).for_each(|(span, what)| span.admitted(*what));
-        for (what, (_, reason)) in admitted.iter().zip(&self.events) {
+        for what in admitted {
             match what {
-                Admitted::New => reason.iter().for_each(|reason| source.metrics.dead_letter(*reason)),
                 Admitted::Joined => source.metrics.duplicates.inc(),
                 Admitted::Known(verdict) if verdict.is_final() => source.metrics.duplicates.inc(),
-                Admitted::Known(_) => {}
+                Admitted::New | Admitted::Known(_) => {}
             }
         }
     }
 
     /// Builds the answer. A missing verdict counts as not confirmed.
     pub(super) fn answer(self, verdicts: &[Verdict], source: &EventSource) -> Result<Vec<EventVerdict>, Refusal> {
-        let skipped =
-            self.skipped.into_iter().map(|event_id| EventVerdict { event_id, verdict: Verdict::NotSubscribed });
+        let skipped = self.skipped.into_iter().map(|(EventId::Provided(event_id) | EventId::Generated(event_id))| {
+            EventVerdict { event_id, verdict: Verdict::NotSubscribed }
+        });
         let mut answered: Vec<_> = skipped.collect();
         for (position, span) in self.spans.into_iter().enumerate() {
             span.answered(verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed));
@@ -119,7 +107,7 @@ impl Batch {
         // The answer cannot list an event without an id. If it is neither confirmed nor durable, IDaaS has to send the
         // whole callback again.
         let mut overloaded = false;
-        for (position, (id, _)) in self.events.into_iter().enumerate() {
+        for (position, id) in self.ids.into_iter().enumerate() {
             let verdict = verdicts.get(position).copied().unwrap_or(Verdict::NotConfirmed);
             match (id, verdict) {
                 (EventId::Provided(event_id), verdict) => answered.push(EventVerdict { event_id, verdict }),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::dispatcher::Dispatcher;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::producer::PreparedProducer;
 
 impl Dispatcher {
     /// Waits until another cluster answers at the same address.
@@ -19,15 +20,21 @@ impl Dispatcher {
         }
     }
 
-    /// Replaces the producer, because its settings changed, or files or passwords behind the same settings. Records
-    /// that the old producer has stay with it. The next attempt of an event and the next event of a lane go to the new
-    /// producer only after the old one has reported, so nothing is lost or reordered. Blocks.
+    /// Creates a producer with other settings, or with other files or passwords behind the same settings. Changes
+    /// nothing. Returns `None` after [`Dispatcher::close`]. Blocks.
     ///
     /// # Errors
-    /// Returns an error if librdkafka rejects the settings, or if the cluster does not answer with them. Nothing has
-    /// changed then.
-    pub fn replace_clients(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
-        self.executor.producer.load_full().map_or(Ok(()), |producer| producer.replace(cluster))
+    /// Returns an error if librdkafka rejects the settings, or if the cluster does not answer with them.
+    pub fn prepare_producer(&self, cluster: Cluster) -> Result<Option<PreparedProducer>, ProducerFault> {
+        self.executor.producer.load_full().map(|producer| producer.prepare(cluster)).transpose()
+    }
+
+    /// Replaces the producer. Records that the old producer has stay with it. The next attempt of an event and the next
+    /// event of a lane go to the new producer only after the old one has reported, so nothing is lost or reordered.
+    pub fn replace_producer(&self, prepared: PreparedProducer) {
+        if let Some(producer) = &*self.executor.producer.load() {
+            producer.replace(prepared);
+        }
     }
 
     /// Opens the producer's connections. Returns the existing topics, or `None` if the cluster does not answer in

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use outbox::machine::{Command, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, Loaded, Millis, Seq};
+use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, Loaded, Millis, RedriveOutcome, Seq};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -162,6 +162,10 @@ impl Executor {
     fn record_confirmation(&self, opaque: DeliveryOpaque, topic: &str, position: Position) {
         let took = opaque.handed_over.elapsed();
         opaque.application.published(opaque.entity);
+        // A dead letter is a single record, so it is confirmed once.
+        if let Verdict::DeadLettered(reason) = opaque.event.verdict {
+            opaque.application.dead_letter(reason);
+        }
         self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
         if let Some(event_time) = opaque.event_time {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -270,6 +274,10 @@ impl DiscardHook for Executor {
         self.step(|outbox, _| outbox.discard(key))
     }
 
+    fn redrive(&self, key: EventKey) -> RedriveOutcome {
+        self.step(|outbox, _| outbox.redrive(key))
+    }
+
     fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingHead> {
         let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
@@ -282,6 +290,7 @@ impl DiscardHook for Executor {
         });
         waiting.collect()
     }
+
     fn unreachable_brokers(&self) -> Vec<String> {
         self.metrics.kafka.unreachable_addresses()
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use idaas_callback::policy::{DeadLetterRules, Policy};
 use idaas_callback::record::Record;
-use idaas_callback::{DeadLetterSource, EventId, Reason};
+use idaas_callback::{DeadLetterSource, Disposition, EventId, PreparedEvent, Reason};
 use outbox::verdict::Verdict;
-use outbox::{EventKey, LaneKey, Publication, Seq};
+use outbox::{EventKey, LaneKey, NewEvent, Publication, Seq};
 
 use crate::journal::Entry;
 use crate::telemetry::application::ApplicationMetrics;
@@ -66,24 +66,20 @@ enum Form {
 }
 
 impl EventPublication {
-    /// Creates the publication of an accepted event.
-    pub(super) fn new(
-        (key, id): (EventKey, EventId),
-        source: &Arc<EventSource>,
-        event_time: Option<i64>,
-        reason: Option<Reason>,
-        (record, credential): (Record, Option<Record>),
-        dead_letter_source: DeadLetterSource,
-    ) -> Self {
-        // A record without a key has no order to keep, so it gets a lane of its own.
-        let lane = LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text()));
-        let verdict = reason.map_or(Verdict::Confirmed, Verdict::DeadLettered);
-        let source = Arc::clone(source);
-        Self {
+    /// Creates the publication of an event. Returns `None` if the operator skips its type.
+    pub(super) fn of(event: PreparedEvent, key: EventKey, source: &Arc<EventSource>) -> Option<Self> {
+        let PreparedEvent { id, event_time, disposition, dead_letter_source, entity: _, action: _, drift: _ } = event;
+        let (verdict, record, credential) = match disposition {
+            Disposition::Publish { record, credential } => (Verdict::Confirmed, record, credential),
+            Disposition::DeadLetter { reason, record } => (Verdict::DeadLettered(reason), record, None),
+            Disposition::Skip => return None,
+        };
+        Some(Self {
             key,
-            lane,
+            // A record without a key has no order to keep, so it gets a lane of its own.
+            lane: LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text())),
             id,
-            source,
+            source: Arc::clone(source),
             event_time,
             verdict,
             record,
@@ -91,7 +87,13 @@ impl EventPublication {
             dead_letter_source,
             trace: None,
             form: Form::Event,
-        }
+        })
+    }
+
+    /// Converts the publication to a new event for the outbox.
+    pub(super) fn into_new_event(self, partition_unavailable: bool) -> NewEvent<Self> {
+        let event_time = self.event_time.unwrap_or(self.record.timestamp);
+        NewEvent { key: self.key, lane: self.lane, event_time, partition_unavailable, publication: self }
     }
 
     /// Restores the publication from a journal entry.
@@ -152,7 +154,7 @@ impl Publication for EventPublication {
         self.verdict
     }
 
-    /// Returns the dead letter that replaces it. Counts the dead letter if the event was not one before.
+    /// Returns the dead letter that replaces it.
     fn fallback(&self) -> Option<Self> {
         let rules = self.source.dead_letters(&self.record)?;
         let form = match self.form {
@@ -163,16 +165,13 @@ impl Publication for EventPublication {
             Form::Fingerprint => return None,
         };
         // If there are several reasons, the first counts.
-        let (reason, is_first) = match self.verdict {
-            Verdict::DeadLettered(reason) => (reason, false),
+        let reason = match self.verdict {
+            Verdict::DeadLettered(reason) => reason,
             Verdict::Confirmed | Verdict::NotSubscribed | Verdict::NotConfirmed | Verdict::Overloaded => {
-                (Reason::RefusedByBroker, true)
+                Reason::RefusedByBroker
             }
         };
         let record = self.dead_letter_source.dead_letter(reason, &rules, form == Form::Fingerprint)?;
-        if is_first {
-            self.source.metrics.dead_letter(reason);
-        }
         Some(Self {
             key: self.key,
             lane: self.lane,

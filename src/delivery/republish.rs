@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 
 use super::dispatcher::{Dispatcher, EventSource};
 use super::publication::EventPublication;
-use idaas_callback::{Disposition, PreparedEvent};
+use idaas_callback::PreparedEvent;
+use outbox::EventKey;
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
-use outbox::{EventKey, NewEvent};
 
 /// The result of publishing an event again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,23 +35,18 @@ impl Dispatcher {
         source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
     ) -> Republished {
-        let PreparedEvent { id, event_time, disposition, dead_letter_source, entity: _, action: _, drift: _ } = event;
-        let records = match disposition {
-            Disposition::Publish { record, credential } => (record, credential),
-            Disposition::Skip | Disposition::DeadLetter { .. } => {
-                return Republished { verdict: Verdict::NotSubscribed, known: false };
-            }
-        };
         let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
-        let publication = EventPublication::new((key, id), source, event_time, None, records, dead_letter_source);
-        let event_time = event_time.unwrap_or(publication.record.timestamp);
+        let publication = EventPublication::of(event, key, source);
+        let Some(publication) = publication.filter(|publication| publication.verdict == Verdict::Confirmed) else {
+            return Republished { verdict: Verdict::NotSubscribed, known: false };
+        };
         let partition_unavailable = match &*self.executor.producer.load() {
             Some(producer) => {
                 publication.all_records().any(|record| !producer.accepts(&record.topic, record.key.as_deref()))
             }
             None => false,
         };
-        let new_event = NewEvent { key, lane: publication.lane, event_time, partition_unavailable, publication };
+        let new_event = publication.into_new_event(partition_unavailable);
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
         let (_, admitted) = self.executor.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));

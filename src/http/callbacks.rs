@@ -8,7 +8,7 @@ use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use idaas_callback::{Prepared, Refusal, RequestContext, prepare_observed, to_quarantine};
+use idaas_callback::{Prepared, Refusal, RequestContext, to_quarantine};
 use tokio::time::{Instant, timeout_at};
 
 use super::refusal_log::RefusalLog;
@@ -158,7 +158,7 @@ async fn prepare(
 ) -> Result<Prepared, Rejected> {
     let traceparent = trace.traceparent().or_else(|| trace::context(request)).map(str::to_owned);
     let keys = application.keys.current().as_ref().map(Arc::clone).ok_or_else(|| {
-        application.keys.unknown_kid();
+        application.keys.refresh_after_unknown_kid();
         Refusal::KeysUnavailable
     })?;
     let (application, trace) = (Arc::clone(application), trace.clone());
@@ -166,13 +166,13 @@ async fn prepare(
     let work = move || {
         let context = RequestContext { received_at: now(), traceparent: traceparent.as_deref() };
         let mut stage = StageSpan::default();
-        let prepared = prepare_observed(&body, &keys.set, &application.policy, context, |begun| {
+        let prepared = idaas_callback::prepare(&body, &keys.set, &application.policy, context, |begun| {
             stage.next(&trace, begun.name());
         });
         stage.end(prepared.as_ref().err().map(|refusal| refusal.code()));
         match prepared {
-            Err(Refusal::UnknownKey) => application.keys.unknown_kid(),
-            Err(Refusal::BadSignature) => application.keys.bad_signature(),
+            Err(Refusal::UnknownKey) => application.keys.refresh_after_unknown_kid(),
+            Err(Refusal::BadSignature) => application.keys.refresh_after_bad_signature(),
             Ok(_) | Err(_) => {}
         }
         prepared.map_err(|refusal| {

@@ -38,7 +38,7 @@ use crate::telemetry::log_code::LogCode;
 
 pub use access::AdminToken;
 pub use state::{StateHealth, serve_state};
-pub use tls::{Certificate, CertificateFault};
+pub use tls::{CertificateFault, ListenerCertificate, certificate_expiry};
 
 /// Longer than usual idle timeouts of load balancers, so that the load balancer closes idle connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -75,7 +75,7 @@ impl Callbacks {
     pub fn serve(
         listener: TcpListener,
         app_state: Arc<AppState>,
-        certificate: Option<&Certificate>,
+        certificate: Option<&ListenerCertificate>,
         drain: Duration,
     ) -> std::io::Result<Self> {
         let ours = listener.try_clone()?;

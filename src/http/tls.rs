@@ -15,7 +15,7 @@ use crate::text;
 
 /// The certificate of the callback listener. Clones share it.
 #[derive(Clone)]
-pub struct Certificate {
+pub struct ListenerCertificate {
     current: Arc<ArcSwap<SslContext>>,
 }
 
@@ -49,7 +49,7 @@ impl std::fmt::Display for CertificateFault {
 
 impl std::error::Error for CertificateFault {}
 
-impl Certificate {
+impl ListenerCertificate {
     /// Reads a certificate with its chain, and its private key, both PEM.
     ///
     /// # Errors
@@ -62,17 +62,6 @@ impl Certificate {
     /// Replaces this certificate with `other` for new connections.
     pub fn replace(&self, other: &Self) {
         self.current.store(other.current.load_full());
-    }
-
-    /// Returns the earliest expiry in a PEM chain, in seconds since 1970. `None` if the chain cannot be read.
-    #[must_use]
-    pub fn expiry(chain: &[u8]) -> Option<i64> {
-        let epoch = openssl::asn1::Asn1Time::from_unix(0).ok()?;
-        let seconds = |certificate: &X509| {
-            let left = epoch.diff(certificate.not_after()).ok()?;
-            Some(i64::from(left.days) * 86_400 + i64::from(left.secs))
-        };
-        X509::stack_from_pem(&text::plain(chain)).ok()?.iter().filter_map(seconds).min()
     }
 
     /// Returns the days until a certificate file expires; negative once it has expired. `None` if it cannot be read.
@@ -95,6 +84,17 @@ impl Certificate {
         });
         Ok(acceptor)
     }
+}
+
+/// When the first certificate of a chain in PEM expires, in seconds since 1970. `None` if it cannot be read.
+#[must_use]
+pub fn certificate_expiry(chain: &[u8]) -> Option<i64> {
+    let epoch = openssl::asn1::Asn1Time::from_unix(0).ok()?;
+    let seconds = |certificate: &X509| {
+        let left = epoch.diff(certificate.not_after()).ok()?;
+        Some(i64::from(left.days) * 86_400 + i64::from(left.secs))
+    };
+    X509::stack_from_pem(&text::plain(chain)).ok()?.iter().filter_map(seconds).min()
 }
 
 fn context(certificate: &Path, key: &Path) -> Result<SslContext, Unusable> {

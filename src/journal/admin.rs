@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use idaas_callback::record::Record;
 use idaas_callback::timestamp::rfc3339;
-use outbox::{EventKey, Seq};
+use outbox::{EventKey, RedriveOutcome, Seq};
 use serde_json::{Value, json};
 
 use super::Entry;
@@ -32,21 +32,14 @@ pub trait DiscardHook: Send + Sync {
     /// and cannot be recalled.
     fn discard(&self, seq: Seq, key: EventKey) -> bool;
 
-    /// Retries an event now instead of after its back-off. Returns true if the event was waiting for that. The default
-    /// implementation does nothing.
-    fn redrive(&self, _: Seq, _: EventKey) -> bool {
-        false
-    }
+    /// Tries to publish an event now, without waiting for the end of its back-off.
+    fn redrive(&self, key: EventKey) -> RedriveOutcome;
 
     /// Returns the waiting lane heads, up to this number.
-    fn waiting(&self, _: usize) -> Vec<WaitingHead> {
-        Vec::new()
-    }
+    fn waiting(&self, limit: usize) -> Vec<WaitingHead>;
 
     /// Returns the advertised broker addresses that do not respond, as far as they are known.
-    fn unreachable_brokers(&self) -> Vec<String> {
-        Vec::new()
-    }
+    fn unreachable_brokers(&self) -> Vec<String>;
 }
 
 /// Runs admin operations on a journal.
@@ -75,7 +68,8 @@ pub enum Lookup {
 pub enum Retried {
     /// The entry is retried now.
     Now(EntrySummary),
-    /// The entry is published without further action: it is with the producer, or waits for its turn.
+    /// It is tried automatically: it is with the producer, waits behind another event of its entity, or waits for the
+    /// reason in the summary.
     BySelf(EntrySummary),
     /// The name matches no entry, or several.
     Not(Lookup),
@@ -267,5 +261,18 @@ impl DiscardHook for OfflineDiscard {
     fn discard(&self, seq: Seq, _: EventKey) -> bool {
         self.0.delete(vec![seq]);
         true
+    }
+
+    /// The service that starts next publishes the event.
+    fn redrive(&self, _: EventKey) -> RedriveOutcome {
+        RedriveOutcome::NotWaiting
+    }
+
+    fn waiting(&self, _: usize) -> Vec<WaitingHead> {
+        Vec::new()
+    }
+
+    fn unreachable_brokers(&self) -> Vec<String> {
+        Vec::new()
     }
 }

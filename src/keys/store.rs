@@ -63,18 +63,18 @@ impl KeyStore {
     ///
     /// Never waits, and can be called for each request: it causes at most one fetch per cool-down
     /// ([`Timing::cool_down`](super::Timing::cool_down)). A request during the cool-down is carried out at its end.
-    pub fn unknown_kid(&self) {
+    pub fn refresh_after_unknown_kid(&self) {
         // The load keeps the cache line shared if a request is already pending, as in a flood of forgeries.
         if !self.unknown_kid.load(Ordering::Acquire) && !self.unknown_kid.swap(true, Ordering::AcqRel) {
             self.wake.notify_one();
         }
     }
 
-    /// Requests a refresh because a signature does not match a known key: the key may have been replaced under the
-    /// same id. Shares the cool-down of [`KeyStore::unknown_kid`], so a flood of forgeries causes no more fetches
-    /// than a flood of unknown ids.
-    pub fn bad_signature(&self) {
-        self.unknown_kid();
+    /// Reports that a token names a known key id and its signature is not by that key: the key may have been replaced
+    /// under the same id. Asks for a refresh exactly as [`KeyStore::refresh_after_unknown_kid`] does, and shares its cool-down, so a
+    /// flood of forgeries causes no more fetches than one of unknown ids.
+    pub fn refresh_after_bad_signature(&self) {
+        self.refresh_after_unknown_kid();
     }
 
     /// Requests a refresh without a cool-down. For an operator's reload, never for a request.

@@ -134,7 +134,7 @@ impl DedupRebuild {
 
     /// Uses other settings from now on, or the same settings with changed files or passwords. Blocks until the follower
     /// has stopped.
-    pub(super) fn replace_clients(&self, cluster: Cluster) {
+    pub(super) fn replace_kafka_clients(&self, cluster: Cluster) {
         *self.cluster.lock() = cluster;
         let mut state = self.state.lock();
         let follower = self.follower.lock().take();

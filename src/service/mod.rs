@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::console::Console;
 use crate::delivery::dispatcher::{self, Dispatcher};
 use crate::diagnosis::Diagnosis;
-use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
+use crate::http::{Admin, AdminToken, Callbacks, ListenerCertificate, serve_admin};
 use crate::kafka::availability::cluster_watch::Watch;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
@@ -73,7 +73,7 @@ pub struct Service {
     admin: Admin,
     admin_token: AdminToken,
     console: Arc<Console>,
-    certificate: Option<Certificate>,
+    certificate: Option<ListenerCertificate>,
     key_settings: crate::keys::Settings,
     listen: SocketAddr,
     admin_listen: SocketAddr,
@@ -91,7 +91,7 @@ impl Service {
     /// # Errors
     /// [`StartFault`]. A listener that was already started can run until the process exits.
     pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
-        let certificate = wiring::certificate(&config)?;
+        let certificate = wiring::listener_certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
         wiring::journal_directory(&config)?;
@@ -111,6 +111,7 @@ impl Service {
         app_state.set_cluster(cluster.clone());
         let (dedup_rebuild, replicas) = replicas::start(&config, &app_state.dispatcher, &metrics);
         let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
+        watch.begin();
         let drain = config.server.drain_timeout;
         let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain)?;
         let journal_admin = wiring::journal_admin(&app_state.dispatcher).map_err(StartFault::Failed)?;

@@ -1,4 +1,5 @@
-//! The main loop of the service, and the reload of the configuration.
+//! Running until the end: a changed configuration is taken over whole, or not at all. So everything that can fail is
+//! prepared before the first part is replaced.
 //!
 //! SIGHUP and a change of a watched file both trigger a reload. A configuration that cannot be loaded changes nothing.
 //! A reload that fails later can leave some parts replaced.
@@ -9,11 +10,14 @@ use idaas_callback::jose::jwe::ContentKey;
 
 use super::control::{ControlMessage, ControlMessages};
 use super::{Service, quarantine_replay, wiring};
+use crate::app_state::Applications;
 use crate::config::{Config, NamedFile, Server};
 use crate::counts::counted;
-use crate::diagnosis::Diagnosis;
-use crate::http::Certificate;
+use crate::diagnosis::{Diagnosis, misconfigured};
+use crate::http::ListenerCertificate;
 use crate::journal::KeyChange;
+use crate::kafka::availability::cluster_watch::Watch;
+use crate::kafka::producer::PreparedProducer;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
 
@@ -120,23 +124,36 @@ impl Service {
         config.tracing = self.config.tracing.clone();
         let properties = self.config.changed_properties(&config);
         config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
-        let certificate = self.renewed_certificate(&config)?;
-        if !properties.is_empty() {
-            self.replace_clients(&config).await?;
-            wiring::show_kafka_certificate(&config, &metrics);
-        } else {
+        if properties.is_empty() {
             config.kafka = self.config.kafka.clone();
         }
-        config.journal.keys = self.replaced_journal_keys(journal_keys).await;
+        config.journal.keys = journal_keys;
+        let certificate = self.listener_certificate(&config)?;
         let applications = wiring::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
         applications.keys.first_attempts().await;
+        let clients = if properties.is_empty() { None } else { Some(self.prepare_kafka_clients(&config).await?) };
+        // The last step that can fail: it changes everything or nothing itself.
+        if let Err(faults) = self.replace_journal_keys(&config.journal.keys).await {
+            // Closing Kafka clients blocks.
+            drop(tokio::task::spawn_blocking(move || drop(clients)));
+            return Err(faults);
+        }
+        if let Some(clients) = clients {
+            self.replace_kafka_clients(clients, &config).await;
+        }
         if let (Some(current), Some(renewed)) = (&self.certificate, &certificate) {
             current.replace(renewed);
         }
+        self.apply(config, applications);
+        Ok(())
+    }
+
+    /// Applies the rest of a configuration. Cannot fail.
+    fn apply(&mut self, config: Config, applications: Applications) {
         self.admin_token.set(config.admin_token.as_ref());
         logs::set_level(wiring::log_level(config.log.level));
         logs::set_events(config.log.events);
-        wiring::show_certificate(&config, &metrics);
+        wiring::show_certificate(&config, &self.app_state.metrics);
         self.app_state.replace_applications(applications);
         self.dedup_rebuild.rescope(&config);
         self.watch.topics(wiring::topics(&config));
@@ -145,63 +162,76 @@ impl Service {
         self.topic_reconciler.rescope(&config);
         self.console.configure(&config);
         self.config = config;
-        Ok(())
     }
 
-    /// Passes the new keys to the journal. Returns the keys in use afterwards: the old ones if the journal rejects the
-    /// new ones, cannot be read, or still needs an old key that is missing from the new ones.
-    async fn replaced_journal_keys(&self, new: Vec<Arc<ContentKey>>) -> Vec<Arc<ContentKey>> {
+    /// Gives the journal its new keys.
+    ///
+    /// # Errors
+    /// The reason why the old keys stay in use: usually that the journal still needs one that is not among the new ones.
+    async fn replace_journal_keys(&self, new: &[Arc<ContentKey>]) -> Result<(), Vec<Diagnosis>> {
         let ids = |keys: &[Arc<ContentKey>]| keys.iter().map(|key| key.id().to_owned()).collect::<Vec<_>>();
-        let old = self.config.journal.keys.clone();
-        if ids(&old) == ids(&new) {
-            return old;
+        if ids(&self.config.journal.keys) == ids(new) {
+            return Ok(());
         }
-        let Some(journal) = self.app_state.dispatcher.journal() else { return old };
-        let problem = match journal.replace_keys(new.clone()).await {
+        let Some(journal) = self.app_state.dispatcher.journal() else { return Ok(()) };
+        let (problem, fix) = match journal.replace_keys(new.to_vec()).await {
             Ok(Ok(KeyChange::Applied)) => {
                 tracing::info!(
                     code = LogCode::JournalKeysReplaced.as_str(),
                     "the journal seals with the first of journal.keys"
                 );
-                return new;
+                return Ok(());
             }
-            Ok(Ok(KeyChange::StillNeeded(id, entries))) => {
-                let entries = counted(entries, "entry");
-                format!("{entries} in the journal cannot be opened without the key {id}; add it behind the new one")
-            }
-            Ok(Ok(KeyChange::NoKeys)) => "there is no key".to_owned(),
-            Ok(Err(_)) | Err(_) => "the journal cannot be read now".to_owned(),
+            Ok(Ok(KeyChange::StillNeeded(id, entries))) => (
+                format!("{} in the journal cannot be opened without the key {id}", counted(entries, "entry")),
+                "add this key after the new one",
+            ),
+            Ok(Ok(KeyChange::NoKeys)) => ("there is no key".to_owned(), "add a key"),
+            Ok(Err(_)) | Err(_) => ("the journal cannot be read now".to_owned(), "reload again when it can be read"),
         };
-        tracing::error!(
-            code = LogCode::JournalKeysNotReplaced.as_str(),
-            key = "journal.keys",
-            "the old keys stay in use: {problem}"
-        );
-        old
+        Err(vec![misconfigured(problem, fix).at("journal.keys")])
     }
 
     /// Loads the certificate of the callback listener from disk again, if the listener uses TLS.
-    fn renewed_certificate(&self, config: &Config) -> Result<Option<Certificate>, Vec<Diagnosis>> {
+    fn listener_certificate(&self, config: &Config) -> Result<Option<ListenerCertificate>, Vec<Diagnosis>> {
         let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
-        Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
+        ListenerCertificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
-    /// Replaces all Kafka clients, because properties or the contents of files that they name have changed.
-    async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Diagnosis>> {
+    /// Creates the producer and the watch with the Kafka properties of `config`: changed values, or files that have
+    /// changed. They are not in use yet.
+    async fn prepare_kafka_clients(&self, config: &Config) -> Result<KafkaClients, Vec<Diagnosis>> {
         let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
         let (app_state, cluster) = (Arc::clone(&self.app_state), wiring::cluster(config));
-        let replace = move || app_state.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());
-        let replaced = tokio::task::spawn_blocking(replace).await.map_err(|error| fault(&error.to_string()))?;
-        replaced.map_err(|problem| fault(&problem))?;
+        let prepare = move || app_state.dispatcher.prepare_producer(cluster).map_err(|problem| problem.to_string());
+        let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|error| fault(&error.to_string()))?;
+        let producer = prepared.map_err(|problem| fault(&problem))?;
+        let watch = wiring::watch(&wiring::cluster(config), config, &self.app_state.metrics, &self.replicas)
+            .map_err(|problem| fault(&problem))?;
+        Ok(KafkaClients { producer, watch })
+    }
+
+    /// Replaces everything that is connected to Kafka. Cannot fail.
+    async fn replace_kafka_clients(&mut self, KafkaClients { producer, watch }: KafkaClients, config: &Config) {
+        if let Some(producer) = producer {
+            self.app_state.dispatcher.replace_producer(producer);
+        }
         let cluster = wiring::cluster(config);
-        self.replicas.replace_clients(&cluster);
-        self.topic_reconciler.replace_clients(cluster.clone());
+        self.replicas.replace_kafka_clients(&cluster);
+        self.topic_reconciler.replace_kafka_clients(cluster.clone());
         let (dedup_rebuild, reading) = (Arc::clone(&self.dedup_rebuild), cluster.clone());
         // Blocks until the follower has stopped. The panic hook has already logged a panic.
-        let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_clients(reading)).await;
-        self.app_state.set_cluster(cluster.clone());
-        self.watch = wiring::watch(&cluster, config, &self.app_state.metrics, &self.replicas)
-            .map_err(|problem| fault(&problem))?;
-        Ok(())
+        let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_kafka_clients(reading)).await;
+        self.app_state.set_cluster(cluster);
+        self.watch = watch;
+        self.watch.begin();
+        wiring::show_kafka_certificate(config, &self.app_state.metrics);
     }
+}
+
+/// Kafka clients that are not in use yet.
+struct KafkaClients {
+    /// `None` while the service shuts down.
+    producer: Option<PreparedProducer>,
+    watch: Watch,
 }

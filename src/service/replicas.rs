@@ -113,7 +113,7 @@ impl Replicas {
     }
 
     /// Uses other Kafka settings for the coordination topic from now on.
-    pub(super) fn replace_clients(&self, cluster: &Cluster) {
+    pub(super) fn replace_kafka_clients(&self, cluster: &Cluster) {
         // Fails only if the thread has ended, which it does with the service.
         let _ = self.events.send(ReplicaEvent::Clients(cluster.clone()));
     }

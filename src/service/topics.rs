@@ -103,7 +103,7 @@ impl TopicReconciler {
     }
 
     /// Uses other settings from now on, or the same settings with changed files or passwords.
-    pub(super) fn replace_clients(&self, cluster: Cluster) {
+    pub(super) fn replace_kafka_clients(&self, cluster: Cluster) {
         *self.cluster.lock() = cluster;
     }
 

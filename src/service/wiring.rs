@@ -12,7 +12,7 @@ use crate::app_state::{Application, Applications, Limits};
 use crate::config::{self, Config};
 use crate::delivery::dispatcher::{Dispatcher, EventSource};
 use crate::diagnosis::{Diagnosis, misconfigured};
-use crate::http::{Certificate, CertificateFault};
+use crate::http::{CertificateFault, ListenerCertificate, certificate_expiry};
 use crate::journal::JournalAdmin;
 use crate::journal::store::{Opened, Store};
 use crate::kafka::admin::topics::TopicSettings;
@@ -147,8 +147,8 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Watches whether the cluster accepts records for the topics. Reports changes to the coordination of replicas, which
-/// controls the outbox.
+/// Creates the watch on whether the cluster takes records for the topics. It tells the coordination of replicas, which
+/// tells the outbox.
 pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
@@ -158,7 +158,7 @@ pub(super) fn watch(
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
     let (liveness, counting) = (Arc::clone(&metrics.liveness), Arc::clone(&metrics));
     let confirmed = move || counting.kafka.confirmed();
-    Watch::start(cluster, topics(config), &liveness, confirmed, move |event| match event {
+    Watch::prepare(cluster, topics(config), &liveness, confirmed, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
         WatchEvent::Available => {
             if metrics.kafka.answers(true) {
@@ -194,9 +194,9 @@ pub(super) fn topics(config: &Config) -> Vec<String> {
 }
 
 /// Loads the certificate of the callback listener, if TLS is configured.
-pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, Diagnosis> {
+pub(super) fn listener_certificate(config: &Config) -> Result<Option<ListenerCertificate>, Diagnosis> {
     let Some(tls) = &config.server.tls else { return Ok(None) };
-    Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
+    ListenerCertificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| tls_fault(&fault))
 }
 
 pub(crate) fn tls_fault(fault: &CertificateFault) -> Diagnosis {
@@ -221,7 +221,7 @@ pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
 
 /// Sets the metric for the expiry of the callback listener's certificate.
 pub(super) fn show_certificate(config: &Config, metrics: &Metrics) {
-    let server = config.server.tls.as_ref().and_then(|tls| Certificate::expiry(&std::fs::read(&tls.certificate).ok()?));
+    let server = config.server.tls.as_ref().and_then(|tls| certificate_expiry(&std::fs::read(&tls.certificate).ok()?));
     metrics.service.certificate_expiry(CertificateUse::Server, server);
 }
 
@@ -231,7 +231,7 @@ pub(super) fn show_kafka_certificate(config: &Config, metrics: &Metrics) {
     let read = |path: String| std::fs::read(path).ok();
     let kafka = property("ssl.certificate.location").and_then(read);
     let kafka = kafka.or_else(|| property("ssl.certificate.pem").map(String::into_bytes));
-    metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| Certificate::expiry(&pem)));
+    metrics.service.certificate_expiry(CertificateUse::Kafka, kafka.and_then(|pem| certificate_expiry(&pem)));
 }
 
 /// Binds a listening socket. Called early in the start, so that an address in use is reported before other work is

@@ -106,7 +106,7 @@ impl ApplicationMetrics {
         entity.pick(&self.published).inc();
     }
 
-    /// Counts a dead letter.
+    /// A dead letter was confirmed.
     pub fn dead_letter(&self, reason: Reason) {
         inc(self.dead_letters.get(&reason));
     }

@@ -39,7 +39,7 @@ const EVENTS_PUBLISHED: Help = (
     "Records that the broker has confirmed, from callbacks and from the journal, dead letters included.",
 );
 const DEAD_LETTERS: Help =
-    ("dead_letters_total", "Events that became dead letters, by reason; a re-delivery does not count again.");
+    ("dead_letters_total", "Events whose dead letter the broker has confirmed, by reason; each counts once.");
 const DUPLICATES: Help = (
     "events_duplicate_total",
     "Re-delivered events that were on their way or had a final verdict, so that no second record was made.",

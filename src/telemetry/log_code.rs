@@ -116,8 +116,6 @@ pub enum LogCode {
     JournalResealed,
     /// A reload has replaced `journal.keys`.
     JournalKeysReplaced,
-    /// A reload could not replace `journal.keys`.
-    JournalKeysNotReplaced,
     /// An operator requested an immediate retry of an event.
     JournalRedriven,
     /// An operator removed an event from the journal.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use idaas_callback::jose::jws::{KeySet, Verification};
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{Disposition, Prepared, Refusal, RequestContext, prepare};
+use idaas_callback::{Disposition, Prepared, Refusal, RequestContext, prepare_without_observer};
 use serde_json::Value;
 
 use crate::support::bridge::JOURNAL_KEY;
@@ -98,7 +98,7 @@ fn prepared(folder: &Path, file: &str) -> Result<Prepared, Refusal> {
     };
     let keys = KeySet::parse(&std::fs::read(folder.join("jwks.json")).unwrap()).unwrap();
     let moment = RequestContext { received_at: expected["at"].as_i64().unwrap() * 1000, traceparent: None };
-    prepare(&std::fs::read(folder.join(file)).unwrap(), &keys, &policy, moment)
+    prepare_without_observer(&std::fs::read(folder.join(file)).unwrap(), &keys, &policy, moment)
 }
 
 #[test]

@@ -294,7 +294,7 @@ async fn a_rotated_key_is_accepted_after_its_first_use() {
 
     endpoint.answers(answer(&NEW));
     assert_eq!(verify(store(&ring), &NEW), Verification::UnknownKey);
-    store(&ring).unknown_kid();
+    store(&ring).refresh_after_unknown_kid();
     assert_eq!(next(&mut told).await, RefreshResult::Changed);
     assert_eq!(verify(store(&ring), &NEW), Verification::Good);
     assert_eq!(verify(store(&ring), &OLD), Verification::UnknownKey);
@@ -358,10 +358,10 @@ async fn a_flood_of_unknown_keys_causes_one_fetch() {
     let (settings, mut told) = settings();
     let ring = KeyRing::start(one(&url(endpoint.url())), &settings);
     assert_eq!(next(&mut told).await, RefreshResult::Changed);
-    store(&ring).unknown_kid();
+    store(&ring).refresh_after_unknown_kid();
     assert_eq!(next(&mut told).await, RefreshResult::Unchanged);
     for _ in 0..1000 {
-        store(&ring).unknown_kid();
+        store(&ring).refresh_after_unknown_kid();
         tokio::task::yield_now().await;
     }
     assert_eq!(endpoint.requests(), 2);

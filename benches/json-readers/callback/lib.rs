@@ -40,11 +40,11 @@ mod sources {
         pub decryption_key: Option<usize>,
     }
 
-    /// The same as `idaas_callback::prepare`.
+    /// The same as `idaas_callback::prepare_without_observer`.
     ///
     /// # Errors
     /// The same.
-    pub fn prepare(
+    pub fn prepare_without_observer(
         body: &[u8],
         keys: &jose::jws::KeySet,
         policy: &policy::Policy,

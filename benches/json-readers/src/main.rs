@@ -57,7 +57,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 macro_rules! contender {
     ($name:literal, $callback:ident, $case:expr) => {{
         use $callback::jose::{jwe::ContentKey, jws::KeySet};
-        use $callback::{Disposition, RequestContext, policy, prepare};
+        use $callback::{Disposition, RequestContext, policy, prepare_without_observer};
         let key = Arc::new(ContentKey::from_hex(&$case.key).expect("a key"));
         let keys = KeySet::parse($case.jwks.as_bytes()).expect("a key set");
         let policy = policy::Policy {
@@ -74,14 +74,14 @@ macro_rules! contender {
             max_record_bytes: 9_000_000,
         };
         let request = RequestContext { received_at: $case.at * 1000, traceparent: None };
-        let prepared = prepare($case.body.as_bytes(), &keys, &policy, request);
+        let prepared = prepare_without_observer($case.body.as_bytes(), &keys, &policy, request);
         let events = prepared.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", $case.name)).events;
         let records = events.into_iter().map(|event| match event.disposition {
             Disposition::Publish { record, .. } => (record.topic, record.key, record.value),
             _ => panic!("{}: not published", $case.name),
         });
         let (records, body) = (records.collect(), $case.body.clone());
-        let run = move || assert!(black_box(prepare(black_box(body.as_bytes()), &keys, &policy, request)).is_ok());
+        let run = move || assert!(black_box(prepare_without_observer(black_box(body.as_bytes()), &keys, &policy, request)).is_ok());
         ($name, Box::new(run) as Box<dyn Fn()>, records)
     }};
 }

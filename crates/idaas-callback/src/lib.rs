@@ -42,12 +42,17 @@ pub struct Prepared {
     pub decryption_key: Option<usize>,
 }
 
-/// Authenticates, decrypts, decodes and normalizes a callback.
+/// As [`prepare`], without an observer of its stages.
 ///
 /// # Errors
-/// The [`Refusal`] of the first stage that fails. Nothing of the callback may then be used.
-pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, request: RequestContext<'_>) -> Result<Prepared, Refusal> {
-    prepare_observed(body, keys, policy, request, |_| ())
+/// As [`prepare`].
+pub fn prepare_without_observer(
+    body: &[u8],
+    keys: &KeySet,
+    policy: &Policy,
+    request: RequestContext<'_>,
+) -> Result<Prepared, Refusal> {
+    prepare(body, keys, policy, request, |_| ())
 }
 
 /// A stage of [`prepare`].
@@ -76,11 +81,11 @@ impl Stage {
     }
 }
 
-/// Same as [`prepare`], but calls `begins` before each stage.
+/// Authenticates, decrypts, decodes and normalizes a callback. Calls `begins` with each stage before it begins.
 ///
 /// # Errors
-/// Same as [`prepare`]. The refusal belongs to the stage that began last.
-pub fn prepare_observed(
+/// The [`Refusal`] of the stage that was begun last. Nothing of the callback may be used then.
+pub fn prepare(
     body: &[u8],
     keys: &KeySet,
     policy: &Policy,

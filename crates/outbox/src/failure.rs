@@ -113,6 +113,19 @@ impl WaitReason {
     }
 }
 
+/// The result of an operator's order to publish an event now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedriveOutcome {
+    /// The event waited. It is now handed to the producer, or read from the journal for it.
+    Started,
+    /// The event is the head of its lane, but cannot be published now. It is published as soon as this reason ends.
+    Blocked(WaitingHead),
+    /// The event is with the producer, is being read from the journal, or waits behind another event of its lane.
+    NotWaiting,
+    /// The event is unknown, or already resolved.
+    Unknown,
+}
+
 /// The head of a lane that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingHead {

@@ -9,7 +9,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn activate(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         if event.publication.is_some() && self.connected && !self.heads.is_withheld(event.lane) {
-            return self.produce(slot);
+            return self.publish_head(slot);
         }
         self.heads.insert(event, slot);
     }

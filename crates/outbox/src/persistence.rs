@@ -49,8 +49,7 @@ impl<P: Publication, W> Outbox<P, W> {
         // Published records stay known, so that a redelivery adds only what is missing.
         let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
         published.for_each(|record| self.dedup_cache.insert_record(key, record, self.clock));
-        let waiters = self.remove(slot);
-        self.resolve_waiters(waiters, Verdict::Overloaded);
+        self.resolve(slot, Verdict::Overloaded, self.clock);
         self.replay();
         true
     }

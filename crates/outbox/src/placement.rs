@@ -17,8 +17,13 @@ impl<P: Publication, W> Outbox<P, W> {
         let events = &self.events;
         self.index
             .insert_unique(key.hash(), slot, |slot| events.get(*slot as usize).map_or(0, |event| event.key.hash()));
-        let previous = self.predecessor(slot);
         let old_head = self.lanes.head(lane);
+        let is_head_ready =
+            old_head.and_then(|head| self.events.get(head as usize)).is_some_and(|head| head.stage == Stage::Ready);
+        // During an outage, requests arrive in any order.
+        let sorts = !self.connected || is_head_ready;
+        let tail = self.lanes.tail(lane);
+        let previous = if sorts { self.position_by_event_time(slot, tail) } else { tail };
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
             if let Some(old_head) = old_head {
                 self.deactivate(old_head);
@@ -30,16 +35,11 @@ impl<P: Publication, W> Outbox<P, W> {
         slot
     }
 
-    /// Returns the event of its lane after which a new event is inserted. During an outage, requests arrive in any
-    /// order, so events that were not produced yet are sorted by time. Events that were with the producer keep their
-    /// place.
-    fn predecessor(&self, slot: u32) -> Option<u32> {
+    /// Returns the event of its lane after which an event is inserted if events are sorted by time. Only events that were
+    /// not produced yet are sorted. Events that were with the producer keep their place.
+    fn position_by_event_time(&self, slot: u32, tail: Option<u32>) -> Option<u32> {
         let event = self.events.get(slot as usize)?;
-        let head = self.lanes.head(event.lane).and_then(|head| self.events.get(head as usize));
-        let mut previous = self.lanes.tail(event.lane);
-        if self.connected && head.is_none_or(|head| head.stage != Stage::Ready) {
-            return previous;
-        }
+        let mut previous = tail;
         for _ in 0..MAX_SORT_STEPS {
             let Some(other) = previous.and_then(|previous| self.events.get(previous as usize)) else { break };
             let unproduced = matches!(other.stage, Stage::Queued | Stage::Ready) && other.attempts == 0;

@@ -2,7 +2,7 @@
 
 use super::event::{EventHandle, Loaded, Publication, Stage};
 use super::machine::{Command, Outbox};
-use super::{FailureCode, Millis};
+use super::{EventKey, FailureCode, Millis, RedriveOutcome, WaitReason};
 
 /// Back-off after an entry cannot be read, in milliseconds.
 const UNREADABLE_BACK_OFF: Millis = 60_000;
@@ -36,10 +36,41 @@ impl<P: Publication, W> Outbox<P, W> {
                 return;
             }
             self.heads.pop_parked();
-            let Some(event) = self.events.get_mut(handle.slot as usize) else { continue };
-            event.stage = Stage::Loading;
-            self.replay_slots.take(event);
-            self.commands.push(Command::Load(handle));
+            self.load(handle);
+        }
+    }
+
+    fn load(&mut self, handle: EventHandle) {
+        let Some(event) = self.events.get_mut(handle.slot as usize) else { return };
+        event.stage = Stage::Loading;
+        self.replay_slots.take(event);
+        self.commands.push(Command::Load(handle));
+    }
+
+    /// Publishes an event now, on an operator's order: without waiting for the end of its back-off, and before other
+    /// heads that wait for replay. What forbids publishing it is not overridden.
+    pub fn redrive(&mut self, key: EventKey) -> RedriveOutcome {
+        let Some(slot) = self.slot(key) else { return RedriveOutcome::Unknown };
+        let Some(event) = self.events.get(slot as usize) else { return RedriveOutcome::Unknown };
+        match event.stage {
+            Stage::Queued | Stage::Loading | Stage::InFlight { .. } => return RedriveOutcome::NotWaiting,
+            Stage::Ready | Stage::BackingOff(_) => {}
+        }
+        let (handle, is_withheld) = (event.handle(slot), self.heads.is_withheld(event.lane));
+        let in_journal_only = event.publication.is_none();
+        let can_load = self.connected && self.replay_enabled && self.replay_slots.has_room(event.bytes as usize);
+        self.deactivate(slot);
+        if in_journal_only && can_load && !is_withheld {
+            self.load(handle);
+        } else {
+            self.activate(slot);
+        }
+        match self.at(handle) {
+            Some(event) if event.stage == Stage::Ready => {
+                let reason = if is_withheld { WaitReason::OtherReplica } else { self.reason_without_failure() };
+                RedriveOutcome::Blocked(event.waiting(reason))
+            }
+            Some(_) | None => RedriveOutcome::Started,
         }
     }
 
@@ -68,7 +99,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 }
                 self.replace(handle.slot, publication);
                 self.replay_slots.handed_over(handle, now);
-                self.produce(handle.slot);
+                self.publish_head(handle.slot);
             }
             Loaded::Found(_) => {
                 self.stop_replaying(handle.slot);

@@ -82,7 +82,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let changed = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
             for handle in self.heads.take_ready() {
-                self.produce(handle.slot);
+                self.publish_head(handle.slot);
             }
             if changed {
                 // Partitions that were closed during the outage may be open again, and nothing else would try them.
@@ -97,7 +97,8 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    pub(super) fn produce(&mut self, slot: u32) {
+    /// Hands the head of a lane to the producer, unless all of its records are already in the topics.
+    pub(super) fn publish_head(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let Some(publication) = &event.publication else { return };
         let (records, verdict) = (publication.records().max(1), publication.verdict());
@@ -187,22 +188,15 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
-    /// Resolves an event with a verdict.
+    /// Resolves an event with a verdict: removes it, and activates the next event of its lane.
     pub(super) fn resolve(&mut self, slot: u32, verdict: Verdict, now: Millis) {
-        let Some(event) = self.events.get(slot as usize) else { return };
-        if verdict.is_final() {
-            self.dedup_cache.insert(event.key, verdict, now);
-        }
-        let waiters = self.remove(slot);
-        self.resolve_waiters(waiters, verdict);
-    }
-
-    /// Removes an event, and activates the next event of its lane. Returns the waiters.
-    pub(super) fn remove(&mut self, slot: u32) -> Vec<(super::RequestId, u32)> {
         self.stop_replaying(slot);
         self.drop_publication(slot);
         self.deactivate(slot);
-        let Some(event) = self.events.try_remove(slot as usize) else { return Vec::new() };
+        let Some(event) = self.events.try_remove(slot as usize) else { return };
+        if verdict.is_final() {
+            self.dedup_cache.insert(event.key, verdict, now);
+        }
         if let Ok(entry) = self.index.find_entry(event.key.hash(), |there| *there == slot) {
             entry.remove();
         }
@@ -215,7 +209,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if let Some(next) = self.lanes.remove(&mut self.events, event.lane, (event.previous, event.next)) {
             self.activate(next);
         }
-        event.waiters
+        self.resolve_waiters(event.waiters, verdict);
     }
 
     /// Sets the publication of an event.

@@ -7,7 +7,7 @@ use super::machine::Outbox;
 use super::{LaneKey, Millis, WaitReason, WaitingHead};
 
 impl<P> Event<P> {
-    fn waiting(&self, reason: WaitReason) -> WaitingHead {
+    pub(super) fn waiting(&self, reason: WaitReason) -> WaitingHead {
         WaitingHead {
             key: self.key,
             seq: self.seq,
@@ -71,7 +71,7 @@ impl<P: Publication, W> Outbox<P, W> {
         })
     }
 
-    const fn reason_without_failure(&self) -> WaitReason {
+    pub(super) const fn reason_without_failure(&self) -> WaitReason {
         if self.connected { WaitReason::ReplayPending } else { WaitReason::KafkaUnavailable }
     }
 

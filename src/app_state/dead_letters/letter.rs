@@ -25,8 +25,8 @@ impl Found {
     /// Adds a record if it matches.
     pub(super) fn add(&mut self, record: TopicRecord) {
         let Some((id, data)) = record.event() else { return };
-        let unqualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
-        if self.name != id && !unqualified {
+        let is_qualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);
+        if self.name != id && !is_qualified {
             return;
         }
         let Some(letter) = Letter::read(&id, data, &record) else { return };

@@ -17,7 +17,7 @@ use crate::cli::output::shell_word;
 use crate::config::{Config, Journal, SecretFile, Tls};
 use crate::counts::counted;
 use crate::diagnosis::{Diagnosis, Remedy};
-use crate::http::Certificate;
+use crate::http::ListenerCertificate;
 use crate::journal::OpenFault;
 use crate::journal::store::Store;
 use crate::service::wiring;
@@ -106,12 +106,12 @@ fn bridge_runs(admin: SocketAddr) -> bool {
 
 fn certificate(tls: &Tls) -> Finding {
     let (code, key) = (Code::Certificate, "server.tls");
-    if let Err(fault) = Certificate::load(&tls.certificate, &tls.key) {
+    if let Err(fault) = ListenerCertificate::load(&tls.certificate, &tls.key) {
         return Finding::prevents_start(code, wiring::tls_fault(&fault));
     }
     let renew = || "put a new one in its place, then send SIGHUP";
     let days_left = |days: i32| plural(usize::try_from(days.abs()).unwrap_or_default(), "day");
-    match Certificate::days_left(&tls.certificate) {
+    match ListenerCertificate::days_left(&tls.certificate) {
         None => {
             let why = "when the certificate expires: its end cannot be read";
             let remedy = "look at it: openssl x509 -noout -enddate -in FILE";

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use outbox::{EventKey, LaneKey, Seq};
+use outbox::{EventKey, LaneKey, RedriveOutcome, Seq};
 
 use super::{JournalAdmin, Lookup, MAX_HEADS, PAGE_SIZE, Retried, or_closed};
 use crate::journal::fault::JournalRejection;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::EntryRow;
 use crate::journal::summary::{EntrySummary, QuarantinedSummary};
-use crate::journal::waiting::WaitState;
+use crate::journal::waiting::{WaitState, next_step};
 use crate::telemetry::log_code::LogCode;
 
 impl JournalAdmin {
@@ -93,24 +93,36 @@ impl JournalAdmin {
         Ok(found)
     }
 
-    /// Asks the outbox to retry the entry with this name now. `by` is logged.
+    /// Has the entry that a name means tried again now. If it cannot be, its summary has the reason.
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].
     pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
-        let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
-        let now = self.discards.redrive(seq, key);
-        let (event_id, application) = (&waiting.event_id, &waiting.application);
+        let (Lookup::Event(entry), Some((_, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
+        let outcome = self.discards.redrive(key);
+        let (event_id, application) = (&entry.event_id, &entry.application);
         tracing::info!(
             code = LogCode::JournalRedriven.as_str(),
             event_id,
             application,
             by,
-            now,
-            "an event is tried again by order"
+            now = outcome == RedriveOutcome::Started,
+            "an operator ordered an event to be tried at once"
         );
-        Ok(if now { Retried::Now(waiting.clone()) } else { Retried::BySelf(waiting.clone()) })
+        let summary = |waiting| EntrySummary { waiting, ..entry.clone() };
+        Ok(match outcome {
+            RedriveOutcome::Started => Retried::Now(summary(None)),
+            RedriveOutcome::NotWaiting => Retried::BySelf(summary(None)),
+            RedriveOutcome::Blocked(head) => {
+                let reason = head.reason.code();
+                let next_step = next_step(reason, &entry.topic, &self.discards.unreachable_brokers());
+                let state = WaitState { reason: reason.to_owned(), attempts: head.attempts.into(), next_step };
+                Retried::BySelf(summary(Some(state)))
+            }
+            // It has been published since it was looked up.
+            RedriveOutcome::Unknown => Retried::Not(Lookup::Nothing),
+        })
     }
 
     /// Returns up to `limit` entries, oldest first, whose event has this id (see [`JournalAdmin::find`]) or whose

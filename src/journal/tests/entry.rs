@@ -3,7 +3,7 @@
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{Disposition, EventId, PreparedEvent, Reason, RequestContext, prepare};
+use idaas_callback::{Disposition, EventId, PreparedEvent, Reason, RequestContext, prepare_without_observer};
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::token::Callback;
@@ -41,7 +41,9 @@ fn items(material: &TenantKeys, policy: &Policy) -> Vec<PreparedEvent> {
     let body = Callback::new(material, NOW).events(&events).body().unwrap();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let moment = RequestContext { received_at: NOW * 1000, traceparent: Some(trace) };
-    prepare(body.as_bytes(), &keys, policy, moment).unwrap_or_else(|refusal| panic!("{}", refusal.code())).events
+    prepare_without_observer(body.as_bytes(), &keys, policy, moment)
+        .unwrap_or_else(|refusal| panic!("{}", refusal.code()))
+        .events
 }
 
 fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {

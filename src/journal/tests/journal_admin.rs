@@ -3,6 +3,8 @@
 use idaas_callback::jose::jwe::Sealed;
 
 use super::*;
+use outbox::{RedriveOutcome, WaitReason};
+
 use crate::journal::admin::{Lookup, Retried};
 use crate::journal::waiting::WaitingHead;
 
@@ -91,14 +93,25 @@ impl crate::journal::DiscardHook for Lanes {
         false
     }
 
-    fn redrive(&self, seq: Seq, _: EventKey) -> bool {
+    fn redrive(&self, key: EventKey) -> RedriveOutcome {
         self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        seq == Seq(1)
+        let (reason, attempts) = (WaitReason::OtherReplica, 3);
+        match [0, 1, 2].map(|seq| entry(seq).key == key) {
+            [_, true, _] => RedriveOutcome::Started,
+            [_, _, true] => RedriveOutcome::NotWaiting,
+            _ => {
+                RedriveOutcome::Blocked(outbox::WaitingHead { key, seq: Seq(0), reason, attempts, failing_since: None })
+            }
+        }
     }
 
     fn waiting(&self, limit: usize) -> Vec<WaitingHead> {
         let head = |seq, since| WaitingHead { seq: Seq(seq), reason: "not_authorized", attempts: 3, since };
         vec![head(1, Some(5_000_000)), head(2, None), head(77, None)].into_iter().take(limit).collect()
+    }
+
+    fn unreachable_brokers(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -133,9 +146,14 @@ async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let (journal_admin, lanes) = desk_with_lanes(directory.path());
     assert!(matches!(journal_admin.redrive("evnt_1", "test").await.unwrap(), Retried::Now(found) if found.seq == 1));
-    assert!(matches!(journal_admin.redrive("evnt_2", "test").await.unwrap(), Retried::BySelf(found) if found.seq == 2));
+    let Retried::BySelf(found) = journal_admin.redrive("evnt_2", "test").await.unwrap() else { panic!() };
+    assert_eq!((found.seq, found.waiting), (2, None));
+    let Retried::BySelf(found) = journal_admin.redrive("evnt_0", "test").await.unwrap() else { panic!() };
+    let state = found.waiting.unwrap();
+    assert_eq!((state.reason.as_str(), state.attempts), ("other_replica", 3));
+    assert!(state.next_step.starts_with("Another replica publishes"), "{}", state.next_step);
     assert_eq!(journal_admin.redrive("evnt_9", "test").await.unwrap(), Retried::Not(Lookup::Nothing));
-    assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 2);
+    assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 3);
     assert!(matches!(journal_admin.discard("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
 }
 

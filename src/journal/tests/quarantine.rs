@@ -2,7 +2,7 @@
 
 use idaas_callback::jose::jws::KeySet;
 use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
-use idaas_callback::{Refusal, RequestContext, prepare, to_quarantine};
+use idaas_callback::{Refusal, RequestContext, prepare_without_observer, to_quarantine};
 use idaas_simulator::events::Generator;
 use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::token::{Callback, body};
@@ -53,7 +53,7 @@ fn moment() -> RequestContext<'static> {
 /// Creates the quarantined form of a callback that is rejected under `policy`.
 fn refused(material: &TenantKeys, body: &str, policy: &Policy) -> Quarantined {
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
-    let reason = prepare(body.as_bytes(), &keys, policy, moment()).err().expect("a refusal");
+    let reason = prepare_without_observer(body.as_bytes(), &keys, policy, moment()).err().expect("a refusal");
     let callback = to_quarantine(body.as_bytes(), &keys, policy, moment()).expect("it is authentic");
     let RequestContext { received_at, traceparent } = moment();
     Quarantined {
@@ -94,7 +94,7 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
     let events = Generator::new(1).one_of_each(NOW * 1000);
     let body = body(&material, &events, NOW).unwrap();
-    let fresh = prepare(body.as_bytes(), &keys, &fitting, moment()).ok().unwrap();
+    let fresh = prepare_without_observer(body.as_bytes(), &keys, &fitting, moment()).ok().unwrap();
     let ids = |items: &[idaas_callback::PreparedEvent]| {
         items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>()
     };

@@ -40,23 +40,24 @@ pub enum WatchEvent {
     Cluster(String),
 }
 
-/// A running watch. Ends when dropped.
+/// A watch. Ends when dropped.
 pub struct Watch {
     topics: Arc<ArcSwap<Vec<String>>>,
+    begun: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is
-    /// known: at the first successful probe, or when it is certain that Kafka is unavailable.
+    /// Creates a watch, which begins with [`Watch::begin`]. `tell` is called on the watch's thread at each change, and once as soon as the state is known: at
+    /// the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
     /// topic, delays its own records only. `confirmed` returns the number of records that were confirmed.
     ///
     /// # Errors
     /// The reason in words, if librdkafka rejects the settings or no thread can be started.
-    pub fn start(
+    pub fn prepare(
         cluster: &Cluster,
         topics: Vec<String>,
         liveness: &Arc<Liveness>,
@@ -66,9 +67,13 @@ impl Watch {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
             .map_err(|error| crate::kafka::client::error::describe(&error))?;
         let topics = Arc::new(ArcSwap::from_pointee(topics));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (watched, stopped, alive) = (Arc::clone(&topics), Arc::clone(&stop), liveness.watch("kafka watch"));
+        let (begun, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (may_begin, stopped) = (Arc::clone(&begun), Arc::clone(&stop));
+        let (watched, alive) = (Arc::clone(&topics), liveness.watch("kafka watch"));
         let run = move || {
+            while !may_begin.load(Ordering::Relaxed) && !stopped.load(Ordering::Relaxed) {
+                std::thread::park();
+            }
             let began = Instant::now();
             let mut breaker = Breaker::default();
             let (mut answers, mut identity) = (LastAnswers::default(), Identity::default());
@@ -93,7 +98,15 @@ impl Watch {
             drop(alive);
         };
         let thread = std::thread::Builder::new().name("kafka watch".to_owned()).spawn(run);
-        Ok(Self { topics, stop, thread: Some(thread.map_err(|error| error.to_string())?) })
+        Ok(Self { topics, begun, stop, thread: Some(thread.map_err(|error| error.to_string())?) })
+    }
+
+    /// Begins to watch.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 
     /// Replaces the watched topics.

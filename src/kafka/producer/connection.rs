@@ -111,6 +111,7 @@ impl Connection {
         base.key = record.key.as_deref();
         self.state.0.open.fetch_add(1, Ordering::Relaxed);
         self.inner.get().send(base).map_err(|(error, _)| {
+            self.state.0.health.report_error();
             in_flight.not_accepted(slot, handle);
             self.state.0.open.fetch_sub(1, Ordering::Release);
             RecordError::of(error.rdkafka_error_code()).when_alone()
@@ -193,17 +194,6 @@ impl ConnectionState {
         }
     }
 
-    fn confirmed(self: &Arc<Self>, handed: Box<HandedOver>, topic: &str, position: Position) {
-        if !self.gate.is_shut() {
-            return self.finish(*handed, topic, DeliveryReport::Confirmed, Some(position));
-        }
-        match self.gate.pass(PendingReport { handed, topic: topic.into(), position }) {
-            GateDecision::Open(pending) => self.release(vec![pending], None),
-            GateDecision::Pending => self.check(),
-            GateDecision::Foreign(pending) => self.release(vec![pending], Some(FailureCode::ClusterReplaced)),
-        }
-    }
-
     fn check(self: &Arc<Self>) {
         // Fails only after the checker has ended, during shutdown.
         let _ = self.checks.send(Check::Connection(Arc::clone(self)));
@@ -248,12 +238,19 @@ impl ProducerContext for Context {
     type DeliveryOpaque = Box<HandedOver>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, handed: Box<HandedOver>) {
-        match result {
-            Ok(message) => {
-                let position = Position { partition: message.partition(), offset: message.offset() };
-                self.state.confirmed(handed, message.topic(), position);
-            }
-            Err((error, message)) => self.failed(error, message, handed),
+        let message = match result {
+            Ok(message) => message,
+            Err((error, message)) => return self.failed(error, message, handed),
+        };
+        let (state, topic) = (&self.state, message.topic());
+        let position = Position { partition: message.partition(), offset: message.offset() };
+        if !state.gate.is_shut() {
+            return state.finish(*handed, topic, DeliveryReport::Confirmed, Some(position));
+        }
+        match state.gate.pass(PendingReport { handed, topic: topic.into(), position }) {
+            GateDecision::Open(pending) => state.release(vec![pending], None),
+            GateDecision::Pending => state.check(),
+            GateDecision::Foreign(pending) => state.release(vec![pending], Some(FailureCode::ClusterReplaced)),
         }
     }
 }

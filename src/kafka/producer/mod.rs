@@ -57,6 +57,12 @@ pub struct Producer {
     checks: Sender<Check>,
 }
 
+/// A producer with other settings that is not in use yet. Dropping it closes it, which blocks.
+pub struct PreparedProducer {
+    cluster: Cluster,
+    connection: Connection,
+}
+
 impl Producer {
     /// Starts a producer and its threads. Connects in the background.
     ///
@@ -118,8 +124,7 @@ impl Producer {
     /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Rejected`] if the record is larger than
     /// the producer accepts, [`DeliveryReport::Failed`] for everything else.
     pub fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
-        let connection = self.state.connection.load();
-        connection.send(record, opaque).inspect_err(|_| connection.health().report_error())
+        self.state.connection.load().send(record, opaque)
     }
 
     /// Returns true if records of that topic and key are considered to be accepted at the moment.
@@ -151,20 +156,26 @@ impl Producer {
         let _ = self.checks.send(Check::ClusterId(id.to_owned()));
     }
 
-    /// Replaces the producer in use with one that has other settings. Records of the old one stay with it until they
-    /// have their reports. Blocks.
+    /// Creates a producer with other settings for [`Producer::replace`]. Changes nothing. Blocks.
     ///
     /// # Errors
     /// [`ProducerFault`] if librdkafka rejects the settings, or if the cluster answers with the old settings and does
-    /// not with the new ones. Nothing has changed then.
-    pub fn replace(&self, cluster: &Cluster) -> Result<(), ProducerFault> {
-        let connection = self.state.new_connection(cluster)?;
+    /// not with the new ones.
+    pub fn prepare(&self, cluster: Cluster) -> Result<PreparedProducer, ProducerFault> {
+        let connection = self.state.new_connection(&cluster)?;
         if connection.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
             return Err(ProducerFault::unanswered());
         }
-        self.state.cluster.store(Arc::new(cluster.clone()));
+        Ok(PreparedProducer { cluster, connection })
+    }
+
+    /// Replaces the producer in use. Records of the old one stay with it until they have their reports.
+    pub fn replace(&self, PreparedProducer { cluster, connection }: PreparedProducer) {
+        let number = connection.health().number();
+        self.state.cluster.store(Arc::new(cluster));
         self.state.put(connection, ReplaceReason::Settings);
-        Ok(())
+        // Errors that it reported before it was in use were ignored, so it is checked again.
+        let _ = self.events.send(SupervisorEvent::ErrorReported(number));
     }
 
     /// Closes the producer on this thread, once nothing else uses it. Blocks.

@@ -85,7 +85,7 @@ async fn a_rotated_key_is_there_within_two_seconds_of_its_first_use() {
     let current = refresher.store().current();
     let set = &current.as_ref().expect("keys").set;
     assert_eq!(set.verify("NEW", b"", b""), Verification::UnknownKey);
-    refresher.store().unknown_kid();
+    refresher.store().refresh_after_unknown_kid();
     let asked = Instant::now();
     while kids(refresher.store()) != ["NEW"] {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -101,7 +101,7 @@ async fn a_flood_of_unknown_keys_causes_one_fetch_in_ten_seconds() {
     refresher.store().first_attempt().await;
     for _ in 0..10_000 {
         for _ in 0..100 {
-            refresher.store().unknown_kid();
+            refresher.store().refresh_after_unknown_kid();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -120,7 +120,7 @@ async fn a_key_replaced_under_its_id_is_accepted_within_36_s() {
     let store = refresher.store();
     store.first_attempt().await;
     // The worst case: a forgery has just used up the cool-down.
-    store.bad_signature();
+    store.refresh_after_bad_signature();
     pass(1).await;
     endpoint.answers(document(&after));
     let signature = after.sign(b"input").expect("a signature");
@@ -130,7 +130,7 @@ async fn a_key_replaced_under_its_id_is_accepted_within_36_s() {
         pass(delay).await;
         let verification = store.current().as_ref().expect("keys").set.verify("SAME", b"input", &signature);
         if verification == Verification::Bad {
-            store.bad_signature();
+            store.refresh_after_bad_signature();
         }
         answers.push(verification);
     }
@@ -144,8 +144,8 @@ async fn a_flood_of_forgeries_causes_one_fetch_in_ten_seconds() {
     let (refresher, _) = begin(&endpoint);
     refresher.store().first_attempt().await;
     for _ in 0..10_000 {
-        refresher.store().bad_signature();
-        refresher.store().unknown_kid();
+        refresher.store().refresh_after_bad_signature();
+        refresher.store().refresh_after_unknown_kid();
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!((endpoint.fetches(), endpoint.busy.lock().1), (1 + 10, 1));
@@ -158,7 +158,7 @@ async fn unknown_keys_cause_at_most_one_fetch_in_ten_seconds() {
     refresher.store().first_attempt().await;
     endpoint.answers(Err(FetchFault::Connect));
     for _ in 0..10_000 {
-        refresher.store().unknown_kid();
+        refresher.store().refresh_after_unknown_kid();
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(endpoint.fetches(), 1 + 10);
@@ -170,10 +170,10 @@ async fn an_unknown_key_during_the_cool_down_is_fetched_after_it() {
     let endpoint = Endpoint::new(old());
     let (refresher, _) = begin(&endpoint);
     refresher.store().first_attempt().await;
-    refresher.store().unknown_kid();
+    refresher.store().refresh_after_unknown_kid();
     pass(3).await;
     endpoint.answers(new());
-    refresher.store().unknown_kid();
+    refresher.store().refresh_after_unknown_kid();
     pass(6).await;
     assert_eq!((endpoint.fetches(), kids(refresher.store())), (2, vec!["OLD".to_owned()]));
     pass(2).await;
@@ -188,8 +188,8 @@ async fn an_unknown_key_during_a_fetch_causes_one_more_fetch() {
     *endpoint.takes.lock() = Duration::from_secs(2);
     let (refresher, _) = begin(&endpoint);
     pass(1).await;
-    refresher.store().unknown_kid();
-    refresher.store().unknown_kid();
+    refresher.store().refresh_after_unknown_kid();
+    refresher.store().refresh_after_unknown_kid();
     pass(9).await;
     assert_eq!(endpoint.times(), [0, 2]);
     assert_eq!(endpoint.busy.lock().1, 1, "two fetches at a time");
@@ -244,7 +244,7 @@ async fn an_unusable_set_never_replaces_a_good_one() {
 async fn a_demand_by_the_operator_waits_for_no_cool_down() {
     let endpoint = Endpoint::new(old());
     let (refresher, _) = begin(&endpoint);
-    refresher.store().unknown_kid();
+    refresher.store().refresh_after_unknown_kid();
     pass(1).await;
     refresher.store().refresh_now();
     pass(1).await;

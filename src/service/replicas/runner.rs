@@ -121,7 +121,7 @@ impl Runner {
                         self.coordinator.available(available, self.now());
                     }
                     Ok(ReplicaEvent::Clients(cluster)) => {
-                        self.topic.replace_clients(cluster);
+                        self.topic.replace_kafka_clients(cluster);
                         self.coordinator.uncoordinated();
                     }
                     Ok(ReplicaEvent::End) => return self.leave(),

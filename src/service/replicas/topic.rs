@@ -83,7 +83,7 @@ impl Topic {
     }
 
     /// Reads the topic again with other settings.
-    pub(super) fn replace_clients(&mut self, cluster: Cluster) {
+    pub(super) fn replace_kafka_clients(&mut self, cluster: Cluster) {
         self.cluster = cluster;
         self.start_over();
     }

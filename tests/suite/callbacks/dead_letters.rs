@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::passwords::opened;
 use super::{assert_success, event, ids, value};
 use crate::support::bridge::{JOURNAL_KEY, Setup, TestBridge};
+use crate::support::records::retry;
 
 /// One letter per given event, by its id.
 fn letters(bridge: &TestBridge) -> BTreeMap<String, Value> {
@@ -189,6 +190,35 @@ fn a_rejected_record_is_one_dead_letter_counted_once() {
     failed(&bridge, &item, "malformed_data");
     assert_eq!((count("refused_by_broker"), count("malformed_data")), (1.0, 1.0));
     assert_eq!(bridge.records().len(), 2);
+}
+
+#[test]
+fn a_dead_letter_counts_once_it_is_confirmed_and_only_once() {
+    let bridge = Setup::new().deadline(2000).start();
+    let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION; 1000];
+    bridge.mock().request_errors(RDKafkaApiKey::Produce, &errors);
+    let user = Kind::UserDelete.urn();
+    let items = vec![
+        json!({"eventId": "a", "eventType": user, "bizData": {"userId": "u"}}),
+        json!({"eventId": "b", "eventType": user, "bizData": []}),
+    ];
+    bridge.send_items(items.clone());
+    let attempts = |id| {
+        let shown = bridge.ask_admin("GET", &format!("/journal/entries/{id}")).json();
+        shown["waiting"]["attempts"].as_u64().unwrap_or_default()
+    };
+    // Each attempt makes the dead letter again, from the entry in the journal.
+    retry(|| match (attempts("a"), attempts("b")) {
+        (3.., 3..) => Ok(()),
+        attempts => Err(format!("{attempts:?} attempts")),
+    });
+    assert_eq!(bridge.metric("dead_letters_total", &[]), 0.0, "none is published yet");
+    bridge.mock().clear_request_errors(RDKafkaApiKey::Produce);
+    bridge.wait_metric("journal_events", &[], 0.0);
+    bridge.send_items(items);
+    let count = |reason| bridge.metric("dead_letters_total", &[("reason", reason)]);
+    assert_eq!((count("refused_by_broker"), count("malformed_data")), (1.0, 1.0));
+    assert_eq!(letters(&bridge).len(), 2);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_simulator::answer::List;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::json;
 
 use super::{assert_all, assert_success, ids, users};
 use crate::support::bridge::Setup;
+use crate::support::records::retry;
 
 #[test]
 fn unconfirmed_events_survive_a_kill_in_order() {
@@ -60,6 +62,56 @@ fn an_outage_is_answered_at_once_and_redeliveries_join() {
     bridge.wait_metric("journal_events", &[], 0.0);
     assert_success(&bridge.send(&users(5)));
     assert_eq!(bridge.records().len(), 5);
+}
+
+#[test]
+fn a_redriven_event_is_tried_at_once_despite_its_back_off() {
+    let bridge = Setup::new().deadline(2000).start();
+    // Each attempt is rejected, also that of the dead letter.
+    let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION; 1000];
+    bridge.mock().request_errors(RDKafkaApiKey::Produce, &errors);
+    let event = &users(1)[0];
+    assert_all(&bridge.send(std::slice::from_ref(event)), List::Retried, "not_confirmed");
+    let path = format!("/journal/entries/{}", event.event_id);
+    let mut retried = 0;
+    // By itself, it would be tried as often only after two minutes.
+    retry(|| {
+        let answer = bridge.ask_admin("POST", &format!("{path}/redrive")).json();
+        retried += u32::from(answer["result"] == "retried");
+        match bridge.ask_admin("GET", &path).json()["waiting"]["attempts"].as_u64() {
+            Some(attempts) if attempts >= 14 => Ok(()),
+            attempts => Err(format!("{attempts:?} attempts; {answer}")),
+        }
+    });
+    assert!(retried >= 5, "{retried}");
+    bridge.mock().clear_request_errors(RDKafkaApiKey::Produce);
+    retry(|| match bridge.ask_admin("POST", &format!("{path}/redrive")).status {
+        404 => Ok(()),
+        status => Err(format!("answered with {status}")),
+    });
+    bridge.wait_metric("journal_events", &[], 0.0);
+    assert_eq!(bridge.records_of("dead-letter").len(), 1);
+}
+
+#[test]
+fn a_redrive_during_an_outage_names_the_outage() {
+    let bridge = Setup::new().deadline(3000).start();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    let event = &users(1)[0];
+    assert_all(&bridge.send(std::slice::from_ref(event)), List::Retried, "not_confirmed");
+    let answer = retry(|| {
+        let reply = bridge.ask_admin("POST", &format!("/journal/entries/{}/redrive", event.event_id));
+        let answer = reply.json();
+        if answer["waiting"].is_object() { Ok(answer) } else { Err(answer.to_string()) }
+    });
+    assert_eq!(
+        (&answer["result"], &answer["waiting"]["reason"]),
+        (&json!("tried_by_itself"), &json!("kafka_unavailable"))
+    );
+    bridge.mock().broker_up(1).unwrap();
+    bridge.wait_metric("journal_events", &[], 0.0);
 }
 
 #[test]

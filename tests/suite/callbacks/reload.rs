@@ -170,6 +170,45 @@ fn changed_kafka_files_and_journal_keys_are_applied() {
 }
 
 #[test]
+fn a_rejected_kafka_property_replaces_no_client() {
+    let mut bridge = Setup::new().server("watch_files = false").start();
+    // A producer ignores it. The consumer that watches the cluster rejects more than max.poll.interval.ms.
+    assert!(!bridge.reload_with(|setup| setup.property("session.timeout.ms", "400000")));
+    assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 0.0);
+    assert_success(&bridge.send(&users(1)));
+    assert!(bridge.reload_with(|setup| setup.property("max.poll.interval.ms", "500000")));
+    assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 1.0);
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    assert_success(&bridge.send(&users(2)));
+}
+
+#[test]
+fn a_missing_journal_key_rejects_the_whole_reload() {
+    let mut bridge = Setup::new().deadline(2000).server("watch_files = false").spawn();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    assert!(bridge.send(&users(1)).values().all(|(_, code)| code == "not_confirmed"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("other.key");
+    std::fs::write(&file, "ab".repeat(32)).unwrap();
+    let keys = format!("keys = [{{ file = {file:?} }}]");
+    assert!(!bridge.reload_with(|setup| {
+        let mut setup = setup.journal_keys(&keys);
+        setup.applications.push(TestApplication::named("partners"));
+        setup
+    }));
+    let line = bridge.program().wait_for(|line| line["code"] == "reload_refused");
+    assert!(line["message"].as_str().unwrap().contains("journal.keys: 1 entry in the journal"), "{line}");
+    let status = |bridge: &TestBridge| bridge.raw(&request("POST", "/callbacks/partners", &[], b"{}")).status;
+    assert_eq!(status(&bridge), 404);
+    bridge.mock().broker_up(1).unwrap();
+    bridge.wait_metric("journal_events", &[], 0.0);
+    assert!(bridge.reload_as_it_is());
+    assert_ne!(status(&bridge), 404);
+}
+
+#[test]
 fn an_end_is_heard_while_a_reload_waits_for_keys() {
     let mut bridge = Setup::new().spawn();
     // Connects, and says nothing.

@@ -76,10 +76,14 @@ pub(crate) fn map_elements<'a, T>(
     json: &'a str,
     density: MaxElements,
     bulk: Option<LargeMember>,
-    make: impl FnMut(Element<'a>) -> T,
+    mut make: impl FnMut(Element<'a>) -> T,
 ) -> Option<Vec<T>> {
     let mut reader = Reader::new(json, bulk);
-    let made = reader.elements(density, make)?;
+    let made = reader.list(density, |reader| {
+        let is_object = reader.next() == Some(b'{');
+        let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
+        Some(make(Element(element)))
+    })?;
     reader.end().then_some(made)
 }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Element, MaxElements, Members, string, text};
+use super::{MaxElements, Members, string, text};
 
 /// A valid JSON value as it was written.
 #[derive(Clone, Copy)]
@@ -109,19 +109,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Parses an array and maps each element with `make`.
-    pub(super) fn elements<T>(
-        &mut self,
-        density: MaxElements,
-        mut make: impl FnMut(Element<'a>) -> T,
-    ) -> Option<Vec<T>> {
-        self.list(density, |reader| {
-            let is_object = reader.next() == Some(b'{');
-            let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
-            Some(make(Element(element)))
-        })
-    }
-
     /// Parses an array whose elements `element` reads. `None` also if there are more elements than `density` allows
     /// for the bytes read so far.
     pub(super) fn list<T>(
@@ -196,7 +183,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn next(&self) -> Option<u8> {
+    pub(super) fn next(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 }

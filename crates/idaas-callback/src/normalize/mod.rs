@@ -108,17 +108,34 @@ pub fn normalize(
     let received_at = rfc3339(request.received_at).unwrap_or_default();
     let common = Common { request, context, received_at: &received_at, mode: policy.mode };
     let builder = RecordBuilder { policy, common, events, classify: *classify };
-    let mut positions = 0..;
-    let prepare_event = |event| {
-        let position = positions.next().unwrap_or_default();
-        let dead_letter_source =
+    let mut position = 0;
+    let prepare_event = |element| {
+        let mut event = Event::of(element);
+        let mut dead_letter_source =
             DeadLetterSource::new(Arc::clone(context), Arc::clone(events), position, request.received_at);
-        builder.prepare_event(Event::of(event), dead_letter_source)
+        position += 1;
+        if event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH) {
+            dead_letter_source.generate_id();
+        }
+        let id = match event.id.as_deref() {
+            Some(id) => EventId::Provided(id.to_owned()),
+            None => EventId::Generated(dead_letter_source.generated_id().unwrap_or_default().to_owned()),
+        };
+        let event_time = event.time.as_ref().map(|time| time.milliseconds);
+        let mut drift = Drift::default();
+        let (entity, action, disposition) = match builder.build_records(&mut event, &mut drift) {
+            Ok(event) => event,
+            Err(reason) => {
+                let record = builder.dead_letter(reason, &event, &dead_letter_source, id.text());
+                (Entity::DeadLetter, Action::Refused, Disposition::DeadLetter { reason, record })
+            }
+        };
+        PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source }
     };
     json::map_elements(events.text(), max_events, Some(DATA), prepare_event).ok_or(Refusal::Unreadable)
 }
 
-/// Creates the records of a callback.
+/// What the making of every record of a callback needs.
 struct RecordBuilder<'a> {
     policy: &'a Policy,
     common: Common<'a>,
@@ -127,28 +144,8 @@ struct RecordBuilder<'a> {
 }
 
 impl RecordBuilder<'_> {
-    fn prepare_event(&self, mut event: Event<'_>, mut dead_letter_source: DeadLetterSource) -> PreparedEvent {
-        let event_time = event.time.as_ref().map(|time| time.milliseconds);
-        if event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH) {
-            dead_letter_source.generate_id();
-        }
-        let id = match event.id.as_deref() {
-            Some(id) => EventId::Provided(id.to_owned()),
-            None => EventId::Generated(dead_letter_source.generated_id().unwrap_or_default().to_owned()),
-        };
-        let mut drift = Drift::default();
-        let (entity, action, disposition) = match self.disposition(&mut event, &mut drift) {
-            Ok(event) => event,
-            Err(reason) => {
-                let record = self.dead_letter(reason, &event, &dead_letter_source, id.text());
-                (Entity::DeadLetter, Action::Refused, Disposition::DeadLetter { reason, record })
-            }
-        };
-        PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source }
-    }
-
-    /// Creates the records of an event that has an id and a type, or returns the first reason why it fits no record.
-    fn disposition(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
+    /// Builds the records of an event, or returns the first reason why it fits no record.
+    fn build_records(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
         let (entity, action) = (self.classify)(kind);

@@ -225,7 +225,9 @@ impl Machine {
         let handle = self.taken(defect, handle);
         let there = self.outbox.at(handle).is_some();
         match (defect, &payload) {
-            (Defect::UnreadableGivenUp, Loaded::Damaged) if there => drop(self.outbox.remove(handle.slot)),
+            (Defect::UnreadableGivenUp, Loaded::Damaged) if there => {
+                self.outbox.resolve(handle.slot, Verdict::Overloaded, now);
+            }
             (Defect::ForgottenUnconfirmed, Loaded::Found(_)) if there => {
                 self.outbox.commands.push(Command::Delete(handle.seq))
             }

@@ -86,6 +86,8 @@ pub(super) enum Kind {
     LostAnswers,
     /// The operator discards an event.
     Discard,
+    /// The operator has an event published now, at the start and at the end.
+    Redrive,
     /// The dedup cache loses its verdicts.
     Amnesia,
     /// Another, empty cluster answers at the same address.
@@ -98,7 +100,7 @@ pub(super) enum Kind {
     ClosedPartitions,
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 21] = [
     Kind::Outage,
     Kind::Flap,
     Kind::LostReports,
@@ -114,6 +116,7 @@ const KINDS: [Kind; 20] = [
     Kind::HangUps,
     Kind::LostAnswers,
     Kind::Discard,
+    Kind::Redrive,
     Kind::Amnesia,
     Kind::OtherCluster,
     Kind::SecondRecordFails,
@@ -179,7 +182,7 @@ impl Kind {
             Self::OtherCluster | Self::SecondRecordFails | Self::ClosedPartitions => true,
             Self::Flap | Self::NoRoom | Self::Purge | Self::Crash | Self::Drain | Self::DiskFails => false,
             Self::DiskSlow | Self::DiskFull | Self::Unreadable | Self::Discard | Self::Amnesia => false,
-            Self::HeldLanes => false,
+            Self::HeldLanes | Self::Redrive => false,
         }
     }
 }
@@ -208,7 +211,7 @@ fn faults(rng: &mut fastrand::Rng, replicas: usize, events: usize, horizon: Mill
             8 => rng.u64(9_000..=40_000),
             _ => rng.u64(40_000..=140_000),
         };
-        let detail = if kind == Kind::Discard {
+        let detail = if matches!(kind, Kind::Discard | Kind::Redrive) {
             rng.u64(0..events as u64)
         } else {
             // Half of the crashes happen at once.

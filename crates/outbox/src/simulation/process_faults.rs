@@ -26,6 +26,11 @@ impl Scheduler<'_> {
             Kind::Crash => self.replicas[replica].crash_after = Some((detail, length)),
             Kind::Drain => self.drain(replica, length),
             Kind::Discard => self.discard(replica, detail),
+            Kind::Redrive => {
+                self.redrive(replica, detail);
+                let life = self.replicas[replica].life();
+                self.at(self.now + length, SimEvent::Redriven(replica, life, detail));
+            }
             Kind::Amnesia => self.forget_verdicts(replica),
             Kind::OtherCluster => self.replace_cluster(),
             Kind::HeldLanes => self.hold_some_lanes(index),
@@ -228,6 +233,20 @@ impl Scheduler<'_> {
         let Some(machine) = &mut there.machine else { return };
         machine.forget_verdicts();
         there.current().forgetful = true;
+    }
+
+    /// The operator has an event published now.
+    pub(super) fn redrive(&mut self, replica: usize, event: u64) {
+        let event = usize::try_from(event).unwrap_or_default();
+        let there = &mut self.replicas[replica];
+        if let Some(machine) = &mut there.machine {
+            let outcome = machine.redrive(super::payload::key(event));
+            // It is tried again even if its partition is closed.
+            let Incarnation { closed, seqs, .. } = there.current();
+            closed.retain(|handle| !seqs.contains(&(handle.seq, event)));
+            self.note(|| format!("  event {event} is redriven: {outcome:?}"));
+        }
+        self.execute(replica);
     }
 
     /// The operator discards an event.

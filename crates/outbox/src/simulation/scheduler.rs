@@ -47,6 +47,7 @@ pub(super) enum SimEvent {
     ClusterNoticed(usize, usize),
     LanesReleased(usize, usize),
     PartitionsRecovered(usize, usize),
+    Redriven(usize, usize, u64),
     Release(usize, usize),
     Connected(usize, usize, bool),
     Begin(usize),
@@ -200,6 +201,9 @@ impl<'a> Scheduler<'a> {
             }
             SimEvent::PartitionsRecovered(replica, life) => {
                 self.if_alive(replica, life, |world| world.partitions_recovered(replica));
+            }
+            SimEvent::Redriven(replica, life, event) => {
+                self.if_alive(replica, life, |world| world.redrive(replica, event));
             }
             SimEvent::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
             SimEvent::Connected(replica, life, is) => {

@@ -10,14 +10,14 @@ fn new_settings_lose_no_record_of_the_old_producer() {
     stage.send_each(FEW);
     let mut cluster = Cluster::plain(&stage.mock.bootstrap_servers());
     cluster.properties.insert("linger.ms".to_owned(), crate::secret::Secret::new("1".to_owned()));
-    stage.producer.replace(&cluster).unwrap();
+    stage.producer.replace(stage.producer.prepare(cluster.clone()).unwrap());
     assert_eq!(stage.book.reported(), 0);
     stage.send_each(FEW);
     stage.mock.clear_request_errors(RDKafkaApiKey::Produce);
     stage.book.wait_for_reports(2 * FEW);
     assert_eq!(stage.book.counts(), (2 * FEW, 0, 0));
     cluster.properties.insert("linger.ms".to_owned(), crate::secret::Secret::new("nonsense".to_owned()));
-    assert!(stage.producer.replace(&cluster).is_err());
+    assert!(stage.producer.prepare(cluster).is_err());
     stage.send_each(1);
     stage.book.wait_for_reports(2 * FEW + 1);
 }

@@ -8,7 +8,7 @@ use idaas_callback::Reason;
 
 use super::*;
 use crate::event::{Loaded, Recovered};
-use crate::{DeliveryReport, FailureCode, LaneKey, Published, WaitReason};
+use crate::{DeliveryReport, FailureCode, LaneKey, Published, RedriveOutcome, WaitReason};
 
 /// An event in its first form, or as a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,16 @@ impl Bench {
             });
         }
         issued
+    }
+
+    /// Executes the commands, the last of which reads an event of one record from the journal.
+    fn load_whole(&mut self, now: Millis) {
+        assert!(matches!(self.issued().last(), Some(Issued::Load(_))));
+        self.outbox.loaded(self.last(), Loaded::Found(Form::Whole), now);
+    }
+
+    fn redrive(&mut self, event: u64) -> RedriveOutcome {
+        self.outbox.redrive(EventKey::of("app", &event.to_string()))
     }
 
     fn last(&self) -> EventHandle {
