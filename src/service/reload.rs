@@ -1,8 +1,7 @@
-//! Running until the end: a changed configuration is taken over whole, or not at all. So everything that can fail is
-//! prepared before the first part is replaced.
+//! Runs until the shutdown, and reloads the configuration meanwhile. A reload is applied as a whole or not at all, so
+//! everything that can fail is prepared before the first part is replaced.
 //!
-//! SIGHUP and a change of a watched file both trigger a reload. A configuration that cannot be loaded changes nothing.
-//! A reload that fails later can leave some parts replaced.
+//! SIGHUP and a change of a watched file both trigger a reload.
 
 use std::sync::Arc;
 
@@ -50,8 +49,7 @@ impl Service {
     /// Reloads, and repeats this if another reload was requested meanwhile. Returns true if a shutdown was requested.
     ///
     /// A shutdown cancels the reload at its next wait, because a key endpoint that does not respond can delay it by
-    /// seconds. Kafka clients and journal keys may be replaced by then. The rest of the old configuration is still in
-    /// use.
+    /// seconds.
     async fn reload_until_told_to_end(&mut self, control_messages: &mut ControlMessages) -> bool {
         loop {
             let mut again = false;
@@ -74,10 +72,8 @@ impl Service {
 
     /// Reloads the configuration, and logs and counts the result.
     ///
-    /// If the configuration or the server certificate cannot be loaded, nothing is replaced. If replacing the Kafka
-    /// clients fails, the clients that were already replaced keep the new settings, although the old configuration
-    /// stays current. Journal keys that the journal rejects do not fail the reload: the old keys stay in use, and the
-    /// rest is applied.
+    /// If the configuration or a certificate cannot be loaded, a Kafka client cannot be created, or the journal rejects
+    /// its new keys, nothing is replaced.
     async fn reload(&mut self) {
         let result = self.reloaded().await;
         // Metrics exist for the applications of the current configuration, which is the old one if the reload failed.
