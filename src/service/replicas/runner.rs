@@ -74,6 +74,10 @@ impl Facts for View<'_> {
         self.dispatcher.waiting_by_lane()
     }
 
+    fn withheld(&self) -> HashMap<LaneKey, u32> {
+        self.dispatcher.withheld_by_lane()
+    }
+
     fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool {
         self.dispatcher.has_backlog(lanes, self.mark)
     }
