@@ -185,7 +185,6 @@ impl Executor {
 impl DeliveryObserver for Executor {
     fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
         if let Some(position) = position {
-            self.metrics.kafka.record_confirmed();
             self.record_confirmation(&opaque, topic, position);
         }
         trace_report(&opaque, report, position);

@@ -8,6 +8,7 @@ use idaas_callback::jose::jwe::ContentKey;
 
 use super::control::{ControlMessage, ControlMessages};
 use super::{Service, quarantine_replay, wiring};
+use crate::app_state::AppState;
 use crate::config::{Config, NamedFile, Server};
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
@@ -191,8 +192,9 @@ impl Service {
         // It waits for a follower to end. A panic in it has been told by its own message.
         let _ = tokio::task::spawn_blocking(move || dedup_rebuild.replace_clients(reading)).await;
         self.app_state.set_cluster(cluster.clone());
-        self.watch = wiring::watch(&cluster, config, &self.app_state.metrics, &self.replicas)
-            .map_err(|problem| fault(&problem))?;
+        let AppState { metrics, dispatcher, .. } = &*self.app_state;
+        self.watch =
+            wiring::watch(&cluster, config, metrics, dispatcher, &self.replicas).map_err(|problem| fault(&problem))?;
         Ok(())
     }
 }

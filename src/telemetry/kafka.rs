@@ -1,6 +1,6 @@
 //! The metrics of the cluster and of the producer.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -58,8 +58,6 @@ pub struct KafkaMetrics {
     since: AtomicI64,
     answers: AtomicBool,
     deliverable: AtomicBool,
-    /// How many records were confirmed.
-    confirmed: AtomicU64,
     /// While Kafka is unavailable: addresses that brokers advertise and that do not answer.
     unreachable: Mutex<Vec<String>>,
     partitions_unavailable: IntGaugeVec,
@@ -89,7 +87,6 @@ impl KafkaMetrics {
             since: AtomicI64::new(0),
             answers: AtomicBool::new(false),
             deliverable: AtomicBool::new(true),
-            confirmed: AtomicU64::new(0),
             unreachable: Mutex::new(Vec::new()),
             partitions_unavailable: register(
                 registry,
@@ -145,16 +142,6 @@ impl KafkaMetrics {
     /// While Kafka is unavailable: addresses that brokers advertise and that do not answer, if they are known.
     pub fn unreachable_addresses(&self) -> Vec<String> {
         self.unreachable.lock().clone()
-    }
-
-    /// Counts a record that was confirmed.
-    pub fn record_confirmed(&self) {
-        self.confirmed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many records were confirmed.
-    pub fn confirmed(&self) -> u64 {
-        self.confirmed.load(Ordering::Relaxed)
     }
 
     fn show_available(&self) -> bool {

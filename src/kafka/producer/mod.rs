@@ -39,6 +39,7 @@ use self::in_flight::InFlight;
 use self::monitor::Monitor;
 use self::state::ProducerState;
 use self::supervisor::Supervisor;
+use crate::kafka::availability::acceptance::Acceptance;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
@@ -126,6 +127,12 @@ impl Producer {
     #[must_use]
     pub fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         self.state.in_flight.accepts(topic, key)
+    }
+
+    /// Returns the decision whether Kafka accepts records, for the watch.
+    #[must_use]
+    pub fn acceptance(&self) -> Arc<Acceptance> {
+        Arc::clone(&self.state.in_flight.acceptance)
     }
 
     /// Waits until all records have their reports, or the time is over. Returns how many have none: in this producer,
