@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 use self::cluster_check::{Check, Checker};
 use self::connection::Connection;
 use self::delivery::{DeliveryObserver, DeliveryOpaque};
-use self::health::{Health, LAST_EPOCH, ReplaceReason, SupervisorEvent};
+use self::health::{Health, LAST_EPOCH, SupervisorEvent};
 use self::in_flight::InFlight;
 use self::monitor::Monitor;
 use self::state::ProducerState;
@@ -87,6 +87,7 @@ impl Producer {
         let state = Arc::new(ProducerState {
             cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
             connection: ArcSwap::from_pointee(connection),
+            putting: Mutex::new(()),
             current,
             newest: AtomicU64::new(0),
             in_flight,
@@ -169,8 +170,7 @@ impl Producer {
         if connection.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
             return Err(ProducerFault::unanswered());
         }
-        self.state.cluster.store(Arc::new(cluster.clone()));
-        self.state.put(connection, ReplaceReason::Settings);
+        self.state.put_with(connection, cluster);
         Ok(())
     }
 
