@@ -54,6 +54,8 @@ struct State {
     revision: u64,
     /// Whether something is left to read.
     is_due: bool,
+    /// Whether this user may not read everything. Other settings can change that.
+    is_denied: bool,
     /// Whether other replicas are to be followed.
     follows: bool,
     pace: FetchProfile,
@@ -88,6 +90,7 @@ impl DedupRebuild {
                 generation: 0,
                 revision: 0,
                 is_due: true,
+                is_denied: false,
                 follows: config.dedupe.follow_replicas,
                 pace: FetchProfile::Easy,
                 is_released: false,
@@ -136,7 +139,7 @@ impl DedupRebuild {
         *self.cluster.lock() = cluster;
         let mut state = self.state.lock();
         let follower = self.follower.lock().take();
-        if follower.is_some() || state.is_due {
+        if follower.is_some() || state.is_due || state.is_denied {
             // What an attempt with the old settings reads meanwhile counts for nothing. What was read before stays known.
             state.revision += 1;
             (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
@@ -206,6 +209,11 @@ impl DedupRebuild {
     /// Logs what came of an attempt, and lets replays go ahead if there is nothing to wait for.
     fn conclude(&self, state: &mut State, attempt: &Attempt, app_state: &AppState) {
         let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
+        state.is_denied = match attempt {
+            Attempt::Read(tail) => !tail.denied.is_empty(),
+            Attempt::Impossible(_) => true,
+            Attempt::Away => state.is_denied,
+        };
         let may_release = match attempt {
             Attempt::Read(tail) => {
                 show_last_events(tail, app_state);
