@@ -166,3 +166,25 @@ fn published_record_of_a_discarded_event_is_not_repeated() {
     bench.issued();
     assert_eq!(bench.confirmed, 1, "the first record is in its topic");
 }
+
+#[test]
+fn record_of_a_replaced_cluster_is_published_again() {
+    let mut bench = Bench::new(100);
+    bench.admit_one(0, 0, 0, Form::Pair);
+    bench.issued();
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Failed(FailureCode::TimedOut), 0);
+    bench.outbox.tick(250);
+    assert!(bench.issued().contains(&Issued::Produce(0, Form::Pair)));
+    assert_eq!(bench.confirmed, 0b01, "only the second record is sent again");
+    // The first report of the new cluster shows that it is another one.
+    bench.outbox.cluster_replaced();
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Confirmed, 251);
+    let issued = bench.issued();
+    assert!(!issued.iter().any(|issued| matches!(issued, Issued::Answer(..))), "{issued:?}");
+    bench.outbox.tick(10_000);
+    assert!(bench.issued().contains(&Issued::Produce(0, Form::Pair)));
+    assert_eq!(bench.confirmed, 0b10, "only the new cluster has the second record");
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 10_001);
+    assert!(bench.issued().contains(&Issued::Answer("one", vec![Verdict::Confirmed])));
+}
