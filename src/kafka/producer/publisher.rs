@@ -283,8 +283,8 @@ impl ClientContext for Context {
             // Verified with the next confirmation.
             let _ = self.gate.change(change, Instant::now());
         }
-        // Lines about connections are at this level. They are only for the gate.
-        if !matches!(level, RDKafkaLogLevel::Debug) {
+        // At this level, only lines about lost connections name a problem. The others are for the gate.
+        if facility == "FAIL" || !matches!(level, RDKafkaLogLevel::Debug) {
             self.errors.log(level, facility, message);
         }
     }
