@@ -1,8 +1,10 @@
 //! The dispatcher's Kafka clients. They are replaced when their settings change, or when another cluster answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dispatcher::Dispatcher;
+use crate::kafka::availability::acceptance::Acceptance;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::producer::PreparedProducer;
@@ -35,6 +37,12 @@ impl Dispatcher {
         if let Some(producer) = &*self.executor.producer.load() {
             producer.replace(prepared);
         }
+    }
+
+    /// Returns the decision whether Kafka accepts records, for the watch.
+    #[must_use]
+    pub fn acceptance(&self) -> Arc<Acceptance> {
+        self.executor.producer.load().as_ref().map(|producer| producer.acceptance()).unwrap_or_default()
     }
 
     /// Opens the producer's connections. Returns the existing topics, or `None` if the cluster does not answer in

@@ -1,6 +1,6 @@
 //! Queries of the replica coordination about the running outbox.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use outbox::{LaneKey, Seq};
 
@@ -18,6 +18,12 @@ impl Dispatcher {
     #[must_use]
     pub fn has_in_flight(&self, lanes: Option<&HashSet<LaneKey>>) -> bool {
         self.executor.outbox.lock().has_in_flight(lanes)
+    }
+
+    /// Counts the events that wait in lanes that are withheld, by lane.
+    #[must_use]
+    pub fn withheld_by_lane(&self) -> HashMap<LaneKey, u32> {
+        self.executor.outbox.lock().withheld_by_lane()
     }
 
     /// Returns true if an event of these lanes that was accepted before `before` is not published yet. Lanes whose

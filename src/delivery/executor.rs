@@ -191,7 +191,6 @@ impl DeliveryObserver for Executor {
         let (handle, record) = (opaque.handle, opaque.record);
         trace_report(&opaque, report, position);
         if let Some(position) = position {
-            self.metrics.kafka.record_confirmed();
             self.record_confirmation(opaque, topic, position);
         }
         self.step(|outbox, now| outbox.report(handle, record, report, now));

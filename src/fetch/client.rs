@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::answers::{Meaning, Rejection, meaning};
 use super::calls::{Call, segment};
 use super::fault::{ApiFault, Cause};
-use super::schedule::{Backoff, Pace, Token, retry_after};
+use super::schedule::{Backoff, Pace, Token, read_at, retry_after};
 use crate::config::Fetch;
 use crate::http_client::{HttpClient, HttpFault, HttpResponse, Proxy, Settings, Url};
 use crate::secret::Secret;
@@ -60,7 +60,7 @@ pub type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
 pub struct Answer {
     /// The body.
     pub body: Vec<u8>,
-    /// When the request was sent, in milliseconds since 1970.
+    /// When the request was sent, in milliseconds since 1970, on the earlier one of this clock and the server's.
     pub read_at: i64,
 }
 
@@ -136,12 +136,15 @@ impl Client {
         loop {
             let token = self.fresh_token().await?;
             self.wait_for_turn().await;
-            let read_at = milliseconds(SystemTime::now());
+            let (sent, began) = (milliseconds(SystemTime::now()), Instant::now());
             let authorization = Secret::new(["Bearer ", token.expose().as_str()].concat());
             let headers = [("accept", "application/json"), ("authorization", authorization.expose().as_str())];
             let response = self.http.get(&url, &headers, MAX_BODY).await;
             match judge(response, call.entity()) {
-                Attempt::Answered(response) => return Ok(Answer { body: response.body, read_at }),
+                Attempt::Answered(response) => {
+                    let read_at = read_at(sent, response.header("date"), began.elapsed());
+                    return Ok(Answer { body: response.body, read_at });
+                }
                 Attempt::Failed(cause) => return Err(fault(cause)),
                 Attempt::InvalidToken if renewed => return Err(fault(Cause::TokenRefused)),
                 Attempt::InvalidToken => {

@@ -27,7 +27,7 @@ use super::walk::{Found, Problem, Walk, WalkOptions};
 use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::producer::publisher::{Published, Publisher};
+use crate::kafka::producer::publisher::{PublishFault, Published, Publisher};
 use idaas_callback::event_type::Entity;
 use idaas_callback::fetched::{FetchedEntity, prepare_fetched};
 use idaas_callback::policy::Policy;
@@ -259,7 +259,10 @@ impl<'a> Run<'a> {
             waited.store(true, std::sync::atomic::Ordering::Relaxed);
             (self.notify)(Notice::WaitingForKafka(words));
         };
-        let results = publisher.publish(records, &waiting).await.map_err(|_| RunFault::NotAuthorized)?;
+        let results = publisher.publish(records, &waiting).await.map_err(|fault| match fault {
+            PublishFault::NotAuthorized => RunFault::NotAuthorized,
+            PublishFault::ClusterReplaced => RunFault::ClusterReplaced,
+        })?;
         if waited.into_inner() {
             (self.notify)(Notice::KafkaConfirms);
         }

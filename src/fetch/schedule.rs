@@ -93,6 +93,20 @@ pub(super) fn retry_after(header: Option<&str>, now: std::time::SystemTime) -> O
     Some(at.duration_since(now).unwrap_or_default())
 }
 
+/// Returns when the data of an answer was read, in milliseconds since 1970: the time at which the request was sent. If
+/// this clock is ahead of the server's, whose time is in `Date`, it is that time on the server's clock, because changes
+/// that follow have event times of that clock and must be newer.
+pub(super) fn read_at(sent: i64, date: Option<&str>, took: Duration) -> i64 {
+    let at = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let at = at.and_then(|at| at.duration_since(std::time::SystemTime::UNIX_EPOCH).ok());
+    let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    // `Date` has whole seconds, and is from the end of the request.
+    match at.map(milliseconds).filter(|at| sent > at.saturating_add(999)) {
+        Some(at) => at.saturating_sub(milliseconds(took)),
+        None => sent,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
@@ -123,6 +137,16 @@ mod tests {
         assert_eq!(retry_after(Some("120"), now), Some(Duration::from_secs(120)));
         assert_eq!(retry_after(Some("Sun, 06 Nov 1994 08:49:47 GMT"), now), Some(Duration::from_secs(10)));
         assert_eq!(retry_after(Some("soon"), now), None);
+    }
+
+    #[test]
+    fn answer_is_not_younger_than_the_servers_clock() {
+        let (date, took) = (Some("Sun, 06 Nov 1994 08:49:47 GMT"), Duration::from_millis(300));
+        let server = 784_111_787_000;
+        for (sent, read) in [(-60_000, -60_000), (0, 0), (999, 999), (1000, -300), (60_000, -300)] {
+            assert_eq!(read_at(server + sent, date, took), server + read, "{sent}");
+        }
+        assert_eq!((read_at(7, None, took), read_at(7, Some("soon"), took)), (7, 7));
     }
 
     #[test]

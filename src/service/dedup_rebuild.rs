@@ -55,6 +55,8 @@ struct State {
     revision: u64,
     /// True if topics have still to be read.
     is_due: bool,
+    /// Whether this user may not read everything. Other settings can change that.
+    is_denied: bool,
     /// True if other replicas are to be followed.
     follows: bool,
     pace: FetchProfile,
@@ -90,6 +92,7 @@ impl DedupRebuild {
                 generation: 0,
                 revision: 0,
                 is_due: true,
+                is_denied: false,
                 follows: config.dedupe.follow_replicas,
                 pace: FetchProfile::Easy,
                 is_released: false,
@@ -138,7 +141,7 @@ impl DedupRebuild {
         *self.cluster.lock() = cluster;
         let mut state = self.state.lock();
         let follower = self.follower.lock().take();
-        if follower.is_some() || state.is_due {
+        if follower.is_some() || state.is_due || state.is_denied {
             // An attempt in progress is repeated with the new settings. Events that are already known stay known.
             state.revision += 1;
             (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
@@ -209,6 +212,11 @@ impl DedupRebuild {
     /// Logs the outcome of an attempt, and enables replay if there is nothing more to wait for.
     fn conclude(&self, state: &mut State, attempt: &Attempt, app_state: &AppState) {
         let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
+        state.is_denied = match attempt {
+            Attempt::Read(tail) => !tail.denied.is_empty(),
+            Attempt::Impossible(_) => true,
+            Attempt::Away => state.is_denied,
+        };
         let may_release = match attempt {
             Attempt::Read(tail) => {
                 show_last_events(tail, app_state);

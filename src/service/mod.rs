@@ -110,7 +110,8 @@ impl Service {
             Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         app_state.set_cluster(cluster.clone());
         let (dedup_rebuild, replicas) = replicas::start(&config, &app_state.dispatcher, &metrics);
-        let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
+        let watch =
+            wiring::watch(&cluster, &config, &metrics, &app_state.dispatcher, &replicas).map_err(StartFault::Failed)?;
         watch.begin();
         let drain = config.server.drain_timeout;
         let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain)?;

@@ -9,7 +9,7 @@ use idaas_callback::jose::jwe::ContentKey;
 
 use super::control::{ControlMessage, ControlMessages};
 use super::{Service, quarantine_replay, wiring};
-use crate::app_state::Applications;
+use crate::app_state::{AppState, Applications};
 use crate::config::{Config, NamedFile, Server};
 use crate::counts::counted;
 use crate::diagnosis::{Diagnosis, misconfigured};
@@ -202,7 +202,8 @@ impl Service {
         let prepare = move || app_state.dispatcher.prepare_producer(cluster).map_err(|problem| problem.to_string());
         let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|error| fault(&error.to_string()))?;
         let producer = prepared.map_err(|problem| fault(&problem))?;
-        let watch = wiring::watch(&wiring::cluster(config), config, &self.app_state.metrics, &self.replicas)
+        let AppState { metrics, dispatcher, .. } = &*self.app_state;
+        let watch = wiring::watch(&wiring::cluster(config), config, metrics, dispatcher, &self.replicas)
             .map_err(|problem| fault(&problem))?;
         Ok(KafkaClients { producer, watch })
     }

@@ -98,7 +98,12 @@ impl Replicas {
     ) -> Arc<Self> {
         let (events, received) = channel();
         let runner = Runner::new(config, gate, dedup_rebuild, dispatcher, metrics);
-        let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(move || runner.run(&received));
+        let alive = metrics.liveness.watch("replicas");
+        let run = move || {
+            runner.run(&received);
+            drop(alive);
+        };
+        let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(run);
         let thread = match thread {
             Ok(thread) => Some(thread),
             Err(error) => {

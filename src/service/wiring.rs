@@ -153,12 +153,12 @@ pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
     metrics: &Arc<Metrics>,
+    dispatcher: &Dispatcher,
     replicas: &Arc<super::replicas::Replicas>,
 ) -> Result<Watch, String> {
     let (metrics, replicas) = (Arc::clone(metrics), Arc::clone(replicas));
-    let (liveness, counting) = (Arc::clone(&metrics.liveness), Arc::clone(&metrics));
-    let confirmed = move || counting.kafka.confirmed();
-    Watch::prepare(cluster, topics(config), &liveness, confirmed, move |event| match event {
+    let (liveness, acceptance) = (Arc::clone(&metrics.liveness), dispatcher.acceptance());
+    Watch::prepare(cluster, topics(config), &liveness, acceptance, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
         WatchEvent::Available => {
             if metrics.kafka.answers(true) {

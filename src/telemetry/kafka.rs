@@ -1,6 +1,6 @@
 //! The metrics of the cluster and of the producer.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -58,8 +58,6 @@ pub struct KafkaMetrics {
     since: AtomicI64,
     answers: AtomicBool,
     deliverable: AtomicBool,
-    /// Confirmed records.
-    confirmed: AtomicU64,
     /// Advertised broker addresses that do not answer, while Kafka is unavailable.
     unreachable: Mutex<Vec<String>>,
     partitions_unavailable: IntGaugeVec,
@@ -89,7 +87,6 @@ impl KafkaMetrics {
             since: AtomicI64::new(0),
             answers: AtomicBool::new(false),
             deliverable: AtomicBool::new(true),
-            confirmed: AtomicU64::new(0),
             unreachable: Mutex::new(Vec::new()),
             partitions_unavailable: register(
                 registry,
@@ -146,16 +143,6 @@ impl KafkaMetrics {
     /// Returns the advertised broker addresses that do not answer, while Kafka is unavailable.
     pub fn unreachable_addresses(&self) -> Vec<String> {
         self.unreachable.lock().clone()
-    }
-
-    /// Counts a confirmed record.
-    pub fn record_confirmed(&self) {
-        self.confirmed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Returns the number of confirmed records.
-    pub fn confirmed(&self) -> u64 {
-        self.confirmed.load(Ordering::Relaxed)
     }
 
     fn show_available(&self) -> bool {

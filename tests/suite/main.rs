@@ -21,6 +21,7 @@ mod documents;
 mod faults;
 mod fetch;
 mod foreign_fixtures;
+mod kafka_credentials;
 mod kafka_faults;
 mod kafka_partitions;
 mod kafka_replaced;

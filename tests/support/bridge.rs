@@ -119,6 +119,19 @@ impl Setup {
         self
     }
 
+    /// As [`Setup::property`], in the place of an earlier value.
+    pub(crate) fn property_again(mut self, name: &str, value: &str) -> Self {
+        self.properties.retain(|line| !line.starts_with(&format!("{name:?} = ")));
+        self.property(name, value)
+    }
+
+    /// Adds a property whose value is in a file.
+    pub(crate) fn property_file(mut self, name: &str, file: &std::path::Path) -> Self {
+        self.properties.retain(|line| !line.starts_with(&format!("{name:?} = ")));
+        self.properties.push(format!("{name:?} = {{ file = {file:?} }}"));
+        self
+    }
+
     /// Adds a line to `[journal]`.
     pub(crate) fn journal(mut self, line: impl Into<String>) -> Self {
         self.journal.push(line.into());

@@ -1,8 +1,8 @@
 //! Queries of the replica coordination about the outbox.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::event::Publication;
+use super::event::{Event, Publication};
 use super::machine::Outbox;
 use super::{LaneKey, Seq};
 
@@ -22,6 +22,20 @@ impl<P: Publication, W> Outbox<P, W> {
     pub fn has_in_flight(&self, lanes: Option<&HashSet<LaneKey>>) -> bool {
         let mut events = self.events.iter().map(|(_, event)| event);
         events.any(|event| event.in_flight() && lanes.is_none_or(|lanes| lanes.contains(&event.lane)))
+    }
+
+    /// Counts the events that wait in lanes that are withheld, by lane. Lanes whose head is with the producer do not
+    /// count.
+    #[must_use]
+    pub fn withheld_by_lane(&self) -> HashMap<LaneKey, u32> {
+        let backing_off = self.heads.backing_off().filter_map(|handle| self.at(handle));
+        let backing_off = backing_off.filter(|event| self.heads.is_withheld(event.lane));
+        let heads = self.heads.withheld().filter_map(|handle| self.at(handle)).chain(backing_off);
+        let events = |head: &Event<P>| {
+            let next = |slot: &u32| self.events.get(*slot as usize)?.next;
+            u32::try_from(std::iter::successors(head.next, next).count()).unwrap_or(u32::MAX).saturating_add(1)
+        };
+        heads.map(|head| (head.lane, events(head))).collect()
     }
 
     /// Returns true if an event of these lanes that was accepted before `before` is not published yet. Lanes whose

@@ -49,10 +49,16 @@ impl<P: Publication, W> Outbox<P, W> {
         let (records, worst, verdict) = (*records, *worst, *verdict);
         let all_published = missing_records(event.confirmed, records, verdict) == 0;
         let published_verdict = event.published_verdict.or(all_published.then_some(verdict));
-        if worst == DeliveryReport::Confirmed && event.replay != ReplaySlot::None {
+        let is_resolved = verdict != Verdict::Confirmed || published_verdict.is_some();
+        if worst == DeliveryReport::Confirmed && is_resolved && event.replay != ReplaySlot::None {
             self.replayed_total += 1;
         }
         match (worst, published_verdict) {
+            // Another cluster has taken over in the meantime, and only the old one has a record that was confirmed
+            // before.
+            (DeliveryReport::Confirmed, None) if verdict == Verdict::Confirmed => {
+                self.fail(handle.slot, FailureCode::ClusterReplaced, now);
+            }
             (DeliveryReport::Confirmed, _) => self.resolve(handle.slot, verdict, now),
             // Another replica has published it in the meantime.
             (

@@ -30,6 +30,9 @@ pub enum RunFault {
     /// The Kafka user may not write to a topic.
     #[error("the Kafka user may not write to the topics")]
     NotAuthorized,
+    /// Another cluster answers at the same address.
+    #[error("another Kafka cluster answers at the same address; what was published before is on the old one only")]
+    ClusterReplaced,
     /// The event topics cannot be read, so it is unknown what the run has already published.
     #[error("the records that the run has published cannot be read: {0}")]
     Topics(KnownFault),
@@ -52,6 +55,11 @@ impl From<&RunFault> for Diagnosis {
             RunFault::Kafka(_) => "correct [kafka.properties]".to_owned(),
             RunFault::MissingTopics(_) => "create them with `idaas-bridge topics --create`, or grant DESCRIBE and READ".to_owned(),
             RunFault::NotAuthorized => "grant the user of [kafka.properties] WRITE on the topics".to_owned(),
+            RunFault::ClusterReplaced => {
+                "create the topics there, then go on with --run and the name of this run: everything that the topics do \
+                 not have is published"
+                    .to_owned()
+            }
             RunFault::Topics(_) => {
                 "grant the user of [kafka.properties] READ on the event topics, or start a new run without --run"
                     .to_owned()

@@ -39,8 +39,6 @@ pub(super) struct Probe {
     pub(super) takes: bool,
     /// True if the connections to all brokers were reported as lost since the last successful probe.
     pub(super) all_down: bool,
-    /// The number of records that were confirmed so far.
-    pub(super) confirmed: u64,
 }
 
 /// The state of the breaker.
@@ -65,9 +63,10 @@ struct Failing {
 }
 
 impl Breaker {
-    /// Records a probe result. Returns the new availability if it changed.
-    pub(super) fn record(&mut self, probe: Probe) -> Option<bool> {
-        self.note_proof(&probe);
+    /// Records a probe result, and the number of records that were confirmed so far. Returns the new availability if
+    /// it changed.
+    pub(super) fn record(&mut self, probe: Probe, confirmed: u64) -> Option<bool> {
+        self.note_proof(&probe, confirmed);
         let available = if probe.takes {
             self.failing = None;
             let good_since = *self.good_since.get_or_insert(probe.asked);
@@ -95,8 +94,8 @@ impl Breaker {
     }
 
     /// Resets the hold if there is proof that the cluster accepts records, and does not only answer.
-    fn note_proof(&mut self, probe: &Probe) {
-        let is_confirmed = std::mem::replace(&mut self.confirmed, probe.confirmed) != probe.confirmed;
+    fn note_proof(&mut self, probe: &Probe, confirmed: u64) {
+        let is_confirmed = std::mem::replace(&mut self.confirmed, confirmed) != confirmed;
         let is_steady = self.available == Some(true)
             && self.failing.is_none()
             && self.closed.is_some_and(|closed| probe.asked.saturating_sub(closed) >= STEADY);
@@ -137,11 +136,8 @@ mod tests {
             let takes = answered < asked + 500;
             now = answered.min(asked + 500);
             let [asked, ended] = [asked, now].map(Duration::from_millis);
-            changes.extend(
-                breaker
-                    .record(Probe { asked, ended, takes, all_down: all_down && !takes, confirmed: 0 })
-                    .map(|is| (now, is)),
-            );
+            let probe = Probe { asked, ended, takes, all_down: all_down && !takes };
+            changes.extend(breaker.record(probe, 0).map(|is| (now, is)));
             now += breaker.interval().as_millis() as u64;
         }
         changes
@@ -175,9 +171,9 @@ mod tests {
     #[test]
     fn the_loss_of_all_connections_alone_opens_nothing() {
         let mut breaker = Breaker::default();
-        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true, confirmed: 0 };
-        assert_eq!(breaker.record(probe), Some(true));
-        assert_eq!(breaker.record(probe), None);
+        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
+        assert_eq!(breaker.record(probe, 0), Some(true));
+        assert_eq!(breaker.record(probe, 0), None);
     }
 
     #[test]
@@ -186,8 +182,8 @@ mod tests {
         let mut changes = Vec::new();
         for now in (0..3000).step_by(100) {
             let now = Duration::from_millis(now);
-            let probe = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false, confirmed: 0 };
-            changes.extend(breaker.record(probe).map(|is| (now.as_millis(), is)));
+            let probe = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false };
+            changes.extend(breaker.record(probe, 0).map(|is| (now.as_millis(), is)));
         }
         assert_eq!(changes, [(0, true), (1600, false)]);
     }
@@ -204,8 +200,8 @@ mod tests {
         for millis in (0..120_000).step_by(200) {
             let (now, second) = (Duration::from_millis(millis), millis / 1000);
             let (takes, confirmed) = (is_good(second), confirmed(second));
-            let probe = Probe { asked: now, ended: now, takes, all_down: false, confirmed };
-            changes.extend(breaker.record(probe).map(|is| (second, is)));
+            let probe = Probe { asked: now, ended: now, takes, all_down: false };
+            changes.extend(breaker.record(probe, confirmed).map(|is| (second, is)));
         }
         changes
     }

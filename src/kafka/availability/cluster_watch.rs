@@ -1,8 +1,8 @@
 //! Watches whether the cluster accepts records, on a thread of its own, and passes on librdkafka's log lines.
 //!
 //! librdkafka's connection states say little about whether a record would be accepted; a metadata request does. Only an
-//! answer that names a leader counts: a cluster that has lost its quorum still answers, and accepts nothing. `breaker`
-//! decides what the answers mean.
+//! answer that names a leader counts: a cluster that has lost its quorum still answers, and accepts nothing.
+//! `acceptance` decides what the answers mean.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
-use super::breaker::{Breaker, Probe};
+use super::acceptance::Acceptance;
+use super::breaker::Probe;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
@@ -53,7 +54,7 @@ impl Watch {
     /// the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
-    /// topic, delays its own records only. `confirmed` returns the number of records that were confirmed.
+    /// topic, delays its own records only.
     ///
     /// # Errors
     /// The reason in words, if librdkafka rejects the settings or no thread can be started.
@@ -61,7 +62,7 @@ impl Watch {
         cluster: &Cluster,
         topics: Vec<String>,
         liveness: &Arc<Liveness>,
-        confirmed: impl Fn() -> u64 + Send + 'static,
+        acceptance: Arc<Acceptance>,
         mut tell: impl FnMut(WatchEvent) + Send + 'static,
     ) -> Result<Self, String> {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
@@ -74,26 +75,25 @@ impl Watch {
             while !may_begin.load(Ordering::Relaxed) && !stopped.load(Ordering::Relaxed) {
                 std::thread::park();
             }
-            let began = Instant::now();
-            let mut breaker = Breaker::default();
+            let (number, began) = (acceptance.watch_started(), Instant::now());
             let (mut answers, mut identity) = (LastAnswers::default(), Identity::default());
             while !stopped.load(Ordering::Relaxed) {
                 let asked = began.elapsed();
                 let takes = accepting(&client, &watched.load(), &mut answers);
                 let all_down = client.context().all_down(takes);
-                let probe = Probe { asked, ended: began.elapsed(), takes, all_down, confirmed: confirmed() };
+                let probe = Probe { asked, ended: began.elapsed(), takes, all_down };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
                 if let Some(id) = identity.changed(asked, takes, ask) {
                     tell(WatchEvent::Cluster(id));
                 }
-                if let Some(available) = breaker.record(probe) {
+                if let Some(available) = acceptance.probed(number, probe) {
                     tell(if available {
                         WatchEvent::Available
                     } else {
                         WatchEvent::Unavailable { brokers: answers.brokers.clone() }
                     });
                 }
-                std::thread::park_timeout(breaker.interval());
+                std::thread::park_timeout(acceptance.probe_interval());
             }
             drop(alive);
         };

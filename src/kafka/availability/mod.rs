@@ -1,5 +1,6 @@
 //! Decides whether Kafka accepts records: the cluster as a whole, and each partition.
 
+pub mod acceptance;
 mod breaker;
 pub mod cluster_watch;
 mod partitioner;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
 use super::record_error::FailureLog;
+use crate::kafka::availability::acceptance::Acceptance;
 use crate::kafka::availability::partitions::{Availability, Changes, Silent, Slot};
 
 /// The opaque of a record, which librdkafka returns with its report.
@@ -22,6 +23,7 @@ pub(super) struct HandedOver {
 pub(super) struct InFlight {
     pub(super) reports: Arc<dyn DeliveryObserver>,
     pub(super) log: FailureLog,
+    pub(super) acceptance: Arc<Acceptance>,
     open: AtomicUsize,
     availability: Mutex<Availability>,
     denied: AtomicBool,
@@ -34,6 +36,7 @@ impl InFlight {
         Self {
             reports,
             log: FailureLog::default(),
+            acceptance: Arc::default(),
             open: AtomicUsize::new(0),
             availability: Mutex::default(),
             denied: AtomicBool::new(false),
@@ -85,6 +88,7 @@ impl InFlight {
         let mut opened = false;
         let waiting = match report {
             DeliveryReport::Confirmed => {
+                self.acceptance.confirmed();
                 opened = self.availability.lock().confirmed(slot, handle, now);
                 if opened {
                     self.undeliverable.store(false, Ordering::Relaxed);

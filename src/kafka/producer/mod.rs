@@ -34,11 +34,12 @@ use parking_lot::Mutex;
 use self::cluster_check::{Check, Checker};
 use self::connection::Connection;
 use self::delivery::{DeliveryObserver, DeliveryOpaque};
-use self::health::{Health, LAST_EPOCH, ReplaceReason, SupervisorEvent};
+use self::health::{Health, LAST_EPOCH, SupervisorEvent};
 use self::in_flight::InFlight;
 use self::monitor::Monitor;
 use self::state::ProducerState;
 use self::supervisor::Supervisor;
+use crate::kafka::availability::acceptance::Acceptance;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
@@ -92,6 +93,7 @@ impl Producer {
         let state = Arc::new(ProducerState {
             cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
             connection: ArcSwap::from_pointee(connection),
+            putting: Mutex::new(()),
             current,
             newest: AtomicU64::new(0),
             in_flight,
@@ -133,6 +135,12 @@ impl Producer {
         self.state.in_flight.accepts(topic, key)
     }
 
+    /// Returns the decision whether Kafka accepts records, for the watch.
+    #[must_use]
+    pub fn acceptance(&self) -> Arc<Acceptance> {
+        Arc::clone(&self.state.in_flight.acceptance)
+    }
+
     /// Waits until all records have their reports, or the time is over. Returns the number of records without one,
     /// including those that are sent alone and those of replaced producers.
     #[must_use]
@@ -172,8 +180,7 @@ impl Producer {
     /// Replaces the producer in use. Records of the old one stay with it until they have their reports.
     pub fn replace(&self, PreparedProducer { cluster, connection }: PreparedProducer) {
         let number = connection.health().number();
-        self.state.cluster.store(Arc::new(cluster));
-        self.state.put(connection, ReplaceReason::Settings);
+        self.state.put_with(connection, cluster);
         // Errors that it reported before it was in use were ignored, so it is checked again.
         let _ = self.events.send(SupervisorEvent::ErrorReported(number));
     }

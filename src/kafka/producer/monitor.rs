@@ -1,5 +1,6 @@
-//! Monitors partitions that accept no records: reports the events that wait for them, probes their leaders, and
-//! requests the replacement of a producer whose records only wait although the leaders can be reached.
+//! Monitors partitions that accept no records: reports the events that wait for them, probes whether their leaders can
+//! be reached, and requests the replacement of a producer whose records only wait although they can. What that means for
+//! Kafka as a whole is decided by `acceptance`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 
 use super::cluster_check::FreshClient;
-use super::delivery::Undeliverable;
 use super::health::SupervisorEvent;
 use super::state::ProducerState;
+use crate::kafka::availability::acceptance::{LeaderAnswers, Observation};
 use crate::kafka::availability::partitions::Silent;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
@@ -36,25 +37,8 @@ pub(super) struct Monitor {
 struct Leaders {
     /// Partitions whose leader can be reached, and that have enough replicas in sync to accept a record.
     reachable: HashSet<(String, usize)>,
-    /// The number of leaders that were asked.
-    tried: usize,
-    answered: usize,
-    /// The addresses of the leaders that did not answer.
-    silent: Vec<String>,
+    answers: LeaderAnswers,
     counts: Vec<(String, usize)>,
-}
-
-/// Returns the reason why nothing is confirmed, from a probe of the leaders. `leaders` is `None` if the cluster does
-/// not answer; leaders that could not be reached before then still count as unreachable.
-fn undelivered(leaders: Option<&Leaders>, before: Option<&Undeliverable>, is_total: bool) -> Option<Undeliverable> {
-    match (leaders, before) {
-        (Some(leaders), _) if leaders.tried > 0 && leaders.answered == 0 => {
-            Some(Undeliverable::Unreachable(leaders.silent.clone()))
-        }
-        (Some(_), _) if is_total => Some(Undeliverable::AllFailing),
-        (None, Some(before @ Undeliverable::Unreachable(_))) => Some(before.clone()),
-        (Some(_) | None, _) => None,
-    }
 }
 
 /// The monitor's state between two checks.
@@ -62,7 +46,6 @@ struct State {
     probing: Option<Receiver<Leaders>>,
     probed: Option<Instant>,
     leaders: Option<Leaders>,
-    problem: Option<Undeliverable>,
     replaced: Option<Instant>,
     min_interval: Duration,
 }
@@ -73,8 +56,7 @@ impl Monitor {
     }
 
     pub(super) fn run(&self) {
-        let mut state =
-            State { probing: None, probed: None, leaders: None, problem: None, replaced: None, min_interval: STUCK };
+        let mut state = State { probing: None, probed: None, leaders: None, replaced: None, min_interval: STUCK };
         loop {
             std::thread::sleep(TICK);
             let Some(producer) = self.producer.upgrade() else { return };
@@ -87,6 +69,7 @@ impl Monitor {
 
     fn check(&self, producer: &ProducerState, state: &mut State) {
         let (in_flight, reports) = (&producer.in_flight, &producer.in_flight.reports);
+        let acceptance = &in_flight.acceptance;
         let changes = in_flight.tick();
         if !changes.waiting.is_empty() {
             reports.partition_closed(&changes.waiting);
@@ -101,27 +84,22 @@ impl Monitor {
             }
             reports.partitions_recovered();
         }
-        let was_unreachable = matches!(state.problem, Some(Undeliverable::Unreachable(_)));
         // Partitions without records reopen for a try, which says nothing about the leaders.
-        if any || was_unreachable {
+        if any || acceptance.is_unreachable() {
             state.probe(producer);
             self.replace_stuck(producer, state);
         } else {
             (state.leaders, state.min_interval) = (None, STUCK);
         }
-        let quiet = success.is_none_or(|success| success >= Duration::from_secs(2));
-        let is_total = all && in_flight.topics().len() > 1;
-        let problem = if in_flight.is_denied() {
-            Some(Undeliverable::NotAuthorized)
-        } else if quiet {
-            undelivered(state.leaders.as_ref(), state.problem.as_ref(), is_total)
-        } else {
-            None
-        };
-        in_flight.unreachable(any && matches!(problem, Some(Undeliverable::Unreachable(_))));
-        if problem != state.problem {
-            state.problem.clone_from(&problem);
-            in_flight.deliverable(problem);
+        let is_change = acceptance.observed(&Observation {
+            is_denied: in_flight.is_denied(),
+            is_total: all && in_flight.topics().len() > 1,
+            last_success: success,
+            leaders: state.leaders.as_ref().map(|leaders| &leaders.answers),
+        });
+        in_flight.unreachable(any && acceptance.is_unreachable());
+        if is_change {
+            in_flight.deliverable(acceptance.problem());
         }
     }
 
@@ -198,7 +176,7 @@ fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
                 let address = address(partition.leader());
                 let client = address.as_ref().and_then(|address| FreshClient::new(cluster, address));
                 let answers = client.is_some_and(|client| client.cluster_id().is_some());
-                leaders.silent.extend(address.filter(|_| !answers));
+                leaders.answers.silent.extend(address.filter(|_| !answers));
                 answers
             });
             let in_sync = partition.isr().len() >= partition.replicas().len().min(2);
@@ -207,23 +185,7 @@ fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
             }
         }
     }
-    (leaders.tried, leaders.answered) = (answers.len(), answers.values().filter(|answered| **answered).count());
+    leaders.answers.tried = answers.len();
+    leaders.answers.answered = answers.values().filter(|answered| **answered).count();
     Some(leaders)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unreachable_leaders_stay_so_until_one_answers() {
-        let leaders =
-            |answered| Leaders { tried: 1, answered, silent: vec!["kafka-1:9092".to_owned()], ..Leaders::default() };
-        let unreachable = Some(Undeliverable::Unreachable(vec!["kafka-1:9092".to_owned()]));
-        assert_eq!(undelivered(None, None, true), None);
-        assert_eq!(undelivered(Some(&leaders(0)), None, true), unreachable);
-        assert_eq!(undelivered(None, unreachable.as_ref(), false), unreachable, "the cluster does not answer");
-        assert_eq!(undelivered(Some(&leaders(1)), unreachable.as_ref(), false), None);
-        assert_eq!(undelivered(Some(&leaders(1)), None, true), Some(Undeliverable::AllFailing));
-    }
 }

@@ -1,17 +1,23 @@
 //! Publishes records for commands, and waits for their confirmation. The service has its own producer, which never
 //! waits.
 //!
-//! A record that is not confirmed is sent again with the same id until it is. It is given up only if the broker
-//! rejects it in a request of its own.
+//! A record that is not confirmed is sent again until it is, with the same id. It is given up only if the broker
+//! rejects it in a request of its own. As in the service, a confirmation counts only once the connection that it can
+//! have come over is verified (`confirmation_gate`).
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use super::cluster_check::FreshClient;
+use super::confirmation_gate::{Change, ConfirmationGate, GateDecision};
 use super::record_error::RecordError;
 use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::error::{ProducerFault, describe};
@@ -23,6 +29,8 @@ use outbox::FailureCode;
 const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
 /// Interval before failed records are sent again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// The wait before a broker that did not answer is asked again for its cluster id.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The result of publishing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +41,38 @@ pub enum Published {
     Rejected(FailureCode),
 }
 
-/// The Kafka user may not write to a topic.
+/// Why publishing cannot continue. Some of the records may have been published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotAuthorized;
+pub enum PublishFault {
+    /// The Kafka user may not write to a topic.
+    NotAuthorized,
+    /// Another cluster answers at the same address. What was confirmed before is not on it.
+    ClusterReplaced,
+}
 
 /// Publishes records and waits for their confirmation.
 pub struct Publisher {
     cluster: Cluster,
-    producer: FutureProducer<ErrorCollector>,
-    listener: ErrorCollector,
+    producer: FutureProducer<Context>,
+    context: Context,
+}
+
+/// The producer's context. Collects connection errors, and closes the gate at each new connection.
+#[derive(Clone)]
+struct Context {
+    errors: ErrorCollector,
+    gate: Arc<ConfirmationGate<()>>,
+}
+
+/// What confirmations mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verification {
+    /// They count.
+    Verified,
+    /// They can have come from a broker that disappeared before it could be asked for its cluster id.
+    Unverified,
+    /// They come from another cluster.
+    Foreign,
 }
 
 impl Publisher {
@@ -50,21 +81,21 @@ impl Publisher {
     /// # Errors
     /// [`ProducerFault`] if librdkafka rejects a property.
     pub fn start(cluster: &Cluster) -> Result<Self, ProducerFault> {
-        let listener = ErrorCollector::default();
-        let producer = producer(cluster, &listener)?;
-        Ok(Self { cluster: cluster.clone(), producer, listener })
+        let context = Context { errors: ErrorCollector::default(), gate: Arc::new(ConfirmationGate::new()) };
+        let producer = producer(cluster, &context)?;
+        Ok(Self { cluster: cluster.clone(), producer, context })
     }
 
     /// Publishes records and returns the result of each. Waits without a time limit. Calls `waiting` every three
     /// seconds with the reason, as far as it is known.
     ///
     /// # Errors
-    /// [`NotAuthorized`] if the user may not write. Some of the records may have been published.
+    /// [`PublishFault`].
     pub async fn publish(
         &mut self,
         records: &[Record],
         waiting: &(dyn Fn(String) + Send + Sync),
-    ) -> Result<Vec<Published>, NotAuthorized> {
+    ) -> Result<Vec<Published>, PublishFault> {
         let mut results: Vec<Option<Published>> = vec![None; records.len()];
         let mut alone = false;
         while results.contains(&None) {
@@ -73,11 +104,13 @@ impl Publisher {
             let batch: Vec<_> =
                 open.map(|(index, (_, record))| (index, record)).take(if alone { 1 } else { usize::MAX }).collect();
             let mut retry = false;
-            for (index, failure) in self.attempt(&batch, waiting).await {
+            for (index, failure) in self.verified(self.attempt(&batch, waiting).await, waiting).await? {
                 let result = results.get_mut(index);
                 match (failure, result) {
                     (None, Some(result)) => *result = Some(Published::Confirmed),
-                    (Some(RecordError::Retry(FailureCode::NotAuthorized)), _) => return Err(NotAuthorized),
+                    (Some(RecordError::Retry(FailureCode::NotAuthorized)), _) => {
+                        return Err(PublishFault::NotAuthorized);
+                    }
                     (
                         Some(RecordError::Alone(FailureCode::Other) | RecordError::Retry(_) | RecordError::QueueFull),
                         _,
@@ -115,6 +148,55 @@ impl Publisher {
         results
     }
 
+    /// Lets confirmations count only if they come from the cluster that was published to before.
+    async fn verified(
+        &self,
+        mut results: Vec<(usize, Option<RecordError>)>,
+        waiting: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<Vec<(usize, Option<RecordError>)>, PublishFault> {
+        let is_any_confirmed = results.iter().any(|(_, failure)| failure.is_none());
+        match if is_any_confirmed { self.verify(waiting).await } else { Verification::Verified } {
+            Verification::Verified => {}
+            Verification::Unverified => {
+                let confirmed = results.iter_mut().filter(|(_, failure)| failure.is_none());
+                confirmed.for_each(|(_, failure)| *failure = Some(RecordError::Retry(FailureCode::TimedOut)));
+            }
+            Verification::Foreign => return Err(PublishFault::ClusterReplaced),
+        }
+        Ok(results)
+    }
+
+    /// Asks the brokers of new connections for their cluster id, on another thread.
+    async fn verify(&self, waiting: &(dyn Fn(String) + Send + Sync)) -> Verification {
+        let gate = Arc::clone(&self.context.gate);
+        match gate.pass(()) {
+            GateDecision::Open(()) => return Verification::Verified,
+            GateDecision::Foreign(()) => return Verification::Foreign,
+            GateDecision::Pending => {}
+        }
+        let (tell, mut told) = oneshot::channel();
+        let cluster = self.cluster.clone();
+        let ask = move || {
+            while !tell.is_closed() {
+                if let Some(verification) = ask_brokers(&cluster, &gate) {
+                    // Nobody may wait any more.
+                    let _ = tell.send(verification);
+                    return;
+                }
+                std::thread::sleep(CHECK_INTERVAL);
+            }
+        };
+        if std::thread::Builder::new().name("kafka cluster check".to_owned()).spawn(ask).is_err() {
+            return Verification::Unverified;
+        }
+        loop {
+            match timeout(NOTICE_INTERVAL, &mut told).await {
+                Ok(verification) => return verification.unwrap_or(Verification::Unverified),
+                Err(_) => waiting(self.context.errors.unreachable().to_string()),
+            }
+        }
+    }
+
     fn send(&self, record: &Record) -> Result<DeliveryFuture, Option<RDKafkaErrorCode>> {
         let headers =
             record.headers.iter().fold(OwnedHeaders::new_with_capacity(record.headers.len()), |all, (key, value)| {
@@ -141,7 +223,7 @@ impl Publisher {
                 Ok(Ok(Err((error, _)))) => return Some(RecordError::of(error.rdkafka_error_code())),
                 // The producer has been dropped.
                 Ok(Err(_)) => return Some(RecordError::Retry(FailureCode::ProducerFailed)),
-                Err(_) => waiting(self.listener.unreachable().to_string()),
+                Err(_) => waiting(self.context.errors.unreachable().to_string()),
             }
         }
     }
@@ -150,18 +232,64 @@ impl Publisher {
     fn replace_if_fatal(&mut self) {
         use rdkafka::producer::Producer as _;
         if self.producer.client().fatal_error().is_some()
-            && let Ok(producer) = producer(&self.cluster, &self.listener)
+            && let Ok(producer) = producer(&self.cluster, &self.context)
         {
             self.producer = producer;
         }
     }
 }
 
-fn producer(cluster: &Cluster, listener: &ErrorCollector) -> Result<FutureProducer<ErrorCollector>, ProducerFault> {
+/// Asks the broker of each connection that is not verified, over a new connection. `None` if one does not answer.
+fn ask_brokers(cluster: &Cluster, gate: &ConfirmationGate<()>) -> Option<Verification> {
+    let (mut unverified, _) = gate.unverified();
+    if unverified.is_empty() {
+        // No connection was announced, so the bootstrap addresses are verified instead.
+        unverified.push((cluster.bootstrap_servers.join(","), 0));
+    }
+    for (address, connection) in unverified {
+        let id = FreshClient::new(cluster, &address).as_ref().and_then(FreshClient::cluster_id);
+        match id {
+            Some(id) if gate.expects(&id) => {
+                if !gate.verified(&address, connection).is_empty() {
+                    return Some(Verification::Verified);
+                }
+            }
+            Some(_) => {
+                gate.foreign();
+                return Some(Verification::Foreign);
+            }
+            None => {
+                if !gate.unreachable(&address, connection, Instant::now()).is_empty() {
+                    return Some(Verification::Unverified);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn producer(cluster: &Cluster, context: &Context) -> Result<FutureProducer<Context>, ProducerFault> {
     let mut settings = cluster.producer();
-    // The service needs this log to verify the cluster. Commands do not.
-    settings.remove("debug");
     settings.set("statistics.interval.ms", "0");
-    FutureProducer::from_config_and_context(&settings, listener.clone())
+    FutureProducer::from_config_and_context(&settings, context.clone())
         .map_err(|error| ProducerFault::settings(&describe(&error)))
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "STATE"
+            && let Some(change) = Change::parse(message)
+        {
+            // Verified with the next confirmation.
+            let _ = self.gate.change(change, Instant::now());
+        }
+        // At this level, only lines about lost connections name a problem. The others are for the gate.
+        if facility == "FAIL" || !matches!(level, RDKafkaLogLevel::Debug) {
+            self.errors.log(level, facility, message);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.errors.error(error, reason);
+    }
 }

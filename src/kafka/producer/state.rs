@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::cluster_check::Check;
@@ -26,6 +27,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) struct ProducerState {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
     pub(super) connection: ArcSwap<Connection>,
+    /// Held while connection and settings change together.
+    pub(super) putting: Mutex<()>,
     /// The number of the connection in use.
     pub(super) current: Arc<AtomicU64>,
     /// The number of the newest connection.
@@ -65,7 +68,25 @@ impl ProducerState {
         Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
     }
 
-    pub(super) fn put(&self, connection: Connection, why: ReplaceReason) {
+    /// Puts a new connection in the place of the one in use, and changes the settings.
+    pub(super) fn put_with(&self, connection: Connection, cluster: Cluster) {
+        let _one = self.putting.lock();
+        self.cluster.store(Arc::new(cluster));
+        self.put(connection, ReplaceReason::Settings);
+    }
+
+    /// Puts a new connection in the place of the one in use. Returns false, and closes it, if the settings have changed
+    /// since it was made: the one in use has the new ones.
+    pub(super) fn put_unless_outdated(&self, connection: Connection, of: &Arc<Cluster>, why: ReplaceReason) -> bool {
+        let _one = self.putting.lock();
+        let is_current = Arc::ptr_eq(of, &self.cluster.load());
+        if is_current {
+            self.put(connection, why);
+        }
+        is_current
+    }
+
+    fn put(&self, connection: Connection, why: ReplaceReason) {
         self.current.store(connection.health().number(), Ordering::Relaxed);
         let old = self.connection.swap(Arc::new(connection));
         self.in_flight.reports.recreated();

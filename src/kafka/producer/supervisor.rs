@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::health::{ReplaceReason, SupervisorEvent};
 use super::state::ProducerState;
 use crate::kafka::client::error::ProducerFault;
+use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
 /// Maximum time for a new producer to connect. Short if the old producer has failed, because records can wait in the
@@ -81,10 +82,13 @@ impl Supervisor {
     fn replace(&self, producer: &ProducerState, mut why: ReplaceReason) -> bool {
         let mut denied = 0;
         loop {
-            match fresh(producer, why) {
+            let cluster = producer.cluster.load_full();
+            match fresh(producer, &cluster, why) {
                 Ok(Fresh::Working(connection)) => {
                     let number = connection.health().number();
-                    producer.put(connection, why);
+                    if !producer.put_unless_outdated(connection, &cluster, why) {
+                        continue;
+                    }
                     producer.in_flight.deny(false);
                     // Errors that it reported before it was in use were ignored, so it is checked again.
                     return self.events.send(SupervisorEvent::ErrorReported(number)).is_ok();
@@ -116,8 +120,8 @@ enum Fresh {
     Denied,
 }
 
-fn fresh(producer: &ProducerState, why: ReplaceReason) -> Result<Fresh, ProducerFault> {
-    let connection = producer.new_connection(&producer.cluster.load())?;
+fn fresh(producer: &ProducerState, cluster: &Cluster, why: ReplaceReason) -> Result<Fresh, ProducerFault> {
+    let connection = producer.new_connection(cluster)?;
     let (limit, needed) = match why {
         ReplaceReason::Fatal | ReplaceReason::Cluster | ReplaceReason::Denied => (SHORT_WARM_UP, false),
         ReplaceReason::Epoch | ReplaceReason::Stuck | ReplaceReason::Settings => (WARM_UP, true),

@@ -74,6 +74,10 @@ impl Facts for View<'_> {
         self.dispatcher.waiting_by_lane()
     }
 
+    fn withheld(&self) -> HashMap<LaneKey, u32> {
+        self.dispatcher.withheld_by_lane()
+    }
+
     fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool {
         self.dispatcher.has_backlog(lanes, self.mark)
     }
@@ -203,7 +207,14 @@ impl Runner {
     }
 
     fn catch_up(&self, ticket: u64) {
-        let (dedup_rebuild, caught_up) = (Arc::clone(&self.dedup_rebuild), Arc::clone(&self.caught_up));
+        /// Reports the ticket as done, whatever becomes of the thread: lanes are released only after that.
+        struct Done(Arc<AtomicU64>, u64);
+        impl Drop for Done {
+            fn drop(&mut self) {
+                self.0.fetch_max(self.1, Ordering::SeqCst);
+            }
+        }
+        let (dedup_rebuild, done) = (Arc::clone(&self.dedup_rebuild), Done(Arc::clone(&self.caught_up), ticket));
         let catch_up = move || {
             let end = Instant::now() + CATCH_UP;
             loop {
@@ -213,11 +224,10 @@ impl Runner {
                 }
                 std::thread::sleep(BUSY_WAIT);
             }
-            caught_up.fetch_max(ticket, Ordering::SeqCst);
+            drop(done);
         };
-        if std::thread::Builder::new().name("catch up".to_owned()).spawn(catch_up).is_err() {
-            self.caught_up.fetch_max(ticket, Ordering::SeqCst);
-        }
+        // If there is no thread, the ticket is done.
+        let _ = std::thread::Builder::new().name("catch up".to_owned()).spawn(catch_up);
     }
 
     /// Updates the metrics and the gate, and sets how eagerly the follower fetches.

@@ -75,6 +75,27 @@ fn nothing_is_read_while_kafka_is_away_and_nothing_is_lost() {
 }
 
 #[test]
+fn replaced_cluster_ends_the_run_and_gets_all_of_it_later() {
+    let Some(kafka) = RealKafka::start(Nodes::One, KafkaOptions::default()) else { return };
+    let world = World::new(&kafka, "fetch-moved", Options::new(600), 20);
+    let running = world.start(&["--run", "moved"]);
+    wait_until("users are listed", || world.simulator().calls("ListUsers") > 2);
+    kafka.replace_with_an_empty_one();
+    World::create_topics(&kafka, "fetch-moved");
+    // What was published before is not on the new cluster, so the run has not succeeded.
+    let shown = running.end();
+    assert_eq!(shown.code, 1, "{}{}", shown.out, shown.err);
+    assert!(shown.err.contains("another Kafka cluster answers"), "{}", shown.err);
+    world.summary(&["--run", "moved"]);
+    let ids = world.simulator().with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
+    for (entity, ids) in ENTITIES.into_iter().zip(ids) {
+        let mut keys = world.keys(entity, "snapshot");
+        keys.dedup();
+        assert_eq!(keys, ids, "{entity}");
+    }
+}
+
+#[test]
 fn interrupted_run_says_how_to_go_on() {
     let Some(kafka) = shared_one_node() else { return };
     let world = World::new(kafka, "fetch-interrupted", Options::new(500), 20);

@@ -34,10 +34,14 @@ pub(super) struct Shown {
 impl World {
     /// A directory with these options and empty event topics `<prefix>.…`.
     pub(super) fn new(kafka: &RealKafka, prefix: &str, options: Options, rate: u32) -> Self {
+        Self::create_topics(kafka, prefix);
+        Self::without_topics(kafka.bootstrap_servers(), prefix, options, rate)
+    }
+
+    pub(super) fn create_topics(kafka: &RealKafka, prefix: &str) {
         for entity in ENTITIES.into_iter().chain(["dead-letter", "connectivity", "unclassified"]) {
             kafka.create_topic(&format!("{prefix}.{entity}.v1"), 3, 1, &[]);
         }
-        Self::without_topics(kafka.bootstrap_servers(), prefix, options, rate)
     }
 
     pub(super) fn without_topics(bootstrap_servers: &str, prefix: &str, options: Options, rate: u32) -> Self {

@@ -47,6 +47,8 @@ pub trait Facts {
     fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool;
     /// Returns how many events wait in each lane.
     fn waiting(&self) -> HashMap<LaneKey, u32>;
+    /// Returns how many events wait in each lane that is withheld.
+    fn withheld(&self) -> HashMap<LaneKey, u32>;
     /// Returns true if an event still waits that was in these lanes when they were last released, or when publishing
     /// began. Events that have failed do not count.
     fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool;
@@ -84,6 +86,11 @@ pub struct Coordinator {
     pub(super) version: u64,
     pub(super) owned: HashSet<LaneKey>,
     pub(super) looked: Millis,
+    /// True if this step has released lanes or begun to publish. [`Facts::has_backlog`] does not know that yet.
+    pub(super) has_released: bool,
+    /// When withheld lanes that have filled were last looked for, and since when some are kept for their claims.
+    pub(super) extended: Millis,
+    pub(super) kept: Option<Millis>,
     pub(super) done: Option<Millis>,
     pub(super) rounds: u64,
     pub(super) commands: Vec<Command>,
@@ -136,6 +143,9 @@ impl Coordinator {
             version: 0,
             owned: HashSet::new(),
             looked: 0,
+            has_released: false,
+            extended: 0,
+            kept: None,
             done: None,
             rounds: 0,
             commands: Vec::new(),
@@ -151,7 +161,7 @@ impl Coordinator {
                 Body::Ready { .. } => self.sent = None,
                 Body::Start => (self.sent, self.started) = (None, true),
                 Body::Done { .. } => self.done = None,
-                Body::Heartbeat | Body::Claim { .. } | Body::Leave => {}
+                Body::Heartbeat | Body::Claim { .. } | Body::Extend { .. } | Body::Leave => {}
             }
         } else if self.member && record.writer.replica == self.me.replica {
             // The journal was copied, so two processes have the same id. This one takes another.
@@ -205,6 +215,7 @@ impl Coordinator {
             self.commands.push(Command::Close);
             self.begin(now);
         }
+        self.has_released = false;
         self.beat(now);
         match self.stage {
             Stage::Away => {}
@@ -217,7 +228,8 @@ impl Coordinator {
             | Stage::Starting(_) => self.gather(now, facts),
         }
         if self.stage != Stage::Away {
-            self.update_holds(facts);
+            self.extend_claims(now, facts);
+            self.update_holds(now, facts);
             self.report_done(now, facts);
         }
         let has_others = self.others().next().is_some();
@@ -239,7 +251,7 @@ impl Coordinator {
     }
 
     pub(super) fn open(&mut self) {
-        (self.stage, self.joined, self.sent) = (Stage::Live, true, None);
+        (self.stage, self.joined, self.sent, self.has_released) = (Stage::Live, true, None, true);
         self.commands.push(Command::Open);
     }
 

@@ -4,11 +4,17 @@ use std::collections::HashSet;
 
 use super::Position;
 use super::coordinator::{Command, Coordinator, Facts, RESEND, Stage};
-use super::record::Body;
+use super::record::{self, Body};
 use crate::{LaneKey, Millis};
 
 /// Interval between two checks whether its own lanes are published.
 const CHECK_INTERVAL: Millis = 100;
+
+/// Interval between two checks whether lanes have filled that it withholds.
+const EXTEND_INTERVAL: Millis = 500;
+
+/// How long lanes are withheld until their claims are read back, when they could be released.
+const KEEP: Millis = 4000;
 
 /// Lanes that can be released once the event topics are read.
 #[derive(Debug)]
@@ -19,10 +25,40 @@ pub(super) struct Release {
 }
 
 impl Coordinator {
-    /// Withholds lanes that others own or claim. Lanes are released only after their published events are known.
-    pub(super) fn update_holds(&mut self, facts: &impl Facts) {
+    /// Claims lanes that have filled while they are withheld. When their owner is done, only one of the replicas that
+    /// have events of a lane continues with it, and the others learn what it has published.
+    pub(super) fn extend_claims(&mut self, now: Millis, facts: &impl Facts) {
+        if !self.held.is_empty() && now >= self.extended + EXTEND_INTERVAL {
+            self.claim_filled(now, facts);
+        }
+    }
+
+    /// Claims withheld lanes that have filled. Returns those whose claim is not read back yet.
+    fn claim_filled(&mut self, now: Millis, facts: &impl Facts) -> HashSet<LaneKey> {
+        if self.stage != Stage::Live || self.others().next().is_none() {
+            // Whoever does not publish yet claims all lanes before it begins.
+            return HashSet::new();
+        }
+        self.extended = now;
+        let mut filled = facts.withheld();
+        filled.retain(|lane, _| self.held.contains(lane) && !self.table.waits_for(self.me.replica, *lane));
+        let lanes = filled.keys().copied().collect();
+        record::extend(filled).into_iter().for_each(|body| self.write(body));
+        lanes
+    }
+
+    /// Withholds lanes that others own or claim. Lanes are released only after their published events are known, and
+    /// their events are claimed.
+    pub(super) fn update_holds(&mut self, now: Millis, facts: &impl Facts) {
         if let Some(release) = self.release.take_if(|release| facts.caught_up() >= release.ticket) {
-            self.held.retain(|lane| release.wanted.contains(lane));
+            let mut kept = self.claim_filled(now, facts);
+            kept.retain(|lane| !release.wanted.contains(lane));
+            if kept.is_empty() {
+                self.kept = None;
+            } else if now >= *self.kept.get_or_insert(now) + KEEP {
+                (self.kept, kept) = (None, HashSet::new());
+            }
+            self.held.retain(|lane| release.wanted.contains(lane) || kept.contains(lane));
             self.version = 0;
             self.hold_all();
         }
@@ -46,12 +82,13 @@ impl Coordinator {
     pub(super) fn hold_all(&mut self) {
         let wanted = self.table.held_by(self.me.replica);
         self.held.extend(wanted);
+        self.has_released = true;
         self.commands.push(Command::Hold(self.held.clone()));
     }
 
     pub(super) fn report_done(&mut self, now: Millis, facts: &impl Facts) {
         let waiting = self.done.is_some_and(|sent| now < sent + RESEND) || now < self.looked + CHECK_INTERVAL;
-        if self.stage != Stage::Live || self.owned.is_empty() || waiting {
+        if self.stage != Stage::Live || self.owned.is_empty() || waiting || self.has_released {
             return;
         }
         self.looked = now;

@@ -41,6 +41,11 @@ pub enum Body {
         /// True if this is the last part.
         last: bool,
     },
+    /// Events wait in these further lanes, each with their number: they filled while the replica withheld them.
+    Extend {
+        /// The lanes.
+        lanes: Vec<(LaneKey, u32)>,
+    },
     /// The replica starts to publish: it becomes the owner of its lanes, except those of which another replica has
     /// more events.
     Start,
@@ -69,6 +74,7 @@ enum WireBody {
     Heartbeat,
     Ready { live: bool },
     Claim { number: u64, lanes: Vec<(u64, u32)>, last: bool },
+    Extend { lanes: Vec<(u64, u32)> },
     Start,
     Done { up_to: Position },
     Leave,
@@ -81,11 +87,10 @@ impl Record {
         let body = match &self.body {
             Body::Heartbeat => WireBody::Heartbeat,
             Body::Ready { live } => WireBody::Ready { live: *live },
-            Body::Claim { number, lanes, last } => WireBody::Claim {
-                number: *number,
-                lanes: lanes.iter().map(|(lane, events)| (lane.0, *events)).collect(),
-                last: *last,
-            },
+            Body::Claim { number, lanes, last } => {
+                WireBody::Claim { number: *number, lanes: to_wire(lanes), last: *last }
+            }
+            Body::Extend { lanes } => WireBody::Extend { lanes: to_wire(lanes) },
             Body::Start => WireBody::Start,
             Body::Done { up_to } => WireBody::Done { up_to: *up_to },
             Body::Leave => WireBody::Leave,
@@ -109,17 +114,30 @@ impl Record {
         let body = match body {
             WireBody::Heartbeat => Body::Heartbeat,
             WireBody::Ready { live } => Body::Ready { live },
-            WireBody::Claim { number, lanes, last } => Body::Claim {
-                number,
-                lanes: lanes.into_iter().map(|(lane, events)| (LaneKey(lane), events)).collect(),
-                last,
-            },
+            WireBody::Claim { number, lanes, last } => Body::Claim { number, lanes: from_wire(lanes), last },
+            WireBody::Extend { lanes } => Body::Extend { lanes: from_wire(lanes) },
             WireBody::Start => Body::Start,
             WireBody::Done { up_to } => Body::Done { up_to },
             WireBody::Leave => Body::Leave,
         };
         Some(Self { writer, body })
     }
+}
+
+fn to_wire(lanes: &[(LaneKey, u32)]) -> Vec<(u64, u32)> {
+    lanes.iter().map(|(lane, events)| (lane.0, *events)).collect()
+}
+
+fn from_wire(lanes: Vec<(u64, u32)>) -> Vec<(LaneKey, u32)> {
+    lanes.into_iter().map(|(lane, events)| (LaneKey(lane), events)).collect()
+}
+
+/// Splits further lanes into records.
+#[must_use]
+pub fn extend(lanes: HashMap<LaneKey, u32>) -> Vec<Body> {
+    let mut lanes: Vec<_> = lanes.into_iter().collect();
+    lanes.sort_unstable();
+    lanes.chunks(LANES_PER_RECORD).map(|lanes| Body::Extend { lanes: lanes.to_vec() }).collect()
 }
 
 /// Splits a claim into parts. A claim without lanes has one part.
@@ -150,7 +168,8 @@ mod tests {
         for body in [
             Body::Heartbeat,
             Body::Ready { live: true },
-            Body::Claim { number: 9, lanes, last: false },
+            Body::Claim { number: 9, lanes: lanes.clone(), last: false },
+            Body::Extend { lanes },
             Body::Start,
             Body::Done { up_to: 41 },
             Body::Leave,

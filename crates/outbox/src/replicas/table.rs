@@ -9,7 +9,7 @@ mod view;
 use std::collections::{BTreeMap, HashMap};
 
 pub use self::state::Round;
-use self::state::{Claim, Member, Owner, precedes};
+use self::state::{Claim, Member, Owner, best, precedes};
 use super::record::{Body, Record};
 use super::{Position, ReplicaId, Writer};
 use crate::LaneKey;
@@ -52,6 +52,7 @@ impl Table {
             Body::Heartbeat => self.heartbeat(*replica),
             Body::Ready { live } => self.ready(*replica, *live),
             Body::Claim { number, lanes, last } => self.claim(*replica, *number, lanes, *last),
+            Body::Extend { lanes } => self.extend(*replica, lanes),
             Body::Start => self.start(*replica),
             Body::Done { up_to } => self.done(*replica, *up_to),
             Body::Leave => {}
@@ -104,12 +105,21 @@ impl Table {
         }
         let lanes = std::mem::take(&mut member.parts.1);
         let claim = Claim { lanes, started: false, heartbeats: member.heartbeats };
-        let replaced = member.claim.replace(claim);
+        let replaced = member.take_claims();
+        member.claim = Some(claim);
         self.version += 1;
         if let Some(round) = &mut self.round {
             round.claimed.insert(replica);
         }
-        replaced.into_iter().flat_map(|claim| claim.lanes.into_keys()).for_each(|lane| self.settle(lane));
+        replaced.for_each(|lane| self.settle(lane));
+    }
+
+    /// Adds lanes that have filled while a member withheld them.
+    fn extend(&mut self, replica: ReplicaId, lanes: &[(LaneKey, u32)]) {
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        member.later.extend(lanes.iter().copied());
+        lanes.iter().for_each(|(lane, _)| self.settle(*lane));
+        self.version += 1;
     }
 
     fn start(&mut self, replica: ReplicaId) {
@@ -128,7 +138,7 @@ impl Table {
         for (lane, events) in lanes {
             let other = self.best(lane, false);
             if !self.owners.contains_key(&lane) && other.is_none_or(|other| precedes((events, replica), other)) {
-                self.grant(lane, replica);
+                self.grant(lane, replica, false);
             }
         }
         self.drop_empty(replica);
@@ -139,7 +149,9 @@ impl Table {
         let lanes = self.owned(replica, up_to);
         for lane in &lanes {
             self.owners.remove(lane);
-            if let Some(claim) = self.members.get_mut(&replica).and_then(|member| member.claim.as_mut()) {
+            let Some(member) = self.members.get_mut(&replica) else { continue };
+            member.later.remove(lane);
+            if let Some(claim) = &mut member.claim {
                 claim.lanes.remove(lane);
             }
         }
@@ -160,9 +172,8 @@ impl Table {
     /// some of their events. It will write its own claim.
     fn restart(&mut self, replica: ReplicaId, process: u64) {
         let Some(member) = self.members.get_mut(&replica) else { return };
-        (member.process, member.parts.1, member.has_restarted) = (process, HashMap::new(), true);
-        let claim = member.claim.take();
-        claim.into_iter().flat_map(|claim| claim.lanes.into_keys()).for_each(|lane| self.settle(lane));
+        (member.process, member.has_restarted) = (process, true);
+        member.take_claims().for_each(|lane| self.settle(lane));
         self.leave_round(replica);
         self.released();
     }
@@ -180,11 +191,11 @@ impl Table {
     /// Drops the claims and lanes of a member. Its lanes go to others that wait for them.
     fn void(&mut self, replica: ReplicaId) {
         let Some(member) = self.members.get_mut(&replica) else { return };
-        let claim = member.claim.take();
-        (member.parts.1, member.owning_since) = (HashMap::new(), None);
+        let claims = member.take_claims();
+        member.owning_since = None;
         let mut lanes = self.owned(replica, Position::MAX);
         self.owners.retain(|lane, _| !lanes.contains(lane));
-        lanes.extend(claim.into_iter().flat_map(|claim| claim.lanes.into_keys()));
+        lanes.extend(claims);
         lanes.into_iter().for_each(|lane| self.settle(lane));
         self.released();
     }
@@ -212,19 +223,24 @@ impl Table {
         self.releases += 1;
     }
 
-    /// Gives a lane without an owner to the best member that has started to publish and claims it. If a member that
-    /// claims it has not started yet, the lane is given when that member starts.
+    /// Gives a lane without an owner to the best member that has started to publish and claims it, else to the best one
+    /// for which it filled later. If a member that claims it has not started yet, the lane is given when that member
+    /// starts.
     fn settle(&mut self, lane: LaneKey) {
         if self.owners.contains_key(&lane) || self.best(lane, false).is_some() {
             return;
         }
         if let Some((_, replica)) = self.best(lane, true) {
-            self.grant(lane, replica);
+            return self.grant(lane, replica, false);
+        }
+        let later = self.members.iter().filter_map(|(replica, member)| Some((*member.later.get(&lane)?, *replica)));
+        if let Some((_, replica)) = best(later) {
+            self.grant(lane, replica, true);
         }
     }
 
-    fn grant(&mut self, lane: LaneKey, replica: ReplicaId) {
-        self.owners.insert(lane, Owner { replica, granted: self.position });
+    fn grant(&mut self, lane: LaneKey, replica: ReplicaId, is_later: bool) {
+        self.owners.insert(lane, Owner { replica, granted: self.position, is_later });
         if let Some(member) = self.members.get_mut(&replica) {
             member.owning_since.get_or_insert(member.heartbeats);
         }
@@ -237,7 +253,7 @@ impl Table {
             let claim = member.claim.as_ref().filter(|claim| claim.started == started)?;
             Some((*claim.lanes.get(&lane)?, *replica))
         });
-        claims.reduce(|one, other| if precedes(other, one) { other } else { one })
+        best(claims)
     }
 
     fn drop_empty(&mut self, replica: ReplicaId) {

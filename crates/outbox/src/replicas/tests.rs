@@ -23,6 +23,10 @@ impl Facts for Calm {
         self.0.clone()
     }
 
+    fn withheld(&self) -> HashMap<LaneKey, u32> {
+        HashMap::new()
+    }
+
     fn has_backlog(&self, _: &HashSet<LaneKey>) -> bool {
         false
     }
@@ -95,11 +99,27 @@ fn lanes_that_fill_while_a_peer_is_awaited_are_claimed() {
     assert!(opened.is_some_and(|opened| opened > 7_000), "it did not wait: {opened:?}");
     let claims = bench.written.iter().filter_map(|body| match body {
         Body::Claim { lanes, .. } => Some(lanes.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>()),
-        Body::Heartbeat | Body::Ready { .. } | Body::Start | Body::Done { .. } | Body::Leave => None,
+        Body::Heartbeat | Body::Ready { .. } | Body::Extend { .. } | Body::Start | Body::Done { .. } | Body::Leave => {
+            None
+        }
     });
     assert_eq!(claims.collect::<Vec<_>>(), [vec![10], vec![10, 11]]);
     let last = bench.written.iter().rposition(|body| matches!(body, Body::Claim { .. })).unwrap();
     assert_eq!(bench.written[last + 1], Body::Start, "what is claimed begins at once");
+}
+
+#[test]
+fn lanes_are_not_done_in_the_step_that_releases_them() {
+    let mut bench = Bench::new();
+    bench.append(OTHER, Body::Heartbeat);
+    bench.coordinator.available(true, 0);
+    let is_done = |body: &Body| matches!(body, Body::Done { .. });
+    let opened =
+        (0..14_000).step_by(50).find(|now| bench.step(*now, &waiting(&[10])).contains(&Command::Open)).unwrap();
+    // The outbox was asked about events that were accepted before an earlier mark.
+    assert!(!bench.written.iter().any(is_done));
+    bench.step(opened + 50, &waiting(&[]));
+    assert!(bench.written.iter().any(is_done));
 }
 
 #[test]

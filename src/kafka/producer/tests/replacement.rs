@@ -1,6 +1,7 @@
 //! Replacing a producer that works.
 
 use super::*;
+use crate::kafka::producer::health::ReplaceReason;
 
 #[test]
 fn new_settings_lose_no_record_of_the_old_producer() {
@@ -38,4 +39,19 @@ fn a_worn_out_epoch_brings_a_new_producer_and_fails_nothing() {
     stage.book.wait_for_reports(stage.sent);
     assert_eq!(stage.book.counts(), (stage.sent - 1, 0, 1));
     assert_eq!(stage.producer.flush(PATIENCE), 0);
+}
+
+#[test]
+fn producer_with_outdated_settings_is_not_put_into_use() {
+    let stage = Stage::new(LAST_EPOCH, Duration::ZERO);
+    let state = &stage.producer.state;
+    let old = state.cluster.load_full();
+    // The supervisor makes a new producer while the settings change.
+    let outdated = state.new_connection(&old).unwrap();
+    stage.producer.replace(stage.producer.prepare((*old).clone()).unwrap());
+    let number = state.connection.load().health().number();
+    assert!(!state.put_unless_outdated(outdated, &old, ReplaceReason::Fatal));
+    assert_eq!(state.connection.load().health().number(), number);
+    let (settings, why) = (state.cluster.load_full(), ReplaceReason::Fatal);
+    assert!(state.put_unless_outdated(state.new_connection(&settings).unwrap(), &settings, why));
 }

@@ -266,3 +266,25 @@ fn a_redriven_event_behind_another_keeps_its_place() {
     assert_eq!(bench.redrive(1), RedriveOutcome::NotWaiting);
     assert_eq!(bench.issued(), []);
 }
+
+#[test]
+fn record_of_a_replaced_cluster_is_published_again() {
+    let mut bench = Bench::new(100);
+    bench.admit_one(0, 0, 0, Form::Pair);
+    bench.issued();
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Failed(FailureCode::TimedOut), 0);
+    bench.outbox.tick(250);
+    assert!(bench.issued().contains(&Issued::Produce(0, Form::Pair)));
+    assert_eq!(bench.confirmed, 0b01, "only the second record is sent again");
+    // The first report of the new cluster shows that it is another one.
+    bench.outbox.cluster_replaced();
+    bench.outbox.report(bench.last(), 1, DeliveryReport::Confirmed, 251);
+    let issued = bench.issued();
+    assert!(!issued.iter().any(|issued| matches!(issued, Issued::Answer(..))), "{issued:?}");
+    bench.outbox.tick(800);
+    assert!(bench.issued().contains(&Issued::Produce(0, Form::Pair)));
+    assert_eq!(bench.confirmed, 0b10, "only the new cluster has the second record");
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 801);
+    assert!(bench.issued().contains(&Issued::Answer("one", vec![Verdict::Confirmed])));
+}

@@ -49,6 +49,9 @@ impl Scheduler {
             if up.is_some() && !is_known && !has {
                 node.waiting.entry(lane).or_default().insert(event);
                 self.accepted.entry((lane, event)).or_default().insert(node.id);
+                if up.is_some_and(|process| process.open && process.held.contains(&lane)) {
+                    self.filled.entry((lane, event)).or_default().insert(node.id);
+                }
             }
             if let Some(after) = AGAIN.get(tries).filter(|_| !is_success) {
                 self.late.push((self.now + after, lane, event, tries + 1));

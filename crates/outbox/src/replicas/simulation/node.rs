@@ -72,6 +72,7 @@ impl Process {
 pub(super) struct View<'a> {
     pub(super) waiting: &'a BTreeMap<LaneKey, BTreeSet<Event>>,
     pub(super) flights: &'a [(Millis, LaneKey, Event)],
+    pub(super) held: &'a HashSet<LaneKey>,
     pub(super) mark: Event,
     pub(super) caught_up: u64,
     pub(super) current: bool,
@@ -90,9 +91,14 @@ impl Facts for View<'_> {
         self.waiting.iter().map(|(lane, events)| (*lane, events.len() as u32)).filter(|(_, count)| *count > 0).collect()
     }
 
+    fn withheld(&self) -> HashMap<LaneKey, u32> {
+        self.waiting().into_iter().filter(|(lane, _)| self.held.contains(lane)).collect()
+    }
+
     fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool {
-        let old = |lane: &LaneKey| self.waiting.get(lane).is_some_and(|events| events.iter().any(|at| *at < self.mark));
-        lanes.iter().any(old) || self.flights.iter().any(|(_, lane, event)| lanes.contains(lane) && *event < self.mark)
+        let old =
+            |lane: &LaneKey| self.waiting.get(lane).is_some_and(|events| events.iter().any(|at| *at <= self.mark));
+        lanes.iter().any(old) || self.flights.iter().any(|(_, lane, event)| lanes.contains(lane) && *event <= self.mark)
     }
 
     fn log_is_current(&self) -> bool {

@@ -5,6 +5,8 @@
 pub(super) enum Defect {
     /// Lanes are not withheld.
     HoldsNothing,
+    /// Lanes that fill while they are withheld are not claimed.
+    ExtendsNothing,
     /// No replica reports that it is done.
     NeverDone,
     /// Deadlines never pass.

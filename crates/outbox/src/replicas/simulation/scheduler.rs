@@ -41,6 +41,8 @@ pub(super) struct Scheduler {
     pub(super) published: Vec<(Millis, LaneKey, Event)>,
     /// The replicas that have accepted an event.
     pub(super) accepted: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
+    /// The replicas that have accepted an event while they withheld its lane.
+    pub(super) filled: BTreeMap<(LaneKey, Event), BTreeSet<ReplicaId>>,
     /// Late events that are still to be sent: time, lane, event, and the number of earlier attempts.
     pub(super) late: Vec<(Millis, LaneKey, Event, usize)>,
     processes: u64,
@@ -64,6 +66,7 @@ impl Scheduler {
             log: Vec::new(),
             published: Vec::new(),
             accepted: BTreeMap::new(),
+            filled: BTreeMap::new(),
             late: Vec::new(),
             processes: 0,
         }
@@ -187,6 +190,7 @@ impl Scheduler {
         let view = View {
             waiting: &node.waiting,
             flights: &process.flights,
+            held: &process.held,
             mark: process.mark,
             caught_up: process.caught_up,
             current: node.reaches && process.read >= target,
@@ -200,6 +204,7 @@ impl Scheduler {
         let Some(process) = node.process.as_mut() else { return };
         match command {
             Command::Write(Body::Done { .. }) if self.plan.defect == Some(Defect::NeverDone) => {}
+            Command::Write(Body::Extend { .. }) if self.plan.defect == Some(Defect::ExtendsNothing) => {}
             // Records arrive in order, and are lost while the topic cannot be reached.
             Command::Write(body) => {
                 let due = process.writes.last().map_or(0, |(due, _)| *due).max(now + self.rng.u64(0..80));
@@ -237,6 +242,9 @@ impl Scheduler {
             if let Some(other) = self.others_replay(at, lane) {
                 return Err(format!("{now}: {:?} and {other:?} both replay {lane:?}", self.nodes[at].id));
             }
+            if let Some(other) = self.others_replay_filled(at, lane, event) {
+                return Err(format!("{now}: {:?} and {other:?} both replay what filled {lane:?}", self.nodes[at].id));
+            }
             let node = &mut self.nodes[at];
             node.waiting.entry(lane).or_default().remove(&event);
             if let Some(process) = node.process.as_mut() {
@@ -253,10 +261,24 @@ impl Scheduler {
         others.map(|other| &self.nodes[other]).find_map(|other| {
             let process = other.process.as_ref().filter(|process| process.open && other.paused_until <= self.now)?;
             let replays = other.waiting.get(&lane).is_some_and(|events| !events.is_empty());
-            let sees = mine.coordinator.table.claims(other.id, lane)
-                && process.coordinator.table.claims(self.nodes[at].id, lane);
+            let sees = mine.coordinator.table.waits_for(other.id, lane)
+                && process.coordinator.table.waits_for(self.nodes[at].id, lane);
             (replays && sees && !process.held.contains(&lane)).then_some(other.id)
         })
+    }
+
+    /// Returns another replica that replays what has filled this lane while it was withheld, as this one does.
+    fn others_replay_filled(&self, at: usize, lane: LaneKey, event: Event) -> Option<ReplicaId> {
+        let has_filled = |id, event| self.filled.get(&(lane, event)).is_some_and(|nodes| nodes.contains(&id));
+        if self.plan.faults || !has_filled(self.nodes[at].id, event) {
+            return None;
+        }
+        let others = self.nodes.iter().filter(|other| other.id != self.nodes[at].id);
+        let mut others = others.filter(|other| {
+            let replays = other.process.as_ref().is_some_and(|process| process.open && !process.held.contains(&lane));
+            replays && other.waiting.get(&lane).is_some_and(|all| all.iter().any(|event| has_filled(other.id, *event)))
+        });
+        others.next().map(|other| other.id)
     }
 
     /// Passes published events to the replicas that follow.

@@ -42,8 +42,12 @@ fn kills_pauses_and_disconnects_hold_nothing_for_ever() {
 }
 
 fn finds(defect: Defect, faults: bool, message: &str) {
+    finds_among(2, defect, faults, message);
+}
+
+fn finds_among(replicas: u64, defect: Defect, faults: bool, message: &str) {
     let found = (0..200).find_map(|seed| {
-        let plan = Plan { seed, replicas: 2, faults, defect: Some(defect) };
+        let plan = Plan { seed, replicas, faults, defect: Some(defect) };
         Scheduler::new(plan).run().err().filter(|problem| problem.contains(message))
     });
     assert!(found.is_some(), "{defect:?} is not found");
@@ -52,6 +56,11 @@ fn finds(defect: Defect, faults: bool, message: &str) {
 #[test]
 fn two_replicas_on_one_lane_are_found() {
     finds(Defect::HoldsNothing, false, "both replay");
+}
+
+#[test]
+fn unclaimed_lanes_that_filled_at_two_replicas_are_found() {
+    finds_among(3, Defect::ExtendsNothing, false, "both replay what filled");
 }
 
 #[test]

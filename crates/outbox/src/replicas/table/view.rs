@@ -37,6 +37,12 @@ impl Table {
         self.members.get(&replica)?.claim.as_ref().map(|claim| &claim.lanes)
     }
 
+    /// Returns true if a replica has told that events wait in this lane.
+    #[must_use]
+    pub fn waits_for(&self, replica: ReplicaId, lane: LaneKey) -> bool {
+        self.members.get(&replica).is_some_and(|member| member.waits_for(lane))
+    }
+
     /// Returns the lanes that a replica owns, of those that it was given up to a position.
     #[must_use]
     pub fn owned(&self, replica: ReplicaId, up_to: Position) -> HashSet<LaneKey> {
@@ -47,7 +53,9 @@ impl Table {
     /// Returns the lanes that a replica must leave to others.
     #[must_use]
     pub fn held_by(&self, replica: ReplicaId) -> HashSet<LaneKey> {
-        let owned = self.owners.iter().filter(|(_, owner)| owner.replica != replica).map(|(lane, _)| *lane);
+        let waits = |lane: &LaneKey| self.members.get(&replica).is_some_and(|member| member.waits_for(*lane));
+        let owned = self.owners.iter().filter(|(_, owner)| owner.replica != replica);
+        let owned = owned.filter(|(lane, owner)| !owner.is_later || waits(lane)).map(|(lane, _)| *lane);
         let others = self.members.iter().filter(|(other, _)| **other != replica);
         let claims = others.filter_map(|(_, member)| member.claim.as_ref()).filter(|claim| !claim.started);
         let claimed = claims.flat_map(|claim| claim.lanes.keys()).filter(|lane| !self.owners.contains_key(lane));
@@ -72,16 +80,9 @@ impl Table {
         self.version
     }
 
-    /// Returns true if a replica's claim contains this lane.
-    #[cfg(test)]
-    pub(in crate::replicas) fn claims(&self, replica: ReplicaId, lane: LaneKey) -> bool {
-        let claim = self.members.get(&replica).and_then(|member| member.claim.as_ref());
-        claim.is_some_and(|claim| claim.lanes.contains_key(&lane))
-    }
-
     /// Returns true if no lane is claimed or owned.
     #[cfg(test)]
     pub(in crate::replicas) fn is_settled(&self) -> bool {
-        self.owners.is_empty() && self.members.values().all(|member| member.claim.is_none())
+        self.owners.is_empty() && self.members.values().all(|member| member.claim.is_none() && member.later.is_empty())
     }
 }
