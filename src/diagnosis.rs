@@ -84,41 +84,6 @@ impl Remedy {
     pub fn command(text: impl Into<String>, command: &str) -> Self {
         Self { text: text.into(), command: command.split(' ').map(str::to_owned).collect() }
     }
-
-    /// The command in lines of at most `width` characters, as a shell reads them. A longer word has its own line.
-    #[must_use]
-    pub fn command_lines(&self, width: usize) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        for option in self.options() {
-            let joined = match lines.last() {
-                // Two characters stay free for the backslash.
-                Some(line) if line.len() + 1 + option.len() + 2 <= width => format!("{line} {option}"),
-                Some(_) | None => {
-                    lines.push(if lines.is_empty() { option } else { format!("  {option}") });
-                    continue;
-                }
-            };
-            if let Some(line) = lines.last_mut() {
-                *line = joined;
-            }
-        }
-        let last = lines.len().saturating_sub(1);
-        lines.into_iter().enumerate().map(|(at, line)| if at < last { format!("{line} \\") } else { line }).collect()
-    }
-
-    /// The words, each option together with its value.
-    fn options(&self) -> Vec<String> {
-        let mut options: Vec<String> = Vec::new();
-        for word in &self.command {
-            match options.last_mut() {
-                Some(option) if !word.starts_with("--") && option.starts_with("--") && !option.contains(' ') => {
-                    option.push_str(&format!(" {word}"));
-                }
-                Some(_) | None => options.push(word.clone()),
-            }
-        }
-        options
-    }
 }
 
 /// On one line, for log lines.
@@ -148,20 +113,5 @@ mod tests {
             diagnosis.at("journal.keys").to_string(),
             "journal.keys: can be read by everybody; take it away: chmod o= key"
         );
-    }
-
-    #[test]
-    fn command_lines_fit_and_keep_options_whole() {
-        let command = "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME --operation Write \
-                       --topic a.user.v1 --topic a.group.v1";
-        assert_eq!(
-            Remedy::command("grant it", command).command_lines(50),
-            [
-                "kafka-acls.sh --bootstrap-server HOST:PORT --add \\",
-                "  --allow-principal User:NAME --operation Write \\",
-                "  --topic a.user.v1 --topic a.group.v1",
-            ]
-        );
-        assert!(Remedy::from("wait").command_lines(50).is_empty());
     }
 }

@@ -19,9 +19,9 @@ use clap::Args;
 use self::code::Code;
 use self::finding::{Finding, Level};
 use self::report::Report;
-use super::output::stdout;
 use super::{Exit, runtime};
 use crate::config::Config;
+use crate::terminal::stdout;
 
 /// Check the configuration and the environment, and suggest a fix for each problem
 #[derive(Args)]

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{Exit, output, runtime};
 use crate::demo::{self, DemoFault, Options};
+use crate::terminal;
 
 /// The columns of what is no terminal.
 const COLUMNS: usize = 100;
@@ -48,7 +49,7 @@ pub fn run(arguments: DemoArguments) -> Exit {
         program: output::program(),
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
-    let mut out = anstream::stdout();
+    let mut out = terminal::stdout();
     match runtime.block_on(demo::run(&options, &mut out)) {
         Ok(true) => Exit::Fine,
         Ok(false) => Exit::Failed,
@@ -65,5 +66,5 @@ pub fn run(arguments: DemoArguments) -> Exit {
 }
 
 fn width() -> usize {
-    output::terminal_width().map_or(COLUMNS, |columns| columns.clamp(72, 160))
+    terminal::columns().map_or(COLUMNS, |columns| columns.clamp(72, 160))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::journal::source::Source;
 use super::journal::{NO_LONGER_QUARANTINED, content};
-use super::output::{Call, complain, end, fail, fix, next, note, report, shell_word, stdout};
+use super::output::{Call, complain, end, fail, fix, next, note, report, shell_word};
 use super::tail::line;
 use super::{Exit, print_faults, print_unreadable, runtime};
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::kafka::history::tail::{FollowFault, TopicRecord};
 use crate::service::wiring;
+use crate::terminal::stdout;
 use idaas_callback::jose::jwe::ContentKey;
 
 /// How long the topics are read at most.

@@ -9,6 +9,7 @@ use idaas_simulator::key_files::{self, CONFIGURATION, DirectoryFault, ENCRYPTION
 use zeroize::Zeroizing;
 
 use super::{Exit, output};
+use crate::terminal;
 
 /// What protects the admin interface, 64 hex digits.
 const ADMIN_TOKEN: &str = "admin.token";
@@ -61,7 +62,7 @@ pub fn run(arguments: &InitArguments) -> Exit {
     };
     match write(&arguments.directory, &answers) {
         Ok(files) => {
-            output::end(told(&files, &arguments.directory, &answers, &mut output::stdout()).map(|()| Exit::Fine))
+            output::end(told(&files, &arguments.directory, &answers, &mut terminal::stdout()).map(|()| Exit::Fine))
         }
         Err(fault) => output::complain(fault),
     }

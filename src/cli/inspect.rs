@@ -18,12 +18,13 @@ use time::format_description::well_known::Rfc3339;
 
 use self::captured::Captured;
 use self::steps::Screen;
-use super::output::{complain, end, fail, report, stdout};
+use super::output::{complain, end, fail, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::diagnosis::Diagnosis;
 use crate::keys::{Clients, Proxy, fetch};
 use crate::service::wiring;
+use crate::terminal::stdout;
 
 /// Take one captured callback body, or one in quarantine, apart: every step, and the records it would become
 ///

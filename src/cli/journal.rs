@@ -12,11 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
-use super::output::{Call, complain, end, fix_line, report, stdout};
+use super::output::{Call, complain, end, fix_line, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::http::journal::EntryKind;
 use crate::journal::QuarantineId;
+use crate::terminal::stdout;
 pub(in crate::cli) use show::{NO_LONGER_QUARANTINED, age, reason};
 use source::Source;
 

@@ -18,7 +18,7 @@ pub mod simulate;
 pub mod tail;
 pub mod topics;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -28,7 +28,7 @@ use crate::diagnosis::Diagnosis;
 use crate::kafka::client::connection_error::Unreachable;
 use crate::kafka::history::tail::FollowFault;
 use crate::service::wiring;
-use simulate::show::Colour;
+use crate::terminal::stderr;
 
 /// Where the configuration is, unless `--config` or the environment names another place.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/idaas-bridge/bridge.toml";
@@ -101,9 +101,7 @@ pub fn main() -> ExitCode {
     match Program::parse().command {
         Command::Serve(arguments) => serve::run(&arguments).into(),
         Command::Demo(arguments) => demo::run(arguments).into(),
-        Command::Simulate(arguments) => {
-            simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut anstream::stderr()).into()
-        }
+        Command::Simulate(arguments) => simulate::run(&arguments, &mut std::io::stdout(), &mut stderr()).into(),
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Topics(arguments) => topics::run(&arguments).into(),
         Command::Inspect(arguments) => inspect::run(&arguments).into(),
@@ -120,18 +118,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether results are coloured: on a terminal, unless its user wants none (`NO_COLOR`).
-fn colour() -> Colour {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !unwanted { Colour::On } else { Colour::Off }
-}
-
 /// Shows what is wrong with the configuration, on stderr.
 pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
     output::complain(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
     for fault in faults {
         // Where stderr is closed there is nobody to tell.
-        let _ = writeln!(anstream::stderr(), "  {}", fault.headline());
+        let _ = writeln!(stderr(), "  {}", fault.headline());
         fault.remedy.iter().cloned().for_each(output::fix);
     }
     Exit::Misconfigured

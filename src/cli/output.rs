@@ -1,46 +1,22 @@
-//! How results are shown: in colour on a terminal, plain otherwise; and what stands in the way of it.
+//! What commands say besides their results: errors, fixes, notes, and how to call the program again.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use anstyle::{AnsiColor, Style};
 use clap::CommandFactory;
 
 use super::Exit;
 use crate::diagnosis::{Diagnosis, Remedy};
-
-/// As it should be.
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-/// Works, and is likely not meant.
-pub(super) const WARNING: Style = AnsiColor::Yellow.on_default();
-/// Wrong.
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What leads the eye.
-pub(super) const HEADING: Style = Style::new().bold();
-/// What is there for those who look for it.
-pub(super) const QUIET: Style = Style::new().dimmed();
-
-/// The columns that sentences are wrapped at.
-pub(super) const WIDTH: usize = 80;
+use crate::terminal::{BAD, GOOD, TEXT_WIDTH, WARNING, fill, stderr, styled, wrap};
 
 /// A longer path of the program is not repeated in what it tells people to type.
 const MAX_COMMAND_WIDTH: usize = 40;
 
-/// A text in a style. Plain output is made by the stream, which takes the colours out.
-pub(super) fn styled(style: Style, text: impl Display) -> String {
-    format!("{style}{text}{style:#}")
-}
-
-/// Standard output, without colours where it is no terminal or the environment says so (`NO_COLOR`).
-pub(super) fn stdout() -> anstream::AutoStream<io::StdoutLock<'static>> {
-    anstream::AutoStream::auto(io::stdout()).lock()
-}
-
 /// Says on stderr why the command cannot go on.
 pub(super) fn complain(text: impl Display) -> Exit {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", error(text));
+    let _ = writeln!(stderr(), "{}", error(text));
     Exit::Failed
 }
 
@@ -66,13 +42,13 @@ pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
 /// Says on stderr what to do about an error.
 pub(super) fn fix(remedy: impl Into<Remedy>) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", remedy));
+    let _ = writeln!(stderr(), "{}", fix_line("fix", remedy));
 }
 
 /// Says on stderr what can be looked at next.
 pub(super) fn next(remedy: impl Into<Remedy>) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("next", remedy));
+    let _ = writeln!(stderr(), "{}", fix_line("next", remedy));
 }
 
 /// What to do, with its label, as every command shows it below a line of text.
@@ -82,49 +58,49 @@ pub(super) fn fix_line(label: &str, remedy: impl Into<Remedy>) -> String {
 
 /// What to do, with its label, indented by `margin` columns and wrapped at 80; a command as a shell reads it.
 pub(super) fn fix_line_at(margin: usize, label: &str, remedy: &Remedy) -> String {
-    let mut remedy = Remedy { text: called(&remedy.text), command: remedy.command.clone() };
-    if let Some(first) = remedy.command.first_mut().filter(|first| *first == "idaas-bridge") {
+    let mut command = remedy.command.clone();
+    if let Some(first) = command.first_mut().filter(|first| *first == "idaas-bridge") {
         *first = program();
     }
     // Behind the label come a colon and a space.
     let indent = margin + label.len() + 2;
-    let colon = if remedy.command.is_empty() { "" } else { ":" };
-    let text = wrapped(&format!("{}{colon}", remedy.text), WIDTH - indent).join(&format!("\n{:indent$}", ""));
-    let command = remedy.command_lines(WIDTH - margin - 2);
-    let command: String = command.iter().map(|line| format!("\n{:margin$}  {line}", "")).collect();
+    let colon = if command.is_empty() { "" } else { ":" };
+    let text =
+        wrap(&format!("{}{colon}", called(&remedy.text)), TEXT_WIDTH - indent).join(&format!("\n{:indent$}", ""));
+    let command = if command.is_empty() {
+        String::new()
+    } else {
+        format!("\n{:margin$}  {}", "", shell_lines(&command, margin + 2))
+    };
     format!("{:margin$}{} {text}{command}", "", styled(GOOD, format_args!("{label}:")))
 }
 
-/// Lines of at most `width` characters. A longer word has its own line.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
+/// A command as a shell reads it, in lines that begin at column `margin` and end before column 80. An option and its
+/// value stay together.
+fn shell_lines(command: &[String], margin: usize) -> String {
+    let mut options: Vec<String> = Vec::new();
+    for word in command {
+        match options.last_mut() {
+            Some(option) if !word.starts_with("--") && option.starts_with("--") && !option.contains(' ') => {
+                option.push_str(&format!(" {word}"));
             }
-            Some(_) | None => lines.push(word.to_owned()),
+            Some(_) | None => options.push(word.clone()),
         }
     }
-    lines
+    // Behind each line, a space and a backslash; further lines are indented by two.
+    let room = TEXT_WIDTH - margin - 2;
+    fill(options.iter().map(String::as_str), &[room, room - 2]).join(&format!(" \\\n{:margin$}  ", ""))
 }
 
 /// Says something on stderr that is no error.
 pub(super) fn note(text: impl Display) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "{}", note_line(text));
+    let _ = writeln!(stderr(), "{}", note_line(text));
 }
 
 /// The line of something that is no error.
 pub(super) fn note_line(text: impl Display) -> String {
     format!("{} {text}", styled(WARNING, "note:"))
-}
-
-/// The columns of the terminal that results go to, if they go to one.
-pub(super) fn terminal_width() -> Option<usize> {
-    terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| usize::from(columns).max(40))
 }
 
 /// How to call this program again from here: as short as can be copied into a shell.
@@ -233,6 +209,18 @@ mod tests {
         ] {
             assert_eq!(renamed(text, "./ib"), shown);
         }
+    }
+
+    #[test]
+    fn command_lines_fit_and_keep_options_whole() {
+        let command = "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME --operation Write \
+                       --topic a.user.v1 --topic a.group.v1";
+        assert_eq!(
+            shell_lines(&Remedy::command("grant it", command).command, 30).replace(&" ".repeat(30), "|"),
+            "kafka-acls.sh --bootstrap-server HOST:PORT --add \\\n\
+             |  --allow-principal User:NAME --operation Write \\\n\
+             |  --topic a.user.v1 --topic a.group.v1"
+        );
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use self::runs::Folder;
-use super::output::{Call, end, fail, note, stdout};
+use super::output::{Call, end, fail, note};
 use super::tail::absent;
 use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
 use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;
+use crate::terminal::stdout;
 
 /// How long the topics are read at most.
 const LIMIT: Duration = Duration::from_secs(3600);

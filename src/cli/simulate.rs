@@ -23,7 +23,6 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use self::directory::DirectoryArguments;
 use self::screen::{MAX_LISTED, Screen};
-use self::show::Colour;
 use super::{Exit, output};
 use crate::counts::counted;
 
@@ -132,10 +131,10 @@ fn rate(text: &str) -> Result<f64, String> {
     if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err("must lie between 0.001 and 1000000".to_owned()) }
 }
 
-/// Runs the command: results to `out`, in colour where it is a terminal that wants it; progress and faults to `err`. Makes a runtime of its own, so it must not be
-/// called from within one.
-pub fn run(arguments: &SimulateArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
-    match execute(&arguments.command, colour, out, err) {
+/// Runs the command: results to `out`, progress and faults to `err`. Starts a runtime, so it must not be called from
+/// within one.
+pub fn run(arguments: &SimulateArguments, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    match execute(&arguments.command, out, err) {
         Ok(true) => Exit::Fine,
         Ok(false) => Exit::Failed,
         Err(problem) => {
@@ -147,10 +146,10 @@ pub fn run(arguments: &SimulateArguments, colour: Colour, out: &mut dyn Write, e
 }
 
 /// Whether all is as it should be; or what is wrong with the arguments.
-fn execute(command: &Command, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
+fn execute(command: &Command, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     match command {
         Command::Init { directory, applications } => init(directory, *applications, out),
-        Command::Send(arguments) => send(arguments, colour, out, err),
+        Command::Send(arguments) => send(arguments, out, err),
         Command::Directory(arguments) => directory::run(arguments, out),
     }
 }
@@ -169,7 +168,7 @@ fn init(directory: &Path, applications: u16, out: &mut dyn Write) -> Result<bool
     Ok(write().is_ok())
 }
 
-fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
+fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
     let material = key_files::load(&arguments.keys, arguments.application.as_deref()).map_err(|f| f.to_string())?;
     let authorities = arguments.ca_file.as_ref().map(|path| read(path)).transpose()?;
     // Printing needs no address.
@@ -192,7 +191,7 @@ fn send(arguments: &SendArguments, colour: Colour, out: &mut dyn Write, err: &mu
     let (sending, news) = unbounded_channel();
     let run = run::send(sender, Arc::clone(&plan), sending);
     let task = runtime.spawn(run);
-    let mut screen = Screen::new(plan.count, arguments.json, colour, out, err);
+    let mut screen = Screen::new(plan.count, arguments.json, out, err);
     // A closed pipe ends the showing, and so the run: nobody reads it.
     let shown = runtime.block_on(screen.follow(news));
     task.abort();
@@ -289,6 +288,7 @@ mod tests {
     use idaas_simulator::test_bridge::{TestBridge, answer};
 
     use super::*;
+    use crate::terminal::without_styles;
 
     #[derive(Parser)]
     struct SimulateLine {
@@ -301,8 +301,8 @@ mod tests {
         let line =
             SimulateLine::try_parse_from([&["simulate"], line].concat()).unwrap_or_else(|error| panic!("{error}"));
         let mut out = Vec::new();
-        let result = execute(&line.arguments.command, Colour::Off, &mut out, &mut io::sink());
-        (result, String::from_utf8(out).unwrap())
+        let result = execute(&line.arguments.command, &mut out, &mut io::sink());
+        (result, without_styles(&String::from_utf8(out).unwrap()))
     }
 
     struct Setting {

@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use idaas_callback::event_type::Entity;
 
-use super::output::{Call, end, fail, note, stdout, terminal_width};
+use super::output::{Call, end, fail, note};
 use super::{Exit, print_faults, print_unreadable};
 use crate::config::Config;
 use crate::kafka::admin::topics::TopicSettings;
@@ -18,6 +18,7 @@ use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::tail::{Begin, TailReader};
 use crate::schema::StateSchema;
 use crate::service::wiring;
+use crate::terminal::{columns, stdout};
 
 /// How long the cluster may take to answer at the start, and how long to wait for a record before a look at the state.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -102,7 +103,7 @@ fn topics(config: &Config, names: &[String]) -> Vec<String> {
 
 fn follow(mut follower: TailReader, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
-    let width = terminal_width();
+    let width = columns();
     let mut told = 0;
     while left > 0 {
         let Some(seen) = follower.next(POLL_TIMEOUT) else {

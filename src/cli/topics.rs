@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, end, fix_line, stdout, styled};
+use super::output::{end, fix_line};
 use super::{Exit, print_faults, print_unreachable};
 use crate::config::Config;
 use crate::kafka::admin::administrator::{Administrator, Creation};
@@ -18,6 +18,7 @@ use crate::kafka::admin::topic_drift::{Difference, Severity};
 use crate::kafka::admin::topics::{Cleanup, ExistingTopic, State, TopicSettings, WantedTopic};
 use crate::kafka::client::connection_error::Unreachable;
 use crate::service::wiring;
+use crate::terminal::{BAD, Column, GOOD, QUIET, Table, WARNING, stdout, styled};
 
 /// How long the cluster may take to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -100,16 +101,17 @@ fn is_wrong(differences: &[Difference]) -> bool {
 
 /// One row per topic, and below the table what is to be done.
 fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
-    const HEADINGS: [&str; 7] = ["topic", "partitions", "replicas", "in sync", "cleanup", "record bytes", "retention"];
-    let groups = grouped(plan, states);
-    let rows: Vec<[String; 7]> = plan.topics.iter().zip(states).map(|(wanted, state)| row(wanted, state)).collect();
-    let widths = HEADINGS.map(str::len);
-    let widths = rows.iter().fold(widths, |widths, row| {
-        let mut cells = row.iter().map(String::len);
-        widths.map(|width| width.max(cells.next().unwrap_or_default()))
-    });
-    writeln!(out, "{}  {}", styled(HEADING, line(&HEADINGS, widths)), styled(HEADING, "state"))?;
-    for ((wanted, state), row) in plan.topics.iter().zip(states).zip(&rows) {
+    let mut table = Table::new([
+        Column::left("topic"),
+        Column::right("partitions"),
+        Column::right("replicas"),
+        Column::right("in sync"),
+        Column::right("cleanup"),
+        Column::right("record bytes"),
+        Column::right("retention"),
+        Column::left("state"),
+    ]);
+    for (wanted, state) in plan.topics.iter().zip(states) {
         let found = differences(wanted, state);
         let verdict = match () {
             () if found.is_empty() => styled(GOOD, "ok"),
@@ -117,9 +119,12 @@ fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write
             () if is_wrong(&found) => styled(BAD, "wrong"),
             () => styled(WARNING, "see below"),
         };
-        writeln!(out, "{}  {verdict}", line(row, widths))?;
+        let [partitions, replicas, in_sync, cleanup, bytes, retention] = cells(wanted, state);
+        table.row([wanted.name.clone(), partitions, replicas, in_sync, cleanup, bytes, retention, verdict]);
     }
+    write!(out, "{table}")?;
     notes(states, out)?;
+    let groups = grouped(plan, states);
     if !groups.is_empty() {
         writeln!(out)?;
     }
@@ -137,18 +142,6 @@ fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write
         writeln!(out, "{}", fix_line("fix", remedy))?;
     }
     out.flush()
-}
-
-/// The cells of a row, each as wide as its column; the first one is text, the others are mostly numbers.
-fn line(cells: &[impl AsRef<str>; 7], widths: [usize; 7]) -> String {
-    let mut cells = cells.iter().map(AsRef::as_ref).zip(widths);
-    let first = cells.next().map_or_else(String::new, |(text, width)| format!("{text:width$}"));
-    cells.fold(first, |line, (text, width)| format!("{line}  {text:>width$}"))
-}
-
-fn row(wanted: &WantedTopic, state: &State) -> [String; 7] {
-    let [partitions, replicas, in_sync, cleanup, bytes, retention] = cells(wanted, state);
-    [wanted.name.clone(), partitions, replicas, in_sync, cleanup, bytes, retention]
 }
 
 /// What is, and behind a slash what should be where it differs.
@@ -224,6 +217,7 @@ mod tests {
 
     use super::*;
     use crate::kafka::admin::topics::{Settings, Unknown};
+    use crate::terminal::without_styles;
 
     fn present(settings: Result<Settings, Unknown>) -> ExistingTopic {
         ExistingTopic { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }
@@ -239,9 +233,9 @@ mod tests {
             max_message_bytes: 1_000_000,
             retention: None,
         };
-        let mut out = anstream::StripStream::new(Vec::new());
+        let mut out = Vec::new();
         table(&TopicSettings { topics: vec![wanted] }, &[state], "bridge.toml", &mut out).unwrap();
-        String::from_utf8(out.into_inner()).unwrap()
+        without_styles(&String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -270,10 +264,10 @@ mod tests {
             retention_ms: Some(2_592_000_000),
             ..Settings::default()
         };
-        let mut out = anstream::StripStream::new(Vec::new());
+        let mut out = Vec::new();
         let plan = TopicSettings { topics: vec![wanted] };
         table(&plan, &[State::Present(present(Ok(settings)))], "bridge.toml", &mut out).unwrap();
-        let shown = String::from_utf8(out.into_inner()).unwrap();
+        let shown = without_styles(&String::from_utf8(out).unwrap());
         let rows = shown.lines().take(2);
         assert!(rows.clone().all(|row| row.len() <= 110), "{shown}");
         assert!(rows.last().unwrap().contains("delete       8388608"), "{shown}");

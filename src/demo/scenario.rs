@@ -3,7 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use anstyle::Style;
 use idaas_simulator::answer::List;
 use idaas_simulator::events::Event;
 use idaas_simulator::fault::{Expected, Fault};
@@ -16,12 +15,12 @@ use super::environment::Environment;
 use super::event_script::{EventScript, awaited, passwords};
 use super::expectations::Expectations;
 use super::ordered::Ordered;
-use super::renderer::{BAD, BOLD, DIM, GOOD, PLACE, REFUSED, Renderer, Said, at};
+use super::renderer::{Renderer, Said, at};
 use super::{DemoFault, Options, broken, ended};
-use crate::counts::counted;
-use crate::counts::milliseconds;
+use crate::counts::{counted, milliseconds};
 use crate::kafka::history::tail::TopicRecord;
 use crate::service::ControlMessages;
+use crate::terminal::{BAD, GOOD, HEADING as BOLD, PLACE, QUIET as DIM, Style, WARNING};
 
 /// How long a record may take to its reader. It has been confirmed by then, so it is nearly there.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -220,14 +219,14 @@ impl<'a> Scenario<'a> {
                 };
                 let (list, code) = (only.list, only.code.as_str());
                 self.count(list);
-                let style = if list == List::Success { GOOD } else { REFUSED };
+                let style = if list == List::Success { GOOD } else { WARNING };
                 (matches!(expected, Expected::Verdict(l, c) if *l == list && *c == code), verdict(list, code), style)
             }
             Reply::Refused { status, code } => {
                 let code = code.as_deref().unwrap_or("no code");
                 *self.ledger.refused.entry(code.to_owned()).or_default() += 1;
                 let right = matches!(expected, Expected::Refusal { status: s, code: c } if s == status && *c == code);
-                (right, format!("{status} {code}"), REFUSED)
+                (right, format!("{status} {code}"), WARNING)
             }
             Reply::Nothing(reason) => (false, reason.code().to_owned(), BAD),
         };

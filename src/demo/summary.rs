@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use super::environment::Endpoints;
 use super::expectations::Expectations;
-use super::renderer::{BAD, BOLD, DIM, GOOD, PLACE, Renderer};
+use super::renderer::Renderer;
 use super::scenario::Scenario;
 use super::{DemoFault, Options};
-use crate::counts::counted;
-use crate::counts::milliseconds;
+use crate::counts::{counted, milliseconds};
+use crate::terminal::{BAD, GOOD, HEADING as BOLD, PLACE, QUIET as DIM};
 
 impl Scenario<'_> {
     /// Judges, and shows the summary. Says whether everything was as it should be.

@@ -295,7 +295,7 @@ mod tests {
         let keys: Vec<_> = findings.iter().map(|finding| (finding.diagnosis.key.as_str(), finding.level)).collect();
         assert_eq!(keys, [("open", Level::Warning), ("writable", Level::Warning)], "{findings:?}");
         assert!(findings[0].diagnosis.problem.contains("(mode 0644)"), "{findings:?}");
-        assert!(findings[0].diagnosis.remedy.as_ref().unwrap().command_lines(200)[0].starts_with("chmod o= "));
+        assert!(findings[0].diagnosis.remedy.as_ref().unwrap().to_string().contains(": chmod o= "));
         let fine = secret_files(&[linked, files[3].clone()]);
         assert_eq!(fine.iter().map(|finding| finding.level).collect::<Vec<_>>(), [Level::Ok]);
     }

@@ -16,11 +16,12 @@ use super::captured::Captured;
 use super::pretty::{Strings, pretty};
 use super::remedy::{Step, diagnosis, step};
 use crate::cli::Exit;
-use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, fix_line, program, styled};
+use crate::cli::output::{fix_line, program};
 use crate::config::Application;
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
 use crate::keys::Source;
+use crate::terminal::{BAD, GOOD, HEADING, QUIET, WARNING, entry, styled};
 
 /// Where the values of a step begin.
 const MARGIN: usize = 16;
@@ -147,7 +148,7 @@ impl Screen<'_> {
                 ("plainData", value) => format!("{} of JSON", counted(value.to_string().len() as u64, "byte")),
                 (_, value) => value.to_string(),
             };
-            writeln!(self.out, "{:MARGIN$}{} {shown}", "", styled(QUIET, format_args!("{name:<13}")))?;
+            writeln!(self.out, "{:MARGIN$}{}", "", entry(QUIET, name, 14, shown))?;
         }
         Ok(())
     }
@@ -240,8 +241,7 @@ impl Screen<'_> {
     }
 
     pub(super) fn value(&mut self, name: &str, value: &str) -> io::Result<()> {
-        let name = styled(HEADING, format_args!("{name:<15}"));
-        writeln!(self.out, "{}", format!("{name} {value}").trim_end())
+        writeln!(self.out, "{}", entry(HEADING, name, MARGIN, value).trim_end())
     }
 }
 

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use super::show::reason;
 use crate::cli::inspect::pretty::{Strings, pretty};
-use crate::cli::output::{BAD, HEADING, QUIET, styled};
 use crate::counts::counted;
 use crate::journal::waiting::WaitState;
+use crate::terminal::{BAD, HEADING, QUIET, entry, styled};
 
 /// Where values begin.
 const MARGIN: usize = 12;
@@ -72,7 +72,7 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
                 pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default()
             }
         };
-        writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<MARGIN$}")))?;
+        writeln!(out, "{}", entry(HEADING, name, MARGIN, shown))?;
     }
     if !reveal {
         writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))?;
@@ -150,6 +150,7 @@ pub(in crate::cli) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::without_styles;
 
     fn key() -> Arc<ContentKey> {
         Arc::new(ContentKey::from_hex(&"ab".repeat(32)).unwrap())
@@ -163,7 +164,7 @@ mod tests {
     fn shown(reveal: bool) -> String {
         let mut out = Vec::new();
         show(&line(), &[key()], reveal, &mut out).unwrap();
-        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+        without_styles(&String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -191,7 +192,7 @@ mod tests {
         line["waiting"] = serde_json::json!({"reason": "not_authorized", "attempts": 1, "nextStep": "grant it"});
         let mut out = Vec::new();
         show(&line, &[key()], false, &mut out).unwrap();
-        let shown = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+        let shown = without_styles(&String::from_utf8(out).unwrap());
         assert!(shown.contains("verdict     SUCCESS (once it is published)"), "{shown}");
         assert!(shown.contains("waiting     not_authorized, 1 attempt failed"), "{shown}");
     }

@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::cli::output::{BAD, Call, GOOD, HEADING, QUIET, WARNING, fix_line, styled};
+use crate::cli::output::{Call, fix_line};
 use crate::counts::{counted, grouped};
 use crate::http::journal::EntryKind;
 use crate::journal::QuarantineId;
 use crate::journal::summary::{EntrySummary, Group, OldKey, QuarantinedGroup, QuarantinedSummary, Summary};
 use crate::journal::waiting::{LaneHead, WaitState};
+use crate::terminal::{BAD, Column, GOOD, HEADING, QUIET, Table, WARNING, styled};
 
 /// What has become of a callback that is not in quarantine any more.
 pub(in crate::cli) const NO_LONGER_QUARANTINED: &str = "if it was in the quarantine of this replica, it was published or \
@@ -64,14 +65,18 @@ fn waiting(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     if summary.waiting.is_empty() {
         return Ok(());
     }
-    let width = column("why events wait", summary.waiting.iter().map(|head| head.reason.as_str()));
-    let titles = format!("{:<width$}  {:>5}  {:>6}  first event of its entity", "why events wait", "tries", "since");
-    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    let mut table = Table::new([
+        Column::left("why events wait"),
+        Column::right("tries"),
+        Column::right("since"),
+        Column::left("first event of its entity"),
+    ]);
     for head in &summary.waiting {
         let LaneHead { event_id, application, reason, attempts, since, .. } = head;
-        let (reason, since) = (styled(BAD, format!("{reason:<width$}")), age(*since, now));
-        writeln!(out, "{reason}  {attempts:>5}  {since:>6}  {application}/{event_id}")?;
+        let event = format!("{application}/{event_id}");
+        table.row([styled(BAD, reason), attempts.to_string(), age(*since, now), event]);
     }
+    write!(out, "\n{table}")?;
     writeln!(out, "Later events of the same entities wait behind these.")?;
     let mut steps: Vec<_> = summary.waiting.iter().map(|head| (&head.reason, &head.next_step)).collect();
     steps.sort_unstable();
@@ -86,18 +91,19 @@ fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     if summary.groups.is_empty() {
         return Ok(());
     }
-    let applications = column("application", summary.groups.iter().map(|group| group.application.as_str()));
-    let topics = column("topic", summary.groups.iter().map(|group| group.topic.as_str()));
-    let titles = format!(
-        "{:<applications$}  {:<topics$}  {:>9}  {:>10}  {:>6}",
-        "application", "topic", "events", "size", "oldest"
-    );
-    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    let mut table = Table::new([
+        Column::left("application"),
+        Column::left("topic"),
+        Column::right("events"),
+        Column::right("size"),
+        Column::right("oldest"),
+    ]);
     for group in &summary.groups {
         let Group { application, topic, events, bytes, oldest_accepted_at, .. } = group;
         let (events, bytes, oldest) = (grouped(*events), size(*bytes), age(*oldest_accepted_at, now));
-        writeln!(out, "{application:<applications$}  {topic:<topics$}  {events:>9}  {bytes:>10}  {oldest:>6}")?;
+        table.row([application.clone(), topic.clone(), events, bytes, oldest]);
     }
+    write!(out, "\n{table}")?;
     let when =
         if summary.waiting.is_empty() { "when Kafka confirms records again" } else { "when the reason is removed" };
     writeln!(out, "They are published automatically, in order, {when}.")
@@ -120,15 +126,19 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
         return Ok(());
     }
     let groups = &summary.quarantine_groups;
-    let width = column("application", groups.iter().map(|group| group.application.as_str()));
-    let titles =
-        format!("{:<width$}  {:<13}  {:>9}  {:>10}  {:>6}", "application", "reason", "callbacks", "size", "oldest");
-    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    let mut table = Table::new([
+        Column::left("application"),
+        Column::left("reason"),
+        Column::right("callbacks"),
+        Column::right("size"),
+        Column::right("oldest"),
+    ]);
     for group in groups {
         let QuarantinedGroup { application, reason, callbacks, bytes, oldest_received_at } = group;
         let (callbacks, bytes, oldest) = (grouped(*callbacks), size(*bytes), age(*oldest_received_at, now));
-        writeln!(out, "{application:<width$}  {reason:<13}  {callbacks:>9}  {bytes:>10}  {oldest:>6}")?;
+        table.row([application.clone(), reason.clone(), callbacks, bytes, oldest]);
     }
+    write!(out, "\n{table}")?;
     let of = if (summary.quarantine.len() as u64) < summary.quarantine_callbacks { "the oldest in" } else { "in" };
     writeln!(out, "\n{}", styled(HEADING, format!("{:>6}  {of} quarantine", "age")))?;
     for held in &summary.quarantine {
@@ -147,11 +157,6 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
         writeln!(out, "{}", fix_line("fix", step))?;
     }
     Ok(())
-}
-
-/// The width of a column: that of its title or of its widest cell.
-fn column<'a>(title: &str, cells: impl Iterator<Item = &'a str>) -> usize {
-    cells.map(|cell| cell.chars().count()).max().unwrap_or_default().max(title.len())
 }
 
 /// What an id means, and what was or would be removed.
@@ -294,13 +299,14 @@ fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::journal::summary::Group;
+    use crate::terminal::without_styles;
 
     const CALL: Call<'_> = Call { config: None };
 
     fn shown(summary: &Summary) -> String {
         let mut bytes = Vec::new();
         super::summary(summary, "the service at 127.0.0.1:9090", 10_000_000, &CALL, &mut bytes).unwrap();
-        anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+        without_styles(&String::from_utf8(bytes).unwrap())
     }
 
     fn full() -> Summary {

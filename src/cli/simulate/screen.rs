@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use idaas_simulator::redelivery::DeliveryEvent;
 use idaas_simulator::stats::{Tally, words};
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::show::{self, Colour};
+use super::show;
 use crate::counts::{counted, grouped};
+use crate::terminal::{ProgressBar, progress_bar, write_as_stdout};
 
 /// Up to so many events each gets a line.
 pub(super) const MAX_LISTED: u64 = 40;
@@ -23,7 +23,6 @@ pub(super) struct Screen<'a> {
     err: &'a mut dyn Write,
     count: u64,
     json: bool,
-    colour: Colour,
     bar: ProgressBar,
     tally: Tally,
     started: Instant,
@@ -31,17 +30,11 @@ pub(super) struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    pub(super) fn new(count: u64, json: bool, colour: Colour, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        let bar = if count > MAX_LISTED { ProgressBar::new(count) } else { ProgressBar::hidden() };
-        // The template is a constant; were it wrong, the default one would do.
-        if let Ok(style) =
-            ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} events {wide_msg}")
-        {
-            bar.set_style(style);
-        }
+    pub(super) fn new(count: u64, json: bool, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
+        let bar = if count > MAX_LISTED { progress_bar(count, "events") } else { ProgressBar::hidden() };
         bar.set_message("signing ahead");
         let started = Instant::now();
-        Self { out, err, count, json, colour, bar, tally: Tally::default(), started, notices: 0 }
+        Self { out, err, count, json, bar, tally: Tally::default(), started, notices: 0 }
     }
 
     /// Shows the news until the run is over.
@@ -74,7 +67,7 @@ impl<'a> Screen<'a> {
                     if self.json {
                         show::json_line(self.out, outcome)?;
                     } else if self.count <= MAX_LISTED {
-                        show::line(self.out, outcome, self.colour)?;
+                        write_as_stdout(self.out, |out| show::line(out, outcome))?;
                     }
                 }
             }
@@ -107,7 +100,7 @@ impl<'a> Screen<'a> {
         if self.json {
             return show::json_summary(self.out, &self.tally, run);
         }
-        show::summary(self.out, &self.tally, run, self.count <= MAX_LISTED, self.colour)
+        write_as_stdout(self.out, |out| show::summary(out, &self.tally, run, self.count <= MAX_LISTED))
     }
 
     /// Whether everything was as expected.

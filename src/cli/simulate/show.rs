@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
 use idaas_simulator::answer::List;
 use idaas_simulator::fault::Expected;
 use idaas_simulator::kind::PREFIX;
@@ -13,42 +12,18 @@ use idaas_simulator::stats::{Quantiles, Tally, verdict, words};
 use serde_json::json;
 
 use crate::counts::{counted, grouped, in_milliseconds, milliseconds};
-
-/// Whether words are coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colour {
-    /// For a terminal.
-    On,
-    /// For everything else.
-    Off,
-}
-
-impl Colour {
-    fn paint(self, colour: AnsiColor, text: &str) -> String {
-        let style = Style::new().fg_color(Some(colour.into()));
-        match self {
-            Self::On => format!("{style}{text}{style:#}"),
-            Self::Off => text.to_owned(),
-        }
-    }
-}
+use crate::terminal::{BAD, GOOD, NEUTRAL, Style, WARNING, entry, styled};
 
 /// The line of one event: whether it is as expected, the verdict, the time, the id, the type.
 ///
 /// # Errors
 /// Where `out` cannot be written.
-pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Result<()> {
-    let (mark, of_mark) = if outcome.good { ("ok", AnsiColor::Green) } else { ("!!", AnsiColor::Red) };
-    let word = format!("{:<26}", words(&outcome.last_word));
+pub fn line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
+    let mark = if outcome.good { styled(GOOD, "ok") } else { styled(BAD, "!!") };
+    let verdict = entry(style(&outcome.last_word), words(&outcome.last_word), 26, "");
     let took = milliseconds(outcome.latency);
     let event_type = outcome.event_type.strip_prefix(PREFIX).unwrap_or(&outcome.event_type);
-    write!(
-        out,
-        "{} {} {took:>9}  {}  {event_type}",
-        colour.paint(of_mark, mark),
-        colour.paint(colour_of(&outcome.last_word), &word),
-        outcome.event_id
-    )?;
+    write!(out, "{mark} {verdict} {took:>9}  {}  {event_type}", outcome.event_id)?;
     if outcome.deliveries > 1 {
         write!(out, "  (sent {})", counted(u64::from(outcome.deliveries), "time"))?;
     }
@@ -58,12 +33,12 @@ pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Resul
     writeln!(out)
 }
 
-const fn colour_of(last_word: &FinalOutcome) -> AnsiColor {
-    match last_word {
-        FinalOutcome::Verdict(List::Success, _) => AnsiColor::Green,
-        FinalOutcome::Verdict(List::Skipped, _) | FinalOutcome::NoVerdict => AnsiColor::Cyan,
-        FinalOutcome::Verdict(List::Failed, _) | FinalOutcome::Refusal(..) => AnsiColor::Yellow,
-        FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::NoAnswer(_) => AnsiColor::Red,
+const fn style(outcome: &FinalOutcome) -> Style {
+    match outcome {
+        FinalOutcome::Verdict(List::Success, _) => GOOD,
+        FinalOutcome::Verdict(List::Skipped, _) | FinalOutcome::NoVerdict => NEUTRAL,
+        FinalOutcome::Verdict(List::Failed, _) | FinalOutcome::Refusal(..) => WARNING,
+        FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::NoAnswer(_) => BAD,
     }
 }
 
@@ -109,14 +84,14 @@ pub struct Run {
 ///
 /// # Errors
 /// Where `out` cannot be written.
-pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour: Colour) -> io::Result<()> {
+pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool) -> io::Result<()> {
     if !shown {
         for surprise in &tally.surprises {
-            line(out, surprise, colour)?;
+            line(out, surprise)?;
         }
     }
     for wrong in &tally.wrong {
-        writeln!(out, "{} {wrong}", colour.paint(AnsiColor::Red, "!!"))?;
+        writeln!(out, "{} {wrong}", styled(BAD, "!!"))?;
     }
     writeln!(out)?;
     let seconds = run.took.as_secs_f64().max(1e-6);
@@ -141,12 +116,12 @@ pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour
         writeln!(out, "{late} left late: this machine did not keep the pace, and the latencies include the delay")?;
     }
     if tally.all_good(run.count) {
-        writeln!(out, "{}", colour.paint(AnsiColor::Green, "all as expected"))
+        writeln!(out, "{}", styled(GOOD, "all as expected"))
     } else {
         let missing = run.count.saturating_sub(tally.settled);
         let unexpected = counted(tally.unexpected, "event");
         let text = format!("not as expected: {unexpected}, {} not settled", grouped(missing));
-        writeln!(out, "{}", colour.paint(AnsiColor::Red, &text))
+        writeln!(out, "{}", styled(BAD, &text))
     }
 }
 
@@ -177,6 +152,7 @@ pub fn json_summary(out: &mut dyn Write, tally: &Tally, run: Run) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::without_styles;
 
     fn outcome(good: bool) -> Outcome {
         Outcome {
@@ -193,12 +169,12 @@ mod tests {
     fn shown(show: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
         let mut out = Vec::new();
         show(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        without_styles(&String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn a_line_tells_the_verdict_the_time_the_id_and_the_type() {
-        let line = shown(|out| line(out, &outcome(true), Colour::Off));
+        let line = shown(|out| line(out, &outcome(true)));
         for part in ["ok success ", "1.9 ms", " ud:user:create", "evnt_1", "sent 2 times"] {
             assert!(line.contains(part), "{line}");
         }
@@ -206,14 +182,8 @@ mod tests {
 
     #[test]
     fn a_surprise_tells_what_was_expected() {
-        let line = shown(|out| line(out, &outcome(false), Colour::Off));
+        let line = shown(|out| line(out, &outcome(false)));
         assert!(line.starts_with("!!") && line.contains("expected failed malformed_event"), "{line}");
-    }
-
-    #[test]
-    fn without_colour_there_is_no_escape() {
-        assert!(!shown(|out| line(out, &outcome(true), Colour::Off)).contains('\x1b'));
-        assert!(shown(|out| line(out, &outcome(true), Colour::On)).contains('\x1b'));
     }
 
     #[test]

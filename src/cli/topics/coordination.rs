@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::super::output::{GOOD, QUIET, WARNING, fix_line, styled};
+use super::super::output::fix_line;
 use super::REQUEST_TIMEOUT;
 use crate::config::Config;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, coordination_topic};
+use crate::terminal::{GOOD, QUIET, WARNING, styled};
 
 /// Shows the topic, and creates it if it is missing and `create` is set. Never a failure.
 pub(super) fn show(
