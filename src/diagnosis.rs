@@ -1,7 +1,7 @@
 //! What people are told about a problem: a stable code, where it is, what is wrong, and what to do about it.
 //!
-//! Every closed list of faults becomes a [`Diagnosis`] in one place, beside the list. The log shows its `Display`; the
-//! terminal shows it by `cli::output`. It is not a `miette` report, because that quotes the source, which can hold a
+//! Every closed list of faults becomes a [`Diagnosis`] by `From`, beside the list. The log shows its `Display`; the
+//! terminal shows it by `cli::output::report`, or by `cli::print_faults` if the configuration cannot be used. It is not a `miette` report, because that quotes the source, which can hold a
 //! secret, and does not break a command into lines that a shell can read.
 
 use std::fmt;
@@ -40,6 +40,12 @@ impl Diagnosis {
         Self { problem: format!("{what}: {}", self.problem), ..self }
     }
 
+    /// Returns true if the configuration has to be corrected.
+    #[must_use]
+    pub fn is_misconfiguration(&self) -> bool {
+        self.code == CONFIGURATION
+    }
+
     /// The problem, behind the key that it is found at.
     #[must_use]
     pub fn headline(&self) -> String {
@@ -47,9 +53,12 @@ impl Diagnosis {
     }
 }
 
+/// The code of every problem of the configuration.
+const CONFIGURATION: &str = "configuration";
+
 /// A problem with the configuration, or with how it fits this machine.
 pub fn misconfigured(problem: impl Into<String>, remedy: impl Into<Remedy>) -> Diagnosis {
-    Diagnosis::new("configuration", problem, remedy)
+    Diagnosis::new(CONFIGURATION, problem, remedy)
 }
 
 /// On one line, for log lines.

@@ -14,11 +14,12 @@ use serde_json::Value;
 use super::find::unread;
 use super::journal::content;
 use super::journal::{age, now};
-use super::output::{Call, complain, end, fail, next, shell_word};
+use super::output::{Call, complain, end, fail, next, report, shell_word};
 use super::tail::line;
-use super::{Exit, print_faults, print_unreadable};
+use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::counts::grouped;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::kafka::history::tail::TopicRecord;
@@ -226,7 +227,7 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Resu
         each(seen);
         true
     });
-    scanned.map_err(print_unreadable)
+    scanned.map_err(|fault| report(&Diagnosis::from(&fault)))
 }
 
 /// Prints what could not be read.

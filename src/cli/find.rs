@@ -14,13 +14,14 @@ use super::journal::source::Source;
 use super::journal::{NO_LONGER_QUARANTINED, content};
 use super::output::{Call, complain, end, fail, fix, next, note, report, shell_word};
 use super::tail::line;
-use super::{Exit, print_faults, print_unreadable, runtime};
+use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
 use crate::journal::QuarantineId;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::history::scan::{Range, Scanned, scan};
-use crate::kafka::history::tail::{FollowFault, TopicRecord};
+use crate::kafka::history::tail::TopicRecord;
 use crate::service::wiring;
 use crate::terminal::stdout;
 use idaas_callback::jose::jwe::ContentKey;
@@ -139,9 +140,11 @@ pub fn run(arguments: &FindArguments) -> Exit {
     }
     match scanned {
         Ok(scanned) => ended(&scanned, &places, arguments),
-        Err(fault @ FollowFault::Settings(_)) => print_unreadable(fault),
-        Err(fault @ FollowFault::Unreachable(_)) => {
-            let failed = print_unreadable(fault);
+        Err(fault) => {
+            let failed = report(&Diagnosis::from(&fault));
+            if failed == Exit::Misconfigured {
+                return failed;
+            }
             if !places.is_empty() {
                 return Exit::Fine;
             }

@@ -124,8 +124,8 @@ fn create_topics(config: &Config) {
                 tracing::info!(code = LogCode::TopicCreated.as_str(), topic = wanted.name, "the topic was created")
             }
             Creation::WasThere => {}
-            Creation::Refused { problem, remedy, .. } => {
-                tracing::warn!(code = LogCode::TopicNotCreated.as_str(), topic = wanted.name, "{problem}; {remedy}");
+            Creation::Rejected { diagnosis, .. } => {
+                tracing::warn!(code = LogCode::TopicNotCreated.as_str(), topic = wanted.name, "{diagnosis}");
             }
         }
     }

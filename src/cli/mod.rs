@@ -25,9 +25,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
-use crate::kafka::client::connection_error::Unreachable;
-use crate::kafka::history::tail::FollowFault;
-use crate::service::wiring;
 use crate::terminal::stderr;
 
 /// Where the configuration is, unless `--config` or the environment names another place.
@@ -127,30 +124,6 @@ pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
         fault.remedy.iter().cloned().for_each(output::fix);
     }
     Exit::Misconfigured
-}
-
-/// Shows on stderr that the topics cannot be read, and what to do.
-pub(crate) fn print_unreadable(fault: FollowFault) -> Exit {
-    match fault {
-        FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(words)]),
-        FollowFault::Unreachable(away) => print_unreachable("the topics cannot be read: ", &away),
-    }
-}
-
-/// Shows on stderr that Kafka does not answer, and what to do about each cause.
-pub(crate) fn print_unreachable(what: &str, away: &Unreachable) -> Exit {
-    let failed = output::complain(format_args!("{what}{away}"));
-    let mut told = Vec::new();
-    for remedy in away.troubles.iter().map(|trouble| trouble.cause.remedy()) {
-        if !told.contains(&remedy) {
-            output::fix(remedy);
-            told.push(remedy);
-        }
-    }
-    if told.is_empty() {
-        output::fix("start the brokers, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause");
-    }
-    failed
 }
 
 /// The runtime for everything but the HTTP workers, which have their own.

@@ -32,11 +32,11 @@ pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
     failed
 }
 
-/// The same, of a diagnosis.
+/// The same, of a diagnosis. The exit code tells whether the configuration has to be corrected.
 pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
     let failed = complain(diagnosis.headline());
     diagnosis.remedy.iter().cloned().for_each(fix);
-    failed
+    if diagnosis.is_misconfiguration() { Exit::Misconfigured } else { failed }
 }
 
 /// Says on stderr what to do about an error.

@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use self::runs::Folder;
-use super::output::{Call, end, fail, note};
+use super::output::{Call, end, fail, note, report};
 use super::tail::absent;
-use super::{Exit, print_faults, print_unreadable};
+use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;
@@ -76,7 +77,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     });
     let (events, states) = match read {
         Ok(read) => read,
-        Err(fault) => return print_unreadable(fault),
+        Err(fault) => return report(&Diagnosis::from(&fault)),
     };
     let call = Call::new(&arguments.config);
     let complete = warn(&events, &call) & warn(&states, &call);

@@ -10,9 +10,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use idaas_callback::event_type::Entity;
 
-use super::output::{Call, end, fail, note};
-use super::{Exit, print_faults, print_unreadable};
+use super::output::{Call, end, fail, note, report};
+use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::tail::{Begin, TailReader};
@@ -69,7 +70,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
     let follower = match TailReader::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
-        Err(fault) => return print_unreadable(fault),
+        Err(fault) => return report(&Diagnosis::from(&fault)),
     };
     for topic in follower.missing() {
         note(absent(topic, &Call::new(&arguments.config)));

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::{end, fix_line};
-use super::{Exit, print_faults, print_unreachable};
+use super::output::{end, fix_line, report};
+use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topic_drift::compare::{differences, grouped};
 use crate::kafka::admin::topic_drift::text::span;
@@ -47,7 +48,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
     };
     let administrator = match Administrator::new(&wiring::cluster(&config)) {
         Ok(administrator) => administrator,
-        Err(fault) => return print_faults(&[wiring::kafka_fault(fault.to_string())]),
+        Err(fault) => return print_faults(&[fault.into()]),
     };
     let plan = TopicSettings::with_states(&config);
     let mut out = stdout();
@@ -64,7 +65,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
                 failed @ (Exit::Failed | Exit::Misconfigured) => failed,
             }
         }
-        Err(away) => print_unreachable("", &away),
+        Err(unreachable) => report(&Diagnosis::from(&unreachable)),
     }
 }
 
@@ -86,8 +87,9 @@ fn look(
         let _ = match creation {
             Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
             Creation::WasThere => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
-            Creation::Refused { problem, remedy, .. } => {
-                writeln!(out, "{} {name}: {problem}\n{}", styled(BAD, "not created"), fix_line("fix", remedy))
+            Creation::Rejected { diagnosis: Diagnosis { problem, remedy, .. }, .. } => {
+                let remedy = fix_line("fix", remedy.unwrap_or_default());
+                writeln!(out, "{} {name}: {problem}\n{remedy}", styled(BAD, "not created"))
             }
         };
     }

@@ -18,14 +18,12 @@ use tokio::task::JoinHandle;
 
 use super::{DemoFault, Options};
 use crate::config::{Config, Sources};
-use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::embedded::EmbeddedBroker;
 use crate::kafka::history::tail::{Begin, TailReader, TopicRecord};
-use crate::service::{ControlMessage, Service, StartFault, wiring};
-use crate::telemetry::log_code::LogCode;
+use crate::service::{ControlMessage, Service, wiring};
 
 /// Partitions of each topic that the demo makes.
 const PARTITIONS: i32 = 3;
@@ -89,7 +87,7 @@ impl Environment {
         let make = broker.is_none();
         let opened = tokio::task::spawn_blocking(move || open(&cluster, plan, make)).await.map_err(failed)?;
         let (counts, records) = read_along(opened?)?;
-        let service = Service::start(&path, config).await.map_err(not_started)?;
+        let service = Service::start(&path, config).await.map_err(|fault| DemoFault::Diagnosed(vec![fault]))?;
         if !service.ready(START_TIMEOUT).await {
             return Err(DemoFault::Stage("the bridge did not become ready".to_owned()));
         }
@@ -227,9 +225,9 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
     for (wanted, creation) in missing.iter().zip(administrator.create(&missing, CLUSTER).map_err(failed)?) {
         match creation {
             Creation::Created | Creation::WasThere => {}
-            Creation::Refused { problem, remedy, .. } => {
-                let problem = format!("{} cannot be made: {problem}", wanted.name);
-                return Err(DemoFault::Diagnosed(vec![Diagnosis::new(LogCode::TopicNotCreated, problem, remedy)]));
+            Creation::Rejected { diagnosis, .. } => {
+                let diagnosis = diagnosis.context(format_args!("{} cannot be created", wanted.name));
+                return Err(DemoFault::Diagnosed(vec![diagnosis]));
             }
         }
     }
@@ -261,11 +259,4 @@ fn read_along(
 
 fn failed(error: impl std::fmt::Display) -> DemoFault {
     DemoFault::Stage(error.to_string())
-}
-
-fn not_started(fault: StartFault) -> DemoFault {
-    match fault {
-        StartFault::Configuration(faults) => DemoFault::Diagnosed(faults),
-        StartFault::Failed(why) => DemoFault::Stage(why),
-    }
 }

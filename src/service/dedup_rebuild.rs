@@ -18,10 +18,11 @@ use super::tail_window::{log, show_last_events, since, window};
 use crate::app_state::AppState;
 use crate::config::Config;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::ReadFault;
 use crate::kafka::history::correlate::Known;
 use crate::kafka::history::follow::Follower;
 use crate::kafka::history::our_topics::{LiveScope, Scope};
-use crate::kafka::history::partition_reader::{FetchProfile, ReadFault};
+use crate::kafka::history::partition_reader::FetchProfile;
 use crate::kafka::history::recent_records::{Backlog, Checkpoint, read_tail};
 use crate::telemetry::log_code::LogCode;
 

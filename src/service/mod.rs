@@ -25,7 +25,7 @@ pub use self::control::{ControlMessage, ControlMessages, signals};
 use crate::app_state::AppState;
 use crate::config::Config;
 use crate::console::Console;
-use crate::delivery::dispatcher::{self, Dispatcher};
+use crate::delivery::dispatcher::Dispatcher;
 use crate::diagnosis::Diagnosis;
 use crate::http::{Admin, AdminToken, Callbacks, Certificate, serve_admin};
 use crate::kafka::availability::cluster_watch::Watch;
@@ -34,35 +34,6 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the cluster before it goes on without: a first record then waits for it instead.
 const WARM_UP: Duration = Duration::from_secs(3);
-
-/// Why the service does not start.
-pub enum StartFault {
-    /// The configuration is wrong, or does not fit this machine.
-    Configuration(Vec<Diagnosis>),
-    /// Something else failed.
-    Failed(String),
-}
-
-impl From<Diagnosis> for StartFault {
-    fn from(fault: Diagnosis) -> Self {
-        Self::Configuration(vec![fault])
-    }
-}
-
-impl From<std::io::Error> for StartFault {
-    fn from(error: std::io::Error) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<dispatcher::StartFault> for StartFault {
-    fn from(fault: dispatcher::StartFault) -> Self {
-        match fault {
-            dispatcher::StartFault::Journal(error) => error.into(),
-            dispatcher::StartFault::Producer(fault) => wiring::kafka_fault(fault.to_string()).into(),
-        }
-    }
-}
 
 /// The running service.
 pub struct Service {
@@ -89,15 +60,16 @@ impl Service {
     /// producer is warm.
     ///
     /// # Errors
-    /// [`StartFault`], with everything undone.
-    pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
+    /// Why it does not start, with everything undone. The code is [`LogCode::NotStarted`] if neither the configuration nor
+    /// the journal is the problem.
+    pub async fn start(path: &Path, config: Config) -> Result<Self, Diagnosis> {
         let certificate = wiring::certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
         wiring::journal_directory(&config)?;
-        let listen = callbacks.local_addr()?;
-        let admin_listen = admin.local_addr()?;
-        let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
+        let listen = callbacks.local_addr().map_err(not_started)?;
+        let admin_listen = admin.local_addr().map_err(not_started)?;
+        let metrics = Metrics::new().map_err(not_started)?;
         let cluster = wiring::cluster(&config);
         let opened = wiring::journal(&config)?;
         let dispatcher = Dispatcher::start(&cluster, wiring::events_in_memory(&config), opened, Arc::clone(&metrics))?;
@@ -110,14 +82,16 @@ impl Service {
             Arc::new(AppState::new(wiring::limits(&config), Arc::clone(&metrics), dispatcher, applications));
         app_state.set_cluster(cluster.clone());
         let (dedup_rebuild, replicas) = replicas::start(&config, &app_state.dispatcher, &metrics);
-        let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(StartFault::Failed)?;
+        let watch = wiring::watch(&cluster, &config, &metrics, &replicas).map_err(not_started)?;
         let drain = config.server.drain_timeout;
-        let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain)?;
-        let journal_admin = wiring::journal_admin(&app_state.dispatcher).map_err(StartFault::Failed)?;
+        let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain);
+        let callbacks = callbacks.map_err(not_started)?;
+        let journal_admin = wiring::journal_admin(&app_state.dispatcher).map_err(not_started)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
         let console = Console::start(Arc::clone(&app_state), &config);
-        let admin = serve_admin(admin, Arc::clone(&app_state), journal_admin, Arc::clone(&console), &admin_token)?;
+        let admin = serve_admin(admin, Arc::clone(&app_state), journal_admin, Arc::clone(&console), &admin_token);
+        let admin = admin.map_err(not_started)?;
         wiring::show_certificate(&config, &metrics);
         wiring::show_kafka_certificate(&config, &metrics);
         let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
@@ -173,8 +147,14 @@ fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) 
     tracing::info!(version, %listen, %admin_listen, applications, "idaas-bridge takes callbacks");
 }
 
-fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
-    wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error).into())
+/// A problem of this machine that keeps the service from starting.
+fn not_started(problem: impl std::fmt::Display) -> Diagnosis {
+    let remedy = "start it again; if that does not help, raise the limits of threads and open files";
+    Diagnosis::new(LogCode::NotStarted, problem.to_string(), remedy)
+}
+
+fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Diagnosis> {
+    wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error))
 }
 
 /// Warms the producer up in the background, learns what was published last, and sees to the topics.

@@ -13,6 +13,7 @@ use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
 use crate::http::Certificate;
 use crate::journal::KeyChange;
+use crate::kafka::client::error::rejected_property;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
 
@@ -179,7 +180,7 @@ impl Service {
 
     /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
     async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Diagnosis>> {
-        let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
+        let fault = |problem: &str| vec![rejected_property(problem)];
         let (app_state, cluster) = (Arc::clone(&self.app_state), wiring::cluster(config));
         let replace = move || app_state.dispatcher.replace_clients(&cluster).map_err(|problem| problem.to_string());
         let replaced = tokio::task::spawn_blocking(replace).await.map_err(|error| fault(&error.to_string()))?;

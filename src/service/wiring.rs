@@ -204,10 +204,6 @@ pub(crate) fn tls_fault(fault: &CertificateFault) -> Diagnosis {
     misconfigured(fault.to_string(), remedy).at("server.tls")
 }
 
-pub(crate) fn kafka_fault(problem: impl Into<String>) -> Diagnosis {
-    misconfigured(problem, "correct or remove the property").at("kafka.properties")
-}
-
 /// The level of the log.
 pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
     match level {

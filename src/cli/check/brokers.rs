@@ -16,6 +16,7 @@ use crate::kafka::admin::permissions::{self, Idempotence};
 use crate::kafka::admin::remedy::Right;
 use crate::kafka::admin::topics::{State, TopicSettings, coordination_topic};
 use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable};
+use crate::kafka::client::error::rejected_property;
 use crate::kafka::client::settings::Cluster;
 use crate::service::wiring;
 
@@ -30,7 +31,7 @@ const USER: &str = "kafka.properties";
 /// Whether librdkafka accepts the properties; connects to nothing.
 pub(super) fn settings(config: &Config) -> Finding {
     match permissions::settings_fault(&wiring::cluster(config)) {
-        Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(problem)),
+        Some(problem) => Finding::prevents_start(Code::KafkaProperties, rejected_property(problem)),
         None => Finding::ok(Code::KafkaProperties, "kafka.properties", "librdkafka accepts them"),
     }
 }
@@ -41,7 +42,7 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
     let administrator = match Administrator::new(&cluster) {
         Ok(administrator) => administrator,
         Err(fault) => {
-            return tell(Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(fault.to_string())));
+            return tell(Finding::prevents_start(Code::KafkaProperties, fault.into()));
         }
     };
     let brokers = match reach(&administrator) {

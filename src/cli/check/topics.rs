@@ -7,7 +7,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
 use crate::config::Config;
-use crate::diagnosis::Remedy;
+use crate::diagnosis::{Diagnosis, Remedy};
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::permissions::{self, Reading, Writing, WritingQuestion};
 use crate::kafka::admin::remedy::Right;
@@ -105,10 +105,10 @@ impl<'a> Examination<'a> {
                     let remedy = "start serve or run topics --create, then run check again";
                     tell(Finding::not_tested(Code::TopicWrite, &key, why, remedy));
                 }
-                Creation::Refused { problem, remedy, forbidden } => {
+                Creation::Rejected { diagnosis: Diagnosis { problem, remedy, .. }, forbidden } => {
                     let problem = format!("is missing, and cannot be created by serve: {problem}");
                     let remedy =
-                        if forbidden { Remedy::grant(&[Right::Create], &topics) } else { Remedy::from(remedy) };
+                        if forbidden { Remedy::grant(&[Right::Create], &topics) } else { remedy.unwrap_or_default() };
                     tell(Finding::fault(code, &key, &self.sentence(&topics, &problem), remedy));
                 }
             }

@@ -28,9 +28,9 @@ pub(super) fn show(
                 Ok(Creation::Created | Creation::WasThere) => {
                     writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
                 }
-                Ok(Creation::Refused { problem, remedy, .. }) => {
-                    writeln!(out, "{}: {problem}; {needed}", styled(WARNING, "not created"))?;
-                    writeln!(out, "{}", fix_line("fix", remedy))?;
+                Ok(Creation::Rejected { diagnosis, .. }) => {
+                    writeln!(out, "{}: {}; {needed}", styled(WARNING, "not created"), diagnosis.problem)?;
+                    writeln!(out, "{}", fix_line("fix", diagnosis.remedy.unwrap_or_default()))?;
                 }
                 Err(away) => writeln!(out, "{}: {away}", styled(WARNING, "not created"))?,
             }

@@ -15,8 +15,10 @@ use tokio::runtime::Runtime;
 use self::answers::{code, creation, settings, state, unknown};
 use super::brokers::{Broker, Observer, POLL_TIMEOUT};
 use super::topics::{State, TopicSettings, Unknown, WantedTopic};
+use crate::diagnosis::Diagnosis;
 use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
 use crate::kafka::client::error::describe;
+use crate::kafka::client::error::rejected_property;
 use crate::kafka::client::settings::Cluster;
 
 /// How long the request for the topics' settings may take. A cluster that does not support the request leaves it
@@ -26,16 +28,15 @@ const SETTINGS: Duration = Duration::from_secs(3);
 const PROPAGATION: Duration = Duration::from_secs(5);
 
 /// Why there is no administrator: librdkafka rejects a property. The text shows no value.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct SettingsFault(String);
 
-impl std::fmt::Display for SettingsFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl From<SettingsFault> for Diagnosis {
+    fn from(SettingsFault(problem): SettingsFault) -> Self {
+        rejected_property(problem)
     }
 }
-
-impl std::error::Error for SettingsFault {}
 
 /// The brokers of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +55,9 @@ pub enum Creation {
     /// Another client created it first.
     WasThere,
     /// The cluster rejects the request.
-    Refused {
-        /// In Kafka's words.
-        problem: String,
-        /// What to do about it.
-        remedy: &'static str,
+    Rejected {
+        /// The problem in Kafka's words, and what to do.
+        diagnosis: Diagnosis,
         /// True if the user is not allowed to create it.
         forbidden: bool,
     },

@@ -2,6 +2,7 @@
 //!
 //! librdkafka's texts name brokers and errors, never the value of a property.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::diagnosis::Diagnosis;
 
 /// The cause of a connection error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +125,19 @@ impl fmt::Display for Unreachable {
 }
 
 impl std::error::Error for Unreachable {}
+
+impl From<&Unreachable> for Diagnosis {
+    fn from(unreachable: &Unreachable) -> Self {
+        let mut remedies: Vec<_> = unreachable.troubles.iter().map(|error| error.cause.remedy()).collect();
+        let mut seen = HashSet::new();
+        remedies.retain(|remedy| seen.insert(*remedy));
+        if remedies.is_empty() {
+            remedies =
+                vec!["start the brokers, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause"];
+        }
+        Self::new("kafka_unreachable", unreachable.to_string(), remedies.join("; or "))
+    }
+}
 
 /// A client context that collects librdkafka's connection errors.
 #[derive(Clone, Default)]

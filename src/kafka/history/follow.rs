@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::ReadFault;
 use super::backfill::Backfill;
 use super::correlate::{Correlator, Known};
 use super::our_topics::{LiveScope, Scope};
-use super::partition_reader::{FetchProfile, Offsets, PartitionReader, ReadFault};
+use super::partition_reader::{FetchProfile, Offsets, PartitionReader};
 use super::recent_records::{BatchObserver, Checkpoint, Window, unread};
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;

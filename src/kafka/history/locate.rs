@@ -15,7 +15,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::partition_reader::{Offsets, PartitionReader, ReadFault};
+use super::ReadFault;
+use super::partition_reader::{Offsets, PartitionReader};
 
 /// Up to this many topics are requested individually. For more topics, a single request asks for all topics of the
 /// cluster: its answer also describes topics that are not ours, but it costs one round trip.

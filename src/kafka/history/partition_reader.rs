@@ -13,9 +13,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::ReadFault;
 use super::our_topics::Scope;
 use super::published_record::{PublishedRecord, decode};
-use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
+use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
@@ -70,31 +71,6 @@ impl FetchProfile {
         }
     }
 }
-
-/// Why topics cannot be read.
-#[derive(Debug)]
-pub enum ReadFault {
-    /// librdkafka rejects a property. The text shows no value.
-    Settings(String),
-    /// The cluster does not answer.
-    Unreachable(Unreachable),
-    /// This user may not read the topics: it needs READ and DESCRIBE on them.
-    NotAllowed,
-}
-
-impl std::fmt::Display for ReadFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Settings(words) => f.write_str(words),
-            Self::Unreachable(unreachable) => write!(f, "{unreachable}"),
-            Self::NotAllowed => {
-                f.write_str("the user of [kafka.properties] may not read the topics; give it READ on them")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ReadFault {}
 
 /// A record of one of our topics, with what it shows about its event. An invalid record shows nothing.
 pub(super) struct ReadRecord {

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use outbox::Published;
 use outbox::verdict::Verdict;
 
+use super::ReadFault;
 use super::backfill::Backfill;
 use super::correlate::{Correlator, Known};
 use super::locate::{Located, OffsetRanges};
 use super::our_topics::Scope;
-use super::partition_reader::{FetchProfile, Offsets, PartitionReader, ReadFault};
+use super::partition_reader::{FetchProfile, Offsets, PartitionReader};
 use super::published_record::PublishedRecord;
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;

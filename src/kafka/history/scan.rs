@@ -11,8 +11,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::ReadFault;
 use super::partition_reader::{Offsets, PartitionReader};
-use super::tail::{FollowFault, TopicRecord, topic_record};
+use super::tail::{TopicRecord, topic_record};
 use crate::kafka::client::settings::Cluster;
 
 /// How long one poll waits.
@@ -53,21 +54,21 @@ pub struct Scanned {
 /// most for `limit` and a moment more.
 ///
 /// # Errors
-/// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer.
+/// [`ReadFault`]; [`ReadFault::Unreachable`] if the cluster does not answer.
 pub fn scan(
     cluster: &Cluster,
     topics: &[String],
     range: Range,
     limit: Duration,
     mut each: impl FnMut(TopicRecord) -> bool,
-) -> Result<Scanned, FollowFault> {
+) -> Result<Scanned, ReadFault> {
     let end = Instant::now() + limit;
     let properties = [("auto.offset.reset", "earliest"), ("fetch.wait.max.ms", "25")];
-    let reader = PartitionReader::start(cluster, "scan", &properties).map_err(FollowFault::Settings)?;
+    let reader = PartitionReader::start(cluster, "scan", &properties).map_err(ReadFault::Settings)?;
     let mut scanned = Scanned { complete: true, ..Scanned::default() };
     let (begins, mut ends) = places(&reader, topics, range, (end, &mut scanned))?;
     if reader.read(&begins).is_err() {
-        return Err(FollowFault::Unreachable(reader.errors.unreachable()));
+        return Err(ReadFault::Unreachable(reader.errors.unreachable()));
     }
     let mut last_progress = Instant::now();
     while !ends.is_empty() {
@@ -112,7 +113,7 @@ fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
 }
 
 /// Returns the metadata of a topic. Ends as soon as it is known that no broker answers.
-fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, FollowFault> {
+fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, ReadFault> {
     let end = end.min(Instant::now() + METADATA_TIMEOUT);
     loop {
         if let Ok(metadata) = reader.consumer.fetch_metadata(Some(topic), POLL_METADATA) {
@@ -121,7 +122,7 @@ fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metad
         // Serves the error callback.
         let _ = reader.poll(Duration::ZERO);
         if Instant::now() >= end || reader.errors.is_decided() {
-            return Err(FollowFault::Unreachable(reader.errors.unreachable()));
+            return Err(ReadFault::Unreachable(reader.errors.unreachable()));
         }
     }
 }
@@ -144,7 +145,7 @@ fn led_partitions(
     reader: &PartitionReader,
     topics: &[String],
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<Vec<Place>, FollowFault> {
+) -> Result<Vec<Place>, ReadFault> {
     let mut places = Vec::new();
     for topic in topics {
         let metadata = metadata(reader, topic, end)?;
@@ -171,7 +172,7 @@ fn watermarks(
     reader: &PartitionReader,
     places: &[Place],
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<Watermarks, FollowFault> {
+) -> Result<Watermarks, ReadFault> {
     let mut found = Watermarks::new();
     let mut silent = BTreeSet::new();
     for place in places {
@@ -195,7 +196,7 @@ fn watermarks(
         }
     }
     if found.is_empty() && !silent.is_empty() {
-        return Err(FollowFault::Unreachable(reader.errors.unreachable()));
+        return Err(ReadFault::Unreachable(reader.errors.unreachable()));
     }
     scanned.complete &= found.len() == places.len();
     Ok(found)
@@ -223,7 +224,7 @@ fn places(
     topics: &[String],
     range: Range,
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<(Offsets, Ends), FollowFault> {
+) -> Result<(Offsets, Ends), ReadFault> {
     let places = led_partitions(reader, topics, (end, &mut *scanned))?;
     let watermarks = watermarks(reader, &places, (end, scanned))?;
     let young = match range {
@@ -236,7 +237,7 @@ fn places(
                 let _ = times.add_partition_offset(topic, *partition, Offset::Offset(time));
             }
             let found = reader.consumer.offsets_for_times(times, LEADER_TIMEOUT.min(rest(end)));
-            Some(found.map_err(|_| FollowFault::Unreachable(reader.errors.unreachable()))?)
+            Some(found.map_err(|_| ReadFault::Unreachable(reader.errors.unreachable()))?)
         }
     };
     let (mut begins, mut ends) = (Offsets::new(), Ends::new());

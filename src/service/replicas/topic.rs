@@ -132,12 +132,12 @@ impl Topic {
             }
             Ok(Creation::WasThere) => {}
             // Not an error, because a single replica does not need it.
-            Ok(Creation::Refused { problem, remedy, .. }) => {
+            Ok(Creation::Rejected { diagnosis, .. }) => {
                 if !std::mem::replace(&mut self.is_refused, true) {
                     tracing::warn!(
                         code = LogCode::TopicNotCreated.as_str(),
                         topic,
-                        "the topic was not created: {problem}; {remedy}"
+                        "the topic was not created: {diagnosis}"
                     );
                 }
                 let usable = self.not_usable("the cluster refuses to create the topic");
