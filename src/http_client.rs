@@ -283,7 +283,7 @@ impl std::fmt::Display for HttpFault {
             Self::Setup => "the HTTP client cannot be set up",
             Self::Dns => "the host's name cannot be resolved",
             Self::Connect => "no connection to the host",
-            Self::Tls(words) => return write!(f, "TLS failed: {words}"),
+            Self::Tls(problem) => return write!(f, "TLS failed: {problem}"),
             Self::Timeout => "no complete answer in time",
             Self::Redirect => "the endpoint redirects, which is not followed",
             Self::Interrupted => "the exchange broke off",

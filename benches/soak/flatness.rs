@@ -36,14 +36,14 @@ pub(crate) struct Flatness {
 }
 
 /// Of the process that was seen last.
-pub(crate) fn of_last_life(samples: &[Sample]) -> Flatness {
+pub(crate) fn of_last_process_run(samples: &[Sample]) -> Flatness {
     let last = samples.last().map(|sample| sample.process);
-    let life: Vec<_> = samples.iter().filter(|sample| Some(sample.process) == last).collect();
-    let third = life.len() / 3;
-    let (before, after) = (&life[third..third * 2], &life[third * 2..]);
-    let calm = (calm(&life, third..third * 2), calm(&life, third * 2..life.len()));
+    let process_run: Vec<_> = samples.iter().filter(|sample| Some(sample.process) == last).collect();
+    let third = process_run.len() / 3;
+    let (before, after) = (&process_run[third..third * 2], &process_run[third * 2..]);
+    let calm = (calm(&process_run, third..third * 2), calm(&process_run, third * 2..process_run.len()));
     Flatness {
-        samples: life.len(),
+        samples: process_run.len(),
         calm: (calm.0.len(), calm.1.len()),
         memory: (median(&calm.0), median(&calm.1)),
         files: (fewest(before), fewest(after)),
@@ -54,9 +54,10 @@ pub(crate) fn of_last_life(samples: &[Sample]) -> Flatness {
 }
 
 /// The samples of a range before which nothing was in the journal for a while.
-fn calm<'a>(life: &[&'a Sample], range: std::ops::Range<usize>) -> Vec<&'a Sample> {
-    let is_calm = |at: &usize| at.checked_sub(CALM).is_some_and(|from| life[from..=*at].iter().all(|s| s.journal == 0));
-    range.filter(is_calm).map(|at| life[at]).collect()
+fn calm<'a>(process_run: &[&'a Sample], range: std::ops::Range<usize>) -> Vec<&'a Sample> {
+    let is_calm =
+        |at: &usize| at.checked_sub(CALM).is_some_and(|from| process_run[from..=*at].iter().all(|s| s.journal == 0));
+    range.filter(is_calm).map(|at| process_run[at]).collect()
 }
 
 fn median(samples: &[&Sample]) -> u64 {

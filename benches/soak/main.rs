@@ -63,7 +63,7 @@ fn main() {
     }
     let mut report = stage.judge("soak", load);
     report.must_refuse_nothing();
-    let flatness = flatness::of_last_life(&samples.from(0));
+    let flatness = flatness::of_last_process_run(&samples.from(0));
     println!("{report}\n{flatness}");
     report.complaints.extend(flatness.complaints());
     let faults = report.faults();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::find::unread;
 use super::journal::content;
 use super::journal::{age, now};
-use super::output::{Call, complain, end, fail, next, report, shell_word};
+use super::output::{Call, end, fail, next, print_error, report, shell_word};
 use super::tail::line;
 use super::{Exit, print_faults};
 use crate::config::Config;
@@ -86,7 +86,7 @@ enum Action {
 #[must_use]
 pub fn run(arguments: &DeadLetterArguments) -> Exit {
     let Some(path) = &arguments.config else {
-        complain("--config FILE is missing: the configuration names the brokers and the topics");
+        print_error("--config FILE is missing: the configuration names the brokers and the topics");
         return Exit::Misconfigured;
     };
     let config = match Config::load(path) {

@@ -61,7 +61,9 @@ pub fn run(arguments: DemoArguments) -> Exit {
             }
             Exit::Failed
         }
-        Err(fault @ (DemoFault::Output(_) | DemoFault::Stage(_) | DemoFault::Interrupted)) => output::complain(fault),
+        Err(fault @ (DemoFault::Output(_) | DemoFault::Stage(_) | DemoFault::Interrupted)) => {
+            output::print_error(fault)
+        }
     }
 }
 

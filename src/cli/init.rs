@@ -56,7 +56,7 @@ pub fn run(arguments: &InitArguments) -> Exit {
     let answers = match answers(arguments, &mut |what, flag| ask.for_value(what, flag)) {
         Ok(answers) => answers,
         Err(problem) => {
-            output::complain(problem);
+            output::print_error(problem);
             return Exit::Misconfigured;
         }
     };
@@ -64,7 +64,7 @@ pub fn run(arguments: &InitArguments) -> Exit {
         Ok(files) => {
             output::end(told(&files, &arguments.directory, &answers, &mut terminal::stdout()).map(|()| Exit::Fine))
         }
-        Err(fault) => output::complain(fault),
+        Err(fault) => output::print_error(fault),
     }
 }
 

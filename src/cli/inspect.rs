@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 
 use self::captured::Captured;
 use self::steps::Screen;
-use super::output::{complain, end, fail, report};
+use super::output::{end, fail, print_error, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::diagnosis::Diagnosis;
@@ -79,7 +79,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let application = match choose(&config, arguments.application.as_deref(), audience.as_deref()) {
         Ok(application) => application,
         Err(problem) => {
-            complain(problem);
+            print_error(problem);
             return Exit::Misconfigured;
         }
     };

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
-use super::output::{Call, complain, end, fix_line, report};
+use super::output::{Call, end, fix_line, print_error, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::http::journal::EntryKind;
@@ -97,7 +97,7 @@ enum Action {
 #[must_use]
 pub fn run(arguments: &JournalArguments) -> Exit {
     let Some(path) = &arguments.config else {
-        complain("--config FILE is missing: the configuration says where the journal is");
+        print_error("--config FILE is missing: the configuration says where the journal is");
         return Exit::Misconfigured;
     };
     let config = match Config::load(path) {
@@ -118,7 +118,7 @@ pub fn run(arguments: &JournalArguments) -> Exit {
             Some(Action::Redrive { ids }) => redrive(&source, ids, json, &call).await,
             Some(Action::Discard { id, yes }) => discard(&source, (id, *yes, json), &call).await,
         };
-        done.unwrap_or_else(complain)
+        done.unwrap_or_else(print_error)
     })
 }
 
@@ -195,7 +195,7 @@ async fn show(
                 .and_then(|()| writeln!(out, "{}", fix_line(label, step)))
                 .map(|()| Exit::Fine)
         }
-        Err(meant) => writeln!(out, "{}", show::meant(&meant, id, false, now(), call)).map(|()| Exit::Failed),
+        Err(kind) => writeln!(out, "{}", show::described(&kind, id, false, now(), call)).map(|()| Exit::Failed),
     };
     Ok(end(written))
 }
@@ -203,14 +203,14 @@ async fn show(
 async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
     let mut exit = Exit::Fine;
     for id in ids {
-        let meant = source.redrive(id).await?;
-        if !matches!(meant, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
+        let kind = source.redrive(id).await?;
+        if !matches!(kind, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
             exit = Exit::Failed;
         }
         let line = if json {
-            serde_json::json!({"id": id, "outcome": meant}).to_string()
+            serde_json::json!({"id": id, "outcome": kind}).to_string()
         } else {
-            show::redriven(&meant, id, now(), call)
+            show::redriven(&kind, id, now(), call)
         };
         if let Err(error) = print(&format!("{line}\n")) {
             return Ok(end(Err(error)));
@@ -220,15 +220,15 @@ async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -
 }
 
 async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Call<'_>) -> Result<Exit, String> {
-    let meant = if yes { source.discard(id).await? } else { source.find_thing(id).await? };
-    let exit = if matches!(meant, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Fine } else { Exit::Failed };
+    let kind = if yes { source.discard(id).await? } else { source.find_entry(id).await? };
+    let exit = if matches!(kind, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Fine } else { Exit::Failed };
     let mut out = stdout();
     let written: io::Result<()> = if json {
         let done = yes && exit == Exit::Fine;
-        let found = serde_json::json!({"discarded": done, "found": meant});
+        let found = serde_json::json!({"discarded": done, "found": kind});
         writeln!(out, "{found}")
     } else {
-        writeln!(out, "{}", show::meant(&meant, id, yes, now(), call))
+        writeln!(out, "{}", show::described(&kind, id, yes, now(), call))
     };
     Ok(end(written.map(|()| exit)))
 }

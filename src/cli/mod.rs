@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
 
 /// Shows what is wrong with the configuration, on stderr.
 pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
-    output::complain(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
+    output::print_error(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
     for fault in faults {
         // Where stderr is closed there is nobody to tell.
         let _ = writeln!(stderr(), "  {}", fault.headline());
@@ -130,7 +130,7 @@ pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
 pub(crate) fn runtime() -> Option<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     if let Err(error) = &runtime {
-        output::complain(format_args!("the runtime cannot be started: {error}"));
+        output::print_error(format_args!("the runtime cannot be started: {error}"));
     }
     runtime.ok()
 }

@@ -14,7 +14,7 @@ use crate::terminal::{BAD, GOOD, TEXT_WIDTH, WARNING, fill, stderr, styled, wrap
 const MAX_COMMAND_WIDTH: usize = 40;
 
 /// Says on stderr why the command cannot go on.
-pub(super) fn complain(text: impl Display) -> Exit {
+pub(super) fn print_error(text: impl Display) -> Exit {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(stderr(), "{}", error(text));
     Exit::Failed
@@ -27,14 +27,14 @@ pub(super) fn error(text: impl Display) -> String {
 
 /// Says on stderr why the command cannot go on, and what to do about it.
 pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
-    let failed = complain(problem);
+    let failed = print_error(problem);
     fix(remedy);
     failed
 }
 
 /// The same, of a diagnosis. The exit code tells whether the configuration has to be corrected.
 pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
-    let failed = complain(diagnosis.headline());
+    let failed = print_error(diagnosis.headline());
     diagnosis.remedy.iter().cloned().for_each(fix);
     if diagnosis.is_misconfiguration() { Exit::Misconfigured } else { failed }
 }
@@ -187,7 +187,7 @@ pub(super) fn end(result: io::Result<Exit>) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Fine,
-        Err(error) => complain(format_args!("the result cannot be written ({})", error.kind())),
+        Err(error) => print_error(format_args!("the result cannot be written ({})", error.kind())),
     }
 }
 

@@ -188,12 +188,12 @@ fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn Write) -> 
         let _ = writeln!(err, "{}", output::note_line(format_args!("signing {ahead} before the first is sent")));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
-    let (sending, news) = unbounded_channel();
+    let (sending, events) = unbounded_channel();
     let run = run::send(sender, Arc::clone(&plan), sending);
     let task = runtime.spawn(run);
     let mut screen = Screen::new(plan.count, arguments.json, out, err);
     // A closed pipe ends the showing, and so the run: nobody reads it.
-    let shown = runtime.block_on(screen.follow(news));
+    let shown = runtime.block_on(screen.follow(events));
     task.abort();
     Ok(shown.and_then(|()| screen.end()).is_ok() && screen.all_good())
 }

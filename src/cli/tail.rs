@@ -105,14 +105,14 @@ fn topics(config: &Config, names: &[String]) -> Vec<String> {
 fn follow(mut follower: TailReader, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let width = columns();
-    let mut told = 0;
+    let mut shown = 0;
     while left > 0 {
         let Some(seen) = follower.next(POLL_TIMEOUT) else {
-            let troubles = follower.troubles();
-            for trouble in troubles.iter().skip(told) {
-                note(&trouble.words);
+            let errors = follower.errors();
+            for error in errors.iter().skip(shown) {
+                note(&error.text);
             }
-            told = troubles.len();
+            shown = errors.len();
             continue;
         };
         if arguments.json {

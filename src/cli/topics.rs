@@ -201,13 +201,13 @@ const fn kept(retention_ms: i64) -> i64 {
 
 /// Why settings are not known, each reason once.
 fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     for state in states {
         if let State::Present(ExistingTopic { settings: Err(why), .. }) = state
-            && !told.contains(&why)
+            && !printed.contains(&why)
         {
             writeln!(out, "\n{} {why}; see to them by hand", styled(WARNING, "? = the settings are not known:"))?;
-            told.push(why);
+            printed.push(why);
         }
     }
     Ok(())

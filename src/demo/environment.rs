@@ -86,7 +86,7 @@ impl Environment {
         let (plan, cluster) = (TopicSettings::of(&config), wiring::cluster(&config));
         let make = broker.is_none();
         let opened = tokio::task::spawn_blocking(move || open(&cluster, plan, make)).await.map_err(failed)?;
-        let (counts, records) = read_along(opened?)?;
+        let (counts, records) = read_records(opened?)?;
         let service = Service::start(&path, config).await.map_err(|fault| DemoFault::Diagnosed(vec![fault]))?;
         if !service.ready(START_TIMEOUT).await {
             return Err(DemoFault::Stage("the bridge did not become ready".to_owned()));
@@ -130,7 +130,7 @@ impl Environment {
         let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
     }
 
-    pub(super) fn places(&self, options: &Options) -> Endpoints {
+    pub(super) fn endpoints(&self, options: &Options) -> Endpoints {
         Endpoints {
             kafka: self.bootstrap_servers.clone(),
             embedded: self.broker.is_some(),
@@ -237,7 +237,7 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
 type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
 /// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
-fn read_along(
+fn read_records(
     (mut follower, began): (TailReader, Option<i64>),
 ) -> Result<(Counts, UnboundedReceiver<TopicRecord>), DemoFault> {
     let (found, records) = unbounded_channel();

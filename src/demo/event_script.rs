@@ -17,8 +17,8 @@ const PEOPLE: u64 = 27;
 pub(super) struct EventScript {
     people: Generator,
     ids: Generator,
-    told: u64,
-    newcomers: u64,
+    created: u64,
+    new_users: u64,
 }
 
 /// What a record of an event must be like.
@@ -37,13 +37,13 @@ pub(super) struct Awaited {
 impl EventScript {
     pub(super) fn new() -> Self {
         // The people are always the same, and the events always new ones: a real cluster remembers the old.
-        Self { people: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), told: 0, newcomers: 0 }
+        Self { people: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), created: 0, new_users: 0 }
     }
 
     /// The next event, of this type.
     pub(super) fn event(&mut self, kind: Kind) -> Event {
-        self.told += 1;
-        let new = self.ids.event(&kind.into(), self.told, now_ms());
+        self.created += 1;
+        let new = self.ids.event(&kind.into(), self.created, now_ms());
         if kind == Kind::Test {
             return new;
         }
@@ -51,10 +51,10 @@ impl EventScript {
     }
 
     /// The creation of somebody who was not there before.
-    pub(super) fn newcomer(&mut self) -> Event {
-        self.newcomers += 1;
+    pub(super) fn new_user(&mut self) -> Event {
+        self.new_users += 1;
         let Event { event_id, .. } = self.event(Kind::UserCreate);
-        Event { event_id, ..self.people.event(&Kind::UserCreate.into(), self.newcomers, now_ms()) }
+        Event { event_id, ..self.people.event(&Kind::UserCreate.into(), self.new_users, now_ms()) }
     }
 
     /// An event whose data breaks off in the middle.

@@ -72,14 +72,14 @@ pub enum DemoFault {
 pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFault> {
     let began = std::time::Instant::now();
     let mut signals = crate::service::signals()?;
-    let mut page = Renderer::new(out, options.width);
-    page.title()?;
-    let stage = tokio::select! {
-        stage = Environment::start(options) => stage?,
+    let mut renderer = Renderer::new(out, options.width);
+    renderer.title()?;
+    let environment = tokio::select! {
+        environment = Environment::start(options) => environment?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     };
-    page.places(&stage.places(options))?;
-    let mut play = Scenario::new(page, stage, options.brief);
+    renderer.endpoints(&environment.endpoints(options))?;
+    let mut play = Scenario::new(renderer, environment, options.brief);
     tokio::select! {
         played = play.all() => played?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),

@@ -15,11 +15,11 @@ use crate::terminal::{
 };
 
 /// From this width on the line of a delivery has room for the record's place and the time.
-const ROOMY: usize = 102;
+const MIN_PLACE_AND_TIME_WIDTH: usize = 102;
 /// The lines that a record's value gets at a glance.
-const GLANCE: usize = 3;
+const MAX_PREVIEW_LINES: usize = 3;
 /// From this width on a record's coordinates and its type stand in one line where they fit, and lines grow no wider.
-const WIDE: usize = 132;
+const MIN_ONE_LINE_WIDTH: usize = 132;
 
 const WHAT_IT_IS: &str = "Alibaba Cloud IDaaS tells one URL, by signed and encrypted HTTP callbacks, what happens to \
     accounts, organizational units and groups. This bridge checks who is speaking, and publishes each event to Kafka as \
@@ -32,7 +32,7 @@ pub(super) struct Renderer<'a> {
 }
 
 /// What was sent, and the answer, in one line.
-pub(super) struct Said<'a> {
+pub(super) struct DeliveryLine<'a> {
     /// Whether it was as it should be.
     pub(super) good: bool,
     /// What was sent.
@@ -80,16 +80,16 @@ impl<'a> Renderer<'a> {
         writeln!(self.out, "  {}", entry(DIM, name, 14, text))
     }
 
-    pub(super) fn places(&mut self, places: &Endpoints) -> io::Result<()> {
-        let Endpoints { kafka, partitions, user_topic, callback_url, .. } = places;
+    pub(super) fn endpoints(&mut self, endpoints: &Endpoints) -> io::Result<()> {
+        let Endpoints { kafka, partitions, user_topic, callback_url, .. } = endpoints;
         let partitions = counted(u64::from(partitions.unsigned_abs()), "partition");
         let embedded = format!("embedded in this process, {partitions} per topic");
-        let what = if places.embedded { &embedded } else { "yours; what is published from now on is looked at" };
+        let what = if endpoints.embedded { &embedded } else { "yours; what is published from now on is looked at" };
         self.noted("Kafka", PLACE, kafka, what)?;
         self.noted("bridge", PLACE, callback_url, "the real one, as `serve` runs it")?;
-        self.noted("IDaaS", PLAIN, &places.application_id, "simulated, with fresh keys")?;
+        self.noted("IDaaS", PLAIN, &endpoints.application_id, "simulated, with fresh keys")?;
         let kcat = format!("kcat -b {kafka} -C -t {user_topic} -f '%p@%o %k %s\\n'");
-        let when = if places.stay { "in another terminal" } else { "in another terminal; --stay gives time for it" };
+        let when = if endpoints.stay { "in another terminal" } else { "in another terminal; --stay gives time for it" };
         self.noted("look yourself", BOLD, &kcat, when)
     }
 
@@ -105,17 +105,17 @@ impl<'a> Renderer<'a> {
 
     /// The line of one delivery: mark, what was sent, the answer, the time; and the record's place, where it is given, in
     /// place of the time where there is no room for both.
-    pub(super) fn said(&mut self, said: &Said<'_>, place: Option<&str>) -> io::Result<()> {
-        let (mark, paint) = if said.good { ("✓", GOOD) } else { ("✗", BAD) };
-        let took = milliseconds(said.took);
-        let Said { what, answer, style, .. } = said;
-        let columns = if place.is_some() { 35 } else { self.width.min(WIDE).saturating_sub(35) };
+    pub(super) fn delivery(&mut self, line: &DeliveryLine<'_>, place: Option<&str>) -> io::Result<()> {
+        let (mark, paint) = if line.good { ("✓", GOOD) } else { ("✗", BAD) };
+        let took = milliseconds(line.took);
+        let DeliveryLine { what, answer, style, .. } = line;
+        let columns = if place.is_some() { 35 } else { self.width.min(MIN_ONE_LINE_WIDTH).saturating_sub(35) };
         write!(self.out, "  {paint}{mark}{paint:#} {BOLD}{what:<columns$}{BOLD:#}")?;
         if width(what) >= columns {
             write!(self.out, "\n{:1$}", "", columns + 4)?;
         }
         match place {
-            Some(place) if self.width < ROOMY => {
+            Some(place) if self.width < MIN_PLACE_AND_TIME_WIDTH => {
                 let fits = columns + 4 + width(answer).max(7) + 1 + width(place) <= self.width;
                 let gap = if fits { " ".to_owned() } else { format!("\n{:1$}", "", columns + 12) };
                 writeln!(self.out, "{style}{answer:<7}{style:#}{gap}{PLACE}{place}{PLACE:#}")
@@ -133,10 +133,10 @@ impl<'a> Renderer<'a> {
         let (kind, at) = (seen.header("ce_type").unwrap_or_default(), at(seen));
         write!(self.out, "    {DIM}→{DIM:#} {PLACE}{topic}{PLACE:#} {at}  {DIM}key{DIM:#} {key}")?;
         let columns = 6 + width(topic) + 1 + width(&at) + 6 + width(key) + 10 + width(kind);
-        let gap = if self.width >= WIDE && columns <= self.width { "  " } else { "\n      " };
+        let gap = if self.width >= MIN_ONE_LINE_WIDTH && columns <= self.width { "  " } else { "\n      " };
         writeln!(self.out, "{gap}{DIM}ce_type{DIM:#} {kind}")?;
         let known = Ordered::parse(&seen.value).without(&["schemaVersion", "origin"]);
-        for line in json::filled(&known, self.width - 7, GLANCE) {
+        for line in json::filled(&known, self.width - 7, MAX_PREVIEW_LINES) {
             writeln!(self.out, "      {line}")?;
         }
         Ok(())
@@ -156,7 +156,7 @@ impl<'a> Renderer<'a> {
             }
         }
         // Where there is little room, the value begins in a line of its own, further left.
-        if self.width < ROOMY - 2 {
+        if self.width < MIN_PLACE_AND_TIME_WIDTH - 2 {
             self.entry("value", "")?;
             let lines = json::spread(&Ordered::parse(&seen.value), self.width - 5);
             return lines.iter().try_for_each(|line| self.line(&format!("    {line}")));

@@ -85,7 +85,7 @@ struct WireEntry<'a> {
     #[serde(borrow)]
     credential: Option<WireRecord<'a>>,
     #[serde(borrow)]
-    evidence: WireEvidence<'a>,
+    source: WireDeadLetterSource<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,7 +101,7 @@ struct WireRecord<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireEvidence<'a> {
+struct WireDeadLetterSource<'a> {
     instance_id: &'a str,
     application_id: &'a str,
     ali_uid: Option<&'a str>,
@@ -127,7 +127,7 @@ impl Entry {
             reason: reason(self.verdict).map(Reason::code),
             record: WireRecord::of(&self.record),
             credential: self.credential.as_ref().map(WireRecord::of),
-            evidence: WireEvidence::of(&original),
+            source: WireDeadLetterSource::of(&original),
         };
         // Event and record say nearly the same, and a page of the store that holds two of them is half as many writes.
         let mut clear = Vec::with_capacity(self.weight());
@@ -170,7 +170,7 @@ impl Entry {
             verdict: verdict(wire.reason)?,
             record: wire.record.restored()?,
             credential: wire.credential.map(WireRecord::restored).transpose()?,
-            dead_letter_source: DeadLetterSource::from_stored(wire.evidence.restored()),
+            dead_letter_source: DeadLetterSource::from_stored(wire.source.restored()),
         })
     }
 }
@@ -202,7 +202,7 @@ impl<'a> WireRecord<'a> {
     }
 }
 
-impl<'a> WireEvidence<'a> {
+impl<'a> WireDeadLetterSource<'a> {
     fn of(original: &'a StoredOriginal) -> Self {
         Self {
             instance_id: &original.instance_id,

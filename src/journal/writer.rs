@@ -133,7 +133,7 @@ impl Writer {
                 let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRejection::Failed) });
             }
             let freed = committed.removed && committed.refused.is_empty() && !(deletes.is_empty() && ids.is_empty());
-            self.tell(committed, &callbacks, replies);
+            self.answer(committed, &callbacks, replies);
             if freed {
                 let contents = self.store.contents();
                 self.rejection_log.freed(contents.events, contents.bytes, self.store.max_size());
@@ -153,7 +153,7 @@ impl Writer {
     }
 
     /// Tells everybody what a commit has done.
-    fn tell(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
+    fn answer(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
         self.rejection_log.record(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
         if !committed.written.is_empty() {
             self.events.written(committed.written);

@@ -81,7 +81,7 @@ impl From<HttpFault> for FetchFault {
             HttpFault::Setup => Self::Client,
             HttpFault::Dns => Self::Dns,
             HttpFault::Connect => Self::Connect,
-            HttpFault::Tls(words) => Self::Tls(words),
+            HttpFault::Tls(problem) => Self::Tls(problem),
             HttpFault::Timeout => Self::Timeout,
             HttpFault::Redirect => Self::Redirect,
             HttpFault::Interrupted => Self::Interrupted,

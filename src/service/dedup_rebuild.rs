@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::replicas::Gate;
+use super::replicas::ReplayPermit;
 use super::tail_window::{log, show_last_events, since, window};
 use crate::app_state::AppState;
 use crate::config::Config;
@@ -37,7 +37,7 @@ const MAX_HOLD: Duration = Duration::from_secs(10);
 pub(super) struct DedupRebuild {
     cluster: Mutex<Cluster>,
     scope: LiveScope,
-    gate: Arc<Gate>,
+    replay_permit: Arc<ReplayPermit>,
     /// Whether other replicas are followed even if none is known.
     always_follows: bool,
     state: Mutex<State>,
@@ -79,11 +79,11 @@ enum Attempt {
 }
 
 impl DedupRebuild {
-    pub(super) fn new(config: &Config, gate: &Arc<Gate>) -> Arc<Self> {
+    pub(super) fn new(config: &Config, replay_permit: &Arc<ReplayPermit>) -> Arc<Self> {
         Arc::new(Self {
             cluster: Mutex::new(super::wiring::cluster(config)),
             scope: LiveScope::new(Scope::of(config)),
-            gate: Arc::clone(gate),
+            replay_permit: Arc::clone(replay_permit),
             always_follows: config.dedupe.follow_replicas,
             state: Mutex::new(State {
                 generation: 0,
@@ -124,7 +124,7 @@ impl DedupRebuild {
         (state.is_due, state.is_released, state.asked_since) = (true, false, None);
         (state.since, state.resume) = (None, Checkpoint::default());
         // Under the lock, so that nothing of the old cluster is learned afterwards.
-        self.gate.forget_history();
+        self.replay_permit.forget_history();
         app_state.dispatcher.cluster_replaced();
         drop(state);
         drop(self.follower.lock().take());
@@ -159,12 +159,12 @@ impl DedupRebuild {
         while !app_state.is_draining() {
             let (is_due, is_released) = {
                 let mut state = self.state.lock();
-                if !self.gate.is_available() {
+                if !self.replay_permit.is_available() {
                     state.asked_since = None;
                 }
                 (state.is_due, state.is_released)
             };
-            if is_due && self.gate.is_available() {
+            if is_due && self.replay_permit.is_available() {
                 Arc::clone(&self).mark_published(&app_state).await;
             }
             let rest = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
@@ -185,9 +185,9 @@ impl DedupRebuild {
             (state.generation, state.revision, window(since), std::mem::take(&mut state.resume))
         };
         let scope = self.scope.load();
-        let tell = |known: &[Known]| self.publish_batch(app_state, generation, known);
+        let observe = |known: &[Known]| self.publish_batch(app_state, generation, known);
         let cluster = self.cluster.lock().clone();
-        let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
+        let attempt = match read_tail(&cluster, &scope, window, &mut resume, observe) {
             Ok(tail) => Attempt::Read(tail),
             Err(ReadFault::Unreachable(_)) => Attempt::Away,
             Err(fault @ (ReadFault::Settings(_) | ReadFault::NotAllowed)) => Attempt::Impossible(fault),
@@ -236,7 +236,7 @@ impl DedupRebuild {
             }
         };
         if may_release && !std::mem::replace(&mut state.is_released, true) {
-            self.gate.history_read(&app_state.dispatcher);
+            self.replay_permit.history_read(&app_state.dispatcher);
         }
     }
 

@@ -29,19 +29,19 @@ pub(super) fn start(
     dispatcher: &Arc<Dispatcher>,
     metrics: &Arc<Metrics>,
 ) -> (Arc<DedupRebuild>, Arc<Replicas>) {
-    let gate = Arc::new(Gate::default());
-    let dedup_rebuild = DedupRebuild::new(config, &gate);
-    let replicas = Replicas::start(config, &gate, &dedup_rebuild, dispatcher, metrics);
+    let replay_permit = Arc::new(ReplayPermit::default());
+    let dedup_rebuild = DedupRebuild::new(config, &replay_permit);
+    let replicas = Replicas::start(config, &replay_permit, &dedup_rebuild, dispatcher, metrics);
     (dedup_rebuild, replicas)
 }
 
-/// What must be so before the journal's events are published.
+/// Permits the replay of the journal, once its conditions are met.
 #[derive(Default)]
-pub(super) struct Gate {
+pub(super) struct ReplayPermit {
     /// The topics' history is known, or cannot be known.
     is_history_read: AtomicBool,
     /// The other replicas know what waits here, or there are none.
-    is_open: AtomicBool,
+    is_granted: AtomicBool,
     is_available: AtomicBool,
     /// Whether there are no other replicas.
     is_alone: AtomicBool,
@@ -49,11 +49,11 @@ pub(super) struct Gate {
     is_replaced: AtomicBool,
 }
 
-impl Gate {
-    /// Takes the news that the history is known, or cannot be known.
+impl ReplayPermit {
+    /// Records that the history is known, or cannot be known.
     pub(super) fn history_read(&self, dispatcher: &Dispatcher) {
         self.is_history_read.store(true, Ordering::SeqCst);
-        if self.is_open.load(Ordering::SeqCst) {
+        if self.is_granted.load(Ordering::SeqCst) {
             dispatcher.enable_replay();
         }
     }
@@ -64,9 +64,9 @@ impl Gate {
         self.is_replaced.store(true, Ordering::SeqCst);
     }
 
-    fn open(&self, dispatcher: &Dispatcher) {
+    fn grant(&self, dispatcher: &Dispatcher) {
         dispatcher.set_connected(true);
-        self.is_open.store(true, Ordering::SeqCst);
+        self.is_granted.store(true, Ordering::SeqCst);
         if self.is_history_read.load(Ordering::SeqCst) {
             dispatcher.enable_replay();
         }
@@ -80,7 +80,7 @@ impl Gate {
 
 /// The running thread.
 pub(super) struct Replicas {
-    gate: Arc<Gate>,
+    replay_permit: Arc<ReplayPermit>,
     dispatcher: Weak<Dispatcher>,
     events: Sender<ReplicaEvent>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -90,25 +90,25 @@ impl Replicas {
     /// Starts the thread. If there is no thread to be had, the service runs as if it were alone.
     fn start(
         config: &Config,
-        gate: &Arc<Gate>,
+        replay_permit: &Arc<ReplayPermit>,
         dedup_rebuild: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         let (events, received) = channel();
-        let runner = Runner::new(config, gate, dedup_rebuild, dispatcher, metrics);
+        let runner = Runner::new(config, replay_permit, dedup_rebuild, dispatcher, metrics);
         let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(move || runner.run(&received));
         let thread = match thread {
             Ok(thread) => Some(thread),
             Err(error) => {
                 tracing::error!(code = LogCode::ReplicasNotCoordinated.as_str(), %error, "no thread for the coordination of replicas");
-                gate.is_alone.store(true, Ordering::SeqCst);
-                gate.is_open.store(true, Ordering::SeqCst);
+                replay_permit.is_alone.store(true, Ordering::SeqCst);
+                replay_permit.is_granted.store(true, Ordering::SeqCst);
                 None
             }
         };
         let dispatcher = Arc::downgrade(dispatcher);
-        Arc::new(Self { gate: Arc::clone(gate), dispatcher, events, thread: Mutex::new(thread) })
+        Arc::new(Self { replay_permit: Arc::clone(replay_permit), dispatcher, events, thread: Mutex::new(thread) })
     }
 
     /// Reads and writes the topic with other settings from now on.
@@ -124,12 +124,12 @@ impl Replicas {
         }
     }
 
-    /// Takes the news that Kafka is available, or not.
+    /// Records whether Kafka is available.
     pub(super) fn available(&self, available: bool) {
-        self.gate.is_available.store(available, Ordering::SeqCst);
+        self.replay_permit.is_available.store(available, Ordering::SeqCst);
         // Publishing ends at once. It begins at once only if nobody else has to be asked.
         if let Some(dispatcher) = self.dispatcher.upgrade()
-            && (!available || self.gate.is_alone.load(Ordering::SeqCst))
+            && (!available || self.replay_permit.is_alone.load(Ordering::SeqCst))
         {
             dispatcher.set_connected(available);
         }

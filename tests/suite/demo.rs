@@ -78,8 +78,8 @@ fn every_shell_gets_completions_that_name_the_commands() {
 fn a_cluster_that_does_not_answer_fails_the_demo_in_words() {
     let (output, _) = demo(&["--bootstrap-servers", "127.0.0.1:1"], &[]);
     assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("Kafka does not answer"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("Kafka does not answer"), "{stderr}");
 }
 
 #[test]

@@ -174,4 +174,3 @@ impl Observed {
 fn places(tail: &Read) -> Vec<(&str, i32, i64)> {
     tail.resume.next_offsets().collect()
 }
-

@@ -82,7 +82,7 @@ pub struct Outcome {
     /// Its type.
     pub event_type: String,
     /// What the bridge said last.
-    pub last_word: FinalOutcome,
+    pub final_outcome: FinalOutcome,
     /// What it should have said.
     pub expected: Expected,
     /// Whether the two agree, and no answer on the way was wrong about this event.
@@ -136,11 +136,11 @@ pub async fn deliver(
         // Both are in the order in which they were settled; an event is found again by its id.
         for outcome in &mut outcomes {
             let again = second.iter().find(|again| again.event_id == outcome.event_id);
-            let same = again.is_some_and(|again| again.good && again.last_word == outcome.last_word);
+            let same = again.is_some_and(|again| again.good && again.final_outcome == outcome.final_outcome);
             outcome.good = outcome.good && same;
             if let Some(again) = again {
                 (outcome.deliveries, outcome.latency) = (outcome.deliveries + again.deliveries, again.latency);
-                outcome.last_word.clone_from(&again.last_word);
+                outcome.final_outcome.clone_from(&again.final_outcome);
             }
         }
     }
@@ -181,43 +181,43 @@ impl Round<'_> {
         after: Option<Duration>,
         outcomes: &mut Vec<Outcome>,
     ) -> Vec<Event> {
-        self.tell(DeliveryEvent::Delivered(delivery.latency));
+        self.notify(DeliveryEvent::Delivered(delivery.latency));
         let skip = &self.sender.material().skip;
         let expected: Vec<_> = pending.iter().map(|event| Expected::of(event, self.batch.fault, skip)).collect();
         let answered = pending.iter().zip(&expected).filter(|(_, expected)| **expected != Expected::NoVerdict);
         let faults = delivery.faults(answered.map(|(event, _)| event.event_id.as_str()));
-        let words = final_outcomes(delivery);
+        let outcome_of = final_outcomes(delivery);
         let (mut again, mut because) = (Vec::new(), None);
         for (event, expected) in pending.into_iter().zip(expected) {
-            let last_word = words(&event.event_id);
-            let good = last_word.is(&expected) && !faults.iter().any(|fault| concerns(fault, &event.event_id));
-            if after.is_some() && !good && comes_again(&last_word) {
+            let final_outcome = outcome_of(&event.event_id);
+            let good = final_outcome.is(&expected) && !faults.iter().any(|fault| concerns(fault, &event.event_id));
+            if after.is_some() && !good && comes_again(&final_outcome) {
                 again.push(event);
-                because = Some(last_word);
+                because = Some(final_outcome);
                 continue;
             }
             let Event { event_id, event_type, .. } = event;
             let latency = delivery.latency;
-            outcomes.push(Outcome { event_id, event_type, last_word, expected, good, deliveries, latency });
+            outcomes.push(Outcome { event_id, event_type, final_outcome, expected, good, deliveries, latency });
         }
         if let (Some(because), Some(after)) = (because, after) {
-            self.tell(DeliveryEvent::Again { events: again.len(), because, after });
+            self.notify(DeliveryEvent::Again { events: again.len(), because, after });
         }
         for fault in faults {
-            self.tell(DeliveryEvent::Wrong(fault));
+            self.notify(DeliveryEvent::Wrong(fault));
         }
         again
     }
 
-    fn tell(&self, event: DeliveryEvent) {
+    fn notify(&self, event: DeliveryEvent) {
         // Whoever listens may have left; that is no reason to stop sending.
         let _ = self.event_sender.send(event);
     }
 }
 
 /// Whether IDaaS would send the event again.
-const fn comes_again(last_word: &FinalOutcome) -> bool {
-    match last_word {
+const fn comes_again(final_outcome: &FinalOutcome) -> bool {
+    match final_outcome {
         FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::Refusal(..) | FinalOutcome::NoAnswer(_) => true,
         FinalOutcome::Verdict(List::Success | List::Skipped | List::Failed, _) | FinalOutcome::NoVerdict => false,
     }
@@ -290,8 +290,8 @@ mod tests {
         let (outcomes, _) = settled(&bridge, None, 5).await;
         assert_eq!(bridge.requests().len(), 6);
         assert!(bridge.requests().iter().all(|request| request.event_ids.len() == outcomes.len()));
-        let last_word = FinalOutcome::Refusal(401, Some("expired".into()));
-        assert!(outcomes.iter().all(|outcome| outcome.last_word == last_word && !outcome.good));
+        let final_outcome = FinalOutcome::Refusal(401, Some("expired".into()));
+        assert!(outcomes.iter().all(|outcome| outcome.final_outcome == final_outcome && !outcome.good));
     }
 
     #[tokio::test]
@@ -332,7 +332,7 @@ mod tests {
     async fn events_without_ids_are_expected_in_no_list() {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
         let (outcomes, events) = settled(&bridge, Some(Fault::MissingEventId), 0).await;
-        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.last_word == FinalOutcome::NoVerdict));
+        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.final_outcome == FinalOutcome::NoVerdict));
         assert!(!events.iter().any(|event| matches!(event, DeliveryEvent::Wrong(_))));
     }
 
@@ -349,6 +349,6 @@ mod tests {
         let bridge = TestBridge::start(|_, _| (500, String::new())).await.stopped().await;
         let (outcomes, _) = settled(&bridge, None, 1).await;
         let no_answer = FinalOutcome::NoAnswer(NoAnswer::NotConnected);
-        assert!(outcomes.iter().all(|outcome| outcome.last_word == no_answer && outcome.deliveries == 2));
+        assert!(outcomes.iter().all(|outcome| outcome.final_outcome == no_answer && outcome.deliveries == 2));
     }
 }

@@ -13,7 +13,7 @@ const KEPT: usize = 20;
 #[derive(Debug, Default)]
 pub struct Tally {
     /// How many events are settled, by the bridge's last word on them.
-    pub words: BTreeMap<String, u64>,
+    pub outcomes: BTreeMap<String, u64>,
     /// How many events are settled.
     pub settled: u64,
     /// How many of them were not as expected.
@@ -57,7 +57,7 @@ impl Tally {
     }
 
     fn settle(&mut self, outcome: &Outcome) {
-        *self.words.entry(words(&outcome.last_word)).or_default() += 1;
+        *self.outcomes.entry(describe(&outcome.final_outcome)).or_default() += 1;
         self.settled += 1;
         if !outcome.good {
             self.unexpected += 1;
@@ -101,8 +101,8 @@ pub fn verdict(list: List, code: &str) -> String {
 
 /// A last word in two words: the list or the status, and the code.
 #[must_use]
-pub fn words(last_word: &FinalOutcome) -> String {
-    match last_word {
+pub fn describe(final_outcome: &FinalOutcome) -> String {
+    match final_outcome {
         FinalOutcome::Verdict(list, code) => verdict(*list, code),
         FinalOutcome::NoVerdict => "no verdict".to_owned(),
         FinalOutcome::Refusal(status, code) => format!("{status} {}", code.as_deref().unwrap_or("without a code")),

@@ -43,13 +43,13 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 /// Which files with secrets every user of this machine can open, each once.
 pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
     let code = Code::SecretFile;
-    let mut told: Vec<&Path> = Vec::new();
+    let mut checked: Vec<&Path> = Vec::new();
     let mut findings = Vec::new();
     for file in files {
-        if told.contains(&file.path.as_path()) {
+        if checked.contains(&file.path.as_path()) {
             continue;
         }
-        told.push(&file.path);
+        checked.push(&file.path);
         let shown = file.path.display();
         // Of what a link leads to.
         match std::fs::metadata(&file.path) {
@@ -68,8 +68,8 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
             }
         }
     }
-    if findings.is_empty() && !told.is_empty() {
-        let text = format!("{}, closed to other users", plural(told.len(), "file"));
+    if findings.is_empty() && !checked.is_empty() {
+        let text = format!("{}, closed to other users", plural(checked.len(), "file"));
         findings.push(Finding::ok(code, "secrets", &text));
     }
     findings

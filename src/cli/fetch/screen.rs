@@ -44,7 +44,7 @@ impl Screen {
         let text = match notice {
             Notice::Throttled(wait) => format!("IDaaS asks for fewer requests; waiting {:.1} s", wait.as_secs_f64()),
             Notice::Retrying(wait, cause) => format!("{cause}; trying again in {:.1} s", wait.as_secs_f64()),
-            Notice::WaitingForKafka(words) => format!("waiting for Kafka to confirm records: {words}"),
+            Notice::WaitingForKafka(reason) => format!("waiting for Kafka to confirm records: {reason}"),
             Notice::KafkaConfirms => "Kafka confirms records again".to_owned(),
         };
         self.bar.suspend(|| note(text));

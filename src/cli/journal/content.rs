@@ -17,7 +17,7 @@ use crate::terminal::{BAD, HEADING, QUIET, entry, styled};
 const MARGIN: usize = 12;
 
 /// What stands for personal data.
-const VEIL: &str = "•••";
+const MASK: &str = "•••";
 
 /// The members of a line that are sealed.
 const SEALED: [&str; 3] = ["value", "credential", "content"];
@@ -99,7 +99,7 @@ fn content(sealed: &str, keys: &[Arc<ContentKey>], reveal: bool) -> String {
         return styled(BAD, "sealed with a key that is not in journal.keys");
     };
     match serde_json::from_str::<Value>(&text) {
-        Ok(value) if !reveal => pretty(&veiled(value).to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
+        Ok(value) if !reveal => pretty(&masked(value).to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
         Ok(_) => pretty(&text, Strings::Folded, MARGIN).unwrap_or_default(),
         // A callback that no key opens, as IDaaS has encrypted it.
         Err(_) if Sealed::parse(text.clone()).is_some() => format!("{}, encrypted by IDaaS", characters(&text)),
@@ -117,7 +117,7 @@ pub(in crate::cli) fn member(name: &str, value: &Value, keys: &[Arc<ContentKey>]
     if let Value::String(text) = value {
         return if Sealed::parse(text.clone()).is_some() { content(text, keys, reveal) } else { printable(text) };
     }
-    let shown = if reveal || CLEAR.contains(&name) { value.clone() } else { veiled(value.clone()) };
+    let shown = if reveal || CLEAR.contains(&name) { value.clone() } else { masked(value.clone()) };
     pretty(&shown.to_string(), Strings::Unfolded, MARGIN).unwrap_or_default()
 }
 
@@ -127,17 +127,17 @@ pub(in crate::cli) fn unsealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option
 }
 
 /// Everything that can be personal is replaced.
-fn veiled(value: Value) -> Value {
+fn masked(value: Value) -> Value {
     match value {
         Value::Object(members) => {
-            let veil = |(name, value): (String, Value)| {
-                let value = if CLEAR.contains(&name.as_str()) { value } else { veiled(value) };
+            let mask = |(name, value): (String, Value)| {
+                let value = if CLEAR.contains(&name.as_str()) { value } else { masked(value) };
                 (name, value)
             };
-            Value::Object(members.into_iter().map(veil).collect::<Map<_, _>>())
+            Value::Object(members.into_iter().map(mask).collect::<Map<_, _>>())
         }
-        Value::Array(elements) => Value::Array(elements.into_iter().map(veiled).collect()),
-        Value::String(_) | Value::Number(_) => VEIL.into(),
+        Value::Array(elements) => Value::Array(elements.into_iter().map(masked).collect()),
+        Value::String(_) | Value::Number(_) => MASK.into(),
         Value::Null | Value::Bool(_) => value,
     }
 }
@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn personal_data_is_veiled_unless_it_is_asked_for() {
-        let veiled = shown(false);
-        for part in ["idaas.user.v1", "created", "user_1", "evnt_1", VEIL] {
-            assert!(veiled.contains(part), "{part}: {veiled}");
+        let masked = shown(false);
+        for part in ["idaas.user.v1", "created", "user_1", "evnt_1", MASK] {
+            assert!(masked.contains(part), "{part}: {masked}");
         }
-        assert!(!veiled.contains("zhangsan"), "{veiled}");
+        assert!(!masked.contains("zhangsan"), "{masked}");
         assert!(shown(true).contains("zhangsan"));
     }
 
@@ -205,7 +205,7 @@ mod tests {
         for part in ["2026-01-15T08:00:00.000Z", "user_1", "idaas_x", "1234567"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
-        assert!(member("original", &serde_json::json!({"name": "zhangsan"}), &[], false).contains(VEIL));
+        assert!(member("original", &serde_json::json!({"name": "zhangsan"}), &[], false).contains(MASK));
     }
 
     #[test]

@@ -160,8 +160,8 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
 }
 
 /// What an id means, and what was or would be removed.
-pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
-    let (line, what) = match meant {
+pub(super) fn described(kind: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
+    let (line, what) = match kind {
         EntryKind::Entry(waiting) => (entry(waiting, now), "event"),
         EntryKind::Callback(held) => (callback(held, now), "callback"),
         EntryKind::InFlight(waiting) => {
@@ -252,7 +252,7 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
         | EntryKind::Callback(_)
         | EntryKind::Ambiguous { .. }
         | EntryKind::NotFound => {
-            return meant(outcome, id, false, now, call);
+            return described(outcome, id, false, now, call);
         }
     };
     format!("{text}\n{}", fix_line(label, step))
@@ -405,11 +405,12 @@ mod tests {
     fn a_removal_without_consent_says_that_nothing_was_done() {
         let waiting = full().oldest.remove(0);
         assert!(
-            meant(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL).contains("Nothing was done")
+            described(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL)
+                .contains("Nothing was done")
         );
-        assert!(meant(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
+        assert!(described(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
         assert!(
-            meant(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
+            described(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
                 .contains("a/x, b/x")
         );
     }
@@ -417,7 +418,7 @@ mod tests {
     #[test]
     fn a_quarantine_id_that_is_gone_points_to_the_log() {
         for id in ["ab".repeat(16), "evnt_7".to_owned()] {
-            let shown = meant(&EntryKind::NotFound, &id, false, 0, &CALL);
+            let shown = described(&EntryKind::NotFound, &id, false, 0, &CALL);
             assert_eq!(shown.contains("quarantine_opened"), id.starts_with("ab"), "{shown}");
             assert_eq!(shown.contains("neither in the journal"), !id.starts_with("ab"), "{shown}");
         }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use idaas_simulator::redelivery::DeliveryEvent;
-use idaas_simulator::stats::{Tally, words};
+use idaas_simulator::stats::{Tally, describe};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::show;
@@ -17,7 +17,7 @@ pub(super) const MAX_LISTED: u64 = 40;
 /// So many notices of re-deliveries are shown; more would only scroll.
 const NOTICES: u32 = 10;
 
-/// Counts the news of a run and shows them: results to `out`, progress to `err`.
+/// Counts the events of a run and shows them: results to `out`, progress to `err`.
 pub(super) struct Screen<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
@@ -37,19 +37,19 @@ impl<'a> Screen<'a> {
         Self { out, err, count, json, bar, tally: Tally::default(), started, notices: 0 }
     }
 
-    /// Shows the news until the run is over.
-    pub(super) async fn follow(&mut self, mut news: UnboundedReceiver<DeliveryEvent>) -> io::Result<()> {
+    /// Shows events until the run is over.
+    pub(super) async fn follow(&mut self, mut events: UnboundedReceiver<DeliveryEvent>) -> io::Result<()> {
         let mut shown = Instant::now();
         let mut first = true;
-        while let Some(news) = news.recv().await {
-            if let (true, DeliveryEvent::Delivered(latency)) = (first, &news) {
+        while let Some(event) = events.recv().await {
+            if let (true, DeliveryEvent::Delivered(latency)) = (first, &event) {
                 // The signing ahead is not part of the run.
                 self.started = Instant::now().checked_sub(*latency).unwrap_or_else(Instant::now);
                 self.bar.reset_elapsed();
                 first = false;
             }
-            self.tally.count(&news);
-            self.tell(&news)?;
+            self.tally.count(&event);
+            self.show(&event)?;
             if shown.elapsed() > Duration::from_millis(100) {
                 shown = Instant::now();
                 self.progress();
@@ -60,8 +60,8 @@ impl<'a> Screen<'a> {
         Ok(())
     }
 
-    fn tell(&mut self, news: &DeliveryEvent) -> io::Result<()> {
-        match news {
+    fn show(&mut self, event: &DeliveryEvent) -> io::Result<()> {
+        match event {
             DeliveryEvent::Settled(outcomes) => {
                 for outcome in outcomes {
                     if self.json {
@@ -74,7 +74,7 @@ impl<'a> Screen<'a> {
             DeliveryEvent::Again { events, because, after } => {
                 self.notices += 1;
                 if self.notices <= NOTICES {
-                    let (because, after) = (words(because), after.as_secs_f64());
+                    let (because, after) = (describe(because), after.as_secs_f64());
                     let text =
                         format!("{because}: {} will be sent again in {after} s", counted(*events as u64, "event"));
                     self.bar.suspend(|| writeln!(self.err, "{text}"))?;
@@ -89,7 +89,7 @@ impl<'a> Screen<'a> {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
         let rate = self.tally.settled as f64 / seconds;
         let verdicts: Vec<_> =
-            self.tally.words.iter().map(|(word, count)| format!("{} {word}", grouped(*count))).collect();
+            self.tally.outcomes.iter().map(|(outcome, count)| format!("{} {outcome}", grouped(*count))).collect();
         self.bar.set_position(self.tally.settled);
         self.bar.set_message(format!("{}/s  {}", grouped(rate.round() as u64), verdicts.join(", ")));
     }

@@ -8,7 +8,7 @@ use idaas_simulator::fault::Expected;
 use idaas_simulator::kind::PREFIX;
 use idaas_simulator::redelivery::{FinalOutcome, Outcome};
 use idaas_simulator::sender::NoAnswer;
-use idaas_simulator::stats::{Quantiles, Tally, verdict, words};
+use idaas_simulator::stats::{Quantiles, Tally, describe, verdict};
 use serde_json::json;
 
 use crate::counts::{counted, grouped, in_milliseconds, milliseconds};
@@ -20,7 +20,7 @@ use crate::terminal::{BAD, GOOD, NEUTRAL, Style, WARNING, entry, styled};
 /// Where `out` cannot be written.
 pub fn line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     let mark = if outcome.good { styled(GOOD, "ok") } else { styled(BAD, "!!") };
-    let verdict = entry(style(&outcome.last_word), words(&outcome.last_word), 26, "");
+    let verdict = entry(style(&outcome.final_outcome), describe(&outcome.final_outcome), 26, "");
     let took = milliseconds(outcome.latency);
     let event_type = outcome.event_type.strip_prefix(PREFIX).unwrap_or(&outcome.event_type);
     write!(out, "{mark} {verdict} {took:>9}  {}  {event_type}", outcome.event_id)?;
@@ -42,7 +42,7 @@ const fn style(outcome: &FinalOutcome) -> Style {
     }
 }
 
-/// An expectation in the words of [`words`].
+/// An expectation as [`describe`] writes it.
 #[must_use]
 pub fn expectation(expected: &Expected) -> String {
     match expected {
@@ -57,7 +57,7 @@ pub fn expectation(expected: &Expected) -> String {
 /// # Errors
 /// Where `out` cannot be written.
 pub fn json_line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
-    let (list, code, status) = match &outcome.last_word {
+    let (list, code, status) = match &outcome.final_outcome {
         FinalOutcome::Verdict(list, code) => (Some(list.code()), Some(code.as_str()), Some(200)),
         FinalOutcome::NoVerdict => (None, None, Some(200)),
         FinalOutcome::Refusal(status, code) => (None, code.as_deref(), Some(*status)),
@@ -104,10 +104,10 @@ pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool) -> io:
         run.took.as_secs_f64(),
         grouped((tally.settled as f64 / seconds).round() as u64)
     )?;
-    for (word, count) in &tally.words {
-        writeln!(out, "  {:>9}  {word}", grouped(*count))?;
+    for (outcome, count) in &tally.outcomes {
+        writeln!(out, "  {:>9}  {outcome}", grouped(*count))?;
     }
-    if tally.words.contains_key(&words(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
+    if tally.outcomes.contains_key(&describe(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
         writeln!(out, "the bridge's certificate is not trusted; name the CA that issued it: --ca-file FILE")?;
     }
     writeln!(out, "latency per callback: {}", quantiles(tally.quantiles()))?;
@@ -140,7 +140,7 @@ pub fn quantiles(quantiles: Quantiles) -> String {
 pub fn json_summary(out: &mut dyn Write, tally: &Tally, run: Run) -> io::Result<()> {
     let quantiles = tally.quantiles();
     let line = json!({"summary": {
-        "events": run.count, "settled": tally.settled, "callbacks": tally.deliveries(), "verdicts": tally.words,
+        "events": run.count, "settled": tally.settled, "callbacks": tally.deliveries(), "verdicts": tally.outcomes,
         "unexpected": tally.unexpected, "wrongAnswers": tally.wrong, "late": tally.late,
         "seconds": run.took.as_secs_f64(), "allAsExpected": tally.all_good(run.count),
         "latencyMs": {"p50": in_milliseconds(quantiles.p50), "p90": in_milliseconds(quantiles.p90),
@@ -158,7 +158,7 @@ mod tests {
         Outcome {
             event_id: "evnt_1".into(),
             event_type: format!("{PREFIX}ud:user:create"),
-            last_word: FinalOutcome::Verdict(List::Success, "SUCCESS".into()),
+            final_outcome: FinalOutcome::Verdict(List::Success, "SUCCESS".into()),
             expected: Expected::Verdict(List::Failed, "malformed_event"),
             good,
             deliveries: 2,

@@ -37,7 +37,7 @@ pub(super) fn show(
         }
         Some(State::Missing) => writeln!(out, "{}; {needed}; --create creates it", styled(QUIET, "missing"))?,
         Some(State::Hidden) => writeln!(out, "{}; {needed}", styled(QUIET, "cannot be seen by this user"))?,
-        Some(State::Unreadable(words)) => writeln!(out, "{}", styled(QUIET, words))?,
+        Some(State::Unreadable(problem)) => writeln!(out, "{}", styled(QUIET, problem))?,
         None => writeln!(out, "{}", styled(QUIET, "no answer in time"))?,
     }
     out.flush()

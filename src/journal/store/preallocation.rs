@@ -38,7 +38,7 @@ pub(super) struct DiskSpace {
     /// Whether the file system takes no room in advance.
     unsupported: AtomicBool,
     #[cfg(test)]
-    pub(super) trouble: super::fault_injection::FaultInjection,
+    pub(super) faults: super::fault_injection::FaultInjection,
 }
 
 impl Backend {
@@ -53,7 +53,7 @@ impl Backend {
             allocated: AtomicU64::new(0),
             unsupported: AtomicBool::new(false),
             #[cfg(test)]
-            trouble: super::fault_injection::FaultInjection::of_this_thread(),
+            faults: super::fault_injection::FaultInjection::of_this_thread(),
         };
         let inner = FileBackend::new(file).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
         Ok(Self { inner, room: Arc::new(room) })
@@ -78,7 +78,7 @@ impl DiskSpace {
     /// Takes room on the disk for `bytes` more.
     pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
-        self.trouble.room()?;
+        self.faults.room()?;
         let allocated = self.allocated.load(Ordering::Relaxed);
         let wanted = self.top() + bytes + HEADROOM;
         if wanted <= allocated || self.unsupported.load(Ordering::Relaxed) {
@@ -142,13 +142,13 @@ impl StorageBackend for Backend {
 
     fn sync_data(&self) -> io::Result<()> {
         #[cfg(test)]
-        self.room.trouble.sync()?;
+        self.room.faults.sync()?;
         self.inner.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         #[cfg(test)]
-        self.room.trouble.write()?;
+        self.room.faults.write()?;
         self.inner.write(offset, data)?;
         self.room.top.fetch_max(offset + data.len() as u64, Ordering::Relaxed);
         Ok(())

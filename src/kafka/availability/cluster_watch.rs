@@ -48,7 +48,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching. `tell` is called on the watch's thread at each change, and once as soon as the state is known: at
+    /// Starts watching. `on_event` is called on the watch's thread at each change, and once as soon as the state is known: at
     /// the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
@@ -61,7 +61,7 @@ impl Watch {
         topics: Vec<String>,
         liveness: &Arc<Liveness>,
         confirmed: impl Fn() -> u64 + Send + 'static,
-        mut tell: impl FnMut(WatchEvent) + Send + 'static,
+        mut on_event: impl FnMut(WatchEvent) + Send + 'static,
     ) -> Result<Self, String> {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
             .map_err(|error| crate::kafka::client::error::describe(&error))?;
@@ -79,10 +79,10 @@ impl Watch {
                 let probe = Probe { asked, ended: began.elapsed(), takes, all_down, confirmed: confirmed() };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
                 if let Some(id) = identity.changed(asked, takes, ask) {
-                    tell(WatchEvent::Cluster(id));
+                    on_event(WatchEvent::Cluster(id));
                 }
                 if let Some(available) = breaker.record(probe) {
-                    tell(if available {
+                    on_event(if available {
                         WatchEvent::Available
                     } else {
                         WatchEvent::Unavailable { brokers: answers.brokers.clone() }

@@ -132,7 +132,7 @@ impl PartitionReader {
 
     pub(super) fn unreachable(&self, error: &KafkaError) -> ReadFault {
         let unreachable = self.errors.unreachable();
-        if unreachable.troubles.is_empty()
+        if unreachable.errors.is_empty()
             && let Some(code) = error.rdkafka_error_code()
         {
             self.errors.record(code, &error.to_string());

@@ -21,7 +21,7 @@ use super::published_record::PublishedRecord;
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 
-/// Maximum number of events per call of `tell`.
+/// Maximum number of events per call of `observe`.
 const BATCH: usize = 1 << 16;
 
 /// Limits how much of the tail is read.
@@ -94,7 +94,7 @@ impl Checkpoint {
 
 /// Reads the tail of the topics, up to what the brokers had persisted at the beginning. Skips partitions that are
 /// already in `resume`, and adds those that are read to it. Blocks, for at most a little longer than
-/// `window.time_limit`. `tell` is called with what became known, the newest part first. A partition that does not
+/// `window.time_limit`. `observe` is called with what became known, the newest part first. A partition that does not
 /// answer is left out.
 ///
 /// # Errors
@@ -105,7 +105,7 @@ pub fn read_tail(
     scope: &Scope,
     window: Window,
     resume: &mut Checkpoint,
-    tell: impl FnMut(&[Known]),
+    observe: impl FnMut(&[Known]),
 ) -> Result<Backlog, ReadFault> {
     let end = Instant::now() + window.time_limit;
     let reader = PartitionReader::of_events(cluster, FetchProfile::Fast)?;
@@ -118,7 +118,7 @@ pub fn read_tail(
     let mut spans = reader.offset_ranges(&located.led, ago(window.since), end);
     let is_whole = trim(&mut spans, window.limit);
     let mut backfill = Backfill::new(&spans);
-    let mut teller = BatchObserver::new(&mut resume.correlator, tell);
+    let mut observer = BatchObserver::new(&mut resume.correlator, observe);
     let mut newest: HashMap<usize, i64> = HashMap::new();
     let result = backfill.read(&reader, scope, end, |record| {
         if let Some(published_record) = record.published_record {
@@ -126,11 +126,11 @@ pub fn read_tail(
                 .entry(published_record.application)
                 .and_modify(|at| *at = record.timestamp.max(*at))
                 .or_insert(record.timestamp);
-            teller.take(published_record, record.timestamp);
+            observer.take(published_record, record.timestamp);
         }
     });
-    teller.flush();
-    let events = teller.events;
+    observer.flush();
+    let events = observer.events;
     reader.end();
     let is_cut = !result? || !is_whole;
     let mut unread = unread(&located, &spans);
@@ -160,13 +160,13 @@ pub(super) fn unread(located: &Located, spans: &OffsetRanges) -> BTreeSet<Arc<st
 pub(super) struct BatchObserver<'a, T> {
     correlator: &'a mut Correlator,
     batch: Vec<Known>,
-    tell: T,
+    observe: T,
     pub(super) events: usize,
 }
 
 impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
-    pub(super) fn new(correlator: &'a mut Correlator, tell: T) -> Self {
-        Self { correlator, batch: Vec::new(), tell, events: 0 }
+    pub(super) fn new(correlator: &'a mut Correlator, observe: T) -> Self {
+        Self { correlator, batch: Vec::new(), observe, events: 0 }
     }
 
     pub(super) fn take(&mut self, published_record: PublishedRecord, timestamp: i64) {
@@ -180,7 +180,7 @@ impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
         let is_letter = |known: &Known| matches!(known.learned, Published::Whole(Verdict::DeadLettered(_)));
         self.batch.sort_unstable_by_key(|known| (!is_letter(known), known.timestamp, known.key));
         if !self.batch.is_empty() {
-            (self.tell)(&self.batch);
+            (self.observe)(&self.batch);
         }
         self.events += self.batch.len();
         self.batch.clear();

@@ -188,9 +188,9 @@ fn watermarks(
                 tracing::debug!(target: "kafka", %error, topic = place.topic, partition = place.partition);
                 if is_silence(&error) {
                     silent.insert(place.leader);
-                    let words =
+                    let text =
                         format!("broker {} advertises {}, and does not answer there", place.leader, place.address);
-                    reader.errors.record(RDKafkaErrorCode::OperationTimedOut, &words);
+                    reader.errors.record(RDKafkaErrorCode::OperationTimedOut, &text);
                 }
             }
         }

@@ -105,7 +105,7 @@ impl TailReader {
     }
 
     /// Returns the next record of any topic. `None` if none arrives within `limit`. For errors, temporary or not, see
-    /// [`TailReader::troubles`].
+    /// [`TailReader::errors`].
     pub fn next(&mut self, limit: Duration) -> Option<TopicRecord> {
         let end = Instant::now() + limit;
         loop {
@@ -143,8 +143,8 @@ impl TailReader {
 
     /// Returns the errors that librdkafka has reported so far, each once.
     #[must_use]
-    pub fn troubles(&self) -> Vec<ConnectionError> {
-        self.reader.errors.unreachable().troubles
+    pub fn errors(&self) -> Vec<ConnectionError> {
+        self.reader.errors.unreachable().errors
     }
 
     fn note(&self, error: &KafkaError) {

@@ -64,13 +64,13 @@ impl DedupRebuild {
         }
         // Weak, because following must not keep the service alive.
         let (this, app_state, generation) = (Arc::downgrade(self), Arc::downgrade(app_state), state.generation);
-        let tell = move |events: &[Known]| {
+        let observe = move |events: &[Known]| {
             if let (Some(this), Some(app_state)) = (this.upgrade(), app_state.upgrade()) {
                 this.publish_batch(&app_state, generation, events);
             }
         };
         let cluster = self.cluster.lock().clone();
-        match Follower::start(&cluster, self.scope.clone(), state.resume.fork(), tell) {
+        match Follower::start(&cluster, self.scope.clone(), state.resume.fork(), observe) {
             Ok(started) => {
                 started.set_fetch_profile(state.pace);
                 *follower = Some(Arc::new(started));

@@ -12,7 +12,7 @@ use outbox::{LaneKey, Millis, Seq};
 
 use super::identity::identity;
 use super::topic::Topic;
-use super::{DedupRebuild, Gate};
+use super::{DedupRebuild, ReplayPermit};
 use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
 use crate::kafka::client::settings::Cluster;
@@ -42,7 +42,7 @@ pub(super) struct Runner {
     coordinator: Coordinator,
     dispatcher: Weak<Dispatcher>,
     dedup_rebuild: Arc<DedupRebuild>,
-    gate: Arc<Gate>,
+    replay_permit: Arc<ReplayPermit>,
     metrics: Arc<Metrics>,
     started: Instant,
     is_available: bool,
@@ -90,7 +90,7 @@ impl Facts for View<'_> {
 impl Runner {
     pub(super) fn new(
         config: &Config,
-        gate: &Arc<Gate>,
+        replay_permit: &Arc<ReplayPermit>,
         dedup_rebuild: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
@@ -100,7 +100,7 @@ impl Runner {
             coordinator: Coordinator::new(identity(&config.journal.directory)),
             dispatcher: Arc::downgrade(dispatcher),
             dedup_rebuild: Arc::clone(dedup_rebuild),
-            gate: Arc::clone(gate),
+            replay_permit: Arc::clone(replay_permit),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
             is_available: false,
@@ -111,10 +111,10 @@ impl Runner {
         }
     }
 
-    pub(super) fn run(mut self, news: &Receiver<ReplicaEvent>) {
+    pub(super) fn run(mut self, events: &Receiver<ReplicaEvent>) {
         loop {
             loop {
-                match news.try_recv() {
+                match events.try_recv() {
                     Ok(ReplicaEvent::Available(available)) => {
                         self.is_available = available;
                         self.topic.expect_more();
@@ -129,7 +129,7 @@ impl Runner {
                     Err(TryRecvError::Empty) => break,
                 }
             }
-            if self.gate.is_replaced.swap(false, Ordering::SeqCst) {
+            if self.replay_permit.is_replaced.swap(false, Ordering::SeqCst) {
                 self.topic.start_over();
                 self.coordinator.uncoordinated();
             }
@@ -170,7 +170,7 @@ impl Runner {
             Command::Write(body) => self.topic.write(&Record { writer: self.coordinator.me(), body }),
             Command::Open => {
                 self.mark = dispatcher.next_seq();
-                self.gate.open(dispatcher);
+                self.replay_permit.grant(dispatcher);
                 let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
                 if replicas > 1 {
                     tracing::info!(
@@ -223,7 +223,7 @@ impl Runner {
     /// Shows the state, and follows as fast as it needs.
     fn show(&mut self) {
         let is_alone = self.coordinator.is_alone();
-        self.gate.is_alone.store(is_alone, Ordering::SeqCst);
+        self.replay_permit.is_alone.store(is_alone, Ordering::SeqCst);
         let is_fast = !is_alone && (self.coordinator.is_busy() || !self.is_available);
         if std::mem::replace(&mut self.is_fast, is_fast) != is_fast {
             self.dedup_rebuild.set_pace(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });
