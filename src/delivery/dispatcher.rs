@@ -20,7 +20,6 @@ use super::ticker::tick;
 use crate::diagnosis::Diagnosis;
 use crate::journal::store::Opened;
 use crate::journal::{Journal, JournalAdmin, Quarantined};
-use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::producer::Producer;
 use crate::telemetry::log_code::LogCode;
@@ -36,28 +35,6 @@ const REPLAY_BYTES: usize = 32 << 20;
 
 /// How long before its answer the unconfirmed events of a request are written, so that the write completes in time.
 const WRITE_ALLOWANCE: Millis = 1000;
-
-/// Why the dispatcher did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum DispatcherFault {
-    /// The journal's thread could not be started.
-    #[error("the journal's thread cannot be started: {0}")]
-    Journal(std::io::Error),
-    /// librdkafka rejects the settings.
-    #[error(transparent)]
-    Producer(ProducerFault),
-}
-
-impl From<DispatcherFault> for Diagnosis {
-    fn from(fault: DispatcherFault) -> Self {
-        match fault {
-            DispatcherFault::Journal(_) => {
-                Self::new(LogCode::NotStarted, fault.to_string(), "raise the limits of threads and open files")
-            }
-            DispatcherFault::Producer(fault) => fault.into(),
-        }
-    }
-}
 
 /// Publishes events and returns their verdicts.
 pub struct Dispatcher {
@@ -75,7 +52,7 @@ impl Dispatcher {
         (events, bytes): (usize, usize),
         opened: Opened,
         metrics: Arc<Metrics>,
-    ) -> Result<Arc<Self>, DispatcherFault> {
+    ) -> Result<Arc<Self>, Diagnosis> {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
         let limits = Limits { events, bytes, replay: REPLAY, replay_bytes: REPLAY_BYTES };
@@ -88,11 +65,13 @@ impl Dispatcher {
             bytes: row.memory,
         });
         executor.outbox.lock().recover(recovered, next);
-        let journal = Journal::start(store, Arc::clone(&executor) as _).map_err(DispatcherFault::Journal)?;
+        let journal = Journal::start(store, Arc::clone(&executor) as _).map_err(|error| {
+            let problem = format!("the journal's thread cannot be started: {error}");
+            Diagnosis::new(LogCode::NotStarted, problem, "raise the limits of threads and open files")
+        })?;
         executor.journal.store(Some(Arc::new(journal)));
         let liveness = Arc::clone(&executor.metrics.liveness);
-        let producer =
-            Producer::start(cluster, Arc::clone(&executor) as _, &liveness).map_err(DispatcherFault::Producer)?;
+        let producer = Producer::start(cluster, Arc::clone(&executor) as _, &liveness)?;
         executor.producer.store(Some(Arc::new(producer)));
         tokio::spawn(tick(Arc::downgrade(&executor), liveness.watch("outbox clock")));
         Ok(Arc::new(Self { executor }))

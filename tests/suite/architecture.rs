@@ -108,13 +108,14 @@ const PURE: [(&str, &[&str]); 3] = [
             "serde",
             "serde_json",
             "sha2",
+            "strum",
             "time",
             "uuid",
             "zeroize",
         ],
     ),
-    ("crates/state", &["serde_json", "time"]),
-    ("crates/outbox", &["hashbrown", "idaas-callback", "serde", "serde_json", "sha2", "slab"]),
+    ("crates/state", &["serde_json", "strum", "time"]),
+    ("crates/outbox", &["hashbrown", "idaas-callback", "serde", "serde_json", "sha2", "slab", "strum"]),
 ];
 
 #[test]

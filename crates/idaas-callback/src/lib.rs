@@ -51,7 +51,8 @@ pub fn prepare(body: &[u8], keys: &KeySet, policy: &Policy, request: RequestCont
 }
 
 /// A stage of [`prepare`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Stage {
     /// The signature and the claims of the token.
     Authenticate,
@@ -66,13 +67,8 @@ pub enum Stage {
 impl Stage {
     /// The stage's name, which is stable.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Authenticate => "authenticate",
-            Self::Decrypt => "decrypt",
-            Self::Decode => "decode",
-            Self::Normalize => "normalize",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -3,7 +3,8 @@
 //! A refusal never carries text of the sender, so nothing of a forged or private callback can reach a log or an answer.
 
 /// Why a callback is refused. [`Refusal::code`] is stable: operators alert on it, and senders are told it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Refusal {
     /// Not a callback: no JSON object with a compact JWS as `event`, or an ambiguous one (a member twice).
     Malformed,
@@ -86,31 +87,8 @@ impl Refusal {
 
     /// The stable code: the answer's `error`, the log line's `code`, the metric's label.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::RequestTimeout => "request_timeout",
-            Self::TooLarge => "too_large",
-            Self::BadSignature => "bad_signature",
-            Self::UnknownKey => "unknown_key",
-            Self::BadAlgorithm => "bad_algorithm",
-            Self::UnsupportedHeader => "unsupported_header",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::WrongInstance => "wrong_instance",
-            Self::NotEncrypted => "not_encrypted",
-            Self::AddressNotAllowed => "address_not_allowed",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::UnsupportedEncoding => "unsupported_encoding",
-            Self::Undecryptable => "undecryptable",
-            Self::Unreadable => "unreadable",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::Overloaded => "overloaded",
-            Self::Draining => "draining",
-        }
+    pub fn code(self) -> &'static str {
+        self.into()
     }
 
     /// The HTTP status (RFC 9110 §15).
