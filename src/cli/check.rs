@@ -6,6 +6,7 @@ mod brokers;
 mod code;
 mod directory;
 mod finding;
+mod journal;
 mod keys;
 mod machine;
 mod report;
@@ -80,7 +81,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
     }
     match runtime() {
         Some(runtime) => {
-            report.all(machine::waiting(&config, &runtime));
+            report.all(journal::waiting(&config, &runtime));
             report.all(keys::examine(&config, &runtime));
             report.all(directory::examine(&config, &runtime));
         }

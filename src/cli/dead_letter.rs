@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use super::find::unread;
 use super::journal::content;
-use super::journal::{age, now};
+use super::journal::now;
 use super::output::{Call, end, fail, next, print_error, report, shell_word};
 use super::tail::line;
 use super::{Exit, print_faults};
 use crate::config::Config;
-use crate::counts::grouped;
+use crate::counts::{age, grouped};
 use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::history::scan::{Range, Scanned, scan};

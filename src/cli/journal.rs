@@ -3,6 +3,7 @@
 //! Asks the running service, which alone may have the files open; opens them itself where none runs.
 
 pub(in crate::cli) mod content;
+mod outcome;
 mod show;
 pub(in crate::cli) mod source;
 
@@ -18,7 +19,8 @@ use crate::config::Config;
 use crate::http::journal::EntryKind;
 use crate::journal::QuarantineId;
 use crate::terminal::stdout;
-pub(in crate::cli) use show::{NO_LONGER_QUARANTINED, age, reason};
+pub(in crate::cli) use outcome::NO_LONGER_QUARANTINED;
+pub(in crate::cli) use show::reason;
 use source::Source;
 
 /// How many entries are shown by themselves.
@@ -195,7 +197,7 @@ async fn show(
                 .and_then(|()| writeln!(out, "{}", fix_line(label, step)))
                 .map(|()| Exit::Fine)
         }
-        Err(kind) => writeln!(out, "{}", show::described(&kind, id, false, now(), call)).map(|()| Exit::Failed),
+        Err(kind) => writeln!(out, "{}", outcome::described(&kind, id, false, now(), call)).map(|()| Exit::Failed),
     };
     Ok(end(written))
 }
@@ -210,7 +212,7 @@ async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -
         let line = if json {
             serde_json::json!({"id": id, "outcome": kind}).to_string()
         } else {
-            show::redriven(&kind, id, now(), call)
+            outcome::redriven(&kind, id, now(), call)
         };
         if let Err(error) = print(&format!("{line}\n")) {
             return Ok(end(Err(error)));
@@ -228,7 +230,7 @@ async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Ca
         let found = serde_json::json!({"discarded": done, "found": kind});
         writeln!(out, "{found}")
     } else {
-        writeln!(out, "{}", show::described(&kind, id, yes, now(), call))
+        writeln!(out, "{}", outcome::described(&kind, id, yes, now(), call))
     };
     Ok(end(written.map(|()| exit)))
 }
