@@ -126,7 +126,7 @@ impl AppState {
         self.applications.store(Arc::new(applications));
     }
 
-    /// Says how the topics are reached from now on.
+    /// Sets how the topics are reached from now on.
     pub fn set_cluster(&self, cluster: Cluster) {
         self.cluster.store(Some(Arc::new(cluster)));
     }
@@ -139,7 +139,7 @@ impl AppState {
         self.warm.load(Ordering::Relaxed) && !self.is_draining() && self.applications.load().keys.any_keys()
     }
 
-    /// Says that the producer has been warmed up, or given up on.
+    /// Records that the producer is warmed up, or that the warm-up failed.
     pub fn warmed_up(&self) {
         self.warm.store(true, Ordering::Relaxed);
     }

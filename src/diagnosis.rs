@@ -1,4 +1,4 @@
-//! What people are told about a problem: a stable code, where it is, what is wrong, and what to do about it.
+//! A problem as people see it: a stable code, where it is, what is wrong, and what to do about it.
 //!
 //! Every closed list of faults becomes a [`Diagnosis`] by `From`, beside the list. The log shows its `Display`; the
 //! terminal shows it by `cli::output::report`, or by `cli::print_faults` if the configuration cannot be used. It is not a `miette` report, because that quotes the source, which can hold a

@@ -98,7 +98,7 @@ impl HttpResponse {
 pub struct HttpClient(Client);
 
 impl HttpClient {
-    /// Makes a client. Takes a tenth of a second, because it reads the system's certificates.
+    /// Creates a client. Needs a tenth of a second, because it reads the system's certificates.
     ///
     /// # Errors
     /// [`HttpFault::CaCertificate`], [`HttpFault::Setup`].

@@ -54,7 +54,7 @@ impl Schema {
 
     /// The name it is asked for by: the entity as it stands in topic names and in `ce_type`, or `asyncapi`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self.entity() {
             Some(entity) => entity.name(),
             None => "asyncapi",

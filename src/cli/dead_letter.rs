@@ -161,7 +161,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
             if reveal {
                 return Ok(());
             }
-            writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))
+            writeln!(out, "{}", styled(QUIET, content::HIDDEN))
         })
     };
     if !json {

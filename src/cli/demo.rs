@@ -38,7 +38,7 @@ pub struct DemoArguments {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: DemoArguments) -> Exit {
-    // Invented people must not come among real ones unless somebody wants it.
+    // Invented users must not mix with real ones by default.
     let prefix = if arguments.bootstrap_servers.is_some() { "idaas-demo" } else { "idaas" };
     let options = Options {
         topic_prefix: arguments.topic_prefix.unwrap_or_else(|| prefix.to_owned()),

@@ -1,4 +1,4 @@
-//! `materialize`: maintains the state topics until it is told to stop.
+//! `materialize`: maintains the state topics until it is stopped.
 
 use std::path::PathBuf;
 use std::sync::Arc;

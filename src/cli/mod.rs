@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
 pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
     output::print_error(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
     for fault in faults {
-        // Where stderr is closed there is nobody to tell.
+        // If stderr is closed, nothing can be reported.
         let _ = writeln!(stderr(), "  {}", fault.headline());
         fault.remedy.iter().cloned().for_each(output::fix);
     }

@@ -13,9 +13,9 @@ use crate::terminal::{BAD, GOOD, TEXT_WIDTH, WARNING, fill, stderr, styled, wrap
 /// A longer path of the program is not repeated in what it tells people to type.
 const MAX_COMMAND_WIDTH: usize = 40;
 
-/// Says on stderr why the command cannot go on.
+/// Prints on stderr why the command cannot continue.
 pub(super) fn print_error(text: impl Display) -> Exit {
-    // Where stderr is closed there is nobody to tell.
+    // If stderr is closed, nothing can be reported.
     let _ = writeln!(stderr(), "{}", error(text));
     Exit::Failed
 }
@@ -25,7 +25,7 @@ pub(super) fn error(text: impl Display) -> String {
     format!("{} {text}", styled(BAD, "error:"))
 }
 
-/// Says on stderr why the command cannot go on, and what to do about it.
+/// Prints on stderr why the command cannot continue, and the fix.
 pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
     let failed = print_error(problem);
     fix(remedy);
@@ -39,15 +39,15 @@ pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
     if diagnosis.is_misconfiguration() { Exit::Misconfigured } else { failed }
 }
 
-/// Says on stderr what to do about an error.
+/// Prints on stderr the fix for an error.
 pub(super) fn fix(remedy: impl Into<Remedy>) {
-    // Where stderr is closed there is nobody to tell.
+    // If stderr is closed, nothing can be reported.
     let _ = writeln!(stderr(), "{}", fix_line("fix", remedy));
 }
 
-/// Says on stderr what can be looked at next.
+/// Prints on stderr what to look at next.
 pub(super) fn next(remedy: impl Into<Remedy>) {
-    // Where stderr is closed there is nobody to tell.
+    // If stderr is closed, nothing can be reported.
     let _ = writeln!(stderr(), "{}", fix_line("next", remedy));
 }
 
@@ -92,13 +92,13 @@ fn shell_lines(command: &[String], margin: usize) -> String {
     fill(options.iter().map(String::as_str), &[room, room - 2]).join(&format!(" \\\n{:margin$}  ", ""))
 }
 
-/// Says something on stderr that is no error.
+/// Prints on stderr something that is not an error.
 pub(super) fn note(text: impl Display) {
-    // Where stderr is closed there is nobody to tell.
+    // If stderr is closed, nothing can be reported.
     let _ = writeln!(stderr(), "{}", note_line(text));
 }
 
-/// The line of something that is no error.
+/// The line of something that is not an error.
 pub(super) fn note_line(text: impl Display) -> String {
     format!("{} {text}", styled(WARNING, "note:"))
 }
@@ -110,7 +110,7 @@ pub(super) fn program() -> String {
     short_call(&called, &here)
 }
 
-/// A text with its commands called as this program was: whoever makes a remedy knows only the program's name.
+/// A text with its commands called as this program was, because a remedy contains only the program's name.
 fn called(text: &str) -> String {
     renamed(text, &program())
 }

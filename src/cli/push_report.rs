@@ -98,7 +98,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     end(shown.map(|()| if complete { Exit::Fine } else { Exit::Failed }))
 }
 
-/// Tells what could not be read. Returns whether everything was read that exists.
+/// Prints what could not be read. Returns true if everything was read that exists.
 fn warn(scanned: &Scanned, call: &Call<'_>) -> bool {
     for topic in &scanned.missing {
         note(absent(topic, call));

@@ -1,4 +1,4 @@
-//! `serve`: runs the service until it is told to end.
+//! `serve`: runs the service until it is stopped.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -52,7 +52,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
     };
     let plan = TopicSettings::with_states(&config);
     let mut out = stdout();
-    match look(&administrator, &plan, arguments.create, &mut out) {
+    match observe_and_create(&administrator, &plan, arguments.create, &mut out) {
         Ok(states) => {
             let path = arguments.config.display().to_string();
             let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
@@ -69,7 +69,7 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
     }
 }
 
-fn look(
+fn observe_and_create(
     administrator: &Administrator,
     plan: &TopicSettings,
     create: bool,

@@ -8,7 +8,7 @@ use super::values;
 pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Dedupe {
     let mut section = TableReader::open(reading, "dedupe", given);
     let replicas = section.value("replicas", 1, |given| values::between(given, 1..=1000));
-    // Alone there is nobody to learn from, and reading everything that one has just written costs for nothing.
+    // A single replica would only read its own records again.
     let follow_replicas = section.value("follow_replicas", replicas > 1, RawValue::boolean);
     section.close();
     Dedupe { replicas, follow_replicas }

@@ -49,7 +49,7 @@ use crate::secret::Secret;
 pub struct Config {
     /// Listeners, limits and times of the HTTP side.
     pub server: Server,
-    /// `server.admin_token`: what whoever sees ids or changes things on the admin listener has to send. If there is none,
+    /// `server.admin_token`: required to see ids or to change things on the admin listener. If there is none,
     /// only this machine's loopback address is allowed to.
     pub admin_token: Option<Secret<String>>,
     /// The Kafka cluster that records go to.
@@ -249,7 +249,7 @@ pub struct Application {
     pub passwords: Passwords,
     /// Event types (URNs) that are answered as skipped, on purpose.
     pub skip: Vec<String>,
-    /// Takes the place of [`Topics::prefix`] for this application.
+    /// Replaces [`Topics::prefix`] for this application.
     pub topic_prefix: Option<String>,
     /// How `fetch` reads the directory. `None` if it is not configured.
     pub fetch: Option<Fetch>,

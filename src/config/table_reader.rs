@@ -1,4 +1,4 @@
-//! Walking a table key by key. Every fault is collected and the walk goes on; what nobody asked for is unknown.
+//! Walking a table key by key. Every fault is collected and the walk goes on; keys that were not read are unknown.
 
 use super::SecretFile;
 use super::files::ConfigFiles;
@@ -56,7 +56,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         self.entries.get(key).map_or_else(|| join(&self.path, key), |given| given.key.clone())
     }
 
-    /// Takes a key's value out, and makes the key a known one.
+    /// Removes a key's value, and makes the key a known one.
     pub(super) fn take(&mut self, key: &'static str) -> Option<RawValue> {
         self.known.push(key);
         self.entries.remove(key)
@@ -115,7 +115,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         Some(values)
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that were not read.
     pub(super) fn close(self) {
         for (key, given) in &self.entries {
             let remedy = match nearest(key, &self.known) {

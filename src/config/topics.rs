@@ -11,7 +11,7 @@ use crate::diagnosis::{Diagnosis, misconfigured};
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// The shortest retention: the dedup cache is rebuilt from the last ten minutes of the topics.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
-/// The longest retention: Kafka counts milliseconds in 63 bits, and nobody means more than a century.
+/// The longest retention: Kafka counts milliseconds in 63 bits, and more than a century is a mistake.
 const MAX_RETENTION: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Topics {

@@ -1,7 +1,7 @@
 //! The console: what operators see of the running service on the admin listener, as messages for its page.
 //!
-//! Nothing is computed while nobody looks, except the traffic, which is read from counters every few seconds. Messages are
-//! made once for all viewers; a viewer that is slow misses some, and holds up nobody.
+//! Nothing is computed without viewers, except the traffic, which is read from counters every few seconds. Messages are
+//! made once for all viewers; a slow viewer misses some, and delays nobody else.
 
 mod bucket;
 mod headline;
@@ -40,7 +40,7 @@ const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 /// How often the console looks whether Kafka's availability has changed, which is sent at once.
 const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often counters are read while nobody looks.
+/// Interval of reading the counters while there are no viewers.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often what needs a query is asked for: the reasons of the quarantine, and `materialize`.
@@ -182,11 +182,11 @@ impl Console {
             None => Vec::new(),
         };
         *self.reasons.lock() = reasons;
-        self.materialize.look().await;
+        self.materialize.refresh().await;
     }
 }
 
-/// Reads the counters, and makes the messages while somebody looks. Ends with the console.
+/// Reads the counters, and makes the messages while there are viewers. Ends with the console.
 async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
     let mut due = Due::default();
     loop {

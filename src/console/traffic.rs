@@ -10,7 +10,7 @@ use idaas_callback::event_type::Entity;
 use outbox::verdict::List;
 use serde::Serialize;
 
-use super::bucket::{Bucket, LISTS, Tally};
+use super::bucket::{Bucket, LISTS, Totals};
 use crate::telemetry::application::Counts;
 
 /// How many buckets there are.
@@ -91,7 +91,7 @@ pub(super) struct ApplicationTraffic {
 }
 
 impl Traffic {
-    /// Takes the counters of one application, read at `now` (milliseconds since 1970).
+    /// Adds the counters of one application, read at `now` (milliseconds since 1970).
     pub(super) fn application(&mut self, name: &str, counts: Counts, now: i64) {
         self.advance(now);
         let last = self.last.entry(name.to_owned()).or_insert_with(|| Last {
@@ -100,12 +100,12 @@ impl Traffic {
             key_in_use: None,
         });
         let new = |value: u64, before: u64| value.saturating_sub(before);
-        let mut tally = Tally::default();
-        for (sum, (value, before)) in tally.lists.iter_mut().zip(counts.lists.iter().zip(last.counts.lists)) {
+        let mut totals = Totals::default();
+        for (sum, (value, before)) in totals.lists.iter_mut().zip(counts.lists.iter().zip(last.counts.lists)) {
             *sum = new(*value, before);
         }
         let before = last.counts.refusals.iter().sum();
-        tally.refused = new(counts.refusals.iter().sum(), before);
+        totals.refused = new(counts.refusals.iter().sum(), before);
         let used = |(index, count): (usize, &u64)| {
             (*count > last.counts.decryptions.get(index).copied().unwrap_or_default()).then_some(index)
         };
@@ -120,13 +120,13 @@ impl Traffic {
         for (sum, (value, before)) in bucket.refusals.iter_mut().zip(last.counts.refusals.iter().zip(before.refusals)) {
             *sum += new(*value, before);
         }
-        if tally.busy() > 0 {
-            bucket.all.add(&tally);
-            bucket.applications.entry(Arc::clone(&last.name)).or_default().add(&tally);
+        if totals.busy() > 0 {
+            bucket.all.add(&totals);
+            bucket.applications.entry(Arc::clone(&last.name)).or_default().add(&totals);
         }
     }
 
-    /// Takes the confirmations since the start of the process.
+    /// Adds the confirmations since the start of the process.
     pub(super) fn confirmations(&mut self, all: Confirmations, now: i64) {
         self.advance(now);
         let before = std::mem::replace(&mut self.confirmations, all);
@@ -175,8 +175,8 @@ impl Traffic {
     /// The busiest applications, the busiest first.
     pub(super) fn busiest(&self) -> Vec<Arc<str>> {
         let mut sums: HashMap<&Arc<str>, u64> = HashMap::new();
-        for (name, tally) in self.buckets.iter().flat_map(|bucket| &bucket.applications) {
-            *sums.entry(name).or_default() += tally.busy();
+        for (name, totals) in self.buckets.iter().flat_map(|bucket| &bucket.applications) {
+            *sums.entry(name).or_default() += totals.busy();
         }
         let mut sums: Vec<_> = sums.into_iter().collect();
         sums.sort_by(|(one, busy), (other, busier)| busier.cmp(busy).then_with(|| one.cmp(other)));
@@ -208,12 +208,12 @@ impl Traffic {
         }
     }
 
-    fn of(&self, name: &str, tally: impl Fn(&Bucket) -> Tally) -> ApplicationTraffic {
-        let tallies = self.column(Tally::default(), tally);
-        let mut sum = Tally::default();
-        tallies.iter().for_each(|tally| sum.add(tally));
+    fn of(&self, name: &str, totals: impl Fn(&Bucket) -> Totals) -> ApplicationTraffic {
+        let tallies = self.column(Totals::default(), totals);
+        let mut sum = Totals::default();
+        tallies.iter().for_each(|totals| sum.add(totals));
         let [success, skipped, failed, retried] = sum.lists;
-        let of_lists = |add: fn([u64; LISTS]) -> u64| tallies.iter().map(|tally| add(tally.lists)).collect();
+        let of_lists = |add: fn([u64; LISTS]) -> u64| tallies.iter().map(|totals| add(totals.lists)).collect();
         ApplicationTraffic {
             name: name.to_owned(),
             delivered: of_lists(|[success, skipped, ..]| success + skipped),

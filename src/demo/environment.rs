@@ -1,4 +1,4 @@
-//! What the demo runs on: a broker or a cluster, the service, a sender with fresh keys, and somebody who reads along.
+//! What the demo runs on: a broker or a cluster, the service, a sender with fresh keys, and a reader.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -52,7 +52,7 @@ pub(super) struct Environment {
     broker: Option<EmbeddedBroker>,
 }
 
-/// Where things are, for whoever wants to look at them.
+/// The addresses of everything that runs.
 pub(super) struct Endpoints {
     pub(super) kafka: String,
     pub(super) embedded: bool,
@@ -113,7 +113,7 @@ impl Environment {
     /// How many records were published since the start, by the brokers' offsets.
     pub(super) async fn published(&self) -> Result<usize, DemoFault> {
         let (answer, answered) = oneshot::channel();
-        // Where nobody takes the question, nobody answers it.
+        // If the reader has ended, no answer comes.
         let _ = self.counts.send(answer);
         let published = answered.await.ok().flatten().and_then(|count| usize::try_from(count).ok());
         published.ok_or_else(|| DemoFault::Stage("Kafka does not say how many records its topics hold".to_owned()))
@@ -236,7 +236,7 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
 
 type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
-/// Reads records on a thread of its own for as long as somebody wants them, and counts when it is asked.
+/// Reads records on a thread until the receiver is dropped, and counts them on request.
 fn read_records(
     (mut follower, began): (TailReader, Option<i64>),
 ) -> Result<(Counts, UnboundedReceiver<TopicRecord>), DemoFault> {

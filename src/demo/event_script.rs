@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 /// Who the people of the demo are.
 const PEOPLE: u64 = 27;
 
-/// Makes the events of one demo.
+/// Generates the events of one demo.
 pub(super) struct EventScript {
-    people: Generator,
+    users: Generator,
     ids: Generator,
     created: u64,
     new_users: u64,
@@ -37,7 +37,7 @@ pub(super) struct Awaited {
 impl EventScript {
     pub(super) fn new() -> Self {
         // The people are always the same, and the events always new ones: a real cluster remembers the old.
-        Self { people: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), created: 0, new_users: 0 }
+        Self { users: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), created: 0, new_users: 0 }
     }
 
     /// The next event, of this type.
@@ -47,14 +47,14 @@ impl EventScript {
         if kind == Kind::Test {
             return new;
         }
-        Event { event_id: new.event_id, ..self.people.event(&kind.into(), 0, now_ms()) }
+        Event { event_id: new.event_id, ..self.users.event(&kind.into(), 0, now_ms()) }
     }
 
-    /// The creation of somebody who was not there before.
+    /// The creation of a new user.
     pub(super) fn new_user(&mut self) -> Event {
         self.new_users += 1;
         let Event { event_id, .. } = self.event(Kind::UserCreate);
-        Event { event_id, ..self.people.event(&Kind::UserCreate.into(), self.new_users, now_ms()) }
+        Event { event_id, ..self.users.event(&Kind::UserCreate.into(), self.new_users, now_ms()) }
     }
 
     /// An event whose data breaks off in the middle.

@@ -40,7 +40,7 @@ pub struct Options {
     pub topic_prefix: String,
     /// Leaves the records' values out.
     pub brief: bool,
-    /// Keeps everything up at the end, until somebody ends it.
+    /// Keeps everything running at the end, until a signal.
     pub stay: bool,
     /// How many columns there are to write in.
     pub width: usize,
@@ -54,7 +54,7 @@ pub enum DemoFault {
     /// What it shows cannot be written.
     #[error("the demo cannot be shown: {0}")]
     Output(#[from] io::Error),
-    /// Something that it needs cannot be had; in words.
+    /// Something that it needs is not available.
     #[error("{0}")]
     Stage(String),
     /// The same, with what to do about it.
@@ -93,7 +93,7 @@ pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFau
     Ok(good)
 }
 
-/// Returns when somebody wants the demo to end.
+/// Returns when a signal ends the demo.
 async fn ended(signals: &mut ControlMessages) {
     while let Some(ControlMessage::Reload) = signals.recv().await {}
 }

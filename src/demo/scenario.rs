@@ -124,9 +124,9 @@ impl<'a> Scenario<'a> {
             self.show(what, &delivery, event, expected).await?;
         }
         self.again("the first ud:user:create again", first, None).await?;
-        let twin = self.script.new_user();
-        self.awaits(&twin);
-        self.again("ud:user:create twice at once", &twin, Some(Fault::Duplicate)).await
+        let duplicate = self.script.new_user();
+        self.awaits(&duplicate);
+        self.again("ud:user:create twice at once", &duplicate, Some(Fault::Duplicate)).await
     }
 
     /// An event that comes more than once: the same verdict, and no second record, which the judgement sees to.
@@ -209,7 +209,7 @@ impl<'a> Scenario<'a> {
         self.expectations.await_record(awaited(event));
     }
 
-    /// Whether the bridge said what it should, its words, and how they are painted. Counts them.
+    /// Whether the bridge answered as expected, its answer, and the style of it. Counts the answers.
     fn judged(&mut self, delivery: &Delivery, event: &Event, expected: &Expected) -> (bool, String, Style) {
         let (good, answer, style) = match &delivery.reply {
             Reply::Answered(answer) => {
@@ -278,7 +278,7 @@ impl<'a> Scenario<'a> {
         environment.end().await;
     }
 
-    /// Shows what else comes, until somebody ends it.
+    /// Shows further records until a signal.
     pub(super) async fn stay(mut self, options: &Options, signals: &mut ControlMessages) -> Result<(), DemoFault> {
         let endpoints = self.environment.endpoints(options);
         self.renderer.staying(&endpoints, &options.program)?;

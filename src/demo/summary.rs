@@ -88,7 +88,7 @@ fn how_to_go_on(renderer: &mut Renderer<'_>, options: &Options) -> io::Result<()
 }
 
 impl Renderer<'_> {
-    /// Tells what can be done while everything stays up.
+    /// Shows what can be done while everything stays up.
     pub(super) fn staying(&mut self, endpoints: &Endpoints, program: &str) -> io::Result<()> {
         let Endpoints { callback_url, listen, admin_listen, directory, .. } = endpoints;
         let directory = directory.display();

@@ -22,7 +22,7 @@ const OPEN: [&str; 3] = ["/metrics", "/livez", "/readyz"];
 pub struct AdminToken(Arc<ArcSwapOption<[u8; 32]>>);
 
 impl AdminToken {
-    /// Takes another token into use, or none.
+    /// Replaces the token.
     pub fn set(&self, token: Option<&Secret<String>>) {
         self.0.store(token.map(|token| Arc::new(digest(token.expose()))));
     }

@@ -91,7 +91,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Takes a callback from its body to the verdicts on its events.
+/// Handles a callback, from its body to the verdicts on its events.
 async fn process(
     request: &HttpRequest,
     payload: Payload,
@@ -146,7 +146,7 @@ async fn quarantine(rejected: Rejected, app_state: &AppState, deadline: Instant)
     if durable { rejected.refusal } else { Refusal::Overloaded }
 }
 
-/// Makes records of a body. A large body is prepared on another thread.
+/// Builds the records of a body. A large body is prepared on another thread.
 async fn prepare(
     request: &HttpRequest,
     body: Bytes,

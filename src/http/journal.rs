@@ -219,7 +219,7 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service};
 
     use super::*;
-    use crate::journal::tests::desk_with_entries;
+    use crate::journal::tests::admin_with_entries;
 
     fn asked(method: actix_web::http::Method, path: &str) -> TestRequest {
         TestRequest::with_uri(path).method(method).insert_header(HEADER).insert_header(("host", "127.0.0.1:9090"))
@@ -227,7 +227,7 @@ mod tests {
 
     async fn status(request: TestRequest) -> u16 {
         let directory = tempfile::tempdir().unwrap();
-        let journal_admin = Data::new(desk_with_entries(directory.path()));
+        let journal_admin = Data::new(admin_with_entries(directory.path()));
         let app = init_service(App::new().app_data(journal_admin).configure(routes)).await;
         call_service(&app, request.to_request()).await.status().as_u16()
     }

@@ -47,7 +47,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a closed connection may take to end.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the end waits for whoever reads the metrics at that moment.
+/// How long the shutdown waits for requests of the metrics.
 const SLOW_READER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The callback listener, serving.

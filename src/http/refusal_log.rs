@@ -1,7 +1,7 @@
 //! One log line for a refused callback, as long as there are few: a flood of the same kind is counted, and summarized.
 //!
 //! Lines are of the same kind if code, application and network (/24 or /48) are the same. A sender can choose none of the
-//! first two, and the number of networks that are told apart is bounded.
+//! first two, and the number of networks that are distinguished is bounded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::telemetry::metrics::Metrics;
 const WINDOW: Duration = Duration::from_secs(10);
 /// How many lines of one kind are written in a window before the rest is counted.
 const FULL_LINES: u64 = 10;
-/// How many kinds are told apart at a time; beyond that, networks are not.
+/// How many kinds are distinguished at a time; beyond that, networks are not.
 const MAX_KINDS: usize = 1024;
 
 /// Code, application and network; no network if the address is unknown or there are too many.

@@ -1,5 +1,5 @@
 //! What operators can ask of the journal: a summary, an export, the removal of one thing. The same for a running service,
-//! over its admin listener, and for a directory that nobody uses.
+//! over its admin listener, and for a directory that no service uses.
 
 mod actions;
 
@@ -19,7 +19,7 @@ use super::store::Store;
 use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};
 use super::waiting::{LaneHead, WaitingHead, next_step};
 
-/// How many rows are asked for at a time, so that nobody who writes waits long.
+/// How many rows are read at a time, so that writers do not wait long.
 const PAGE_SIZE: usize = 5000;
 
 /// How many waiting events are searched for that of an entry, those that have failed first.
@@ -80,7 +80,7 @@ pub enum Retried {
 }
 
 impl JournalAdmin {
-    /// For a journal, and whoever has its lanes.
+    /// For a journal, and the owner of its lanes.
     #[must_use]
     pub fn new(journal: Arc<Journal>, discards: Arc<dyn DiscardHook>) -> Self {
         Self { journal, discards }
@@ -244,7 +244,7 @@ pub(super) async fn or_closed<T>(answer: Response<T>) -> Result<T, JournalReject
     answer.await.unwrap_or(Err(JournalRejection::Failed))
 }
 
-/// Where no service runs nobody waits for anything.
+/// Without a service, nothing waits.
 struct NoopEvents;
 
 impl JournalEvents for NoopEvents {

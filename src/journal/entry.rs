@@ -139,7 +139,7 @@ impl Entry {
     /// About what it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         let records = self.record.size() + self.credential.as_ref().map_or(0, Record::size);
-        // The evidence is about as large as the record that was made of it.
+        // The source is about as large as the record that was made of it.
         2 * records + 512
     }
 

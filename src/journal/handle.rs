@@ -41,7 +41,7 @@ pub trait JournalEvents: Send + Sync {
     fn unread(&self, seqs: Vec<Seq>, refusal: JournalRejection);
 }
 
-/// What is in the journal, for metrics and for whoever looks.
+/// What is in the journal, for metrics and operators.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Entries.
@@ -71,7 +71,7 @@ pub type Response<T> = oneshot::Receiver<Result<T, JournalRejection>>;
 pub struct Journal {
     inbox: Arc<Inbox>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held by whoever goes through the quarantine: two at a time would hand callbacks over out of order.
+    /// Held while the quarantine is replayed: two replays at a time would hand callbacks over out of order.
     pub(super) quarantine_replay: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -86,14 +86,14 @@ impl Journal {
         let work = move || {
             let _end = End(writer.inbox());
             writer.run();
-            // The file is closed before the end is told.
+            // The file is closed before the end is reported.
             drop(writer);
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work)?;
         Ok(Self { inbox, thread: Mutex::new(Some(thread)), quarantine_replay: Arc::default() })
     }
 
-    /// Asks for entries to be made durable, in the order of acceptance. What became of them is told to
+    /// Asks for entries to be made durable, in the order of acceptance. The result is reported to
     /// [`JournalEvents::written`] and [`JournalEvents::rejected`].
     pub fn write(&self, entries: Vec<Entry>) {
         self.ask(|queue| queue.writes.extend(entries));
@@ -173,7 +173,7 @@ impl Journal {
         answer
     }
 
-    /// Takes other keys into use, as a reload brings them: the first seals from now on, all open. Refused if something in
+    /// Replaces the keys, as after a reload: the first seals from now on, all open. Refused if something in
     /// the journal is sealed with a key that is not among them. What older keys have sealed is sealed again with the
     /// first one while there is nothing else to do; [`Usage::old_key`] counts down to 0.
     pub fn replace_keys(&self, keys: Vec<Arc<ContentKey>>) -> Response<KeyChange> {
@@ -251,7 +251,7 @@ impl Drop for Journal {
     }
 }
 
-/// Tells the end of the thread, however it comes.
+/// Reports the end of the thread, also after a panic.
 struct End(Arc<Inbox>);
 
 impl Drop for End {

@@ -126,14 +126,14 @@ impl Inbox {
         self.quarantine.lock().0.record(None);
     }
 
-    /// Says that the entries and callbacks of a commit have been told about.
+    /// Records that the results of a commit are reported.
     pub(super) fn committed(&self, keep_bytes: usize) {
         let mut queue = self.queue.lock();
         queue.writing = 0;
         queue.quarantine_bytes = queue.quarantine_bytes.saturating_sub(keep_bytes);
     }
 
-    /// Says that the thread has ended. Whoever still waits for an answer gets none.
+    /// Records that the thread has ended. Pending requests get no answer.
     pub(super) fn close(&self) {
         let mut queue = self.queue.lock();
         let left = std::mem::take(&mut *queue);

@@ -1,6 +1,6 @@
 //! What Kafka has not confirmed, and callbacks that cannot be read yet: sealed, on disk, until they are wanted no more.
 //!
-//! Nothing of it is on the disk in the clear, nothing is thrown away that nobody asked to be thrown away, and what is
+//! Nothing of it is on the disk in the clear, nothing is discarded without a request, and what is
 //! reported as written outlives a crash of the process and of the machine.
 
 pub mod admin;

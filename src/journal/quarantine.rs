@@ -1,4 +1,4 @@
-//! Callbacks that are authentic and that no key opens, or nobody can read: what is kept of each.
+//! Callbacks that are authentic, but cannot be decrypted or read: what is kept of each.
 
 use std::fmt;
 
@@ -87,7 +87,7 @@ pub struct Quarantined {
     pub callback: QuarantinedCallback,
 }
 
-/// What can be told of a callback in quarantine without its content.
+/// A callback in quarantine without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantineRow {
     /// Its name.

@@ -11,7 +11,7 @@ use super::fault::JournalRejection;
 use super::handle::Journal;
 use super::quarantine::{DeliveryOrder, QuarantineId, Quarantined};
 
-/// How many lines are asked for at a time, so that nobody who writes waits long.
+/// How many lines are read at a time, so that writers do not wait long.
 const PAGE_SIZE: usize = 5000;
 
 /// A callback that can be read now.

@@ -1,4 +1,4 @@
-//! Says in the log when the journal or the quarantine begins to refuse, and when it accepts again: once each, however many
+//! Logs when the journal or the quarantine begins to reject, and when it accepts again: once each, however many
 //! events it is.
 
 use super::fault::JournalRejection;
@@ -16,7 +16,7 @@ const SPACE_AGAIN: u64 = 90;
 pub(super) struct RejectionLog(Option<JournalRejection>);
 
 impl RejectionLog {
-    /// Takes the news of one commit: why anything was refused, and whether anything was taken.
+    /// Records the result of one commit: why anything was rejected, and whether anything was accepted.
     pub(super) fn record(&mut self, refused: Option<JournalRejection>, taken: bool) {
         match refused {
             Some(refusal) if self.0 != Some(refusal) => {
@@ -62,7 +62,7 @@ pub(super) struct QuarantineRejectionLog {
 }
 
 impl QuarantineRejectionLog {
-    /// Takes the news of one callback: why it was refused, if it was.
+    /// Records the result for one callback: why it was rejected, if it was.
     pub(super) fn record(&mut self, refused: Option<JournalRejection>) {
         match refused {
             Some(refusal) if self.refuses != Some(refusal) => {
@@ -80,7 +80,7 @@ impl QuarantineRejectionLog {
         }
     }
 
-    /// Takes how much of its limit the quarantine uses, in bytes.
+    /// Records how much of its limit the quarantine uses, in bytes.
     pub(super) fn level(&mut self, bytes: u64, limit: u64) {
         let percent = bytes.saturating_mul(100) / limit.max(1);
         if percent >= FILLING && !self.filling {

@@ -1,4 +1,4 @@
-//! What can be told of an entry without its body: its line in the journal's index, and that line's form in bytes.
+//! An entry without its body: its line in the journal's index, and that line's form in bytes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const VERSION: u8 = 2;
 /// Of the form that tells neither the event's time nor its size in memory.
 const VERSION_WITHOUT_TIME: u8 = 1;
 
-/// How much larger an entry is in memory than its compressed body, where its size is not told.
+/// How much larger an entry is in memory than its compressed body, if its size is not recorded.
 const ASSUMED_COMPRESSION: u64 = 8;
 
 /// One line of the index. Holds no personal data, but ids; has no `Debug` all the same.

@@ -1,6 +1,6 @@
 //! The durable store: entries and quarantine, sealed, in one file. The only room that meets the `redb` crate.
 //!
-//! What [`Store::commit`] reports as written is synced. Nothing is removed that nobody named. After a failure nothing that
+//! What [`Store::commit`] reports as written is synced. Nothing is removed without being named. After a failure nothing that
 //! is in memory is trusted: the file is opened anew, read back from the disk and verified, before it is used again.
 
 mod codec;
@@ -176,7 +176,7 @@ impl Store {
         bytes
     }
 
-    /// Takes room on the disk for so much more.
+    /// Reserves space on the disk for so much more.
     fn space_for(&self, bytes: u64) -> Result<(), JournalRejection> {
         let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
         let accepted = file.room().take(bytes + COMMIT_HEADROOM);

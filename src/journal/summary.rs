@@ -1,4 +1,4 @@
-//! What is told of the journal to an operator: in this form it goes over the admin listener and into `--json`. Ids,
+//! The journal as operators see it, over the admin listener and with `--json`. Ids,
 //! numbers and times, and nothing of what events say.
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ pub struct WaitingHead {
     pub since: Option<i64>,
 }
 
-/// Why the first event of a lane waits, as an operator is told of it.
+/// Why the first event of a lane waits, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitState {
@@ -39,7 +39,7 @@ impl WaitState {
     }
 }
 
-/// The first event of a lane, as an operator is told of it.
+/// The first event of a lane, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneHead {

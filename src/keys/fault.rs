@@ -1,4 +1,4 @@
-//! Why keys could not be fetched, in words for the person who can mend it.
+//! Why keys could not be fetched, as an operator reads it.
 //!
 //! Nothing here may hold a URL or a part of the document: a fault is logged and shown.
 
@@ -57,7 +57,7 @@ pub enum FetchFault {
     /// The key set holds no key that can verify RS256. With the first of its entries.
     #[error("{}", KeySetFault::NoUsableKey(.0.clone()))]
     NoUsableKey(Option<SkippedKey>),
-    /// The document has a content coding that nobody asked for, or is not in the coding that it claims.
+    /// The document has a content coding that was not requested, or is not in the coding that it claims.
     #[error("the answer has a content coding other than gzip and deflate, or is damaged")]
     Encoding,
     /// The file of keys cannot be read.

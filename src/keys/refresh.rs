@@ -51,7 +51,7 @@ impl RefreshResult {
     }
 }
 
-/// Hears of each refresh, for the metrics. Called from the background task; must not block.
+/// Observes each refresh, for the metrics. Called from the background task; must not block.
 pub trait KeyObserver: Send + Sync {
     /// A refresh ended; the store already shows its result.
     fn refreshed(&self, application: &str, result: &RefreshResult);
@@ -177,7 +177,7 @@ impl Work {
         loop {
             self.wait_until_due(&schedule).await;
             // Before the fetch: a wish that comes while it runs can be for something that it no longer sees.
-            let cause = if self.store.take_wishes().unknown_kid { Cause::UnknownKid } else { Cause::Time };
+            let cause = if self.store.take_requests().unknown_kid { Cause::UnknownKid } else { Cause::Time };
             schedule.began(Instant::now(), cause);
             let result = match (self.fetcher)().await {
                 Ok(fetched) => self.accept(fetched).await,
@@ -191,14 +191,14 @@ impl Work {
 
     async fn wait_until_due(&self, schedule: &Schedule) {
         loop {
-            let wishes = self.store.wishes();
-            let due = schedule.due(wishes.unknown_kid);
-            if wishes.demanded || due <= Instant::now() {
+            let requests = self.store.requests();
+            let due = schedule.due(requests.unknown_kid);
+            if requests.demanded || due <= Instant::now() {
                 return;
             }
             tokio::select! {
                 () = sleep_until(due) => {}
-                () = self.store.woken() => {}
+                () = self.store.requested() => {}
             }
         }
     }

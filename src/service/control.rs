@@ -1,11 +1,11 @@
-//! What a running service is told to do, and the signals that tell it.
+//! The control messages of a running service, and the signals that send them.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::telemetry::log_code::LogCode;
 
-/// What a running service is told to do.
+/// A control message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlMessage {
     /// Take a changed configuration over.

@@ -102,7 +102,7 @@ impl DedupRebuild {
         })
     }
 
-    /// Takes changed topics and applications over, also for reading that is under way. Reads again if some are new.
+    /// Applies changed topics and applications, also to reading in progress. Reads again if some are new.
     pub(super) fn rescope(&self, config: &Config) {
         let scope = Scope::of(config);
         let is_covered = self.scope.load().covers(&scope);
@@ -150,7 +150,7 @@ impl DedupRebuild {
     /// Learns what the topics hold, and lets the journal's events go. [`DedupRebuild::run_until_done`] does what is left.
     pub(super) async fn mark_published(self: Arc<Self>, app_state: &Arc<AppState>) {
         let app_state = Arc::clone(app_state);
-        // A panic in it has been told by its own message; the next attempt goes on.
+        // A panic in it has been logged; the next attempt goes on.
         let _ = tokio::task::spawn_blocking(move || self.read(&app_state)).await;
     }
 

@@ -2,7 +2,7 @@
 //!
 //! It looks at the files once a second, and does not ask the system for notifications (inotify): Kubernetes replaces a
 //! mounted secret by swapping a symbolic link two levels above the file, editors and agents rename a new file over the
-//! old one, and network file systems tell nobody. All of that is seen here in the same way, by what is at the path. A look
+//! old one, and network file systems send no notification. All of that looks the same here: by what is at the path. A look
 //! costs one `stat` a file; contents are read only when that differs.
 
 use std::os::unix::fs::MetadataExt;
@@ -90,13 +90,13 @@ async fn watch(shared: Arc<Shared>) {
             keys = keys.join(" "),
             "files have changed; the configuration is reloaded"
         );
-        // What is wrong with them is told once; they are tried again when they change again.
+        // A problem with them is reported once; they are tried again when they change again.
         *shared.known.lock() = now;
         shared.changed.notify_one();
     }
 }
 
-/// Runs what can wait for a disk where that holds nobody up.
+/// Runs blocking file operations on the blocking pool.
 async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }

@@ -18,7 +18,7 @@ const LEAST_OFFSET: Duration = Duration::from_secs(5);
 pub(super) struct Observer {
     metrics: Arc<Metrics>,
     clock_skew: Duration,
-    /// The applications by whose endpoint this machine's clock is off. The log is told when the first comes and the last
+    /// The applications by whose endpoint this machine's clock is off. Logged when the first comes and the last
     /// goes.
     off: Mutex<BTreeSet<String>>,
 }

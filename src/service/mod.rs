@@ -1,6 +1,6 @@
 //! The life of the service: start, reload, drain, end. The order of things stands here, and nothing else.
 //!
-//! What it is told to do comes from outside, so that signals are one way of telling and not the only one.
+//! Control messages come from outside, so that signals are one source of them and not the only one.
 
 mod control;
 mod dedup_rebuild;

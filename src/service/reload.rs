@@ -23,7 +23,7 @@ pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
 }
 
 impl Service {
-    /// Runs until it is told to end, then drains. Returns true if everything was confirmed or kept.
+    /// Runs until the shutdown, then drains. Returns true if everything was confirmed or kept.
     pub async fn run(mut self, mut control_messages: ControlMessages) -> bool {
         loop {
             let order = tokio::select! {
@@ -65,7 +65,7 @@ impl Service {
         }
     }
 
-    /// Takes a changed configuration over, or leaves everything as it is.
+    /// Applies a changed configuration, or leaves everything as it is.
     async fn reload(&mut self) {
         let result = self.reloaded().await;
         // Those of the configuration that counts now, new or old.
@@ -140,7 +140,7 @@ impl Service {
         Ok(())
     }
 
-    /// Gives the journal its new keys. Returns the keys that count from now on: the old ones if the journal still needs one
+    /// Sets the journal's new keys. Returns the keys that count from now on: the old ones if the journal still needs one
     /// that is not among the new ones.
     async fn replaced_journal_keys(&self, new: Vec<Arc<ContentKey>>) -> Vec<Arc<ContentKey>> {
         let ids = |keys: &[Arc<ContentKey>]| keys.iter().map(|key| key.id().to_owned()).collect::<Vec<_>>();
@@ -178,7 +178,7 @@ impl Service {
         Certificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
     }
 
-    /// Gives the producer and the watch the Kafka properties of `config`: changed values, or files that have changed.
+    /// Replaces the Kafka properties of the producer and the watch by those of `config`: changed values or files.
     async fn replace_clients(&mut self, config: &Config) -> Result<(), Vec<Diagnosis>> {
         let fault = |problem: &str| vec![rejected_property(problem)];
         let (app_state, cluster) = (Arc::clone(&self.app_state), wiring::cluster(config));

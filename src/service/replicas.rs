@@ -117,7 +117,7 @@ impl Replicas {
         let _ = self.events.send(ReplicaEvent::Clients(cluster.clone()));
     }
 
-    /// Takes the id of the cluster that answers.
+    /// Records the id of the cluster that answers.
     pub(super) fn cluster_seen(&self, id: &str) {
         if let Some(dispatcher) = self.dispatcher.upgrade() {
             dispatcher.cluster_seen(id);
@@ -127,7 +127,7 @@ impl Replicas {
     /// Records whether Kafka is available.
     pub(super) fn available(&self, available: bool) {
         self.replay_permit.is_available.store(available, Ordering::SeqCst);
-        // Publishing ends at once. It begins at once only if nobody else has to be asked.
+        // Publishing ends at once. It begins at once only if there are no other replicas.
         if let Some(dispatcher) = self.dispatcher.upgrade()
             && (!available || self.replay_permit.is_alone.load(Ordering::SeqCst))
         {
@@ -137,11 +137,11 @@ impl Replicas {
         let _ = self.events.send(ReplicaEvent::Available(available));
     }
 
-    /// Tells the other replicas that this one shuts down. Blocks for a moment.
+    /// Announces the shutdown to the other replicas. Blocks for a moment.
     pub(super) fn end(&self) {
         let _ = self.events.send(ReplicaEvent::End);
         if let Some(thread) = self.thread.lock().take() {
-            // A panic in it has been told by its own message.
+            // A panic in it has been logged.
             let _ = thread.join();
         }
     }

@@ -167,7 +167,7 @@ pub(super) fn watch(
             replicas.available(true);
         }
         WatchEvent::Unavailable { brokers } => {
-            // The producer may have told it already, with the reason.
+            // The producer may have reported it already, with the reason.
             if metrics.kafka.answers(false) {
                 let advertised = match brokers.as_slice() {
                     [] => String::new(),
@@ -256,7 +256,7 @@ pub(super) fn journal_admin(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>
     dispatcher.journal_admin().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 
-/// Makes the journal's directory, where the key sets are kept as well.
+/// Creates the journal's directory, where the key sets are kept as well.
 pub(super) fn journal_directory(config: &Config) -> Result<(), Diagnosis> {
     let directory = &config.journal.directory;
     std::fs::create_dir_all(directory)

@@ -175,7 +175,7 @@ impl History {
         self.on.store(true, Ordering::Relaxed);
     }
 
-    /// Records an event. Returns at once if nobody can look at it.
+    /// Records an event. Returns at once if the history is disabled.
     pub fn record(&self, event: &RecordedEvent<'_>) {
         // A credential is a part of its user's event.
         if self.on.load(Ordering::Relaxed) && event.entity != Entity::Credential {

@@ -125,19 +125,19 @@ impl KafkaMetrics {
         })
     }
 
-    /// Takes the news whether the cluster answers. Returns whether Kafka has become available or unavailable with that.
+    /// Records whether the cluster answers. Returns whether Kafka has become available or unavailable by that.
     pub fn answers(&self, answers: bool) -> bool {
         self.answers.store(answers, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Takes the news whether records can be delivered, if the cluster answers. Returns the same.
+    /// Records whether records can be delivered, if the cluster answers. Returns the same.
     pub fn deliverable(&self, deliverable: bool) -> bool {
         self.deliverable.store(deliverable, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Takes the addresses that brokers advertise and that do not answer.
+    /// Records the addresses that brokers advertise and that do not answer.
     pub fn unreachable(&self, addresses: Vec<String>) {
         *self.unreachable.lock() = addresses;
     }

@@ -1,4 +1,4 @@
-//! Which long-lived threads and tasks have ended without being told to. The process then answers on `/livez` that it
+//! Which long-lived threads and tasks have ended unexpectedly. The process then answers on `/livez` that it
 //! has to be restarted, because nothing inside of it can take their place.
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Liveness {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        // Whoever is not told to end ends by a panic.
+        // A thread that was not stopped ended by a panic.
         if std::thread::panicking() {
             tracing::error!(
                 code = LogCode::ThreadEnded.as_str(),

@@ -72,7 +72,7 @@ pub struct Metrics {
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
-    /// The applications that there are, by name. Also the lock of whoever adds, removes or shows their series.
+    /// The applications that there are, by name. Also the lock for adding, removing and showing their series.
     applications: Mutex<HashMap<String, Arc<ApplicationMetrics>>>,
     /// Requests to no application.
     pub unknown: IntCounter,
@@ -81,7 +81,7 @@ pub struct Metrics {
     process: Option<ProcessMetrics>,
 }
 
-/// An application, as far as its metrics are told at the moment of looking.
+/// An application's metrics at the time of the scrape.
 pub struct ApplicationState<'a> {
     /// Its name.
     pub name: &'a str,
@@ -243,7 +243,7 @@ impl Total {
 
     pub(super) fn follow(&self, total: u64) {
         let seen = self.seen.swap(total, Ordering::Relaxed);
-        // A smaller total is that of whoever took the place of the one before, and began at zero.
+        // A smaller total is that of a replacement, which began at zero.
         self.counter.inc_by(if total >= seen { total - seen } else { total });
     }
 }

@@ -79,7 +79,7 @@ fn names(code: &str, word: &str) -> bool {
 /// Fails for every file of the service outside of `places` whose code has one of `words`. The other crates are limited by
 /// what their manifests name.
 fn only_in(places: &[&str], words: &[&str]) {
-    let strangers: Vec<_> = sources()
+    let violations: Vec<_> = sources()
         .into_iter()
         .filter(|source| source.name.starts_with("src/") && !places.iter().any(|place| source.name.starts_with(place)))
         .flat_map(|source| {
@@ -90,7 +90,7 @@ fn only_in(places: &[&str], words: &[&str]) {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert!(strangers.is_empty(), "only {places:?} may:\n{}", strangers.join("\n"));
+    assert!(violations.is_empty(), "only {places:?} may:\n{}", violations.join("\n"));
 }
 
 /// The crates that neither know the time nor reach outside of the process. That nothing of the service is in them, and

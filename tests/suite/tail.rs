@@ -52,7 +52,7 @@ fn scope(prefix: &str, seals: bool) -> Scope {
 }
 
 /// Enough time for a machine that is busy with other tests.
-fn patient() -> Window {
+fn long_window() -> Window {
     Window { time_limit: Duration::from_secs(60), ..Window::default() }
 }
 
@@ -145,7 +145,7 @@ fn try_read(cluster: &Cluster, scope: &Scope, window: Window) -> Result<Read, Re
 }
 
 fn tail(kafka: &RealKafka, scope: &Scope) -> Read {
-    try_read(&Cluster::plain(kafka.bootstrap_servers()), scope, patient()).unwrap()
+    try_read(&Cluster::plain(kafka.bootstrap_servers()), scope, long_window()).unwrap()
 }
 
 /// The events that a follower has reported so far.

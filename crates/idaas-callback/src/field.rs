@@ -53,7 +53,7 @@ impl<T: Serialize> Serialize for Field<T> {
     }
 }
 
-/// How far a record's fields were from what is documented. Counted, because a drift of the sender's schema is news.
+/// How far a record's fields were from what is documented. Counted, so that operators notice a change of the schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drift {
     /// Fields of unknown name.

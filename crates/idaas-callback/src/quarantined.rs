@@ -38,7 +38,7 @@ impl QuarantinedCallback {
     }
 }
 
-/// What is to be kept of a callback that [`super::prepare`] refused as undecryptable or unreadable. Authenticates it once
+/// The part to keep of a callback that [`super::prepare`] refused as undecryptable or unreadable. Authenticates it once
 /// more: it is rare, and so everything else need not carry along what only this needs.
 #[must_use]
 pub fn to_quarantine(
@@ -52,7 +52,7 @@ pub fn to_quarantine(
     let content = match content {
         Content::Plain(text) => QuarantinedContent::Plain(text),
         Content::Encrypted(compact) => match decrypt(verify()?, policy) {
-            // The key that opened it may be gone when somebody can read it.
+            // The key that opened it may be gone when it can be read.
             Ok(plaintext) => QuarantinedContent::Plain(plaintext.text),
             Err(_) => QuarantinedContent::Encrypted(compact),
         },

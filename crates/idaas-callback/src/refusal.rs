@@ -2,7 +2,7 @@
 //!
 //! A refusal never carries text of the sender, so nothing of a forged or private callback can reach a log or an answer.
 
-/// Why a callback is refused. [`Refusal::code`] is stable: operators alert on it, and senders are told it.
+/// Why a callback is refused. [`Refusal::code`] is stable: operators alert on it, and the answer contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Refusal {
@@ -79,7 +79,7 @@ impl Refusal {
         Self::Draining,
     ];
 
-    /// Whether a callback that is refused so is authentic, and is kept until somebody can read it.
+    /// Whether a callback that is refused so is authentic, and is kept until it can be read.
     #[must_use]
     pub const fn is_quarantined(self) -> bool {
         matches!(self, Self::Undecryptable | Self::Unreadable)

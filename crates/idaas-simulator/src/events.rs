@@ -22,12 +22,12 @@ pub struct Event {
     pub event_time: i64,
     /// What kind of event it was made as; `None` where it was not made here.
     pub kind: Option<Kind>,
-    /// The element of `eventData` to send as it is, where somebody else wrote it.
+    /// The element of `eventData` to send as it is, if it was given.
     pub given: Option<Value>,
 }
 
 impl Event {
-    /// An event that somebody else wrote, as an element of `eventData`. It is sent as it is; what can be read of it
+    /// A given event, as an element of `eventData`. It is sent as it is; what can be read of it
     /// serves to judge the answer.
     #[must_use]
     pub fn given(item: Value) -> Self {
@@ -44,7 +44,7 @@ impl Event {
     }
 }
 
-/// Makes events. Two of the same seed make the same ones.
+/// Generates events. The same seed generates the same events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generator {
     seed: u64,
@@ -71,7 +71,7 @@ impl Generator {
         let mut random = directory::random(self.seed, "event", index);
         let event_id = format!("evnt_{}", directory::identifier(&mut random, 30));
         let directory = Directory { seed: self.seed, now: event_time };
-        // A creation brings somebody new; everything else happens to somebody who may have been there before.
+        // A creation has a new user; all other events can be about a known one.
         let creations = [Kind::UserCreate, Kind::UnitCreate, Kind::GroupCreate];
         let number = if creations.contains(&kind) { index } else { random.u64(0..=index) };
         let biz_data = match kind.subject() {

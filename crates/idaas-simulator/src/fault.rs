@@ -60,7 +60,7 @@ pub enum Fault {
     NotJson,
     /// A body over 8 MiB
     TooLarge,
-    /// Every event of a type that nobody knows
+    /// Every event of an unknown type
     UnknownType,
     /// Events without a type
     MalformedEvent,
@@ -185,7 +185,7 @@ impl Fault {
             remove(&mut item, "eventId");
         }
         if self == Self::MissingEntityId {
-            // A user event without a user id is still told by its bizId.
+            // A user event without a user id is still identified by its bizId.
             remove(&mut item, "bizId");
         }
         if self == Self::MalformedData {

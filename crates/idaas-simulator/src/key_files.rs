@@ -1,7 +1,7 @@
 //! The directory that `simulate init` writes and `simulate send` reads: keys of a simulated instance, and a
 //! configuration of the bridge that trusts it.
 //!
-//! Never overwrites: a key that somebody still uses is not to be lost to a command that was given twice.
+//! Never overwrites, so that repeating a command cannot destroy a key that is in use.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};

@@ -1,4 +1,4 @@
-//! The event types that the simulator can send: all that IDaaS is known to send, and one that nobody knows.
+//! The event types that the simulator can send: all that IDaaS is known to send, and an unknown one.
 //!
 //! This list is the sender's. The bridge has its own, and neither may be made from the other, or a mistake in one
 //! would agree with itself.

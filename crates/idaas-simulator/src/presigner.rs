@@ -1,4 +1,4 @@
-//! Makes callbacks ahead of their sending, on threads of their own.
+//! Prepares callbacks before they are sent, on separate threads.
 //!
 //! A signature costs more than all else that the sender does; made on the way it would be measured as the bridge's
 //! latency, and would hold back a run that shall keep a pace.
@@ -32,7 +32,7 @@ impl PresignedQueue {
     }
 }
 
-/// Starts to make the callbacks of `plan`. The threads end when all are made, or nobody takes them any more.
+/// Starts to make the callbacks of `plan`. The threads end when all are made, or when the receiver is dropped.
 pub(super) fn open(sender: &Arc<Sender>, plan: &Arc<RunSettings>) -> PresignedQueue {
     let total = plan.callbacks();
     let capacity = plan.stock().min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);

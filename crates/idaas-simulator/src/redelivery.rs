@@ -93,7 +93,7 @@ pub struct Outcome {
     pub latency: Duration,
 }
 
-/// What happens on the way, for whoever shows or counts it.
+/// What happens during a run, to be shown or counted.
 #[derive(Debug, Clone)]
 pub enum DeliveryEvent {
     /// A callback was posted and replied to, or not.
@@ -116,7 +116,7 @@ pub enum DeliveryEvent {
 }
 
 /// Sends `batch` until it is settled. `first` is its request, made before; `started` is the moment from which its
-/// latency counts. Events are told as [`DeliveryEvent::Settled`] when the last word on them is spoken.
+/// latency counts. An event is reported as [`DeliveryEvent::Settled`] when its outcome is final.
 ///
 /// # Errors
 /// [`SigningFault`] where a token for a re-delivery cannot be signed.

@@ -11,7 +11,7 @@ const KEPT: usize = 20;
 
 /// What a run came to.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct RunStats {
     /// How many events are settled, by the bridge's last word on them.
     pub outcomes: BTreeMap<String, u64>,
     /// How many events are settled.
@@ -20,7 +20,7 @@ pub struct Tally {
     pub unexpected: u64,
     /// The first of these.
     pub surprises: Vec<Outcome>,
-    /// The first things that were wrong with answers, in words.
+    /// Descriptions of the first wrong answers.
     pub wrong: Vec<String>,
     /// How many callbacks left later than they should have.
     pub late: u64,
@@ -40,7 +40,7 @@ pub struct Quantiles {
     pub max: Duration,
 }
 
-impl Tally {
+impl RunStats {
     /// Counts a delivery event.
     pub fn count(&mut self, event: &DeliveryEvent) {
         match event {
@@ -93,13 +93,13 @@ impl Tally {
     }
 }
 
-/// A verdict in words: the list, and the code unless it says the same.
+/// Describes a verdict: the list, and the code unless it is the same.
 #[must_use]
 pub fn verdict(list: List, code: &str) -> String {
     if code.eq_ignore_ascii_case(list.code()) { list.code().to_owned() } else { format!("{} {code}", list.code()) }
 }
 
-/// A last word in two words: the list or the status, and the code.
+/// Describes an outcome: the list or the status, and the code.
 #[must_use]
 pub fn describe(final_outcome: &FinalOutcome) -> String {
     match final_outcome {
@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn quantiles_are_latencies_that_occurred() {
-        let mut tally = Tally::default();
+        let mut tally = RunStats::default();
         for milliseconds in 1..=200 {
             tally.count(&DeliveryEvent::Delivered(Duration::from_millis(milliseconds)));
         }
         let [p50, p90, p99, max] = [100, 180, 198, 200].map(Duration::from_millis);
         assert_eq!(tally.quantiles(), Quantiles { p50, p90, p99, max });
-        assert_eq!(Tally::default().quantiles(), Quantiles::default());
+        assert_eq!(RunStats::default().quantiles(), Quantiles::default());
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_run_whose_events_are_not_all_settled_is_not_good() {
-        assert!(!Tally::default().all_good(1));
-        assert!(Tally::default().all_good(0));
+        assert!(!RunStats::default().all_good(1));
+        assert!(RunStats::default().all_good(0));
     }
 }

@@ -56,7 +56,7 @@ impl Finding {
         Self::new(Level::NotTested, code, key, why, remedy)
     }
 
-    /// Something was not tested without which nobody knows whether the service works.
+    /// Something decisive was not tested, so it is unknown whether the service works.
     pub(super) fn undecided(code: Code, key: &str, why: &str, remedy: impl Into<Remedy>) -> Self {
         Self { decisive: true, ..Self::not_tested(code, key, why, remedy) }
     }

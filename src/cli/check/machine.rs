@@ -21,7 +21,7 @@ const DAYS: i32 = 14;
 /// The permission bits of everybody who is neither the owner nor in the group. A group is fine: Kubernetes gives secret
 /// volumes to the pod's group.
 const EVERYBODY: u32 = 0o007;
-/// How long whoever holds the admin listener's address may take to answer.
+/// Timeout for an answer from the process that uses the admin listener's address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
@@ -71,7 +71,7 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
 fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
     match wiring::bind(address) {
         Ok(_) => Finding::ok(Code::Listener, key, &format!("{address} is free")),
-        // Whoever checks a machine where the service runs does not want to be told that it does.
+        // On a machine where the service runs, its own listeners are not a fault.
         Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
             Finding::ok(Code::Listener, key, &format!("{address} is held by the idaas-bridge that is running"))
         }

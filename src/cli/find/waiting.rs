@@ -41,7 +41,7 @@ pub(super) async fn search(
     quarantine(config, source, arguments, places).await
 }
 
-/// Goes through the quarantine. What no configured key opens cannot be searched, which is told.
+/// Goes through the quarantine. Prints how many callbacks no configured key opens, because they cannot be searched.
 async fn quarantine(
     config: &Config,
     source: &Source,

@@ -2,7 +2,7 @@
 
 use idaas_callback::json::{self, Members, Raw};
 
-/// Deeper nesting than this is left out: nobody reads it.
+/// Deeper nesting than this is left out.
 const MAX_DEPTH: usize = 40;
 
 const MASK: &str = "\"***\"";

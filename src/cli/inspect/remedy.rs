@@ -1,4 +1,4 @@
-//! What to do about each refusal, told to the operator. The sender is told less.
+//! What the operator can do about each refusal. The sender gets less information.
 
 use idaas_callback::Refusal;
 

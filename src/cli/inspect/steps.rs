@@ -38,7 +38,7 @@ pub(super) struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    /// Takes the body through all stages, as far as it comes.
+    /// Runs the body through all stages, as far as it gets.
     pub(super) fn show(
         &mut self,
         body: &[u8],
@@ -55,7 +55,7 @@ impl Screen<'_> {
         self.content(verified, captured.encryption())
     }
 
-    /// Takes what a verified callback carries through decryption and decoding. `header` is that of its encryption.
+    /// Decrypts and decodes the content of a verified callback. `header` is that of its encryption.
     pub(super) fn content(&mut self, verified: Verified, header: Option<Value>) -> io::Result<Exit> {
         let plaintext = match decrypt(verified, self.policy) {
             Ok(plaintext) => plaintext,

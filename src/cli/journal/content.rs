@@ -1,4 +1,4 @@
-//! One entry or one callback with its content opened: personal data veiled unless it is asked for, passwords never shown.
+//! One entry or one callback with its content opened: personal data hidden unless it is requested, passwords never shown.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -16,13 +16,16 @@ use crate::terminal::{BAD, HEADING, QUIET, entry, styled};
 /// Where values begin.
 const MARGIN: usize = 12;
 
-/// What stands for personal data.
+/// Printed below content whose personal data is hidden.
+pub(in crate::cli) const HIDDEN: &str = "Personal data is hidden; --reveal shows it. Passwords are never shown.";
+
+/// Replaces personal data.
 const MASK: &str = "•••";
 
 /// The members of a line that are sealed.
 const SEALED: [&str; 3] = ["value", "credential", "content"];
 
-/// How the code is shown that IDaaS is told: "SUCCESS" alone reads as if the event were published.
+/// The name under which the answer's code is shown: "SUCCESS" alone reads as if the event were published.
 const VERDICT: &str = "verdict";
 
 /// Members that are never personal, with everything in them: what happened, when, and which ids it is about.
@@ -75,7 +78,7 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
         writeln!(out, "{}", entry(HEADING, name, MARGIN, shown))?;
     }
     if !reveal {
-        writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))?;
+        writeln!(out, "{}", styled(QUIET, HIDDEN))?;
     }
     out.flush()
 }
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn personal_data_is_veiled_unless_it_is_asked_for() {
+    fn personal_data_is_hidden_unless_requested() {
         let masked = shown(false);
         for part in ["idaas.user.v1", "created", "user_1", "evnt_1", MASK] {
             assert!(masked.contains(part), "{part}: {masked}");
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_times_and_ids_of_a_dead_letter_are_not_veiled() {
+    fn sizes_times_and_ids_of_a_dead_letter_are_not_hidden() {
         let origin =
             serde_json::json!({"eventTime": "2026-01-15T08:00:00.000Z", "bizId": "user_1", "instanceId": "idaas_x"});
         let shown = member("origin", &origin, &[], false) + &member("originalSize", &1_234_567.into(), &[], false);

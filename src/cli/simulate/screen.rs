@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use idaas_simulator::redelivery::DeliveryEvent;
-use idaas_simulator::stats::{Tally, describe};
+use idaas_simulator::stats::{RunStats, describe};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::show;
@@ -24,7 +24,7 @@ pub(super) struct Screen<'a> {
     count: u64,
     json: bool,
     bar: ProgressBar,
-    tally: Tally,
+    stats: RunStats,
     started: Instant,
     notices: u32,
 }
@@ -34,7 +34,7 @@ impl<'a> Screen<'a> {
         let bar = if count > MAX_LISTED { progress_bar(count, "events") } else { ProgressBar::hidden() };
         bar.set_message("signing ahead");
         let started = Instant::now();
-        Self { out, err, count, json, bar, tally: Tally::default(), started, notices: 0 }
+        Self { out, err, count, json, bar, stats: RunStats::default(), started, notices: 0 }
     }
 
     /// Shows events until the run is over.
@@ -48,7 +48,7 @@ impl<'a> Screen<'a> {
                 self.bar.reset_elapsed();
                 first = false;
             }
-            self.tally.count(&event);
+            self.stats.count(&event);
             self.show(&event)?;
             if shown.elapsed() > Duration::from_millis(100) {
                 shown = Instant::now();
@@ -87,10 +87,10 @@ impl<'a> Screen<'a> {
 
     fn progress(&self) {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
-        let rate = self.tally.settled as f64 / seconds;
+        let rate = self.stats.settled as f64 / seconds;
         let verdicts: Vec<_> =
-            self.tally.outcomes.iter().map(|(outcome, count)| format!("{} {outcome}", grouped(*count))).collect();
-        self.bar.set_position(self.tally.settled);
+            self.stats.outcomes.iter().map(|(outcome, count)| format!("{} {outcome}", grouped(*count))).collect();
+        self.bar.set_position(self.stats.settled);
         self.bar.set_message(format!("{}/s  {}", grouped(rate.round() as u64), verdicts.join(", ")));
     }
 
@@ -98,13 +98,13 @@ impl<'a> Screen<'a> {
     pub(super) fn end(&mut self) -> io::Result<()> {
         let run = show::Run { count: self.count, took: self.started.elapsed() };
         if self.json {
-            return show::json_summary(self.out, &self.tally, run);
+            return show::json_summary(self.out, &self.stats, run);
         }
-        write_as_stdout(self.out, |out| show::summary(out, &self.tally, run, self.count <= MAX_LISTED))
+        write_as_stdout(self.out, |out| show::summary(out, &self.stats, run, self.count <= MAX_LISTED))
     }
 
     /// Whether everything was as expected.
     pub(super) const fn all_good(&self) -> bool {
-        self.tally.all_good(self.count)
+        self.stats.all_good(self.count)
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn
     let signed_ahead = plan.signed_ahead();
     if signed_ahead > MAX_LISTED {
         let ahead = counted(signed_ahead, "callback");
-        // Where stderr is closed there is nobody to tell.
+        // If stderr is closed, nothing can be reported.
         let _ = writeln!(err, "{}", output::note_line(format_args!("signing {ahead} before the first is sent")));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
@@ -107,7 +107,7 @@ pub(super) fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn
     let run = run::send(sender, Arc::clone(&plan), sending);
     let task = runtime.spawn(run);
     let mut screen = Screen::new(plan.count, arguments.json, out, err);
-    // A closed pipe ends the showing, and so the run: nobody reads it.
+    // A closed pipe ends the run.
     let shown = runtime.block_on(screen.follow(events));
     task.abort();
     Ok(shown.and_then(|()| screen.end()).is_ok() && screen.all_good())
@@ -125,7 +125,7 @@ fn print(sender: &Sender, plan: &RunSettings, out: &mut dyn Write, err: &mut dyn
         }
     }
     if let Some(encoding) = encoding {
-        // Where stderr is closed there is nobody to tell.
+        // If stderr is closed, nothing can be reported.
         let _ = writeln!(
             err,
             "{}",

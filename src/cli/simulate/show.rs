@@ -8,7 +8,7 @@ use idaas_simulator::fault::Expected;
 use idaas_simulator::kind::PREFIX;
 use idaas_simulator::redelivery::{FinalOutcome, Outcome};
 use idaas_simulator::sender::NoAnswer;
-use idaas_simulator::stats::{Quantiles, Tally, describe, verdict};
+use idaas_simulator::stats::{Quantiles, RunStats, describe, verdict};
 use serde_json::json;
 
 use crate::counts::{counted, grouped, in_milliseconds, milliseconds};
@@ -84,13 +84,13 @@ pub struct Run {
 ///
 /// # Errors
 /// Where `out` cannot be written.
-pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool) -> io::Result<()> {
+pub fn summary(out: &mut dyn Write, stats: &RunStats, run: Run, shown: bool) -> io::Result<()> {
     if !shown {
-        for surprise in &tally.surprises {
+        for surprise in &stats.surprises {
             line(out, surprise)?;
         }
     }
-    for wrong in &tally.wrong {
+    for wrong in &stats.wrong {
         writeln!(out, "{} {wrong}", styled(BAD, "!!"))?;
     }
     writeln!(out)?;
@@ -98,28 +98,28 @@ pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool) -> io:
     writeln!(
         out,
         "{} of {} settled in {}, {:.1} s ({} events/s)",
-        grouped(tally.settled),
+        grouped(stats.settled),
         counted(run.count, "event"),
-        counted(tally.deliveries() as u64, "callback"),
+        counted(stats.deliveries() as u64, "callback"),
         run.took.as_secs_f64(),
-        grouped((tally.settled as f64 / seconds).round() as u64)
+        grouped((stats.settled as f64 / seconds).round() as u64)
     )?;
-    for (outcome, count) in &tally.outcomes {
+    for (outcome, count) in &stats.outcomes {
         writeln!(out, "  {:>9}  {outcome}", grouped(*count))?;
     }
-    if tally.outcomes.contains_key(&describe(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
+    if stats.outcomes.contains_key(&describe(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
         writeln!(out, "the bridge's certificate is not trusted; name the CA that issued it: --ca-file FILE")?;
     }
-    writeln!(out, "latency per callback: {}", quantiles(tally.quantiles()))?;
-    if tally.late > 0 {
-        let late = counted(tally.late, "callback");
+    writeln!(out, "latency per callback: {}", quantiles(stats.quantiles()))?;
+    if stats.late > 0 {
+        let late = counted(stats.late, "callback");
         writeln!(out, "{late} left late: this machine did not keep the pace, and the latencies include the delay")?;
     }
-    if tally.all_good(run.count) {
+    if stats.all_good(run.count) {
         writeln!(out, "{}", styled(GOOD, "all as expected"))
     } else {
-        let missing = run.count.saturating_sub(tally.settled);
-        let unexpected = counted(tally.unexpected, "event");
+        let missing = run.count.saturating_sub(stats.settled);
+        let unexpected = counted(stats.unexpected, "event");
         let text = format!("not as expected: {unexpected}, {} not settled", grouped(missing));
         writeln!(out, "{}", styled(BAD, &text))
     }
@@ -137,12 +137,12 @@ pub fn quantiles(quantiles: Quantiles) -> String {
 ///
 /// # Errors
 /// Where `out` cannot be written.
-pub fn json_summary(out: &mut dyn Write, tally: &Tally, run: Run) -> io::Result<()> {
-    let quantiles = tally.quantiles();
+pub fn json_summary(out: &mut dyn Write, stats: &RunStats, run: Run) -> io::Result<()> {
+    let quantiles = stats.quantiles();
     let line = json!({"summary": {
-        "events": run.count, "settled": tally.settled, "callbacks": tally.deliveries(), "verdicts": tally.outcomes,
-        "unexpected": tally.unexpected, "wrongAnswers": tally.wrong, "late": tally.late,
-        "seconds": run.took.as_secs_f64(), "allAsExpected": tally.all_good(run.count),
+        "events": run.count, "settled": stats.settled, "callbacks": stats.deliveries(), "verdicts": stats.outcomes,
+        "unexpected": stats.unexpected, "wrongAnswers": stats.wrong, "late": stats.late,
+        "seconds": run.took.as_secs_f64(), "allAsExpected": stats.all_good(run.count),
         "latencyMs": {"p50": in_milliseconds(quantiles.p50), "p90": in_milliseconds(quantiles.p90),
                       "p99": in_milliseconds(quantiles.p99), "max": in_milliseconds(quantiles.max)},
     }});

@@ -1,6 +1,6 @@
 use super::{MINIMAL, World, shown};
 
-/// What somebody writes who has read half of the manual.
+/// A configuration with many mistakes.
 const HALF_BROKEN: &str = r#"
 [server]
 listn = "0.0.0.0:8080"

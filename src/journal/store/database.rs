@@ -97,7 +97,7 @@ impl JournalFile {
         Ok((base, state))
     }
 
-    /// Makes the tables in an empty file.
+    /// Creates the tables in an empty file.
     pub(super) fn create(file: File) -> Result<(), StoreError> {
         let backend = Backend::new(file).map_err(|error| StoreError::of(&error))?;
         catch_panic(|| {

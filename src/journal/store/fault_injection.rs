@@ -1,4 +1,4 @@
-//! For tests: a disk that fails when it is told to.
+//! For tests: a disk that fails on request.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// What of the disk fails. Whoever opens a store on a thread gets the trouble of that thread.
+/// Which operations of the disk fail. A store has the faults of the thread that opened it.
 #[derive(Debug, Clone, Default)]
 pub(in crate::journal) struct FaultInjection(Arc<Switches>);
 

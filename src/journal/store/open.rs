@@ -1,4 +1,4 @@
-//! How the journal's file is found, made, locked and verified. Every fault is told apart, and none changes the file.
+//! How the journal's file is found, made, locked and verified. Each fault is distinguished, and none changes the file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -48,7 +48,7 @@ impl Store {
     /// Opens the journal of a directory, or makes an empty one. The first of `keys` seals, all open; `max_size` is the
     /// room for entries and quarantine, in bytes.
     ///
-    /// Takes time by the file's size, because all of it is verified.
+    /// The duration depends on the file's size, because all of it is verified.
     ///
     /// # Errors
     /// [`OpenFault`]. Then nothing was changed.
@@ -90,7 +90,7 @@ impl Lock {
     }
 }
 
-/// Makes an empty journal under another name, and gives it its own once it is whole and synced: so a file of that name
+/// Creates an empty journal under another name, and renames it once it is complete and synced: so a file of that name
 /// is never a half-made one.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenFault> {
     let unfinished = directory.join(UNFINISHED);
@@ -128,23 +128,23 @@ fn verified(
         return Err(damaged(format!("its tables have {counts:?} rows instead of {expected:?}")));
     }
     let mut inventory = Vec::with_capacity(usize::try_from(state.entries).unwrap_or_default());
-    let mut strangers = UnreadableRows::default();
+    let mut unreadable = UnreadableRows::default();
     file.rows(0, |seq, row| {
         match codec.listed(Seq(seq), row) {
             Ok(listed) => inventory.push(listed),
-            Err(fault) => strangers.add(fault),
+            Err(fault) => unreadable.add(fault),
         }
         true
     })
     .map_err(|error| error.at(path))?;
     file.kept_rows(0, |id, row| {
         if let Err(fault) = codec.quarantine_row(QuarantineId(id), row) {
-            strangers.add(fault);
+            unreadable.add(fault);
         }
         true
     })
     .map_err(|error| error.at(path))?;
-    strangers.fault(path).map_or(Ok(inventory), Err)
+    unreadable.fault(path).map_or(Ok(inventory), Err)
 }
 
 /// The rows that do not open.

@@ -42,7 +42,7 @@ pub(super) struct DiskSpace {
 }
 
 impl Backend {
-    /// Takes the file into use.
+    /// Starts with a file.
     pub(super) fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         // Blocks, because the file is announced to be up to twice as long as what is in it.
@@ -75,7 +75,7 @@ impl DiskSpace {
         self.top.load(Ordering::Relaxed)
     }
 
-    /// Takes room on the disk for `bytes` more.
+    /// Reserves space on the disk for `bytes` more.
     pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
         self.faults.room()?;
@@ -94,7 +94,7 @@ impl DiskSpace {
         Ok(())
     }
 
-    /// Makes the next reads come from the disk itself: after a failed sync the system's memory can hold what the disk
+    /// Makes the next reads use the disk itself: after a failed sync the system's memory can hold what the disk
     /// does not.
     pub(super) fn drop_page_cache(file: &File) {
         #[cfg(target_os = "linux")]

@@ -19,7 +19,7 @@ use crate::telemetry::log_code::LogCode;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// What is to be seen to before the file is used again.
+/// What has to be done before the file is used again.
 #[derive(Default)]
 pub(super) struct Recovery {
     /// Entries that were refused when their commit failed, and can be on the disk all the same.
@@ -111,7 +111,7 @@ impl Store {
             );
         }
         let possibly_written = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
-        // They were refused, so whoever wanted them keeps them elsewhere, or asks again.
+        // They were rejected, so their owners keep them elsewhere, or submit them again.
         let state = if possibly_written.is_empty() {
             state
         } else {

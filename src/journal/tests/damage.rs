@@ -1,4 +1,4 @@
-//! Files that are cut, foreign, changed or of somebody else: each is told apart, none is touched, nothing panics.
+//! Files that are truncated, foreign, changed or of another user: each is distinguished, none is changed, nothing panics.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

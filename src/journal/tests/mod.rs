@@ -118,7 +118,7 @@ fn seqs(written: &[Seq]) -> Vec<u64> {
 }
 
 /// A desk on its own, with three entries.
-pub(crate) fn desk_with_entries(directory: &Path) -> super::JournalAdmin {
+pub(crate) fn admin_with_entries(directory: &Path) -> super::JournalAdmin {
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
     super::JournalAdmin::alone(store).unwrap()

@@ -203,10 +203,10 @@ async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
     let faults = FaultInjection::default();
     faults.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
-    let gate = faults.hold_sync();
+    let stalled = faults.hold_sync();
     // Whoever asked goes away while the disk hangs, as a request does at its deadline.
     drop(journal.quarantine(undecryptable(&material, 1)));
-    drop(gate);
+    drop(stalled);
     let second = journal.quarantine(undecryptable(&material, 2)).await.unwrap();
     assert!(second.is_ok());
     assert_eq!(journal.usage().quarantine, 2);
@@ -220,11 +220,11 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
     let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
     let mut large = undecryptable(&material, 1);
     large.callback.content = idaas_callback::QuarantinedContent::Encrypted("x".repeat(8 << 20));
-    let gate = faults.hold_sync();
+    let stalled = faults.hold_sync();
     let answers: Vec<_> = (0..10)
         .map(|number| journal.quarantine(Quarantined { application: format!("app{number}"), ..large.clone() }))
         .collect();
-    drop(gate);
+    drop(stalled);
     let mut busy = 0;
     for answer in answers {
         match answer.await.unwrap() {

@@ -136,7 +136,7 @@ fn a_failing_disk_loses_nothing_and_removes_entries_later() {
     let faults = FaultInjection::default();
     faults.on_this_thread();
     let store = open(directory.path()).store;
-    // The store is opened anew on the journal's thread, which has no trouble of its own then.
+    // The store is opened again on the journal's thread, which has no faults then.
     let (journal, notifications) = started(store);
     journal.write(entries(0..10));
     written(&notifications, 10);
@@ -158,11 +158,11 @@ fn closing_in_time_counts_what_is_not_known_to_be_written() {
     let faults = FaultInjection::default();
     faults.on_this_thread();
     let (journal, notifications) = started(open(directory.path()).store);
-    let gate = faults.hold_sync();
+    let stalled = faults.hold_sync();
     journal.write(entries(0..5));
     assert_eq!(journal.close_within(Duration::from_millis(20)), 5);
-    drop(gate);
-    // The thread goes on: what is written then is told.
+    drop(stalled);
+    // The thread goes on, and reports what is written then.
     assert_eq!(written(&notifications, 5), [0, 1, 2, 3, 4]);
     assert_eq!(held(directory.path()), [0, 1, 2, 3, 4]);
 }

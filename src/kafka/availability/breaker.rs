@@ -91,7 +91,7 @@ impl Breaker {
         is_change.then_some(available)
     }
 
-    /// Looks for proof that the cluster accepts records, and does not only answer.
+    /// Checks whether the cluster accepts records, and does not only answer.
     fn note_proof(&mut self, probe: &Probe) {
         let is_confirmed = std::mem::replace(&mut self.confirmed, probe.confirmed) != probe.confirmed;
         let is_steady = self.available == Some(true)

@@ -209,7 +209,7 @@ impl Drop for Watch {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic in it has been told by its own message.
+            // A panic in it has been logged.
             let _ = thread.join();
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::{FetchFault, Fetched, Fetcher};
 
-/// An endpoint that answers what it is told to, after a time, and remembers when it was asked.
+/// An endpoint that gives a set answer after a set time, and records when it was requested.
 pub(super) struct Endpoint {
     answer: Mutex<Result<Vec<u8>, FetchFault>>,
     pub(super) takes: Mutex<Duration>,

@@ -12,7 +12,7 @@ use crate::kafka::history::recent_records::Checkpoint;
 use crate::telemetry::log_code::LogCode;
 
 impl DedupRebuild {
-    /// Follows other replicas from now on. Reads the tail again first, because nobody has followed so far.
+    /// Follows other replicas from now on. Reads the tail again first, because there was no follower so far.
     pub(in crate::service) fn follow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, true) {
@@ -56,7 +56,7 @@ impl DedupRebuild {
         drop(self.follower.lock().take());
     }
 
-    /// Follows the other replicas, if nobody does yet.
+    /// Starts to follow the other replicas, unless a follower exists.
     pub(super) fn begin_to_follow(self: &Arc<Self>, state: &mut State, app_state: &Arc<AppState>) {
         let mut follower = self.follower.lock();
         if follower.is_some() {

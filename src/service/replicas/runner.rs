@@ -27,7 +27,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long reading the event topics up to their ends may take.
 const CATCH_UP: Duration = Duration::from_secs(3);
 
-/// What the thread is told.
+/// The inputs of the thread.
 pub(super) enum ReplicaEvent {
     /// Kafka is available, or not.
     Available(bool),
@@ -151,11 +151,11 @@ impl Runner {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
-    /// Takes what the topic has.
+    /// Reads new records of the topic.
     fn read(&mut self) {
         let wait = if self.coordinator.is_busy() { BUSY_WAIT } else { IDLE_WAIT };
         let coordinator = &mut self.coordinator;
-        let mut is_usable = !self.is_available || self.topic.look();
+        let mut is_usable = !self.is_available || self.topic.observe();
         is_usable &= self.topic.read(wait, |record, position| coordinator.apply(record, position));
         if !is_usable {
             coordinator.uncoordinated();

@@ -46,7 +46,7 @@ pub(super) struct Topic {
     /// Whether the log has it that the cluster refuses to create the topic.
     is_refused: bool,
     started: Instant,
-    next_look: Instant,
+    next_observation: Instant,
     /// Up to where the topic has to be read before it is current.
     target: Option<i64>,
 }
@@ -65,7 +65,7 @@ impl Topic {
             is_told: false,
             is_refused: false,
             started: Instant::now(),
-            next_look: Instant::now(),
+            next_observation: Instant::now(),
             target: None,
         }
     }
@@ -78,7 +78,7 @@ impl Topic {
     /// Another cluster answers at the same address: its topic is another one.
     pub(super) fn start_over(&mut self) {
         (self.log, self.reads, self.is_unusable, self.target) = (None, false, false, None);
-        (self.creates, self.next_look) = (self.configured, Instant::now());
+        (self.creates, self.next_observation) = (self.configured, Instant::now());
     }
 
     /// Reads the topic again with other settings.
@@ -87,13 +87,13 @@ impl Topic {
         self.start_over();
     }
 
-    /// Looks for the topic if it is not being read and it is time to. Returns false if it is known that it cannot be used.
-    pub(super) fn look(&mut self) -> bool {
+    /// Observes the topic if it is not being read and an observation is due. Returns false if it cannot be used.
+    pub(super) fn observe(&mut self) -> bool {
         let now = Instant::now();
-        if self.reads || now < self.next_look {
+        if self.reads || now < self.next_observation {
             return true;
         }
-        self.next_look = now + SOON;
+        self.next_observation = now + SOON;
         let Some(log) = self.log() else { return self.not_usable("librdkafka refuses the settings") };
         match log.presence() {
             Presence::Present => {
@@ -141,13 +141,13 @@ impl Topic {
                     );
                 }
                 let usable = self.not_usable("the cluster refuses to create the topic");
-                self.next_look = self.next_look.max(Instant::now() + REFUSED);
+                self.next_observation = self.next_observation.max(Instant::now() + REFUSED);
                 return usable;
             }
             Err(_) => return true,
         }
         // Whoever deletes it later may do so.
-        (self.creates, self.next_look) = (None, Instant::now());
+        (self.creates, self.next_observation) = (None, Instant::now());
         true
     }
 
@@ -160,7 +160,7 @@ impl Topic {
 
     fn not_usable(&mut self, reason: &str) -> bool {
         if self.started.elapsed() >= CREATION {
-            self.next_look = Instant::now() + LATER;
+            self.next_observation = Instant::now() + LATER;
             if !std::mem::replace(&mut self.is_told, true) {
                 tracing::warn!(
                     code = LogCode::ReplicasNotCoordinated.as_str(),
@@ -220,7 +220,7 @@ impl Topic {
         }
     }
 
-    /// Gives up what has not been written yet.
+    /// Discards what has not been written yet.
     pub(super) fn purge(&self) {
         if let Some(log) = &self.log {
             log.purge();

@@ -54,7 +54,7 @@ fn a_follower_outlives_an_absence_and_misses_nothing() {
     let mock = mock_cluster(1).unwrap();
     mock.create_topic("gone.user.v1", 2, 1).unwrap();
     let cluster = Cluster::plain(&mock.bootstrap_servers());
-    let resume = try_read(&cluster, &scope("gone", false), patient()).unwrap().resume;
+    let resume = try_read(&cluster, &scope("gone", false), long_window()).unwrap().resume;
     mock.broker_down(1).unwrap();
     let observed = Observed::default();
     let follower = observed.follow(&cluster, scope("gone", false), resume);
@@ -107,7 +107,7 @@ fn catching_up_fails_while_a_broker_does_not_answer() {
         mock.partition_leader(&topic, 0, Some(leader)).unwrap();
     }
     let cluster = Cluster::plain(&mock.bootstrap_servers());
-    let resume = try_read(&cluster, &scope("behind", false), patient()).unwrap().resume;
+    let resume = try_read(&cluster, &scope("behind", false), long_window()).unwrap().resume;
     let observed = Observed::default();
     let follower = observed.follow(&cluster, scope("behind", false), resume);
     retry(|| if follower.catch_up(Duration::from_secs(30)) { Ok(()) } else { Err("not caught up".to_owned()) });

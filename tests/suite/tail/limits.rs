@@ -13,7 +13,7 @@ fn an_incomplete_tail_knows_the_newest_records() {
         forger.flush();
     }
     let cluster = Cluster::plain(kafka.bootstrap_servers());
-    let read = try_read(&cluster, &scope("many", false), Window { limit: 20, ..patient() }).unwrap();
+    let read = try_read(&cluster, &scope("many", false), Window { limit: 20, ..long_window() }).unwrap();
     let last: Vec<_> = (90..100).flat_map(|number| [format!("user_{number}"), format!("group_{number}")]).collect();
     let last: Vec<_> = last.iter().map(|id| (id.as_str(), Verdict::Confirmed)).collect();
     assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&last), false));
@@ -60,7 +60,7 @@ fn newest_records_are_told_first() {
     let mut batches = Vec::new();
     let cluster = Cluster::plain(kafka.bootstrap_servers());
     let mut resume = Checkpoint::default();
-    let tail = read_tail(&cluster, &scope("newest", false), patient(), &mut resume, |known| {
+    let tail = read_tail(&cluster, &scope("newest", false), long_window(), &mut resume, |known| {
         batches.push(known.iter().map(|known| known.key).collect::<BTreeSet<_>>());
     });
     assert!(tail.unwrap().is_complete());
@@ -83,14 +83,14 @@ fn a_silent_broker_holds_up_its_own_partitions_only() {
     }
     mock.broker_down(3).unwrap();
     let cluster = Cluster::plain(&mock.bootstrap_servers());
-    let read = try_read(&cluster, &scope("silent", false), patient()).unwrap();
+    let read = try_read(&cluster, &scope("silent", false), long_window()).unwrap();
     assert_eq!(read.tail.unread, ["silent.connectivity.v1"]);
     assert_eq!(places(&read), [("silent.group.v1", 0, 0), ("silent.user.v1", 0, 0)]);
     // What was left out is read once it answers, and nothing else.
     mock.broker_up(3).unwrap();
     let mut resume = read.resume;
     retry(|| {
-        let tail = read_tail(&cluster, &scope("silent", false), patient(), &mut resume, |_| {});
+        let tail = read_tail(&cluster, &scope("silent", false), long_window(), &mut resume, |_| {});
         if tail.unwrap().is_complete() { Ok(()) } else { Err("a partition is still left out".to_owned()) }
     });
     assert!(resume.next_offsets().any(|place| place == ("silent.connectivity.v1", 0, 0)));

@@ -131,24 +131,24 @@ fn foreign_transactions_do_not_hide_records() {
     let forger = Forger::new(kafka.bootstrap_servers(), "mixed");
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", kafka.bootstrap_servers()).set("transactional.id", "mixed");
-    let stranger: ThreadedProducer<DefaultProducerContext> = settings.create().unwrap();
+    let foreign: ThreadedProducer<DefaultProducerContext> = settings.create().unwrap();
     let limit = Duration::from_secs(60);
-    retry(|| stranger.init_transactions(limit).map_err(|error| error.to_string()));
+    retry(|| foreign.init_transactions(limit).map_err(|error| error.to_string()));
     forger.event("user", "updated", "first", now());
     forger.flush();
-    stranger.begin_transaction().unwrap();
-    stranger.send(BaseRecord::<str, str>::to("mixed.user.v1").payload("theirs")).map_err(|(e, _)| e).unwrap();
-    stranger.commit_transaction(limit).unwrap();
+    foreign.begin_transaction().unwrap();
+    foreign.send(BaseRecord::<str, str>::to("mixed.user.v1").payload("theirs")).map_err(|(e, _)| e).unwrap();
+    foreign.commit_transaction(limit).unwrap();
     // The partition ends with the mark of the transaction, which is no record.
     let read = tail(kafka, &scope("mixed", false));
     assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&[("first", Verdict::Confirmed)]), true));
-    stranger.begin_transaction().unwrap();
-    stranger.send(BaseRecord::<str, str>::to("mixed.user.v1").payload("theirs")).map_err(|(e, _)| e).unwrap();
-    stranger.flush(limit).unwrap();
+    foreign.begin_transaction().unwrap();
+    foreign.send(BaseRecord::<str, str>::to("mixed.user.v1").payload("theirs")).map_err(|(e, _)| e).unwrap();
+    foreign.flush(limit).unwrap();
     forger.event("user", "updated", "second", now());
     forger.flush();
     let read = tail(kafka, &scope("mixed", false));
     let both = [("first", Verdict::Confirmed), ("second", Verdict::Confirmed)];
     assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&both), true));
-    stranger.abort_transaction(limit).unwrap();
+    foreign.abort_transaction(limit).unwrap();
 }

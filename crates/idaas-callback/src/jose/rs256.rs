@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 /// A public key, ready to verify.
 pub(super) struct Verifier {
     key: PKey<Public>,
-    /// Contexts that nobody uses at the moment: as many as threads have ever verified at once.
+    /// Unused contexts: as many as threads have ever verified at once.
     idle: Mutex<Vec<PkeyCtx<Public>>>,
 }
 

@@ -39,7 +39,7 @@ impl<'a> Members<'a> {
     }
 
     /// Whether a name stands in it twice, so that two readers could see two different objects. Costs no more than the
-    /// object's size, because it is asked of what nobody has authenticated yet.
+    /// object's size, because it applies to data that is not authenticated yet.
     pub(crate) fn ambiguous(&self) -> bool {
         let mut seen = HashSet::with_capacity(self.members.len());
         !self.members.iter().all(|(name, _)| seen.insert(&**name))

@@ -29,7 +29,7 @@ impl<'a> Raw<'a> {
         self.json
     }
 
-    /// The value for whoever writes JSON.
+    /// The value as JSON text.
     pub(crate) fn to_raw_value(self) -> Cow<'a, RawValue> {
         // It is valid, so `NULL` is never taken.
         Cow::Borrowed(serde_json::from_str(self.json).unwrap_or(RawValue::NULL))

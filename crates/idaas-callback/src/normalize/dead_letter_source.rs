@@ -58,7 +58,7 @@ impl DeadLetterSource {
         }
     }
 
-    /// The evidence of which this was kept. A dead letter made of it is the one that the original would have made.
+    /// The source that this was stored from. Its dead letter is the same as that of the original.
     #[must_use]
     pub fn from_stored(kept: StoredOriginal) -> Self {
         let StoredOriginal {

@@ -16,7 +16,7 @@ pub enum EventId {
 }
 
 impl EventId {
-    /// The id, whoever made it.
+    /// The id, provided or generated.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {

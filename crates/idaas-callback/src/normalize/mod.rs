@@ -33,7 +33,7 @@ pub use dead_letter::Reason;
 pub use dead_letter_source::{DeadLetterSource, StoredOriginal};
 pub use event_id::EventId;
 
-/// What `prepare` is told about the moment and the request.
+/// The request, as far as `prepare` needs it: its time and its trace.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestContext<'a> {
     /// The time of acceptance, in milliseconds since 1970.
@@ -54,13 +54,13 @@ pub struct PreparedEvent {
     pub event_time: Option<i64>,
     /// How far the event was from what is documented.
     pub drift: Drift,
-    /// What is to be done.
+    /// What happens to the event.
     pub disposition: Disposition,
     /// What a dead letter would be made of, should the broker refuse the record.
     pub dead_letter_source: DeadLetterSource,
 }
 
-/// What is to be done with an event.
+/// What happens to an event.
 pub enum Disposition {
     /// To be published; a credential as well, where passwords are sealed and one came.
     Publish {
@@ -93,7 +93,7 @@ const fn max_events(length: usize) -> usize {
     if most < MAX_UNCHECKED_EVENTS { MAX_UNCHECKED_EVENTS } else { most }
 }
 
-/// Makes an item of each event, in their order.
+/// Prepares each event, in their order.
 ///
 /// # Errors
 /// [`Refusal::Unreadable`] where there is no list of events. A list of so many elements that they cannot be events is
@@ -146,7 +146,7 @@ impl RecordBuilder<'_> {
         PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source }
     }
 
-    /// What is to be done with an event that has an id and a type, or the first reason why it fits no record.
+    /// Decides about an event that has an id and a type, or the first reason why it fits no record.
     fn disposition(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
         let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
