@@ -19,7 +19,7 @@ use crate::kafka::admin::topic_drift::{Difference, Severity};
 use crate::kafka::admin::topics::{Cleanup, ExistingTopic, State, TopicSettings, WantedTopic};
 use crate::kafka::client::connection_error::Unreachable;
 use crate::service::wiring;
-use crate::terminal::{BAD, Column, GOOD, QUIET, Table, WARNING, stdout, styled};
+use crate::terminal::{BAD, GOOD, QUIET, Table, WARNING, stdout, styled};
 
 /// How long the cluster may take to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -104,14 +104,14 @@ fn is_wrong(differences: &[Difference]) -> bool {
 /// One row per topic, and below the table what is to be done.
 fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new([
-        Column::left("topic"),
-        Column::right("partitions"),
-        Column::right("replicas"),
-        Column::right("in sync"),
-        Column::right("cleanup"),
-        Column::right("record bytes"),
-        Column::right("retention"),
-        Column::left("state"),
+        "topic",
+        ">partitions",
+        ">replicas",
+        ">in sync",
+        ">cleanup",
+        ">record bytes",
+        ">retention",
+        "state",
     ]);
     for (wanted, state) in plan.topics.iter().zip(states) {
         let found = differences(wanted, state);

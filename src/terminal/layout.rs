@@ -1,15 +1,9 @@
 //! Text that fits a number of columns.
 
-use textwrap::core::{Fragment, Word, display_width};
+use textwrap::core::{Fragment, Word};
 use textwrap::wrap_algorithms::wrap_first_fit;
 
-use super::{Style, styled};
-
-/// The columns of a text on a terminal, without escape sequences.
-#[must_use]
-pub fn width(text: &str) -> usize {
-    display_width(text)
-}
+use super::{Style, styled, width};
 
 /// A part of a line that is never broken.
 #[derive(Debug)]
@@ -50,21 +44,21 @@ pub fn pieces(text: &str, width: usize) -> Vec<String> {
     Word::from(text).break_apart(width.max(1)).map(|piece| piece.word.to_owned()).collect()
 }
 
-/// Texts with their styles, joined by two spaces, up to `width` columns. `…` marks where something is left out.
+/// Texts with their styles, joined by two spaces, up to `columns`. `…` marks where something is left out.
 #[must_use]
-pub fn cut(parts: &[(Style, String)], width: usize) -> String {
+pub fn cut(parts: &[(Style, String)], columns: usize) -> String {
     let mut line = String::new();
-    let mut left = width;
+    let mut left = columns;
     for (style, text) in parts.iter().filter(|(_, text)| !text.is_empty()) {
         let gap = if line.is_empty() { "" } else { "  " };
         let Some(room) = left.checked_sub(gap.len()).filter(|room| *room > 0) else { break };
-        if display_width(text) <= room {
+        if width(text) <= room {
             line.push_str(&format!("{gap}{}", styled(*style, text)));
-            left = room - display_width(text);
+            left = room - width(text);
             continue;
         }
         // One column stays free for the mark.
-        let kept = if room > 1 { pieces(text, room - 1).into_iter().next() } else { None };
+        let kept = pieces(text, room - 1).into_iter().next().filter(|kept| width(kept) < room);
         line.push_str(&format!("{gap}{}", styled(*style, format!("{}…", kept.unwrap_or_default()))));
         break;
     }
@@ -94,7 +88,7 @@ mod tests {
     #[test]
     fn a_line_is_cut_at_the_last_column() {
         let parts = [(BAD, "用户名".to_owned()), (PLAIN, "more".to_owned())];
-        for (columns, shown) in [(1, "…"), (4, "用…"), (6, "用户名"), (9, "用户名  …"), (12, "用户名  more")]
+        for (columns, shown) in [(1, "…"), (2, "…"), (4, "用…"), (6, "用户名"), (9, "用户名  …"), (12, "用户名  more")]
         {
             assert_eq!(without_styles(&cut(&parts, columns)), shown, "{columns}");
         }

@@ -17,10 +17,12 @@ use std::io::{self, Write};
 use anstream::AutoStream;
 use anstyle::AnsiColor;
 
-pub use self::layout::{cut, fill, pieces, width, wrap};
+pub use self::layout::{cut, fill, pieces, wrap};
 pub use self::progress::{ProgressBar, progress_bar};
-pub use self::table::{Column, Table};
+pub use self::table::Table;
 pub use anstyle::Style;
+/// The columns of a text on a terminal, without escape sequences.
+pub use textwrap::core::display_width as width;
 
 /// The text of everything that needs no attention.
 pub const PLAIN: Style = Style::new();

@@ -4,39 +4,19 @@ use std::fmt;
 
 use super::{HEADING, styled, width};
 
-/// A column with its title.
-#[derive(Debug, Clone, Copy)]
-pub struct Column<'a> {
-    title: &'a str,
-    is_right_aligned: bool,
-}
-
-impl<'a> Column<'a> {
-    /// A column of texts, which begin at its left side.
-    #[must_use]
-    pub const fn left(title: &'a str) -> Self {
-        Self { title, is_right_aligned: false }
-    }
-
-    /// A column of numbers, which end at its right side.
-    #[must_use]
-    pub const fn right(title: &'a str) -> Self {
-        Self { title, is_right_aligned: true }
-    }
-}
-
 /// A table with a row of titles. Cells can have styles.
 #[derive(Debug)]
-pub struct Table<'a, const COLUMNS: usize> {
-    columns: [Column<'a>; COLUMNS],
+pub struct Table<const COLUMNS: usize> {
+    is_right_aligned: [bool; COLUMNS],
     rows: Vec<[String; COLUMNS]>,
 }
 
-impl<'a, const COLUMNS: usize> Table<'a, COLUMNS> {
-    /// A table with these columns.
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    /// A table with these titles. `>` before a title aligns its column to the right, as in a format string.
     #[must_use]
-    pub fn new(columns: [Column<'a>; COLUMNS]) -> Self {
-        Self { columns, rows: vec![columns.map(|column| styled(HEADING, column.title))] }
+    pub fn new(titles: [&str; COLUMNS]) -> Self {
+        let heading = |title: &str| styled(HEADING, title.trim_start_matches('>'));
+        Self { is_right_aligned: titles.map(|title| title.starts_with('>')), rows: vec![titles.map(heading)] }
     }
 
     /// Adds a row.
@@ -45,7 +25,7 @@ impl<'a, const COLUMNS: usize> Table<'a, COLUMNS> {
     }
 }
 
-impl<const COLUMNS: usize> fmt::Display for Table<'_, COLUMNS> {
+impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.rows.iter().fold([0; COLUMNS], |widths, row| {
             let mut cells = row.iter();
@@ -53,9 +33,9 @@ impl<const COLUMNS: usize> fmt::Display for Table<'_, COLUMNS> {
         });
         for row in &self.rows {
             let mut line = String::new();
-            for ((cell, room), column) in row.iter().zip(widths).zip(self.columns) {
+            for ((cell, room), is_right_aligned) in row.iter().zip(widths).zip(self.is_right_aligned) {
                 let padding = " ".repeat(room.saturating_sub(width(cell)));
-                let (left, right) = if column.is_right_aligned { (&*padding, "") } else { ("", &*padding) };
+                let (left, right) = if is_right_aligned { (&*padding, "") } else { ("", &*padding) };
                 line.push_str(&format!("{left}{cell}{right}  "));
             }
             writeln!(f, "{}", line.trim_end())?;
@@ -71,7 +51,7 @@ mod tests {
 
     #[test]
     fn columns_fit_their_widest_cell_and_lines_end_with_text() {
-        let mut table = Table::new([Column::left("name"), Column::right("events"), Column::left("state")]);
+        let mut table = Table::new(["name", ">events", "state"]);
         table.row(["用户".to_owned(), "1,204".to_owned(), styled(BAD, "missing")]);
         table.row(["groups".to_owned(), "7".to_owned(), String::new()]);
         assert_eq!(

@@ -7,7 +7,7 @@ use crate::counts::{counted, grouped};
 use crate::fetch::Notice;
 use crate::fetch::run::RunSettings;
 use crate::fetch::summary::{ByEntity, Counts, Summary};
-use crate::terminal::{Column, ProgressBar, Table, progress_bar, stdout};
+use crate::terminal::{ProgressBar, Table, progress_bar, stdout};
 use idaas_callback::event_type::Entity;
 
 /// The progress bar, which hides itself if stderr is not a terminal.
@@ -63,16 +63,8 @@ pub(super) fn show(summary: &Summary, json: bool) -> io::Result<()> {
         writeln!(out, "{line}")?;
         return out.flush();
     }
-    let published = if summary.dry_run { "to publish" } else { "published" };
-    let mut table = Table::new([
-        Column::left(""),
-        Column::right("read"),
-        Column::right(published),
-        Column::right("unchanged"),
-        Column::right("missing"),
-        Column::right("deleted"),
-        Column::right("errors"),
-    ]);
+    let published = if summary.dry_run { ">to publish" } else { ">published" };
+    let mut table = Table::new(["", ">read", published, ">unchanged", ">missing", ">deleted", ">errors"]);
     for entity in ByEntity::<Counts>::ENTITIES {
         let Some(counts) = summary.entities.get(entity) else { continue };
         let unchanged = if summary.compared { grouped(counts.unchanged) } else { "-".to_owned() };

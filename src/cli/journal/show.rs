@@ -6,7 +6,7 @@ use crate::cli::output::{Call, fix_line};
 use crate::counts::{age, counted, grouped, size};
 use crate::journal::summary::{EntrySummary, Group, OldKey, QuarantinedGroup, QuarantinedSummary, Summary};
 use crate::journal::waiting::{LaneHead, WaitState};
-use crate::terminal::{BAD, Column, GOOD, HEADING, QUIET, Table, WARNING, styled};
+use crate::terminal::{BAD, GOOD, HEADING, QUIET, Table, WARNING, styled};
 
 /// Everything at a glance, as of `now` (milliseconds since 1970).
 pub(super) fn summary(
@@ -58,12 +58,7 @@ fn waiting(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     if summary.waiting.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new([
-        Column::left("why events wait"),
-        Column::right("tries"),
-        Column::right("since"),
-        Column::left("first event of its entity"),
-    ]);
+    let mut table = Table::new(["why events wait", ">tries", ">since", "first event of its entity"]);
     for head in &summary.waiting {
         let LaneHead { event_id, application, reason, attempts, since, .. } = head;
         let event = format!("{application}/{event_id}");
@@ -84,13 +79,7 @@ fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     if summary.groups.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new([
-        Column::left("application"),
-        Column::left("topic"),
-        Column::right("events"),
-        Column::right("size"),
-        Column::right("oldest"),
-    ]);
+    let mut table = Table::new(["application", "topic", ">events", ">size", ">oldest"]);
     for group in &summary.groups {
         let Group { application, topic, events, bytes, oldest_accepted_at, .. } = group;
         let (events, bytes, oldest) = (grouped(*events), size(*bytes), age(*oldest_accepted_at, now));
@@ -119,13 +108,7 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
         return Ok(());
     }
     let groups = &summary.quarantine_groups;
-    let mut table = Table::new([
-        Column::left("application"),
-        Column::left("reason"),
-        Column::right("callbacks"),
-        Column::right("size"),
-        Column::right("oldest"),
-    ]);
+    let mut table = Table::new(["application", "reason", ">callbacks", ">size", ">oldest"]);
     for group in groups {
         let QuarantinedGroup { application, reason, callbacks, bytes, oldest_received_at } = group;
         let (callbacks, bytes, oldest) = (grouped(*callbacks), size(*bytes), age(*oldest_received_at, now));

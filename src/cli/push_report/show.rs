@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::runs::{Kind, Run};
 use crate::config::Config;
-use crate::terminal::{Column, HEADING, QUIET, Table, styled};
+use crate::terminal::{HEADING, QUIET, Table, styled};
 use idaas_callback::timestamp::rfc3339;
 
 /// Shows all runs.
@@ -56,9 +56,7 @@ fn table(run: &Run, name: Option<&str>, list: bool, out: &mut dyn Write) -> io::
     let application = name.map_or_else(|| run.application.clone(), |name| format!("{name} ({})", run.application));
     writeln!(out, "{}", styled(HEADING, format!("Full push of {application}")))?;
     writeln!(out, "{} to {}, snapshots: {}", time(run.begin), time(run.end), run.snapshots)?;
-    let titles = ["new", "changed", "unchanged", "not mentioned"];
-    let [new, changed, unchanged, absent] = titles.map(Column::right);
-    let mut table = Table::new([Column::left(""), new, changed, unchanged, absent]);
+    let mut table = Table::new(["", ">new", ">changed", ">unchanged", ">not mentioned"]);
     for entity in Entity::ALL {
         let [new, changed, unchanged] =
             [Kind::New, Kind::Changed, Kind::Unchanged].map(|kind| count(run, entity, kind).to_string());
